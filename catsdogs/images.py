@@ -1,0 +1,118 @@
+"""Bytes -> pixels: decode any photograph to upright RGB, resize it with antialiasing, and do so on all cores."""
+
+import hashlib
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from catsdogs.errors import UnreadablePhotographError
+
+RESIZE_FILTER = "bicubic"
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own line between a photograph and a bomb
+STATISTICS = ("width", "height", "contrast", "colours")
+_STATISTICS_GRID = 64
+_COLOUR_LEVELS = 32
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One decoded photograph.
+
+    Attributes:
+        by_size: input size -> uint8 array of shape (size, size, 3), RGB.
+        statistics: float32 array of shape (4,), see `STATISTICS`: width and height in pixels; contrast, the standard
+            deviation of the luminance in grey levels (0 to 127.5); colours, how many of 32³ colours occur on a grid
+            of 64 × 64 points.
+    """
+
+    by_size: dict[int, NDArray[np.uint8]]
+    statistics: NDArray[np.float32]
+
+
+def digest(data: bytes) -> int:
+    """The 64-bit BLAKE2b digest of a file's bytes, by which a row knows the photograph it came from."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def decode(data: bytes) -> Image.Image:
+    """An upright RGB picture from the bytes of any format that Pillow reads; the first frame of an animation.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit samples are scaled to 8 bits.
+
+    Raises:
+        UnreadablePhotographError: no picture, cut short, or more than `MAX_PIXELS` pixels.
+    """
+    if not data:
+        raise UnreadablePhotographError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UnreadablePhotographError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnreadablePhotographError:
+        raise
+    except Image.DecompressionBombError:
+        raise UnreadablePhotographError(f"more than {MAX_PIXELS:,} pixels") from None
+    except Image.UnidentifiedImageError:
+        raise UnreadablePhotographError("not a picture") from None
+    except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything; the reason is listed
+        raise UnreadablePhotographError(f"damaged: {str(error) or type(error).__name__}") from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        samples = np.asarray(image, dtype=np.float64)
+        scale = 255 / 65535 if image.mode.startswith("I") else 1.0
+        return Image.fromarray(np.clip(samples * scale + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def pixels(image: Image.Image, sizes: Iterable[int]) -> Pixels:
+    """An RGB picture resized (the whole picture, antialiased) to squares, one for each input size."""
+    resample = Image.Resampling[RESIZE_FILTER.upper()]
+    by_size = {size: np.asarray(image.resize((size, size), resample)) for size in sizes}
+    return Pixels(by_size, statistics(image))
+
+
+def statistics(image: Image.Image) -> NDArray[np.float32]:
+    """The figures by which a logo, a blank or a thumbnail gives itself away; see `Pixels.statistics`."""
+    grid = np.asarray(image.resize((_STATISTICS_GRID, _STATISTICS_GRID), Image.Resampling.NEAREST), dtype=np.uint32)
+    contrast = (grid @ np.array([0.299, 0.587, 0.114])).std()  # ITU-R BT.601 luma
+    levels = grid * _COLOUR_LEVELS // 256
+    colours = np.unique((levels[..., 0] * _COLOUR_LEVELS + levels[..., 1]) * _COLOUR_LEVELS + levels[..., 2]).size
+    return np.array([image.width, image.height, contrast, colours], dtype=np.float32)
+
+
+def in_parallel(work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+    """`map` on a thread per core, in order, with at most `ahead` results waiting, so that memory stays flat.
+
+    Threads suffice: Pillow, zlib and the hash release the interpreter's lock while they work.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="loader") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,26 @@
+"""Progress of long work on standard error: a bar with rate and time left, or in a log a line now and then."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+LOG_INTERVAL_SECONDS = 20.0
+
+
+class Progress(tqdm):
+    """A tqdm bar that writes whole lines, seldom, where standard error is not a terminal."""
+
+    def __init__(self, total: int, description: str, unit: str, **options: Any) -> None:
+        self._terminal = sys.stderr.isatty()
+        if not self._terminal:
+            options |= {"mininterval": LOG_INTERVAL_SECONDS, "maxinterval": LOG_INTERVAL_SECONDS, "ncols": 100}
+        super().__init__(total=total, desc=description, unit=unit, file=sys.stderr, dynamic_ncols=True, **options)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        if self._terminal:
+            return bool(super().display(msg, pos))
+        if self.n:
+            self.fp.write(f"{msg or self}\n")
+            self.fp.flush()
+        return True

@@ -1,0 +1,348 @@
+"""The feature file `features/<Backbone>.h5`: what it says of itself, reading it, joining several by id."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from catsdogs.dataset import Dataset, Photograph
+from catsdogs.errors import CatsdogsError, LockedError, StoreError
+from catsdogs.images import STATISTICS
+
+FORMAT = "catsdogs features"
+VERSION = 1
+SPLITS = ("train", "test")
+TOP_K = 10
+RANDOM_WEIGHTS = "random"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a row's numbers depend on besides the photograph; files with different recipes are never mixed.
+
+    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels.
+    """
+
+    backbone: str
+    weights: str
+    input_size: int
+    resize_filter: str
+    preprocessing: str
+    engine: str
+    precision: str
+    dtype: str
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """Each field in which the two differ, as `name: this, not that`."""
+        mine, theirs = asdict(self), asdict(other)
+        return [f"{name}: {_short(mine[name])}, not {_short(theirs[name])}" for name in mine if mine[name] != theirs[name]]
+
+
+class Unreadable(NamedTuple):
+    """A photograph that could not be decoded, and why."""
+
+    split: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Features:
+    """One feature file, all but its vectors in memory.
+
+    Attributes:
+        ids: split -> (n,) array of str.
+        digests: split -> (n,) uint64, empty in a file that an old notebook wrote.
+        labels: (n_train,) int, indexing `classes`.
+        topk_class, topk_prob: split -> (n, 10) ImageNet index and probability, empty without a classifier.
+        statistics: split -> (n, 4) float32, see `images.STATISTICS`, empty in a file that an old notebook wrote.
+    """
+
+    path: Path
+    recipe: Recipe
+    classes: tuple[str, ...]
+    ids: dict[str, NDArray[np.object_]]
+    labels: NDArray[np.int64]
+    width: int
+    digests: dict[str, NDArray[np.uint64]]
+    topk_class: dict[str, NDArray[np.int16]]
+    topk_prob: dict[str, NDArray[np.float32]]
+    statistics: dict[str, NDArray[np.float32]]
+    unreadable: tuple[Unreadable, ...]
+    source: str
+
+    @property
+    def name(self) -> str:
+        """What the file is called on the command line."""
+        return self.path.stem
+
+    def vectors(self, split: str) -> NDArray[np.float32]:
+        """The (n, width) pooled vectors of a split, float32 whatever they are stored as.
+
+        Raises:
+            StoreError: the file is damaged, or a row holds NaN or infinity.
+        """
+        with reading(self.path) as file:
+            vectors = file[split][...].astype(np.float32, copy=False)
+        if not np.isfinite(vectors).all():
+            row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+            raise StoreError(f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", _again(self.name))
+        return vectors
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Where the feature file of a backbone lies."""
+    return folder / f"{name}.h5"
+
+
+def names(folder: Path) -> list[str]:
+    """The feature files of a folder, by name."""
+    return sorted(path.stem for path in folder.glob("*.h5") if not path.name.startswith("."))
+
+
+def read(path: Path, dataset: Dataset | None = None) -> Features:
+    """Open a feature file and check that it is whole; a `gap_*.h5` file needs the data set to take its ids from.
+
+    Raises:
+        StoreError: no such file, cut short, not a feature file, of a newer version, or its parts disagree.
+    """
+    if not path.exists():
+        cached = ", ".join(names(path.parent))
+        raise StoreError(
+            f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
+            f"Write it with `catsdogs features --backbones {path.stem}`",
+        )
+    with reading(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            return _read_gap_file(path, file, dataset)
+        if file.attrs["version"] > VERSION:
+            raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
+        features = Features(
+            path=path,
+            recipe=Recipe(**{field.name: _plain(file.attrs[field.name]) for field in fields(Recipe)}),
+            classes=tuple(file["label"].attrs["classes"]),
+            ids={split: file[f"{split}_id"].asstr()[...] for split in SPLITS},
+            labels=file["label"][...].astype(np.int64),
+            width=file["train"].shape[1],
+            digests={split: file[f"{split}_digest"][...] for split in SPLITS},
+            topk_class={split: file[f"{split}_topk_class"][...] for split in SPLITS if f"{split}_topk_class" in file},
+            topk_prob={split: file[f"{split}_topk_prob"][...] for split in SPLITS if f"{split}_topk_prob" in file},
+            statistics={split: file[f"{split}_statistics"][...] for split in SPLITS},
+            unreadable=tuple(Unreadable(*row) for row in file["unreadable"].asstr()[...]),
+            source=str(file.attrs["source"]),
+        )
+        _check(features, {split: len(file[split]) for split in SPLITS})
+    return features
+
+
+def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+    """Vectors of several networks side by side, rows matched by id: (n,) ids and (n, sum of widths) float32.
+
+    Raises:
+        StoreError: the files hold different rows, or rows of photographs that changed in between.
+    """
+    first = files[0]
+    ids = first.ids[split]
+    joined = np.empty((len(ids), sum(file.width for file in files)), np.float32)
+    column = 0
+    for file in files:
+        joined[:, column : column + file.width] = file.vectors(split)[_rows_by_id(first, file, split)]
+        column += file.width
+    return ids, joined
+
+
+def check_joinable(files: Sequence[Features]) -> None:
+    """Refuse files whose rows or labels differ, before any vector is read."""
+    first = files[0]
+    for file in files[1:]:
+        for split in SPLITS:
+            rows = _rows_by_id(first, file, split)
+            if split == "train":
+                ours, theirs = np.array(first.classes)[first.labels], np.array(file.classes)[file.labels][rows]
+                if not np.array_equal(ours, theirs):
+                    raise StoreError(f"{first.path} and {file.path} give different labels", _again(first.name, file.name))
+
+
+def _rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[np.intp]":
+    """For each row of `first`, which row of `file` has its id."""
+    ids, others = first.ids[split], file.ids[split]
+    rows: slice | NDArray[np.intp] = slice(None)
+    if not np.array_equal(ids, others):
+        position = {id: row for row, id in enumerate(others)}
+        missing = [str(id) for id in ids if id not in position]
+        extra = [str(id) for id in sorted(set(others) - set(ids))]
+        for absent, path in ((missing, file.path), (extra, first.path)):
+            if absent:
+                shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
+                raise StoreError(f"{path} lacks {len(absent):,} {split} rows: {shown}", _again(first.name, file.name))
+        rows = np.array([position[id] for id in ids], np.intp)
+    if split in first.digests and split in file.digests:
+        changed = np.flatnonzero(first.digests[split] != file.digests[split][rows])
+        if changed.size:
+            raise StoreError(
+                f"{ids[changed[0]]} and {changed.size - 1:,} other {split} photographs changed between {first.path} "
+                f"and {file.path}",
+                _again(first.name, file.name),
+            )
+    return rows
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file that appears under its name only once it is whole and on the disk.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
+            yield file
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except CatsdogsError:
+        raise
+    except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
+        raise _write_error(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def check_free_space(folder: Path, needed: int) -> None:
+    """Refuse to start what would not fit, `needed` in bytes."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreError(
+            f"{folder} needs about {needed / 2**20:,.0f} MiB and has {free / 2**20:,.0f} MiB free",
+            "Free some space, or choose another folder with --out",
+        )
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for one writer; the operating system lets go when the process ends, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(f"Another process is writing to {folder}", "Wait until it ends, or choose another --out") from None
+    except OSError as error:
+        raise _write_error(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_error(path: Path, error: Exception) -> StoreError:
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error)
+    if full or (isinstance(error, RuntimeError) and shutil.disk_usage(path.parent).free < 2**20):
+        return StoreError(f"The disk is full: {path} was not written", "Free some space and run the same command again")
+    return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to read from, whose damage comes out as a StoreError."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except CatsdogsError:
+        raise
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip("'\"").split("(")[0]
+        raise StoreError(f"{path} is cut short or damaged: {reason}", f"Delete it, then: {_again(path.stem)}") from None
+
+
+def _check(features: Features, rows: Mapping[str, int]) -> None:
+    parts = {f"{split}_id": (split, features.ids[split]) for split in SPLITS}
+    parts |= {f"{split}_digest": (split, features.digests[split]) for split in SPLITS}
+    parts |= {f"{split}_statistics": (split, features.statistics[split]) for split in SPLITS}
+    parts |= {f"{split}_topk_class": (split, array) for split, array in features.topk_class.items()}
+    parts |= {"label": ("train", features.labels)}
+    for name, (split, array) in parts.items():
+        if len(array) != rows[split]:
+            raise StoreError(
+                f"{features.path}: {name} has {len(array):,} rows, {split} has {rows[split]:,}", _again(features.name)
+            )
+    for split in SPLITS:
+        if len(set(features.ids[split])) != rows[split] or "" in features.ids[split]:
+            raise StoreError(f"{features.path}: {split}_id misses an id or holds one twice", _again(features.name))
+        if features.statistics[split].shape[1] != len(STATISTICS):
+            raise StoreError(f"{features.path}: {split}_statistics has the wrong width", _again(features.name))
+    if features.labels.size and not 0 <= features.labels.min() <= features.labels.max() < len(features.classes):
+        raise StoreError(f"{features.path}: label names a class that `classes` lacks", _again(features.name))
+
+
+def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Features:
+    """A file of an old notebook: rows in the order of Keras's directory iterator, which sorts names as text."""
+    if not {"train", "test", "label"} <= set(file):
+        raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
+    if dataset is None:
+        raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
+    in_order = {split: sorted(dataset.of(split), key=_directory_iterator_key) for split in SPLITS}
+    for split in SPLITS:
+        if len(file[split]) != len(in_order[split]):
+            raise StoreError(
+                f"{path}: {split} has {len(file[split]):,} rows, {dataset.root} has {len(in_order[split]):,} photographs",
+                "Give --data the folder it was made from",
+            )
+    labels = np.array([photograph.label for photograph in in_order["train"]])
+    if not np.array_equal(file["label"][...], labels):
+        raise StoreError(f"{path}: label does not fit the names in {dataset.root}", "Give --data the folder it was made from")
+    unknown = {field.name: UNKNOWN for field in fields(Recipe)} | {"backbone": path.stem, "input_size": 0}
+    return Features(
+        path=path,
+        recipe=Recipe(**unknown),  # type: ignore[arg-type]
+        classes=dataset.classes,
+        ids={split: np.array([photograph.id for photograph in in_order[split]], object) for split in SPLITS},
+        labels=labels,
+        width=file["train"].shape[1],
+        digests={},
+        topk_class={},
+        topk_prob={},
+        statistics={},
+        unreadable=(),
+        source=str(dataset.root),
+    )
+
+
+def _directory_iterator_key(photograph: Photograph) -> tuple[int, str]:
+    return photograph.label, photograph.location.name.rsplit("/", 1)[-1]
+
+
+def _again(*backbones: str) -> str:
+    return f"Run `catsdogs features --backbones {','.join(dict.fromkeys(backbones))}`"
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return f"{text[:12]}…" if len(text) == 64 else text
