@@ -124,7 +124,7 @@ def scan(root: Path) -> Dataset:
 
 
 def scan_unlabelled(root: Path) -> Dataset:
-    """Every photograph under `root` (a folder, a zip or one file) as a test row, for predictions; labels are ignored."""
+    """Every photograph under `root` (a folder, a zip or one file) as a test row without label, for predictions."""
     root = root.expanduser()
     if root.is_file() and _is_photograph(root.name):
         locations = {root.name: Location(root.parent, root.name)}
@@ -206,7 +206,9 @@ def _list(root: Path) -> tuple[dict[str, Location], str | None, dict[str, str]]:
             try:
                 texts[name] = reader.read(Photograph(name, "", UNLABELLED, location)).decode("utf-8-sig")
             except (UnreadablePhotographError, UnicodeDecodeError) as error:
-                raise DatasetError(f"{location} is not a table: {error}", "Save it as UTF-8 text, or remove it") from None
+                raise DatasetError(
+                    f"{location} is not a table: {error}", "Save it as UTF-8 text, or remove it"
+                ) from None
     return locations, texts.get(SAMPLE_SUBMISSION), texts
 
 
@@ -273,7 +275,9 @@ def _without_suffix(name: str) -> str:
 
 def _id(name: str, prefix: str) -> str:
     relative = PurePosixPath(name[len(prefix) :])
-    return _without_suffix(str(relative.relative_to(relative.parts[0]) if _top(name, prefix) in TRAIN_FOLDERS else relative))
+    return _without_suffix(
+        str(relative.relative_to(relative.parts[0]) if _top(name, prefix) in TRAIN_FOLDERS else relative)
+    )
 
 
 def _label_of(name: str, prefix: str, root: str) -> str:
@@ -312,7 +316,9 @@ def _labels_from_table(table: str, text: str, names: Sequence[str], root: str) -
         if not row:
             continue
         if len(row) <= max(file_column, label_column) or not row[file_column].strip() or not row[label_column].strip():
-            raise DatasetError(f"{root}: {table}, row {number} has no file name or no label", "Complete or remove the row")
+            raise DatasetError(
+                f"{root}: {table}, row {number} has no file name or no label", "Complete or remove the row"
+            )
         file, label = row[file_column].strip(), row[label_column].strip()
         name = found.get(file, file)
         if name in labels:

@@ -70,9 +70,9 @@ class Source:
         too_few = any(found[name] < count for name, count in self.counts.items())
         return too_few or not all((data / name).is_file() for name in self.files)
 
-    def check(self, data: Path) -> None:
+    def check(self, data: Path, archive: Path) -> None:
         """Raises FetchError where a folder holds another number of photographs, or a file is missing."""
-        remove = f"Delete {data / self.archive} and run the same command again"
+        remove = f"Delete {archive} and run the same command again"
         for name, found in self.found(data).items():
             if found != self.counts[name]:
                 problem = f"{data / self.root / name} holds {found:,} .jpg files instead of {self.counts[name]:,}"
@@ -107,7 +107,10 @@ def fetch(source: str, data: Path) -> FetchSummary:
     if source not in SOURCES:
         raise UnknownNameError("source", source, sorted(SOURCES))
     chosen = SOURCES[source]
+    downloads = data / f".{source}-download"  # Ours, removed at the end; an archive that lies elsewhere is the user's.
     archive = data / chosen.archive
+    if not archive.is_file():
+        archive = downloads / chosen.archive
     skipped = [name for name, found in chosen.found(data).items() if found == chosen.counts[name]]
     if chosen.needs_archive(data):
         if archive.is_file():
@@ -115,15 +118,17 @@ def fetch(source: str, data: Path) -> FetchSummary:
         else:
             download(chosen.url(), archive)
         unpack(archive, data)
-    chosen.check(data)
-    _discard(archive)
+    chosen.check(data, archive)
+    if downloads.is_dir():
+        with _writing(downloads):
+            shutil.rmtree(downloads)
     return FetchSummary(data, chosen.found(data), tuple(skipped))
 
 
 def download(url: str, target: Path) -> None:
     """Downloads `url` to `target`, going on from what an earlier call left in NAME.part if the file is still the same.
 
-    NAME.etag beside it says which version those bytes belong to, and stays as the sign that the file is not the user's.
+    NAME.etag beside it says which version those bytes belong to.
     Raises FetchError, which names the server but not the address: it may be signed.
     """
     problem = ""
@@ -132,6 +137,7 @@ def download(url: str, target: Path) -> None:
         try:
             if _go_on(url, target):
                 _part(target).replace(target)
+                _etag(target).unlink()
                 return
             problem = "the connection was cut"
         except urllib.error.HTTPError as error:
@@ -213,14 +219,6 @@ def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
     with contextlib.suppress(OSError, http.client.HTTPException):
         while chunk := response.read(CHUNK_BYTES):
             yield chunk
-
-
-def _discard(archive: Path) -> None:
-    part, etag = _part(archive), _etag(archive)
-    if etag.exists() and not part.exists():
-        archive.unlink(missing_ok=True)
-    part.unlink(missing_ok=True)
-    etag.unlink(missing_ok=True)
 
 
 def unpack(archive: Path, folder: Path) -> int:

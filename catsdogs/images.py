@@ -33,7 +33,7 @@ class Pixels:
         by_size: input size -> uint8 array of shape (size, size, 3), RGB.
         statistics: float32 array of shape (4,), see `STATISTICS`: width and height in pixels; contrast, the standard
             deviation of the luminance in grey levels (0 to 127.5); colours, how many of 32³ colours occur on a grid
-            of 64 × 64 points.
+            of 64 x 64 points.
     """
 
     by_size: dict[int, NDArray[np.uint8]]

@@ -17,10 +17,9 @@ class Progress(tqdm):
             options |= {"mininterval": LOG_INTERVAL_SECONDS, "maxinterval": LOG_INTERVAL_SECONDS, "ncols": 100}
         super().__init__(total=total, desc=description, unit=unit, file=sys.stderr, dynamic_ncols=True, **options)
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self._terminal:
-            return bool(super().display(msg, pos))
-        if self.n:
+            super().display(msg, pos)
+        elif self.n:
             self.fp.write(f"{msg or self}\n")
             self.fp.flush()
-        return True

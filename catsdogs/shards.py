@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +29,14 @@ class Rows:
     """What one network says of n photographs: the arrays of a shard, rows aligned.
 
     Attributes:
+        key: (n,) str, `split/id`.
         digest: (n,) uint64, of the files' bytes.
         vector: (n, width) float32.
         statistics: (n, 4) float32, see `images.STATISTICS`.
         topk_class, topk_prob: (n, 10) int16 and float32, None without a classifier.
     """
 
+    key: NDArray[np.object_]
     digest: NDArray[np.uint64]
     vector: NDArray[np.float32]
     statistics: NDArray[np.float32]
@@ -48,6 +50,11 @@ class Entry(NamedTuple):
     photograph: Photograph
     digest: int
 
+    @property
+    def key(self) -> str:
+        """What a row is called: `train/cat.0`."""
+        return f"{self.photograph.split}/{self.photograph.id}"
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -58,7 +65,11 @@ class _Source:
 
 
 class Cache:
-    """The rows of one recipe in one folder, found by the digest of the photograph.
+    """The rows of one recipe in one folder.
+
+    A row is found by its key and digest. A photograph that was renamed is found by its digest alone, in the feature
+    file but not in shards: so which rows a run computes, and in which batches, never depends on where an earlier run
+    was killed, and the results are the same bit for bit.
 
     Raises:
         StoreError: the folder's feature file was written by another recipe.
@@ -69,26 +80,29 @@ class Cache:
         self.path = store.path_of(folder, recipe.backbone)
         key = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()[:12]
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
-        self._others = folder.glob(f"{SHARD_FOLDER}/{recipe.backbone}-*")
         self._sources: list[_Source] = []
-        self._index: dict[int, tuple[int, int]] = {}
+        self._places: dict[tuple[str, int], tuple[int, int]] = {}
+        self._renamed: dict[int, tuple[int, int]] = {}
         self._existing = store.read(self.path) if self.path.exists() else None
         if self._existing:
             refuse_other_recipe(self._existing, recipe)
             with store.reading(self.path) as file:
                 for split in store.SPLITS:
-                    names = {"vector": split} | {field: f"{split}_{field}" for field in _FIELDS if field != "vector"}
-                    names = {field: name for field, name in names.items() if name in file}
-                    self._add(_Source(self.path, names), self._existing.digests[split])
+                    fields = {field: split if field == "vector" else f"{split}_{field}" for field in _STORED}
+                    fields = {field: name for field, name in fields.items() if name in file}
+                    keys = [f"{split}/{id}" for id in self._existing.ids[split]]
+                    self._add(_Source(self.path, fields), keys, self._existing.digests[split])
+            self._renamed = {digest: place for (_, digest), place in reversed(self._places.items())}
         for path in sorted(self._shards.glob("*.h5")):
             try:
                 with store.reading(path) as file:
-                    self._add(_Source(path, {field: field for field in file}), file["digest"][...])
+                    fields = {field: field for field in _STORED if field in file}
+                    self._add(_Source(path, fields), file["key"].asstr()[...], file["digest"][...])
             except StoreError:
                 path.unlink()  # a shard is named only once it is whole, so the disk damaged it: compute it again
 
-    def __contains__(self, digest: int) -> bool:
-        return digest in self._index
+    def __contains__(self, entry: Entry) -> bool:
+        return self._place(entry) is not None
 
     @property
     def existing(self) -> Features | None:
@@ -97,13 +111,15 @@ class Cache:
 
     def write_shard(self, rows: Rows) -> None:
         """Keep finished rows; from now on they survive a kill."""
-        arrays = {field: array for field, array in vars(rows).items() if array is not None}
+        name = hashlib.sha256(rows.digest.tobytes() + "\n".join(rows.key).encode()).hexdigest()[:24]
+        arrays = {field: getattr(rows, field) for field in _STORED if getattr(rows, field) is not None}
         arrays["vector"] = rows.vector.astype(self.recipe.dtype)
-        path = self._shards / f"{hashlib.sha256(rows.digest.tobytes()).hexdigest()[:24]}.h5"
+        path = self._shards / f"{name}.h5"
         with store.writing(path) as file:
+            file.create_dataset("key", data=rows.key, dtype=h5py.string_dtype())
             for field, array in arrays.items():
                 file[field] = array
-        self._add(_Source(path, {field: field for field in arrays}), rows.digest)
+        self._add(_Source(path, {field: field for field in arrays}), rows.key, rows.digest)
 
     def assemble(
         self,
@@ -133,20 +149,29 @@ class Cache:
                 text = h5py.string_dtype()
                 for split, rows in splits.items():
                     file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=text)
-                    self._copy(file, split, [self._index[row.digest] for row in rows], opened)
+                    self._copy(file, split, [self._known_place(row) for row in rows], opened)
                 file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
                 file["label"].attrs["classes"] = np.array(classes, dtype=object)
                 shape = (len(unreadable), len(Unreadable._fields))
                 file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
-        for folder in self._others:
+        for folder in self._shards.parent.glob(f"{self.recipe.backbone}-*"):
             shutil.rmtree(folder)
         return changed
 
-    def _add(self, source: _Source, digests: NDArray[np.uint64]) -> None:
+    def _place(self, entry: Entry) -> tuple[int, int] | None:
+        return self._places.get((entry.key, entry.digest)) or self._renamed.get(entry.digest)
+
+    def _known_place(self, entry: Entry) -> tuple[int, int]:
+        place = self._place(entry)
+        if place is None:
+            raise AssertionError(f"{entry.key} was never computed")
+        return place
+
+    def _add(self, source: _Source, keys: Iterable[str], digests: NDArray[np.uint64]) -> None:
         number = len(self._sources)
         self._sources.append(source)
-        for row, digest in enumerate(digests.tolist()):
-            self._index.setdefault(digest, (number, row))
+        for row, identity in enumerate(zip(keys, digests.tolist(), strict=True)):
+            self._places[identity] = (number, row)
 
     def _is_current(
         self, splits: Mapping[str, Sequence[Entry]], classes: Sequence[str], unreadable: Sequence[Unreadable]
@@ -190,7 +215,7 @@ class Cache:
                 target[start : start + len(block)] = values
 
 
-_FIELDS = tuple(Rows.__dataclass_fields__)
+_STORED = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
 
 def refuse_other_recipe(existing: Features, recipe: Recipe) -> None:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -45,7 +45,9 @@ class Recipe:
     def differences(self, other: "Recipe") -> list[str]:
         """Each field in which the two differ, as `name: this, not that`."""
         mine, theirs = asdict(self), asdict(other)
-        return [f"{name}: {_short(mine[name])}, not {_short(theirs[name])}" for name in mine if mine[name] != theirs[name]]
+        return [
+            f"{name}: {_short(mine[name])}, not {_short(theirs[name])}" for name in mine if mine[name] != theirs[name]
+        ]
 
 
 class Unreadable(NamedTuple):
@@ -96,7 +98,9 @@ class Features:
             vectors = file[split][...].astype(np.float32, copy=False)
         if not np.isfinite(vectors).all():
             row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-            raise StoreError(f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", _again(self.name))
+            raise StoreError(
+                f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", _again(self.name)
+            )
         return vectors
 
 
@@ -156,7 +160,7 @@ def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], ND
     joined = np.empty((len(ids), sum(file.width for file in files)), np.float32)
     column = 0
     for file in files:
-        joined[:, column : column + file.width] = file.vectors(split)[_rows_by_id(first, file, split)]
+        joined[:, column : column + file.width] = file.vectors(split)[rows_by_id(first, file, split)]
         column += file.width
     return ids, joined
 
@@ -166,14 +170,16 @@ def check_joinable(files: Sequence[Features]) -> None:
     first = files[0]
     for file in files[1:]:
         for split in SPLITS:
-            rows = _rows_by_id(first, file, split)
+            rows = rows_by_id(first, file, split)
             if split == "train":
                 ours, theirs = np.array(first.classes)[first.labels], np.array(file.classes)[file.labels][rows]
                 if not np.array_equal(ours, theirs):
-                    raise StoreError(f"{first.path} and {file.path} give different labels", _again(first.name, file.name))
+                    raise StoreError(
+                        f"{first.path} and {file.path} give different labels", _again(first.name, file.name)
+                    )
 
 
-def _rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[np.intp]":
+def rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[np.intp]":
     """For each row of `first`, which row of `file` has its id."""
     ids, others = first.ids[split], file.ids[split]
     rows: slice | NDArray[np.intp] = slice(None)
@@ -240,7 +246,9 @@ def locked(folder: Path) -> Iterator[None]:
         lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0)
     except Timeout:
-        raise LockedError(f"Another process is writing to {folder}", "Wait until it ends, or choose another --out") from None
+        raise LockedError(
+            f"Another process is writing to {folder}", "Wait until it ends, or choose another --out"
+        ) from None
     except OSError as error:
         raise _write_error(folder, error) from None
     try:
@@ -279,7 +287,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
 
 
 def _check(features: Features, rows: Mapping[str, int]) -> None:
-    parts = {f"{split}_id": (split, features.ids[split]) for split in SPLITS}
+    parts: dict[str, tuple[str, NDArray[Any]]] = {f"{split}_id": (split, features.ids[split]) for split in SPLITS}
     parts |= {f"{split}_digest": (split, features.digests[split]) for split in SPLITS}
     parts |= {f"{split}_statistics": (split, features.statistics[split]) for split in SPLITS}
     parts |= {f"{split}_topk_class": (split, array) for split, array in features.topk_class.items()}
@@ -308,16 +316,19 @@ def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Feat
     for split in SPLITS:
         if len(file[split]) != len(in_order[split]):
             raise StoreError(
-                f"{path}: {split} has {len(file[split]):,} rows, {dataset.root} has {len(in_order[split]):,} photographs",
+                f"{path}: {split} has {len(file[split]):,} rows, "
+                f"{dataset.root} has {len(in_order[split]):,} photographs",
                 "Give --data the folder it was made from",
             )
     labels = np.array([photograph.label for photograph in in_order["train"]])
     if not np.array_equal(file["label"][...], labels):
-        raise StoreError(f"{path}: label does not fit the names in {dataset.root}", "Give --data the folder it was made from")
-    unknown = {field.name: UNKNOWN for field in fields(Recipe)} | {"backbone": path.stem, "input_size": 0}
+        raise StoreError(
+            f"{path}: label does not fit the names in {dataset.root}", "Give --data the folder it was made from"
+        )
+    unknown: dict[str, Any] = {field.name: UNKNOWN for field in fields(Recipe)} | {"backbone": path.stem, "input_size": 0}
     return Features(
         path=path,
-        recipe=Recipe(**unknown),  # type: ignore[arg-type]
+        recipe=Recipe(**unknown),
         classes=dataset.classes,
         ids={split: np.array([photograph.id for photograph in in_order[split]], object) for split in SPLITS},
         labels=labels,
@@ -339,7 +350,7 @@ def _again(*backbones: str) -> str:
     return f"Run `catsdogs features --backbones {','.join(dict.fromkeys(backbones))}`"
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 

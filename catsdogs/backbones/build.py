@@ -70,7 +70,8 @@ def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
-            f"{weights.path} does not fit {backbone.name}: {reason}", f"Use weights of keras.applications.{backbone.name}"
+            f"{weights.path} does not fit {backbone.name}: {reason}",
+            f"Use weights of keras.applications.{backbone.name}",
         ) from None
 
 

@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import WeightsError
@@ -65,10 +64,13 @@ def set_weights(model: keras.Model, state: dict[str, NDArray[Any]]) -> None:
                 prefix = re.sub(r"^_blocks_(\d+)_", r"_blocks.\1._", f"_{layer.name}")
                 layer.set_weights(_layer_weights(layer, prefix, left))
     except (KeyError, ValueError) as error:
-        raise WeightsError(f"The weights do not fit {model.name}: {error}", "Use the file made for this network") from None
+        raise WeightsError(
+            f"The weights do not fit {model.name}: {error}", "Use the file made for this network"
+        ) from None
     if left:
         raise WeightsError(
-            f"The weights do not fit {model.name}: {next(iter(left))} is left over", "Use the file made for this network"
+            f"The weights do not fit {model.name}: {next(iter(left))} is left over",
+            "Use the file made for this network",
         )
 
 
@@ -114,5 +116,3 @@ def _round_filters(filters: float, divisor: int = 8) -> int:
     """The nearest multiple of eight that is not below nine tenths of the wish."""
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * filters else rounded + divisor
-
-

@@ -121,7 +121,9 @@ def _download(backbone: Backbone) -> None:
         if "URL fetch failure" not in str(error) and "corrupted" not in str(error):
             raise
         reason = str(error).splitlines()[0]
-        raise WeightsError(f"The weights of {backbone.name} could not be downloaded: {reason}", _by_hand(backbone)) from None
+        raise WeightsError(
+            f"The weights of {backbone.name} could not be downloaded: {reason}", _by_hand(backbone)
+        ) from None
 
 
 def _by_hand(backbone: Backbone) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from catsdogs.backbones import Backbone
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.quiet import quiet_import
 
 NAMES = ("keras",)
 PRECISIONS = ("float32", "bfloat16")
@@ -59,6 +60,7 @@ def create(name: str, precision: str, batch_size: int | None) -> Engine:
         raise UnknownNameError("precision", precision, [AUTO, *PRECISIONS])
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"A batch size of {batch_size}", "Give --batch-size a number above 0")
-    from catsdogs.engines.keras import KerasEngine
+    with quiet_import():
+        from catsdogs.engines.keras import KerasEngine
 
     return KerasEngine(precision, batch_size)

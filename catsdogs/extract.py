@@ -1,0 +1,317 @@
+"""Data set x backbones -> shards -> features/<Backbone>.h5: each photograph decoded once, for all networks.
+
+A shard is a fixed stretch of the table. Its batches depend on nothing but its photographs, so a run that was killed
+and started again gives the same numbers, bit for bit, as one that was not.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs import engines, images, store
+from catsdogs.backbones import Backbone, choose
+from catsdogs.backbones.weights import Weights, obtain
+from catsdogs.dataset import Dataset, Photograph
+from catsdogs.engines import AUTO, Engine, Network, Output
+from catsdogs.errors import StoreError, UnknownNameError, UnreadablePhotographError, UsageError
+from catsdogs.images import Pixels
+from catsdogs.progress import Progress
+from catsdogs.shards import Cache, Entry, Rows
+from catsdogs.store import Recipe, Unreadable
+
+SHARD_ROWS = 512
+DTYPES = ("float32", "float16")
+_AHEAD = 128  # decoded photographs waiting: 34 MB at 299 pixels
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to compute vectors. `auto` follows what the feature file was written with, else what suits the machine."""
+
+    weights_dir: str | None = None
+    engine: str = AUTO
+    precision: str = AUTO
+    batch_size: int | None = None
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did. `computed` counts the photographs each network was run on, `paths` are the feature files."""
+
+    paths: list[Path]
+    computed: dict[str, int]
+    rows: dict[str, int]
+    unreadable: list[Unreadable]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A photograph, read; its pixels if some network still needs them, or the reason why there are none."""
+
+    entry: Entry
+    needed_by: tuple[str, ...] = ()
+    pixels: Pixels | None = None
+    reason: str = ""
+
+    def as_unreadable(self) -> Unreadable:
+        return Unreadable(self.entry.photograph.split, self.entry.photograph.id, self.reason)
+
+
+@dataclass
+class _Member:
+    """One network of the ensemble, loaded when the first photograph needs it."""
+
+    backbone: Backbone
+    weights: Weights
+    cache: Cache
+    get_engine: Callable[[str, str], Engine]
+    computed: int = 0
+    _network: Network | None = None
+
+    @property
+    def engine(self) -> Engine:
+        return self.get_engine(self.cache.recipe.engine, self.cache.recipe.precision)
+
+    @property
+    def network(self) -> Network:
+        if self._network is None:
+            self._network = self.engine.load(self.backbone, self.weights)
+        return self._network
+
+
+@dataclass
+class _Shard:
+    """The photographs of one shard on their way through one network."""
+
+    member: _Member
+    rows: list[_Loaded] = field(default_factory=list)
+    results: list[Callable[[], Output]] = field(default_factory=list)
+
+    def add(self, loaded: _Loaded) -> None:
+        self.rows.append(loaded)
+        if len(self.rows) % self.member.engine.batch_size == 0:
+            self._submit()
+
+    def close(self) -> None:
+        """Send what is left as one more batch of full size, so that compiled networks see a single shape."""
+        if self.rows and len(self.rows) > len(self.results) * self.member.engine.batch_size:
+            self._submit()
+
+    def write(self) -> None:
+        """Wait for the network and keep the rows."""
+        if not self.rows:
+            return
+        outputs = [result() for result in self.results]
+        count = len(self.rows)
+
+        def gather(name: str) -> NDArray:
+            return np.concatenate([getattr(output, name) for output in outputs])[:count]
+
+        labelled = outputs[0].topk_class is not None
+        self.member.cache.write_shard(
+            Rows(
+                key=np.array([row.entry.key for row in self.rows], object),
+                digest=np.array([row.entry.digest for row in self.rows], np.uint64),
+                vector=gather("vector"),
+                statistics=np.stack([row.pixels.statistics for row in self.rows if row.pixels]),
+                topk_class=gather("topk_class") if labelled else None,
+                topk_prob=gather("topk_prob") if labelled else None,
+            )
+        )
+        self.member.computed += count
+
+    def _submit(self) -> None:
+        size, side = self.member.engine.batch_size, self.member.backbone.input_size
+        batch = np.zeros((size, side, side, 3), np.uint8)
+        start = len(self.results) * size
+        for position, row in enumerate(self.rows[start:]):
+            assert row.pixels is not None  # noqa: S101 - only readable photographs are added
+            batch[position] = row.pixels.by_size[side]
+            self.rows[start + position] = replace(row, pixels=Pixels({}, row.pixels.statistics))
+        self.results.append(self.member.network.submit(batch))
+
+
+def extract(
+    dataset: Dataset, names: Sequence[str], out: Path, settings: Settings | None = None, limit: int | None = None
+) -> Summary:
+    """Bring `out/<Backbone>.h5` up to date with the data set for every network named, in one pass.
+
+    With `limit`, at most that many photographs are read, spread evenly over the table; rows that are already in a
+    feature file stay in it.
+
+    Raises:
+        WeightsError, StoreError, LockedError, UnknownNameError, UsageError: before the first photograph is read.
+        StoreError: the disk is full; finished shards are kept.
+    """
+    settings = settings or Settings()
+    if settings.dtype not in DTYPES:
+        raise UnknownNameError("dtype", settings.dtype, list(DTYPES))
+    if limit is not None and limit < 1:
+        raise UsageError(f"A limit of {limit} photographs", "Give --limit a number above 0")
+    started = time.monotonic()
+    backbones = choose(names)
+    weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
+    engine_of = _Engines(settings)
+    with store.locked(out):
+        recipes = [_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True)]
+        members = [
+            _Member(backbone, weight, Cache(out, recipe), engine_of)
+            for backbone, weight, recipe in zip(backbones, weights, recipes, strict=True)
+        ]
+        _refuse_other_dataset(dataset, members)
+        _check_space(dataset, members, out)
+        chosen = _spread(dataset.photographs, limit)
+        loaded = _run(dataset, chosen, members)
+        unreadable = [row.as_unreadable() for row in loaded if row.reason]
+        for member in members:
+            fresh = [row.entry for row in loaded if not row.reason]
+            entries = (
+                fresh if len(chosen) == len(dataset.photographs) else _with_kept(dataset, fresh, unreadable, member)
+            )
+            member.cache.assemble(entries, dataset.classes, unreadable, str(dataset.root.resolve()), engine_of.backend)
+    splits = [row.entry.photograph.split for row in loaded if not row.reason]
+    return Summary(
+        paths=[member.cache.path for member in members],
+        computed={member.backbone.name: member.computed for member in members},
+        rows={split: splits.count(split) for split in store.SPLITS},
+        unreadable=unreadable,
+        seconds=time.monotonic() - started,
+    )
+
+
+class _Engines:
+    """The engines in use, by name and precision, made when first asked for: a complete cache needs none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engines: dict[tuple[str, str], Engine] = {}
+
+    def __call__(self, name: str, precision: str) -> Engine:
+        if (name, precision) not in self._engines:
+            engine = engines.create(name, precision, self._settings.batch_size)
+            self._engines[name, precision] = self._engines[engine.name, engine.precision] = engine
+        return self._engines[name, precision]
+
+    @property
+    def backend(self) -> str:
+        return next((engine.backend for engine in self._engines.values()), store.UNKNOWN)
+
+
+def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: _Engines) -> Recipe:
+    path = store.path_of(out, backbone.name)
+    name, precision = settings.engine, settings.precision
+    if path.exists():
+        existing = store.read(path).recipe
+        name = existing.engine if name == AUTO else name
+        precision = existing.precision if precision == AUTO else precision
+    if AUTO in (name, precision):
+        engine = engine_of(name, precision)
+        name, precision = engine.name, engine.precision
+    return Recipe(
+        backbone=backbone.name,
+        weights=weights.sha256,
+        input_size=backbone.input_size,
+        resize_filter=images.RESIZE_FILTER,
+        preprocessing=backbone.preprocessing,
+        engine=name,
+        precision=precision,
+        dtype=settings.dtype,
+    )
+
+
+def _run(dataset: Dataset, photographs: Sequence[Photograph], members: Sequence[_Member]) -> list[_Loaded]:
+    """Load every photograph, compute what is missing, write shards; the rows come back without their pixels."""
+
+    def load(photograph: Photograph) -> _Loaded:
+        entry = Entry(photograph, 0)
+        try:
+            data = dataset.read(photograph)
+            entry = Entry(photograph, images.digest(data))
+            needing = [member for member in members if entry not in member.cache]
+            if not needing:
+                return _Loaded(entry)
+            sizes = {member.backbone.input_size for member in needing}
+            names = tuple(member.backbone.name for member in needing)
+            return _Loaded(entry, names, images.pixels(images.decode(data), sizes))
+        except UnreadablePhotographError as error:
+            return _Loaded(entry, reason=error.reason)
+
+    done: list[_Loaded] = []
+    stream = images.in_parallel(load, photographs, _AHEAD)
+    under_way: list[_Shard] = []
+    with Progress(len(photographs), "photographs", "photo") as bar:
+        for start in range(0, len(photographs), SHARD_ROWS):
+            shards = {member.backbone.name: _Shard(member) for member in members}
+            for loaded in islice(stream, min(SHARD_ROWS, len(photographs) - start)):
+                for name in loaded.needed_by:
+                    shards[name].add(loaded)
+                done.append(replace(loaded, pixels=None))
+                bar.update()
+            for shard in shards.values():
+                shard.close()
+            # The networks are already busy with this shard while the one before it is written.
+            for shard in under_way:
+                shard.write()
+            under_way = list(shards.values())
+        for shard in under_way:
+            shard.write()
+    return done
+
+
+def _spread(photographs: Sequence[Photograph], limit: int | None) -> Sequence[Photograph]:
+    if limit is None or limit >= len(photographs):
+        return photographs
+    return [photographs[position] for position in np.linspace(0, len(photographs) - 1, limit).round().astype(int)]
+
+
+def _with_kept(
+    dataset: Dataset, fresh: Sequence[Entry], unreadable: Sequence[Unreadable], member: _Member
+) -> list[Entry]:
+    """Fresh rows, and those of the feature file that a limited run did not look at, in the order of the table."""
+    digests = {}
+    if member.cache.existing:
+        for split in store.SPLITS:
+            for id, digest in zip(member.cache.existing.ids[split], member.cache.existing.digests[split], strict=True):
+                digests[split, id] = int(digest)
+    for row in unreadable:
+        digests.pop((row.split, row.id), None)
+    digests |= {(entry.photograph.split, entry.photograph.id): entry.digest for entry in fresh}
+    return [
+        Entry(photograph, digests[photograph.split, photograph.id])
+        for photograph in dataset.photographs
+        if (photograph.split, photograph.id) in digests
+    ]
+
+
+def _refuse_other_dataset(dataset: Dataset, members: Sequence[_Member]) -> None:
+    """A slip of --data must not replace an evening's work: most rows of the file have to be in the data set."""
+    for member in members:
+        existing = member.cache.existing
+        if existing is None or existing.source == str(dataset.root.resolve()):
+            continue
+        keys = [(split, id) for split in store.SPLITS for id in existing.ids[split]]
+        shared = sum(key in dataset.by_key for key in keys)
+        if shared < len(keys) / 2:
+            raise StoreError(
+                f"{existing.path} holds {len(keys):,} photographs of {existing.source}; "
+                f"{dataset.root} has only {shared:,} of them",
+                "Choose another folder with --out, or delete the file",
+            )
+
+
+def _check_space(dataset: Dataset, members: Sequence[_Member], out: Path) -> None:
+    """Shards and the file assembled from them lie on the disk at the same time."""
+    needed = 0
+    for member in members:
+        existing = member.cache.existing
+        cached = sum(map(len, existing.ids.values())) if existing else 0
+        row = member.backbone.width * np.dtype(member.cache.recipe.dtype).itemsize
+        needed += 2 * row * max(0, len(dataset.photographs) - cached)
+    store.check_free_space(out, needed)

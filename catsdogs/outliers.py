@@ -1,0 +1,342 @@
+"""Who does not belong: ImageNet labels without a pet, odd pixel statistics, exact duplicates -> a table of suspects."""
+
+import contextlib
+import csv
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs import store, synsets
+from catsdogs.errors import StoreError, UsageError
+from catsdogs.store import Features
+
+TABLE = "outliers.csv"
+EVERYTHING = "topk.csv"
+COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
+SHOWN_LABELS = 3  # of each network in the table of suspects; `write_everything` has all
+
+# Where a picture stops being a usable photograph. Of 2,000 photographs of Dogs vs. Cats, whose extremes stand behind
+# each line, only a logo of 195 x 33 pixels falls below any of them.
+MIN_SIDE = 40  # pixels of the shorter side; 59 for the smallest photograph
+MIN_CONTRAST = 10.0  # grey levels of standard deviation; 18.3 for the flattest photograph
+MIN_COLOURS = 16  # of 32³; 32 grey levels for a black-and-white photograph
+MIN_SQUARENESS = 0.25  # shorter side by longer; 0.38 for the widest photograph
+# J. W. Tukey, Exploratory Data Analysis (1977), calls what lies 3 interquartile ranges outside the quartiles "far out".
+FENCE = 3.0
+
+MAX_PIXEL_SCORE = 0.5  # a photograph may be odd and fine
+NO_PET = "no pet"
+DUPLICATE_SCORE = 0.5
+CONTRADICTION_SCORE = 0.9  # one picture under two labels: one of the two is wrong for certain
+_TWINS_NAMED = 3
+_BLOCK_ROWS = 4096
+
+# For each statistic that is odd when low: the reason's first words, the line, how a value reads.
+_STATISTICS = (
+    ("small", MIN_SIDE, "{:.0f} pixels at its shorter side"),
+    ("near-uniform", MIN_CONTRAST, "a contrast of {:.1f} grey levels"),
+    ("few colours", MIN_COLOURS, "{:.0f} of 32,768"),
+    ("odd shape", MIN_SQUARENESS, "its shorter side is {:.2f} of the longer"),
+)
+
+
+class Reason(NamedTuple):
+    """One ground for doubt: how strong, in [0, 1], and a text whose words before the colon name its kind."""
+
+    score: float
+    text: str
+
+    @property
+    def kind(self) -> str:
+        """`no pet`, `duplicate`, `two labels`, `small`, `near-uniform`, `few colours` or `odd shape`."""
+        return self.text.split(":", 1)[0]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A photograph with at least one reason against it.
+
+    Attributes:
+        label: name of its class, empty for a test row.
+        votes: how many networks see no pet, of the `networks` that could vote.
+        labels: network -> its top-k labels with their probabilities, best first.
+        reasons: strongest first.
+    """
+
+    split: str
+    id: str
+    label: str
+    votes: int
+    networks: int
+    labels: Mapping[str, Sequence[tuple[str, float]]]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def score(self) -> float:
+        """1 - Π(1 - score of a reason), in [0, 1]: reasons add up as independent doubts, none takes away."""
+        return 1.0 - float(np.prod([1.0 - reason.score for reason in self.reasons]))
+
+
+@dataclass(frozen=True)
+class Ballots:
+    """The ImageNet labels of all networks that have them, rows in the order of `first`.
+
+    Attributes:
+        names: the networks.
+        topk_class, topk_prob: split -> (networks, n, k) ImageNet index and probability, best first.
+    """
+
+    first: Features
+    names: tuple[str, ...]
+    topk_class: dict[str, NDArray[np.int16]]
+    topk_prob: dict[str, NDArray[np.float32]]
+
+    def votes(self, split: str) -> NDArray[np.int64]:
+        """(n,) how many networks have no dog breed or house cat among their top-k labels."""
+        return np.count_nonzero(~self._pets(split).any(axis=2), axis=0)
+
+    def strangeness(self, split: str) -> NDArray[np.float64]:
+        """(n,) probability, in [0, 1], of the top-k labels that are no pets: the mean over the networks."""
+        strange = self.topk_prob[split] * ~self._pets(split)
+        return np.clip(strange.sum(axis=2, dtype=np.float64).mean(axis=0), 0, 1)
+
+    def labels(self, split: str, row: int) -> dict[str, list[tuple[str, float]]]:
+        """Network -> its top-k labels of one row with their probabilities."""
+        tops = zip(self.topk_class[split][:, row].tolist(), self.topk_prob[split][:, row].tolist(), strict=True)
+        named = [[(synsets.labels()[label], prob) for label, prob in zip(*top, strict=True)] for top in tops]
+        return dict(zip(self.names, named, strict=True))
+
+    def _pets(self, split: str) -> NDArray[np.bool_]:
+        is_pet = np.zeros(len(synsets.labels()), bool)
+        is_pet[list(synsets.PETS)] = True
+        return is_pet[self.topk_class[split]]
+
+
+def voters(files: Sequence[Features]) -> list[Features]:
+    """The files that hold ImageNet labels; the others were written from weights without a classifier.
+
+    Raises:
+        StoreError: none does.
+    """
+    able = [file for file in files if file.topk_class]
+    if not able:
+        raise StoreError(
+            f"No ImageNet labels in {', '.join(str(file.path) for file in files)}: the weights had no classifier",
+            "Add networks that have one, such as `catsdogs features --backbones lite`, "
+            "or write the features again from weights with their classifier",
+        )
+    return able
+
+
+def collect(files: Sequence[Features], k: int = store.TOP_K) -> Ballots:
+    """The top `k` labels of all files that can vote, matched by id.
+
+    Raises:
+        UsageError: `k` is not in 1..10.
+        StoreError: no file has labels, or their rows differ.
+    """
+    if not 1 <= k <= store.TOP_K:
+        raise UsageError(f"--k {k}, and {store.TOP_K} labels are kept", f"Give a number from 1 to {store.TOP_K}")
+    able = voters(files)
+    store.check_joinable(able)
+    topk_class, topk_prob = {}, {}
+    for split in store.SPLITS:
+        rows = [store.rows_by_id(able[0], file, split) for file in able]
+        topk_class[split] = np.stack([file.topk_class[split][row, :k] for file, row in zip(able, rows, strict=True)])
+        topk_prob[split] = np.stack([file.topk_prob[split][row, :k] for file, row in zip(able, rows, strict=True)])
+    return Ballots(able[0], tuple(file.name for file in able), topk_class, topk_prob)
+
+
+def find(files: Sequence[Features], k: int = store.TOP_K, votes: int = 1, quartiles: bool = False) -> list[Suspect]:
+    """Every photograph with a reason against it, the most doubtful first; equals are ordered by split and id.
+
+    Reasons, and their scores:
+        no pet: at least `votes` networks have no dog breed or house cat among their top `k` labels. Scored
+            (votes - 1 + strangeness) / networks, so that more votes come first and, among equals, the photographs
+            whose networks are surest of something else.
+        small, near-uniform, few colours, odd shape: a statistic below its line, scored (1 - value / line) / 2. With
+            `quartiles` the line is Tukey's far-out fence of this data set, on a log scale, where that is higher.
+        duplicate, two labels: the same bytes again, within train or between train and test.
+
+    Raises:
+        UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote.
+        StoreError: no file has labels, or their rows differ.
+    """
+    ballots = collect(files, k)
+    networks = len(ballots.names)
+    if not 1 <= votes <= networks:
+        raise UsageError(f"--votes {votes}, and {networks} networks can vote", f"Give a number from 1 to {networks}")
+    counts = {split: ballots.votes(split) for split in store.SPLITS}
+    found: dict[Place, list[Reason]] = defaultdict(list)
+    for place, reason in (
+        *_no_pets(ballots, votes),
+        *_odd_pixels(ballots.first, quartiles),
+        *_duplicates(ballots.first),
+    ):
+        found[place].append(reason)
+    suspects = [
+        Suspect(
+            split=split,
+            id=str(ballots.first.ids[split][row]),
+            label=_label(ballots.first, split, row),
+            votes=int(counts[split][row]),
+            networks=networks,
+            labels=ballots.labels(split, row),
+            reasons=tuple(sorted(reasons, key=lambda reason: (-reason.score, reason.text))),
+        )
+        for (split, row), reasons in found.items()
+    ]
+    return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.split, suspect.id))
+
+
+def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
+    """How many suspects for which reasons, and who could not vote, in a sentence or two."""
+    able = voters(files)
+    photographs = sum(len(able[0].ids[split]) for split in store.SPLITS)
+    kinds = Counter(reason.kind for suspect in suspects for reason in suspect.reasons)
+    unanimous = sum(suspect.votes == suspect.networks for suspect in suspects)
+    counts = [
+        f"{kind} {number:,}" + (f" ({unanimous:,} unanimous)" if kind == NO_PET else "")
+        for kind, number in kinds.most_common()
+    ]
+    found = f"{len(suspects):,} suspects among {photographs:,} photographs" + (
+        f": {', '.join(counts)}" if counts else ""
+    )
+    mute = [file.name for file in files if not file.topk_class]
+    left_out = f"; no classifier, so no vote: {', '.join(mute)}" if mute else ""
+    return f"{found}. Voted: {', '.join(file.name for file in able)}{left_out}."
+
+
+def in_words(labels: Sequence[tuple[str, float]]) -> str:
+    """`tabby 0.81, Egyptian cat 0.10`."""
+    return ", ".join(f"{label} {probability:.2f}" for label, probability in labels)
+
+
+def write_csv(path: Path, suspects: Sequence[Suspect]) -> None:
+    """The table of suspects in the order given, with `COLUMNS`; each network's best labels in words."""
+    with _table(path, COLUMNS) as table:
+        for suspect in suspects:
+            labels = "; ".join(f"{name}: {in_words(top[:SHOWN_LABELS])}" for name, top in suspect.labels.items())
+            reasons = "; ".join(reason.text for reason in suspect.reasons)
+            row = (suspect.split, suspect.id, suspect.label, f"{suspect.score:.4f}", suspect.votes, suspect.networks)
+            table.writerow((*row, labels, reasons))
+
+
+def write_everything(path: Path, files: Sequence[Features], k: int = store.TOP_K) -> None:
+    """Every photograph's top `k` labels, a row for each network: split, id, label, network, label_1, probability_1, …
+
+    Raises:
+        UsageError, StoreError: as `collect`.
+    """
+    ballots = collect(files, k)
+    names = np.array(synsets.labels(), object)
+    ranks = [column for rank in range(1, k + 1) for column in (f"label_{rank}", f"probability_{rank}")]
+    with _table(path, ("split", "id", "label", "network", *ranks)) as table:
+        for split in store.SPLITS:
+            for start in range(0, len(ballots.first.ids[split]), _BLOCK_ROWS):
+                block = slice(start, start + _BLOCK_ROWS)
+                classes = ballots.topk_class[split][:, block].swapaxes(0, 1)
+                cells = np.empty((*classes.shape[:2], 2 * k), object)
+                cells[:, :, 0::2] = names[classes]
+                cells[:, :, 1::2] = np.char.mod("%.4f", ballots.topk_prob[split][:, block].swapaxes(0, 1))
+                for row, tops in enumerate(cells.tolist(), start):
+                    head = (split, ballots.first.ids[split][row], _label(ballots.first, split, row))
+                    table.writerows((*head, name, *top) for name, top in zip(ballots.names, tops, strict=True))
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path in the folder of `path`; what is written there takes its place once it is whole.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}", "Check the folder and the free space") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _table(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+    """A csv writer of a new table that already has its header."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(columns)
+        yield table
+
+
+Place = tuple[str, int]
+
+
+def _no_pets(ballots: Ballots, votes: int) -> Iterator[tuple[Place, Reason]]:
+    """A reason for each (split, row) in which at least `votes` networks see no pet."""
+    networks = len(ballots.names)
+    for split in store.SPLITS:
+        counts, strangeness = ballots.votes(split), ballots.strangeness(split)
+        for row in np.flatnonzero(counts >= votes).tolist():
+            score = (int(counts[row]) - 1 + float(strangeness[row])) / networks
+            yield (split, row), Reason(score, f"{NO_PET}: {counts[row]} of {networks} networks")
+
+
+def _odd_pixels(file: Features, quartiles: bool) -> Iterator[tuple[Place, Reason]]:
+    """A reason for each statistic of a (split, row) that lies below its line."""
+    places = [(split, row) for split in store.SPLITS for row in range(len(file.ids[split]))]
+    width, height, contrast, colours = np.concatenate([file.statistics[split] for split in store.SPLITS]).T
+    short, long = np.minimum(width, height), np.maximum(width, height)
+    for (kind, line, form), values in zip(
+        _STATISTICS, (short, contrast, colours, short / np.maximum(long, 1)), strict=True
+    ):
+        lowest = max(line, _far_out_below(values)) if quartiles else line
+        for index in np.flatnonzero(values < lowest).tolist():
+            value = float(values[index])
+            score = MAX_PIXEL_SCORE * (1 - value / lowest)
+            yield places[index], Reason(score, f"{kind}: {form.format(value)}, below {lowest:.4g}")
+
+
+def _far_out_below(values: NDArray[np.float32]) -> float:
+    """Tukey's lower outer fence on a log scale, since sizes and counts spread by ratios; 0 if nothing spreads."""
+    if not values.size:
+        return 0.0
+    first, third = np.quantile(np.log(np.maximum(values, 1e-3)), (0.25, 0.75))
+    return float(np.exp(first - FENCE * (third - first))) if third > first else 0.0
+
+
+def _duplicates(file: Features) -> Iterator[tuple[Place, Reason]]:
+    """A reason for each (split, row) whose bytes occur again; copies that are all in test do no harm."""
+    copies: dict[int, list[Place]] = defaultdict(list)
+    for split in store.SPLITS:
+        for row, digest in enumerate(file.digests[split].tolist()):
+            copies[digest].append((split, row))
+    for places in copies.values():
+        if len(places) < 2 or all(split == "test" for split, _ in places):
+            continue
+        contradicted = len({_label(file, split, row) for split, row in places if split == "train"}) > 1
+        for place in places:
+            twins = [twin for twin in places if twin != place]
+            named = [_name(file, split, row) for split, row in twins[:_TWINS_NAMED]]
+            more = f" and {len(twins) - len(named)} more" if len(twins) > len(named) else ""
+            score, kind = (CONTRADICTION_SCORE, "two labels") if contradicted else (DUPLICATE_SCORE, "duplicate")
+            yield place, Reason(score, f"{kind}: same file as {', '.join(named)}{more}")
+
+
+def _name(file: Features, split: str, row: int) -> str:
+    """`train/7 (dog)`, or `test/7`."""
+    label = _label(file, split, row)
+    return f"{split}/{file.ids[split][row]}" + (f" ({label})" if label else "")
+
+
+def _label(file: Features, split: str, row: int) -> str:
+    return file.classes[file.labels[row]] if split == "train" else ""

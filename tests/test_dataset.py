@@ -1,0 +1,208 @@
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catsdogs.dataset import MAX_FILE_BYTES, Dataset, natural_key, parse, scan, scan_unlabelled
+from catsdogs.errors import DatasetError, UnreadablePhotographError
+from tests.conftest import jpeg, write_kaggle_folder
+
+WORDS = st.text("abcdefghijklmnop", min_size=1, max_size=8)
+
+
+def ids(dataset: Dataset, split: str) -> list[str]:
+    return [photograph.id for photograph in dataset.of(split)]
+
+
+def zip_of(path: Path, names: list[str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for seed, name in enumerate(names):
+            archive.writestr(name, jpeg(seed))
+    return path
+
+
+def test_kaggle_folder(tmp_path: Path) -> None:
+    root = write_kaggle_folder(tmp_path, cats=12, dogs=2, test=11)
+    (root / "sample_submission.csv").write_text("id,label\n1,0.5\n")
+    (root / "train" / "Thumbs.db").write_bytes(b"not a photograph")
+    dataset = scan(root)
+    assert dataset.classes == ("cat", "dog")
+    assert ids(dataset, "train") == [f"cat.{n}" for n in range(12)] + ["dog.0", "dog.1"]
+    assert ids(dataset, "test") == [str(n) for n in range(1, 12)]
+    assert [photograph.label for photograph in dataset.photographs] == [0] * 12 + [1] * 2 + [-1] * 11
+    assert dataset.sample_submission == "id,label\n1,0.5\n"
+    assert dataset.read(dataset.photographs[0]) == (root / "train" / "cat.0.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("prefix", ["", "train/"])
+def test_kaggle_zips_are_read_in_place(tmp_path: Path, prefix: str) -> None:
+    zip_of(tmp_path / "train.zip", [f"{prefix}cat.0.jpg", f"{prefix}dog.0.jpg"])
+    zip_of(tmp_path / "test.zip", [f"{'test/' if prefix else ''}{n}.jpg" for n in (10, 9)])
+    dataset = scan(tmp_path)
+    assert (ids(dataset, "train"), ids(dataset, "test")) == (["cat.0", "dog.0"], ["9", "10"])
+    assert [dataset.read(photograph) for photograph in dataset.of("test")] == [jpeg(1), jpeg(0)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test.zip", "train.zip"]
+
+
+def test_one_zip_with_everything(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "all.zip", ["comp/train/cat.0.jpg", "comp/train/dog.0.jpg", "comp/test1/1.jpg"])
+    for root in (path, tmp_path):
+        assert (ids(scan(root), "train"), ids(scan(root), "test")) == (["cat.0", "dog.0"], ["1"])
+
+
+def test_edition_of_2013(tmp_path: Path) -> None:
+    (write_kaggle_folder(tmp_path) / "test").rename(tmp_path / "test1")
+    assert ids(scan(tmp_path), "test") == ["1", "2", "3"]
+
+
+def test_folder_per_class(tmp_path: Path) -> None:
+    for name in ("Cat/0.jpg", "Cat/10.jpg", "Cat/9.jpg", "Dog/0.png"):
+        path = tmp_path / "PetImages" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    for root in (tmp_path, tmp_path / "PetImages"):
+        dataset = scan(root)
+        assert dataset.classes == ("Cat", "Dog")
+        assert ids(dataset, "train") == ["Cat/0", "Cat/9", "Cat/10", "Dog/0"]
+
+
+def test_table_beside_folders(tmp_path: Path) -> None:
+    write_kaggle_folder(tmp_path, cats=2, dogs=2)
+    (tmp_path / "labels.csv").write_text("id,breed\ncat.0,pug\ncat.1,boxer\ndog.0,pug\ngone,akita\n")
+    dataset = scan(tmp_path)
+    assert dataset.classes == ("akita", "boxer", "pug")
+    assert {row.id: dataset.classes[row.label] for row in dataset.of("train")} == {
+        "cat.0": "pug",
+        "cat.1": "boxer",
+        "dog.0": "pug",
+        "gone": "akita",
+    }
+    with pytest.raises(UnreadablePhotographError, match="no such file"):
+        dataset.read(dataset.by_key["train", "gone"])
+
+
+def test_table_beside_one_folder_leaves_the_rest_to_predict(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
+        (tmp_path / name).write_bytes(jpeg(seed))
+    table = tmp_path / "mine.csv"
+    table.write_text("\ufefffile,label\nb.jpg,x\na.jpg,y\n")
+    for root in (tmp_path, table):
+        assert (ids(scan(root), "train"), ids(scan(root), "test")) == (["a", "b"], ["c"])
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    real = write_kaggle_folder(tmp_path / "real")
+    root = tmp_path / "linked"
+    root.mkdir()
+    (root / "train").symlink_to(real / "train")
+    (real / "train" / "loop").symlink_to(real / "train")
+    assert len(scan(root).of("train")) == 8
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "holds no photographs"),
+        ({"train/photo.jpg": b""}, "photo.jpg carries no label"),
+        ({"cat.jpg": b""}, "cat.jpg carries no label"),
+        ({"train/cat.0.jpg": b"", "train/cat.0.png": b""}, "both have the id cat.0"),
+        ({"test/a/1.jpg": b"", "test/b/1.jpg": b"", "train/cat.0.jpg": b""}, "both have the id 1"),
+        ({"a.jpg": b"", "labels.csv": b"photo;kind\n"}, "has the columns photo;kind"),
+        ({"a.jpg": b"", "labels.csv": b"id,label\na,\n"}, "row 2 has no file name or no label"),
+        ({"a.jpg": b"", "labels.csv": b"id,label\na,x\na.jpg,y\n"}, "row 3 lists a.jpg again"),
+        ({"a.jpg": b"", "labels.csv": b"id,label\n"}, "has no rows"),
+        ({"a.jpg": b"", "labels.csv": b"\xff\xfe\xfd"}, "is not a table"),
+        ({"a.jpg": b"", "x.csv": b"id,label\n", "y.csv": b"id,label\n"}, "several tables: x.csv, y.csv"),
+        ({"train.zip": b"PK not a zip"}, "not a readable zip"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+    for name, data in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    with pytest.raises(DatasetError, match=re.escape(message)) as caught:
+        scan(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="No such folder or zip"):
+        scan(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "name", ["../cat.0.jpg", "train/../../cat.0.jpg", "/etc/cat.0.jpg", "C:/cat.0.jpg", "..\\c.jpg"]
+)
+def test_names_that_leave_a_zip_are_refused(tmp_path: Path, name: str) -> None:
+    path = zip_of(tmp_path / "train.zip", ["train/dog.0.jpg", name])
+    for root in (path, tmp_path):
+        with pytest.raises(DatasetError, match="unsafe name"):
+            scan(root)
+
+
+def test_zip_that_holds_zips_says_to_unpack(tmp_path: Path) -> None:
+    zip_of(tmp_path / "inner.zip", ["train/cat.0.jpg"])
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(tmp_path / "inner.zip", "train.zip")
+    with pytest.raises(DatasetError, match="zips inside"):
+        scan(tmp_path / "outer.zip")
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    root = write_kaggle_folder(tmp_path)
+    with (root / "train" / "cat.0.jpg").open("r+b") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    dataset = scan(root)
+    with pytest.raises(UnreadablePhotographError, match="more than"):
+        dataset.read(dataset.photographs[0])
+
+
+def test_unlabelled_folder_file_and_zip(tmp_path: Path) -> None:
+    root = tmp_path / "holiday"
+    (root / "b").mkdir(parents=True)
+    for name in ("10.jpg", "9.jpg", "b/me.png"):
+        (root / name).write_bytes(jpeg(0))
+    assert ids(scan_unlabelled(root), "test") == ["9", "10", "b/me"]
+    assert ids(scan_unlabelled(root / "9.jpg"), "test") == ["9"]
+    (root / "9.png").write_bytes(jpeg(0))
+    assert ids(scan_unlabelled(root), "test") == ["9.jpg", "9.png", "10.jpg", "b/me.png"]
+
+
+@given(
+    st.dictionaries(WORDS, st.sets(st.integers(0, 10**6), min_size=1, max_size=5), min_size=1, max_size=5), st.data()
+)
+def test_every_kaggle_file_becomes_one_row(files: dict[str, set[int]], data: st.DataObject) -> None:
+    train = [f"train/{label}.{number}.jpg" for label, numbers in files.items() for number in numbers]
+    test = [f"test/{number}.jpg" for number in data.draw(st.sets(st.integers(0, 10**6), max_size=8))]
+    names = data.draw(st.permutations(train + test))
+    prefix = data.draw(st.sampled_from(["", "competition/", "a/b/"]))
+    classes, rows = parse([prefix + name for name in names], {})
+    assert list(classes) == sorted(files)
+    assert {prefix + name for name in names} == {name for *_, name in rows}
+    assert all(id.startswith(f"{classes[label]}.") for id, split, label, _ in rows if split == "train")
+    test_ids = [int(id) for id, split, *_ in rows if split == "test"]
+    assert test_ids == sorted(test_ids)
+
+
+@given(st.lists(st.text(max_size=20), max_size=6), st.dictionaries(st.sampled_from(["labels.csv", "x.csv"]), st.text()))
+def test_any_names_and_tables_give_rows_or_one_line(names: list[str], tables: dict[str, str]) -> None:
+    names = [f"{name}.jpg" for name in {name.strip("/") or "a" for name in names}]
+    if not names:
+        return
+    try:
+        classes, rows = parse(names, tables)
+    except DatasetError as error:
+        assert "\n" not in str(error)
+        return
+    assert len({(split, id) for id, split, *_ in rows}) == len(rows)
+    assert all(label < len(classes) for _, _, label, _ in rows)
+
+
+@given(st.lists(st.text(), max_size=10))
+def test_natural_order_is_total(texts: list[str]) -> None:
+    ordered = sorted(texts, key=natural_key)
+    assert ordered == sorted(reversed(texts), key=natural_key)

@@ -1,0 +1,298 @@
+"""Who is suspect, why, in which order, and how it is written down."""
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from catsdogs import dataset, images, outliers, shards, store, synsets
+from catsdogs.errors import StoreError, UsageError
+
+PETS = sorted(synsets.PETS)
+OTHERS = sorted(set(range(1000)) - synsets.PETS)
+PET_TOP = [*PETS[:1], *OTHERS[:9]]
+STRANGE_TOP = OTHERS[:10]
+PROBABILITIES = np.linspace(0.19, 0.01, 10, dtype=np.float32)  # 1.0 in all
+
+Key = tuple[str, str]
+Tops = Mapping[Key, list[int]]
+
+
+def photograph(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
+    """Noise, blurred: many colours, much contrast, nothing odd about it."""
+    noise = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def make_dataset(root: Path, pictures: Mapping[str, Image.Image]) -> dataset.Dataset:
+    """Real JPEGs under `root`, by relative path, and the table of them."""
+    for name, picture in pictures.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, quality=95)
+    return dataset.scan(root)
+
+
+def plain_pictures(train: int = 4, test: int = 3) -> dict[str, Image.Image]:
+    names = [f"train/{'cat' if n % 2 else 'dog'}.{n}.jpg" for n in range(train)] + [
+        f"test/{n}.jpg" for n in range(test)
+    ]
+    return {name: photograph(seed) for seed, name in enumerate(names)}
+
+
+def write_features(folder: Path, data: dataset.Dataset, networks: Mapping[str, Tops | None]) -> list[store.Features]:
+    """A feature file for each network through the real store; None has no classifier, an absent row shows a pet."""
+    decoded = [(data.read(photo), photo) for photo in data.photographs]
+    entries = [shards.Entry(photo, images.digest(content)) for content, photo in decoded]
+    files = []
+    for name, tops in networks.items():
+        cache = shards.Cache(folder, store.Recipe(name, "0" * 64, 32, "bicubic", "tf", "keras", "float32", "float32"))
+        voting = tops is not None
+        classes = [(tops or {}).get((entry.photograph.split, entry.photograph.id), PET_TOP) for entry in entries]
+        cache.write_shard(
+            shards.Rows(
+                key=np.array([entry.key for entry in entries], object),
+                digest=np.array([entry.digest for entry in entries], np.uint64),
+                vector=np.zeros((len(entries), 3), np.float32),
+                statistics=np.array([images.statistics(images.decode(content)) for content, _ in decoded]),
+                topk_class=np.array(classes, np.int16) if voting else None,
+                topk_prob=np.tile(PROBABILITIES, (len(entries), 1)) if voting else None,
+            )
+        )
+        cache.assemble(entries, data.classes, [], str(data.root), "none")
+        files.append(store.read(store.path_of(folder, name)))
+    return files
+
+
+def kinds(suspects: list[outliers.Suspect]) -> dict[Key, list[str]]:
+    return {(suspect.split, suspect.id): sorted(reason.kind for reason in suspect.reasons) for suspect in suspects}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def test_a_photograph_without_pet_labels_is_suspect_and_unanimity_comes_first(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", plain_pictures())
+    once, twice = ("train", "dog.0"), ("test", "1")
+    files = write_features(
+        tmp_path, data, {"One": {once: STRANGE_TOP, twice: STRANGE_TOP}, "Two": {twice: STRANGE_TOP}, "Three": {}}
+    )
+    suspects = outliers.find(files)
+    assert [(suspect.split, suspect.id, suspect.votes, suspect.networks) for suspect in suspects] == [
+        (*twice, 2, 3),
+        (*once, 1, 3),
+    ]
+    assert [suspect.label for suspect in suspects] == ["", "dog"]
+    assert [(suspect.split, suspect.id) for suspect in outliers.find(files, votes=2)] == [twice]
+    assert outliers.find(files, votes=3) == []
+    assert suspects[0].labels["Two"][0] == (synsets.labels()[STRANGE_TOP[0]], pytest.approx(0.19))
+
+
+def test_only_the_first_k_labels_count(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", plain_pictures())
+    files = write_features(tmp_path, data, {"One": {("test", "2"): [*OTHERS[:4], PETS[0], *OTHERS[4:9]]}})
+    assert outliers.find(files, k=5) == []
+    assert kinds(outliers.find(files, k=4)) == {("test", "2"): ["no pet"]}
+
+
+@pytest.mark.parametrize(("k", "votes"), [(0, 1), (11, 1), (10, 0), (10, 3), (-1, 1)])
+def test_flags_out_of_range_are_usage_errors(tmp_path: Path, k: int, votes: int) -> None:
+    data = make_dataset(tmp_path / "data", plain_pictures())
+    files = write_features(tmp_path, data, {"One": {}, "Two": {}, "Mute": None})
+    with pytest.raises(UsageError, match="from 1 to"):
+        outliers.find(files, k=k, votes=votes)
+
+
+def test_a_network_without_classifier_does_not_vote_and_is_named(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", plain_pictures())
+    mute, able = write_features(tmp_path, data, {"Mute": None, "Able": {("train", "cat.1"): STRANGE_TOP}})
+    (suspect,) = suspects = outliers.find([mute, able])
+    assert (suspect.networks, list(suspect.labels)) == (1, ["Able"])
+    summary = outliers.summary(suspects, [mute, able])
+    assert "1 suspects among 7 photographs: no pet 1 (1 unanimous)" in summary
+    assert "no vote: Mute" in summary
+    with pytest.raises(StoreError, match=r"Mute\.h5.*no classifier.*--backbones lite"):
+        outliers.find([mute])
+
+
+def test_rows_of_several_files_are_matched_by_id(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", plain_pictures())
+    reversed_data = dataclasses.replace(data, photographs=data.photographs[::-1])
+    tops = {("train", "cat.3"): STRANGE_TOP, ("test", "0"): STRANGE_TOP}
+    (one,) = write_features(tmp_path / "a", data, {"One": tops})
+    (two,) = write_features(tmp_path / "b", reversed_data, {"Two": tops})
+    assert two.ids["train"].tolist() != one.ids["train"].tolist()
+    for files in ([one, two], [two, one]):
+        assert {(s.split, s.id): s.votes for s in outliers.find(files)} == dict.fromkeys(tops, 2)
+    (other,) = write_features(tmp_path / "c", make_dataset(tmp_path / "more", plain_pictures(6)), {"Other": {}})
+    with pytest.raises(StoreError, match="lacks 2 train rows"):
+        outliers.find([one, other])
+
+
+def test_odd_pixels_are_reasons_and_photographs_are_not(tmp_path: Path) -> None:
+    pictures = plain_pictures() | {
+        "train/cat.10.jpg": photograph(10, (60, 30)),
+        "train/cat.11.jpg": Image.new("RGB", (100, 100), "white"),
+        "train/dog.12.jpg": photograph(12, (400, 60)),
+        "test/10.png": Image.fromarray(np.kron(np.array([[0, 255], [255, 0]], np.uint8), np.ones((50, 50), np.uint8))),
+        "train/dog.13.jpg": photograph(13).convert("L"),
+    }
+    files = write_features(tmp_path, make_dataset(tmp_path / "data", pictures), {"One": {}})
+    suspects = outliers.find(files)
+    assert kinds(suspects) == {
+        ("train", "cat.10"): ["small"],
+        ("train", "cat.11"): ["few colours", "near-uniform"],
+        ("train", "dog.12"): ["odd shape"],
+        ("test", "10"): ["few colours"],
+    }
+    assert suspects[0].id == "cat.11"  # two reasons weigh more than one
+    assert "small: 30 pixels at its shorter side, below 40" in {reason.text for s in suspects for reason in s.reasons}
+
+
+def test_quartiles_add_what_is_far_out_for_this_data_set_only(tmp_path: Path) -> None:
+    pictures = {f"train/cat.{n}.jpg": photograph(n, (400 + 7 * n, 300 + 5 * n)) for n in range(20)}
+    pictures["train/dog.0.jpg"] = photograph(99, (80, 60))
+    files = write_features(tmp_path, make_dataset(tmp_path / "data", pictures), {"One": {}})
+    assert outliers.find(files) == []
+    found = kinds(outliers.find(files, quartiles=True))
+    assert "small" in found[("train", "dog.0")]
+    assert not any("small" in reasons for key, reasons in found.items() if key != ("train", "dog.0"))
+
+
+def test_quartiles_of_a_statistic_that_never_varies_flag_nothing(tmp_path: Path) -> None:
+    files = write_features(
+        tmp_path, make_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(5)}), {"One": {}}
+    )
+    assert {kind for found in kinds(outliers.find(files, quartiles=True)).values() for kind in found} == {"duplicate"}
+
+
+def test_duplicates_name_their_twins_and_a_contradiction_weighs_more(tmp_path: Path) -> None:
+    same, contradicted, harmless = photograph(50), photograph(51), photograph(52)
+    pictures = plain_pictures() | {
+        "train/cat.20.jpg": same,
+        "test/20.jpg": same,
+        "train/cat.21.jpg": contradicted,
+        "train/dog.21.jpg": contradicted,
+        "test/30.jpg": harmless,
+        "test/31.jpg": harmless,
+    }
+    files = write_features(tmp_path, make_dataset(tmp_path / "data", pictures), {"One": {}})
+    suspects = outliers.find(files)
+    texts = {(suspect.split, suspect.id): suspect.reasons[0].text for suspect in suspects}
+    assert texts == {
+        ("train", "cat.20"): "duplicate: same file as test/20",
+        ("test", "20"): "duplicate: same file as train/cat.20 (cat)",
+        ("train", "cat.21"): "two labels: same file as train/dog.21 (dog)",
+        ("train", "dog.21"): "two labels: same file as train/cat.21 (cat)",
+    }
+    assert {suspect.id for suspect in suspects[:2]} == {"cat.21", "dog.21"}
+
+
+def test_many_twins_are_counted_not_listed(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(9)})
+    for suspect in outliers.find(write_features(tmp_path, data, {"One": {}})):
+        assert suspect.reasons[0].text.endswith(" and 5 more")
+        assert suspect.id not in suspect.reasons[0].text.replace(",", " ").split()
+
+
+def test_the_table_has_the_columns_of_the_contract_in_order_of_doubt(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", plain_pictures() | {"train/cat.10.jpg": photograph(10, (60, 30))})
+    files = write_features(tmp_path, data, {"One": {("train", "cat.10"): STRANGE_TOP, ("test", "0"): STRANGE_TOP}})
+    suspects = outliers.find(files)
+    path = tmp_path / "new folder" / outliers.TABLE
+    outliers.write_csv(path, suspects)
+    rows = rows_of(path)
+    assert tuple(rows[0]) == outliers.COLUMNS
+    assert [(row["split"], row["id"]) for row in rows] == [("train", "cat.10"), ("test", "0")]
+    assert rows[0]["reasons"] == "no pet: 1 of 1 networks; small: 30 pixels at its shorter side, below 40"
+    assert (rows[0]["votes"], rows[0]["networks"], rows[1]["label"]) == ("1", "1", "")
+    assert rows[0]["labels"].startswith(f"One: {synsets.labels()[OTHERS[0]]} 0.19, ")
+    assert [float(row["score"]) for row in rows] == pytest.approx([suspect.score for suspect in suspects], abs=1e-4)
+    assert [entry.name for entry in path.parent.iterdir()] == [outliers.TABLE]
+
+
+def test_everything_lists_each_photograph_once_per_network(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", plain_pictures())
+    files = write_features(tmp_path, data, {"One": {("test", "2"): STRANGE_TOP}, "Two": {}, "Mute": None})
+    path = tmp_path / outliers.EVERYTHING
+    outliers.write_everything(path, files, k=3)
+    rows = rows_of(path)
+    expected = [(p.split, p.id, name) for p in data.photographs for name in ("One", "Two")]
+    assert [(row["split"], row["id"], row["network"]) for row in rows] == expected
+    assert list(rows[0])[-2:] == ["label_3", "probability_3"]
+    strange = next(row for row in rows if (row["split"], row["id"], row["network"]) == ("test", "2", "One"))
+    assert [strange[f"label_{rank}"] for rank in (1, 2, 3)] == [synsets.labels()[label] for label in STRANGE_TOP[:3]]
+    assert float(strange["probability_1"]) == pytest.approx(0.19)
+
+
+def test_a_failed_write_leaves_the_old_table_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / outliers.TABLE
+    outliers.write_csv(path, [])
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), outliers.replacing(path) as temporary:
+        temporary.write_text("half a ta")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        outliers.write_csv(tmp_path / "file" / outliers.TABLE, [])
+
+
+def in_memory(name: str, classes: list[list[int]]) -> store.Features:
+    """A feature file that never was on disk: the rows are train rows."""
+    n = len(classes)
+    return store.Features(
+        path=Path(f"{name}.h5"),
+        recipe=store.Recipe(name, "0" * 64, 32, "bicubic", "tf", "keras", "float32", "float32"),
+        classes=("cat", "dog"),
+        ids={"train": np.array([str(row) for row in range(n)], object), "test": np.array([], object)},
+        labels=np.zeros(n, np.int64),
+        width=3,
+        digests={"train": np.arange(n, dtype=np.uint64), "test": np.array([], np.uint64)},
+        topk_class={"train": np.array(classes, np.int16), "test": np.empty((0, 10), np.int16)},
+        topk_prob={"train": np.tile(PROBABILITIES, (n, 1)), "test": np.empty((0, 10), np.float32)},
+        statistics={
+            split: np.tile(np.float32([500, 375, 60, 600]), (m, 1)) for split, m in (("train", n), ("test", 0))
+        },
+        unreadable=(),
+        source="",
+    )
+
+
+top_ten = st.lists(st.one_of(st.sampled_from(OTHERS), st.sampled_from(PETS[:3])), min_size=10, max_size=10, unique=True)
+networks_of_rows = st.integers(1, 8).flatmap(
+    lambda rows: st.lists(st.lists(top_ten, min_size=rows, max_size=rows), min_size=1, max_size=4)
+)
+
+
+@settings(deadline=None)
+@given(networks_of_rows, st.integers(1, 10))
+def test_votes_and_scores_on_any_labels(classes: list[list[list[int]]], k: int) -> None:
+    files = [in_memory(f"N{number}", rows) for number, rows in enumerate(classes)]
+    suspects = outliers.find(files, k=k)
+    counted = {
+        str(row): sum(not synsets.PETS & set(rows[row][:k]) for rows in classes) for row in range(len(classes[0]))
+    }
+    assert {suspect.id: suspect.votes for suspect in suspects} == {id: n for id, n in counted.items() if n}
+    assert all(0 <= suspect.score <= 1 for suspect in suspects)
+    by_votes = [suspect.votes for suspect in suspects]
+    assert by_votes == sorted(by_votes, reverse=True)
+    for votes in range(1, len(files) + 1):
+        assert outliers.find(files, k=k, votes=votes) == [suspect for suspect in suspects if suspect.votes >= votes]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.floats(0, 1))
+def test_one_more_reason_never_lowers_a_score(scores: list[float], more: float) -> None:
+    def score(values: list[float]) -> float:
+        return outliers.Suspect("train", "1", "cat", 0, 1, {}, tuple(outliers.Reason(v, "") for v in values)).score
+
+    assert 0 <= score(scores) <= score([*scores, more]) + 1e-12 <= 1 + 1e-12
