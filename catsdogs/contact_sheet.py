@@ -58,7 +58,7 @@ def write(path: Path, suspects: Sequence[Suspect], dataset: Dataset, tiles: int 
     shown = list(images.in_parallel(lambda suspect: _tile(suspect, dataset), suspects[:tiles], ahead=tiles))
     sheet = _draw(shown, _title(len(suspects), len(shown)))
     with outliers.replacing(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+        sheet.save(temporary, format="PNG")
 
 
 def _title(suspects: int, shown: int) -> list[_Line]:

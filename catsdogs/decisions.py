@@ -76,9 +76,8 @@ def rows_to_drop(folder: Path, files: Sequence[Features]) -> Drops:
         dropped = {decision.id for decision in read(path).values() if decision.decision == DROP}
         present = dropped & set(files[0].ids["train"].tolist())
         absent = f" ({len(dropped - present):,} more are not among the train rows)" if dropped - present else ""
-        return Drops(
-            frozenset(present), f"Left out: {len(present):,} of {rows:,} train rows, which {path} drops{absent}"
-        )
+        sentence = f"Left out: {len(present):,} of {rows:,} train rows, which {path} drops{absent}"
+        return Drops(frozenset(present), sentence)
     ballots = outliers.collect(files)
     networks = len(ballots.names)
     unanimous = np.flatnonzero(ballots.votes("train") == networks)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ class Suspect:
     @property
     def score(self) -> float:
         """1 - Π(1 - score of a reason), in [0, 1]: reasons add up as independent doubts, none takes away."""
-        return 1.0 - float(np.prod([1.0 - reason.score for reason in self.reasons]))
+        return 1.0 - math.prod(1.0 - reason.score for reason in self.reasons)
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,7 @@ def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
         f"{kind} {number:,}" + (f" ({unanimous:,} unanimous)" if kind == NO_PET else "")
         for kind, number in kinds.most_common()
     ]
-    found = f"{len(suspects):,} suspects among {photographs:,} photographs" + (
-        f": {', '.join(counts)}" if counts else ""
-    )
+    found = f"{len(suspects):,} of {photographs:,} photographs are suspect{': ' if counts else ''}{', '.join(counts)}"
     mute = [file.name for file in files if not file.topk_class]
     left_out = f"; no classifier, so no vote: {', '.join(mute)}" if mute else ""
     return f"{found}. Voted: {', '.join(file.name for file in able)}{left_out}."
@@ -263,7 +262,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}", "Check the folder and the free space") from None
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}", "Check the folder and the free space"
+        ) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

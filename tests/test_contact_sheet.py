@@ -63,9 +63,9 @@ def test_text_stands_under_each_thumbnail_and_long_reasons_make_room(tmp_path: P
 
 
 def test_at_most_so_many_tiles(tmp_path: Path, data: dataset.Dataset) -> None:
-    heights = []
-    for number in (contact_sheet.COLUMNS, contact_sheet.TILES, contact_sheet.TILES + 40):
-        contact_sheet.write(tmp_path / "sheet.png", [suspect("cat.0")] * number, data)
+    heights, two_rows = [], 2 * contact_sheet.COLUMNS
+    for number in (contact_sheet.COLUMNS, two_rows, two_rows + 5):
+        contact_sheet.write(tmp_path / "sheet.png", [suspect("cat.0")] * number, data, tiles=two_rows)
         heights.append(drawn(tmp_path / "sheet.png").shape[0])
     assert heights[0] < heights[1] == heights[2]
     title = [line.text for line in contact_sheet._title(contact_sheet.TILES + 40, contact_sheet.TILES)]

@@ -3,19 +3,19 @@
 from pathlib import Path
 
 import pytest
-from test_outliers import STRANGE_TOP, make_dataset, plain_pictures, write_features
 
 from catsdogs import decisions, outliers
 from catsdogs.decisions import Decision
 from catsdogs.errors import StoreError
 from catsdogs.store import Features
+from tests.test_outliers import STRANGE_TOP, plain_pictures, save_dataset, write_features
 
 STRANGE = {("train", "cat.1"): STRANGE_TOP, ("test", "1"): STRANGE_TOP}
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Features]:
-    data = make_dataset(tmp_path / "data", plain_pictures())
+    data = save_dataset(tmp_path / "data", plain_pictures())
     return write_features(tmp_path, data, {"One": STRANGE | {("train", "dog.0"): STRANGE_TOP}, "Two": STRANGE})
 
 
@@ -97,7 +97,7 @@ def test_a_persons_word_replaces_the_vote(tmp_path: Path, files: list[Features])
 
 
 def test_decisions_suffice_where_no_network_can_vote(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", plain_pictures())
+    data = save_dataset(tmp_path / "data", plain_pictures())
     mute = write_features(tmp_path, data, {"Mute": None})
     with pytest.raises(StoreError, match="no classifier"):
         decisions.rows_to_drop(tmp_path, mute)

@@ -18,7 +18,7 @@ PETS = sorted(synsets.PETS)
 OTHERS = sorted(set(range(1000)) - synsets.PETS)
 PET_TOP = [*PETS[:1], *OTHERS[:9]]
 STRANGE_TOP = OTHERS[:10]
-PROBABILITIES = np.linspace(0.19, 0.01, 10, dtype=np.float32)  # 1.0 in all
+PROBABILITIES = np.linspace(0.15, 0.01, 10, dtype=np.float32)  # 0.8 in all
 
 Key = tuple[str, str]
 Tops = Mapping[Key, list[int]]
@@ -30,7 +30,7 @@ def photograph(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
 
 
-def make_dataset(root: Path, pictures: Mapping[str, Image.Image]) -> dataset.Dataset:
+def save_dataset(root: Path, pictures: Mapping[str, Image.Image]) -> dataset.Dataset:
     """Real JPEGs under `root`, by relative path, and the table of them."""
     for name, picture in pictures.items():
         path = root / name
@@ -80,7 +80,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_photograph_without_pet_labels_is_suspect_and_unanimity_comes_first(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", plain_pictures())
+    data = save_dataset(tmp_path / "data", plain_pictures())
     once, twice = ("train", "dog.0"), ("test", "1")
     files = write_features(
         tmp_path, data, {"One": {once: STRANGE_TOP, twice: STRANGE_TOP}, "Two": {twice: STRANGE_TOP}, "Three": {}}
@@ -93,11 +93,11 @@ def test_a_photograph_without_pet_labels_is_suspect_and_unanimity_comes_first(tm
     assert [suspect.label for suspect in suspects] == ["", "dog"]
     assert [(suspect.split, suspect.id) for suspect in outliers.find(files, votes=2)] == [twice]
     assert outliers.find(files, votes=3) == []
-    assert suspects[0].labels["Two"][0] == (synsets.labels()[STRANGE_TOP[0]], pytest.approx(0.19))
+    assert suspects[0].labels["Two"][0] == (synsets.labels()[STRANGE_TOP[0]], pytest.approx(0.15))
 
 
 def test_only_the_first_k_labels_count(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", plain_pictures())
+    data = save_dataset(tmp_path / "data", plain_pictures())
     files = write_features(tmp_path, data, {"One": {("test", "2"): [*OTHERS[:4], PETS[0], *OTHERS[4:9]]}})
     assert outliers.find(files, k=5) == []
     assert kinds(outliers.find(files, k=4)) == {("test", "2"): ["no pet"]}
@@ -105,26 +105,26 @@ def test_only_the_first_k_labels_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("k", "votes"), [(0, 1), (11, 1), (10, 0), (10, 3), (-1, 1)])
 def test_flags_out_of_range_are_usage_errors(tmp_path: Path, k: int, votes: int) -> None:
-    data = make_dataset(tmp_path / "data", plain_pictures())
+    data = save_dataset(tmp_path / "data", plain_pictures())
     files = write_features(tmp_path, data, {"One": {}, "Two": {}, "Mute": None})
     with pytest.raises(UsageError, match="from 1 to"):
         outliers.find(files, k=k, votes=votes)
 
 
 def test_a_network_without_classifier_does_not_vote_and_is_named(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", plain_pictures())
+    data = save_dataset(tmp_path / "data", plain_pictures())
     mute, able = write_features(tmp_path, data, {"Mute": None, "Able": {("train", "cat.1"): STRANGE_TOP}})
     (suspect,) = suspects = outliers.find([mute, able])
     assert (suspect.networks, list(suspect.labels)) == (1, ["Able"])
     summary = outliers.summary(suspects, [mute, able])
-    assert "1 suspects among 7 photographs: no pet 1 (1 unanimous)" in summary
+    assert "1 of 7 photographs are suspect: no pet 1 (1 unanimous)" in summary
     assert "no vote: Mute" in summary
     with pytest.raises(StoreError, match=r"Mute\.h5.*no classifier.*--backbones lite"):
         outliers.find([mute])
 
 
 def test_rows_of_several_files_are_matched_by_id(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", plain_pictures())
+    data = save_dataset(tmp_path / "data", plain_pictures())
     reversed_data = dataclasses.replace(data, photographs=data.photographs[::-1])
     tops = {("train", "cat.3"): STRANGE_TOP, ("test", "0"): STRANGE_TOP}
     (one,) = write_features(tmp_path / "a", data, {"One": tops})
@@ -132,7 +132,7 @@ def test_rows_of_several_files_are_matched_by_id(tmp_path: Path) -> None:
     assert two.ids["train"].tolist() != one.ids["train"].tolist()
     for files in ([one, two], [two, one]):
         assert {(s.split, s.id): s.votes for s in outliers.find(files)} == dict.fromkeys(tops, 2)
-    (other,) = write_features(tmp_path / "c", make_dataset(tmp_path / "more", plain_pictures(6)), {"Other": {}})
+    (other,) = write_features(tmp_path / "c", save_dataset(tmp_path / "more", plain_pictures(6)), {"Other": {}})
     with pytest.raises(StoreError, match="lacks 2 train rows"):
         outliers.find([one, other])
 
@@ -145,7 +145,7 @@ def test_odd_pixels_are_reasons_and_photographs_are_not(tmp_path: Path) -> None:
         "test/10.png": Image.fromarray(np.kron(np.array([[0, 255], [255, 0]], np.uint8), np.ones((50, 50), np.uint8))),
         "train/dog.13.jpg": photograph(13).convert("L"),
     }
-    files = write_features(tmp_path, make_dataset(tmp_path / "data", pictures), {"One": {}})
+    files = write_features(tmp_path, save_dataset(tmp_path / "data", pictures), {"One": {}})
     suspects = outliers.find(files)
     assert kinds(suspects) == {
         ("train", "cat.10"): ["small"],
@@ -157,10 +157,20 @@ def test_odd_pixels_are_reasons_and_photographs_are_not(tmp_path: Path) -> None:
     assert "small: 30 pixels at its shorter side, below 40" in {reason.text for s in suspects for reason in s.reasons}
 
 
+def test_real_photographs_lie_above_the_lines_and_a_logo_below(shared_photographs: Path) -> None:
+    data = dataset.scan(shared_photographs)
+    photos = [photo for number, photo in enumerate(data.of("train")) if number % 10 == 0 or photo.id == "dog.4367"]
+    file = in_memory("One", [PET_TOP] * len(photos))
+    statistics = np.array([images.statistics(images.decode(data.read(photo))) for photo in photos])
+    file = dataclasses.replace(file, statistics=file.statistics | {"train": statistics})
+    odd = {photos[int(suspect.id)].id for suspect in outliers.find([file])}
+    assert odd == {"dog.4367"}
+
+
 def test_quartiles_add_what_is_far_out_for_this_data_set_only(tmp_path: Path) -> None:
     pictures = {f"train/cat.{n}.jpg": photograph(n, (400 + 7 * n, 300 + 5 * n)) for n in range(20)}
     pictures["train/dog.0.jpg"] = photograph(99, (80, 60))
-    files = write_features(tmp_path, make_dataset(tmp_path / "data", pictures), {"One": {}})
+    files = write_features(tmp_path, save_dataset(tmp_path / "data", pictures), {"One": {}})
     assert outliers.find(files) == []
     found = kinds(outliers.find(files, quartiles=True))
     assert "small" in found[("train", "dog.0")]
@@ -169,7 +179,7 @@ def test_quartiles_add_what_is_far_out_for_this_data_set_only(tmp_path: Path) ->
 
 def test_quartiles_of_a_statistic_that_never_varies_flag_nothing(tmp_path: Path) -> None:
     files = write_features(
-        tmp_path, make_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(5)}), {"One": {}}
+        tmp_path, save_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(5)}), {"One": {}}
     )
     assert {kind for found in kinds(outliers.find(files, quartiles=True)).values() for kind in found} == {"duplicate"}
 
@@ -184,7 +194,7 @@ def test_duplicates_name_their_twins_and_a_contradiction_weighs_more(tmp_path: P
         "test/30.jpg": harmless,
         "test/31.jpg": harmless,
     }
-    files = write_features(tmp_path, make_dataset(tmp_path / "data", pictures), {"One": {}})
+    files = write_features(tmp_path, save_dataset(tmp_path / "data", pictures), {"One": {}})
     suspects = outliers.find(files)
     texts = {(suspect.split, suspect.id): suspect.reasons[0].text for suspect in suspects}
     assert texts == {
@@ -197,14 +207,14 @@ def test_duplicates_name_their_twins_and_a_contradiction_weighs_more(tmp_path: P
 
 
 def test_many_twins_are_counted_not_listed(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(9)})
+    data = save_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(9)})
     for suspect in outliers.find(write_features(tmp_path, data, {"One": {}})):
         assert suspect.reasons[0].text.endswith(" and 5 more")
         assert suspect.id not in suspect.reasons[0].text.replace(",", " ").split()
 
 
 def test_the_table_has_the_columns_of_the_contract_in_order_of_doubt(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", plain_pictures() | {"train/cat.10.jpg": photograph(10, (60, 30))})
+    data = save_dataset(tmp_path / "data", plain_pictures() | {"train/cat.10.jpg": photograph(10, (60, 30))})
     files = write_features(tmp_path, data, {"One": {("train", "cat.10"): STRANGE_TOP, ("test", "0"): STRANGE_TOP}})
     suspects = outliers.find(files)
     path = tmp_path / "new folder" / outliers.TABLE
@@ -214,13 +224,13 @@ def test_the_table_has_the_columns_of_the_contract_in_order_of_doubt(tmp_path: P
     assert [(row["split"], row["id"]) for row in rows] == [("train", "cat.10"), ("test", "0")]
     assert rows[0]["reasons"] == "no pet: 1 of 1 networks; small: 30 pixels at its shorter side, below 40"
     assert (rows[0]["votes"], rows[0]["networks"], rows[1]["label"]) == ("1", "1", "")
-    assert rows[0]["labels"].startswith(f"One: {synsets.labels()[OTHERS[0]]} 0.19, ")
+    assert rows[0]["labels"].startswith(f"One: {synsets.labels()[OTHERS[0]]} 0.15, ")
     assert [float(row["score"]) for row in rows] == pytest.approx([suspect.score for suspect in suspects], abs=1e-4)
     assert [entry.name for entry in path.parent.iterdir()] == [outliers.TABLE]
 
 
 def test_everything_lists_each_photograph_once_per_network(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", plain_pictures())
+    data = save_dataset(tmp_path / "data", plain_pictures())
     files = write_features(tmp_path, data, {"One": {("test", "2"): STRANGE_TOP}, "Two": {}, "Mute": None})
     path = tmp_path / outliers.EVERYTHING
     outliers.write_everything(path, files, k=3)
@@ -230,7 +240,7 @@ def test_everything_lists_each_photograph_once_per_network(tmp_path: Path) -> No
     assert list(rows[0])[-2:] == ["label_3", "probability_3"]
     strange = next(row for row in rows if (row["split"], row["id"], row["network"]) == ("test", "2", "One"))
     assert [strange[f"label_{rank}"] for rank in (1, 2, 3)] == [synsets.labels()[label] for label in STRANGE_TOP[:3]]
-    assert float(strange["probability_1"]) == pytest.approx(0.19)
+    assert float(strange["probability_1"]) == pytest.approx(0.15)
 
 
 def test_a_failed_write_leaves_the_old_table_and_no_litter(tmp_path: Path) -> None:
@@ -274,7 +284,7 @@ networks_of_rows = st.integers(1, 8).flatmap(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(networks_of_rows, st.integers(1, 10))
 def test_votes_and_scores_on_any_labels(classes: list[list[list[int]]], k: int) -> None:
     files = [in_memory(f"N{number}", rows) for number, rows in enumerate(classes)]

@@ -66,6 +66,10 @@ def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
         efficientnet_lite.set_weights(network, pth.read(weights.path))
         return
     try:
+        # Keras leaves layers that it does not find in the file at random, with no more than a warning.
+        found, expected = sorted(weights.shapes()), sorted(tuple(weight.shape) for weight in network.weights)
+        if found != expected:
+            raise ValueError(f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}")
         network.load_weights(weights.path)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         reason = str(error).splitlines()[0]

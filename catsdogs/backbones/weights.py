@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +27,26 @@ class Weights:
     @property
     def has_classifier(self) -> bool:
         """Whether the file holds the 1,000-label classifier: no other layer has a bias of that many entries."""
-        if self.path is None or self.path.suffix == ".pth":
-            return True
-        shapes = []
+        return self.path is None or self.path.suffix == ".pth" or CLASSIFIER_BIAS_SHAPE in self.shapes()
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of all weight arrays in an HDF5 file.
+
+        Raises:
+            WeightsError: it is none.
+        """
+        shapes: list[tuple[int, ...]] = []
+
+        def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Dataset) and "seed_generator" not in name and not name.startswith("optimizer"):
+                shapes.append(item.shape)
+
         try:
             with h5py.File(self.path) as file:
-                file.visititems(lambda _, item: shapes.append(getattr(item, "shape", None)))
+                file.visititems(note)
         except (OSError, RuntimeError) as error:
             raise WeightsError(f"{self.path} is not an HDF5 file: {error}", "Download it again") from None
-        return CLASSIFIER_BIAS_SHAPE in shapes
+        return shapes
 
 
 def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
@@ -109,7 +121,11 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
 
 
 def _keras_cache() -> Path:
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+    """Where Keras keeps downloads: keras/src/utils/file_utils.py, get_file."""
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    if home.exists() and not os.access(home, os.W_OK):
+        home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir(), ".keras")  # noqa: S108 - Keras's choice
+    return home / "models"
 
 
 def _download(backbone: Backbone) -> None:
