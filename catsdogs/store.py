@@ -149,6 +149,12 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
     return features
 
 
+def is_gap_file(path: Path) -> bool:
+    """Whether an old notebook wrote this file, so that reading it takes the data set."""
+    with reading(path) as file:
+        return file.attrs.get("format") != FORMAT and "label" in file
+
+
 def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
     """Vectors of several networks side by side, rows matched by id: (n,) ids and (n, sum of widths) float32.
 

@@ -70,15 +70,35 @@ class DropoutSigmoid(LinearHead):
         )
         log = model.fit(
             X,
-            y,
+            y[:, np.newaxis],  # a unit's output has two dimensions, and Keras's metrics want the classes alike
             batch_size=self.batch_size,
             epochs=epochs,
             verbose=0,
-            validation_data=validation,
+            validation_data=validation and (validation[0], validation[1][:, np.newaxis]),
             validation_batch_size=_VALIDATION_BATCH,
         ).history
-        # `loss` would include the penalty, which no other head's loss does.
-        self.history = {name.replace("log_loss", "loss"): log[name] for name in log if not name.endswith("loss")}
+        # Keras's own `loss` holds the penalty too, which no other head's loss does.
+        self.history = {name.replace("log_loss", "loss"): log[name] for name in log if name not in ("loss", "val_loss")}
         kernel, bias = (np.asarray(array, np.float64) for array in dense.get_weights())
         self.coef, self.intercept = kernel.T, bias
         return self
+
+
+def _loss_and_metrics(classes: int) -> dict[str, Any]:
+    import keras
+
+    if classes == 2:
+        return {
+            "loss": keras.losses.BinaryCrossentropy(from_logits=True),
+            "metrics": [
+                keras.metrics.BinaryCrossentropy(name="log_loss", from_logits=True),
+                keras.metrics.BinaryAccuracy(name="accuracy", threshold=0),
+            ],
+        }
+    return {
+        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        "metrics": [
+            keras.metrics.SparseCategoricalCrossentropy(name="log_loss", from_logits=True),
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        ],
+    }
