@@ -248,10 +248,9 @@ def submit(c: Context, name: str, message: str | None = None) -> None:
     rows = submission.check(path, run.sample_submission, run.classes)
     _say(f"{path}: {rows:,} rows, in order")
     answer = kaggle.upload(path, message or f"{name}: {run.score}")
-    _say(
-        f"Kaggle: {answer.status}, public {answer.public_score}, private {answer.private_score} {answer.detail}".strip()
-    )
-    _next(f"grade --name {name} --truth TRUTH.csv")
+    scores = [("public", answer.public_score), ("private", answer.private_score)]
+    shown = ", ".join(f"{name} score {score:.5f}" for name, score in scores if score is not None)
+    _say(f"Kaggle: {' '.join(filter(None, [answer.status, shown, answer.detail]))}, see {answer.url}")
 
 
 @stage("features")
@@ -280,9 +279,7 @@ def demo(c: Context, data: str | None = None) -> None:
         from catsdogs.drawings import draw_dataset
 
         counts = draw_dataset(root)
-        _say(
-            f"{root}: {counts['train']} + {counts['test']} pictures of cats and dogs, drawn by this program, no photographs"
-        )
+        _say(f"{root}: {counts['train']} + {counts['test']} pictures, drawn by this program: these are no photographs")
     name = f"{DEMO}-{root.resolve().name}" if data else DEMO
     folder = Path(_setting(c, "features", None)) / name
     names = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
