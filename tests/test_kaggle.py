@@ -373,7 +373,7 @@ def test_a_refused_download(signed_in: StandIn, tmp_path: Path, status: int, say
 def test_a_download_is_resumed_with_a_new_signature(
     signed_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from test_fetch import KAGGLE_FILES, KAGGLE_ZIP, tree
+    from tests.test_fetch import KAGGLE_FILES, KAGGLE_ZIP, tree
 
     monkeypatch.setattr(fetch, "ATTEMPTS", 1)
     monkeypatch.setitem(fetch.KAGGLE_COUNTS, "train", 6)

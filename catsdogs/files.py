@@ -1,0 +1,51 @@
+"""Files that appear under their name only once they are whole and on the disk."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from catsdogs.errors import StoreError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, whose folder is made if need be; what is written there takes the place of `path`.
+
+    Whatever fails on the way, an earlier file stays as it was and nothing half-written is left.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_error(path: Path, error: Exception) -> StoreError:
+    """Why `path` could not be written, in one line."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error)
+    if full or shutil.disk_usage(path.parent).free < 2**20:
+        return StoreError(f"The disk is full: {path} was not written", "Free some space and run the same command again")
+    return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

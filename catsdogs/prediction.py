@@ -1,0 +1,56 @@
+"""A trained run on new photographs: extract what its networks say of them, and let its heads answer."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from catsdogs import store, submission, training
+from catsdogs.dataset import scan_unlabelled
+from catsdogs.errors import StoreError
+from catsdogs.extract import Settings, extract
+from catsdogs.store import Unreadable
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was written: how many rows, whose probability the columns give, and who could not be read."""
+
+    rows: int
+    columns: str
+    unreadable: tuple[Unreadable, ...]
+
+
+def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir: str | None = None) -> Prediction:
+    """Write `target`, a CSV of ids and probabilities for every photograph of `data`; the unreadable get the class prior.
+
+    Vectors are kept below `cache`, so that a second prediction on the same photographs computes none.
+
+    Raises:
+        CatsdogsError: no such run or photographs; weights that are not those the run was trained on.
+    """
+    run = training.load(run_folder)
+    dataset = scan_unlabelled(data)
+    asked = json.dumps([str(data.resolve()), [asdict(recipe) for recipe in run.recipes]])
+    folder = cache / hashlib.sha256(asked.encode()).hexdigest()[:16]
+    for engine, precision, dtype in {(recipe.engine, recipe.precision, recipe.dtype) for recipe in run.recipes}:
+        names = [
+            recipe.backbone
+            for recipe in run.recipes
+            if (recipe.engine, recipe.precision, recipe.dtype) == (engine, precision, dtype)
+        ]
+        settings = Settings(weights_dir=weights_dir, engine=engine, precision=precision, dtype=dtype)
+        extract(dataset, names, folder, settings)
+    files = [store.read(store.path_of(folder, recipe.backbone)) for recipe in run.recipes]
+    for file, recipe in zip(files, run.recipes, strict=True):
+        differences = file.recipe.differences(recipe)
+        if differences:
+            raise StoreError(
+                f"{run_folder} was trained on other vectors of {recipe.backbone}: {'; '.join(differences)}",
+                "Give --weights-dir the folder with the weights it was trained on",
+            )
+    ids, vectors = store.join(files, "test")
+    missing = {photograph.id: run.prior for photograph in files[0].unreadable}
+    submission.write(target, list(ids), run.predict_proba(vectors), run.classes, None, missing)
+    columns = run.classes[1] if len(run.classes) == 2 else ", ".join(run.classes)
+    return Prediction(len(ids) + len(missing), columns, files[0].unreadable)

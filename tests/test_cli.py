@@ -1,0 +1,254 @@
+"""The command line as a user meets it: every stage on small drawn data, every mistake in one line."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from catsdogs import cli, drawings
+from catsdogs.backbones import TABLE, weights
+
+ROOT = Path(__file__).parents[1]
+LITE = TABLE["EfficientNetLite0"]
+README = (ROOT / "README.md").read_text()
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `catsdogs …` in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["catsdogs", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small drawn data set."""
+    if weights.find(LITE, None) is None:
+        pytest.skip(f"{LITE.package} is not installed")
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in {"TRAIN_PER_CLASS": 14, "TEST_COUNT": 10, "NO_PET_COUNT": 4}.items():
+            patch.setattr(drawings, name, count)
+        drawings.draw_dataset(root / "data")
+    return root
+
+
+@pytest.fixture
+def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(project)
+    return project
+
+
+def probabilities(path: Path) -> dict[str, float]:
+    with path.open() as file:
+        return {row["id"]: float(row["label"]) for row in csv.DictReader(file)}
+
+
+class TestWholeJob:
+    """The stages in order, each on what the one before it left."""
+
+    def test_features(self, inside: Path, command: Command) -> None:
+        code, out, err = command("features", "--data", "data", "--backbones", "EfficientNetLite0")
+        assert code == 0, err
+        assert "data: 34 train, 10 test photographs, classes cat, dog" in out
+        assert len(re.findall(r"unreadable, left out: train/(cat|dog)\.\d+ \(", out)) == 2
+        assert "wrote features/EfficientNetLite0.h5  (32 train + 10 test rows, 42 of them computed now)" in out
+        assert "catsdogs outliers --backbones EfficientNetLite0" in out
+        code, out, _ = command("features", "--data", "data", "--backbones", "EfficientNetLite0")
+        assert (code, "32 train + 10 test rows, up to date" in out) == (0, True)
+
+    def test_outliers(self, inside: Path, command: Command) -> None:
+        code, out, err = command("outliers", "--backbones", "EfficientNetLite0", "--all")
+        assert code == 0, err
+        rows = list(csv.DictReader((inside / "features/outliers.csv").open()))
+        assert {"split", "id", "score", "votes", "labels", "reasons"} <= set(rows[0])
+        assert sum(1 for _ in (inside / "features/topk.csv").open()) == 43
+        with Image.open(inside / "features/outliers.png") as sheet:
+            assert sheet.width > 500
+        assert "wrote features/outliers.png" in out and "train --outliers drop" in out
+
+    @pytest.mark.parametrize("head", ["dropout-sigmoid", "logistic"])
+    def test_train(self, inside: Path, command: Command, head: str) -> None:
+        arguments = ("train", "--backbones", "EfficientNetLite0", "--head", head, "--name", head)
+        code, out, err = command(*arguments)
+        assert code == 0, err
+        assert "log loss" in out and "out of fold" in out
+        rows = list(csv.DictReader((inside / f"submissions/{head}/submission.csv").open()))
+        assert [row["id"] for row in rows] == [str(number) for number in range(1, 11)]
+        assert all(0 <= float(row["label"]) <= 1 for row in rows)
+        run = json.loads((inside / f"submissions/{head}/run.json").read_text())
+        assert run["command"] == " ".join(["catsdogs", *arguments])
+        code, _, err = command(*arguments)
+        assert code == 1 and head in err and "--force" in err
+
+    def test_same_command_same_csv(self, inside: Path, command: Command) -> None:
+        path = inside / "submissions/dropout-sigmoid/submission.csv"
+        before = path.read_bytes()
+        name = ("--name", "dropout-sigmoid", "--force")
+        assert command("train", "--backbones", "EfficientNetLite0", *name)[0] == 0
+        assert path.read_bytes() == before
+
+    def test_train_drops_what_a_person_decided(self, inside: Path, command: Command) -> None:
+        decisions = inside / "features/decisions.csv"
+        decisions.write_text("id,decision,label,when\ncat.0,drop,,2026-01-01\ndog.0,keep,,2026-01-01\n")
+        flags = ("--backbones", "EfficientNetLite0", "--head", "logistic", "--name", "dropped", "--outliers", "drop")
+        code, out, err = command("train", *flags)
+        decisions.unlink()
+        assert code == 0, err
+        assert "1 of 32 train rows" in out
+        rows = {row["id"]: row for row in csv.DictReader((inside / "submissions/dropped/oof.csv").open())}
+        assert len(rows) == 32 and sum(row["dropped"] not in ("", "0", "False") for row in rows.values()) == 1
+
+    def test_predict(self, inside: Path, command: Command) -> None:
+        with zipfile.ZipFile(inside / "some.zip", "w") as archive:
+            archive.write(inside / "data/test/1.jpg", "holiday/a.jpg")
+            archive.write(inside / "data/test/2.jpg", "holiday/b.jpg")
+            archive.writestr("holiday/c.jpg", b"no picture")
+        code, out, err = command("predict", "--name", "logistic", "--data", "some.zip", "--out", "p.csv")
+        assert code == 0, err
+        assert "c (not a picture)" in out and "wrote p.csv" in out
+        predicted = probabilities(inside / "p.csv")
+        submitted = probabilities(inside / "submissions/logistic/submission.csv")
+        assert predicted["a"] == pytest.approx(submitted["1"], abs=1e-4)
+        assert predicted["b"] == pytest.approx(submitted["2"], abs=1e-4)
+        assert predicted["c"] == pytest.approx(16 / 32, abs=0.1)
+
+    def test_grade(self, inside: Path, command: Command) -> None:
+        code, out, err = command("grade", "--name", "logistic", "--truth", "data/truth.csv")
+        assert code == 0, err
+        assert "log loss" in out and "10 rows" in out
+        (inside / "short.csv").write_text("id,label\n1,1\n")
+        code, _, err = command("grade", "--name", "logistic", "--truth", "short.csv")
+        assert code == 1 and "short.csv" in err
+
+    def test_status(self, inside: Path, command: Command) -> None:
+        code, out, _ = command("status")
+        assert code == 0
+        assert "features/EfficientNetLite0.h5: 32 train + 10 test rows x 1280, 2 unreadable" in out
+        assert re.search(r"logistic.*EfficientNetLite0.*log loss", out)
+
+    def test_damaged_feature_file(self, inside: Path, command: Command) -> None:
+        path = inside / "features/EfficientNetLite0.h5"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:100_000])
+        for arguments in (("train", "--name", "x"), ("outliers",), ("features", "--data", "data")):
+            code, _, err = command(*arguments, "--backbones", "EfficientNetLite0")
+            assert code == 1 and "EfficientNetLite0.h5 is cut short or damaged" in err
+        assert "EfficientNetLite0.h5 is cut short" in command("status")[1]
+        path.write_bytes(whole)
+
+    def test_random_weights_never_yield_a_score(self, inside: Path, command: Command) -> None:
+        flags = ("--backbones", "EfficientNetLite0", "--out", "random")
+        assert command("features", "--data", "data", *flags, "--weights-dir", "random", "--limit", "8")[0] == 0
+        code, _, err = command("train", "--features", "random", "--backbones", "EfficientNetLite0", "--name", "r")
+        assert code == 1 and "random weights" in err
+
+    def test_settings_in_invoke_yaml(self, inside: Path, command: Command) -> None:
+        (inside / "invoke.yaml").write_text("catsdogs:\n  data: data\n  backbones: EfficientNetLite0\n")
+        code, out, err = command("features")
+        assert code == 0 and "up to date" in out, err
+        (inside / "invoke.yaml").write_text("catsdogs:\n  folder: data\n")
+        code, _, err = command("features")
+        (inside / "invoke.yaml").unlink()
+        assert code == 2 and "'folder'" in err and "backbones" in err
+
+    def test_clean_leaves_features_and_runs(self, inside: Path, command: Command) -> None:
+        code, out, _ = command("clean")
+        assert code == 0 and ".predict" in out
+        assert (inside / "features/EfficientNetLite0.h5").exists()
+        assert (inside / "submissions/logistic").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["features", "--data", "nowhere"], 1, "No such folder or zip: nowhere"),
+        (["features", "--data", "empty"], 1, "empty holds no photographs"),
+        (["features", "--data", "unlabelled"], 1, "me.jpg carries no label"),
+        (["features", "--data", "data", "--backbones", "ResNet5"], 2, "'ResNet5'. Choose from: lite, ResNet50"),
+        (["features", "--data", "data", "--backbones", "lite", "--engine", "warp"], 2, "Choose from: auto, keras"),
+        (["features", "--data", "data", "--backbones", "lite", "--dtype", "int"], 2, "Choose from: float32, float16"),
+        (["features", "--data", "data", "--backbones", "lite", "--batch-size", "0"], 2, "above 0"),
+        (["features", "--data", "data", "--backbones", "lite", "--limit", "many"], 2, "--limit 'many' is not a number"),
+        (["features", "--data", "data", "--weights-dir", "gone"], 1, "No such folder of weights: gone"),
+        (["features", "--dta", "data"], 2, "--dta"),
+        (["train", "--backbones", "Xception"], 1, "No feature file features/Xception.h5"),
+        (["train", "--outliers", "maybe"], 2, "Choose from: keep, drop"),
+        (["outliers", "--backbones", "Xception"], 1, "features --backbones Xception"),
+        (["predict", "--name", "gone", "--data", "data"], 1, "gone"),
+        (["grade", "--name", "gone", "--truth", "t.csv"], 1, "gone"),
+        (["submit", "--name", "gone"], 1, "gone"),
+        (["fetch", "--source", "moon"], 2, "Choose from: kaggle, microsoft"),
+        (["feature"], 2, "feature"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, arguments: list[str], code: int, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name in ("unlabelled/train/me.jpg", "data/train/cat.0.jpg", "data/train/dog.0.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 30), "red").save(path)
+    got, out, err = command(*arguments)
+    assert (got, out) == (code, "") or "photographs, classes" in out
+    assert got == code
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_invoke_lists_every_task_without_heavy_libraries() -> None:
+    listing = subprocess.run(
+        [sys.executable, "-m", "invoke", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert all(f"  {name} " in listing for name in cli.collection.task_names)
+    heavy = ["numpy", "h5py", "PIL", "pandas", "sklearn", "matplotlib", "keras", "tensorflow", "kaggle"]
+    script = f"import sys, tasks; print([name for name in {heavy} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
+
+
+def test_status_needs_no_deep_learning_library(tmp_path: Path) -> None:
+    script = (
+        "import sys; from catsdogs import cli; sys.argv = ['catsdogs', 'status']; cli.main();"
+        "assert not {'keras', 'tensorflow', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+
+
+def test_readme_documents_every_task_and_its_flags() -> None:
+    for name in cli.collection.task_names:
+        assert f"`{name}`" in README, name
+    for name, flags in re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", README.replace("\\|", "/"), re.MULTILINE):
+        known = {flag for argument in cli.collection[name].get_arguments() for flag in argument.names}
+        assert {flag.replace("-", "_") for flag in re.findall(r"--([a-z-]+)", flags)} <= {
+            flag.replace("-", "_") for flag in known
+        }
+    settings = README.split("Names: ")[1].split(". A flag")[0]
+    assert set(re.findall(r"`(\w+)`", settings)) == set(cli.DEFAULTS)
+
+
+def test_readme_names_every_file_of_the_documentation() -> None:
+    for target in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
