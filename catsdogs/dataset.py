@@ -192,6 +192,10 @@ def _list(root: Path) -> tuple[dict[str, Location], str | None, dict[str, str]]:
         locations = _list_zip(root)
     else:
         locations = {name: Location(root, name) for name in _walk(root)}
+        for name in locations:
+            shown = name.encode(errors="backslashreplace").decode()
+            if shown != name:
+                raise DatasetError(f"The name of {root}/{shown} is not UTF-8", "Rename the file")
         for split in (*TRAIN_FOLDERS, *TEST_FOLDERS):
             if f"{split}.zip" in locations and not any(name.startswith(f"{split}/") for name in locations):
                 members = _list_zip(root / f"{split}.zip")

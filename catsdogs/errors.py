@@ -26,7 +26,7 @@ class UsageError(CatsdogsError):
     exit_code = 2
 
 
-class UnknownNameError(UsageError):
+class UnknownNameError(CatsdogsError):
     """A backbone, head, run or engine that does not exist; the remedy lists the valid ones."""
 
     def __init__(self, kind: str, received: str, valid: list[str]) -> None:

@@ -18,7 +18,7 @@ from catsdogs.backbones import Backbone, choose
 from catsdogs.backbones.weights import Weights, obtain
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.engines import AUTO, Engine, Network, Output
-from catsdogs.errors import StoreError, UnknownNameError, UnreadablePhotographError, UsageError
+from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UnreadablePhotographError, UsageError
 from catsdogs.images import Pixels
 from catsdogs.progress import Progress
 from catsdogs.shards import Cache, Entry, Rows
@@ -123,7 +123,8 @@ class _Shard:
                 statistics=np.stack([row.pixels.statistics for row in self.rows if row.pixels]),
                 topk_class=gather("topk_class") if labelled else None,
                 topk_prob=gather("topk_prob") if labelled else None,
-            )
+            ),
+            self.member.engine.backend,
         )
         self.member.computed += count
 
@@ -143,11 +144,12 @@ def extract(
 ) -> Summary:
     """Bring `out/<Backbone>.h5` up to date with the data set for every network named, in one pass.
 
-    With `limit`, at most that many photographs are read, spread evenly over the table; rows that are already in a
-    feature file stay in it.
+    With `limit`, at most that many photographs are read, spread evenly over the table; what is already cached of
+    the others stays.
 
     Raises:
         WeightsError, StoreError, LockedError, UnknownNameError, UsageError: before the first photograph is read.
+        DatasetError: not one photograph can be read.
         StoreError: the disk is full; finished shards are kept.
     """
     settings = settings or Settings()
@@ -170,13 +172,19 @@ def extract(
         chosen = _spread(dataset.photographs, limit)
         loaded = _run(dataset, chosen, members)
         unreadable = [row.as_unreadable() for row in loaded if row.reason]
-        for member in members:
-            fresh = [row.entry for row in loaded if not row.reason]
-            entries = (
-                fresh if len(chosen) == len(dataset.photographs) else _with_kept(dataset, fresh, unreadable, member)
+        if len(unreadable) == len(loaded):
+            raise DatasetError(
+                f"None of the {len(loaded):,} photographs of {dataset.root} can be read; "
+                f"{unreadable[0].id}: {unreadable[0].reason}",
+                "Check the files",
             )
-            member.cache.assemble(entries, dataset.classes, unreadable, str(dataset.root.resolve()), engine_of.backend)
-    splits = [row.entry.photograph.split for row in loaded if not row.reason]
+        fresh = [row.entry for row in loaded if not row.reason]
+        for member in members:
+            entries, listed = fresh, unreadable
+            if len(chosen) < len(dataset.photographs):
+                entries, listed = _with_kept(dataset, fresh, unreadable, member.cache)
+            member.cache.assemble(entries, dataset.classes, listed, str(dataset.root.resolve()))
+    splits = [entry.photograph.split for entry in fresh]
     return Summary(
         paths=[member.cache.path for member in members],
         computed={member.backbone.name: member.computed for member in members},
@@ -198,10 +206,6 @@ class _Engines:
             engine = engines.create(name, precision, self._settings.batch_size)
             self._engines[name, precision] = self._engines[engine.name, engine.precision] = engine
         return self._engines[name, precision]
-
-    @property
-    def backend(self) -> str:
-        return next((engine.backend for engine in self._engines.values()), store.UNKNOWN)
 
 
 def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: _Engines) -> Recipe:
@@ -272,22 +276,18 @@ def _spread(photographs: Sequence[Photograph], limit: int | None) -> Sequence[Ph
 
 
 def _with_kept(
-    dataset: Dataset, fresh: Sequence[Entry], unreadable: Sequence[Unreadable], member: _Member
-) -> list[Entry]:
-    """Fresh rows, and those of the feature file that a limited run did not look at, in the order of the table."""
-    digests = {}
-    if member.cache.existing:
-        for split in store.SPLITS:
-            for id, digest in zip(member.cache.existing.ids[split], member.cache.existing.digests[split], strict=True):
-                digests[split, id] = int(digest)
-    for row in unreadable:
-        digests.pop((row.split, row.id), None)
-    digests |= {(entry.photograph.split, entry.photograph.id): entry.digest for entry in fresh}
-    return [
-        Entry(photograph, digests[photograph.split, photograph.id])
-        for photograph in dataset.photographs
-        if (photograph.split, photograph.id) in digests
-    ]
+    dataset: Dataset, fresh: Sequence[Entry], unreadable: Sequence[Unreadable], cache: Cache
+) -> tuple[list[Entry], list[Unreadable]]:
+    """Add what is cached of the photographs that a limited run did not look at, in the order of the table."""
+    digests = cache.digests | {entry.key: entry.digest for entry in fresh}
+    reasons = {row[:2]: row for row in (*(cache.existing.unreadable if cache.existing else ()), *unreadable)}
+    for entry in fresh:
+        reasons.pop((entry.photograph.split, entry.photograph.id), None)
+    entries = [Entry(photograph, 0) for key, photograph in dataset.by_key.items() if key not in reasons]
+    return (
+        [entry._replace(digest=digests[entry.key]) for entry in entries if entry.key in digests],
+        [reasons[key] for key in dataset.by_key if key in reasons],
+    )
 
 
 def _refuse_other_dataset(dataset: Dataset, members: Sequence[_Member]) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,8 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_error(path: Path, error: Exception) -> StoreError:
     """Why `path` could not be written, in one line."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error)
-    if full or shutil.disk_usage(path.parent).free < 2**20:
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if full:
         return StoreError(f"The disk is full: {path} was not written", "Free some space and run the same command again")
     return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
 

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from catsdogs import store, submission, training
 from catsdogs.dataset import scan_unlabelled
-from catsdogs.errors import StoreError
+from catsdogs.errors import StoreError, TrainingError
 from catsdogs.extract import Settings, extract
-from catsdogs.store import Unreadable
+from catsdogs.store import Recipe, Unreadable
 
 
 @dataclass(frozen=True)
@@ -22,27 +23,33 @@ class Prediction:
 
 
 def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir: str | None = None) -> Prediction:
-    """Write `target`, a CSV of ids and probabilities for every photograph of `data`; the unreadable get the class prior.
+    """Write `target`, a CSV of ids and probabilities for every photograph of `data`.
 
-    Vectors are kept below `cache`, so that a second prediction on the same photographs computes none.
+    Those that cannot be read get the class prior. Vectors are kept below `cache`, so that a second prediction on the
+    same photographs computes none.
 
     Raises:
         CatsdogsError: no such run or photographs; weights that are not those the run was trained on.
     """
-    run = training.load(run_folder)
+    trained = training.load(run_folder)
+    run = trained.run
+    recipes = [Recipe(**recipe) for recipe in run.backbones.values()]
+    if any(recipe.weights == store.UNKNOWN for recipe in recipes):
+        raise TrainingError(
+            f"{run_folder} was trained on an old notebook's vectors, of unknown origin",
+            "Train on vectors that `catsdogs features` wrote",
+        )
     dataset = scan_unlabelled(data)
-    asked = json.dumps([str(data.resolve()), [asdict(recipe) for recipe in run.recipes]])
+    asked = json.dumps([str(data.resolve()), run.backbones])
     folder = cache / hashlib.sha256(asked.encode()).hexdigest()[:16]
-    for engine, precision, dtype in {(recipe.engine, recipe.precision, recipe.dtype) for recipe in run.recipes}:
-        names = [
-            recipe.backbone
-            for recipe in run.recipes
-            if (recipe.engine, recipe.precision, recipe.dtype) == (engine, precision, dtype)
-        ]
-        settings = Settings(weights_dir=weights_dir, engine=engine, precision=precision, dtype=dtype)
+    by_settings = defaultdict(list)
+    for recipe in recipes:
+        settings = Settings(weights_dir, recipe.engine, recipe.precision, dtype=recipe.dtype)
+        by_settings[settings].append(recipe.backbone)
+    for settings, names in by_settings.items():
         extract(dataset, names, folder, settings)
-    files = [store.read(store.path_of(folder, recipe.backbone)) for recipe in run.recipes]
-    for file, recipe in zip(files, run.recipes, strict=True):
+    files = [store.read(store.path_of(folder, recipe.backbone)) for recipe in recipes]
+    for file, recipe in zip(files, recipes, strict=True):
         differences = file.recipe.differences(recipe)
         if differences:
             raise StoreError(
@@ -51,6 +58,6 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
             )
     ids, vectors = store.join(files, "test")
     missing = {photograph.id: run.prior for photograph in files[0].unreadable}
-    submission.write(target, list(ids), run.predict_proba(vectors), run.classes, None, missing)
+    submission.write(target, list(ids), trained.predict_proba(vectors), run.classes, None, missing)
     columns = run.classes[1] if len(run.classes) == 2 else ", ".join(run.classes)
     return Prediction(len(ids) + len(missing), columns, files[0].unreadable)

@@ -15,7 +15,8 @@ class Progress(tqdm):
         self._terminal = sys.stderr.isatty()
         if not self._terminal:
             options |= {"mininterval": LOG_INTERVAL_SECONDS, "maxinterval": LOG_INTERVAL_SECONDS, "ncols": 100}
-        super().__init__(total=total, desc=description, unit=unit, file=sys.stderr, dynamic_ncols=True, **options)
+        options |= {"disable": not total, "dynamic_ncols": self._terminal}
+        super().__init__(total=total, desc=description, unit=unit, file=sys.stderr, **options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self._terminal:
@@ -23,3 +24,11 @@ class Progress(tqdm):
         elif self.n:
             self.fp.write(f"{msg or self}\n")
             self.fp.flush()
+
+    def close(self) -> None:
+        if self._terminal or self.disable:
+            super().close()
+            return
+        self.disable = True  # tqdm's own closing would end the log with an empty line
+        self._decr_instances(self)  # type: ignore[attr-defined]
+        self.display()

@@ -1,14 +1,13 @@
 """What one network has computed so far: finished shards and an earlier feature file, assembled into a new one."""
 
-import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -22,6 +21,7 @@ from catsdogs.store import Features, Recipe, Unreadable
 SHARD_FOLDER = ".shards"
 _BLOCK_ROWS = 4096  # 4,096 rows of 2,048 float32 are 32 MiB: what assembling holds at a time
 _CHUNK_ROWS = 64
+_STORED = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class _Source:
 
     path: Path
     datasets: Mapping[str, str]
+    backend: str
 
 
 class Cache:
@@ -91,13 +92,15 @@ class Cache:
                     fields = {field: split if field == "vector" else f"{split}_{field}" for field in _STORED}
                     fields = {field: name for field, name in fields.items() if name in file}
                     keys = [f"{split}/{id}" for id in self._existing.ids[split]]
-                    self._add(_Source(self.path, fields), keys, self._existing.digests[split])
+                    source = _Source(self.path, fields, file.attrs["backend"])
+                    self._add(source, keys, self._existing.digests[split])
             self._renamed = {digest: place for (_, digest), place in reversed(self._places.items())}
         for path in sorted(self._shards.glob("*.h5")):
             try:
                 with store.reading(path) as file:
                     fields = {field: field for field in _STORED if field in file}
-                    self._add(_Source(path, fields), file["key"].asstr()[...], file["digest"][...])
+                    source = _Source(path, fields, file.attrs["backend"])
+                    self._add(source, file["key"].asstr()[...], file["digest"][...])
             except StoreError:
                 path.unlink()  # a shard is named only once it is whole, so the disk damaged it: compute it again
 
@@ -109,8 +112,13 @@ class Cache:
         """The feature file as it was when the cache was opened."""
         return self._existing
 
-    def write_shard(self, rows: Rows) -> None:
-        """Keep finished rows; from now on they survive a kill."""
+    @property
+    def digests(self) -> dict[str, int]:
+        """Key -> digest of every row in the feature file and the shards, the shards' where both know one."""
+        return dict(self._places.keys())
+
+    def write_shard(self, rows: Rows, backend: str) -> None:
+        """Keep finished rows and what computed them; from now on they survive a kill."""
         name = hashlib.sha256(rows.digest.tobytes() + "\n".join(rows.key).encode()).hexdigest()[:24]
         arrays = {field: getattr(rows, field) for field in _STORED if getattr(rows, field) is not None}
         arrays["vector"] = rows.vector.astype(self.recipe.dtype)
@@ -119,15 +127,11 @@ class Cache:
             file.create_dataset("key", data=rows.key, dtype=h5py.string_dtype())
             for field, array in arrays.items():
                 file[field] = array
-        self._add(_Source(path, {field: field for field in arrays}), rows.key, rows.digest)
+            file.attrs["backend"] = backend
+        self._add(_Source(path, {field: field for field in arrays}, backend), rows.key, rows.digest)
 
     def assemble(
-        self,
-        entries: Sequence[Entry],
-        classes: Sequence[str],
-        unreadable: Sequence[Unreadable],
-        source: str,
-        backend: str,
+        self, entries: Sequence[Entry], classes: Sequence[str], unreadable: Sequence[Unreadable], source: str
     ) -> bool:
         """Write the feature file with exactly these rows in this order, in flat memory, and drop the shards.
 
@@ -136,26 +140,31 @@ class Cache:
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in store.SPLITS}
         changed = not self._is_current(splits, classes, unreadable)
         if changed:
-            with store.writing(self.path) as file, self._opened() as opened:
+            places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
+            used = {number for split in places.values() for number, _ in split}
+            backends = {name for number in used for name in self._sources[number].backend.split(",")}
+            with store.writing(self.path) as file:
                 file.attrs.update(asdict(self.recipe))
                 file.attrs.update(
                     format=store.FORMAT,
                     version=store.VERSION,
                     source=source,
-                    backend=backend,
+                    backend=",".join(sorted(backends)),
                     package_version=__version__,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
                 text = h5py.string_dtype()
                 for split, rows in splits.items():
                     file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=text)
-                    self._copy(file, split, [self._known_place(row) for row in rows], opened)
+                    self._copy(file, split, places[split])
                 file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
-                file["label"].attrs["classes"] = np.array(classes, dtype=object)
+                file["label"].attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
                 shape = (len(unreadable), len(Unreadable._fields))
                 file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
         for folder in self._shards.parent.glob(f"{self.recipe.backbone}-*"):
             shutil.rmtree(folder)
+        for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+            leftover.unlink()  # of a run that was killed while it assembled
         return changed
 
     def _place(self, entry: Entry) -> tuple[int, int] | None:
@@ -185,37 +194,36 @@ class Cache:
             for split, entries in splits.items()
         )
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[list[h5py.File]]:
-        with contextlib.ExitStack() as stack:
-            files = {
-                path: stack.enter_context(store.reading(path)) for path in dict.fromkeys(s.path for s in self._sources)
-            }
-            yield [files[source.path] for source in self._sources]
-
-    def _copy(self, file: h5py.File, split: str, places: Sequence[tuple[int, int]], opened: list[h5py.File]) -> None:
+    def _copy(self, file: h5py.File, split: str, places: Sequence[tuple[int, int]]) -> None:
         """Copy rows, given as (source, row in it), into the data sets of a split, block by block."""
-        template = self._sources[0]
-        for field in template.datasets:
-            like = opened[0][template.datasets[field]]
+        for field in self._sources[0].datasets:
             name = split if field == "vector" else f"{split}_{field}"
-            shape = (len(places), *like.shape[1:])
-            chunks = (min(len(places), _CHUNK_ROWS), *like.shape[1:]) if places else None
-            target = file.create_dataset(name, shape, like.dtype, chunks=chunks)
+            shape, dtype = self._shape_and_dtype(field)
+            chunks = (min(len(places), _CHUNK_ROWS), *shape) if places else None
+            target = file.create_dataset(name, (len(places), *shape), dtype, chunks=chunks)
             for start in range(0, len(places), _BLOCK_ROWS):
                 block = np.array(places[start : start + _BLOCK_ROWS])
-                values = np.empty((len(block), *like.shape[1:]), like.dtype)
+                values = np.empty((len(block), *shape), dtype)
                 for number in np.unique(block[:, 0]):
                     chosen = block[:, 0] == number
-                    rows, inverse = np.unique(block[chosen, 1], return_inverse=True)
-                    dataset = opened[number][self._sources[number].datasets[field]]
-                    dense = rows[-1] - rows[0] < 2 * len(rows)  # HDF5 reads a range far faster than a list of rows
-                    got = dataset[rows[0] : rows[-1] + 1][rows - rows[0]] if dense else dataset[rows]
-                    values[chosen] = got[inverse]
+                    values[chosen] = self._read_rows(number, field, block[chosen, 1])
                 target[start : start + len(block)] = values
 
+    def _shape_and_dtype(self, field: str) -> tuple[tuple[int, ...], np.dtype]:
+        source = self._sources[0]
+        with store.reading(source.path) as file:
+            dataset = file[source.datasets[field]]
+            return dataset.shape[1:], dataset.dtype
 
-_STORED = ("digest", "vector", "statistics", "topk_class", "topk_prob")
+    def _read_rows(self, number: int, field: str, rows: NDArray[np.intp]) -> NDArray[Any]:
+        wanted, inverse = np.unique(rows, return_inverse=True)
+        first, last = wanted[0], wanted[-1]
+        source = self._sources[number]
+        with store.reading(source.path) as file:
+            dataset = file[source.datasets[field]]
+            if last - first < 2 * len(wanted):  # HDF5 reads a range far faster than a list of rows
+                return dataset[first : last + 1][rows - first]
+            return dataset[wanted][inverse]
 
 
 def refuse_other_recipe(existing: Features, recipe: Recipe) -> None:

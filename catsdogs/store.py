@@ -1,8 +1,7 @@
 """The feature file `features/<Backbone>.h5`: what it says of itself, reading it, joining several by id."""
 
 import contextlib
-import errno
-import os
+import io
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.errors import CatsdogsError, LockedError, StoreError
+from catsdogs.files import replacing, write_error
 from catsdogs.images import STATISTICS
 
 FORMAT = "catsdogs features"
@@ -216,22 +216,47 @@ def writing(path: Path) -> Iterator[h5py.File]:
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
+    with replacing(path) as temporary, contextlib.closing(_Disk(temporary)) as disk:
+        with h5py.File(disk, "w", libver=("earliest", "v110")) as file:
             yield file
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except CatsdogsError:
-        raise
-    except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
-        raise _write_error(path, error) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if disk.error:
+            raise disk.error
+
+
+class _Disk:
+    """A new file that never fails, because HDF5 crashes the process if it cannot finish a file on a full disk.
+
+    The first error is kept in `error`; from then on the content lives in memory, where HDF5 finds all it wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.error: OSError | None = None
+        self._file: io.FileIO | io.BytesIO = io.FileIO(path, "w+")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: memoryview) -> None:
+        start, rest = self._file.tell(), data
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._go_on_in_memory(error)
+            self._file.seek(start)
+            self._file.write(data)
+
+    def truncate(self, size: int) -> None:
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self._go_on_in_memory(error)
+
+    def _go_on_in_memory(self, error: OSError) -> None:
+        with self._file as disk:
+            disk.seek(0)
+            self._file = io.BytesIO(disk.read())
+        self.error = error
 
 
 def check_free_space(folder: Path, needed: int) -> None:
@@ -256,27 +281,11 @@ def locked(folder: Path) -> Iterator[None]:
             f"Another process is writing to {folder}", "Wait until it ends, or choose another --out"
         ) from None
     except OSError as error:
-        raise _write_error(folder, error) from None
+        raise write_error(folder, error) from None
     try:
         yield
     finally:
         lock.release()
-
-
-def _write_error(path: Path, error: Exception) -> StoreError:
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error)
-    if full or (isinstance(error, RuntimeError) and shutil.disk_usage(path.parent).free < 2**20):
-        return StoreError(f"The disk is full: {path} was not written", "Free some space and run the same command again")
-    return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -297,6 +306,7 @@ def _check(features: Features, rows: Mapping[str, int]) -> None:
     parts |= {f"{split}_digest": (split, features.digests[split]) for split in SPLITS}
     parts |= {f"{split}_statistics": (split, features.statistics[split]) for split in SPLITS}
     parts |= {f"{split}_topk_class": (split, array) for split, array in features.topk_class.items()}
+    parts |= {f"{split}_topk_prob": (split, array) for split, array in features.topk_prob.items()}
     parts |= {"label": ("train", features.labels)}
     for name, (split, array) in parts.items():
         if len(array) != rows[split]:
@@ -331,7 +341,10 @@ def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Feat
         raise StoreError(
             f"{path}: label does not fit the names in {dataset.root}", "Give --data the folder it was made from"
         )
-    unknown: dict[str, Any] = {field.name: UNKNOWN for field in fields(Recipe)} | {"backbone": path.stem, "input_size": 0}
+    unknown: dict[str, Any] = {field.name: UNKNOWN for field in fields(Recipe)} | {
+        "backbone": path.stem,
+        "input_size": 0,
+    }
     return Features(
         path=path,
         recipe=Recipe(**unknown),

@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from catsdogs.dataset import natural_key
 from catsdogs.errors import SubmissionError
+from catsdogs.files import replacing
 
 ID_COLUMN = "id"
 LABEL_COLUMN = "label"
-KAGGLE_EPSILON = 1e-15  # "Submitted probabilities are … replaced with max(min(p, 1 - 1e-15), 1e-15)": kaggle.com's log loss
+KAGGLE_EPSILON = 1e-15  # what Kaggle's pages on log loss say probabilities are kept from 0 and 1
 ROW_SUM_TOLERANCE = 1e-3
 _DIGITS = 12  # a float32 sigmoid comes within 6e-8 of 1; fewer digits would round it to a certainty
 _SHOWN = 5
@@ -52,9 +52,8 @@ class Grade:
     measured_on: str
 
     def __str__(self) -> str:
-        return (
-            f"log loss {self.log_loss:.5f} ± {self.standard_error:.5f}, accuracy {self.accuracy:.2%} ({self.measured_on})"
-        )
+        figures = f"log loss {self.log_loss:.5f} ± {self.standard_error:.5f}, accuracy {self.accuracy:.2%}"
+        return f"{figures} ({self.measured_on})"
 
 
 class _Sheet(NamedTuple):
@@ -81,8 +80,9 @@ def order(
         columns = [LABEL_COLUMN] if len(classes) == 2 else list(classes)
         return [ID_COLUMN, *columns], _classes_of(columns, classes), sorted({*ids, *missing}, key=natural_key)
     sheet = _parse("The sample submission", sample)
+    photographs = {*ids, *missing}
     _refuse_difference(
-        [id for id in sheet.rows if id not in set(ids) | set(missing)],
+        [id for id in sheet.rows if id not in photographs],
         "ids of the sample submission are not among the test photographs",
         "Extract the features of all test photographs, or give the sample submission of this data set",
     )
@@ -112,20 +112,22 @@ def write(
 
     Raises:
         SubmissionError: as `order`, or a probability is not finite or outside [0, 1].
+        StoreError: the disk is full, or the folder cannot be written.
     """
     header, columns, rows = order(ids, classes, sample, missing)
     known = dict(missing) | dict(zip(ids, probabilities, strict=True))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([id, *(f"{known[id][column]:.{_DIGITS}g}" for column in columns)] for id in rows)
+    writer.writerows([id, *(as_text(known[id][column]) for column in columns)] for id in rows)
     _check_values(_parse(str(path), text.getvalue()), "Train again: the head gave a number that is no probability")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def as_text(probability: float) -> str:
+    """How probabilities are written."""
+    return f"{probability:.{_DIGITS}g}"
 
 
 def check(path: Path, sample: str | None = None, classes: Sequence[str] | None = None) -> int:
@@ -140,7 +142,8 @@ def check(path: Path, sample: str | None = None, classes: Sequence[str] | None =
         expected = _parse("The sample submission", sample)
         if sheet.header != expected.header:
             raise SubmissionError(
-                f"{path}: the columns are {_shown(sheet.header)}; the sample submission's are {_shown(expected.header)}", remedy
+                f"{path} has the columns {_shown(sheet.header)}, the sample submission {_shown(expected.header)}",
+                remedy,
             )
         absent = [id for id in expected.rows if id not in sheet.rows]
         _refuse_difference(absent, f"ids of the sample submission are missing from {path}", remedy)
@@ -185,21 +188,18 @@ def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64], measure
 
 
 def log_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) losses, -ln of the probability of the right class, as Kaggle computes them: rows divided by their sum, clipped."""
+    """(n,) losses, as Kaggle's: -ln of the probability of the right class, rows divided by their sum, clipped."""
     right = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     losses: NDArray[np.float64] = -np.log(np.clip(right, KAGGLE_EPSILON, 1 - KAGGLE_EPSILON))
     return losses
 
 
 def standing(log_loss: float) -> str:
-    """Between which of the `MEDAL_LINES` a log loss falls, in words; they are Kaggle's test set's, so only its scores compare."""
-    above = [line for line in MEDAL_LINES if log_loss <= line.log_loss]
-    below = [line for line in MEDAL_LINES if log_loss > line.log_loss]
-    if not below:
-        return f"better than the {_named(above[0])}"
-    if not above:
-        return f"behind the {_named(below[-1])}"
-    return f"between {_named(below[-1])} and {_named(above[0])}"
+    """The `MEDAL_LINES` and where among them a log loss would fall, in words."""
+    lines = ", ".join(_named(line) for line in MEDAL_LINES)
+    better = [line.name for line in MEDAL_LINES if log_loss <= line.log_loss]
+    place = f"at least {better[0]}" if better else "behind the median"
+    return f"Kaggle's private leaderboard: {lines}; this would be {place}, had it been measured on Kaggle's test set"
 
 
 def _named(line: Line) -> str:
@@ -207,7 +207,7 @@ def _named(line: Line) -> str:
 
 
 def _classes_of(columns: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Which class each probability column is of: the one it is named after, or for two classes and one column the second."""
+    """Which class each probability column is of: its namesake, or the second where one column serves two classes."""
     if len(columns) == 1 and len(classes) == 2:
         return [classes.index(columns[0]) if columns[0] in classes else 1]
     if sorted(columns) != sorted(classes):
@@ -259,7 +259,8 @@ def _check_values(sheet: _Sheet, remedy: str) -> NDArray[np.float64]:
     if wrong.size:
         id = list(sheet.rows)[wrong[0]]
         raise SubmissionError(
-            f"{sheet.name}, row {sheet.lines[id]}: the probabilities of {id} add up to {sums[wrong[0]]:.6g}, not 1", remedy
+            f"{sheet.name}, row {sheet.lines[id]}: the probabilities of {id} add up to {sums[wrong[0]]:.6g}, not 1",
+            remedy,
         )
     return values
 
@@ -287,7 +288,9 @@ def _parse(name: str, text: str) -> _Sheet:
     sheet = _Sheet(name, header, {}, {})
     for line, (id, *values) in table:
         if len(values) != len(header) - 1 or not id.strip():
-            raise SubmissionError(f"{name}, row {line} has {len(values) + 1} columns, not {len(header)}, or no id", remedy)
+            raise SubmissionError(
+                f"{name}, row {line} has {len(values) + 1} columns, not {len(header)}, or no id", remedy
+            )
         if id.strip() in sheet.rows:
             raise SubmissionError(
                 f"{name}, row {line} holds the id {id.strip()} again, first seen in row {sheet.lines[id.strip()]}",

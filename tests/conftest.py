@@ -1,15 +1,22 @@
 """What several test modules share: small real data sets, feature files with known vectors, and the shared folder."""
 
+import contextlib
+import hashlib
+import importlib.util
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs.dataset import Dataset, scan
+from catsdogs import images, store
+from catsdogs.dataset import Dataset, Location, Photograph, scan
+from catsdogs.errors import CatsdogsError
+from catsdogs.shards import Cache, Entry, Rows
+from catsdogs.store import Recipe
 
 SHARED = Path(os.environ.get("CATSDOGS_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -31,6 +38,59 @@ def write_kaggle_folder(root: Path, cats: int = 4, dogs: int = 4, test: int = 3)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg(seed))
     return root
+
+
+@contextlib.contextmanager
+def refused(kind: type[CatsdogsError], match: str) -> Iterator[None]:
+    """The block must end with this error, in one line that ends with what to do."""
+    with pytest.raises(kind, match=match) as caught:
+        yield
+    assert "\n" not in str(caught.value) and caught.value.remedy
+
+
+def table(train: Sequence[str], test: Sequence[str], root: Path = Path("photographs")) -> list[Entry]:
+    """Entries of photographs that need not exist, labelled 0 and 1 in turn, with digests that follow from the keys."""
+    rows = [Photograph(id, "train", number % 2, Location(root, id)) for number, id in enumerate(train)]
+    rows += [Photograph(id, "test", -1, Location(root, id)) for id in test]
+    return [Entry(row, images.digest(f"{row.split}/{row.id}".encode())) for row in rows]
+
+
+def recipe(backbone: str = "ResNet50", **other: object) -> Recipe:
+    usual = Recipe(backbone, "ab" * 32, 224, "bicubic", "caffe", "keras", "float32", "float32")
+    return Recipe(**{**vars(usual), **other})  # type: ignore[arg-type]
+
+
+def rows_of(entries: Sequence[Entry], width: int = 3, name: str = "ResNet50", labelled: bool = True) -> Rows:
+    """Rows whose numbers follow from network, key and digest alone, so that a row in the wrong place shows."""
+
+    def drawn(entry: Entry) -> np.random.Generator:
+        seed = hashlib.sha256(f"{name} {entry.key} {entry.digest}".encode()).digest()
+        return np.random.default_rng(list(seed))
+
+    return Rows(
+        key=np.array([entry.key for entry in entries], object),
+        digest=np.array([entry.digest for entry in entries], np.uint64),
+        vector=np.array([drawn(entry).normal(size=width) for entry in entries], np.float32).reshape(-1, width),
+        statistics=np.array([drawn(entry).normal(size=4) for entry in entries], np.float32).reshape(-1, 4),
+        topk_class=np.array([drawn(entry).integers(0, 1000, 10) for entry in entries], np.int16) if labelled else None,
+        topk_prob=np.array([drawn(entry).random(10) for entry in entries], np.float32) if labelled else None,
+    )
+
+
+def write_features(
+    folder: Path, entries: Sequence[Entry], name: str = "ResNet50", width: int = 3, classes: Sequence[str] = ("a", "b")
+) -> store.Features:
+    """A feature file in one shard, with the numbers of `rows_of`."""
+    cache = Cache(folder, recipe(name))
+    cache.write_shard(rows_of(entries, width, name), "none")
+    cache.assemble(entries, classes, [], "photographs")
+    return store.read(cache.path)
+
+
+def need(package: str) -> None:
+    """Skip the test where a package is absent."""
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
 
 
 @pytest.fixture

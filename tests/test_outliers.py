@@ -63,9 +63,10 @@ def write_features(folder: Path, data: dataset.Dataset, networks: Mapping[str, T
                 statistics=np.array([images.statistics(images.decode(content)) for content, _ in decoded]),
                 topk_class=np.array(classes, np.int16) if voting else None,
                 topk_prob=np.tile(PROBABILITIES, (len(entries), 1)) if voting else None,
-            )
+            ),
+            "none",
         )
-        cache.assemble(entries, data.classes, [], str(data.root), "none")
+        cache.assemble(entries, data.classes, [], str(data.root))
         files.append(store.read(store.path_of(folder, name)))
     return files
 

@@ -63,7 +63,7 @@ def create(name: str, seed: int = 0, **settings: Any) -> Head:
         raise UnknownNameError("head", name, names())
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     class_name = "".join(word.capitalize() for word in name.split("-"))
-    head_class = getattr(module, class_name, None)
+    head_class: Any = getattr(module, class_name, None)
     missing = [method for method in METHODS if not callable(getattr(head_class, method, None))]
     if missing:
         lacking = f"the class {class_name}" if head_class is None else f"{class_name}.{missing[0]}"

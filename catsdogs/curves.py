@@ -1,0 +1,69 @@
+"""Learning curves of all folds, as a picture and for TensorBoard."""
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from catsdogs.quiet import quiet_import
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+History = Mapping[str, Sequence[float]]
+TRAIN, VALIDATION = "train", "validation"
+_PREFIXES = {TRAIN: "", VALIDATION: "val_"}  # as Keras names them
+_COLOURS = {TRAIN: "#4477aa", VALIDATION: "#cc6633"}  # apart for the colour-blind too
+_PANELS = {"loss": "log loss", "accuracy": "accuracy"}
+
+
+def draw(path: Path, histories: Sequence[History], title: str) -> None:
+    """A PNG of loss and accuracy by epoch: each fold a thin line, their mean a thick one; see `heads.Head`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    for axes, (metric, label) in zip(figure.subplots(1, 2), _PANELS.items(), strict=True):
+        for kind, prefix in _PREFIXES.items():
+            _draw_folds(axes, [history.get(prefix + metric, ()) for history in histories], kind)
+        axes.set_title(label, loc="left", fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.axes[0].set_yscale("log")
+    figure.axes[0].legend(frameon=False)
+    figure.savefig(path, format="png", dpi=120)
+
+
+def _draw_folds(axes: "Axes", curves: Sequence[Sequence[float]], kind: str) -> None:
+    drawn = [curve for curve in curves if curve]
+    if not drawn:
+        return
+    for curve in drawn:
+        axes.plot(range(1, len(curve) + 1), curve, color=_COLOURS[kind], linewidth=0.8, alpha=0.4)
+    mean = np.nanmean(np.array(list(zip_longest(*drawn, fillvalue=np.nan))), axis=1)
+    axes.plot(
+        range(1, len(mean) + 1), mean, color=_COLOURS[kind], linewidth=2.4, label=f"{kind}, mean of {len(drawn)} folds"
+    )
+
+
+def write_tensorboard(folder: Path, histories: Sequence[History]) -> None:
+    """Event files in `fold-1/train`, `fold-1/validation`, …, as of Keras's callback; none without TensorFlow."""
+    try:
+        with quiet_import():
+            import tensorflow as tf
+    except ImportError:
+        return
+    # What `tf.summary.scalar` says too, which needs the package tensorboard where TensorFlow alone can write.
+    scalar = tf.compat.v1.SummaryMetadata(
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
+    )
+    for number, history in enumerate(histories, start=1):
+        for kind, prefix in _PREFIXES.items():
+            with tf.summary.create_file_writer(str(folder / f"fold-{number}" / kind)).as_default():
+                for metric in _PANELS:
+                    for epoch, figure in enumerate(history.get(prefix + metric, ()), start=1):
+                        tf.summary.write(f"epoch_{metric}", tf.constant(figure, tf.float32), epoch, scalar)

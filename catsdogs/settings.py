@@ -1,0 +1,46 @@
+"""What a flag means when it is not given: invoke's configuration, then the default."""
+
+from collections.abc import Mapping
+
+from catsdogs.errors import UnknownNameError, UsageError
+
+SECTION = "catsdogs"
+DEFAULTS = {
+    "data": "data/dogs-vs-cats",
+    "features": "features",
+    "backbones": "ResNet50,InceptionV3,Xception",
+    "weights_dir": "",
+    "engine": "auto",
+    "precision": "auto",
+    "batch_size": "",
+    "dtype": "float32",
+    "head": "dropout-sigmoid",
+    "folds": "5",
+    "seed": "2018",
+    "outliers": "keep",
+}
+
+
+def value(configuration: Mapping[str, object], name: str, given: str | None = None) -> str:
+    """A flag as given, else as it stands in `invoke.yaml` under `catsdogs:`, else the default.
+
+    Raises:
+        UnknownNameError: the configuration holds a name that is no setting.
+    """
+    configured = configuration.get(SECTION, {})
+    unknown = sorted(set(configured) - set(DEFAULTS))  # type: ignore[call-overload]
+    if unknown:
+        raise UnknownNameError(f"setting under `{SECTION}:` in invoke.yaml", unknown[0], sorted(DEFAULTS))
+    return str(configured[name] if given is None else given)  # type: ignore[index]
+
+
+def number(flag: str, text: str) -> int:
+    """A whole number.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--{flag} {text!r} is not a number", f"Give --{flag} a whole number") from None

@@ -1,0 +1,54 @@
+import contextlib
+import io
+import itertools
+import os
+import pty
+import termios
+
+import pytest
+
+from catsdogs.progress import LOG_INTERVAL_SECONDS, Progress
+
+
+def work(total: int, done: int) -> None:
+    with Progress(total, "photographs", "photo") as bar:
+        for _ in range(done):
+            bar.update()
+
+
+def logged(total: int, done: int) -> str:
+    """What the work writes to a standard error that is no terminal."""
+    with contextlib.redirect_stderr(io.StringIO()) as log:
+        work(total, done)
+    return log.getvalue()
+
+
+def test_nothing_to_do_prints_nothing() -> None:
+    assert logged(0, 0) == ""
+    assert logged(5, 0) == ""  # ended by an error before the first photograph
+
+
+def test_quick_work_ends_with_one_whole_line() -> None:
+    line, rest = logged(1000, 1000).split("\n")
+    assert line.startswith("photographs: 100%") and "1000/1000" in line and "photo/s" in line
+    assert rest == "" and "\r" not in line
+
+
+def test_long_work_prints_whole_lines_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr("tqdm.std.time", lambda: float(next(seconds)))  # every look at the clock takes a second
+    lines = logged(2000, 2000).splitlines()
+    assert 3 <= len(lines) <= next(seconds) / LOG_INTERVAL_SECONDS + 2
+    assert all(line.startswith("photographs:") and len(line) <= 100 for line in lines)
+    assert "<" in lines[0] and "100%" in lines[-1]  # the time left
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = pty.openpty()
+    termios.tcsetwinsize(writer, (24, 80))
+    with os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        work(3, 3)
+        text = os.read(reader, 4096).decode()
+    os.close(reader)
+    assert "\r" in text and "3/3" in text
