@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from catsdogs.dataset import Dataset
     from catsdogs.extract import Settings
     from catsdogs.store import Features
+    from catsdogs.training import Run
 
 SUBMISSIONS = Path("submissions")
 DEMO = "demo"
@@ -133,8 +134,9 @@ def train(
     name = name or head
     folder = Path(_setting(c, "features", features))
     files = _read_features(c, folder, backbones, data)
-    _train(c, folder, files, name, head, policy, data, folds, seed, force)
-    next_steps(f"submit --name {name}", f"predict --name {name} --data FOLDER", "status")
+    run = _train(c, folder, files, name, head, policy, data, folds, seed, force)
+    to_upload = [f"submit --name {name}"] if run.test_rows else []
+    next_steps(*to_upload, f"predict --name {name} --data FOLDER", "status")
 
 
 @stage(
@@ -228,11 +230,12 @@ def demo(c: Context, data: str | None = None) -> None:
     _train(c, folder, files, name, settings.DEFAULTS["head"], "keep", data, force=True)
     say("\n[4 of 4] grade: the CSV against the truth")
     path, truth = SUBMISSIONS / name / training.SUBMISSION_FILE, root / "truth.csv"
-    if truth.exists():
+    if path.exists() and truth.exists():
         say(submission.grade(path, truth))
     else:
-        say(f"{root} has no truth.csv; the out-of-fold log loss above is the estimate")
-    say(f"the CSV: {path}\n\nNow with real photographs:")
+        say(f"{root} has no truth.csv for test photographs; the out-of-fold log loss above is the estimate")
+    say(f"the CSV: {path if path.exists() else f'none, for {root} has no test photographs'}")
+    say("\nNow with real photographs:")
     next_steps("fetch --source microsoft", "features --backbones lite", "train --backbones lite --name first")
 
 
@@ -312,7 +315,7 @@ def _extract(root: Path, names: Sequence[str], folder: Path, how: "Settings", li
     for path, computed in zip(summary.paths, summary.computed.values(), strict=True):
         wrote(path, f"{rows} rows, {computed:,} of them computed now" if computed else f"{rows} rows, up to date")
     if summary.unreadable:
-        say(f"{len(summary.unreadable):,} photographs could not be read")
+        say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
 
 
 def _read_features(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
@@ -380,7 +383,7 @@ def _train(
     folds: str | None = None,
     seed: str | None = None,
     force: bool = False,
-) -> None:
+) -> "Run":
     from catsdogs import decisions, training
 
     drops = decisions.rows_to_drop(folder, files) if policy == "drop" else None
@@ -405,6 +408,7 @@ def _train(
         say(f"given the class prior, for they cannot be read: test {', '.join(run.unreadable)}")
     for path in sorted((SUBMISSIONS / name).iterdir()):
         wrote(path)
+    return run
 
 
 def _describe(file: "Features") -> str:

@@ -12,6 +12,7 @@ import h5py
 
 from catsdogs.backbones import Backbone
 from catsdogs.errors import WeightsError
+from catsdogs.quiet import quiet_import
 from catsdogs.store import RANDOM_WEIGHTS
 
 CLASSIFIER_BIAS_SHAPE = (1000,)
@@ -129,7 +130,8 @@ def _keras_cache() -> Path:
 
 
 def _download(backbone: Backbone) -> None:
-    import keras
+    with quiet_import():
+        import keras
 
     try:
         getattr(keras.applications, backbone.name)(weights="imagenet")
