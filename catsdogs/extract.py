@@ -6,6 +6,7 @@ and started again gives the same numbers, bit for bit, as one that was not.
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from catsdogs.progress import Progress
 from catsdogs.shards import Cache, Entry, Rows
 from catsdogs.store import Recipe, Unreadable
 
-SHARD_ROWS = 512
+SHARD_ROWS = 256
 DTYPES = ("float32", "float16")
 _AHEAD = 128  # decoded photographs waiting: 34 MB at 299 pixels
 
@@ -249,8 +250,9 @@ def _run(dataset: Dataset, photographs: Sequence[Photograph], members: Sequence[
 
     done: list[_Loaded] = []
     stream = images.in_parallel(load, photographs, _AHEAD)
-    under_way: list[_Shard] = []
-    with Progress(len(photographs), "photographs", "photo") as bar:
+    writing: Future[None] | None = None
+    # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
+    with Progress(len(photographs), "photographs", "photo") as bar, ThreadPoolExecutor(1, "writer") as writer:
         for start in range(0, len(photographs), SHARD_ROWS):
             shards = {member.backbone.name: _Shard(member) for member in members}
             for loaded in islice(stream, min(SHARD_ROWS, len(photographs) - start)):
@@ -260,13 +262,17 @@ def _run(dataset: Dataset, photographs: Sequence[Photograph], members: Sequence[
                 bar.update()
             for shard in shards.values():
                 shard.close()
-            # The networks are already busy with this shard while the one before it is written.
-            for shard in under_way:
-                shard.write()
-            under_way = list(shards.values())
-        for shard in under_way:
-            shard.write()
+            if writing:
+                writing.result()
+            writing = writer.submit(_write, list(shards.values()))
+        if writing:
+            writing.result()
     return done
+
+
+def _write(shards: Sequence[_Shard]) -> None:
+    for shard in shards:
+        shard.write()
 
 
 def _spread(photographs: Sequence[Photograph], limit: int | None) -> Sequence[Photograph]:

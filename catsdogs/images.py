@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,9 @@ MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own line between a
 STATISTICS = ("width", "height", "contrast", "colours")
 _STATISTICS_GRID = 64
 _COLOUR_LEVELS = 32
+
+# What Pillow remarks on odd EXIF data and the like helps nobody here: a photograph is read, or listed with a reason.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -303,7 +303,7 @@ def _scores(
     after = clipped(crossed.probabilities, clip)
     everyone = np.ones_like(kept)
     dropped = np.count_nonzero(~kept)
-    how = f"clipped at {clip:g}" if clip else "not clipped"
+    how = f"clipped at {clip:g}, which was chosen on them" if clip else "not clipped"
     measures = [(kept, after, how)]
     if clip:
         measures.append((kept, crossed.probabilities, "not clipped"))

@@ -193,7 +193,7 @@ def test_where_a_score_stands_among_the_medal_lines() -> None:
     scores = [line.log_loss for line in submission.MEDAL_LINES]
     assert scores == sorted(scores)
     places = {0.03: "at least best", 0.0414: "at least silver", 0.05038: "at least silver", 0.5: "behind the median"}
-    for log_loss, place in places.items():
-        text = submission.standing(log_loss)
+    for figure, place in places.items():
+        text = submission.standing(figure)
         assert place in text
         assert all(str(line.log_loss) in text for line in submission.MEDAL_LINES)
