@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from catsdogs import images, outliers
 from catsdogs.dataset import Dataset
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.files import replacing
 from catsdogs.outliers import Suspect
 
 NAME = "outliers.png"
@@ -57,7 +58,7 @@ def write(path: Path, suspects: Sequence[Suspect], dataset: Dataset, tiles: int 
     """
     shown = list(images.in_parallel(lambda suspect: _tile(suspect, dataset), suspects[:tiles], ahead=tiles))
     sheet = _draw(shown, _title(len(suspects), len(shown)))
-    with outliers.replacing(path) as temporary:
+    with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
 
 

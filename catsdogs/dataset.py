@@ -300,8 +300,11 @@ def _label_of(name: str, prefix: str, root: str) -> str:
 
 def _labels_from_table(table: str, text: str, names: Sequence[str], root: str) -> list[tuple[str, str]]:
     """(photograph, label) for each row of a CSV; rows name a file by path, by name, or without its suffix."""
-    reader = csv.reader(io.StringIO(text))
-    header = [column.strip().lower() for column in next(reader, [])]
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=None)))
+    except csv.Error as error:
+        raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
+    header = [column.strip().lower() for column in lines[0]] if lines else []
     file_column = next((header.index(column) for column in FILE_COLUMNS if column in header), None)
     label_column = next((header.index(column) for column in LABEL_COLUMNS if column in header), None)
     if file_column is None or label_column is None:
@@ -316,7 +319,7 @@ def _labels_from_table(table: str, text: str, names: Sequence[str], root: str) -
         for key in (path.stem, path.name, _without_suffix(name), name):
             found[key] = name
     labels: dict[str, str] = {}
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(lines[1:], start=2):
         if not row:
             continue
         if len(row) <= max(file_column, label_column) or not row[file_column].strip() or not row[label_column].strip():

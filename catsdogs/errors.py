@@ -50,7 +50,7 @@ class WeightsError(CatsdogsError):
 
 
 class StoreError(CatsdogsError):
-    """A feature file that is missing, damaged, or was written with other settings than those asked for."""
+    """A file of ours that is missing or damaged, was written with other settings, or cannot be written."""
 
 
 class LockedError(CatsdogsError):

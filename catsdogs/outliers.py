@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from catsdogs import store, synsets
 from catsdogs.errors import StoreError, UsageError
+from catsdogs.files import replacing
 from catsdogs.store import Features
 
 TABLE = "outliers.csv"
@@ -247,27 +247,6 @@ def write_everything(path: Path, files: Sequence[Features], k: int = store.TOP_K
                 for row, tops in enumerate(cells.tolist(), start):
                     head = (split, ballots.first.ids[split][row], _label(ballots.first, split, row))
                     table.writerows((*head, name, *top) for name, top in zip(ballots.names, tops, strict=True))
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path`; what is written there takes its place once it is whole.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}", "Check the folder and the free space"
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

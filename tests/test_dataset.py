@@ -133,7 +133,7 @@ def test_mistakes_are_named(tmp_path: Path, files: dict[str, bytes], message: st
 
 def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
     write_kaggle_folder(tmp_path)
-    os.rename(os.fsencode(tmp_path / "train/cat.0.jpg"), os.fsencode(tmp_path) + b"/train/cat.caf\xe9.jpg")
+    (tmp_path / "train/cat.0.jpg").rename(tmp_path / "train" / os.fsdecode(b"cat.caf\xe9.jpg"))
     with pytest.raises(DatasetError, match=r"train/cat\.caf\\udce9\.jpg is not UTF-8\. Rename the file"):
         scan(tmp_path)
 

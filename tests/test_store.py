@@ -163,20 +163,6 @@ class TestDamage:
             with refused(StoreError, r"cut short or damaged.*Delete it, then: Run .*--backbones ResNet50"):
                 store.read(file)
 
-    @settings(max_examples=60, deadline=None)
-    @given(where=st.floats(0, 1, exclude_max=True), size=st.integers(1, 64), byte=st.integers(0, 255))
-    def test_overwritten_bytes_are_refused_or_harmless(self, where: float, size: int, byte: int) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = write_features(Path(folder), table(TRAIN, TEST)).path
-            data = bytearray(path.read_bytes())
-            start = int(where * len(data))
-            data[start : start + size] = bytes([byte]) * len(data[start : start + size])
-            path.write_bytes(data)
-            with contextlib.suppress(StoreError):
-                got = store.read(path)
-                for split in SPLITS:
-                    assert np.isfinite(got.vectors(split)).all()
-
     @pytest.mark.parametrize("content", ["text", "other HDF5", "a folder"])
     def test_no_feature_file(self, file: Path, content: str) -> None:
         file.unlink()
