@@ -12,7 +12,7 @@ from invoke import Collection, Context, Exit
 
 from catsdogs import settings
 from catsdogs.console import Program, next_steps, say, stage, wrote
-from catsdogs.errors import DatasetError, StoreError, UnknownNameError
+from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from catsdogs.dataset import Dataset
@@ -273,7 +273,10 @@ def _setting(c: Context, name: str, given: str | None = None) -> str:
 def _backbones(c: Context, given: str | None) -> list[str]:
     from catsdogs.backbones import expand
 
-    return expand(_setting(c, "backbones", given))
+    names = expand(_setting(c, "backbones", given))
+    if not names:
+        raise UsageError("--backbones names no network", "Give names separated by commas, such as lite,Xception")
+    return names
 
 
 def _flags(c: Context, **chosen: str | None) -> str:

@@ -138,7 +138,7 @@ class Cache:
         Returns whether anything had to be written.
         """
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in store.SPLITS}
-        changed = not self._is_current(splits, classes, unreadable)
+        changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
             places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
             used = {number for split in places.values() for number, _ in split}
@@ -183,10 +183,15 @@ class Cache:
             self._places[identity] = (number, row)
 
     def _is_current(
-        self, splits: Mapping[str, Sequence[Entry]], classes: Sequence[str], unreadable: Sequence[Unreadable]
+        self,
+        splits: Mapping[str, Sequence[Entry]],
+        classes: Sequence[str],
+        unreadable: Sequence[Unreadable],
+        source: str,
     ) -> bool:
         old = self._existing
-        if old is None or old.classes != tuple(classes) or old.unreadable != tuple(unreadable):
+        said = (tuple(classes), tuple(unreadable), source)
+        if old is None or (old.classes, old.unreadable, old.source) != said:
             return False
         return old.labels.tolist() == [entry.photograph.label for entry in splits["train"]] and all(
             old.ids[split].tolist() == [entry.photograph.id for entry in entries]

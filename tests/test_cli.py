@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -108,6 +110,10 @@ class TestWholeJob:
         assert command("train", "--backbones", "EfficientNetLite0", *name)[0] == 0
         assert path.read_bytes() == before
 
+    def test_unknown_head(self, inside: Path, command: Command) -> None:
+        code, _, err = command("train", "--backbones", "EfficientNetLite0", "--head", "ridge")
+        assert (code, "'ridge'. Choose from: dropout-sigmoid, logistic" in err) == (1, True)
+
     def test_train_drops_what_a_person_decided(self, inside: Path, command: Command) -> None:
         decisions = inside / "features/decisions.csv"
         decisions.write_text("id,decision,label,when\ncat.0,drop,,2026-01-01\ndog.0,keep,,2026-01-01\n")
@@ -163,6 +169,28 @@ class TestWholeJob:
         code, _, err = command("train", "--features", "random", "--backbones", "EfficientNetLite0", "--name", "r")
         assert code == 1 and "random weights" in err
 
+    def test_vectors_of_an_old_notebook(self, inside: Path, command: Command) -> None:
+        labels = np.repeat([0, 1], 17)
+        vectors = np.random.default_rng(0).normal(size=(34, 8)) + labels[:, np.newaxis]
+        with h5py.File(inside / "features/gap_Old.h5", "w") as file:
+            file["train"], file["label"], file["test"] = vectors, labels, np.zeros((10, 8))
+        flags = ("--backbones", "gap_Old", "--head", "logistic", "--name", "old")
+        code, _, err = command("train", *flags)
+        assert code == 1 and "No such folder or zip: data/dogs-vs-cats" in err
+        code, _, err = command("train", *flags, "--data", "data")
+        assert code == 0, err
+        assert len(probabilities(inside / "submissions/old/submission.csv")) == 10
+        code, _, err = command("predict", "--name", "old", "--data", "data/test")
+        assert code == 1 and "old notebook" in err
+        (inside / "features/gap_Old.h5").unlink()
+
+    def test_weights_folder_from_the_environment(
+        self, inside: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CATSDOGS_WEIGHTS", "gone")
+        code, _, err = command("features", "--data", "data", "--backbones", "EfficientNetLite0")
+        assert code == 1 and "No such folder of weights: gone" in err
+
     def test_settings_in_invoke_yaml(self, inside: Path, command: Command) -> None:
         (inside / "invoke.yaml").write_text("catsdogs:\n  data: data\n  backbones: EfficientNetLite0\n")
         code, out, err = command("features")
@@ -194,6 +222,7 @@ class TestWholeJob:
         (["features", "--dta", "data"], 2, "--dta"),
         (["train", "--backbones", "Xception"], 1, "No feature file features/Xception.h5"),
         (["train", "--outliers", "maybe"], 1, "Choose from: keep, drop"),
+        (["train", "--backbones", ","], 2, "--backbones names no network"),
         (["outliers", "--backbones", "Xception"], 1, "features --backbones Xception"),
         (["predict", "--name", "gone", "--data", "data"], 1, "gone"),
         (["grade", "--name", "gone", "--truth", "t.csv"], 1, "gone"),
