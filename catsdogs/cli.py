@@ -159,7 +159,7 @@ def predict(
     predicted = prediction.predict(SUBMISSIONS / name, Path(data), target, cache, weights)
     for photograph in predicted.unreadable:
         say(f"unreadable, given the class prior: {photograph.id} ({photograph.reason})")
-    wrote(target, f"{predicted.rows:,} photographs, the probability of {predicted.columns}")
+    wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
 
 
 @stage(name=NAME, truth="a CSV of id and label (0, 1 or the class)")
