@@ -160,11 +160,17 @@ class TestBadPhotographs:
 class TestAgain:
     def test_nothing_to_do(self, cached: Path, kaggle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = cached / f"{LITE0}.h5"
+        run(kaggle_folder, cached)
         before, status = path.read_bytes(), path.stat()
         monkeypatch.setattr(engines, "create", None)  # not even an engine is made
         assert run(kaggle_folder, cached).computed == {LITE0: 0}
         assert path.read_bytes() == before
         assert (path.stat().st_mtime_ns, path.stat().st_ino) == (status.st_mtime_ns, status.st_ino)
+
+    def test_a_folder_that_moved_is_followed(self, cached: Path, kaggle_folder: Path) -> None:
+        moved = kaggle_folder.rename(kaggle_folder.with_name("moved"))
+        assert run(moved, cached).computed == {LITE0: 0}
+        assert store.read(cached / f"{LITE0}.h5").source == str(moved)
 
     @pytest.mark.parametrize(
         ("change", "computed"),
@@ -232,6 +238,7 @@ class TestLimit:
 
     def test_rows_in_the_file_stay(self, cached: Path, kaggle_folder: Path) -> None:
         path = cached / f"{LITE0}.h5"
+        run(kaggle_folder, cached)
         before = path.read_bytes()
         assert run(kaggle_folder, cached, limit=3).computed == {LITE0: 0}
         assert path.read_bytes() == before
