@@ -1,6 +1,8 @@
 """The command line: one invoke task a stage. Heavy libraries are imported by the stage that needs them."""
 
+import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from invoke import Collection, Context, Exit
 
 from catsdogs import settings
 from catsdogs.console import Program, next_steps, say, stage, wrote
-from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UsageError
+from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from catsdogs.dataset import Dataset
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from catsdogs.store import Features
     from catsdogs.training import Run
 
+CHECKOUT = Path(__file__).parents[1]
 SUBMISSIONS = Path("submissions")
 DEMO = "demo"
 DEMO_DATA = Path("data") / DEMO
+COMPETITION_CLASSES = ["cat", "dog"]
 OUTLIER_POLICIES = ("keep", "drop")
 PREDICTION_CACHE = ".predict"
 
@@ -38,7 +42,7 @@ def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     """Download the competition's photographs."""
     from catsdogs.fetch import fetch as fetch_photographs
 
-    summary = fetch_photographs(source, Path(_setting(c, "data", data)))
+    summary = fetch_photographs(source, _path(c, "data", data))
     counts = ", ".join(f"{count:,} in {folder}" for folder, count in summary.counts.items())
     say(f"{summary.data}: {counts}" + (f"; already there: {', '.join(summary.skipped)}" if summary.skipped else ""))
     next_steps(f"features{_flags(c, data=str(summary.data))}")
@@ -69,7 +73,7 @@ def features(
 ) -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
     how = _extraction_settings(c, weights_dir, engine, precision, batch_size, dtype)
-    root, folder = Path(_setting(c, "data", data)), Path(_setting(c, "features", out))
+    root, folder = _path(c, "data", data), _path(c, "features", out)
     _extract(root, _backbones(c, backbones), folder, how, settings.number("limit", limit) if limit else None)
     flags = _flags(c, backbones=backbones, features=str(folder))
     next_steps(f"outliers{flags}", f"train{flags}")
@@ -97,11 +101,14 @@ def outliers(
     """List photographs that show no pet, and other oddities, in outliers.csv and as a contact sheet."""
     from catsdogs import decisions
 
-    folder = Path(_setting(c, "features", features))
+    folder = _path(c, "features", features)
     files = _read_features(c, folder, backbones, data)
-    _find_outliers(folder, files, data, settings.number("k", k), settings.number("votes", votes), quartiles, all)
+    of_pets = _find_outliers(
+        folder, files, data, settings.number("k", k), settings.number("votes", votes), quartiles, all
+    )
     say(f"To decide yourself: rows id,decision,label,when (keep or drop) in {folder / decisions.TABLE}")
-    next_steps(f"train --outliers drop{_flags(c, backbones=backbones, features=str(folder))}")
+    drop = " --outliers drop" if of_pets else ""
+    next_steps(f"train{drop}{_flags(c, backbones=backbones, features=str(folder))}")
 
 
 @stage(
@@ -132,7 +139,7 @@ def train(
     if policy not in OUTLIER_POLICIES:
         raise UnknownNameError("policy for --outliers", policy, list(OUTLIER_POLICIES))
     name = name or head
-    folder = Path(_setting(c, "features", features))
+    folder = _path(c, "features", features)
     files = _read_features(c, folder, backbones, data)
     run = _train(c, folder, files, name, head, policy, data, folds, seed, force)
     to_upload = [f"submit --name {name}"] if run.test_rows else []
@@ -154,7 +161,7 @@ def predict(
     from catsdogs import prediction
 
     target = Path(out) if out else SUBMISSIONS / name / "predictions.csv"
-    cache = Path(_setting(c, "features", features)) / PREDICTION_CACHE
+    cache = _path(c, "features", features) / PREDICTION_CACHE
     weights = _extraction_settings(c, weights_dir).weights_dir
     predicted = prediction.predict(SUBMISSIONS / name, Path(data), target, cache, weights)
     for photograph in predicted.unreadable:
@@ -167,21 +174,28 @@ def grade(c: Context, name: str, truth: str) -> None:
     """Log loss of a run's CSV against a truth CSV, beside Kaggle's medal lines."""
     from catsdogs import submission, training
 
-    graded = submission.grade(SUBMISSIONS / name / training.SUBMISSION_FILE, Path(truth))
+    run = training.read_run(SUBMISSIONS / name)
+    graded = submission.grade(SUBMISSIONS / name / training.SUBMISSION_FILE, Path(truth), run.classes)
     say(graded)
-    say(submission.standing(graded.log_loss))
+    if [label.lower() for label in run.classes] == COMPETITION_CLASSES:
+        say(submission.standing(graded.log_loss))
 
 
-@stage(name=NAME, message="shown beside the submission on Kaggle")
-def submit(c: Context, name: str, message: str | None = None) -> None:
+@stage(name=NAME, message="shown beside the submission on Kaggle", data=DATA)
+def submit(c: Context, name: str, message: str | None = None, data: str | None = None) -> None:
     """Check a run's CSV, upload it to Kaggle and show the answer."""
     from catsdogs import kaggle, submission, training
 
     run = training.read_run(SUBMISSIONS / name)
     path = SUBMISSIONS / name / training.SUBMISSION_FILE
-    dataset = _dataset_at(run.source)
-    rows = submission.check(path, dataset.sample_submission if dataset else None, run.classes)
-    say(f"{path}: {rows:,} rows, as Kaggle wants them")
+    if not path.exists():
+        raise SubmissionError(
+            f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"
+        )
+    dataset = _dataset_at(data or run.source)
+    sample = dataset.sample_submission if dataset else None
+    rows = submission.check(path, sample, run.classes)
+    say(f"{path}: {rows:,} rows, {'like the sample submission' if sample else 'with no sample submission to compare'}")
     answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}")
     scores = [("public", answer.public_score), ("private", answer.private_score)]
     shown = ", ".join(f"{which} score {score:.5f}" for which, score in scores if score is not None)
@@ -193,10 +207,11 @@ def status(c: Context, features: str | None = None) -> None:
     """What is cached, for which networks and how many rows, and which runs there are with their scores."""
     from catsdogs import store, training
 
-    folder = Path(_setting(c, "features", features))
+    folder = _path(c, "features", features)
     for name in store.names(folder):
+        path = store.path_of(folder, name)
         try:
-            say(_describe(store.read(store.path_of(folder, name))))
+            say(f"{path}: an old notebook's vectors" if store.is_gap_file(path) else _describe(store.read(path)))
         except StoreError as error:
             say(error)
     runs = training.list_runs(SUBMISSIONS)
@@ -215,7 +230,7 @@ def demo(c: Context, data: str | None = None) -> None:
 
     root = Path(data) if data else DEMO_DATA
     name = f"{DEMO}-{root.resolve().name}" if data else DEMO
-    folder = Path(_setting(c, "features")) / name
+    folder = _path(c, "features") / name
     if not data:
         from catsdogs.drawings import draw_dataset
 
@@ -231,7 +246,7 @@ def demo(c: Context, data: str | None = None) -> None:
     say("\n[4 of 4] grade: the CSV against the truth")
     path, truth = SUBMISSIONS / name / training.SUBMISSION_FILE, root / "truth.csv"
     if path.exists() and truth.exists():
-        say(submission.grade(path, truth))
+        say(submission.grade(path, truth, training.read_run(path.parent).classes))
     else:
         say(f"{root} has no truth.csv for test photographs; the out-of-fold log loss above is the estimate")
     say(f"the CSV: {path if path.exists() else f'none, for {root} has no test photographs'}")
@@ -255,12 +270,17 @@ def lint(c: Context) -> None:
 
 @stage(features=FEATURES)
 def clean(c: Context, features: str | None = None) -> None:
-    """Remove unfinished shards, cached predictions and the demo; your feature files and runs stay."""
-    folder = Path(_setting(c, "features", features))
-    unfinished = [*folder.rglob(".shards"), folder / PREDICTION_CACHE]
-    leftovers = [path for path in (*unfinished, DEMO_DATA, folder / DEMO, SUBMISSIONS / DEMO) if path.exists()]
+    """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
+    from catsdogs import store
+
+    folder = _path(c, "features", features)
+    all_of_it = (folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO)
+    leftovers = [path for path in all_of_it if path.exists()]
     for leftover in leftovers:
-        shutil.rmtree(leftover)
+        with contextlib.ExitStack() as in_use:
+            for lock in leftover.rglob(".lock"):
+                in_use.enter_context(store.locked(lock.parent))
+            shutil.rmtree(leftover)
         say(f"removed {leftover}")
     if not leftovers:
         say("nothing to remove")
@@ -268,6 +288,10 @@ def clean(c: Context, features: str | None = None) -> None:
 
 def _setting(c: Context, name: str, given: str | None = None) -> str:
     return settings.value(c.config, name, given)
+
+
+def _path(c: Context, name: str, given: str | None = None) -> Path:
+    return Path(_setting(c, name, given)).expanduser()
 
 
 def _backbones(c: Context, given: str | None) -> list[str]:
@@ -281,7 +305,8 @@ def _backbones(c: Context, given: str | None) -> list[str]:
 
 def _flags(c: Context, **chosen: str | None) -> str:
     """The flags that the next command needs to find the same files, without those that are the default."""
-    return "".join(f" --{name} {value}" for name, value in chosen.items() if value and value != _setting(c, name))
+    given = {name: value for name, value in chosen.items() if value and value != _setting(c, name)}
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
 
 
 def _extraction_settings(
@@ -315,8 +340,11 @@ def _extract(root: Path, names: Sequence[str], folder: Path, how: "Settings", li
     for photograph in summary.unreadable:
         say(f"unreadable, left out: {photograph.split}/{photograph.id} ({photograph.reason})")
     rows = " + ".join(f"{count:,} {split}" for split, count in summary.rows.items())
-    for path, computed in zip(summary.paths, summary.computed.values(), strict=True):
-        wrote(path, f"{rows} rows, {computed:,} of them computed now" if computed else f"{rows} rows, up to date")
+    for path, (name, computed) in zip(summary.paths, summary.computed.items(), strict=True):
+        if summary.written[name]:
+            wrote(path, f"{rows} rows, {computed:,} of them computed now")
+        else:
+            say(f"{path} is up to date  ({rows} rows)")
     if summary.unreadable:
         say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
 
@@ -329,7 +357,7 @@ def _read_features(c: Context, folder: Path, backbones: str | None, data: str | 
     for name in _backbones(c, backbones):
         path = store.path_of(folder, name)
         old = path.exists() and store.is_gap_file(path)
-        files.append(store.read(path, scan(Path(_setting(c, "data", data))) if old else None))
+        files.append(store.read(path, scan(_path(c, "data", data)) if old else None))
     return files
 
 
@@ -341,12 +369,13 @@ def _dataset_of(files: "Sequence[Features]", data: str | None) -> "Dataset | Non
 
 
 def _dataset_at(source: str) -> "Dataset | None":
+    """The data set at a path that a file of ours remembers, or None, said aloud, if nothing is there any more."""
     from catsdogs.dataset import scan
 
-    try:
+    if Path(source).exists():
         return scan(Path(source))
-    except DatasetError:
-        return None
+    say(f"The photographs are no longer at {source}: no sample submission to compare with, no thumbnails. Give --data")
+    return None
 
 
 def _find_outliers(
@@ -357,7 +386,8 @@ def _find_outliers(
     votes: int = 1,
     quartiles: bool = False,
     everything: bool = False,
-) -> None:
+) -> bool:
+    """Write the table and the contact sheet; whether these are photographs of pets at all."""
     from catsdogs import contact_sheet, outliers
 
     suspects = outliers.find(files, k, votes, quartiles)
@@ -371,8 +401,7 @@ def _find_outliers(
     if dataset:
         contact_sheet.write(folder / contact_sheet.NAME, suspects, dataset)
         wrote(folder / contact_sheet.NAME)
-    else:
-        say(f"No contact sheet: the photographs are not at {files[0].source}. Give --data")
+    return outliers.about_pets(suspects, files)
 
 
 def _train(
@@ -425,13 +454,17 @@ def _describe(file: "Features") -> str:
 
 
 def _run(module: str, *arguments: str) -> None:
-    completed = subprocess.run([sys.executable, "-m", module, *arguments], check=False)  # noqa: S603 - our own tools
+    if not (CHECKOUT / "tests").is_dir():
+        raise UsageError(
+            f"{CHECKOUT} is no checkout of the project", "Clone it, install it with -e, and run this there"
+        )
+    command = [sys.executable, "-m", module, *arguments]
+    completed = subprocess.run(command, check=False, cwd=CHECKOUT)  # noqa: S603 - our own tools
     if completed.returncode:
         raise Exit(code=completed.returncode)
 
 
 collection = Collection(fetch, features, outliers, train, predict, grade, submit, status, demo, test, lint, clean)
-collection.configure({settings.SECTION: settings.DEFAULTS})
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +26,8 @@ def stage(**flags: str) -> Callable[[Callable[..., None]], Any]:
                 body(c, **arguments)
             except CatsdogsError as error:
                 raise invoke.Exit(f"{program()} {body.__name__}: {error}", code=error.exit_code) from None
-            except BrokenPipeError:  # whoever read our output went away, as `head` does: there is nobody to tell
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise invoke.Exit(code=1) from None
             except KeyboardInterrupt:
-                kept = "Stopped. What is finished is kept: run the same command to go on."
+                kept = "Stopped. Run the same command again; fetch, features and predict go on where they were."
                 raise invoke.Exit(f"\n{kept}", code=INTERRUPTED) from None
 
         texts = {name.replace("_", "-"): text for name, text in flags.items()}
@@ -44,10 +42,29 @@ class Program(invoke.Program):
     def __init__(self, namespace: invoke.Collection) -> None:
         super().__init__(name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__)
 
+    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
+        try:
+            super().run(argv, exit)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read our output went away, as `head` does: there is nobody to tell
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    def normalize_argv(self, argv: list[str] | None) -> None:
+        super().normalize_argv(argv)
+        # To invoke a flag of one letter has one dash; people write two.
+        self.argv: list[str] = [re.sub(r"^--(\w)(?==|$)", r"-\1", argument) for argument in self.argv]
+
     def parse_collection(self) -> None:
         super().parse_collection()
         self.config.set_project_location(Path.cwd())
-        self.config.load_project()
+        try:
+            self.config.load_project()
+        except (
+            Exception
+        ) as error:  # a file of the user's that is no YAML, or not of invoke's form, raises nearly anything
+            problem = f"catsdogs: invoke.yaml in {Path.cwd()} cannot be used: {error}"
+            raise invoke.Exit(" ".join(f"{problem}. See the README on settings.".split()), code=1) from None
 
     def parse_tasks(self) -> None:
         try:

@@ -7,7 +7,7 @@ import re
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -16,8 +16,9 @@ from typing import NamedTuple
 from catsdogs.errors import DatasetError, UnreadablePhotographError
 
 PHOTO_SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-TRAIN_FOLDERS = ("train",)
+TRAIN_FOLDERS = ("train",)  # compared without case, as are the next two
 TEST_FOLDERS = ("test", "test1")  # test1 is what the 2013 edition calls it
+SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 LABEL_TABLES = ("labels.csv", "train.csv")
 SAMPLE_SUBMISSION = "sample_submission.csv"
 FILE_COLUMNS = ("id", "file", "filename", "file_name", "image", "image_id", "path", "name")
@@ -103,14 +104,19 @@ def scan(root: Path) -> Dataset:
         DatasetError: nothing there, no layout recognised, a name without a label, an id given twice.
     """
     root = root.expanduser()
-    table_path = root if root.suffix.lower() == ".csv" and root.is_file() else None
-    locations, sample, tables = _list(root.parent if table_path else root)
-    if table_path:
-        tables = {table_path.name: table_path.read_text(encoding="utf-8-sig")}
+    is_table = root.suffix.lower() == ".csv" and root.is_file()
+    locations = _list(root.parent if is_table else root)
     photographs = [name for name in locations if _is_photograph(name)]
     if not photographs:
         raise DatasetError(f"{root} holds no photographs", "Give --data the folder or zip that holds train/ and test/")
-    classes, rows = parse(photographs, tables, str(root))
+    if is_table and root.name != SAMPLE_SUBMISSION:
+        table: Location | None = Location(root.parent, root.name)
+    else:
+        chosen = _choose_table(photographs, [name for name in locations if _is_table(name)], str(root))
+        table = locations[chosen] if chosen else None
+    # Only the tables that are needed are read: any other CSV may hold what it likes.
+    classes, rows = parse(photographs, (table.name, _read_table(table)) if table else None, str(root))
+    sample = locations.get(SAMPLE_SUBMISSION)
     missing = Location(root if root.is_dir() else root.parent, "")
     return Dataset(
         root=root,
@@ -119,7 +125,7 @@ def scan(root: Path) -> Dataset:
             Photograph(id, split, label, locations.get(name, missing._replace(name=name)))
             for id, split, label, name in rows
         ),
-        sample_submission=sample,
+        sample_submission=_read_table(sample) if sample else None,
     )
 
 
@@ -129,7 +135,7 @@ def scan_unlabelled(root: Path) -> Dataset:
     if root.is_file() and _is_photograph(root.name):
         locations = {root.name: Location(root.parent, root.name)}
     else:
-        locations, _, _ = _list(root)
+        locations = _list(root)
     names = [name for name in locations if _is_photograph(name)]
     if not names:
         raise DatasetError(f"{root} holds no photographs", "Give --data a photograph, or a folder or zip of them")
@@ -144,37 +150,36 @@ def scan_unlabelled(root: Path) -> Dataset:
 Row = tuple[str, str, int, str]
 
 
-def parse(names: Sequence[str], tables: Mapping[str, str], root: str = ".") -> tuple[tuple[str, ...], list[Row]]:
-    """Photographs' relative paths, and the texts of CSV files beside them -> classes and rows (id, split, label, name).
+def parse(names: Sequence[str], table: tuple[str, str] | None, root: str = ".") -> tuple[tuple[str, ...], list[Row]]:
+    """Photographs' relative paths, and the name and text of a label table -> classes and rows (id, split, label, name).
 
-    The layouts, first match wins: a `train` folder with class folders, a label table, or `<class>.<number>.jpg`;
-    a label table beside a folder; a folder per class; `<class>.<number>.jpg` in one folder.
+    Without a table the label is the class folder, else what stands before the first dot of `<class>.<number>.jpg`.
 
     Raises:
         DatasetError: as `scan`.
     """
-    names = sorted(names)
-    prefix = _common_folder(names, stop=(*TRAIN_FOLDERS, *TEST_FOLDERS))
-    train = [name for name in names if _top(name, prefix) in TRAIN_FOLDERS]
-    test = [name for name in names if _top(name, prefix) in TEST_FOLDERS]
-    known = [table for table in LABEL_TABLES if table in tables]
-    if not train and not known:
-        known = [table for table in tables if table != SAMPLE_SUBMISSION]
-        if len(known) > 1:
-            raise DatasetError(
-                f"{root} holds several tables: {', '.join(known)}", "Give --data the path of the CSV with the labels"
-            )
-    if known:
-        labelled = _labels_from_table(known[0], tables[known[0]], train or names, root)
+    prefix, train, rest, test = _splits(names)
+    if table:
+        labelled = _labels_from_table(*table, train or rest or names, prefix, root)
         if not train and not test:
             listed = {name for name, _ in labelled}
-            test = [name for name in names if name not in listed]
+            test = [name for name in rest if name not in listed]
     else:
-        labelled = [(name, _label_of(name, prefix, root)) for name in train or sorted(set(names) - set(test))]
+        if rest and not train and not any(_top(name, prefix) or _label_in(name) for name in rest):
+            prefix = prefix[: prefix.rstrip("/").rfind("/") + 1]  # one class folder alone is common to all names
+        labelled = [(name, _label_of(name, prefix, root)) for name in train or rest]
     classes = tuple(sorted({label for _, label in labelled}, key=natural_key))
+    if not table and classes and {label.lower() for label in classes} <= SPLIT_NAMES:
+        raise DatasetError(
+            f"{root} has no classes but {', '.join(classes)}, which name splits",
+            "Put the labelled photographs into train/, in a folder per class or named like cat.0.jpg",
+        )
     index = {label: position for position, label in enumerate(classes)}
-    rows = [(_id(name, prefix), "train", index[label], name) for name, label in labelled]
-    rows += [(PurePosixPath(name).stem, "test", UNLABELLED, name) for name in test]
+    rows = [(_without_suffix(_below(name, prefix)), "train", index[label], name) for name, label in labelled]
+    stems = [PurePosixPath(name).stem for name in test]  # what Kaggle's sample submission lists
+    if len(set(stems)) < len(stems):
+        stems = [_without_suffix(_below(name, prefix)) for name in test]
+    rows += [(id, "test", UNLABELLED, name) for id, name in zip(stems, test, strict=True)]
     _refuse_twins(rows, root)
     return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))
 
@@ -184,42 +189,71 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)], text
 
 
-def _list(root: Path) -> tuple[dict[str, Location], str | None, dict[str, str]]:
-    """Relative path -> location of every file under a folder or zip; the sample submission; the tables at the top."""
+def _splits(names: Sequence[str]) -> tuple[str, list[str], list[str], list[str]]:
+    """The folder common to all names; the sorted names in a train folder, in neither, and in a test folder."""
+    names = sorted(names)
+    prefix = _common_folder(names, stop=(*TRAIN_FOLDERS, *TEST_FOLDERS))
+    tops = {name: _top(name, prefix).lower() for name in names}
+    train = [name for name in names if tops[name] in TRAIN_FOLDERS]
+    test = [name for name in names if tops[name] in TEST_FOLDERS]
+    return prefix, train, [name for name in names if tops[name] not in (*TRAIN_FOLDERS, *TEST_FOLDERS)], test
+
+
+def _choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str | None:
+    """`labels.csv` or `train.csv`; else the only CSV beside one flat folder whose names do not all carry a label."""
+    for table in LABEL_TABLES:
+        if table in tables:
+            return table
+    prefix, train, rest, _ = _splits(names)
+    if train or any(_top(name, prefix) for name in rest) or all(map(_label_in, rest)):
+        return None
+    others = [table for table in tables if table != SAMPLE_SUBMISSION]
+    if len(others) > 1:
+        raise DatasetError(
+            f"{root} holds several tables: {', '.join(others)}", "Give --data the path of the CSV with the labels"
+        )
+    return others[0] if others else None
+
+
+def _read_table(location: Location) -> str:
+    try:
+        data = Dataset(location.container, (), ()).read(Photograph(location.name, "", UNLABELLED, location))
+        return data.decode("utf-8-sig")
+    except (UnreadablePhotographError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{location} is not a table: {error}", "Save it as UTF-8 text, or remove it") from None
+
+
+def _list(root: Path) -> dict[str, Location]:
+    """Relative path -> location of every file under a folder or zip, or in the zips of train and test in a folder."""
     if not root.exists():
         raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
     if root.is_file():
-        locations = _list_zip(root)
-    else:
-        locations = {name: Location(root, name) for name in _walk(root)}
-        for name in locations:
-            shown = name.encode(errors="backslashreplace").decode()
-            if shown != name:
-                raise DatasetError(f"The name of {root}/{shown} is not UTF-8", "Rename the file")
-        for split in (*TRAIN_FOLDERS, *TEST_FOLDERS):
-            if f"{split}.zip" in locations and not any(name.startswith(f"{split}/") for name in locations):
-                members = _list_zip(root / f"{split}.zip")
-                locations |= {f"{split}/{name.removeprefix(f'{split}/')}": member for name, member in members.items()}
-        zips = [name for name in locations if name.endswith(".zip") and "/" not in name]
-        if len(zips) == 1 and not any(map(_is_photograph, locations)):
-            locations = _list_zip(root / zips[0])
-    texts = {}
-    for name, location in locations.items():
-        if name.lower().endswith(".csv") and "/" not in name:
-            reader = Dataset(root, (), ())
-            try:
-                texts[name] = reader.read(Photograph(name, "", UNLABELLED, location)).decode("utf-8-sig")
-            except (UnreadablePhotographError, UnicodeDecodeError) as error:
-                raise DatasetError(
-                    f"{location} is not a table: {error}", "Save it as UTF-8 text, or remove it"
-                ) from None
-    return locations, texts.get(SAMPLE_SUBMISSION), texts
+        return _list_zip(root)
+    locations = {name: Location(root, name) for name in _walk(root)}
+    for name in locations:
+        shown = name.encode(errors="backslashreplace").decode()
+        if shown != name:
+            raise DatasetError(f"The name of {root}/{shown} is not UTF-8", "Rename the file")
+    zips = {name.lower(): root / name for name in locations if name.lower().endswith(".zip") and "/" not in name}
+    for split in (*TRAIN_FOLDERS, *TEST_FOLDERS):
+        start = f"{split}/"
+        if f"{split}.zip" in zips and not any(name.lower().startswith(start) for name in locations):
+            for name, member in _list_zip(zips[f"{split}.zip"]).items():
+                below = name[len(start) :] if name.lower().startswith(start) else name
+                locations[start + below] = member
+    if len(zips) == 1 and not any(map(_is_photograph, locations)):
+        return _list_zip(*zips.values())
+    return locations
 
 
 def _walk(root: Path) -> Iterable[str]:
     """Relative paths of all files, links to folders followed, each real folder once."""
+
+    def refuse(error: OSError) -> None:
+        raise DatasetError(f"{error.filename} cannot be read: {error.strerror}", "Make it readable, or move it away")
+
     seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
@@ -234,19 +268,18 @@ def _walk(root: Path) -> Iterable[str]:
 
 def _list_zip(path: Path) -> dict[str, Location]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        with zipfile.ZipFile(path) as archive:  # Windows may write train\cat.0.jpg, and read() needs that name
+            members = {info.filename.replace("\\", "/"): info.filename for info in archive.infolist()}
     except (OSError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
-    for name in names:
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if ".." in parts or PurePosixPath(name).is_absolute() or re.match(r"[A-Za-z]:", name):
+    for name in members:
+        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() or re.match(r"[A-Za-z]:", name):
             raise DatasetError(f"{path} holds the unsafe name {name!r}", "Do not use this zip; get it from its source")
-    names = [name for name in names if not any(map(_is_hidden, PurePosixPath(name).parts))]
+    names = [name for name in members if name[-1:] != "/" and not any(map(_is_hidden, PurePosixPath(name).parts))]
     inner = [name for name in names if name.endswith(".zip")]
     if inner and not any(map(_is_photograph, names)):
         raise DatasetError(f"{path} holds zips inside ({inner[0]})", f"Unpack the outer one: unzip {path.name}")
-    return {name: Location(path, name) for name in names}
+    return {name: Location(path, members[name]) for name in names}
 
 
 def _is_hidden(name: str) -> bool:
@@ -257,12 +290,16 @@ def _is_photograph(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES
 
 
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(".csv") and "/" not in name
+
+
 def _common_folder(names: Sequence[str], stop: Sequence[str]) -> str:
     """The folder, with its slash, that every name starts with, down to but without a folder named in `stop`."""
     parts: list[str] = []
     folders = [PurePosixPath(name).parts[:-1] for name in names]
     for level in zip(*folders, strict=False):
-        if len(set(level)) > 1 or level[0] in stop:
+        if len(set(level)) > 1 or level[0].lower() in stop:
             break
         parts.append(level[0])
     return "".join(f"{part}/" for part in parts)
@@ -270,36 +307,41 @@ def _common_folder(names: Sequence[str], stop: Sequence[str]) -> str:
 
 def _top(name: str, prefix: str) -> str:
     """The first folder below the prefix, or nothing for a file that lies in the prefix itself."""
-    return PurePosixPath(name[len(prefix) :]).parts[0] if "/" in name[len(prefix) :] else ""
+    return name.removeprefix(prefix).rpartition("/")[0].split("/")[0]
+
+
+def _below(name: str, prefix: str) -> str:
+    """What follows the prefix and, if there is one, the train or test folder."""
+    top = _top(name, prefix)
+    return name.removeprefix(prefix).removeprefix(f"{top}/" if top.lower() in (*TRAIN_FOLDERS, *TEST_FOLDERS) else "")
 
 
 def _without_suffix(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
+    path = PurePosixPath(name)
+    return str(path.with_suffix("") if path.name else path)
 
 
-def _id(name: str, prefix: str) -> str:
-    relative = PurePosixPath(name[len(prefix) :])
-    return _without_suffix(
-        str(relative.relative_to(relative.parts[0]) if _top(name, prefix) in TRAIN_FOLDERS else relative)
-    )
+def _label_in(name: str) -> str | None:
+    match = re.fullmatch(r"([^.]+)\..+\.[^.]+", PurePosixPath(name).name)
+    return match[1] if match else None
 
 
 def _label_of(name: str, prefix: str, root: str) -> str:
     """The class folder, or what stands before the first dot of `cat.0.jpg`."""
-    folders = [part for part in PurePosixPath(name[len(prefix) :]).parts[:-1] if part not in TRAIN_FOLDERS]
+    folders = [part for part in PurePosixPath(name[len(prefix) :]).parts[:-1] if part.lower() not in TRAIN_FOLDERS]
     if folders:
         return folders[0]
-    match = re.fullmatch(r"([^.]+)\..+\.[^.]+", PurePosixPath(name).name)
-    if not match:
+    label = _label_in(name)
+    if label is None:
         raise DatasetError(
             f"The name of {root}/{name} carries no label",
             "Name it like cat.0.jpg, put it into a folder per class, or list it in labels.csv",
         )
-    return match[1]
+    return label
 
 
-def _labels_from_table(table: str, text: str, names: Sequence[str], root: str) -> list[tuple[str, str]]:
-    """(photograph, label) for each row of a CSV; rows name a file by path, by name, or without its suffix."""
+def _labels_from_table(table: str, text: str, names: Sequence[str], prefix: str, root: str) -> list[tuple[str, str]]:
+    """(photograph, label) for each row of a CSV; rows name a file as `_keys` says, or one that is not there."""
     try:
         lines = list(csv.reader(io.StringIO(text, newline=None)))
     except csv.Error as error:
@@ -313,11 +355,7 @@ def _labels_from_table(table: str, text: str, names: Sequence[str], root: str) -
             f"Its first line must name a file column ({', '.join(FILE_COLUMNS)}) and a label column "
             f"({', '.join(LABEL_COLUMNS)})",
         )
-    found: dict[str, str] = {}
-    for name in names:
-        path = PurePosixPath(name)
-        for key in (path.stem, path.name, _without_suffix(name), name):
-            found[key] = name
+    levels = _keys(names, prefix)
     labels: dict[str, str] = {}
     for number, row in enumerate(lines[1:], start=2):
         if not row:
@@ -327,13 +365,31 @@ def _labels_from_table(table: str, text: str, names: Sequence[str], root: str) -
                 f"{root}: {table}, row {number} has no file name or no label", "Complete or remove the row"
             )
         file, label = row[file_column].strip(), row[label_column].strip()
-        name = found.get(file, file)
+        spellings = (file, file.replace("\\", "/"))
+        fits = next((level[key] for level in levels for key in spellings if key in level), [file])
+        if len(fits) > 1:
+            raise DatasetError(
+                f"{root}: {table}, row {number} names {file}, which fits {fits[0]} and {fits[1]}",
+                "Write the whole path of the one that is meant, with its suffix",
+            )
+        name = fits[0]
         if name in labels:
             raise DatasetError(f"{root}: {table}, row {number} lists {file} again", "Keep one row for each photograph")
         labels[name] = label
     if not labels:
         raise DatasetError(f"{root}: {table} has no rows", "List one photograph and its label on each row")
     return list(labels.items())
+
+
+def _keys(names: Sequence[str], prefix: str) -> list[dict[str, list[str]]]:
+    """What a table may call a photograph -> those it fits, strictest first: path, path below train, file name; stem."""
+    levels: list[dict[str, list[str]]] = [{} for _ in range(6)]
+    for name in names:
+        below, last = _below(name, prefix), PurePosixPath(name).name
+        keys = (name, _without_suffix(name), below, _without_suffix(below), last, PurePosixPath(last).stem)
+        for level, key in zip(levels, keys, strict=True):
+            level.setdefault(key, []).append(name)
+    return levels
 
 
 def _refuse_twins(rows: Sequence[Row], root: str) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from catsdogs import outliers
-from catsdogs.errors import StoreError
+from catsdogs.errors import StoreError, TrainingError
 from catsdogs.store import Features
 
 TABLE = "decisions.csv"
@@ -65,27 +65,37 @@ def rows_to_drop(folder: Path, files: Sequence[Features]) -> Drops:
 
     A person's word counts most: where the folder holds `decisions.csv`, the rows it drops and no others. Otherwise the
     train rows in which every network that can vote has no pet among its top 10 labels. They are counted anew from the
-    feature files, because an `outliers.csv` may be older than these, or made with another `--k`.
+    feature files, because an `outliers.csv` may be older than these, or made with another `-k`.
 
     Raises:
         StoreError: a bad row in `decisions.csv`; or there is none, and no file has labels to vote with.
+        TrainingError: the votes drop more than half of the train rows, so that they tell nothing.
     """
     path = folder / TABLE
     rows = len(files[0].labels)
+    listed = "the column dropped of the run's oof.csv marks them"
     if path.exists():
-        dropped = {decision.id for decision in read(path).values() if decision.decision == DROP}
+        decided = read(path).values()
+        dropped = {decision.id for decision in decided if decision.decision == DROP}
         present = dropped & set(files[0].ids["train"].tolist())
         absent = f" ({len(dropped - present):,} more are not among the train rows)" if dropped - present else ""
-        sentence = f"Left out: {len(present):,} of {rows:,} train rows, which {path} drops{absent}"
+        relabelled = sum(decision.decision == RELABEL for decision in decided)
+        unapplied = f"; {relabelled:,} rows to {RELABEL} are left as they are" if relabelled else ""
+        sentence = f"Left out: {len(present):,} of {rows:,} train rows, which {path} drops{absent}; {listed}{unapplied}"
         return Drops(frozenset(present), sentence)
     ballots = outliers.collect(files)
     networks = len(ballots.names)
     unanimous = np.flatnonzero(ballots.votes("train") == networks)
+    if 2 * len(unanimous) > rows:
+        raise TrainingError(
+            f"No network sees a pet in {len(unanimous):,} of {rows:,} train rows, so these are not of cats and dogs",
+            f"Train with --outliers keep, or name the rows to drop in {path}",
+        )
+    table = folder / outliers.TABLE
     return Drops(
         frozenset(ballots.first.ids["train"][unanimous].tolist()),
         f"Left out: {len(unanimous):,} of {rows:,} train rows, in which {networks} of {networks} networks see no pet; "
-        f"`catsdogs outliers --backbones {','.join(ballots.names)} --votes {networks}` lists them "
-        f"in {folder / outliers.TABLE}",
+        f"{listed}" + (f", suspects and reasons are in {table}" if table.exists() else ""),
     )
 
 

@@ -4,12 +4,15 @@ A shard is a fixed stretch of the table. Its batches depend on nothing but its p
 and started again gives the same numbers, bit for bit, as one that was not.
 """
 
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +31,8 @@ from catsdogs.store import Recipe, Unreadable
 SHARD_ROWS = 256
 DTYPES = ("float32", "float16")
 _AHEAD = 128  # decoded photographs waiting: 34 MB at 299 pixels
+_COMPARED = 32  # photographs read to tell whether a data set is the one a file was made from
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did. `computed` counts the photographs each network was run on, `paths` are the feature files."""
+    """What a run did.
+
+    Attributes:
+        paths: the feature files.
+        computed: backbone -> how many photographs it was run on.
+        written: backbone -> whether its feature file had to be written.
+        rows: split -> rows in the first feature file; files differ in this only after runs with a limit.
+        unreadable: those of the photographs that this run looked at.
+        seconds: how long it took.
+    """
 
     paths: list[Path]
     computed: dict[str, int]
+    written: dict[str, bool]
     rows: dict[str, int]
     unreadable: list[Unreadable]
     seconds: float
@@ -67,7 +82,7 @@ class _Loaded:
 
 @dataclass
 class _Member:
-    """One network of the ensemble, loaded when the first photograph needs it."""
+    """One network of the ensemble, loaded when it is first asked for."""
 
     backbone: Backbone
     weights: Weights
@@ -80,8 +95,7 @@ class _Member:
     def engine(self) -> Engine:
         return self.get_engine(self.cache.recipe.engine, self.cache.recipe.precision)
 
-    @property
-    def network(self) -> Network:
+    def load(self) -> Network:
         if self._network is None:
             self._network = self.engine.load(self.backbone, self.weights)
         return self._network
@@ -137,7 +151,7 @@ class _Shard:
             assert row.pixels is not None  # noqa: S101 - only readable photographs are added
             batch[position] = row.pixels.by_size[side]
             self.rows[start + position] = replace(row, pixels=Pixels({}, row.pixels.statistics))
-        self.results.append(self.member.network.submit(batch))
+        self.results.append(self.member.load().submit(batch))
 
 
 def extract(
@@ -159,6 +173,7 @@ def extract(
     if limit is not None and limit < 1:
         raise UsageError(f"A limit of {limit} photographs", "Give --limit a number above 0")
     started = time.monotonic()
+    engines.check(settings.engine, settings.precision, settings.batch_size)
     backbones = choose(names)
     weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
     engine_of = _Engines(settings)
@@ -170,8 +185,10 @@ def extract(
         ]
         _refuse_other_dataset(dataset, members)
         _check_space(dataset, members, out)
-        chosen = _spread(dataset.photographs, limit)
-        loaded = _run(dataset, chosen, members)
+        for member in members:
+            if member.cache.existing is None:  # else these very weights have fitted before
+                member.load()
+        loaded = _run(dataset, _spread(dataset.photographs, limit), members)
         unreadable = [row.as_unreadable() for row in loaded if row.reason]
         if len(unreadable) == len(loaded):
             raise DatasetError(
@@ -180,16 +197,20 @@ def extract(
                 "Check the files",
             )
         fresh = [row.entry for row in loaded if not row.reason]
+        written, rows = {}, []
         for member in members:
             entries, listed = fresh, unreadable
-            if len(chosen) < len(dataset.photographs):
+            if len(loaded) < len(dataset.photographs):
                 entries, listed = _with_kept(dataset, fresh, unreadable, member.cache)
-            member.cache.assemble(entries, dataset.classes, listed, str(dataset.root.resolve()))
-    splits = [entry.photograph.split for entry in fresh]
+            written[member.backbone.name] = member.cache.assemble(
+                entries, dataset.classes, listed, str(dataset.root.resolve())
+            )
+            rows.append(Counter(entry.photograph.split for entry in entries))
     return Summary(
         paths=[member.cache.path for member in members],
         computed={member.backbone.name: member.computed for member in members},
-        rows={split: splits.count(split) for split in store.SPLITS},
+        written=written,
+        rows={split: rows[0][split] for split in store.SPLITS},
         unreadable=unreadable,
         seconds=time.monotonic() - started,
     )
@@ -275,10 +296,10 @@ def _write(shards: Sequence[_Shard]) -> None:
         shard.write()
 
 
-def _spread(photographs: Sequence[Photograph], limit: int | None) -> Sequence[Photograph]:
-    if limit is None or limit >= len(photographs):
-        return photographs
-    return [photographs[position] for position in np.linspace(0, len(photographs) - 1, limit).round().astype(int)]
+def _spread(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[position] for position in np.linspace(0, len(rows) - 1, limit).round().astype(int)]
 
 
 def _with_kept(
@@ -297,19 +318,33 @@ def _with_kept(
 
 
 def _refuse_other_dataset(dataset: Dataset, members: Sequence[_Member]) -> None:
-    """A slip of --data must not replace an evening's work: most rows of the file have to be in the data set."""
+    """A slip of --data must not replace an evening's work: the data set must hold most rows, as the same pictures."""
     for member in members:
         existing = member.cache.existing
         if existing is None or existing.source == str(dataset.root.resolve()):
             continue
-        keys = [(split, id) for split in store.SPLITS for id in existing.ids[split]]
-        shared = sum(key in dataset.by_key for key in keys)
-        if shared < len(keys) / 2:
+        rows = [
+            (dataset.by_key.get((split, id)), digest)
+            for split in store.SPLITS
+            for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True)
+        ]
+        shared = [Entry(photograph, digest) for photograph, digest in rows if photograph]
+        difference = f"has only {len(shared):,} of them" if len(shared) < len(rows) / 2 else _changed(dataset, shared)
+        if difference:
             raise StoreError(
-                f"{existing.path} holds {len(keys):,} photographs of {existing.source}; "
-                f"{dataset.root} has only {shared:,} of them",
+                f"{existing.path} holds {len(rows):,} photographs of {existing.source}; {dataset.root} {difference}",
                 "Choose another folder with --out, or delete the file",
             )
+
+
+def _changed(dataset: Dataset, entries: Sequence[Entry]) -> str:
+    """Says so if most photographs of a sample are no longer those that were digested."""
+    same = []
+    for entry in _spread(entries, _COMPARED):
+        with contextlib.suppress(UnreadablePhotographError):  # a missing file is listed later
+            same.append(images.digest(dataset.read(entry.photograph)) == entry.digest)
+    changed = same.count(False)
+    return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
 
 
 def _check_space(dataset: Dataset, members: Sequence[_Member], out: Path) -> None:

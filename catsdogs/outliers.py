@@ -143,7 +143,7 @@ def collect(files: Sequence[Features], k: int = store.TOP_K) -> Ballots:
         StoreError: no file has labels, or their rows differ.
     """
     if not 1 <= k <= store.TOP_K:
-        raise UsageError(f"--k {k}, and {store.TOP_K} labels are kept", f"Give a number from 1 to {store.TOP_K}")
+        raise UsageError(f"-k {k}, and {store.TOP_K} labels are kept", f"Give a number from 1 to {store.TOP_K}")
     able = voters(files)
     store.check_joinable(able)
     topk_class, topk_prob = {}, {}
@@ -201,7 +201,7 @@ def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
     able = voters(files)
     photographs = sum(len(able[0].ids[split]) for split in store.SPLITS)
     kinds = Counter(reason.kind for suspect in suspects for reason in suspect.reasons)
-    unanimous = sum(suspect.votes == suspect.networks for suspect in suspects)
+    unanimous = _unanimous(suspects)
     counts = [
         f"{kind} {number:,}" + (f" ({unanimous:,} unanimous)" if kind == NO_PET else "")
         for kind, number in kinds.most_common()
@@ -209,7 +209,21 @@ def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
     found = f"{len(suspects):,} of {photographs:,} photographs are suspect{': ' if counts else ''}{', '.join(counts)}"
     mute = [file.name for file in files if not file.topk_class]
     left_out = f"; no classifier, so no vote: {', '.join(mute)}" if mute else ""
-    return f"{found}. Voted: {', '.join(file.name for file in able)}{left_out}."
+    foreign = (
+        ""
+        if about_pets(suspects, files)
+        else "; in most no network sees a pet: these are not photographs of cats and dogs"
+    )
+    return f"{found}{foreign}. Voted: {', '.join(file.name for file in able)}{left_out}."
+
+
+def about_pets(suspects: Sequence[Suspect], files: Sequence[Features]) -> bool:
+    """Whether at least one network sees a pet in half of the photographs or more, so that its votes tell something."""
+    return 2 * _unanimous(suspects) <= sum(len(files[0].ids[split]) for split in store.SPLITS)
+
+
+def _unanimous(suspects: Sequence[Suspect]) -> int:
+    return sum(suspect.votes == suspect.networks for suspect in suspects)
 
 
 def in_words(labels: Sequence[tuple[str, float]]) -> str:

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catsdogs import store, submission, training
+from catsdogs.backbones import choose
+from catsdogs.backbones.weights import obtain
 from catsdogs.dataset import scan_unlabelled
 from catsdogs.errors import StoreError, TrainingError
 from catsdogs.extract import Settings, extract
@@ -39,6 +41,8 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
             f"{run_folder} was trained on an old notebook's vectors, of unknown origin",
             "Train on vectors that `catsdogs features` wrote",
         )
+    for backbone, recipe in zip(choose([recipe.backbone for recipe in recipes]), recipes, strict=True):
+        _refuse_other_recipe(run_folder, replace(recipe, weights=obtain(backbone, weights_dir).sha256), recipe)
     dataset = scan_unlabelled(data)
     asked = json.dumps([str(data.resolve()), run.backbones])
     folder = cache / hashlib.sha256(asked.encode()).hexdigest()[:16]
@@ -50,14 +54,18 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
         extract(dataset, names, folder, settings)
     files = [store.read(store.path_of(folder, recipe.backbone)) for recipe in recipes]
     for file, recipe in zip(files, recipes, strict=True):
-        differences = file.recipe.differences(recipe)
-        if differences:
-            raise StoreError(
-                f"{run_folder} was trained on other vectors of {recipe.backbone}: {'; '.join(differences)}",
-                "Give --weights-dir the folder with the weights it was trained on",
-            )
+        _refuse_other_recipe(run_folder, file.recipe, recipe)
     ids, vectors = store.join(files, "test")
     missing = {photograph.id: run.prior for photograph in files[0].unreadable}
     submission.write(target, list(ids), trained.predict_proba(vectors), run.classes, None, missing)
     columns = run.classes[1] if len(run.classes) == 2 else ", ".join(run.classes)
     return Prediction(len(ids) + len(missing), columns, files[0].unreadable)
+
+
+def _refuse_other_recipe(run_folder: Path, found: Recipe, trained: Recipe) -> None:
+    differences = found.differences(trained)
+    if differences:
+        raise StoreError(
+            f"{run_folder} was trained on other vectors of {trained.backbone}: {'; '.join(differences)}",
+            "Give --weights-dir the folder with the weights it was trained on",
+        )

@@ -6,6 +6,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from catsdogs.errors import UsageError
+
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
@@ -28,3 +30,22 @@ def quiet_import() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def importing_keras() -> Iterator[None]:
+    """Around a first import of Keras: quiet, and one line if its backend is unknown or not installed.
+
+    Raises:
+        UsageError: Keras cannot start on the backend it is told to use.
+    """
+    try:
+        with quiet_import():
+            yield
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND")
+        asked = f"KERAS_BACKEND={backend}" if backend else "the backend in Keras's keras.json"
+        raise UsageError(
+            f"Keras cannot start on {asked}: {error}",
+            "Set KERAS_BACKEND to tensorflow, jax or torch, whichever is installed",
+        ) from None

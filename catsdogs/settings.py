@@ -1,6 +1,7 @@
 """What a flag means when it is not given: invoke's configuration, then the default."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from catsdogs.errors import UnknownNameError, UsageError
 
@@ -25,13 +26,16 @@ def value(configuration: Mapping[str, object], name: str, given: str | None = No
     """A flag as given, else as it stands in `invoke.yaml` under `catsdogs:`, else the default.
 
     Raises:
-        UnknownNameError: the configuration holds a name that is no setting.
+        UsageError, UnknownNameError: the section holds no settings, or a name that is none.
     """
-    configured = configuration.get(SECTION, {})
-    unknown = sorted(set(configured) - set(DEFAULTS))  # type: ignore[call-overload]
+    configured: Any = configuration.get(SECTION) or {}
+    if not hasattr(configured, "keys"):
+        raise UsageError(f"`{SECTION}:` in invoke.yaml holds {configured!r}", "Write settings below it, as name: value")
+    unknown = sorted(set(configured) - set(DEFAULTS))
     if unknown:
         raise UnknownNameError(f"setting under `{SECTION}:` in invoke.yaml", unknown[0], sorted(DEFAULTS))
-    return str(configured[name] if given is None else given)  # type: ignore[index]
+    found = configured.get(name) if given is None else given
+    return str(DEFAULTS[name] if found is None else found)
 
 
 def number(flag: str, text: str) -> int:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from catsdogs import __version__, store
 from catsdogs.dataset import Photograph
 from catsdogs.errors import StoreError
-from catsdogs.store import Features, Recipe, Unreadable
+from catsdogs.store import SHARD_FOLDER, Features, Recipe, Unreadable
 
-SHARD_FOLDER = ".shards"
 _BLOCK_ROWS = 4096  # 4,096 rows of 2,048 float32 are 32 MiB: what assembling holds at a time
 _CHUNK_ROWS = 64
 _STORED = ("digest", "vector", "statistics", "topk_class", "topk_prob")

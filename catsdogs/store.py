@@ -22,6 +22,9 @@ FORMAT = "catsdogs features"
 VERSION = 1
 SPLITS = ("train", "test")
 TOP_K = 10
+IMAGENET_CLASSES = 1000
+SHARD_FOLDER = ".shards"
+GAP_PREFIX = "gap_"
 RANDOM_WEIGHTS = "random"
 UNKNOWN = "unknown"
 
@@ -131,13 +134,20 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
             return _read_gap_file(path, file, dataset)
         if file.attrs["version"] > VERSION:
             raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
+        recipe = Recipe(**{field.name: _plain(file.attrs[field.name]) for field in fields(Recipe)})
+        if recipe.backbone != path.stem:
+            raise StoreError(
+                f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
+            )
+        shapes = _vector_shapes(path, file)
+        _check_shapes(path, file, _expected_shapes(file, shapes))
         features = Features(
             path=path,
-            recipe=Recipe(**{field.name: _plain(file.attrs[field.name]) for field in fields(Recipe)}),
+            recipe=recipe,
             classes=tuple(file["label"].attrs["classes"]),
             ids={split: file[f"{split}_id"].asstr()[...] for split in SPLITS},
             labels=file["label"][...].astype(np.int64),
-            width=file["train"].shape[1],
+            width=shapes["train"][1],
             digests={split: file[f"{split}_digest"][...] for split in SPLITS},
             topk_class={split: file[f"{split}_topk_class"][...] for split in SPLITS if f"{split}_topk_class" in file},
             topk_prob={split: file[f"{split}_topk_prob"][...] for split in SPLITS if f"{split}_topk_prob" in file},
@@ -145,7 +155,7 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
             unreadable=tuple(Unreadable(*row) for row in file["unreadable"].asstr()[...]),
             source=str(file.attrs["source"]),
         )
-        _check(features, {split: len(file[split]) for split in SPLITS})
+        _check_values(features)
     return features
 
 
@@ -290,34 +300,66 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to read from, whose damage comes out as a StoreError."""
+    """An HDF5 file to read from.
+
+    Raises:
+        StoreError: it is damaged, may not be read, or another program has it open to write.
+    """
     try:
         with h5py.File(path, "r") as file:
             yield file
     except CatsdogsError:
         raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip("'\"").split("(")[0]
-        raise StoreError(f"{path} is cut short or damaged: {reason}", f"Delete it, then: {_again(path.stem)}") from None
+    except PermissionError:
+        raise StoreError(f"{path} may not be read by this user", "Check its permissions") from None
+    except BlockingIOError:
+        raise StoreError(f"{path} is open in another program that may write to it", "Close it there") from None
+    except (OSError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip("'\"").split("(")[0].strip()
+        again = "Run this again" if path.parent.parent.name == SHARD_FOLDER else _again(path.stem)
+        raise StoreError(f"{path} is cut short or damaged: {reason}", f"Delete it, then: {again}") from None
 
 
-def _check(features: Features, rows: Mapping[str, int]) -> None:
-    parts: dict[str, tuple[str, NDArray[Any]]] = {f"{split}_id": (split, features.ids[split]) for split in SPLITS}
-    parts |= {f"{split}_digest": (split, features.digests[split]) for split in SPLITS}
-    parts |= {f"{split}_statistics": (split, features.statistics[split]) for split in SPLITS}
-    parts |= {f"{split}_topk_class": (split, array) for split, array in features.topk_class.items()}
-    parts |= {f"{split}_topk_prob": (split, array) for split, array in features.topk_prob.items()}
-    parts |= {"label": ("train", features.labels)}
-    for name, (split, array) in parts.items():
-        if len(array) != rows[split]:
-            raise StoreError(
-                f"{features.path}: {name} has {len(array):,} rows, {split} has {rows[split]:,}", _again(features.name)
-            )
+def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
+    """Split -> (rows, width) of its vectors, the width the same in both."""
+    train, test = (getattr(file[split], "shape", None) for split in SPLITS)
+    if not (train and test and len(train) == len(test) == 2 and train[1] == test[1]):
+        raise StoreError(
+            f"{path}: train and test have the shapes {train} and {test}, not (rows, width)", _again(path.stem)
+        )
+    return {"train": train, "test": test}
+
+
+def _expected_shapes(file: h5py.File, shapes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, ...]]:
+    """The shape of every part that goes with these vectors; labels of ImageNet are there as a whole or not at all."""
+    labelled = any(f"{split}_topk_{part}" in file for split in SPLITS for part in ("class", "prob"))
+    expected: dict[str, tuple[int, ...]] = {"label": shapes["train"][:1]}
+    for split, (rows, _) in shapes.items():
+        expected |= {f"{split}_id": (rows,), f"{split}_digest": (rows,), f"{split}_statistics": (rows, len(STATISTICS))}
+        if labelled:
+            expected |= {f"{split}_topk_class": (rows, TOP_K), f"{split}_topk_prob": (rows, TOP_K)}
+    return expected
+
+
+def _check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, ...]]) -> None:
+    for name, shape in expected.items():
+        if name not in file:
+            raise StoreError(f"{path} lacks {name}", _again(path.stem))
+        found = getattr(file[name], "shape", None)
+        if found != shape:
+            raise StoreError(f"{path}: {name} has the shape {found}, not {shape}", _again(path.stem))
+
+
+def _check_values(features: Features) -> None:
     for split in SPLITS:
-        if len(set(features.ids[split])) != rows[split] or "" in features.ids[split]:
+        ids, topk = features.ids[split], features.topk_class.get(split)
+        if len(set(ids)) != len(ids) or "" in ids:
             raise StoreError(f"{features.path}: {split}_id misses an id or holds one twice", _again(features.name))
-        if features.statistics[split].shape[1] != len(STATISTICS):
-            raise StoreError(f"{features.path}: {split}_statistics has the wrong width", _again(features.name))
+        if topk is not None and topk.size and not 0 <= topk.min() <= topk.max() < IMAGENET_CLASSES:
+            raise StoreError(
+                f"{features.path}: {split}_topk_class names a label outside 0 to {IMAGENET_CLASSES - 1}",
+                _again(features.name),
+            )
     if features.labels.size and not 0 <= features.labels.min() <= features.labels.max() < len(features.classes):
         raise StoreError(f"{features.path}: label names a class that `classes` lacks", _again(features.name))
 
@@ -328,11 +370,13 @@ def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Feat
         raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
     if dataset is None:
         raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
+    shapes = _vector_shapes(path, file)
+    _check_shapes(path, file, {"label": shapes["train"][:1]})
     in_order = {split: sorted(dataset.of(split), key=_directory_iterator_key) for split in SPLITS}
     for split in SPLITS:
-        if len(file[split]) != len(in_order[split]):
+        if shapes[split][0] != len(in_order[split]):
             raise StoreError(
-                f"{path}: {split} has {len(file[split]):,} rows, "
+                f"{path}: {split} has {shapes[split][0]:,} rows, "
                 f"{dataset.root} has {len(in_order[split]):,} photographs",
                 "Give --data the folder it was made from",
             )
@@ -351,7 +395,7 @@ def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Feat
         classes=dataset.classes,
         ids={split: np.array([photograph.id for photograph in in_order[split]], object) for split in SPLITS},
         labels=labels,
-        width=file["train"].shape[1],
+        width=shapes["train"][1],
         digests={},
         topk_class={},
         topk_prob={},
@@ -365,8 +409,12 @@ def _directory_iterator_key(photograph: Photograph) -> tuple[int, str]:
     return photograph.label, photograph.location.name.rsplit("/", 1)[-1]
 
 
-def _again(*backbones: str) -> str:
-    return f"Run `catsdogs features --backbones {','.join(dict.fromkeys(backbones))}`"
+def _again(*files: str) -> str:
+    """How to write these files anew; those of old notebooks are no backbones."""
+    backbones = [name for name in dict.fromkeys(files) if not name.startswith(GAP_PREFIX)]
+    if not backbones:
+        return "Write it again with what wrote it"
+    return f"Run `catsdogs features --backbones {','.join(backbones)}`"
 
 
 def _plain(value: Any) -> Any:

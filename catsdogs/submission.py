@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -155,13 +156,17 @@ def check(path: Path, sample: str | None = None, classes: Sequence[str] | None =
     return len(sheet.rows)
 
 
-def grade(path: Path, truth: Path) -> Grade:
+def grade(path: Path, truth: Path, classes: Sequence[str] | None = None) -> Grade:
     """Log loss and accuracy of a submission against a CSV with the columns `id,label`, matched by id.
 
-    A label is 0 or 1, or the name of a class; of two names the second in order is what the submission is sure of at 1.
+    A label is the name of a class, or 0 or 1. One column is the probability of the class it is named after, or else of
+    the second class; a label of 1 stands for the same class.
+
+    Args:
+        classes: the names in order; without them, two different names in the truth are taken for all there are.
 
     Raises:
-        SubmissionError: either file is no such table, or they hold different ids.
+        SubmissionError: either file is no such table, or they hold different ids or classes.
     """
     sheet, answers = _read(path), _read(truth)
     for absent, name in (
@@ -170,7 +175,7 @@ def grade(path: Path, truth: Path) -> Grade:
     ):
         _refuse_difference(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
     values = _check_values(sheet, "Write it again with `catsdogs train`")
-    labels = _labels(answers, sheet)
+    labels = _labels(answers, sheet, classes)
     return score(values, labels, f"{truth.name}, {len(labels):,} rows")
 
 
@@ -218,25 +223,36 @@ def _classes_of(columns: Sequence[str], classes: Sequence[str]) -> list[int]:
     return [classes.index(column) for column in columns]
 
 
-def _labels(answers: _Sheet, sheet: _Sheet) -> NDArray[np.int64]:
+def _labels(answers: _Sheet, sheet: _Sheet, classes: Sequence[str] | None) -> NDArray[np.int64]:
     """The right class of each row of `sheet`, as a column of its probabilities."""
     if len(answers.header) != 2:
         raise SubmissionError(
             f"{answers.name} has the columns {_shown(answers.header)}", f"A truth has {ID_COLUMN},{LABEL_COLUMN}"
         )
     texts = {id: values[0].strip() for id, values in answers.rows.items()}
-    names = sorted(set(texts.values()), key=natural_key)
-    if len(sheet.header) > 2:
-        classes = sheet.header[1:]
-    else:
-        classes = names if len(names) == 2 and not {"0", "1"} & set(names) else ["0", "1"]
+    known = _names_of_columns(sheet.header[1:], set(texts.values()), classes)
     for id, text in texts.items():
-        if text not in classes:
+        if text not in known:
             raise SubmissionError(
-                f"{answers.name}, row {answers.lines[id]}: the label {text!r} of {id} is none of {_shown(classes)}",
+                f"{answers.name}, row {answers.lines[id]}: the label {text!r} of {id} is none of {_shown(known)}",
                 "Name each class as the submission does, or give 0 and 1 for two classes",
             )
-    return np.array([classes.index(texts[id]) for id in sheet.rows], np.int64)
+    return np.array([known.index(texts[id]) for id in sheet.rows], np.int64)
+
+
+def _names_of_columns(columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str] | None) -> list[str]:
+    """What a truth calls the columns of `_check_values`: of two, the second is the probability of a single column."""
+    numbers = {"0", "1"}
+    if classes is not None:
+        _classes_of(columns, classes)
+        names = list(classes)
+    else:
+        names = sorted(labels, key=natural_key) if labels == numbers or not labels & numbers else []
+    if len(columns) > 1:
+        return list(columns)
+    if len(names) != 2 or (labels <= numbers and not labels <= set(names)):
+        return ["0", "1"]
+    return names[::-1] if _classes_of(columns, names) == [0] else names
 
 
 def _check_values(sheet: _Sheet, remedy: str) -> NDArray[np.float64]:

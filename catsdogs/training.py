@@ -7,10 +7,10 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import h5py
 import numpy as np
@@ -32,7 +32,11 @@ OUT_OF_FOLD_FILE = "oof.csv"
 HEAD_FILE = "head.h5"
 CURVES_FILE = "learning_curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
+WRITTEN = (RUN_FILE, SUBMISSION_FILE, OUT_OF_FOLD_FILE, HEAD_FILE, CURVES_FILE, TENSORBOARD_FOLDER)
+MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
 CLIPS = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2)
+
+_JSON_TYPES: dict[type, tuple[type, ...]] = {tuple: (list,), float: (int, float), dict: (dict,)}
 
 
 @dataclass(frozen=True)
@@ -132,17 +136,17 @@ def train(
         drop: ids of training photographs not to learn from. They are predicted all the same, by the head of a fold,
             and scored apart, so that dropping what is hard cannot flatter.
         sample_submission: its text, see `submission.write`.
-        force: replace the run of that name.
+        force: replace the run of that name, all but the files in its folder that are not ours.
 
     Raises:
-        UnknownNameError, UsageError: no such head; a name or number of folds that cannot be used.
+        UnknownNameError, UsageError: no such head; a name, seed or number of folds that cannot be used.
         TrainingError: the name is taken, random weights, one class only, a class with fewer rows than folds.
         StoreError: the files hold different rows, or are damaged; the run cannot be written.
         SubmissionError: the sample submission has other ids.
     """
     target = _target(submissions, name, force)
     settings = heads.create(head, seed).settings
-    kept = _check(files, folds, drop)
+    kept = _check(files, folds, seed, drop)
     first = files[0]
     unreadable = {row.id: row.reason for file in files for row in file.unreadable if row.split == "test"}
     submission.order(first.ids["test"], first.classes, sample_submission, unreadable)
@@ -170,7 +174,7 @@ def train(
         scores=_scores(crossed, first.labels, kept, clip),
         unreadable=unreadable,
     )
-    with _appearing(target) as folder:
+    with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, first, kept)
         if run.test_rows or unreadable:
             probabilities = TrainedRun(run, crossed.heads).predict_proba(store.join(files, "test")[1])
@@ -241,7 +245,11 @@ def load(folder: Path) -> TrainedRun:
             groups = [file[_group(number)] for number in range(run.folds)]
             arrays = [{name: group[name][...] for name in group} for group in groups]
         restored = [heads.create(run.head, run.seed, **run.settings).restore(learnt) for learnt in arrays]
-    except (OSError, KeyError, RuntimeError, TypeError) as error:
+        for head in restored:
+            columns = np.shape(head.predict_proba(np.zeros((1, run.width), np.float32)))[1]
+            if columns != len(run.classes):
+                raise ValueError(f"a head for {columns} classes, not {len(run.classes)}")
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
     return TrainedRun(run, restored)
 
@@ -262,17 +270,23 @@ def _target(submissions: Path, name: str, force: bool) -> Path:
     target = submissions / name
     if name.startswith(".") or target.name != name or target.parent != submissions:
         raise UsageError(f"The run name {name!r} is not that of a folder", "Give --name letters, digits and hyphens")
-    if target.exists() and not force:
-        raise TrainingError(f"There is a run at {target} already", "Choose another --name, or replace it with --force")
+    _refuse_taken(target, force)
     if target.exists() and not (target / RUN_FILE).exists():
         raise TrainingError(f"{target} is not a run, so --force does not replace it", "Choose another --name")
     return target
 
 
-def _check(files: Sequence[Features], folds: int, drop: AbstractSet[str]) -> NDArray[np.bool_]:
+def _refuse_taken(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise TrainingError(f"There is a run at {target} already", "Choose another --name, or replace it with --force")
+
+
+def _check(files: Sequence[Features], folds: int, seed: int, drop: AbstractSet[str]) -> NDArray[np.bool_]:
     """Refuse what cannot be trained on; whether each training row may be learnt from."""
     if folds < 2:
         raise UsageError(f"{folds} folds", "Give --folds a number of 2 or more")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
     for file in files:
         if file.recipe.weights == store.RANDOM_WEIGHTS:
             raise TrainingError(
@@ -352,14 +366,19 @@ def _group(number: int) -> str:
 
 
 @contextlib.contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """A new folder that takes its name, from whatever bore it, only once everything is in it."""
+def _appearing(target: Path, force: bool) -> Iterator[Path]:
+    """A new folder that takes its name only once everything is in it; with `force`, from a run that bore it.
+
+    What others put into that run's folder, such as notes, is carried over; what we wrote, like old curves, is not.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        _refuse_taken(target, force)  # again, for training takes a while and another process may use the name
         if target.exists():
+            _carry_over(target, temporary)
             target.rename(old)
         temporary.rename(target)
     except OSError as error:
@@ -371,6 +390,15 @@ def _appearing(target: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _carry_over(old: Path, new: Path) -> None:
+    """Copy what is in a run folder but was not written by us."""
+
+    def ours(folder: str, _: list[str]) -> Sequence[str]:
+        return WRITTEN if Path(folder) == old else ()
+
+    shutil.copytree(old, new, symlinks=True, ignore=ours, dirs_exist_ok=True)
+
+
 def read_run(folder: Path) -> Run:
     """What `run.json` says, without the heads; raises as `load`."""
     path = folder / RUN_FILE
@@ -378,13 +406,45 @@ def read_run(folder: Path) -> Run:
         raise UnknownNameError("run", folder.name, [run.name for run in list_runs(folder.parent).runs])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] == FORMAT and content["version"] > VERSION:
+        if content["format"] != FORMAT:
+            raise ValueError(f"the format is {content['format']!r}")
+        if content["version"] > VERSION:
             raise TrainingError(f"{path} has version {content['version']}, newer than {VERSION}", "Upgrade catsdogs")
-        run = Run(**{field.name: content[field.name] for field in fields(Run)})
-        scores = tuple(Grade(**score) for score in run.scores)  # type: ignore[arg-type]
+        run: Run = _typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
+        for name, recipe in run.backbones.items():
+            _typed(store.Recipe, recipe, name)
+        _check_numbers(run)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from None
-    return replace(run, classes=tuple(run.classes), prior=tuple(run.prior), dropped=tuple(run.dropped), scores=scores)
+    return run
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    """A value as JSON gives it -> as `kind`, a dataclass or the type of a field; TypeError or KeyError if it is not."""
+    origin, inside = get_origin(kind) or kind, get_args(kind)
+    if kind is not Any and type(value) not in _JSON_TYPES.get(dict if is_dataclass(kind) else origin, (origin,)):
+        raise TypeError(f"{name} is of type {type(value).__name__}")
+    if is_dataclass(kind):
+        kinds = get_type_hints(kind)
+        return origin(**{key: _typed(kinds[key], item, key) for key, item in value.items()})
+    if origin is tuple:
+        return tuple(_typed(inside[0], item, name) for item in value)
+    if origin is dict:
+        return {key: _typed(inside[1], item, name) for key, item in value.items()}
+    return value
+
+
+def _check_numbers(run: Run) -> None:
+    """ValueError for a run whose parts have the right types but cannot be what `train` wrote."""
+    for wrong, what in (
+        (len(run.classes) < 2 or len(run.prior) != len(run.classes), "not a prior for each class"),
+        (not all(0 <= share <= 1 for share in run.prior), "prior not from 0 to 1"),
+        (not 0 <= run.clip < 0.5, f"clip {run.clip}"),
+        (run.folds < 2 or run.width < 1 or not run.backbones, "no folds, columns or backbones"),
+        (not run.scores, "no scores"),
+    ):
+        if wrong:
+            raise ValueError(what)
 
 
 def _damaged(path: Path, error: Exception) -> TrainingError:

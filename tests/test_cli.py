@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -77,7 +78,7 @@ class TestWholeJob:
         assert "wrote features/EfficientNetLite0.h5  (32 train + 10 test rows, 42 of them computed now)" in out
         assert "catsdogs outliers --backbones EfficientNetLite0" in out
         code, out, _ = command("features", "--data", "data", "--backbones", "EfficientNetLite0")
-        assert (code, "32 train + 10 test rows, up to date" in out) == (0, True)
+        assert (code, "EfficientNetLite0.h5 is up to date  (32 train + 10 test rows)" in out) == (0, True)
 
     def test_outliers(self, inside: Path, command: Command) -> None:
         code, out, err = command("outliers", "--backbones", "EfficientNetLite0", "--all")
@@ -197,11 +198,38 @@ class TestWholeJob:
         assert code == 0 and "up to date" in out, err
         (inside / "invoke.yaml").write_text("catsdogs:\n  folder: data\n")
         code, _, err = command("features")
-        (inside / "invoke.yaml").unlink()
         assert code == 1 and "'folder'" in err and "backbones" in err
+        for text in ("catsdogs: hello", "- a list", "catsdogs: {", "\x00"):
+            (inside / "invoke.yaml").write_text(text)
+            code, _, err = command("status")
+            assert code in (1, 2) and "invoke.yaml" in err and len(err.strip().splitlines()) == 1, text
+        for text in ("", "catsdogs:\n", "catsdogs:\n  weights_dir:\n"):
+            (inside / "invoke.yaml").write_text(text)
+            assert command("status")[0] == 0, text
+        (inside / "invoke.yaml").unlink()
+
+    def test_one_letter_flag_with_one_dash_or_two(self, inside: Path, command: Command) -> None:
+        for flag in (["-k", "1"], ["--k", "1"], ["--k=1"]):
+            assert command("outliers", "--backbones", "EfficientNetLite0", *flag)[0] == 0
+        assert command("outliers", "--backbones", "EfficientNetLite0", "-k", "11")[0] == 2
+
+    def test_data_that_is_gone_is_said_aloud(self, inside: Path, command: Command) -> None:
+        (inside / "data").rename(inside / "elsewhere")
+        code, out, err = command("train", "--backbones", "EfficientNetLite0", "--head", "logistic", "--name", "gone")
+        (inside / "elsewhere").rename(inside / "data")
+        assert code == 0, err
+        assert f"no longer at {inside / 'data'}: no sample submission" in out
+
+    def test_next_steps_can_be_pasted(self, inside: Path, command: Command) -> None:
+        shutil.copytree(inside / "features", inside / "my features")
+        code, out, err = command("outliers", "--backbones", "EfficientNetLite0", "--features", "my features")
+        assert code == 0, err
+        assert "--features 'my features'" in out
 
     def test_clean_leaves_features_and_runs(self, inside: Path, command: Command) -> None:
+        (inside / "features/.shards/X-0").mkdir(parents=True)
         code, out, _ = command("clean")
+        assert (inside / "features/.shards/X-0").exists()
         assert code == 0 and ".predict" in out
         assert (inside / "features/EfficientNetLite0.h5").exists()
         assert (inside / "submissions/logistic").exists()
@@ -226,7 +254,9 @@ class TestWholeJob:
         (["outliers", "--backbones", "Xception"], 1, "features --backbones Xception"),
         (["predict", "--name", "gone", "--data", "data"], 1, "gone"),
         (["grade", "--name", "gone", "--truth", "t.csv"], 1, "gone"),
-        (["submit", "--name", "gone"], 1, "gone"),
+        (["submit", "--name", "gone"], 1, "No run is called 'gone'"),
+        (["grade", "--name", "gone", "--truth", "t.csv"], 1, "No run is called 'gone'"),
+        (["train", "--backbones", "Xception", "--seed", "x"], 1, "No feature file"),
         (["fetch", "--source", "moon"], 1, "Choose from: kaggle, microsoft"),
         (["feature"], 2, "feature"),
     ],
@@ -269,11 +299,9 @@ def test_status_needs_no_deep_learning_library(tmp_path: Path) -> None:
 def test_readme_documents_every_task_and_its_flags() -> None:
     for name in cli.collection.task_names:
         assert f"`{name}`" in README, name
+    contexts = {context.name: set(context.flags) for context in cli.collection.to_contexts()}
     for name, flags in re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", README.replace("\\|", "/"), re.MULTILINE):
-        known = {flag for argument in cli.collection[name].get_arguments() for flag in argument.names}
-        assert {flag.replace("-", "_") for flag in re.findall(r"--([a-z-]+)", flags)} <= {
-            flag.replace("-", "_") for flag in known
-        }
+        assert set(re.findall(r"`(-[a-z-]+)", flags)) <= contexts[name], name
     documented = README.split("Names: ")[1].split(". A flag")[0]
     assert set(re.findall(r"`(\w+)`", documented)) == set(settings.DEFAULTS)
 

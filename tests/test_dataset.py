@@ -95,6 +95,110 @@ def test_table_beside_one_folder_leaves_the_rest_to_predict(tmp_path: Path) -> N
         assert (ids(scan(root), "train"), ids(scan(root), "test")) == (["a", "b"], ["c"])
 
 
+def labels(rows: list[tuple[str, str, int, str]], classes: tuple[str, ...]) -> dict[str, str]:
+    return {name: classes[label] for _, split, label, name in rows if split == "train"}
+
+
+@pytest.mark.parametrize(
+    ("names", "row", "meant"),
+    [
+        (["a.jpg", "b.jpg", "x/a.jpg"], "a.jpg", "a.jpg"),
+        (["a.jpg", "b.jpg", "x/a.jpg"], "a", "a.jpg"),
+        (["a.jpg", "b.jpg", "x/a.jpg"], "x/a", "x/a.jpg"),
+        (["1.jpg", "1.png"], "1.png", "1.png"),
+        (["train/a.jpg", "train/x/a.jpg"], "a.jpg", "train/a.jpg"),
+        (["comp/train/cat.0.jpg", "comp/train/cat.1.jpg", "comp/test/1.jpg"], "cat.0", "comp/train/cat.0.jpg"),
+        (["comp/train/cat.0.jpg", "comp/train/cat.1.jpg", "comp/test/1.jpg"], "cat.0.jpg", "comp/train/cat.0.jpg"),
+        (["images/1.jpg", "images/2.jpg", "test/1.jpg"], "1", "images/1.jpg"),
+        (["a/1.jpg", "b/1.jpg"], "b\\1.jpg", "b/1.jpg"),
+    ],
+)
+def test_a_table_names_the_strictest_fit(names: list[str], row: str, meant: str) -> None:
+    classes, rows = parse(names, ("labels.csv", f"id,label\n{row},pug\n"))
+    assert labels(rows, classes) == {meant: "pug"}
+
+
+@pytest.mark.parametrize("prefix", ["", "comp/"])
+def test_split_folders_are_compared_without_case(prefix: str) -> None:
+    names = [prefix + name for name in ("Train/cat/1.jpg", "Train/dog/1.jpg", "TEST/3.jpg")]
+    classes, rows = parse(names, None)
+    assert classes == ("cat", "dog")
+    assert [(id, split) for id, split, *_ in rows] == [("cat/1", "train"), ("dog/1", "train"), ("3", "test")]
+
+
+def test_split_zips_are_found_without_case(tmp_path: Path) -> None:
+    zip_of(tmp_path / "Train.zip", ["Train/cat.0.jpg", "Train/dog.0.jpg"])
+    zip_of(tmp_path / "TEST.ZIP", ["1.jpg"])
+    dataset = scan(tmp_path)
+    assert (ids(dataset, "train"), ids(dataset, "test")) == (["cat.0", "dog.0"], ["1"])
+    assert dataset.read(dataset.photographs[0]) == jpeg(0)
+
+
+def test_test_ids_are_paths_only_where_names_collide() -> None:
+    train = ["train/cat/1.jpg", "train/dog/1.jpg"]
+    _, rows = parse([*train, "test/cat/1.jpg", "test/dog/1.jpg"], None)
+    assert [id for id, split, *_ in rows if split == "test"] == ["cat/1", "dog/1"]
+    _, rows = parse([*train, "test/cat/1.jpg", "test/dog/2.jpg"], None)
+    assert [id for id, split, *_ in rows if split == "test"] == ["1", "2"]
+
+
+@pytest.mark.parametrize("photographs", [["Cat/0.jpg", "Dog/0.jpg"], ["Cat.1.jpg", "Dog.1.jpg"]])
+@pytest.mark.parametrize("notes", [b"when,what\n", b"id,label\nCat.1,0\n", b"\xff\xfe"])
+def test_other_tables_beside_labelled_photographs_are_left_alone(
+    tmp_path: Path, photographs: list[str], notes: bytes
+) -> None:
+    for name in photographs:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for table in ("notes.csv", "truth.csv"):
+        (tmp_path / table).write_bytes(notes)
+    dataset = scan(tmp_path)
+    assert dataset.classes == ("Cat", "Dog")
+    assert (len(dataset.of("train")), len(dataset.of("test"))) == (2, 0)
+
+
+def test_a_table_given_directly_is_obeyed(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "a/2.jpg", "b/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "notes.csv").write_bytes(b"\xff")
+    table = tmp_path / "mine.csv"
+    table.write_text("file,label\na/1.jpg,x\nb/1.jpg,y\n")
+    dataset = scan(table)
+    assert (dataset.classes, ids(dataset, "train"), ids(dataset, "test")) == (("x", "y"), ["a/1", "b/1"], ["2"])
+
+
+def test_zip_made_on_windows(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "all.zip", ["train\\cat.0.jpg", "train\\dog.0.jpg", "test\\1.jpg", "__MACOSX\\x.jpg"])
+    dataset = scan(path)
+    assert (ids(dataset, "train"), ids(dataset, "test")) == (["cat.0", "dog.0"], ["1"])
+    assert [dataset.read(photograph) for photograph in dataset.photographs] == [jpeg(0), jpeg(1), jpeg(2)]
+
+
+def test_one_class_folder_alone_gives_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "PetImages" / "Cat"
+    folder.mkdir(parents=True)
+    for name in ("0.jpg", "1.jpg"):
+        (folder / name).write_bytes(b"")
+    for root in (tmp_path, folder.parent):
+        assert (scan(root).classes, ids(scan(root), "train")) == (("Cat",), ["Cat/0", "Cat/1"])
+    with pytest.raises(DatasetError, match=r"0\.jpg carries no label"):
+        scan(folder)
+
+
+def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, scandir = write_kaggle_folder(tmp_path), os.scandir
+
+    def deny(path: str) -> object:  # permissions would not stop a test that runs as root
+        if str(path).endswith("test"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(DatasetError, match=r"test cannot be read: Permission denied"):
+        scan(root)
+
+
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     real = write_kaggle_folder(tmp_path / "real")
     root = tmp_path / "linked"
@@ -111,7 +215,13 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
         ({"train/photo.jpg": b""}, "photo.jpg carries no label"),
         ({"cat.jpg": b""}, "cat.jpg carries no label"),
         ({"train/cat.0.jpg": b"", "train/cat.0.png": b""}, "both have the id cat.0"),
-        ({"test/a/1.jpg": b"", "test/b/1.jpg": b"", "train/cat.0.jpg": b""}, "both have the id 1"),
+        ({"test/1.jpg": b"", "test/1.png": b"", "train/cat.0.jpg": b""}, "both have the id 1"),
+        ({"training/a/1.jpg": b"", "Validation/a/1.jpg": b""}, "has no classes but Validation, training"),
+        (
+            {"a/1.jpg": b"", "b/1.jpg": b"", "labels.csv": b"id,label\n1,x\n"},
+            "labels.csv, row 2 names 1, which fits a/1",
+        ),
+        ({"1.jpg": b"", "1.png": b"", "labels.csv": b"id,label\n1,x\n"}, "names 1, which fits 1.jpg and 1.png"),
         ({"a.jpg": b"", "labels.csv": b"photo;kind\n"}, "has the columns photo;kind"),
         ({"a.jpg": b"", "labels.csv": b"id,label\na,\n"}, "row 2 has no file name or no label"),
         ({"a.jpg": b"", "labels.csv": b"id,label\na,x\na.jpg,y\n"}, "row 3 lists a.jpg again"),
@@ -189,7 +299,7 @@ def test_every_kaggle_file_becomes_one_row(files: dict[str, set[int]], data: st.
     test = [f"test/{number}.jpg" for number in data.draw(st.sets(NUMBERS, max_size=8))]
     names = data.draw(st.permutations(train + test))
     prefix = data.draw(st.sampled_from(["", "competition/", "a/b/"]))
-    classes, rows = parse([prefix + name for name in names], {})
+    classes, rows = parse([prefix + name for name in names], None)
     assert list(classes) == sorted(files)
     assert {prefix + name for name in names} == {name for *_, name in rows}
     assert all(id.startswith(f"{classes[label]}.") for id, split, label, _ in rows if split == "train")
@@ -197,13 +307,13 @@ def test_every_kaggle_file_becomes_one_row(files: dict[str, set[int]], data: st.
     assert test_ids == sorted(test_ids)
 
 
-@given(st.lists(st.text(max_size=20), max_size=6), st.dictionaries(st.sampled_from(["labels.csv", "x.csv"]), st.text()))
-def test_any_names_and_tables_give_rows_or_one_line(names: list[str], tables: dict[str, str]) -> None:
+@given(st.lists(st.text(max_size=20), max_size=6), st.none() | st.tuples(st.just("labels.csv"), st.text()))
+def test_any_names_and_tables_give_rows_or_one_line(names: list[str], table: tuple[str, str] | None) -> None:
     names = [f"{name}.jpg" for name in {name.strip("/") or "a" for name in names}]
     if not names:
         return
     try:
-        classes, rows = parse(names, tables)
+        classes, rows = parse(names, table)
     except DatasetError as error:
         assert "\n" not in str(error)
         return

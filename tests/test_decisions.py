@@ -6,7 +6,7 @@ import pytest
 
 from catsdogs import decisions, outliers
 from catsdogs.decisions import Decision
-from catsdogs.errors import StoreError
+from catsdogs.errors import StoreError, TrainingError
 from catsdogs.store import Features
 from tests.test_outliers import STRANGE_TOP, plain_pictures, save_dataset, write_features
 
@@ -76,7 +76,22 @@ def test_without_decisions_unanimous_train_rows_are_dropped_whatever_the_table_s
     drops = decisions.rows_to_drop(tmp_path, files)
     assert drops.ids == {"cat.1"}  # not dog.0, on which one of two networks votes, and no test row
     assert "1 of 4 train rows" in drops.sentence
+    assert "column dropped of the run's oof.csv" in drops.sentence
     assert str(tmp_path / outliers.TABLE) in drops.sentence
+    (tmp_path / outliers.TABLE).unlink()
+    assert outliers.TABLE not in decisions.rows_to_drop(tmp_path, files).sentence
+
+
+def test_votes_against_most_rows_are_not_followed_but_a_persons_word_is(tmp_path: Path) -> None:
+    pictures = plain_pictures()
+    data = save_dataset(tmp_path / "data", pictures)
+    half = {("train", id): STRANGE_TOP for id in ("dog.0", "cat.1")}
+    assert len(decisions.rows_to_drop(tmp_path, write_features(tmp_path, data, {"One": half})).ids) == 2
+    most = write_features(tmp_path, data, {"Two": half | {("train", "dog.2"): STRANGE_TOP}})
+    with pytest.raises(TrainingError, match=r"in 3 of 4 train rows, .*not of cats and dogs.*--outliers keep"):
+        decisions.rows_to_drop(tmp_path, most)
+    table(tmp_path, "id,decision", "dog.0,drop", "cat.1,drop", "dog.2,drop")
+    assert len(decisions.rows_to_drop(tmp_path, most).ids) == 3
 
 
 def test_a_persons_word_replaces_the_vote(tmp_path: Path, files: list[Features]) -> None:
@@ -94,6 +109,8 @@ def test_a_persons_word_replaces_the_vote(tmp_path: Path, files: list[Features])
     assert "1 of 4 train rows" in drops.sentence
     assert "2 more are not among" in drops.sentence
     assert str(path) in drops.sentence
+    assert "column dropped of the run's oof.csv" in drops.sentence
+    assert "1 rows to relabel are left as they are" in drops.sentence
 
 
 def test_decisions_suffice_where_no_network_can_vote(tmp_path: Path) -> None:

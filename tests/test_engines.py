@@ -39,6 +39,22 @@ def test_unknown_names_list_the_valid_ones() -> None:
             engines.create("keras", "float32", size)
 
 
+@pytest.mark.parametrize("backend", ["bogus", "jax"])
+def test_backend_that_keras_lacks(backend: str) -> None:
+    code = "import sys; sys.modules['jax'] = None  # absent\n"
+    code += "from catsdogs import engines; engines.create('auto', 'auto', None)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    last = ended.stderr.splitlines()[-1]
+    assert f"UsageError: Keras cannot start on KERAS_BACKEND={backend}: " in last
+    assert last.endswith("Set KERAS_BACKEND to tensorflow, jax or torch, whichever is installed.")
+
+
 def test_auto_settles_on_names_that_can_be_asked_for() -> None:
     engine = engines.create("auto", "auto", None)
     assert engine.name in engines.NAMES and engine.precision in engines.PRECISIONS and engine.batch_size > 0

@@ -6,16 +6,18 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
-from catsdogs import engines, images, store
+from catsdogs import engines, images, store, training
 from catsdogs.backbones import TABLE
 from catsdogs.dataset import scan
-from catsdogs.errors import DatasetError, LockedError, StoreError, UnknownNameError, UsageError
+from catsdogs.errors import DatasetError, LockedError, StoreError, UnknownNameError, UsageError, WeightsError
 from catsdogs.extract import Settings, Summary, extract
+from catsdogs.prediction import predict
 from catsdogs.store import SPLITS, Features
 from tests.conftest import jpeg, need, refused, write_kaggle_folder
 from tests.test_images import png_header
@@ -169,7 +171,8 @@ class TestAgain:
 
     def test_a_folder_that_moved_is_followed(self, cached: Path, kaggle_folder: Path) -> None:
         moved = kaggle_folder.rename(kaggle_folder.with_name("moved"))
-        assert run(moved, cached).computed == {LITE0: 0}
+        summary = run(moved, cached)
+        assert (summary.computed, summary.written) == ({LITE0: 0}, {LITE0: True})
         assert store.read(cached / f"{LITE0}.h5").source == str(moved)
 
     @pytest.mark.parametrize(
@@ -240,11 +243,15 @@ class TestLimit:
         path = cached / f"{LITE0}.h5"
         run(kaggle_folder, cached)
         before = path.read_bytes()
-        assert run(kaggle_folder, cached, limit=3).computed == {LITE0: 0}
+        summary = run(kaggle_folder, cached, limit=3)
+        assert (summary.computed, summary.written) == ({LITE0: 0}, {LITE0: False})
+        assert summary.rows == {"train": 8, "test": 3}  # of the file, not of the three
         assert path.read_bytes() == before
         (kaggle_folder / "train/cat.0.jpg").write_bytes(jpeg(100))  # the first is always looked at
         (kaggle_folder / "train/cat.1.jpg").unlink()
-        assert run(kaggle_folder, cached, limit=1).computed == {LITE0: 1}
+        summary = run(kaggle_folder, cached, limit=1)
+        assert (summary.computed, summary.written) == ({LITE0: 1}, {LITE0: True})
+        assert summary.rows == {"train": 7, "test": 3}
         assert store.read(path).ids["train"].tolist() == ["cat.0", *CATS[2:], *DOGS]
 
     def test_what_was_unreadable_stays_listed(self, tmp_path: Path, kaggle_folder: Path) -> None:
@@ -304,13 +311,40 @@ class TestRefused:
         with refused(StoreError, rf"holds 11 photographs of .*data; {other} has only 0 of them\. Choose another"):
             run(other, cached)
 
+    def test_other_pictures_under_the_same_names(self, tmp_path: Path, cached: Path, kaggle_folder: Path) -> None:
+        other = shutil.copytree(kaggle_folder, tmp_path / "other")
+        for seed, path in enumerate(sorted(other.rglob("*.jpg"))[:6]):
+            path.write_bytes(jpeg(seed + 100))
+        with refused(StoreError, rf"holds 11 photographs of .*data; {other} has other pictures under 6 of 11 names"):
+            run(other, cached)
+
+    def test_weights_that_do_not_fit(self, tmp_path: Path, kaggle_folder: Path) -> None:
+        (tmp_path / "MobileNetV3Small.weights.h5").write_bytes(b"text")
+        with refused(WeightsError, "not an HDF5 file"):
+            settings = Settings(weights_dir=str(tmp_path))
+            run(kaggle_folder, tmp_path / "out", "MobileNetV3Small", settings=settings)
+
+    def test_prediction_on_other_weights(
+        self, tmp_path: Path, cached: Path, kaggle_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recipe = store.read(cached / f"{LITE0}.h5").recipe
+        run = SimpleNamespace(backbones={LITE0: vars(recipe)})
+        monkeypatch.setattr(training, "load", lambda folder: SimpleNamespace(run=run))
+        with refused(StoreError, rf"trained on other vectors of {LITE0}: weights: random, not 579344248a93…\. Give"):
+            target, cache = tmp_path / "answer.csv", tmp_path / "cache"
+            predict(tmp_path / "run", kaggle_folder / "test", target, cache, store.RANDOM_WEIGHTS)
+
     def test_unknown_names(self, cached: Path, kaggle_folder: Path) -> None:
         with refused(UnknownNameError, r"No dtype is called 'float64'\. Choose from: float32, float16"):
             run(kaggle_folder, cached, settings=Settings(dtype="float64"))
         with refused(UnknownNameError, "No backbone is called 'ResNet51'"):
             run(kaggle_folder, cached, LITE0, "ResNet51")
         with refused(UnknownNameError, "No engine is called 'abacus'"):
-            run(kaggle_folder, cached, "ResNet50", settings=Settings(engine="abacus", weights_dir="random"))
+            run(kaggle_folder, cached, settings=Settings(engine="abacus"))
+        with refused(UnknownNameError, "No precision is called 'half'"):
+            run(kaggle_folder, cached, settings=Settings(precision="half"))
+        with refused(UsageError, "A batch size of 0"):
+            run(kaggle_folder, cached, settings=Settings(batch_size=0))
 
     def test_second_writer(self, cached: Path, kaggle_folder: Path) -> None:
         with store.locked(cached), refused(LockedError, "Another process is writing"):

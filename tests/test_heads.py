@@ -64,6 +64,28 @@ def test_settings_and_arrays_are_the_whole_head(name: str, classes: int) -> None
 
 
 @pytest.mark.parametrize("name", heads.names())
+@pytest.mark.parametrize(
+    ("part", "array"),
+    [
+        ("mean", np.zeros(1)),
+        ("scale", np.ones(11)),
+        ("scale", np.zeros(12)),
+        ("coef", np.zeros(12)),
+        ("coef", np.full((1, 12), np.nan)),
+        ("coef", np.full((1, 12), b"text", object)),
+        ("intercept", np.zeros(2)),
+        ("intercept", None),
+    ],
+)
+def test_arrays_that_are_no_head_are_refused(name: str, part: str, array: NDArray[np.float64] | None) -> None:
+    arrays = {"mean": np.zeros(12), "scale": np.ones(12), "coef": np.zeros((1, 12)), "intercept": np.zeros(1)}
+    assert np.allclose(create(name).restore(arrays).predict_proba(np.zeros((3, 12), np.float32)), 0.5)
+    damaged = {key: value for key, value in (arrays | {part: array}).items() if value is not None}
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        create(name).restore(damaged)
+
+
+@pytest.mark.parametrize("name", heads.names())
 def test_the_validation_set_is_watched_only_and_the_same_seed_gives_the_same_head(name: str) -> None:
     X, y = blobs(2)
     before = X.copy()

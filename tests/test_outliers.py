@@ -124,6 +124,17 @@ def test_a_network_without_classifier_does_not_vote_and_is_named(tmp_path: Path)
         outliers.find([mute])
 
 
+def test_photographs_of_something_else_are_said_to_be(tmp_path: Path) -> None:
+    data = save_dataset(tmp_path / "data", plain_pictures())
+    strange = {(photo.split, photo.id): STRANGE_TOP for photo in data.photographs[:4]}  # of 7
+    for tops, about_pets in ((strange, False), (dict(list(strange.items())[:3]), True)):
+        files = write_features(tmp_path / str(about_pets), data, {"One": strange, "Two": tops})
+        suspects = outliers.find(files)
+        assert len(suspects) == 4
+        assert outliers.about_pets(suspects, files) is about_pets
+        assert ("not photographs of cats and dogs" in outliers.summary(suspects, files)) is not about_pets
+
+
 def test_rows_of_several_files_are_matched_by_id(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", plain_pictures())
     reversed_data = dataclasses.replace(data, photographs=data.photographs[::-1])

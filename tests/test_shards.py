@@ -7,7 +7,8 @@ import pytest
 
 from catsdogs import store
 from catsdogs.errors import StoreError
-from catsdogs.shards import SHARD_FOLDER, Cache, Entry
+from catsdogs.shards import Cache, Entry
+from catsdogs.store import SHARD_FOLDER
 from tests.conftest import recipe, refused, rows_of, table, write_features
 
 ENTRIES = table(["a", "b", "c", "d"], ["1", "2"])
@@ -141,6 +142,13 @@ def test_more_rows_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         rows = [entry for entry in wanted if entry.photograph.split == split]
         assert got.ids[split].tolist() == [entry.photograph.id for entry in rows]
         np.testing.assert_array_equal(got.vectors(split), rows_of(rows).vector.astype(dtype))
+
+
+def test_shard_that_is_damaged_later_is_named(tmp_path: Path) -> None:
+    cache = written(tmp_path, ENTRIES)
+    shard_files(tmp_path)[0].write_bytes(b"")
+    with refused(StoreError, r"\.h5 is cut short or damaged: .*open file\. Delete it, then: Run this again\."):
+        assembled(cache)
 
 
 def test_backend_is_that_of_the_rows(tmp_path: Path) -> None:

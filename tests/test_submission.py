@@ -189,6 +189,47 @@ def test_a_truth_that_does_not_fit_is_refused(tmp_path: Path, truth: str, messag
         submission.grade(path, save(tmp_path / "truth.csv", truth))
 
 
+@pytest.mark.parametrize(
+    ("column", "labels", "classes", "right"),
+    [
+        ("cat", ("cat", "dog", "dog"), CAT_DOG, (1, 0, 0)),
+        ("cat", ("cat", "dog", "dog"), None, (1, 0, 0)),
+        ("cat", ("1", "0", "0"), CAT_DOG, (1, 0, 0)),
+        ("dog", ("cat", "dog", "dog"), CAT_DOG, (0, 1, 1)),
+        ("label", ("cat", "dog", "dog"), CAT_DOG, (0, 1, 1)),
+        ("label", ("cat", "dog", "dog"), ("dog", "cat"), (1, 0, 0)),
+        ("label", ("dog", "dog", "dog"), CAT_DOG, (1, 1, 1)),
+        ("label", ("cat", "cat", "cat"), CAT_DOG, (0, 0, 0)),
+        ("cat", ("dog", "dog", "dog"), CAT_DOG, (0, 0, 0)),
+        ("label", ("0", "0", "0"), CAT_DOG, (0, 0, 0)),
+    ],
+)
+def test_a_column_named_after_a_class_is_of_that_class(
+    tmp_path: Path, column: str, labels: tuple[str, ...], classes: tuple[str, str] | None, right: tuple[int, ...]
+) -> None:
+    path = save(tmp_path / "submission.csv", f"id,{column}\n1,0.9\n2,0.2\n3,0.6\n")
+    truth = save(tmp_path / "truth.csv", "id,label\n" + "".join(f"{n},{label}\n" for n, label in enumerate(labels, 1)))
+    expected = submission.score(pairs([0.9, 0.2, 0.6]), np.array(right), "")
+    graded = submission.grade(path, truth, classes)
+    assert (graded.log_loss, graded.accuracy) == (pytest.approx(expected.log_loss), expected.accuracy)
+
+
+def test_what_is_written_under_a_class_name_is_graded_as_that_class(tmp_path: Path) -> None:
+    path = tmp_path / "submission.csv"
+    submission.write(path, ["1", "2", "3"], pairs([0.1, 0.9, 0.9]), CAT_DOG, SAMPLE.replace("label", "cat"), {})
+    truth = save(tmp_path / "truth.csv", "id,label\n1,cat\n2,dog\n3,dog\n")
+    assert submission.grade(path, truth, CAT_DOG).accuracy == 1
+
+
+def test_a_label_that_is_no_class_of_the_run_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "submission.csv", "id,label\n1,0.9\n2,0.2\n")
+    truth = save(tmp_path / "truth.csv", "id,label\n1,cat\n2,fox\n")
+    with pytest.raises(SubmissionError, match="row 3: the label 'fox' of 2 is none of cat, dog"):
+        submission.grade(path, truth, CAT_DOG)
+    with pytest.raises(SubmissionError, match="are not the classes ape, cat, dog"):
+        submission.grade(path, truth, ("ape", *CAT_DOG))
+
+
 def test_where_a_score_stands_among_the_medal_lines() -> None:
     scores = [line.log_loss for line in submission.MEDAL_LINES]
     assert scores == sorted(scores)

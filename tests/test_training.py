@@ -211,6 +211,8 @@ REFUSED: dict[str, Refused] = {
     "other rows": (
         lambda folder: [features(folder), features(folder, "Xception", rows=21)], {}, StoreError, "lacks 2 train rows"
     ),
+    "a negative seed": (lambda folder: [features(folder)], {"seed": -1}, UsageError, "seed -1.*from 0"),
+    "a huge seed": (lambda folder: [features(folder)], {"seed": 2**32}, UsageError, "to 4294967295"),
     "one fold": (lambda folder: [features(folder)], {"folds": 1}, UsageError, "1 folds"),
     "unknown head": (lambda folder: [features(folder)], {"head": "svm"}, UnknownNameError, "dropout-sigmoid"),
     "a path for a name": (lambda folder: [features(folder)], {"name": "../run"}, UsageError, "run name"),
@@ -237,14 +239,34 @@ def test_a_name_is_taken_once_unless_forced(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"runs/run already\. Choose another --name, or replace it with --force"):
         train(files, tmp_path / "runs", command="second")
     assert training.read_run(tmp_path / "runs" / "run").command == "first"
-    (tmp_path / "runs" / "run" / "stale").touch()
+    run = tmp_path / "runs" / "run"
+    (run / "notes").mkdir()
+    for file in ("predictions.csv", "notes/oof.csv", "learning_curves.png"):
+        (run / file).write_text(file)
     train(files, tmp_path / "runs", command="third", force=True)
     assert training.read_run(tmp_path / "runs" / "run").command == "third"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
-    assert not (tmp_path / "runs" / "run" / "stale").exists()
+    assert all((run / file).read_text() == file for file in ("predictions.csv", "notes/oof.csv"))
+    assert not (run / "learning_curves.png").exists()  # of the old run: the new head draws none
     (tmp_path / "runs" / "README.md").touch()
     with pytest.raises(TrainingError, match="is not a run"):
         train(files, tmp_path / "runs", name="README.md", force=True)
+
+
+def test_a_name_taken_while_training_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [features(tmp_path)]
+    train(files, tmp_path / "elsewhere", command="the other")
+    write = submission.write
+
+    def write_while_another_finishes(*arguments: Any) -> None:
+        write(*arguments)
+        shutil.copytree(tmp_path / "elsewhere" / "run", tmp_path / "runs" / "run")
+
+    monkeypatch.setattr(submission, "write", write_while_another_finishes)
+    with pytest.raises(TrainingError, match="There is a run at"):
+        train(files, tmp_path / "runs", command="this")
+    assert training.read_run(tmp_path / "runs" / "run").command == "the other"
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
 
 
 def test_a_failure_on_the_way_leaves_the_old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,6 +302,58 @@ def test_runs_are_listed_and_a_damaged_one_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"head\.h5 is damaged"):
         (tmp_path / "other" / "head.h5").write_bytes(b"\x89HDF\r\n")
         training.load(tmp_path / "other")
+
+
+GRADE = {"log_loss": 0.1, "standard_error": 0.01, "accuracy": 0.9, "rows": 40, "measured_on": "all"}
+DAMAGES: list[dict[str, Any]] = [
+    {"format": "other"},
+    {"scores": []},
+    {"scores": [GRADE | {"log_loss": "0.1"}]},
+    {"scores": [{"log_loss": 0.1}]},
+    {"scores": [GRADE | {"rank": 1}]},
+    {"backbones": None},
+    {"backbones": {}},
+    {"backbones": {"ResNet50": {"backbone": "ResNet50"}}},
+    {"backbones": {"ResNet50": vars(recipe()) | {"more": 1}}},
+    {"clip": "a"},
+    {"clip": 0.7},
+    {"classes": ["cat", "dog", "fox"]},
+    {"classes": "ab"},
+    {"prior": [0.5, "0.5"]},
+    {"folds": 0},
+    {"width": 5.0},
+    {"settings": []},
+]
+
+
+@pytest.mark.parametrize("change", DAMAGES, ids=str)
+def test_a_damaged_description_is_told_in_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
+    train([features(tmp_path / "features")], tmp_path)
+    path = tmp_path / "run" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(TrainingError, match=r"run\.json is damaged") as raised:
+        training.read_run(tmp_path / "run")
+    assert "\n" not in str(raised.value)
+    assert [len(part) for part in training.list_runs(tmp_path)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 6},
+        {"folds": 5},
+        {"classes": ["cat", "dog", "fox"], "prior": [0.4, 0.4, 0.2]},
+        {"settings": {"D": 1}},
+    ],
+    ids=str,
+)
+def test_heads_that_do_not_fit_the_description_are_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
+    train([features(tmp_path / "features")], tmp_path)
+    path = tmp_path / "run" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(TrainingError, match=r"head\.h5 is damaged") as raised:
+        training.load(tmp_path / "run")
+    assert "\n" not in str(raised.value)
 
 
 def test_listing_runs_imports_nothing_heavy() -> None:

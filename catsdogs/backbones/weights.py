@@ -12,7 +12,7 @@ import h5py
 
 from catsdogs.backbones import Backbone
 from catsdogs.errors import WeightsError
-from catsdogs.quiet import quiet_import
+from catsdogs.quiet import importing_keras
 from catsdogs.store import RANDOM_WEIGHTS
 
 CLASSIFIER_BIAS_SHAPE = (1000,)
@@ -34,7 +34,7 @@ class Weights:
         """The shapes of all weight arrays in an HDF5 file.
 
         Raises:
-            WeightsError: it is none.
+            WeightsError: it is none, or is named after another layout than it has.
         """
         shapes: list[tuple[int, ...]] = []
 
@@ -45,8 +45,14 @@ class Weights:
         try:
             with h5py.File(self.path) as file:
                 file.visititems(note)
+                old_layout = "layer_names" in file.attrs
         except (OSError, RuntimeError) as error:
             raise WeightsError(f"{self.path} is not an HDF5 file: {error}", "Download it again") from None
+        if old_layout and self.path and self.path.name.endswith(".weights.h5"):  # Keras tells the layout by this ending
+            raise WeightsError(
+                f"{self.path} has the layout of Keras 2, not the one its name promises",
+                f"Rename it to {self.path.name.removesuffix('.weights.h5')}.h5",
+            )
         return shapes
 
 
@@ -130,7 +136,7 @@ def _keras_cache() -> Path:
 
 
 def _download(backbone: Backbone) -> None:
-    with quiet_import():
+    with importing_keras():
         import keras
 
     try:

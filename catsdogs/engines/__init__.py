@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from catsdogs.backbones import Backbone
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import UnknownNameError, UsageError
-from catsdogs.quiet import quiet_import
+from catsdogs.quiet import importing_keras
 
 NAMES = ("keras",)
 PRECISIONS = ("float32", "bfloat16")
@@ -48,8 +48,8 @@ class Engine(Protocol):
         ...
 
 
-def create(name: str, precision: str, batch_size: int | None) -> Engine:
-    """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own.
+def check(name: str, precision: str, batch_size: int | None) -> None:
+    """Refuse what `create` would refuse, without making an engine.
 
     Raises:
         UnknownNameError, UsageError: no such engine, precision or batch size.
@@ -60,7 +60,16 @@ def create(name: str, precision: str, batch_size: int | None) -> Engine:
         raise UnknownNameError("precision", precision, [AUTO, *PRECISIONS])
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"A batch size of {batch_size}", "Give --batch-size a number above 0")
-    with quiet_import():
+
+
+def create(name: str, precision: str, batch_size: int | None) -> Engine:
+    """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own.
+
+    Raises:
+        UnknownNameError, UsageError: no such engine, precision or batch size, or Keras lacks its backend.
+    """
+    check(name, precision, batch_size)
+    with importing_keras():
         from catsdogs.engines.keras import KerasEngine
 
     return KerasEngine(precision, batch_size)

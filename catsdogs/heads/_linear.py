@@ -50,9 +50,18 @@ class LinearHead:
         return {name: getattr(self, name) for name in _LEARNT}
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> Self:
-        """See `heads.Head`."""
-        for name in _LEARNT:
-            setattr(self, name, arrays[name])
+        """See `heads.Head`.
+
+        Raises:
+            KeyError, TypeError, ValueError: an array is missing, or no finite numbers, or does not fit the others.
+        """
+        mean, scale, coef, intercept = (arrays[name] for name in _LEARNT)
+        units, width = coef.shape
+        if not (mean.shape == scale.shape == (width,) and intercept.shape == (units,)):
+            raise ValueError(f"shapes {mean.shape}, {scale.shape}, {coef.shape} and {intercept.shape} do not fit")
+        if not all(np.isfinite(arrays[name]).all() for name in _LEARNT) or not (scale > 0).all():
+            raise ValueError("a number is not finite, or a scale not positive")
+        self.mean, self.scale, self.coef, self.intercept = mean, scale, coef, intercept
         return self
 
     def _measure(self, X: NDArray[np.float32]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.heads._linear import LinearHead
-from catsdogs.quiet import quiet_import
+from catsdogs.quiet import importing_keras
 
 _MIN_BATCHES = 16  # Keras spends 0.1 s on each epoch whatever is in it, so a few hundred rows get smaller batches
 _VALIDATION_BATCH = 4096
@@ -45,7 +45,7 @@ class DropoutSigmoid(LinearHead):
         validation: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None,
     ) -> Self:
         """See `heads.Head`. Deterministic for a seed on one machine and backend; it seeds Keras, NumPy and Python."""
-        with quiet_import():
+        with importing_keras():
             import keras
 
         keras.utils.set_random_seed(self.seed)
