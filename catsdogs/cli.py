@@ -19,8 +19,8 @@ from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, Usage
 if TYPE_CHECKING:
     from catsdogs.dataset import Dataset
     from catsdogs.extract import Settings
+    from catsdogs.runs import Run
     from catsdogs.store import Features
-    from catsdogs.training import Run
 
 CHECKOUT = Path(__file__).parents[1]
 SUBMISSIONS = Path("submissions")
@@ -172,10 +172,10 @@ def predict(
 @stage(name=NAME, truth="a CSV of id and label (0, 1 or the class)")
 def grade(c: Context, name: str, truth: str) -> None:
     """Log loss of a run's CSV against a truth CSV, beside Kaggle's medal lines."""
-    from catsdogs import submission, training
+    from catsdogs import runs, submission
 
-    run = training.read_run(SUBMISSIONS / name)
-    graded = submission.grade(SUBMISSIONS / name / training.SUBMISSION_FILE, Path(truth), run.classes)
+    run = runs.read_run(SUBMISSIONS / name)
+    graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes)
     say(graded)
     if [label.lower() for label in run.classes] == COMPETITION_CLASSES:
         say(submission.standing(graded.log_loss))
@@ -184,10 +184,10 @@ def grade(c: Context, name: str, truth: str) -> None:
 @stage(name=NAME, message="shown beside the submission on Kaggle", data=DATA)
 def submit(c: Context, name: str, message: str | None = None, data: str | None = None) -> None:
     """Check a run's CSV, upload it to Kaggle and show the answer."""
-    from catsdogs import kaggle, submission, training
+    from catsdogs import kaggle, runs, submission
 
-    run = training.read_run(SUBMISSIONS / name)
-    path = SUBMISSIONS / name / training.SUBMISSION_FILE
+    run = runs.read_run(SUBMISSIONS / name)
+    path = SUBMISSIONS / name / runs.SUBMISSION_FILE
     if not path.exists():
         raise SubmissionError(
             f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"
@@ -205,7 +205,7 @@ def submit(c: Context, name: str, message: str | None = None, data: str | None =
 @stage(features=FEATURES)
 def status(c: Context, features: str | None = None) -> None:
     """What is cached, for which networks and how many rows, and which runs there are with their scores."""
-    from catsdogs import store, training
+    from catsdogs import runs, store
 
     folder = _path(c, "features", features)
     for name in store.names(folder):
@@ -214,10 +214,10 @@ def status(c: Context, features: str | None = None) -> None:
             say(f"{path}: an old notebook's vectors" if store.is_gap_file(path) else _describe(store.read(path)))
         except StoreError as error:
             say(error)
-    runs = training.list_runs(SUBMISSIONS)
-    for run in runs.runs:
+    listing = runs.list_runs(SUBMISSIONS)
+    for run in listing.runs:
         say(f"{SUBMISSIONS / run.name}: {run.head} on {' + '.join(run.backbones)}, {run.scores[0]}")
-    for damage in runs.damaged:
+    for damage in listing.damaged:
         say(damage)
     next_steps("features", "train")
 
@@ -225,7 +225,7 @@ def status(c: Context, features: str | None = None) -> None:
 @stage(data="a folder of your own photographs to make the tour with")
 def demo(c: Context, data: str | None = None) -> None:
     """The whole job in three minutes on drawn cats and dogs: features, outliers, training, grading."""
-    from catsdogs import submission, training
+    from catsdogs import runs, submission
     from catsdogs.backbones import SHORTHANDS
 
     root = Path(data) if data else DEMO_DATA
@@ -244,9 +244,9 @@ def demo(c: Context, data: str | None = None) -> None:
     say("\n[3 of 4] train: dropout and a sigmoid on the joined vectors")
     _train(c, folder, files, name, settings.DEFAULTS["head"], "keep", data, force=True)
     say("\n[4 of 4] grade: the CSV against the truth")
-    path, truth = SUBMISSIONS / name / training.SUBMISSION_FILE, root / "truth.csv"
+    path, truth = SUBMISSIONS / name / runs.SUBMISSION_FILE, root / "truth.csv"
     if path.exists() and truth.exists():
-        say(submission.grade(path, truth, training.read_run(path.parent).classes))
+        say(submission.grade(path, truth, runs.read_run(path.parent).classes))
     else:
         say(f"{root} has no truth.csv for test photographs; the out-of-fold log loss above is the estimate")
     say(f"the CSV: {path if path.exists() else f'none, for {root} has no test photographs'}")

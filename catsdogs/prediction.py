@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from catsdogs import store, submission, training
+from catsdogs import runs, store, submission
 from catsdogs.backbones import choose
 from catsdogs.backbones.weights import obtain
 from catsdogs.dataset import scan_unlabelled
@@ -33,7 +33,7 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     Raises:
         CatsdogsError: no such run or photographs; weights that are not those the run was trained on.
     """
-    trained = training.load(run_folder)
+    trained = runs.load(run_folder)
     run = trained.run
     recipes = [Recipe(**recipe) for recipe in run.backbones.values()]
     if any(recipe.weights == store.UNKNOWN for recipe in recipes):

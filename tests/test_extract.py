@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from catsdogs import engines, images, store, training
+from catsdogs import engines, images, runs, store
 from catsdogs.backbones import TABLE
 from catsdogs.dataset import scan
 from catsdogs.errors import DatasetError, LockedError, StoreError, UnknownNameError, UsageError, WeightsError
@@ -329,7 +329,7 @@ class TestRefused:
     ) -> None:
         recipe = store.read(cached / f"{LITE0}.h5").recipe
         run = SimpleNamespace(backbones={LITE0: vars(recipe)})
-        monkeypatch.setattr(training, "load", lambda folder: SimpleNamespace(run=run))
+        monkeypatch.setattr(runs, "load", lambda folder: SimpleNamespace(run=run))
         with refused(StoreError, rf"trained on other vectors of {LITE0}: weights: random, not 579344248a93…\. Give"):
             target, cache = tmp_path / "answer.csv", tmp_path / "cache"
             predict(tmp_path / "run", kaggle_folder / "test", target, cache, store.RANDOM_WEIGHTS)

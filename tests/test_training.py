@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catsdogs import heads, images, store, submission, training
+from catsdogs import heads, images, runs, store, submission, training
 from catsdogs.dataset import Location, Photograph
 from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, TrainingError, UnknownNameError, UsageError
 from catsdogs.shards import Cache, Entry
@@ -53,7 +53,7 @@ def features(
     return store.read(cache.path)
 
 
-def train(files: Sequence[Features], submissions: Path, **other: Any) -> training.Run:
+def train(files: Sequence[Features], submissions: Path, **other: Any) -> runs.Run:
     usual = {"head": "logistic", "folds": 4, "seed": 0, "name": "run", "command": "catsdogs train"}
     return training.train(files, submissions=submissions, **{**usual, **other})
 
@@ -71,7 +71,7 @@ def test_a_run_writes_what_it_says(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"run.json", "oof.csv", "head.h5", "submission.csv"}
     assert [path.name for path in folder.parent.iterdir()] == ["run"]
 
-    assert training.read_run(folder) == run
+    assert runs.read_run(folder) == run
     assert run.scores[0].accuracy == 1 and run.scores[0].log_loss < math.log(2)
     assert all(score.rows == 40 and "out of fold" in score.measured_on for score in run.scores)
     assert run.unreadable == {"99": "the file is empty"}
@@ -94,7 +94,7 @@ def test_the_scores_are_those_of_the_out_of_fold_file(tmp_path: Path) -> None:
     assert {(fold, label): 5 for fold in range(1, 5) for label in (0, 1)} == {
         (fold, label): int(np.sum((folds == fold) & (labels == label))) for fold in range(1, 5) for label in (0, 1)
     }
-    as_submitted = training.clipped(probabilities, run.clip)
+    as_submitted = runs.clipped(probabilities, run.clip)
     assert submission.score(as_submitted, labels, "").log_loss == pytest.approx(run.scores[0].log_loss)
     assert submission.score(probabilities, labels, "").log_loss == pytest.approx(run.scores[-1].log_loss)
     assert "not clipped" in run.scores[-1].measured_on
@@ -128,7 +128,7 @@ def test_dropped_rows_are_scored_but_never_learnt_from(tmp_path: Path) -> None:
     assert everyone.log_loss > kept.log_loss  # the wrong label costs, and is not hidden
     assert not any("dropped" in score.measured_on for score in honest.scores)
     assert [row["id"] for row in table(tmp_path / "wrong" / "oof.csv") if row["dropped"] == "1"] == ["dog.3"]
-    first, second = (training.load(tmp_path / name).heads[0].arrays() for name in ("wrong", "right"))
+    first, second = (runs.load(tmp_path / name).heads[0].arrays() for name in ("wrong", "right"))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert same.scores[0].log_loss == pytest.approx(run.scores[0].log_loss, abs=0.02)
 
@@ -136,7 +136,7 @@ def test_dropped_rows_are_scored_but_never_learnt_from(tmp_path: Path) -> None:
 def test_a_run_is_taken_up_again_as_it_was(tmp_path: Path) -> None:
     file = features(tmp_path, classes=("ape", "bee", "cow"))
     train([file], tmp_path)
-    trained = training.load(tmp_path / "run")
+    trained = runs.load(tmp_path / "run")
     _, X = store.join([file], "test")
     probabilities = trained.predict_proba(X)
     assert np.allclose(probabilities.sum(axis=1), 1)
@@ -180,7 +180,7 @@ def test_the_clip_never_makes_the_score_worse(wrong: int, confidence: float, cla
     probabilities = np.full((200, classes), (1 - confidence) / (classes - 1))
     probabilities[np.arange(200), said] = confidence
     clip = training.choose_clip(probabilities, labels)
-    after = training.clipped(probabilities, clip)
+    after = runs.clipped(probabilities, clip)
     assert np.allclose(after.sum(axis=1), 1)
     assert submission.log_losses(after, labels).mean() <= submission.log_losses(probabilities, labels).mean() + 1e-12
     if not wrong:
@@ -238,13 +238,13 @@ def test_a_name_is_taken_once_unless_forced(tmp_path: Path) -> None:
     train(files, tmp_path / "runs", command="first")
     with pytest.raises(TrainingError, match=r"runs/run already\. Choose another --name, or replace it with --force"):
         train(files, tmp_path / "runs", command="second")
-    assert training.read_run(tmp_path / "runs" / "run").command == "first"
+    assert runs.read_run(tmp_path / "runs" / "run").command == "first"
     run = tmp_path / "runs" / "run"
     (run / "notes").mkdir()
     for file in ("predictions.csv", "notes/oof.csv", "learning_curves.png"):
         (run / file).write_text(file)
     train(files, tmp_path / "runs", command="third", force=True)
-    assert training.read_run(tmp_path / "runs" / "run").command == "third"
+    assert runs.read_run(tmp_path / "runs" / "run").command == "third"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
     assert all((run / file).read_text() == file for file in ("predictions.csv", "notes/oof.csv"))
     assert not (run / "learning_curves.png").exists()  # of the old run: the new head draws none
@@ -265,7 +265,7 @@ def test_a_name_taken_while_training_is_not_replaced(tmp_path: Path, monkeypatch
     monkeypatch.setattr(submission, "write", write_while_another_finishes)
     with pytest.raises(TrainingError, match="There is a run at"):
         train(files, tmp_path / "runs", command="this")
-    assert training.read_run(tmp_path / "runs" / "run").command == "the other"
+    assert runs.read_run(tmp_path / "runs" / "run").command == "the other"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
 
 
@@ -279,7 +279,7 @@ def test_a_failure_on_the_way_leaves_the_old_run(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(submission, "write", full)
     with pytest.raises(StoreError, match="disk is full"):
         train(files, tmp_path / "runs", command="again", force=True)
-    assert training.read_run(tmp_path / "runs" / "run").command == "catsdogs train"
+    assert runs.read_run(tmp_path / "runs" / "run").command == "catsdogs train"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
 
 
@@ -291,17 +291,17 @@ def test_runs_are_listed_and_a_damaged_one_is_named(tmp_path: Path) -> None:
         (tmp_path / name / "run.json").write_text(json.dumps(content))
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / "run.json").write_text('{"format": ')
-    runs, damaged = training.list_runs(tmp_path)
-    assert runs == [replace(run, name="other"), run]
+    found, damaged = runs.list_runs(tmp_path)
+    assert found == [replace(run, name="other"), run]
     assert [name for error in damaged for name in ("cut", "newer", "older") if f"/{name}/" in str(error)] == [
         "cut", "newer", "older"
     ]  # fmt: skip
-    assert training.list_runs(tmp_path / "absent") == ([], [])
+    assert runs.list_runs(tmp_path / "absent") == ([], [])
     with pytest.raises(UnknownNameError, match="other, run"):
-        training.load(tmp_path / "absent")
+        runs.load(tmp_path / "absent")
     with pytest.raises(TrainingError, match=r"head\.h5 is damaged"):
         (tmp_path / "other" / "head.h5").write_bytes(b"\x89HDF\r\n")
-        training.load(tmp_path / "other")
+        runs.load(tmp_path / "other")
 
 
 GRADE = {"log_loss": 0.1, "standard_error": 0.01, "accuracy": 0.9, "rows": 40, "measured_on": "all"}
@@ -332,9 +332,9 @@ def test_a_damaged_description_is_told_in_one_line(tmp_path: Path, change: dict[
     path = tmp_path / "run" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(TrainingError, match=r"run\.json is damaged") as raised:
-        training.read_run(tmp_path / "run")
+        runs.read_run(tmp_path / "run")
     assert "\n" not in str(raised.value)
-    assert [len(part) for part in training.list_runs(tmp_path)] == [0, 1]
+    assert [len(part) for part in runs.list_runs(tmp_path)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -352,13 +352,13 @@ def test_heads_that_do_not_fit_the_description_are_damaged(tmp_path: Path, chang
     path = tmp_path / "run" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(TrainingError, match=r"head\.h5 is damaged") as raised:
-        training.load(tmp_path / "run")
+        runs.load(tmp_path / "run")
     assert "\n" not in str(raised.value)
 
 
 def test_listing_runs_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from pathlib import Path; from catsdogs import training; training.list_runs(Path('absent'));"
+        "import sys; from pathlib import Path; from catsdogs import runs; runs.list_runs(Path('absent'));"
         "print({'keras', 'tensorflow', 'sklearn', 'matplotlib', 'pandas'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
