@@ -351,11 +351,14 @@ def _extract(root: Path, names: Sequence[str], folder: Path, how: "Settings", li
 
 def _read_features(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
     from catsdogs import store
+    from catsdogs.backbones import SHORTHANDS, TABLE
     from catsdogs.dataset import scan
 
     files = []
     for name in _backbones(c, backbones):
         path = store.path_of(folder, name)
+        if name not in TABLE and not path.exists():
+            raise UnknownNameError("backbone or feature file", name, [*SHORTHANDS, *store.names(folder), *TABLE])
         old = path.exists() and store.is_gap_file(path)
         files.append(store.read(path, scan(_path(c, "data", data)) if old else None))
     return files

@@ -249,6 +249,7 @@ class TestWholeJob:
         (["features", "--data", "data", "--weights-dir", "gone"], 1, "No such folder of weights: gone"),
         (["features", "--dta", "data"], 2, "--dta"),
         (["train", "--backbones", "Xception"], 1, "No feature file features/Xception.h5"),
+        (["train", "--backbones", "lit"], 1, "No backbone or feature file is called 'lit'. Choose from: lite"),
         (["train", "--outliers", "maybe"], 1, "Choose from: keep, drop"),
         (["train", "--backbones", ","], 2, "--backbones names no network"),
         (["outliers", "--backbones", "Xception"], 1, "features --backbones Xception"),
@@ -286,6 +287,14 @@ def test_invoke_lists_every_task_without_heavy_libraries() -> None:
     script = f"import sys, tasks; print([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "[]"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    script = "from catsdogs import cli; import sys; sys.argv = ['catsdogs', '--list']; cli.main()"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        assert listing.stdout is not None and listing.stderr is not None
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
 
 
 def test_status_needs_no_deep_learning_library(tmp_path: Path) -> None:
