@@ -3,6 +3,7 @@ import io
 import itertools
 import os
 import pty
+import select
 import termios
 
 import pytest
@@ -49,6 +50,8 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     with os.fdopen(writer, "w") as terminal:
         monkeypatch.setattr("sys.stderr", terminal)
         work(3, 3)
-        text = os.read(reader, 4096).decode()
+        text = ""
+        while "3/3" not in text and select.select([reader], [], [], 10)[0]:  # a terminal passes on what it has so far
+            text += os.read(reader, 4096).decode()
     os.close(reader)
     assert "\r" in text and "3/3" in text
