@@ -52,8 +52,8 @@ def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     data=DATA,
     backbones=BACKBONES,
     weights_dir=WEIGHTS_DIR,
-    engine="auto or keras",
-    precision="auto, float32 or bfloat16",
+    engine="auto, keras or openvino; auto is Keras where there is a GPU, OpenVINO elsewhere",
+    precision="auto, float32 or bfloat16; auto is bfloat16 where that is faster and changes no vector much",
     batch_size="photographs in a batch",
     dtype="how vectors are stored: float32 or float16",
     out=FEATURES,
@@ -268,6 +268,17 @@ def lint(c: Context) -> None:
     _run("mypy")
 
 
+@stage(
+    data="a folder of photographs to measure with; without it, drawn ones",
+    limit="photographs in each measurement",
+    rounds="how often everything is measured, in turn",
+)
+def bench(c: Context, data: str | None = None, limit: str | None = None, rounds: str | None = None) -> None:
+    """Measure extraction beside what else one would use, and write docs/benchmarks.md; needs the extra `bench`."""
+    chosen = {"--data": data and str(Path(data).resolve()), "--limit": limit, "--rounds": rounds}
+    _run("benchmarks", *(part for flag, value in chosen.items() if value for part in (flag, value)))
+
+
 @stage(features=FEATURES)
 def clean(c: Context, features: str | None = None) -> None:
     """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
@@ -467,7 +478,9 @@ def _run(module: str, *arguments: str) -> None:
         raise Exit(code=completed.returncode)
 
 
-collection = Collection(fetch, features, outliers, train, predict, grade, submit, status, demo, test, lint, clean)
+STAGES = (fetch, features, outliers, train, predict, grade, submit, status, demo)
+CHORES = (test, lint, bench, clean)
+collection = Collection(*STAGES, *CHORES)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from catsdogs.errors import DatasetError, UnreadablePhotographError
 
-PHOTO_SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+PHOTO_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TRAIN_FOLDERS = ("train",)  # compared without case, as are the next two
 TEST_FOLDERS = ("test", "test1")  # test1 is what the 2013 edition calls it
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -25,6 +25,8 @@ FILE_COLUMNS = ("id", "file", "filename", "file_name", "image", "image_id", "pat
 LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 MAX_FILE_BYTES = 256 * 2**20  # no camera writes more; a zip member that claims more is a bomb
 UNLABELLED = -1
+_NUMBERS = re.compile(r"(\d+)")
+_LABEL_NUMBER_SUFFIX = re.compile(r"([^.]+)\..+\.[^.]+")
 
 
 class Location(NamedTuple):
@@ -117,12 +119,12 @@ def scan(root: Path) -> Dataset:
     # Only the tables that are needed are read: any other CSV may hold what it likes.
     classes, rows = parse(photographs, (table.name, _read_table(table)) if table else None, str(root))
     sample = locations.get(SAMPLE_SUBMISSION)
-    missing = Location(root if root.is_dir() else root.parent, "")
+    folder = root if root.is_dir() else root.parent
     return Dataset(
         root=root,
         classes=classes,
         photographs=tuple(
-            Photograph(id, split, label, locations.get(name, missing._replace(name=name)))
+            Photograph(id, split, label, locations.get(name) or Location(folder, name))
             for id, split, label, name in rows
         ),
         sample_submission=_read_table(sample) if sample else None,
@@ -176,7 +178,7 @@ def parse(names: Sequence[str], table: tuple[str, str] | None, root: str = ".") 
         )
     index = {label: position for position, label in enumerate(classes)}
     rows = [(_without_suffix(_below(name, prefix)), "train", index[label], name) for name, label in labelled]
-    stems = [PurePosixPath(name).stem for name in test]  # what Kaggle's sample submission lists
+    stems = [_without_suffix(_last(name)) for name in test]  # what Kaggle's sample submission lists
     if len(set(stems)) < len(stems):
         stems = [_without_suffix(_below(name, prefix)) for name in test]
     rows += [(id, "test", UNLABELLED, name) for id, name in zip(stems, test, strict=True)]
@@ -186,7 +188,7 @@ def parse(names: Sequence[str], table: tuple[str, str] | None, root: str = ".") 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
     """A sort key by which `cat.10` follows `cat.9`; the text itself breaks ties such as `01` and `1`."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)], text
+    return [int(part) if part.isdecimal() else part for part in _NUMBERS.split(text)], text
 
 
 def _splits(names: Sequence[str]) -> tuple[str, list[str], list[str], list[str]]:
@@ -204,15 +206,17 @@ def _choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str
     for table in LABEL_TABLES:
         if table in tables:
             return table
+    others = [table for table in tables if table != SAMPLE_SUBMISSION]
+    if not others:
+        return None
     prefix, train, rest, _ = _splits(names)
     if train or any(_top(name, prefix) for name in rest) or all(map(_label_in, rest)):
         return None
-    others = [table for table in tables if table != SAMPLE_SUBMISSION]
     if len(others) > 1:
         raise DatasetError(
             f"{root} holds several tables: {', '.join(others)}", "Give --data the path of the CSV with the labels"
         )
-    return others[0] if others else None
+    return others[0]
 
 
 def _read_table(location: Location) -> str:
@@ -230,11 +234,11 @@ def _list(root: Path) -> dict[str, Location]:
     if root.is_file():
         return _list_zip(root)
     locations = {name: Location(root, name) for name in _walk(root)}
-    for name in locations:
+    for name in (name for name in locations if not name.isascii()):
         shown = name.encode(errors="backslashreplace").decode()
         if shown != name:
             raise DatasetError(f"The name of {root}/{shown} is not UTF-8", "Rename the file")
-    zips = {name.lower(): root / name for name in locations if name.lower().endswith(".zip") and "/" not in name}
+    zips = {name.lower(): root / name for name in locations if "/" not in name and name.lower().endswith(".zip")}
     for split in (*TRAIN_FOLDERS, *TEST_FOLDERS):
         start = f"{split}/"
         if f"{split}.zip" in zips and not any(name.lower().startswith(start) for name in locations):
@@ -268,18 +272,24 @@ def _walk(root: Path) -> Iterable[str]:
 
 def _list_zip(path: Path) -> dict[str, Location]:
     try:
-        with zipfile.ZipFile(path) as archive:  # Windows may write train\cat.0.jpg, and read() needs that name
-            members = {info.filename.replace("\\", "/"): info.filename for info in archive.infolist()}
+        with zipfile.ZipFile(path) as archive:  # read() needs the name as it stands there
+            members = {_tidy(info.filename): info.filename for info in archive.infolist()}
     except (OSError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
     for name in members:
-        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() or re.match(r"[A-Za-z]:", name):
+        if ".." in name.split("/") or name.startswith("/") or re.match(r"[A-Za-z]:", name):
             raise DatasetError(f"{path} holds the unsafe name {name!r}", "Do not use this zip; get it from its source")
-    names = [name for name in members if name[-1:] != "/" and not any(map(_is_hidden, PurePosixPath(name).parts))]
+    names = [name for name in members if name[-1:] != "/" and not any(map(_is_hidden, name.split("/")))]
     inner = [name for name in names if name.endswith(".zip")]
     if inner and not any(map(_is_photograph, names)):
         raise DatasetError(f"{path} holds zips inside ({inner[0]})", f"Unpack the outer one: unzip {path.name}")
     return {name: Location(path, members[name]) for name in names}
+
+
+def _tidy(name: str) -> str:
+    """A zip member's name as a relative path: some programs write `train\\cat.0.jpg`, `./train/` or `train//`."""
+    name = name.replace("\\", "/")
+    return f"{PurePosixPath(name)}{'/' * name.endswith('/')}" if "//" in name or "./" in name else name
 
 
 def _is_hidden(name: str) -> bool:
@@ -287,7 +297,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_photograph(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES
+    return name.lower().endswith(PHOTO_SUFFIXES)
 
 
 def _is_table(name: str) -> bool:
@@ -297,8 +307,8 @@ def _is_table(name: str) -> bool:
 def _common_folder(names: Sequence[str], stop: Sequence[str]) -> str:
     """The folder, with its slash, that every name starts with, down to but without a folder named in `stop`."""
     parts: list[str] = []
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    for level in zip(*folders, strict=False):
+    folders = {name.rpartition("/")[0] for name in names}  # few, where names are many
+    for level in zip(*(PurePosixPath(folder).parts for folder in folders), strict=False):
         if len(set(level)) > 1 or level[0].lower() in stop:
             break
         parts.append(level[0])
@@ -316,21 +326,25 @@ def _below(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).removeprefix(f"{top}/" if top.lower() in (*TRAIN_FOLDERS, *TEST_FOLDERS) else "")
 
 
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
 def _without_suffix(name: str) -> str:
-    path = PurePosixPath(name)
-    return str(path.with_suffix("") if path.name else path)
+    stem, _, suffix = _last(name).rpartition(".")
+    return name.removesuffix(f".{suffix}") if stem and suffix else name
 
 
 def _label_in(name: str) -> str | None:
-    match = re.fullmatch(r"([^.]+)\..+\.[^.]+", PurePosixPath(name).name)
+    match = _LABEL_NUMBER_SUFFIX.fullmatch(_last(name))
     return match[1] if match else None
 
 
 def _label_of(name: str, prefix: str, root: str) -> str:
     """The class folder, or what stands before the first dot of `cat.0.jpg`."""
-    folders = [part for part in PurePosixPath(name[len(prefix) :]).parts[:-1] if part.lower() not in TRAIN_FOLDERS]
-    if folders:
-        return folders[0]
+    for folder in name.removeprefix(prefix).split("/")[:-1]:
+        if folder.lower() not in TRAIN_FOLDERS:
+            return folder
     label = _label_in(name)
     if label is None:
         raise DatasetError(
@@ -385,8 +399,8 @@ def _keys(names: Sequence[str], prefix: str) -> list[dict[str, list[str]]]:
     """What a table may call a photograph -> those it fits, strictest first: path, path below train, file name; stem."""
     levels: list[dict[str, list[str]]] = [{} for _ in range(6)]
     for name in names:
-        below, last = _below(name, prefix), PurePosixPath(name).name
-        keys = (name, _without_suffix(name), below, _without_suffix(below), last, PurePosixPath(last).stem)
+        below, last = _below(name, prefix), _last(name)
+        keys = (name, _without_suffix(name), below, _without_suffix(below), last, _without_suffix(last))
         for level, key in zip(levels, keys, strict=True):
             level.setdefault(key, []).append(name)
     return levels

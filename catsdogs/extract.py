@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +25,7 @@ from catsdogs.errors import DatasetError, StoreError, UnknownNameError, Unreadab
 from catsdogs.images import Pixels
 from catsdogs.progress import Progress
 from catsdogs.shards import Cache, Entry, Rows
+from catsdogs.stamps import Stamps
 from catsdogs.store import Recipe, Unreadable
 
 SHARD_ROWS = 256
@@ -76,8 +76,10 @@ class _Loaded:
     pixels: Pixels | None = None
     reason: str = ""
 
-    def as_unreadable(self) -> Unreadable:
-        return Unreadable(self.entry.photograph.split, self.entry.photograph.id, self.reason)
+    @property
+    def outcome(self) -> Entry | Unreadable:
+        photograph = self.entry.photograph
+        return Unreadable(photograph.split, photograph.id, self.reason) if self.reason else self.entry
 
 
 @dataclass
@@ -185,27 +187,33 @@ def extract(
         ]
         _refuse_other_dataset(dataset, members)
         _check_space(dataset, members, out)
-        for member in members:
-            if member.cache.existing is None:  # else these very weights have fitted before
+        # Where there is a feature file, these very weights have fitted before.
+        new = [member for member in members if member.cache.existing is None]
+        with Progress(len(new), "preparing", "network") as bar:
+            for member in new:
                 member.load()
-        loaded = _run(dataset, _spread(dataset.photographs, limit), members)
-        unreadable = [row.as_unreadable() for row in loaded if row.reason]
-        if len(unreadable) == len(loaded):
+                bar.update()
+        stamps = Stamps(out)
+        seen = _run(dataset, _spread(dataset.photographs, limit), members, stamps)
+        unreadable = [row for row in seen if isinstance(row, Unreadable)]
+        if len(unreadable) == len(seen):
             raise DatasetError(
-                f"None of the {len(loaded):,} photographs of {dataset.root} can be read; "
+                f"None of the {len(seen):,} photographs of {dataset.root} can be read; "
                 f"{unreadable[0].id}: {unreadable[0].reason}",
                 "Check the files",
             )
-        fresh = [row.entry for row in loaded if not row.reason]
+        fresh = [row for row in seen if isinstance(row, Entry)]
+        limited = len(seen) < len(dataset.photographs)
         written, rows = {}, []
         for member in members:
             entries, listed = fresh, unreadable
-            if len(loaded) < len(dataset.photographs):
+            if limited:
                 entries, listed = _with_kept(dataset, fresh, unreadable, member.cache)
             written[member.backbone.name] = member.cache.assemble(
                 entries, dataset.classes, listed, str(dataset.root.resolve())
             )
             rows.append(Counter(entry.photograph.split for entry in entries))
+        stamps.keep([row.digest if isinstance(row, Entry) else None for row in seen], others=limited)
     return Summary(
         paths=[member.cache.path for member in members],
         computed={member.backbone.name: member.computed for member in members},
@@ -234,11 +242,13 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
     path = store.path_of(out, backbone.name)
     name, precision = settings.engine, settings.precision
     if path.exists():
-        existing = store.read(path).recipe
+        existing = store.recipe_of(path)
         name = existing.engine if name == AUTO else name
         precision = existing.precision if precision == AUTO else precision
     if AUTO in (name, precision):
         engine = engine_of(name, precision)
+        if precision == AUTO and engine.precision == "bfloat16" and not backbone.bfloat16:
+            engine = engine_of(engine.name, "float32")
         name, precision = engine.name, engine.precision
     return Recipe(
         backbone=backbone.name,
@@ -252,8 +262,10 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
     )
 
 
-def _run(dataset: Dataset, photographs: Sequence[Photograph], members: Sequence[_Member]) -> list[_Loaded]:
-    """Load every photograph, compute what is missing, write shards; the rows come back without their pixels."""
+def _run(
+    dataset: Dataset, photographs: Sequence[Photograph], members: Sequence[_Member], stamps: Stamps
+) -> list[Entry | Unreadable]:
+    """Load what is new or changed, compute what is missing, write shards; what came of each photograph, in order."""
 
     def load(photograph: Photograph) -> _Loaded:
         entry = Entry(photograph, 0)
@@ -265,21 +277,27 @@ def _run(dataset: Dataset, photographs: Sequence[Photograph], members: Sequence[
                 return _Loaded(entry)
             sizes = {member.backbone.input_size for member in needing}
             names = tuple(member.backbone.name for member in needing)
-            return _Loaded(entry, names, images.pixels(images.decode(data), sizes))
+            return _Loaded(entry, names, images.load(data, sizes))
         except UnreadablePhotographError as error:
             return _Loaded(entry, reason=error.reason)
 
-    done: list[_Loaded] = []
-    stream = images.in_parallel(load, photographs, _AHEAD)
+    complete = _complete(photographs, stamps.look(photographs), members)
+    unread = [photograph for photograph, row in zip(photographs, complete, strict=True) if not row]
+    seen: list[Entry | Unreadable] = []
+    stream = images.in_parallel(load, unread, _AHEAD)
     writing: Future[None] | None = None
     # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
-    with Progress(len(photographs), "photographs", "photo") as bar, ThreadPoolExecutor(1, "writer") as writer:
+    with Progress(len(unread), "photographs", "photo") as bar, ThreadPoolExecutor(1, "writer") as writer:
         for start in range(0, len(photographs), SHARD_ROWS):
             shards = {member.backbone.name: _Shard(member) for member in members}
-            for loaded in islice(stream, min(SHARD_ROWS, len(photographs) - start)):
+            for entry in complete[start : start + SHARD_ROWS]:
+                if entry:
+                    seen.append(entry)
+                    continue
+                loaded = next(stream)
                 for name in loaded.needed_by:
                     shards[name].add(loaded)
-                done.append(replace(loaded, pixels=None))
+                seen.append(loaded.outcome)
                 bar.update()
             for shard in shards.values():
                 shard.close()
@@ -288,7 +306,16 @@ def _run(dataset: Dataset, photographs: Sequence[Photograph], members: Sequence[
             writing = writer.submit(_write, list(shards.values()))
         if writing:
             writing.result()
-    return done
+    return seen
+
+
+def _complete(
+    photographs: Sequence[Photograph], digests: Sequence[int | None], members: Sequence[_Member]
+) -> list[Entry | None]:
+    """The entries that need no reading: their digests are remembered, and no network lacks their rows."""
+    everywhere = set.intersection(*(set(member.cache.identities) for member in members))
+    entries = [None if digest is None else Entry(row, digest) for row, digest in zip(photographs, digests, strict=True)]
+    return [entry if entry and (entry.key, entry.digest) in everywhere else None for entry in entries]
 
 
 def _write(shards: Sequence[_Shard]) -> None:
@@ -306,7 +333,7 @@ def _with_kept(
     dataset: Dataset, fresh: Sequence[Entry], unreadable: Sequence[Unreadable], cache: Cache
 ) -> tuple[list[Entry], list[Unreadable]]:
     """Add what is cached of the photographs that a limited run did not look at, in the order of the table."""
-    digests = cache.digests | {entry.key: entry.digest for entry in fresh}
+    digests = dict(cache.identities) | {entry.key: entry.digest for entry in fresh}
     reasons = {row[:2]: row for row in (*(cache.existing.unreadable if cache.existing else ()), *unreadable)}
     for entry in fresh:
         reasons.pop((entry.photograph.split, entry.photograph.id), None)

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, KeysView, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,9 +113,9 @@ class Cache:
         return self._existing
 
     @property
-    def digests(self) -> dict[str, int]:
-        """Key -> digest of every row in the feature file and the shards, the shards' where both know one."""
-        return dict(self._places.keys())
+    def identities(self) -> KeysView[tuple[str, int]]:
+        """The key and digest of every row in the feature file and the shards, in this order."""
+        return self._places.keys()
 
     def write_shard(self, rows: Rows, backend: str) -> None:
         """Keep finished rows and what computed them; from now on they survive a kill."""
@@ -176,10 +177,9 @@ class Cache:
         return place
 
     def _add(self, source: _Source, keys: Iterable[str], digests: NDArray[np.uint64]) -> None:
-        number = len(self._sources)
+        identities = list(zip(keys, digests.tolist(), strict=True))
+        self._places.update(zip(identities, zip(repeat(len(self._sources)), range(len(identities))), strict=True))
         self._sources.append(source)
-        for row, identity in enumerate(zip(keys, digests.tolist(), strict=True)):
-            self._places[identity] = (number, row)
 
     def _is_current(
         self,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from catsdogs.dataset import Dataset, Photograph
@@ -27,6 +26,7 @@ SHARD_FOLDER = ".shards"
 GAP_PREFIX = "gap_"
 RANDOM_WEIGHTS = "random"
 UNKNOWN = "unknown"
+_BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,29 @@ class Features:
         Raises:
             StoreError: the file is damaged, or a row holds NaN or infinity.
         """
-        with reading(self.path) as file:
-            vectors = file[split][...].astype(np.float32, copy=False)
-        if not np.isfinite(vectors).all():
-            row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-            raise StoreError(
-                f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", _again(self.name)
-            )
+        vectors = np.empty((len(self.ids[split]), self.width), np.float32)
+        self.read_vectors(split, vectors)
         return vectors
+
+    def read_vectors(self, split: str, target: NDArray[np.float32], rows: NDArray[np.intp] | None = None) -> None:
+        """Read the vectors of a split into `target`, (n, width), in flat memory: row i into row `rows[i]` of it.
+
+        Raises:
+            StoreError: as `vectors`.
+        """
+        with reading(self.path) as file:
+            _check_shapes(self.path, file, {split: target.shape})
+            vectors = file[split]
+            for start in range(0, len(target), _BLOCK_ROWS):
+                block = vectors[start : start + _BLOCK_ROWS].astype(np.float32, copy=False)
+                finite = np.isfinite(block)
+                if not finite.all():
+                    row = start + int(finite.all(axis=1).argmin())
+                    raise StoreError(
+                        f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", _again(self.name)
+                    )
+                places = slice(start, start + len(block)) if rows is None else rows[start : start + len(block)]
+                target[places] = block
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -132,13 +147,7 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
     with reading(path) as file:
         if file.attrs.get("format") != FORMAT:
             return _read_gap_file(path, file, dataset)
-        if file.attrs["version"] > VERSION:
-            raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
-        recipe = Recipe(**{field.name: _plain(file.attrs[field.name]) for field in fields(Recipe)})
-        if recipe.backbone != path.stem:
-            raise StoreError(
-                f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
-            )
+        recipe = _recipe_in(path, file)
         shapes = _vector_shapes(path, file)
         _check_shapes(path, file, _expected_shapes(file, shapes))
         features = Features(
@@ -159,6 +168,16 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
     return features
 
 
+def recipe_of(path: Path) -> Recipe:
+    """What a feature file was written with; its rows are not read.
+
+    Raises:
+        StoreError: as `read`.
+    """
+    with reading(path) as file:
+        return _recipe_in(path, file)
+
+
 def is_gap_file(path: Path) -> bool:
     """Whether an old notebook wrote this file, so that reading it takes the data set."""
     with reading(path) as file:
@@ -176,7 +195,9 @@ def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], ND
     joined = np.empty((len(ids), sum(file.width for file in files)), np.float32)
     column = 0
     for file in files:
-        joined[:, column : column + file.width] = file.vectors(split)[rows_by_id(first, file, split)]
+        order = rows_by_id(first, file, split)
+        places = None if isinstance(order, slice) else np.argsort(order)
+        file.read_vectors(split, joined[:, column : column + file.width], places)
         column += file.width
     return ids, joined
 
@@ -282,6 +303,8 @@ def check_free_space(folder: Path, needed: int) -> None:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for one writer; the operating system lets go when the process ends, however it ends."""
+    from filelock import FileLock, Timeout
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -318,6 +341,21 @@ def reading(path: Path) -> Iterator[h5py.File]:
         reason = str(error).strip("'\"").split("(")[0].strip()
         again = "Run this again" if path.parent.parent.name == SHARD_FOLDER else _again(path.stem)
         raise StoreError(f"{path} is cut short or damaged: {reason}", f"Delete it, then: {again}") from None
+
+
+def _recipe_in(path: Path, file: h5py.File) -> Recipe:
+    if file.attrs.get("format") != FORMAT:
+        raise StoreError(
+            f"{path} is not a feature file that this program wrote", "Move it away, or choose another --out"
+        )
+    if file.attrs["version"] > VERSION:
+        raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
+    recipe = Recipe(**{field.name: _plain(file.attrs[field.name]) for field in fields(Recipe)})
+    if recipe.backbone != path.stem:
+        raise StoreError(
+            f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
+        )
+    return recipe
 
 
 def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:

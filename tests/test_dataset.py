@@ -175,6 +175,14 @@ def test_zip_made_on_windows(tmp_path: Path) -> None:
     assert [dataset.read(photograph) for photograph in dataset.photographs] == [jpeg(0), jpeg(1), jpeg(2)]
 
 
+@pytest.mark.parametrize("start", ["./", ".//", "competition//"])
+def test_zip_with_untidy_paths(tmp_path: Path, start: str) -> None:
+    names = ["train//cat.0.jpg", "train/./dog.0.jpg", "test/1.jpg"]
+    dataset = scan(zip_of(tmp_path / "all.zip", [start + name for name in names]))
+    assert (ids(dataset, "train"), ids(dataset, "test")) == (["cat.0", "dog.0"], ["1"])
+    assert [dataset.read(photograph) for photograph in dataset.photographs] == [jpeg(0), jpeg(1), jpeg(2)]
+
+
 def test_one_class_folder_alone_gives_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "PetImages" / "Cat"
     folder.mkdir(parents=True)

@@ -15,6 +15,7 @@ ONLY_IN = {
     "kaggle": {"kaggle.py"},
     "kagglesdk": {"kaggle.py"},
     "keras": {"build.py", "efficientnet_lite.py", "weights.py", "keras.py", "dropout_sigmoid.py"},
+    "openvino": {"openvino.py"},
     "tensorflow": {"curves.py"},
     "invoke": {"cli.py", "console.py"},
 }

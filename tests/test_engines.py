@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from catsdogs import engines, images
 from catsdogs.backbones import TABLE, weights
-from catsdogs.engines import Network
+from catsdogs.engines import Network, openvino
 from catsdogs.errors import UnknownNameError, UsageError
 from tests.conftest import jpeg, need, refused
 
@@ -20,17 +20,31 @@ BATCH = 4
 
 @pytest.fixture(scope="module")
 def pixels() -> NDArray[np.uint8]:
-    return np.stack([images.pixels(images.decode(jpeg(seed)), [224]).by_size[224] for seed in range(BATCH)])
+    return np.stack([images.load(jpeg(seed), [224]).by_size[224] for seed in range(BATCH)])
+
+
+@pytest.fixture(scope="module", params=engines.NAMES)
+def network(request: pytest.FixtureRequest) -> Network:
+    return lite0(request.param, "float32")
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def keras_network() -> Network:
+    return lite0("keras", "float32")
+
+
+def lite0(engine: str, precision: str) -> Network:
     need(str(LITE0.package))
-    return engines.create("keras", "float32", BATCH).load(LITE0, weights.obtain(LITE0, None))
+    return engines.create(engine, precision, BATCH).load(LITE0, weights.obtain(LITE0, None))
+
+
+def cosines(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Row by row."""
+    return (ours * theirs).sum(axis=1) / (np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1))
 
 
 def test_unknown_names_list_the_valid_ones() -> None:
-    with refused(UnknownNameError, r"No engine is called 'tpu'\. Choose from: auto, keras"):
+    with refused(UnknownNameError, r"No engine is called 'tpu'\. Choose from: auto, keras, openvino"):
         engines.create("tpu", "float32", None)
     with refused(UnknownNameError, r"No precision is called 'int3'\. Choose from: auto, float32, bfloat16"):
         engines.create("keras", "int3", None)
@@ -42,7 +56,7 @@ def test_unknown_names_list_the_valid_ones() -> None:
 @pytest.mark.parametrize("backend", ["bogus", "jax"])
 def test_backend_that_keras_lacks(backend: str) -> None:
     code = "import sys; sys.modules['jax'] = None  # absent\n"
-    code += "from catsdogs import engines; engines.create('auto', 'auto', None)"
+    code += "from catsdogs import engines; engines.create('keras', 'auto', None)"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"KERAS_BACKEND": backend},
@@ -87,18 +101,27 @@ def test_results_can_be_asked_for_late_and_in_any_order(network: Network, pixels
         np.testing.assert_allclose(np.roll(output.vector, -shift, axis=0), got[0].vector, atol=1e-5)
 
 
-def test_bfloat16_is_close_to_float32(network: Network, pixels: NDArray[np.uint8]) -> None:
-    rounded = engines.create("keras", "bfloat16", BATCH).load(LITE0, weights.obtain(LITE0, None)).submit(pixels)()
-    exact = network.submit(pixels)()
+@pytest.mark.parametrize("engine", engines.NAMES)
+def test_bfloat16_is_close_to_float32(keras_network: Network, pixels: NDArray[np.uint8], engine: str) -> None:
+    if engine == "openvino" and not openvino.computes_bfloat16():
+        with refused(UsageError, "does not compute in bfloat16"):
+            lite0(engine, "bfloat16")
+        return
+    rounded, exact = lite0(engine, "bfloat16").submit(pixels)(), keras_network.submit(pixels)()
     assert rounded.vector.dtype == np.float32
-    norms = np.linalg.norm(rounded.vector, axis=1) * np.linalg.norm(exact.vector, axis=1)
-    assert ((rounded.vector * exact.vector).sum(axis=1) / norms).min() > 0.99
+    assert cosines(rounded.vector, exact.vector).min() > 0.99
     assert (rounded.vector != exact.vector).any()
+
+
+def test_engines_agree_in_float32(network: Network, keras_network: Network, pixels: NDArray[np.uint8]) -> None:
+    ours, theirs = network.submit(pixels)(), keras_network.submit(pixels)()
+    assert cosines(ours.vector, theirs.vector).min() > 0.999999
+    np.testing.assert_allclose(ours.topk_prob, theirs.topk_prob, atol=1e-4)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_of_keras_agree(
-    network: Network, pixels: NDArray[np.uint8], tmp_path: Path, backend: str
+    keras_network: Network, pixels: NDArray[np.uint8], tmp_path: Path, backend: str
 ) -> None:
     need(backend)
     code = """
@@ -122,7 +145,7 @@ def test_other_backends_of_keras_agree(
         timeout=300,
     )
     with np.load(tmp_path / "out.npz") as got:
-        expected = network.submit(pixels)()
+        expected = keras_network.submit(pixels)()
         assert got["backend"] == backend
         assert got["topk_class"].dtype == np.int16
         np.testing.assert_allclose(got["vector"], expected.vector, atol=1e-4)

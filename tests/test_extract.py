@@ -1,4 +1,5 @@
 import functools
+import os
 import resource
 import shutil
 import subprocess
@@ -12,9 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
-from catsdogs import engines, images, runs, store
+from catsdogs import engines, images, runs, stamps, store
 from catsdogs.backbones import TABLE
-from catsdogs.dataset import scan
+from catsdogs.dataset import Dataset, scan
 from catsdogs.errors import DatasetError, LockedError, StoreError, UnknownNameError, UsageError, WeightsError
 from catsdogs.extract import Settings, Summary, extract
 from catsdogs.prediction import predict
@@ -72,7 +73,7 @@ def content(path: Path) -> dict[str, object]:
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", stamps.NAME))
 
 
 def vector(features: Features, split: str, id: str) -> np.ndarray:
@@ -97,24 +98,25 @@ def test_a_fresh_run(reference: Features) -> None:
 def test_two_networks_in_one_pass_decode_each_photograph_once(
     tmp_path: Path, kaggle_folder: Path, reference: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded: list[bytes] = []
+    loaded: list[bytes] = []
     resized: list[set[int]] = []
-    decode, pixels = images.decode, images.pixels
-    monkeypatch.setattr(images, "decode", lambda data: decoded.append(data) or decode(data))
-    monkeypatch.setattr(images, "pixels", lambda image, sizes: resized.append(set(sizes)) or pixels(image, sizes))
+    load = images.load
+    monkeypatch.setattr(
+        images, "load", lambda data, sizes: loaded.append(data) or resized.append(set(sizes)) or load(data, sizes)
+    )
     summary = run(kaggle_folder, tmp_path, LITE0, LITE1)
-    assert len(decoded) == len(set(decoded)) == 11 and resized == [{224, 240}] * 11
+    assert len(loaded) == len(set(loaded)) == 11 and resized == [{224, 240}] * 11
     assert summary.computed == {LITE0: 11, LITE1: 11} and summary.rows == {"train": 8, "test": 3}
     files = [store.read(path) for path in summary.paths]
     store.check_joinable(files)
     assert store.join(files, "train")[1].shape == (8, 2560)
     np.testing.assert_array_equal(files[0].vectors("train"), reference.vectors("train"))
 
-    decoded.clear()
+    loaded.clear()
     resized.clear()
     summary.paths[1].unlink()  # the network that is missing catches up, the other one rests
     assert run(kaggle_folder, tmp_path, LITE0, LITE1).computed == {LITE0: 0, LITE1: 11}
-    assert len(decoded) == 11 and resized == [{240}] * 11
+    assert len(loaded) == 11 and resized == [{240}] * 11
 
 
 class TestBadPhotographs:
@@ -226,6 +228,100 @@ class TestAgain:
     def test_a_batch_size_may_change(self, cached: Path, kaggle_folder: Path) -> None:
         settings = Settings(batch_size=3)
         assert run(kaggle_folder, cached, settings=settings).computed == {LITE0: 0}
+
+
+class TestUnchanged:
+    """A photograph that is as it was when it was last read is not read again, and nobody can tell from the results."""
+
+    @pytest.fixture(autouse=True)
+    def settled(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stamps, "SETTLED_NS", -(10**12))  # files that were written just now count as old
+
+    @pytest.fixture
+    def ids_read(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        ids: list[str] = []
+        read = Dataset.read
+        monkeypatch.setattr(Dataset, "read", lambda self, row: ids.append(row.id) or read(self, row))
+        return ids
+
+    def test_only_what_changed_is_read(self, cached: Path, kaggle_folder: Path, ids_read: list[str]) -> None:
+        path = kaggle_folder / "train/cat.2.jpg"
+
+        def again(*names: str, limit: int | None = None) -> tuple[list[str], list[int]]:
+            ids_read.clear()
+            summary = run(kaggle_folder, cached, *names, limit=limit)
+            return sorted(ids_read), list(summary.computed.values())
+
+        again()
+        assert again() == ([], [0])
+        (cached / stamps.NAME).unlink()
+        assert again() == (sorted(CATS + DOGS + TEST), [0])
+        assert again() == ([], [0])
+        os.utime(path)
+        assert again() == (["cat.2"], [0])
+        assert again() == ([], [0])
+        size = path.stat().st_size
+        path.write_bytes(jpeg(100)[:-2].ljust(size - 2, b"\0")[: size - 2] + b"\xff\xd9")
+        assert path.stat().st_size == size
+        assert again() == (["cat.2"], [1])
+        (kaggle_folder / "test/9.jpg").write_bytes(b"")
+        for _ in range(2):  # what cannot be read may have been mended in a way that does not show
+            assert again() == (["9"], [0])
+        assert again(LITE0, LITE1) == (sorted([*CATS, *DOGS, *TEST, "9"]), [0, 11])
+        assert again(limit=3) == (["9"], [0])
+        assert again(LITE0, LITE1) == (["9"], [0, 0])
+
+    def test_what_changed_just_now_is_read_again(
+        self, cached: Path, kaggle_folder: Path, ids_read: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(stamps, "SETTLED_NS", 3600 * 10**9)
+        for _ in range(2):
+            run(kaggle_folder, cached)
+            assert set(ids_read) == {*CATS, *DOGS, *TEST}
+            ids_read.clear()
+
+    def test_archives_are_not_read_either(self, tmp_path: Path, kaggle_folder: Path, ids_read: list[str]) -> None:
+        zips = tmp_path / "zips"
+        for split in SPLITS:
+            shutil.make_archive(str(zips / split), "zip", kaggle_folder / split)
+        first = run(zips, tmp_path / "features")
+        ids_read.clear()
+        again = run(zips, tmp_path / "features")
+        assert (ids_read, again.computed, again.rows) == ([], {LITE0: 0}, first.rows)
+
+    @pytest.mark.parametrize("lie", ["of another photograph", "of none"])
+    def test_a_wrong_digest_does_no_harm(
+        self, cached: Path, kaggle_folder: Path, reference: Features, ids_read: list[str], lie: str
+    ) -> None:
+        run(kaggle_folder, cached)
+        before = content(cached / f"{LITE0}.h5")
+        with h5py.File(cached / stamps.NAME, "r+") as file:
+            digests = file["digest"][...]
+            file["digest"][...] = np.roll(digests, 1) if lie == "of another photograph" else digests + 1
+        ids_read.clear()
+        assert run(kaggle_folder, cached).computed == {LITE0: 0}
+        assert len(ids_read) == 11 and content(cached / f"{LITE0}.h5") == before
+        ids_read.clear()
+        run(kaggle_folder, cached)
+        assert not ids_read
+
+    def test_a_complete_cache_takes_no_deep_learning_library(self, cached: Path, kaggle_folder: Path) -> None:
+        run(kaggle_folder, cached)
+        code = """
+            import sys
+            from pathlib import Path
+            from catsdogs import stamps
+            from catsdogs.dataset import Dataset, scan
+            from catsdogs.extract import extract
+
+            stamps.SETTLED_NS = -(10**12)
+            Dataset.read = None  # no photograph is read
+            print(extract(scan(Path(sys.argv[1])), ["EfficientNetLite0"], Path(sys.argv[2])).computed)
+            print({"jax", "keras", "openvino", "tensorflow", "torch"} & set(sys.modules))
+        """
+        command = [sys.executable, "-c", textwrap.dedent(code), str(kaggle_folder), str(cached)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert (ended.stdout, ended.stderr) == (f"{{'{LITE0}': 0}}\nset()\n", "")
 
 
 class TestLimit:

