@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from catsdogs.errors import UnreadablePhotographError
 
-RESIZE_FILTER = "bicubic"
+RESIZE_FILTER = "catmull-rom"  # the bicubic filter with a = -1/2, Pillow's too; wider than the step where it shrinks
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own line between a photograph and a bomb
 STATISTICS = ("width", "height", "contrast", "colours")
 _STATISTICS_GRID = 64
 _COLOUR_LEVELS = 32
+# Compiled for SIMD, where Pillow's resize is not: a third of the time.
+_RESIZE_OPTIONS = ResizeOptions(resize_alg=ResizeAlg.convolution(FilterType.catmull_rom), use_alpha=False)
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of EXIF's orientation
 
 # What Pillow remarks on odd EXIF data and the like helps nobody here: a photograph is read, or listed with a reason.
@@ -111,9 +114,16 @@ def load(data: bytes, sizes: Iterable[int]) -> Pixels:
     """
     sizes = set(sizes)
     image, (width, height) = _decode(data, max(sizes))
-    resample = Image.Resampling[RESIZE_FILTER.upper()]
-    by_size = {size: np.asarray(image.resize((size, size), resample)) for size in sizes}
-    return Pixels(by_size, np.array([width, height, *_contrast_and_colours(image)], np.float32))
+    return Pixels(
+        {size: _resize(image, size) for size in sizes},
+        np.array([width, height, *_contrast_and_colours(image)], np.float32),
+    )
+
+
+def _resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    square = Image.new("RGB", (size, size))
+    Resizer().resize_pil(image, square, _RESIZE_OPTIONS)
+    return np.asarray(square)
 
 
 def statistics(image: Image.Image) -> NDArray[np.float32]:
