@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
@@ -22,8 +21,6 @@ MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own line between a
 STATISTICS = ("width", "height", "contrast", "colours")
 _STATISTICS_GRID = 64
 _COLOUR_LEVELS = 32
-# Compiled for SIMD, where Pillow's resize is not: a third of the time.
-_RESIZE_OPTIONS = ResizeOptions(resize_alg=ResizeAlg.convolution(FilterType.catmull_rom), use_alpha=False)
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of EXIF's orientation
 
 # What Pillow remarks on odd EXIF data and the like helps nobody here: a photograph is read, or listed with a reason.
@@ -121,8 +118,12 @@ def load(data: bytes, sizes: Iterable[int]) -> Pixels:
 
 
 def _resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    # Compiled for SIMD, where Pillow's resize is not: a third of the time. Building a network does without it.
+    from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
+
     square = Image.new("RGB", (size, size))
-    Resizer().resize_pil(image, square, _RESIZE_OPTIONS)
+    options = ResizeOptions(resize_alg=ResizeAlg.convolution(FilterType.catmull_rom), use_alpha=False)
+    Resizer().resize_pil(image, square, options)
     return np.asarray(square)
 
 

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,10 @@ _BATCHES_UNDER_WAY = 4
 
 
 class KerasEngine:
-    """Runs networks with `predict_on_batch` on a thread of its own, so that the next batch is gathered meanwhile."""
+    """Starts batches on one thread and waits for them on another.
+
+    On a GPU, whose work is only queued by starting it, the next batch is so copied and queued while this one computes.
+    """
 
     name = "keras"
 
@@ -28,34 +32,61 @@ class KerasEngine:
         self.precision = ("bfloat16" if self.on_gpu else "float32") if precision == AUTO else precision
         self.backend = keras.backend.backend()
         self.batch_size = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keras")
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="keras-start")
+        self._finisher = ThreadPoolExecutor(1, thread_name_prefix="keras-finish")
         self._places = threading.BoundedSemaphore(_BATCHES_UNDER_WAY)
 
     def load(self, backbone: Backbone, weights: Weights) -> "KerasNetwork":
-        """Build the network and compile it on a GPU; on a CPU, XLA is slower than plain TensorFlow."""
+        """Build the network, and let Keras compile it where that pays.
+
+        Keras's `auto` compiles on JAX, and on TensorFlow with a GPU: on a CPU, XLA is slower than plain TensorFlow.
+        PyTorch runs eagerly: its compiler breaks off at nearly every layer of Keras, after minutes.
+        """
         model = build(backbone, weights, "mixed_bfloat16" if self.precision == "bfloat16" else "float32")
-        model.compile(jit_compile="auto" if self.on_gpu else False)
-        return KerasNetwork(model, self._thread, self._places)
+        model.compile(jit_compile="auto")
+        return KerasNetwork(model, self._starter, self._finisher, self._places)
 
 
 class KerasNetwork:
-    """One loaded model."""
+    """One loaded model. It calls what `Model.predict_on_batch` calls, but without waiting for the result."""
 
-    def __init__(self, model: keras.Model, thread: ThreadPoolExecutor, places: threading.BoundedSemaphore) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        starter: ThreadPoolExecutor,
+        finisher: ThreadPoolExecutor,
+        places: threading.BoundedSemaphore,
+    ) -> None:
         self._model = model
-        self._thread = thread
+        self._starter = starter
+        self._finisher = finisher
         self._places = places
+        self._variables: Any = None
 
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
         """See `engines.Network.submit`."""
         self._places.acquire()
-        return self._thread.submit(self._run, pixels).result
+        started = self._starter.submit(self._start, pixels)
+        return self._finisher.submit(self._finish, started).result
 
-    def _run(self, pixels: NDArray[np.uint8]) -> Output:
+    def _start(self, pixels: NDArray[np.uint8]) -> dict[str, Any]:
+        """The outputs, which on a GPU are still to be computed."""
+        if self._model.predict_function is None:  # Keras makes it, and what else it needs, for the first batch
+            return self._model.predict_on_batch(pixels)
+        if keras.backend.backend() != "jax":
+            return self._model.predict_function([(pixels,)])
+        # On JAX the function takes the variables, uses their memory again, and hands them back.
+        if self._variables is None:
+            groups = (self._model.trainable_variables, self._model.non_trainable_variables)
+            self._variables = tuple([variable.value for variable in group] for group in groups)
+        outputs, self._variables = self._model.predict_function(self._variables, iter([(pixels,)]))
+        return outputs
+
+    def _finish(self, started: Future[dict[str, Any]]) -> Output:
         try:
-            output = self._model.predict_on_batch(pixels)
+            found = {name: keras.ops.convert_to_numpy(tensor) for name, tensor in started.result().items()}
         finally:
             self._places.release()
-        if "topk_class" not in output:
-            return Output(output["vector"], None, None)
-        return Output(output["vector"], output["topk_prob"], output["topk_class"].astype(np.int16))
+        if "topk_class" in found:
+            found["topk_class"] = found["topk_class"].astype(np.int16)
+        return Output(**found)
