@@ -284,7 +284,8 @@ def _run(
     complete = _complete(photographs, stamps.look(photographs), members)
     unread = [photograph for photograph, row in zip(photographs, complete, strict=True) if not row]
     seen: list[Entry | Unreadable] = []
-    stream = images.in_parallel(load, unread, _AHEAD)
+    threads = max(engines.loaders(member.cache.recipe.engine) for member in members)
+    stream = images.in_parallel(load, unread, _AHEAD, threads)
     writing: Future[None] | None = None
     # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
     with Progress(len(unread), "photographs", "photo") as bar, ThreadPoolExecutor(1, "writer") as writer:

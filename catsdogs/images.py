@@ -141,13 +141,15 @@ def _contrast_and_colours(image: Image.Image) -> tuple[float, int]:
     return float(contrast), int(seen.sum())
 
 
-def in_parallel(work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
-    """`map` on a thread per core, in order, with at most `ahead` results waiting, so that memory stays flat.
+def in_parallel(
+    work: Callable[[Item], Result], items: Iterable[Item], ahead: int, threads: int | None = None
+) -> Iterator[Result]:
+    """`map` on that many threads (one per core), in order, with at most `ahead` results waiting, so memory stays flat.
 
     Threads suffice: Pillow, zlib and the hash release the interpreter's lock while they work.
     """
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="loader") as pool:
+    with ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="loader") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))

