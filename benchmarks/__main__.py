@@ -33,12 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CatsdogsError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted; finished rounds are in the report", file=sys.stderr)
+        return 130
     print(f"wrote {options.out}")
     return 0
 
 
 def benchmark(options: argparse.Namespace) -> Iterator[Record]:
-    """The record after the rounds; then, where nothing was limited, again after memory and after accuracy."""
+    """The record after each round; then, where nothing was limited, again after memory and after accuracy."""
     whole = options.limit is None
     limit = LIMIT if whole else options.limit
     if limit < 1 or options.rounds < 1:
@@ -62,8 +65,8 @@ def benchmark(options: argparse.Namespace) -> Iterator[Record]:
             (row, column) for row, column in cells if not any((name, column.name) in broken for name in row.backbones)
         ]
         _try_variants(record, cells, folder, folders, paths)
-        _run_rounds(record, cells, options.rounds, folder, folders)
-        yield record
+        for _ in _run_rounds(record, cells, options.rounds, folder, folders):
+            yield record
         if not whole:
             return
         _measure_memory(record, folder, paths)
@@ -115,8 +118,9 @@ def _photographs(data: Path | None, folder: Path, limit: int) -> tuple[Dataset |
     except DatasetError:  # no labels: it serves for speed all the same
         dataset = scan_unlabelled(data)
     files = [row.location.container / row.location.name for row in dataset.photographs]
-    if not files[0].is_file():
-        raise DatasetError(f"{data} is a zip", "Give --data a folder, for the others read nothing else")
+    missing = next((path for path in files if not path.is_file()), None)
+    if missing:
+        raise DatasetError(f"{missing} is no file", "Give --data a folder of photographs, unpacked and complete")
     paths = photographs.spread(files, limit * max(row.share for row in ROWS))
     kilobytes = sum(path.stat().st_size for path in paths) / len(paths) / 1000
     return dataset, paths, f"{len(paths):,} of {data}, {kilobytes:.0f} KB on average"
@@ -165,7 +169,8 @@ def _fastest(answers: dict[str, Measurement | Failure]) -> str | None:
 
 def _run_rounds(
     record: Record, cells: list[tuple[Row, Column]], rounds: int, folder: Path, folders: dict[str, Path]
-) -> None:
+) -> Iterator[int]:
+    """After each round its number."""
     with Progress(rounds * len(cells), "measuring", "cell") as bar:
         for number in range(1, rounds + 1):
             for row, column in cells:
@@ -176,6 +181,7 @@ def _run_rounds(
                 else:
                     record.measurements.append(answer)
                 bar.update()
+            yield number
 
 
 def _measure_memory(record: Record, folder: Path, paths: list[Path]) -> None:

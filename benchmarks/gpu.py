@@ -2,7 +2,8 @@
 
 It checks bfloat16 vectors against float32, then times each network alone and all in one pass from memory, and all end
 to end from JPEGs, decoded by threads and by processes. It needs Keras with one backend, h5py and Pillow, nothing else;
-with cykooz.resizer it resizes as `extract` does, without it Pillow does, which takes longer.
+with cykooz.resizer it resizes as `extract` does, without it Pillow does, which takes longer. The loop is its own: no
+digests, shards or feature files, which `extract` adds. float32 is the backend's, on NVIDIA's GPUs TF32 by default.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -65,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         paths = _files(options.data) if options.data else _draw(Path(scratch), min(DRAWN, options.limit or DRAWN))
         vectors = options.out.with_suffix(".h5")
         cosines = compare(backbones, options, paths, vectors)
-        rates, engine = measure(backbones, options, paths)
-    options.out.write_text(_render(engine, cosines, rates), encoding="utf-8")
+        for rates, engine in measure(backbones, options, paths):  # a machine may be taken away before the end
+            options.out.write_text(_render(engine, cosines, rates), encoding="utf-8")
     print(f"wrote {options.out} and {vectors}")
 
 
@@ -92,8 +93,8 @@ def compare(
 
 def measure(
     backbones: list[Backbone], options: argparse.Namespace, paths: list[Path]
-) -> tuple[dict[str, float], Engine]:
-    """Part -> photographs a second in bfloat16, once compiled and warm."""
+) -> Iterator[tuple[dict[str, float], Engine]]:
+    """After each part: part -> photographs a second in bfloat16, once compiled and warm."""
     engine = engines.create("keras", "bfloat16", options.batch_size)
     networks = [(backbone, engine.load(backbone, obtain(backbone, options.weights_dir))) for backbone in backbones]
     for _ in range(2):  # the first batch compiles, the second takes the way that all later ones take
@@ -109,13 +110,15 @@ def measure(
     count = min(FROM_MEMORY, options.limit or FROM_MEMORY)
     for pair in networks:
         timed(pair[0].name, [pair], list(_random_batches([pair[0]], engine.batch_size, count)), count)
+        yield rates, engine
     timed("one pass from memory", networks, list(_random_batches(backbones, engine.batch_size, count)), count)
+    yield rates, engine
     count = min(END_TO_END, options.limit or END_TO_END)
     files = list(islice(cycle(paths), count))
     for name, pool in (("threads", in_threads), ("processes", in_processes)):
         timed(f"end to end, {name}", networks, pool(files, backbones, engine.batch_size), count)
-    rates["end to end"] = max(rates["end to end, threads"], rates["end to end, processes"])
-    return rates, engine
+        rates["end to end"] = max(rates.get("end to end", 0), rates[f"end to end, {name}"])
+        yield rates, engine
 
 
 def in_threads(paths: list[Path], backbones: list[Backbone], batch_size: int) -> Iterator[Batch]:
@@ -230,7 +233,7 @@ def _render(engine: Engine, cosines: dict[str, tuple[float, float]], rates: dict
         f"# {_device()}, Keras on {engine.backend}",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        + ", ".join(f"{library} {version(library)}" for library in libraries)
+        + ", ".join(f"{library} {_version(library)}" for library in libraries)
         + f"; bfloat16, batches of {engine.batch_size}, resized by {_resizer()}.",
         "",
         "| part | photographs a second | target on an H200 |",
@@ -251,6 +254,13 @@ def _device() -> str:
         return platform.processor() or platform.machine()
     asked = [program, "--query-gpu=name", "--format=csv,noheader"]
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "GPU"  # noqa: S603
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # installed under another name, such as tensorflow-rocm
+        return "of unknown version"
 
 
 def _say(line: str) -> None:

@@ -15,7 +15,7 @@ from catsdogs.backbones import SHORTHANDS
 CLASSIC = ("ResNet50", "InceptionV3", "Xception")
 LITE0 = "EfficientNetLite0"
 PATIENCE_SECONDS = 3600
-# photographs: of Lite0 twice; of the three together more than are ever on their way at a time
+# photographs: of Lite0 twice, to see whether it grows; of the three together in one shard and a part of another
 MEMORY_COUNTS = {"few": 2_000, "many": 20_000, "three": 320}
 _ROOT = Path(__file__).parents[1]
 

@@ -1,4 +1,7 @@
-"""A convolutional Keras network as a PyTorch module with the same weights, for want of ready-made ones.
+"""A convolutional Keras network as a PyTorch module with the same weights.
+
+Ready-made ones (timm, torchvision) need a torchvision that fits, which not every machine can install; these also
+compute the very same vectors, which a test checks.
 
 Between `describe`, which needs Keras, and `Network`, which does not, stands a file, so that a process that measures
 PyTorch pays for PyTorch alone.

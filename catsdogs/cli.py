@@ -4,15 +4,14 @@ import contextlib
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Collection, Context, Exit
+from invoke import Collection, Context
 
-from catsdogs import settings
+from catsdogs import chores, settings
 from catsdogs.console import Program, next_steps, say, stage, wrote
 from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from catsdogs.runs import Run
     from catsdogs.store import Features
 
-CHECKOUT = Path(__file__).parents[1]
 SUBMISSIONS = Path("submissions")
 DEMO = "demo"
 DEMO_DATA = Path("data") / DEMO
@@ -52,8 +50,8 @@ def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     data=DATA,
     backbones=BACKBONES,
     weights_dir=WEIGHTS_DIR,
-    engine="auto, keras or openvino; auto is Keras where there is a GPU, OpenVINO elsewhere",
-    precision="auto, float32 or bfloat16; auto is bfloat16 where that is faster and changes no vector much",
+    engine="auto, keras or openvino; auto is that of the feature file, else Keras on a GPU and OpenVINO elsewhere",
+    precision="auto, float32 or bfloat16; auto is that of the feature file, else bfloat16 where it is faster and safe",
     batch_size="photographs in a batch",
     dtype="how vectors are stored: float32 or float16",
     out=FEATURES,
@@ -254,31 +252,6 @@ def demo(c: Context, data: str | None = None) -> None:
     next_steps("fetch --source microsoft", "features --backbones lite", "train --backbones lite --name first")
 
 
-@stage(options="passed on to pytest")
-def test(c: Context, options: str = "") -> None:
-    """Run the tests."""
-    _run("pytest", *options.split())
-
-
-@stage()
-def lint(c: Context) -> None:
-    """Check style, format and types."""
-    _run("ruff", "check", ".")
-    _run("ruff", "format", "--check", ".")
-    _run("mypy")
-
-
-@stage(
-    data="a folder of photographs to measure with; without it, drawn ones",
-    limit="photographs in each measurement",
-    rounds="how often everything is measured, in turn",
-)
-def bench(c: Context, data: str | None = None, limit: str | None = None, rounds: str | None = None) -> None:
-    """Measure extraction beside what else one would use, and write docs/benchmarks.md; needs the extra `bench`."""
-    chosen = {"--data": data and str(Path(data).resolve()), "--limit": limit, "--rounds": rounds}
-    _run("benchmarks", *(part for flag, value in chosen.items() if value for part in (flag, value)))
-
-
 @stage(features=FEATURES)
 def clean(c: Context, features: str | None = None) -> None:
     """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
@@ -341,6 +314,7 @@ def _extraction_settings(
 
 
 def _extract(root: Path, names: Sequence[str], folder: Path, how: "Settings", limit: int | None = None) -> None:
+    from catsdogs import store
     from catsdogs.dataset import scan
     from catsdogs.extract import extract
 
@@ -352,10 +326,12 @@ def _extract(root: Path, names: Sequence[str], folder: Path, how: "Settings", li
         say(f"unreadable, left out: {photograph.split}/{photograph.id} ({photograph.reason})")
     rows = " + ".join(f"{count:,} {split}" for split, count in summary.rows.items())
     for path, (name, computed) in zip(summary.paths, summary.computed.items(), strict=True):
+        recipe = store.recipe_of(path)
+        how_made = f"{recipe.engine} {recipe.precision}"
         if summary.written[name]:
-            wrote(path, f"{rows} rows, {computed:,} of them computed now")
+            wrote(path, f"{rows} rows, {computed:,} of them computed now, {how_made}")
         else:
-            say(f"{path} is up to date  ({rows} rows)")
+            say(f"{path} is up to date  ({rows} rows, {how_made})")
     if summary.unreadable:
         say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
 
@@ -467,20 +443,21 @@ def _describe(file: "Features") -> str:
     )
 
 
-def _run(module: str, *arguments: str) -> None:
-    if not (CHECKOUT / "tests").is_dir():
-        raise UsageError(
-            f"{CHECKOUT} is no checkout of the project", "Clone it, install it with -e, and run this there"
-        )
-    command = [sys.executable, "-m", module, *arguments]
-    completed = subprocess.run(command, check=False, cwd=CHECKOUT)  # noqa: S603 - our own tools
-    if completed.returncode:
-        raise Exit(code=completed.returncode)
-
-
-STAGES = (fetch, features, outliers, train, predict, grade, submit, status, demo)
-CHORES = (test, lint, bench, clean)
-collection = Collection(*STAGES, *CHORES)
+collection = Collection(
+    fetch,
+    features,
+    outliers,
+    train,
+    predict,
+    grade,
+    submit,
+    status,
+    demo,
+    clean,
+    chores.test,
+    chores.lint,
+    chores.bench,
+)
 
 
 def main() -> None:

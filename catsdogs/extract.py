@@ -30,7 +30,6 @@ from catsdogs.store import Recipe, Unreadable
 
 SHARD_ROWS = 256
 DTYPES = ("float32", "float16")
-_AHEAD = 128  # decoded photographs waiting: 34 MB at 299 pixels
 _COMPARED = 32  # photographs read to tell whether a data set is the one a file was made from
 _Row = TypeVar("_Row")
 
@@ -176,6 +175,8 @@ def extract(
         raise UsageError(f"A limit of {limit} photographs", "Give --limit a number above 0")
     started = time.monotonic()
     engines.check(settings.engine, settings.precision, settings.batch_size)
+    if (settings.batch_size or 0) > SHARD_ROWS:
+        raise UsageError(f"A batch size of {settings.batch_size}", f"Give --batch-size at most {SHARD_ROWS}, a shard")
     backbones = choose(names)
     weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
     engine_of = _Engines(settings)
@@ -284,8 +285,8 @@ def _run(
     complete = _complete(photographs, stamps.look(photographs), members)
     unread = [photograph for photograph, row in zip(photographs, complete, strict=True) if not row]
     seen: list[Entry | Unreadable] = []
-    threads = max(engines.loaders(member.cache.recipe.engine) for member in members)
-    stream = images.in_parallel(load, unread, _AHEAD, threads)
+    threads, ahead = max(engines.feeding(member.cache.recipe.engine) for member in members)
+    stream = images.in_parallel(load, unread, ahead, threads)
     writing: Future[None] | None = None
     # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
     with Progress(len(unread), "photographs", "photo") as bar, ThreadPoolExecutor(1, "writer") as writer:

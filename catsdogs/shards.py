@@ -19,7 +19,7 @@ from catsdogs.dataset import Photograph
 from catsdogs.errors import StoreError
 from catsdogs.store import SHARD_FOLDER, Features, Recipe, Unreadable
 
-_BLOCK_ROWS = 4096  # 4,096 rows of 2,048 float32 are 32 MiB: what assembling holds at a time
+_BLOCK_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
 _CHUNK_ROWS = 64
 _STORED = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 

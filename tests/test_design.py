@@ -17,7 +17,7 @@ ONLY_IN = {
     "keras": {"build.py", "efficientnet_lite.py", "weights.py", "keras.py", "dropout_sigmoid.py"},
     "openvino": {"openvino.py"},
     "tensorflow": {"curves.py"},
-    "invoke": {"cli.py", "console.py"},
+    "invoke": {"chores.py", "cli.py", "console.py"},
 }
 
 

@@ -16,6 +16,7 @@ import pytest
 from catsdogs import engines, images, runs, stamps, store
 from catsdogs.backbones import TABLE
 from catsdogs.dataset import Dataset, scan
+from catsdogs.engines import openvino
 from catsdogs.errors import DatasetError, LockedError, StoreError, UnknownNameError, UsageError, WeightsError
 from catsdogs.extract import Settings, Summary, extract
 from catsdogs.prediction import predict
@@ -497,7 +498,7 @@ MOMENTS = (
 KILLER = """
     import itertools, os, signal, sys, time
     from pathlib import Path
-    import h5py, keras
+    import h5py
     from catsdogs import extract
     from catsdogs.dataset import scan
 
@@ -559,3 +560,14 @@ def test_after_a_kill_the_second_run_gives_the_same_file_bit_for_bit(
     assert summary.computed[LITE0] == left or (when == "outside" and summary.computed[LITE0] < left)
     assert content(summary.paths[0]) == content(reference.path)
     assert files_in(out) == [f"{LITE0}.h5"]
+
+
+def test_auto_takes_bfloat16_only_for_networks_that_bear_it(
+    tmp_path: Path, kaggle_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "computes_bfloat16", lambda: True)
+    monkeypatch.setattr(openvino, "bfloat16_is_faster", lambda: True)
+    settings = Settings(engine="openvino", batch_size=3)
+    recipe = store.read(run(kaggle_folder, tmp_path, settings=settings, limit=3).paths[0]).recipe
+    assert (recipe.engine, recipe.precision) == ("openvino", "float32")
+    assert [row.name for row in TABLE.values() if row.bfloat16] == ["ResNet50", "InceptionV3", "Xception"]

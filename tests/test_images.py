@@ -181,6 +181,11 @@ def test_in_parallel_keeps_order_and_bounds_what_waits() -> None:
     assert consumed == 100
 
 
+def test_in_parallel_uses_as_many_threads_as_it_is_told() -> None:
+    names = images.in_parallel(lambda _: threading.current_thread().name, range(50), 50, threads=1)
+    assert len(set(names)) == 1
+
+
 def test_in_parallel_raises_what_the_work_raises() -> None:
     with pytest.raises(ZeroDivisionError):
         list(images.in_parallel(lambda number: 1 / number, [1, 0, 2], 2))

@@ -1,6 +1,6 @@
 """Who is measured: a file each, whose `run(job)` says how many seconds the photographs took once it was warm.
 
-A contender that must convert a network beforehand has `prepare(backbone, weights, folder)` too; that is not timed.
+A contender that must convert a network beforehand has `prepare(backbone, folder)` too; that is not timed.
 """
 
 import importlib

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -17,6 +18,10 @@ NAMES = ("keras", "openvino")
 PRECISIONS = ("float32", "bfloat16")
 AUTO = "auto"
 ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
+
+
+# OpenVINO reports each import and export to its makers over the network. Without this package it keeps to itself.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 class Output(NamedTuple):
@@ -65,13 +70,14 @@ def check(name: str, precision: str, batch_size: int | None) -> None:
         raise UsageError(f"A batch size of {batch_size}", "Give --batch-size a number above 0")
 
 
-def loaders(name: str) -> int:
-    """How many threads to decode with beside an engine: on all cores where a GPU computes, on half where they do.
+def feeding(name: str) -> tuple[int, int]:
+    """How many threads decode for an engine, and how many photographs may wait for it.
 
-    OpenVINO computes on every core, and each further thread takes the processor's caches from it: 4 % on two cores.
+    OpenVINO computes on every core, and each further thread takes the processor's caches from it: 4 % on two cores. For
+    a GPU every core decodes, two of its batches ahead.
     """
     cores = os.cpu_count() or 1
-    return max(1, cores // 2) if name == "openvino" else cores
+    return (max(1, cores // 2), 128) if name == "openvino" else (cores, 512)
 
 
 def create(name: str, precision: str, batch_size: int | None) -> Engine:

@@ -1,0 +1,60 @@
+"""Tasks for who works on the project itself, in a checkout: its tests, its checks, its benchmarks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from invoke import Context, Exit
+
+from catsdogs.console import stage
+from catsdogs.errors import UsageError
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@stage(options="passed on to pytest")
+def test(c: Context, options: str = "") -> None:
+    """Run the tests."""
+    _run("pytest", *options.split())
+
+
+@stage()
+def lint(c: Context) -> None:
+    """Check style, format and types."""
+    _run("ruff", "check", ".")
+    _run("ruff", "format", "--check", ".")
+    _run("mypy")
+
+
+@stage(
+    data="a folder of photographs to measure with; without it, drawn ones",
+    weights_dir="real weights, to compare the vectors of labelled photographs",
+    limit="photographs of the slowest network in each measurement; also leaves out memory and accuracy",
+    rounds="how often everything is measured, in turn",
+)
+def bench(
+    c: Context,
+    data: str | None = None,
+    weights_dir: str | None = None,
+    limit: str | None = None,
+    rounds: str | None = None,
+) -> None:
+    """Measure extraction beside what else one would use, an hour long, and write docs/benchmarks.md."""
+    flags = {"--data": _absolute(data), "--weights-dir": _absolute(weights_dir), "--limit": limit, "--rounds": rounds}
+    _run("benchmarks", *(part for flag, value in flags.items() if value for part in (flag, value)))
+
+
+def _absolute(path: str | None) -> str | None:
+    """A path as seen from the folder of the call, for a command that runs in the checkout."""
+    return str(Path(path).expanduser().resolve()) if path else None
+
+
+def _run(module: str, *arguments: str) -> None:
+    if not (CHECKOUT / "tests").is_dir():
+        raise UsageError(
+            f"{CHECKOUT} is no checkout of the project", "Clone it, install it with -e, and run this there"
+        )
+    command = [sys.executable, "-m", module, *arguments]
+    completed = subprocess.run(command, check=False, cwd=CHECKOUT)  # noqa: S603 - our own tools
+    if completed.returncode:
+        raise Exit(code=completed.returncode)
