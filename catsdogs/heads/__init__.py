@@ -1,72 +1,128 @@
-"""Small models on cached vectors: one file of this folder for each, found by its name and imported when asked for."""
+"""Small models on cached vectors, all of them scikit-learn classifiers: a file each, or any other classifier."""
 
 import importlib
+import importlib.util
+import inspect
 import pkgutil
-from typing import Any, Protocol, Self
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError, UnknownNameError
 
-METHODS = ("fit", "predict_proba", "arrays", "restore")
+METHODS = ("get_params", "set_params", "fit", "predict_proba")
 
 
 class Head(Protocol):
-    """What a head file's class offers, after scikit-learn's conventions; it is called `create(name, seed, **settings)`.
+    """A classifier after scikit-learn's conventions: https://scikit-learn.org/stable/developers/develop.html.
 
-    Attributes:
-        settings: its keyword arguments but the seed, as JSON knows them; with the seed and `arrays` they are the head.
-        history: after `fit`, a list with one figure per epoch for each of `loss`, `accuracy` and, with a validation
-            set, `val_loss` and `val_accuracy`; empty for a head that does not learn in epochs.
+    What a head may have besides, and is then given or asked for:
+        parameter `random_state`: its seed.
+        parameter `widths`: how many columns each network has, in their order.
+        argument `validation` of `fit`: vectors and labels to watch and never to learn from.
+        attribute `history_`: a list with one figure per epoch for each of `loss`, `accuracy`, `val_loss` and
+            `val_accuracy`.
     """
 
-    settings: dict[str, Any]
-    history: dict[str, list[float]]
+    classes_: NDArray[np.int64]
 
-    def fit(
-        self,
-        X: NDArray[np.float32],
-        y: NDArray[np.int64],
-        validation: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None,
-    ) -> Self:
-        """Learn from (n, width) vectors and (n,) classes 0, 1, …; the validation set is watched, never learnt from."""
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> Self:
+        """Learn from (n, width) vectors and (n,) class indices."""
         ...
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, classes) probabilities."""
         ...
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that was learnt, to be kept without pickle."""
-        ...
-
-    def restore(self, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Become the head that gave these arrays."""
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Its settings by name."""
         ...
 
 
 def names() -> list[str]:
-    """The heads there are: `dropout_sigmoid.py` is `dropout-sigmoid`; a leading underscore hides a file."""
+    """The heads of this folder: `dropout_sigmoid.py` is `dropout-sigmoid`; a leading underscore hides a file."""
     modules = [module.name for module in pkgutil.iter_modules(__path__)]
     return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
 
 
-def create(name: str, seed: int = 0, **settings: Any) -> Head:
-    """A head that has learnt nothing yet: the class `DropoutSigmoid` of `dropout_sigmoid.py`, for example.
+def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), **settings: Any) -> Head:
+    """A head that has learnt nothing yet.
+
+    Args:
+        name: one of `names()`; the path of a Python file such as `my_head.py`, whose class is then `MyHead`; or the
+            name of a scikit-learn classifier such as `GaussianNB`.
+        seed, widths: given to heads that take them.
 
     Raises:
         UnknownNameError: no such head.
-        TrainingError: its file lacks the class, or the class lacks a method.
+        TrainingError: its file cannot be imported, lacks the class, or the class lacks a method or needs arguments.
     """
-    if name not in names():
-        raise UnknownNameError("head", name, names())
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    class_name = "".join(word.capitalize() for word in name.split("-"))
-    head_class: Any = getattr(module, class_name, None)
-    missing = [method for method in METHODS if not callable(getattr(head_class, method, None))]
+    head_class: Any = find(name)
+    try:
+        head = head_class(**settings)
+        missing = [method for method in METHODS if not callable(getattr(head, method, None))]
+    except (TypeError, ValueError, AttributeError) as error:
+        raise TrainingError(f"The head {name} cannot be made: {error}", "Give every setting a default") from None
     if missing:
-        lacking = f"the class {class_name}" if head_class is None else f"{class_name}.{missing[0]}"
-        raise TrainingError(f"The head file {module.__file__} lacks {lacking}", f"A head needs {', '.join(METHODS)}")
-    head: Head = head_class(seed=seed, **settings)
-    return head
+        raise TrainingError(
+            f"The head {name} lacks {head_class.__name__}.{missing[0]}",
+            f"A head is a scikit-learn classifier with {', '.join(METHODS)}",
+        )
+    taken = head.get_params(deep=False)
+    head.set_params(**{key: value for key, value in (("random_state", seed), ("widths", widths)) if key in taken})
+    return cast(Head, head)
+
+
+def settings_of(head: Head) -> dict[str, Any]:
+    """What `create` needs to make this head again, besides its name, seed and widths; texts and numbers only."""
+    settings = head.get_params(deep=False)
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in ("random_state", "widths") and isinstance(value, str | int | float | bool | None)
+    }
+
+
+def watches(head: Head) -> bool:
+    """Whether `fit` takes a validation set to watch."""
+    return "validation" in inspect.signature(head.fit).parameters
+
+
+def find(name: str) -> type:
+    """The class that a name stands for; raises as `create`."""
+    if name.endswith(".py"):
+        return _class_in(_module_at(Path(name)), Path(name).stem)
+    if name in names():
+        stem = name.replace("-", "_")
+        return _class_in(importlib.import_module(f"{__name__}.{stem}"), stem)
+    if name[:1].isupper():
+        from sklearn.utils import all_estimators
+
+        found = dict(all_estimators(type_filter="classifier")).get(name)
+        if found:
+            return cast(type, found)
+    raise UnknownNameError("head", name, [*names(), "a file my_head.py", "a classifier of scikit-learn's"])
+
+
+def _module_at(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"catsdogs_head_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise TrainingError(f"No head file {path}", f"Choose from: {', '.join(names())}")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where reading a kept head looks for it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a file of the user's raises what it likes
+        raise TrainingError(f"The head file {path} cannot be imported: {error}", "Mend the file") from None
+    return module
+
+
+def _class_in(module: ModuleType, stem: str) -> type:
+    class_name = "".join(word.capitalize() for word in stem.split("_"))
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        raise TrainingError(f"The head file {module.__file__} lacks the class {class_name}", "Name it after the file")
+    return found

@@ -1,0 +1,35 @@
+"""Stacking: a logistic regression for each network, joined by another on the logits of rows they never saw."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from catsdogs.heads import _linear
+from catsdogs.heads._linear import PRIOR_VARIANCE, LinearHead, Rows
+
+
+@dataclass(eq=False, repr=False)
+class Stack(LinearHead):
+    """D. H. Wolpert, Stacked generalization, Neural Networks 5 (1992); a linear model, since all its parts are.
+
+    Attributes:
+        widths: columns of each network, in their order; none means that there is one network.
+    """
+
+    widths: tuple[int, ...] = ()
+    random_state: int = 0
+
+    def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
+        splits = _linear.inner_splits(target, self.random_state)
+        parts = [
+            _linear.fit_and_hold_out(part, target, _linear.log_loss, part.shape[1] / PRIOR_VARIANCE, splits)
+            for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
+        ]
+        held = np.hstack([part.held for part in parts])
+        joint = LogisticRegression().fit(held, target[_linear.held_rows(splits)])
+        weights = np.split(joint.coef_.T, len(parts))  # (units, units) for each network
+        pairs = list(zip(parts, weights, strict=True))
+        self.coef_ = np.vstack([part.coef @ weight for part, weight in pairs]).T
+        self.intercept_ = joint.intercept_ + sum(part.intercept @ weight for part, weight in pairs)
