@@ -1,6 +1,7 @@
-"""What a person decided about suspects, and which training rows are left out because of it."""
+"""What a person decided about suspects: which training rows are left out of training, and which get another class."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from catsdogs.store import Features
 TABLE = "decisions.csv"
 COLUMNS = ("id", "decision", "label", "when")
 KEEP, DROP, RELABEL = "keep", "drop", "relabel"
+POLICIES = ("decided", "drop", "keep")  # what may be asked of `corrections`, the default first
+_LISTED = "the column dropped of the run's oof.csv marks them"
 
 
 class Decision(NamedTuple):
@@ -25,19 +28,26 @@ class Decision(NamedTuple):
     when: str
 
 
-class Drops(NamedTuple):
-    """The train ids to leave out, and a sentence that says how many, why, and where they are listed."""
+class Corrections(NamedTuple):
+    """What is done to the train rows before a head learns from them.
 
-    ids: frozenset[str]
+    Attributes:
+        drop: the train ids to leave out.
+        relabel: train id -> the name of the class that counts instead of the one given.
+        sentence: how many of both, why, and where they are listed; empty where nothing was asked for.
+    """
+
+    drop: frozenset[str]
+    relabel: dict[str, str]
     sentence: str
 
 
-def read(path: Path) -> dict[str, Decision]:
+def read(path: Path, classes: Sequence[str]) -> dict[str, Decision]:
     """Train id -> the last decision about it in `decisions.csv`; `label` and `when` may be missing or empty.
 
     Raises:
         StoreError: not a table with an id and a decision, or a row without an id, with another word than keep, drop
-            or relabel, or that relabels as nothing.
+            or relabel, or that relabels as something else than one of `classes`.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
@@ -55,54 +65,76 @@ def read(path: Path) -> dict[str, Decision]:
         if any(cell.strip() for cell in row):
             named = dict.fromkeys(COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
             decision = Decision(named["id"], named["decision"].lower(), named["label"], named["when"])
-            _check(decision, f"{path}, row {number}")
+            _check(decision, f"{path}, row {number}", classes)
             decisions[decision.id] = decision
     return decisions
 
 
-def rows_to_drop(folder: Path, files: Sequence[Features]) -> Drops:
-    """What `train --outliers drop` leaves out; never a test row.
+def corrections(folder: Path, files: Sequence[Features], policy: str) -> Corrections:
+    """What one of `POLICIES` does to the train rows of `files`; never anything to a test row.
 
-    A person's word counts most: where the folder holds `decisions.csv`, the rows it drops and no others. Otherwise the
-    train rows in which every network that can vote has no pet among its top 10 labels. They are counted anew from the
-    feature files, because an `outliers.csv` may be older than these, or made with another `-k`.
+    decided: what the folder's `decisions.csv` drops and relabels; nothing where there is none.
+    drop: the same where there is one, for a person's word counts most. Otherwise the train rows are dropped in which
+        every network that can vote has no pet among its top 10 labels. They are counted anew from the feature files,
+        because an `outliers.csv` may be older than these, or made with another `-k`.
+    keep: nothing, whatever was decided.
 
     Raises:
-        StoreError: a bad row in `decisions.csv`; or there is none, and no file has labels to vote with.
+        StoreError: a bad row in `decisions.csv`; or the networks are asked, and no file has labels to vote with.
         TrainingError: the votes drop more than half of the train rows, so that they tell nothing.
     """
     path = folder / TABLE
+    if policy != "keep" and path.exists():
+        return _decided(path, files[0])
+    if policy == "drop":
+        return _without_pets(folder, files)
+    return Corrections(frozenset(), {}, "")
+
+
+def _decided(path: Path, first: Features) -> Corrections:
+    """A person's word about the train rows; decisions about other rows are counted, and do nothing."""
+    decided = read(path, first.classes).values()
+    there = set(first.ids["train"].tolist())
+    present = [decision for decision in decided if decision.id in there]
+    absent = Counter(decision.decision for decision in decided if decision.id not in there)
+    drop = frozenset(decision.id for decision in present if decision.decision == DROP)
+    relabel = {decision.id: decision.label for decision in present if decision.decision == RELABEL}
+    more = {word: f" ({number:,} more are not among the train rows)" for word, number in absent.items()}
+    sentence = (
+        f"Left out: {len(drop):,} of {len(there):,} train rows, which {path} drops{more.get(DROP, '')}; {_LISTED}"
+    )
+    if relabel or absent[RELABEL]:
+        sentence += f"; relabelled: {len(relabel):,}{more.get(RELABEL, '')}"
+    return Corrections(drop, relabel, sentence)
+
+
+def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
+    """What the networks would drop: the train rows in which none of them sees a pet."""
     rows = len(files[0].labels)
-    listed = "the column dropped of the run's oof.csv marks them"
-    if path.exists():
-        decided = read(path).values()
-        dropped = {decision.id for decision in decided if decision.decision == DROP}
-        present = dropped & set(files[0].ids["train"].tolist())
-        absent = f" ({len(dropped - present):,} more are not among the train rows)" if dropped - present else ""
-        relabelled = sum(decision.decision == RELABEL for decision in decided)
-        unapplied = f"; {relabelled:,} rows to {RELABEL} are left as they are" if relabelled else ""
-        sentence = f"Left out: {len(present):,} of {rows:,} train rows, which {path} drops{absent}; {listed}{unapplied}"
-        return Drops(frozenset(present), sentence)
     ballots = outliers.collect(files)
     networks = len(ballots.names)
     unanimous = np.flatnonzero(ballots.votes("train") == networks)
     if 2 * len(unanimous) > rows:
         raise TrainingError(
             f"No network sees a pet in {len(unanimous):,} of {rows:,} train rows, so these are not of cats and dogs",
-            f"Train with --outliers keep, or name the rows to drop in {path}",
+            f"Train with --outliers keep, or name the rows to drop in {folder / TABLE}",
         )
     table = folder / outliers.TABLE
-    return Drops(
+    return Corrections(
         frozenset(ballots.first.ids["train"][unanimous].tolist()),
+        {},
         f"Left out: {len(unanimous):,} of {rows:,} train rows, in which {networks} of {networks} networks see no pet; "
-        f"{listed}" + (f", suspects and reasons are in {table}" if table.exists() else ""),
+        f"{_LISTED}" + (f", suspects and reasons are in {table}" if table.exists() else ""),
     )
 
 
-def _check(decision: Decision, place: str) -> None:
+def _check(decision: Decision, place: str, classes: Sequence[str]) -> None:
     if not decision.id:
         raise StoreError(f"{place} has no id", "Complete or remove the row")
     if decision.decision not in (KEEP, DROP, RELABEL):
         raise StoreError(f"{place} decides {decision.decision!r}", f"Write {KEEP}, {DROP} or {RELABEL}")
-    if decision.decision == RELABEL and not decision.label:
-        raise StoreError(f"{place} relabels {decision.id} as nothing", "Put the class into the column label")
+    if decision.decision == RELABEL and decision.label not in classes:
+        raise StoreError(
+            f"{place} relabels {decision.id} as {decision.label or 'nothing'}",
+            f"Put one of the classes into the column label: {', '.join(classes)}",
+        )

@@ -1,10 +1,11 @@
-"""Who does not belong: ImageNet labels without a pet, odd pixel statistics, exact duplicates -> a table of suspects."""
+"""Who does not belong: no pet among ImageNet labels, doubted labels, odd pixels, duplicates -> a table of suspects."""
 
 import contextlib
 import csv
+import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import store, synsets
+from catsdogs import label_errors, store, synsets
 from catsdogs.errors import StoreError, UsageError
 from catsdogs.files import replacing
 from catsdogs.store import Features
@@ -33,6 +34,7 @@ FENCE = 3.0
 
 MAX_PIXEL_SCORE = 0.5  # a photograph may be odd and fine
 NO_PET = "no pet"
+LABEL_ERROR = "label error"
 DUPLICATE_SCORE = 0.5
 CONTRADICTION_SCORE = 0.9  # one picture under two labels: one of the two is wrong for certain
 _TWINS_NAMED = 3
@@ -55,7 +57,7 @@ class Reason(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`no pet`, `duplicate`, `two labels`, `small`, `near-uniform`, `few colours` or `odd shape`."""
+        """`no pet`, `label error`, `duplicate`, `two labels`, `small`, `near-uniform`, `few colours` or `odd shape`."""
         return self.text.split(":", 1)[0]
 
 
@@ -142,84 +144,83 @@ def collect(files: Sequence[Features], k: int = store.TOP_K) -> Ballots:
         UsageError: `k` is not in 1..10.
         StoreError: no file has labels, or their rows differ.
     """
-    if not 1 <= k <= store.TOP_K:
-        raise UsageError(f"-k {k}, and {store.TOP_K} labels are kept", f"Give a number from 1 to {store.TOP_K}")
     able = voters(files)
-    store.check_joinable(able)
-    topk_class, topk_prob = {}, {}
-    for split in store.SPLITS:
-        rows = [store.rows_by_id(able[0], file, split) for file in able]
-        topk_class[split] = np.stack([file.topk_class[split][row, :k] for file, row in zip(able, rows, strict=True)])
-        topk_prob[split] = np.stack([file.topk_prob[split][row, :k] for file, row in zip(able, rows, strict=True)])
-    return Ballots(able[0], tuple(file.name for file in able), topk_class, topk_prob)
+    return _ballots(able[0], able, k)
 
 
-def find(files: Sequence[Features], k: int = store.TOP_K, votes: int = 1, quartiles: bool = False) -> list[Suspect]:
+def find(
+    files: Sequence[Features],
+    k: int = store.TOP_K,
+    votes: int = 1,
+    quartiles: bool = False,
+    out_of_fold: NDArray[np.floating] | None = None,
+) -> list[Suspect]:
     """Every photograph with a reason against it, the most doubtful first; equals are ordered by split and id.
 
     Reasons, and their scores:
         no pet: at least `votes` networks have no dog breed or house cat among their top `k` labels. Scored
             (votes - 1 + strangeness) / networks, so that more votes come first and, among equals, the photographs
             whose networks are surest of something else.
+        label error: a head believes in another class than the one given, scored as in `label_errors`.
         small, near-uniform, few colours, odd shape: a statistic below its line, scored (1 - value / line) / 2. With
             `quartiles` the line is Tukey's far-out fence of this data set, on a log scale, where that is higher.
         duplicate, two labels: the same bytes again, within train or between train and test.
 
+    Args:
+        out_of_fold: (n_train, classes) probabilities by heads that did not learn from the row, rows and classes in the
+            order of the first file. With them, no network need be able to vote.
+
     Raises:
         UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote.
-        StoreError: no file has labels, or their rows differ.
+        StoreError: their rows differ; or no file has labels, and there are no `out_of_fold` probabilities.
     """
-    ballots = collect(files, k)
-    networks = len(ballots.names)
-    if not 1 <= votes <= networks:
-        raise UsageError(f"--votes {votes}, and {networks} networks can vote", f"Give a number from 1 to {networks}")
-    counts = {split: ballots.votes(split) for split in store.SPLITS}
-    found: dict[Place, list[Reason]] = defaultdict(list)
-    for place, reason in (
-        *_no_pets(ballots, votes),
-        *_odd_pixels(ballots.first, quartiles),
-        *_duplicates(ballots.first),
-    ):
-        found[place].append(reason)
-    suspects = [
-        Suspect(
-            split=split,
-            id=str(ballots.first.ids[split][row]),
-            label=_label(ballots.first, split, row),
-            votes=int(counts[split][row]),
-            networks=networks,
-            labels=ballots.labels(split, row),
-            reasons=tuple(sorted(reasons, key=lambda reason: (-reason.score, reason.text))),
-        )
-        for (split, row), reasons in found.items()
-    ]
-    return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.split, suspect.id))
+    able = voters(files) if out_of_fold is None else [file for file in files if file.topk_class]
+    # The richest file gives the order: one of an old notebook has no statistics and no digests.
+    first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
+    ballots = _ballots(first, able, k)
+    if able and not 1 <= votes <= len(able):
+        raise UsageError(f"--votes {votes}, and {len(able)} networks can vote", f"Give a number from 1 to {len(able)}")
+    reasons = itertools.chain(
+        _no_pets(ballots, votes) if able else (),
+        _label_errors(first, files[0], out_of_fold) if out_of_fold is not None else (),
+        _odd_pixels(first, quartiles) if first.statistics else (),
+        _duplicates(first) if first.digests else (),
+    )
+    return _suspects(ballots, reasons)
 
 
 def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
     """How many suspects for which reasons, and who could not vote, in a sentence or two."""
-    able = voters(files)
-    photographs = sum(len(able[0].ids[split]) for split in store.SPLITS)
+    able = [file.name for file in files if file.topk_class]
+    mute = [file.name for file in files if not file.topk_class]
     kinds = Counter(reason.kind for suspect in suspects for reason in suspect.reasons)
     unanimous = _unanimous(suspects)
     counts = [
         f"{kind} {number:,}" + (f" ({unanimous:,} unanimous)" if kind == NO_PET else "")
         for kind, number in kinds.most_common()
     ]
-    found = f"{len(suspects):,} of {photographs:,} photographs are suspect{': ' if counts else ''}{', '.join(counts)}"
-    mute = [file.name for file in files if not file.topk_class]
+    found = (
+        f"{len(suspects):,} of {_photographs(files):,} photographs are suspect{': ' if counts else ''}"
+        f"{', '.join(counts)}"
+    )
+    if not able:
+        return f"{found}. No network could vote, for none has a classifier: {', '.join(mute)}."
     left_out = f"; no classifier, so no vote: {', '.join(mute)}" if mute else ""
     foreign = (
         ""
         if about_pets(suspects, files)
         else "; in most no network sees a pet: these are not photographs of cats and dogs"
     )
-    return f"{found}{foreign}. Voted: {', '.join(file.name for file in able)}{left_out}."
+    return f"{found}{foreign}. Voted: {', '.join(able)}{left_out}."
 
 
 def about_pets(suspects: Sequence[Suspect], files: Sequence[Features]) -> bool:
-    """Whether at least one network sees a pet in half of the photographs or more, so that its votes tell something."""
-    return 2 * _unanimous(suspects) <= sum(len(files[0].ids[split]) for split in store.SPLITS)
+    """Whether networks vote, and one or more see a pet in half of the photographs or more; else votes tell nothing."""
+    return any(file.topk_class for file in files) and 2 * _unanimous(suspects) <= _photographs(files)
+
+
+def _photographs(files: Sequence[Features]) -> int:
+    return sum(len(files[0].ids[split]) for split in store.SPLITS)
 
 
 def _unanimous(suspects: Sequence[Suspect]) -> int:
@@ -275,6 +276,43 @@ def _table(path: Path, columns: Sequence[str]) -> Iterator[Any]:
 Place = tuple[str, int]
 
 
+def _ballots(first: Features, able: Sequence[Features], k: int) -> Ballots:
+    """The top `k` labels of the files `able` to vote, which may be none, rows in the order of `first`."""
+    if not 1 <= k <= store.TOP_K:
+        raise UsageError(f"-k {k}, and {store.TOP_K} labels are kept", f"Give a number from 1 to {store.TOP_K}")
+    store.check_joinable([first, *able])
+    topk_class, topk_prob = {}, {}
+    for split in store.SPLITS:
+        shape = len(able), len(first.ids[split]), k
+        topk_class[split], topk_prob[split] = np.empty(shape, np.int16), np.empty(shape, np.float32)
+        for number, file in enumerate(able):
+            rows = store.rows_by_id(first, file, split)
+            topk_class[split][number] = file.topk_class[split][rows, :k]
+            topk_prob[split][number] = file.topk_prob[split][rows, :k]
+    return Ballots(first, tuple(file.name for file in able), topk_class, topk_prob)
+
+
+def _suspects(ballots: Ballots, reasons: Iterable[tuple[Place, Reason]]) -> list[Suspect]:
+    """The reasons joined per photograph, in the order of doubt."""
+    found: dict[Place, list[Reason]] = defaultdict(list)
+    for place, reason in reasons:
+        found[place].append(reason)
+    counts = {split: ballots.votes(split) for split in store.SPLITS}
+    suspects = [
+        Suspect(
+            split=split,
+            id=str(ballots.first.ids[split][row]),
+            label=_label(ballots.first, split, row),
+            votes=int(counts[split][row]),
+            networks=len(ballots.names),
+            labels=ballots.labels(split, row),
+            reasons=tuple(sorted(reasons, key=lambda reason: (-reason.score, reason.text))),
+        )
+        for (split, row), reasons in found.items()
+    ]
+    return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.split, suspect.id))
+
+
 def _no_pets(ballots: Ballots, votes: int) -> Iterator[tuple[Place, Reason]]:
     """A reason for each (split, row) in which at least `votes` networks see no pet."""
     networks = len(ballots.names)
@@ -283,6 +321,18 @@ def _no_pets(ballots: Ballots, votes: int) -> Iterator[tuple[Place, Reason]]:
         for row in np.flatnonzero(counts >= votes).tolist():
             score = (int(counts[row]) - 1 + float(strangeness[row])) / networks
             yield (split, row), Reason(score, f"{NO_PET}: {counts[row]} of {networks} networks")
+
+
+def _label_errors(
+    first: Features, judged: Features, out_of_fold: NDArray[np.floating]
+) -> Iterator[tuple[Place, Reason]]:
+    """A reason for each train row of `first` whose label is doubted; the probabilities are in the order of `judged`."""
+    rows = store.rows_by_id(first, judged, "train")
+    probabilities = out_of_fold[rows]
+    for row, score in label_errors.find(probabilities, judged.labels[rows]).items():
+        best = int(probabilities[row].argmax())
+        believed = f"{judged.classes[best]} {probabilities[row, best]:.3f}"
+        yield ("train", row), Reason(score, f"{LABEL_ERROR}: out of fold, {believed}")
 
 
 def _odd_pixels(file: Features, quartiles: bool) -> Iterator[tuple[Place, Reason]]:

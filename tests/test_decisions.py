@@ -1,4 +1,4 @@
-"""A person's decisions: read strictly, the last word counts, and training leaves out what they drop."""
+"""A person's decisions: read strictly, the last word counts, and training obeys what they drop and relabel."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from catsdogs.errors import StoreError, TrainingError
 from catsdogs.store import Features
 from tests.test_outliers import STRANGE_TOP, plain_pictures, save_dataset, write_features
 
+CLASSES = ("cat", "dog")
 STRANGE = {("train", "cat.1"): STRANGE_TOP, ("test", "1"): STRANGE_TOP}
 
 
@@ -34,7 +35,7 @@ def test_the_last_decision_about_a_row_counts(tmp_path: Path) -> None:
         "",
         "cat.1, Keep ,,2024-05-01T10:00:02Z",
     )
-    assert decisions.read(path) == {
+    assert decisions.read(path, CLASSES) == {
         "cat.1": Decision("cat.1", "keep", "", "2024-05-01T10:00:02Z"),
         "dog.2": Decision("dog.2", "relabel", "cat", "2024-05-01T10:00:01Z"),
     }
@@ -42,7 +43,7 @@ def test_the_last_decision_about_a_row_counts(tmp_path: Path) -> None:
 
 def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
     path = table(tmp_path, "Decision,ID", "drop,cat.1", encoding="utf-8-sig")
-    assert decisions.read(path) == {"cat.1": Decision("cat.1", "drop", "", "")}
+    assert decisions.read(path, CLASSES) == {"cat.1": Decision("cat.1", "drop", "", "")}
 
 
 @pytest.mark.parametrize(
@@ -51,14 +52,15 @@ def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
         (["id,decision,label,when", "cat.1,drop,,", ",drop,,"], "row 3 has no id"),
         (["id,decision,label,when", "cat.1,remove,,"], "row 2 decides 'remove'"),
         (["id,decision,label,when", "cat.1"], "row 2 decides ''"),
-        (["id,decision,label,when", "cat.1,relabel,,"], "row 2 relabels cat.1 as nothing"),
+        (["id,decision,label,when", "cat.1,relabel,,"], "row 2 relabels cat.1 as nothing.*column label: cat, dog"),
+        (["id,decision,label,when", "cat.1,keep,,", "cat.1,relabel,Dog,"], "row 3 relabels cat.1 as Dog.*: cat, dog"),
         (["cat.1,drop"], r"row 1 has the columns cat\.1, drop"),
         ([""], "row 1"),
     ],
 )
 def test_a_bad_row_is_named_in_one_line(tmp_path: Path, lines: list[str], said: str) -> None:
     with pytest.raises(StoreError, match=said) as caught:
-        decisions.read(table(tmp_path, *lines))
+        decisions.read(table(tmp_path, *lines), CLASSES)
     assert decisions.TABLE in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -66,35 +68,38 @@ def test_a_bad_row_is_named_in_one_line(tmp_path: Path, lines: list[str], said: 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / decisions.TABLE).write_bytes(b"id,decision\n\xff\xfe\n")
     with pytest.raises(StoreError, match="UTF-8"):
-        decisions.read(tmp_path / decisions.TABLE)
+        decisions.read(tmp_path / decisions.TABLE, CLASSES)
 
 
 def test_without_decisions_unanimous_train_rows_are_dropped_whatever_the_table_says(
     tmp_path: Path, files: list[Features]
 ) -> None:
     outliers.write_csv(tmp_path / outliers.TABLE, [])
-    drops = decisions.rows_to_drop(tmp_path, files)
-    assert drops.ids == {"cat.1"}  # not dog.0, on which one of two networks votes, and no test row
-    assert "1 of 4 train rows" in drops.sentence
-    assert "column dropped of the run's oof.csv" in drops.sentence
-    assert str(tmp_path / outliers.TABLE) in drops.sentence
+    done = decisions.corrections(tmp_path, files, "drop")
+    assert done.drop == {"cat.1"}  # not dog.0, on which one of two networks votes, and no test row
+    assert done.relabel == {}
+    assert "1 of 4 train rows" in done.sentence
+    assert "column dropped of the run's oof.csv" in done.sentence
+    assert str(tmp_path / outliers.TABLE) in done.sentence
     (tmp_path / outliers.TABLE).unlink()
-    assert outliers.TABLE not in decisions.rows_to_drop(tmp_path, files).sentence
+    assert outliers.TABLE not in decisions.corrections(tmp_path, files, "drop").sentence
 
 
 def test_votes_against_most_rows_are_not_followed_but_a_persons_word_is(tmp_path: Path) -> None:
     pictures = plain_pictures()
     data = save_dataset(tmp_path / "data", pictures)
     half = {("train", id): STRANGE_TOP for id in ("dog.0", "cat.1")}
-    assert len(decisions.rows_to_drop(tmp_path, write_features(tmp_path, data, {"One": half})).ids) == 2
+    one = write_features(tmp_path, data, {"One": half})
+    assert len(decisions.corrections(tmp_path, one, "drop").drop) == 2
     most = write_features(tmp_path, data, {"Two": half | {("train", "dog.2"): STRANGE_TOP}})
     with pytest.raises(TrainingError, match=r"in 3 of 4 train rows, .*not of cats and dogs.*--outliers keep"):
-        decisions.rows_to_drop(tmp_path, most)
+        decisions.corrections(tmp_path, most, "drop")
     table(tmp_path, "id,decision", "dog.0,drop", "cat.1,drop", "dog.2,drop")
-    assert len(decisions.rows_to_drop(tmp_path, most).ids) == 3
+    assert len(decisions.corrections(tmp_path, most, "drop").drop) == 3
 
 
-def test_a_persons_word_replaces_the_vote(tmp_path: Path, files: list[Features]) -> None:
+@pytest.mark.parametrize("policy", ["decided", "drop"])
+def test_a_persons_word_replaces_the_vote(tmp_path: Path, files: list[Features], policy: str) -> None:
     lines = (
         "id,decision,label,when",
         "dog.0,drop,,",
@@ -102,21 +107,49 @@ def test_a_persons_word_replaces_the_vote(tmp_path: Path, files: list[Features])
         "dog.2,relabel,cat,",
         "1,drop,,",
         "gone.7,drop,,",
+        "2,relabel,dog,",
     )
     path = table(tmp_path, *lines)
-    drops = decisions.rows_to_drop(tmp_path, files)
-    assert drops.ids == {"dog.0"}
-    assert "1 of 4 train rows" in drops.sentence
-    assert "2 more are not among" in drops.sentence
-    assert str(path) in drops.sentence
-    assert "column dropped of the run's oof.csv" in drops.sentence
-    assert "1 rows to relabel are left as they are" in drops.sentence
+    done = decisions.corrections(tmp_path, files, policy)
+    assert done.drop == {"dog.0"}
+    assert done.relabel == {"dog.2": "cat"}
+    assert f"1 of 4 train rows, which {path} drops (2 more are not among" in done.sentence
+    assert "column dropped of the run's oof.csv" in done.sentence
+    assert "relabelled: 1 (1 more are not among" in done.sentence
+
+
+def test_a_later_word_undoes_an_earlier_one(tmp_path: Path, files: list[Features]) -> None:
+    table(tmp_path, "id,decision,label", "dog.0,drop,", "dog.0,relabel,cat", "cat.1,relabel,dog", "cat.1,keep,")
+    done = decisions.corrections(tmp_path, files, "decided")
+    assert (done.drop, done.relabel) == (frozenset(), {"dog.0": "cat"})
+
+
+@pytest.mark.parametrize("decided", [False, True])
+@pytest.mark.parametrize("policy", decisions.POLICIES)
+def test_without_a_table_or_with_keep_nothing_is_done_and_nothing_said(
+    tmp_path: Path, files: list[Features], policy: str, decided: bool
+) -> None:
+    if decided:
+        table(tmp_path, "id,decision,label", "dog.0,drop,", "dog.2,relabel,cat")
+    done = decisions.corrections(tmp_path, files, policy)
+    untouched = policy == "keep" or (policy == "decided" and not decided)
+    assert (not done.drop and not done.relabel) is untouched
+    assert (done.sentence == "") is untouched
+
+
+def test_a_class_that_the_data_set_lacks_is_refused_unless_all_is_kept(tmp_path: Path, files: list[Features]) -> None:
+    path = table(tmp_path, "id,decision,label", "dog.0,drop,", "dog.2,relabel,horse")
+    for policy in ("decided", "drop"):
+        with pytest.raises(StoreError, match=r"row 3 relabels dog\.2 as horse.*: cat, dog") as caught:
+            decisions.corrections(tmp_path, files, policy)
+        assert str(path) in str(caught.value)
+    assert decisions.corrections(tmp_path, files, "keep").sentence == ""
 
 
 def test_decisions_suffice_where_no_network_can_vote(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", plain_pictures())
     mute = write_features(tmp_path, data, {"Mute": None})
     with pytest.raises(StoreError, match="no classifier"):
-        decisions.rows_to_drop(tmp_path, mute)
+        decisions.corrections(tmp_path, mute, "drop")
     table(tmp_path, "id,decision,label,when", "cat.1,drop,,")
-    assert decisions.rows_to_drop(tmp_path, mute).ids == {"cat.1"}
+    assert decisions.corrections(tmp_path, mute, "drop").drop == {"cat.1"}

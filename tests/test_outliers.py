@@ -269,6 +269,70 @@ def test_a_failed_write_leaves_the_old_table_and_no_litter(tmp_path: Path) -> No
         outliers.write_csv(tmp_path / "file" / outliers.TABLE, [])
 
 
+def believed(files: list[store.Features], wrong: Mapping[str, float]) -> np.ndarray:
+    """Out-of-fold probabilities in the order of the first file: 0.95 for the label given, or so much against it."""
+    first = files[0]
+    given = np.array([1 - wrong.get(id, 0.05) for id in first.ids["train"]])
+    probabilities = np.tile(((1 - given) / (len(first.classes) - 1))[:, None], len(first.classes))
+    probabilities[np.arange(len(given)), first.labels] = given
+    return probabilities
+
+
+def test_a_doubted_label_joins_the_table_with_its_reason(tmp_path: Path) -> None:
+    data = save_dataset(tmp_path / "data", plain_pictures(8))
+    files = write_features(tmp_path, data, {"One": {("train", "cat.1"): STRANGE_TOP, ("test", "1"): STRANGE_TOP}})
+    suspects = outliers.find(files, out_of_fold=believed(files, {"cat.1": 0.996, "dog.2": 0.9, "dog.4": 0.6}))
+    assert kinds(suspects) == {
+        ("train", "cat.1"): ["label error", "no pet"],
+        ("train", "dog.2"): ["label error"],
+        ("test", "1"): ["no pet"],
+    }
+    assert [suspect.id for suspect in suspects] == ["cat.1", "dog.2", "1"]
+    assert "label error 2" in outliers.summary(suspects, files)
+    outliers.write_csv(tmp_path / outliers.TABLE, suspects)
+    row = rows_of(tmp_path / outliers.TABLE)[0]
+    assert (row["id"], row["label"]) == ("cat.1", "cat")
+    assert row["reasons"].split("; ") == ["label error: out of fold, dog 0.996", "no pet: 1 of 1 networks"]
+
+
+@pytest.mark.parametrize("first_votes", [False, True])
+def test_out_of_fold_rows_are_those_of_the_first_file(tmp_path: Path, first_votes: bool) -> None:
+    data = save_dataset(tmp_path / "data", plain_pictures(8))
+    reversed_data = dataclasses.replace(data, photographs=data.photographs[::-1])
+    strange = {("train", "dog.6"): STRANGE_TOP}
+    (mute,) = write_features(tmp_path / "a", data, {"Mute": None})
+    (able,) = write_features(tmp_path / "b", reversed_data, {"Able": strange})
+    assert able.ids["train"].tolist() != mute.ids["train"].tolist()
+    files = [able, mute] if first_votes else [mute, able]
+    suspects = outliers.find(files, out_of_fold=believed(files, {"cat.5": 0.99}))
+    assert kinds(suspects) == {("train", "cat.5"): ["label error"], ("train", "dog.6"): ["no pet"]}
+    assert suspects[0].reasons[0].text == "label error: out of fold, dog 0.990"
+
+
+def test_doubted_labels_are_found_where_no_network_can_vote(tmp_path: Path) -> None:
+    pictures = plain_pictures(8) | {"train/cat.9.jpg": photograph(9, (60, 30))}
+    files = write_features(tmp_path, save_dataset(tmp_path / "data", pictures), {"Mute": None, "Silent": None})
+    suspects = outliers.find(files, votes=2, out_of_fold=believed(files, {"dog.0": 0.97}))
+    assert kinds(suspects) == {("train", "dog.0"): ["label error"], ("train", "cat.9"): ["small"]}
+    assert {(suspect.votes, suspect.networks, len(suspect.labels)) for suspect in suspects} == {(0, 0, 0)}
+    assert "No network could vote, for none has a classifier: Mute, Silent" in outliers.summary(suspects, files)
+    assert not outliers.about_pets(suspects, files)
+    outliers.write_csv(tmp_path / outliers.TABLE, suspects)
+    assert rows_of(tmp_path / outliers.TABLE)[0]["networks"] == "0"
+
+
+def test_doubted_labels_are_found_in_files_of_an_old_notebook() -> None:
+    old = dataclasses.replace(
+        in_memory("gap_Old", [PET_TOP] * 6), digests={}, topk_class={}, topk_prob={}, statistics={}
+    )
+    old = dataclasses.replace(old, labels=np.array([0, 0, 0, 1, 1, 1]))
+    new = dataclasses.replace(in_memory("New", [PET_TOP] * 5 + [STRANGE_TOP]), labels=old.labels)
+    doubts = believed([old], {"4": 0.93})
+    assert kinds(outliers.find([old], out_of_fold=doubts)) == {("train", "4"): ["label error"]}
+    both = outliers.find([old, new], out_of_fold=doubts)
+    assert kinds(both) == {("train", "4"): ["label error"], ("train", "5"): ["no pet"]}
+
+
 def in_memory(name: str, classes: list[list[int]]) -> store.Features:
     """A feature file that never was on disk: the rows are train rows."""
     n = len(classes)
