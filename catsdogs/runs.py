@@ -1,29 +1,40 @@
 """What a run is: the folder `submissions/<name>/`, its `run.json`, and taking up its trained heads again."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import heads, store
-from catsdogs.errors import TrainingError, UnknownNameError
+from catsdogs.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
+from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError
 from catsdogs.heads import Head
 from catsdogs.submission import Grade
 
 FORMAT = "catsdogs run"
-VERSION = 1
+VERSION = 2
 RUN_FILE = "run.json"
 SUBMISSION_FILE = "submission.csv"
 OUT_OF_FOLD_FILE = "oof.csv"
-HEAD_FILE = "head.h5"
+HEAD_FILE = "heads.skops"
 CURVES_FILE = "learning_curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
 
+# What scikit-learn's classifiers keep besides what skops knows to be harmless. Nothing else is ever taken from a file.
+_TYPES = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.tree._tree.Tree",
+)
 _JSON_TYPES: dict[type, tuple[type, ...]] = {tuple: (list,), float: (int, float), dict: (dict,)}
 
 
@@ -34,13 +45,19 @@ class Run:
     Attributes:
         created: the time, UTC, ISO 8601.
         command: what the user typed.
-        settings: the head's, see `heads.Head`.
+        versions: of what the numbers depend on besides this package: Python and the libraries.
+        head_digest: SHA-256 of the head's file, where it is one of the user's, else empty.
+        settings: the head's, see `heads.settings_of`.
+        features: the folder of feature files.
         backbones: name of the feature file -> its recipe.
-        width: columns of the vectors that the head takes.
+        rows_digest: SHA-256 of what the rows are, see `store.rows_digest`.
+        widths: columns of each network.
         prior: the share of each class among the rows that were learnt from.
         source: the data set the features were made from.
+        protocol: how rows were held out to be the test rows, see `replay`; empty if they are the data set's own.
         dropped: ids of training photographs that were not learnt from.
-        clip: the distance that probabilities keep from 0 and 1.
+        relabelled: id of a training photograph -> the class it was learnt as.
+        calibration: what is done to the mean of the heads' probabilities.
         scores: the first is the one to quote; each says what it was measured on.
         unreadable: id of a test photograph that got the class prior -> why.
     """
@@ -49,19 +66,25 @@ class Run:
     created: str
     command: str
     package_version: str
+    versions: dict[str, str]
     head: str
+    head_digest: str
     settings: dict[str, Any]
     seed: int
     folds: int
+    features: str
     backbones: dict[str, dict[str, Any]]
-    width: int
+    rows_digest: str
+    widths: tuple[int, ...]
     classes: tuple[str, ...]
     prior: tuple[float, ...]
     source: str
     train_rows: int
     test_rows: int
+    protocol: str
     dropped: tuple[str, ...]
-    clip: float
+    relabelled: dict[str, str]
+    calibration: Calibration
     scores: tuple[Grade, ...]
     unreadable: dict[str, str]
 
@@ -74,20 +97,20 @@ class TrainedRun:
     heads: Sequence[Head]
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, classes) probabilities for (n, width) vectors, averaged over the folds' heads, then clipped.
+        """(n, classes) probabilities for (n, width) vectors, averaged over the folds' heads, then calibrated.
 
         Raises:
             TrainingError: the vectors have another width.
         """
-        if X.shape[1] != self.run.width:
+        if X.shape[1] != sum(self.run.widths):
             raise TrainingError(
-                f"The run {self.run.name} takes vectors of width {self.run.width:,}, not {X.shape[1]:,}",
+                f"The run {self.run.name} takes vectors of width {sum(self.run.widths):,}, not {X.shape[1]:,}",
                 f"Give it the features of {', '.join(self.run.backbones)}, in this order",
             )
         total = np.zeros((len(X), len(self.run.classes)))
         for head in self.heads:
             total += head.predict_proba(X)
-        return clipped(total / len(self.heads), self.run.clip)
+        return self.run.calibration.apply(total / len(self.heads))
 
 
 class Listing(NamedTuple):
@@ -108,36 +131,80 @@ def read_run(folder: Path) -> Run:
             raise ValueError(f"the format is {content['format']!r}")
         if content["version"] > VERSION:
             raise TrainingError(f"{path} has version {content['version']}, newer than {VERSION}", "Upgrade catsdogs")
+        if content["version"] < VERSION:
+            raise TrainingError(
+                f"{path} was written by catsdogs {content['package_version']} before heads were kept as they are now",
+                f"Train again with --name {folder.name} --force",
+            )
         run: Run = _typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
             _typed(store.Recipe, recipe, name)
         _check_numbers(run)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
     return run
 
 
 def load(folder: Path) -> TrainedRun:
-    """Take up a run again, heads and all; nothing of it is unpickled.
+    """Take up a run again, heads and all; nothing is unpickled, and no types but the head's own and `_TYPES` are taken.
+
+    A head file of the user's is run, to find its class, but only if it is the one that was trained.
 
     Raises:
         UnknownNameError: no such run.
-        TrainingError: the run is damaged, or of another version.
+        TrainingError: the run is damaged or of another version, or its head file has changed.
     """
+    import skops.io
+
     run = read_run(folder)
+    check_head(run)
+    kind = heads.find(run.head)
     path = folder / HEAD_FILE
     try:
-        with h5py.File(path) as file:
-            groups = [file[fold_group(number)] for number in range(run.folds)]
-            arrays = [{name: group[name][...] for name in group} for group in groups]
-        restored = [heads.create(run.head, run.seed, **run.settings).restore(learnt) for learnt in arrays]
-        for head in restored:
-            columns = np.shape(head.predict_proba(np.zeros((1, run.width), np.float32)))[1]
-            if columns != len(run.classes):
-                raise ValueError(f"a head for {columns} classes, not {len(run.classes)}")
-    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        heads_found = skops.io.load(path, trusted=[*_TYPES, _type_name(kind)])
+        if not isinstance(heads_found, list) or [type(head) for head in heads_found] != [kind] * run.folds:
+            raise ValueError("not a head for each fold")
+        for head in heads_found:
+            shape = np.shape(head.predict_proba(np.zeros((1, sum(run.widths)), np.float32)))
+            if shape != (1, len(run.classes)):
+                raise ValueError(f"a head that gives {shape}, not {(1, len(run.classes))}")
+    except CatsdogsError:
+        raise
+    except Exception as error:  # a damaged file makes skops, zip, JSON and NumPy raise nearly anything
         raise _damaged(path, error) from None
-    return TrainedRun(run, restored)
+    return TrainedRun(run, heads_found)
+
+
+def head_digest(head: str) -> str:
+    """SHA-256 of a head's file, if it is one of the user's that is there; else empty."""
+    path = Path(head)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix == ".py" and path.is_file() else ""
+
+
+def check_head(run: Run) -> None:
+    """Raise TrainingError if the head's file is not the one that was trained."""
+    if run.head_digest != head_digest(run.head):
+        raise TrainingError(
+            f"{run.head} is gone, or not what it was for the run {run.name}", "Bring that file back, or train again"
+        )
+
+
+def write_heads(folder: Path, name: str, fitted: Sequence[Head]) -> None:
+    """Keep the folds' heads, without pickle.
+
+    Raises:
+        TrainingError: they hold what `load` would not take from a file.
+    """
+    import skops.io
+
+    path = folder / HEAD_FILE
+    try:
+        skops.io.dump(list(fitted), path)
+    except TypeError as error:  # of what Python cannot take apart, such as an open file
+        raise _not_kept(name, str(error)) from None
+    foreign = set(skops.io.get_untrusted_types(file=path)) - {*_TYPES, _type_name(heads.find(name))}
+    if foreign:
+        raise _not_kept(name, f"it holds {', '.join(sorted(foreign))}")
 
 
 def list_runs(submissions: Path) -> Listing:
@@ -151,16 +218,8 @@ def list_runs(submissions: Path) -> Listing:
     return listing
 
 
-def clipped(probabilities: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
-    """(n, classes) probabilities kept `clip` away from 0 and 1, rows adding up to 1."""
-    kept_away = np.clip(probabilities, clip, 1 - clip)
-    result: NDArray[np.float64] = kept_away / kept_away.sum(axis=1, keepdims=True)
-    return result
-
-
-def fold_group(number: int) -> str:
-    """Where `head.h5` keeps the head of a fold, counted from 0."""
-    return f"fold-{number + 1}"
+def _type_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:
@@ -170,6 +229,8 @@ def _typed(kind: Any, value: Any, name: str) -> Any:
         raise TypeError(f"{name} is of type {type(value).__name__}")
     if is_dataclass(kind):
         kinds = get_type_hints(kind)
+        if kinds.keys() != value.keys():
+            raise KeyError(*(kinds.keys() ^ value.keys()))
         return origin(**{key: _typed(kinds[key], item, key) for key, item in value.items()})
     if origin is tuple:
         return tuple(_typed(inside[0], item, name) for item in value)
@@ -183,12 +244,21 @@ def _check_numbers(run: Run) -> None:
     for wrong, what in (
         (len(run.classes) < 2 or len(run.prior) != len(run.classes), "not a prior for each class"),
         (not all(0 <= share <= 1 for share in run.prior), "prior not from 0 to 1"),
-        (not 0 <= run.clip < 0.5, f"clip {run.clip}"),
-        (run.folds < 2 or run.width < 1 or not run.backbones, "no folds, columns or backbones"),
+        (not 0 <= run.calibration.clip <= MAX_CLIP, f"clip {run.calibration.clip}"),
+        (
+            not 1 / MAX_TEMPERATURE <= run.calibration.temperature <= MAX_TEMPERATURE,
+            f"temperature {run.calibration.temperature}",
+        ),
+        (run.folds < 2 or len(run.widths) != len(run.backbones) or not run.backbones, "no folds, columns or backbones"),
+        (not all(width > 0 for width in run.widths), f"widths {run.widths}"),
         (not run.scores, "no scores"),
     ):
         if wrong:
             raise ValueError(what)
+
+
+def _not_kept(head: str, reason: str) -> TrainingError:
+    return TrainingError(f"The head {head} cannot be kept without pickle: {reason}", "Choose another --head")
 
 
 def _damaged(path: Path, error: Exception) -> TrainingError:

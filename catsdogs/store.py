@@ -1,7 +1,9 @@
 """The feature file `features/<Backbone>.h5`: what it says of itself, reading it, joining several by id."""
 
 import contextlib
+import hashlib
 import io
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -238,6 +240,15 @@ def rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[
                 _again(first.name, file.name),
             )
     return rows
+
+
+def rows_digest(file: Features) -> str:
+    """SHA-256 of what the rows of a file are: ids, labels, and the digests of the photographs where it has them."""
+    hashed = hashlib.sha256(json.dumps(file.classes).encode() + file.labels.tobytes())
+    for split in SPLITS:
+        hashed.update(json.dumps(file.ids[split].tolist()).encode())
+        hashed.update(file.digests[split].tobytes() if split in file.digests else b"")
+    return hashed.hexdigest()
 
 
 @contextlib.contextmanager

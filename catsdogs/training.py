@@ -2,26 +2,30 @@
 
 import contextlib
 import csv
+import functools
 import json
 import os
+import platform
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import __version__, curves, heads, runs, store, submission
-from catsdogs.errors import TrainingError, UsageError
+from catsdogs import __version__, calibration, crossval, curves, heads, replay, runs, store, submission
+from catsdogs.crossval import CrossValidation
+from catsdogs.errors import StoreError, TrainingError, UsageError
 from catsdogs.files import write_error
-from catsdogs.heads import Head
 from catsdogs.progress import Progress
 from catsdogs.runs import Run, TrainedRun
-from catsdogs.store import Features
+from catsdogs.store import Features, Recipe
 from catsdogs.submission import Grade
 
 WRITTEN = (
@@ -32,123 +36,228 @@ WRITTEN = (
     runs.CURVES_FILE,
     runs.TENSORBOARD_FOLDER,
 )
-MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
-CLIPS = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2)
+_VERSIONED = ("numpy", "scipy", "scikit-learn", "keras")
 
 
-class CrossValidation(NamedTuple):
-    """A head for each fold; and for each row, out of fold, its (classes,) probabilities and the number of its fold."""
+@dataclass(frozen=True)
+class Plan:
+    """All that a run depends on besides the feature files.
 
-    heads: list[Head]
-    probabilities: NDArray[np.float64]
-    fold: NDArray[np.int64]
+    Attributes:
+        settings: the head's own, see `heads.settings_of`; none are its defaults.
+        drop: ids of training photographs not to learn from. They are predicted all the same, by the head of a fold, and
+            scored, so that dropping what is hard cannot flatter.
+        relabel: id of a training photograph -> the class to learn it as. It is scored by the label it came with.
+        protocol: how rows were held out to be the test rows, see `replay`; empty if they are the data set's own.
+    """
+
+    head: str
+    folds: int
+    seed: int
+    drop: AbstractSet[str] = frozenset()
+    relabel: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    protocol: str = ""
+
+
+def plan_of(run: Run) -> Plan:
+    """What would give this run again.
+
+    Raises:
+        TrainingError: the user's own head file has changed since.
+    """
+    runs.check_head(run)
+    return Plan(run.head, run.folds, run.seed, set(run.dropped), run.relabelled, run.settings, run.protocol)
+
+
+def check_repeatable(run: Run, files: Sequence[Features]) -> None:
+    """Refuse feature files, as they were read, on which `train` with `plan_of` would not give this run again.
+
+    Raises:
+        StoreError: other networks, recipes or rows than the run was trained on.
+    """
+    names = [file.name for file in files]
+    if names != list(run.backbones):
+        raise StoreError(
+            f"The run {run.name} was trained on {', '.join(run.backbones)}, not on {', '.join(names)}",
+            "Give it the features of these networks, in this order",
+        )
+    for file, recipe, width in zip(files, run.backbones.values(), run.widths, strict=True):
+        differences = file.recipe.differences(Recipe(**recipe))
+        if file.width != width:
+            differences.append(f"width: {file.width}, not {width}")
+        if differences:
+            raise StoreError(
+                f"{file.path} is not what the run {run.name} was trained on: {'; '.join(differences)}",
+                f"Bring that file back, or write it so again with `catsdogs features --backbones {file.name}`",
+            )
+    first = replay.hold_out(files, run.protocol)[0][0] if run.protocol else files[0]
+    if store.rows_digest(first) != run.rows_digest:
+        counts = len(first.labels), len(first.ids["test"]), ", ".join(first.classes)
+        trained = run.train_rows, run.test_rows, ", ".join(run.classes)
+        named = zip(("train rows", "test rows", "classes"), counts, trained, strict=True)
+        differences = [f"{what}: {here}, not {there}" for what, here, there in named if here != there]
+        raise StoreError(
+            f"{first.path} holds other rows than the run {run.name} was trained on: "
+            f"{'; '.join(differences) or 'as many, but of other ids, labels or photographs'}",
+            f"Bring back that file, or the photographs that were in {run.source}",
+        )
 
 
 def train(
     files: Sequence[Features],
+    plan: Plan,
     *,
-    head: str,
-    folds: int,
-    seed: int,
     name: str,
     submissions: Path,
     command: str,
-    drop: AbstractSet[str] = frozenset(),
     sample_submission: str | None = None,
+    truth: NDArray[np.int64] | None = None,
     force: bool = False,
 ) -> Run:
     """Cross-validate a head on the vectors of several networks, and write the run folder, whole or not at all.
 
     Args:
-        drop: ids of training photographs not to learn from. They are predicted all the same, by the head of a fold,
-            and scored apart, so that dropping what is hard cannot flatter.
         sample_submission: its text, see `submission.write`.
+        truth: (n_test,) classes of the test rows, where they are known: then the first score is measured on them.
         force: replace the run of that name, all but the files in its folder that are not ours.
 
     Raises:
         UnknownNameError, UsageError: no such head; a name, seed or number of folds that cannot be used.
-        TrainingError: the name is taken, random weights, one class only, a class with fewer rows than folds.
+        TrainingError: the name is taken, random weights, one class only, a class with fewer rows than folds, columns
+            that are all constant, or a head that cannot take these vectors.
         StoreError: the files hold different rows, or are damaged; the run cannot be written.
         SubmissionError: the sample submission has other ids.
     """
     target = _target(submissions, name, force)
-    settings = heads.create(head, seed).settings
-    kept = _check(files, folds, seed, drop)
+    widths = tuple(file.width for file in files)
+    settings = heads.settings_of(heads.create(plan.head, plan.seed, widths, **plan.settings))
+    kept = check(files, plan.folds, plan.drop, plan.relabel)
     first = files[0]
     unreadable = {row.id: row.reason for file in files for row in file.unreadable if row.split == "test"}
     submission.order(first.ids["test"], first.classes, sample_submission, unreadable)
 
-    crossed = cross_validate(store.join(files, "train")[1], first.labels, kept, head, folds, seed)
-    clip = choose_clip(crossed.probabilities, first.labels)
+    learnt = corrected_labels(first, plan.relabel)
+    crossed = out_of_fold(files, plan)
+    scores = _scores(crossed, first.labels, learnt, kept)
     run = Run(
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         package_version=__version__,
-        head=head,
+        versions={"python": platform.python_version(), **{package: version(package) for package in _VERSIONED}},
+        head=plan.head,
+        head_digest=runs.head_digest(plan.head),
         settings=settings,
-        seed=seed,
-        folds=folds,
+        seed=plan.seed,
+        folds=plan.folds,
+        features=str(first.path.parent),
         backbones={file.name: asdict(file.recipe) for file in files},
-        width=sum(file.width for file in files),
+        rows_digest=store.rows_digest(first),
+        widths=widths,
         classes=first.classes,
-        prior=tuple((np.bincount(first.labels[kept]) / kept.sum()).tolist()),
+        prior=tuple((np.bincount(learnt[kept], minlength=len(first.classes)) / kept.sum()).tolist()),
         source=first.source,
         train_rows=len(kept),
         test_rows=len(first.ids["test"]),
+        protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
-        clip=clip,
-        scores=_scores(crossed, first.labels, kept, clip),
+        relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
+        calibration=calibration.fit(crossed.probabilities, first.labels),
+        scores=scores,
         unreadable=unreadable,
     )
+    probabilities = np.empty((0, len(first.classes)))
+    if run.test_rows:
+        probabilities = TrainedRun(run, crossed.heads).predict_proba(store.join(files, "test")[1])
+    if truth is not None:
+        by = f" by {replay.PROTOCOLS[plan.protocol]}" if plan.protocol else ""
+        held_out = submission.score(probabilities, truth, f"held out{by}, {len(truth):,} labelled photographs")
+        run = replace(run, scores=(held_out, *scores))
     with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, first, kept)
         if run.test_rows or unreadable:
-            probabilities = TrainedRun(run, crossed.heads).predict_proba(store.join(files, "test")[1])
             path = folder / runs.SUBMISSION_FILE
             ids, missing = first.ids["test"].tolist(), dict.fromkeys(unreadable, run.prior)
             submission.write(path, ids, probabilities, first.classes, sample_submission, missing)
     return run
 
 
-def cross_validate(
-    X: NDArray[np.float32], labels: NDArray[np.int64], kept: NDArray[np.bool_], head: str, folds: int, seed: int
-) -> CrossValidation:
-    """Stratified k-fold: fit on the kept rows of all folds but one, predict the rows of that one, kept or not.
+def check(
+    files: Sequence[Features],
+    folds: int,
+    drop: AbstractSet[str],
+    relabel: Mapping[str, str] = MappingProxyType({}),
+) -> NDArray[np.bool_]:
+    """(n_train,) whether each training row may be learnt from, after what cannot be trained on has been refused.
 
-    Args:
-        X, labels, kept: (n, width) vectors, (n,) classes, (n,) whether a row may be learnt from.
+    Raises:
+        TrainingError: random weights, one class only, or a class with fewer rows to learn from than folds.
+        StoreError: the files hold different rows.
     """
-    from sklearn.model_selection import StratifiedKFold
+    for file in files:
+        if file.recipe.weights == store.RANDOM_WEIGHTS:
+            raise TrainingError(
+                f"{file.path} comes from random weights, and they never yield a score",
+                "Extract its features with real weights into another folder, see --weights-dir and --out",
+            )
+    store.check_joinable(files)
+    first = files[0]
+    kept = np.array([id not in drop for id in first.ids["train"]], bool)
+    if len(first.classes) < 2:
+        raise TrainingError(
+            f"All {len(kept):,} training photographs of {first.path} are {''.join(first.classes) or 'missing'}",
+            "Extract the features of photographs of two classes or more",
+        )
+    learnt = corrected_labels(first, relabel)[kept]
+    for name, count in zip(first.classes, np.bincount(learnt, minlength=len(first.classes)), strict=True):
+        if count < folds:
+            raise TrainingError(
+                f"The class {name} has {count} photographs to learn from, fewer than {folds} folds",
+                "Give --folds a smaller number, add photographs, or drop or relabel fewer",
+            )
+    return kept
 
-    rows = np.flatnonzero(kept)
-    fold = np.arange(len(labels)) % folds  # for the rows not kept, that is; the others follow
-    for number, (_, held) in enumerate(
-        StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels[rows])
-    ):
-        fold[rows[held]] = number
-    probabilities = np.empty((len(labels), int(labels.max()) + 1))
-    fitted = []
-    with Progress(total=folds, description=head, unit="fold") as progress:
-        for number in range(folds):
-            learnt = np.flatnonzero(kept & (fold != number))
-            watched, unseen = np.flatnonzero(kept & (fold == number)), np.flatnonzero(~kept & (fold == number))
-            held = np.concatenate((watched, unseen))
-            vectors = X[held]
-            validation = vectors[: len(watched)], labels[watched]
-            fitted.append(heads.create(head, seed).fit(X[learnt], labels[learnt], validation))
-            probabilities[held] = fitted[-1].predict_proba(vectors)
-            progress.update()
-    return CrossValidation(fitted, probabilities, fold)
+
+def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
+    """Cross-validate as `train` does; raises as `train`, and writes nothing."""
+    widths = tuple(file.width for file in files)
+    make = functools.partial(heads.create, plan.head, plan.seed, widths, **plan.settings)
+    make()  # refused before anything is read
+    kept = check(files, plan.folds, plan.drop, plan.relabel)
+    learnt = corrected_labels(files[0], plan.relabel)
+    fold = crossval.fold_numbers(learnt, kept, plan.folds, plan.seed)
+    with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
+        return crossval.cross_validate(training_vectors(files), learnt, kept, fold, make, progress.update)
 
 
-def choose_clip(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Which of `CLIPS` gives these out-of-fold probabilities the lowest log loss; the smallest of equals.
+def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:
+    """(n_train, sum of widths) vectors of all networks, rows as in the first file.
 
-    Rows that are not learnt from belong here too: the test set has such photographs, and there nobody drops them.
+    Raises:
+        StoreError: the files are damaged, or hold different rows.
+        TrainingError: every column of a network is constant.
     """
-    losses = [submission.log_losses(runs.clipped(probabilities, clip), labels).mean() for clip in CLIPS]
-    return CLIPS[int(np.argmin(losses))]
+    X = store.join(files, "train")[1]
+    start = 0
+    for file in files:
+        columns = X[:, start : start + file.width]
+        if (columns.min(axis=0) == columns.max(axis=0)).all():
+            raise TrainingError(
+                f"{file.path} says the same of every training photograph",
+                f"Write it again with working weights: `catsdogs features --backbones {file.name}`",
+            )
+        start += file.width
+    return X
+
+
+def corrected_labels(first: Features, relabel: Mapping[str, str]) -> NDArray[np.int64]:
+    """(n_train,) the classes to learn: those of the file, but for the ids that are to be another class."""
+    labels = first.labels.copy()
+    for row, id in enumerate(first.ids["train"]):
+        if id in relabel:
+            labels[row] = first.classes.index(relabel[id])
+    return labels
 
 
 def _target(submissions: Path, name: str, force: bool) -> Path:
@@ -167,55 +276,24 @@ def _refuse_taken(target: Path, force: bool) -> None:
         raise TrainingError(f"There is a run at {target} already", "Choose another --name, or replace it with --force")
 
 
-def _check(files: Sequence[Features], folds: int, seed: int, drop: AbstractSet[str]) -> NDArray[np.bool_]:
-    """Refuse what cannot be trained on; whether each training row may be learnt from."""
-    if folds < 2:
-        raise UsageError(f"{folds} folds", "Give --folds a number of 2 or more")
-    if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
-    for file in files:
-        if file.recipe.weights == store.RANDOM_WEIGHTS:
-            raise TrainingError(
-                f"{file.path} comes from random weights, and they never yield a score",
-                "Extract its features with real weights into another folder, see --weights-dir and --out",
-            )
-    store.check_joinable(files)
-    first = files[0]
-    kept = np.array([id not in drop for id in first.ids["train"]], bool)
-    if len(first.classes) < 2:
-        raise TrainingError(
-            f"All {len(kept):,} training photographs of {first.path} are {''.join(first.classes) or 'missing'}",
-            "Extract the features of photographs of two classes or more",
-        )
-    for name, count in zip(first.classes, np.bincount(first.labels[kept], minlength=len(first.classes)), strict=True):
-        if count < folds:
-            raise TrainingError(
-                f"The class {name} has {count} photographs to learn from, fewer than {folds} folds",
-                "Give --folds a smaller number, add photographs, or drop fewer",
-            )
-    return kept
-
-
 def _scores(
-    crossed: CrossValidation, labels: NDArray[np.int64], kept: NDArray[np.bool_], clip: float
+    crossed: CrossValidation, labels: NDArray[np.int64], learnt: NDArray[np.int64], kept: NDArray[np.bool_]
 ) -> tuple[Grade, ...]:
-    """The kept rows first, as they are submitted; then, where it differs, without the clip, and with dropped rows."""
-    after = runs.clipped(crossed.probabilities, clip)
+    """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
+    after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
+    how = "calibrated on the other folds"
     everyone = np.ones_like(kept)
-    dropped = np.count_nonzero(~kept)
-    how = f"clipped at {clip:g}, which was chosen on them" if clip else "not clipped"
-    measures = [(kept, after, how)]
-    if clip:
-        measures.append((kept, crossed.probabilities, "not clipped"))
-    if dropped:
-        measures.append((everyone, after, f"{how}, with the {dropped:,} dropped photographs"))
+    measures = [(everyone, labels, after, how), (everyone, labels, crossed.probabilities, "not calibrated")]
+    if not kept.all() or (learnt != labels).any():
+        corrections = f"{np.count_nonzero(~kept):,} dropped, {np.count_nonzero(learnt != labels):,} relabelled"
+        measures.append((kept, learnt, after, f"{how}, {corrections}"))
     return tuple(
         submission.score(
             probabilities[rows],
-            labels[rows],
+            right[rows],
             f"out of fold, {rows.sum():,} training photographs, {len(crossed.heads)} folds, {how}",
         )
-        for rows, probabilities, how in measures
+        for rows, right, probabilities, how in measures
     )
 
 
@@ -224,11 +302,8 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
     content = {"format": runs.FORMAT, "version": runs.VERSION, **asdict(run)}
     (folder / runs.RUN_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     _write_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, crossed, first, kept)
-    with store.writing(folder / runs.HEAD_FILE) as file:
-        for number, head in enumerate(crossed.heads):
-            for name, array in head.arrays().items():
-                file[f"{runs.fold_group(number)}/{name}"] = array
-    histories = [head.history for head in crossed.heads]
+    runs.write_heads(folder, run.head, crossed.heads)
+    histories = [getattr(head, "history_", {}) for head in crossed.heads]
     if any(histories):
         title = f"{run.name}: {run.head} on {' + '.join(run.backbones)}\n{run.scores[0]}"
         curves.draw(folder / runs.CURVES_FILE, histories, title)
@@ -236,7 +311,7 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
 
 
 def _write_out_of_fold(path: Path, crossed: CrossValidation, first: Features, kept: NDArray[np.bool_]) -> None:
-    """A row per training photograph: id, label, `p_<class>` before the clip, fold from 1, dropped as 0 or 1."""
+    """A row per training photograph: id, label, `p_<class>` not calibrated, fold from 1, dropped as 0 or 1."""
     columns = range(len(first.classes)) if len(first.classes) > 2 else (1,)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

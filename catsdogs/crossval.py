@@ -1,0 +1,101 @@
+"""Cross-validation: every row is judged by a head that never saw it."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.errors import TrainingError, UsageError
+from catsdogs.heads import Head, watches
+
+MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
+SUM_TOLERANCE = 1e-3  # of a row's probabilities
+
+
+class CrossValidation(NamedTuple):
+    """A head for each fold; for each row, out of fold, its (classes,) probabilities and the number of its fold.
+
+    `seconds` is how long all the fits took.
+    """
+
+    heads: list[Head]
+    probabilities: NDArray[np.float64]
+    fold: NDArray[np.int64]
+    seconds: float
+
+
+def fold_numbers(labels: NDArray[np.int64], kept: NDArray[np.bool_], folds: int, seed: int) -> NDArray[np.int64]:
+    """(n,) the fold, from 0, in which each row is held out: stratified by class, in an order drawn with the seed.
+
+    Rows that are not kept are spread evenly over the folds as well, to be predicted.
+
+    Raises:
+        UsageError: fewer than two folds, or a seed that cannot be used.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    if folds < 2:
+        raise UsageError(f"{folds} folds", "Give --folds a number of 2 or more")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
+    rows = np.flatnonzero(kept)
+    fold = np.empty(len(labels), np.int64)
+    fold[~kept] = np.arange(np.count_nonzero(~kept)) % folds
+    splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels[rows])
+    for number, (_, held) in enumerate(splits):
+        fold[rows[held]] = number
+    return fold
+
+
+def cross_validate(
+    X: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    make: Callable[[], Head],
+    advance: Callable[[], object],
+) -> CrossValidation:
+    """Fit on the kept rows of all folds but one, predict the rows of that one, kept or not; for each fold.
+
+    Args:
+        X, labels, kept: (n, width) vectors, (n,) classes from 0, (n,) whether a row may be learnt from.
+        make: a new head; it is given the held-out kept rows to watch, where it watches any.
+        advance: called after each fold.
+
+    Raises:
+        TrainingError: the head refuses these vectors, or gives what are no probabilities.
+    """
+    classes = int(labels.max()) + 1
+    probabilities = np.empty((len(labels), classes))
+    fitted, seconds = [], 0.0
+    for number in range(int(fold.max()) + 1):
+        learnt = np.flatnonzero(kept & (fold != number))
+        watched, unseen = np.flatnonzero(kept & (fold == number)), np.flatnonzero(~kept & (fold == number))
+        held = np.concatenate((watched, unseen))
+        vectors = X[held]
+        head = make()
+        started = time.perf_counter()
+        try:
+            if watches(head):
+                head.fit(X[learnt], labels[learnt], validation=(vectors[: len(watched)], labels[watched]))  # type: ignore[call-arg]
+            else:
+                head.fit(X[learnt], labels[learnt])
+            said = np.asarray(head.predict_proba(vectors))
+        except ValueError as error:  # what scikit-learn raises for data that a classifier cannot take
+            name = type(head).__name__
+            raise TrainingError(f"The head {name} refuses the vectors: {error}", "Choose another --head") from None
+        seconds += time.perf_counter() - started
+        if (
+            said.shape != (len(held), classes)
+            or said.min() < 0
+            or not (abs(said.sum(axis=1) - 1) < SUM_TOLERANCE).all()
+        ):
+            raise TrainingError(
+                f"The head {type(head).__name__} gives no probabilities for {classes} classes", "Choose another --head"
+            )
+        probabilities[held] = said
+        fitted.append(head)
+        advance()
+    return CrossValidation(fitted, probabilities, fold, seconds)

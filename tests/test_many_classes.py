@@ -1,0 +1,228 @@
+"""Kaggle's Dog Breed Identification in small: labels in a table, a column for each class, multi-class log loss."""
+
+import csv
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from sklearn.metrics import log_loss
+
+from catsdogs import heads, outliers, replay, runs, store, submission, training
+from catsdogs.backbones import TABLE
+from catsdogs.dataset import Dataset, scan
+from catsdogs.errors import SubmissionError
+from catsdogs.extract import Settings, extract
+from catsdogs.runs import Run
+from catsdogs.shards import Cache
+from catsdogs.store import Features
+from tests.conftest import need, recipe, refused, rows_of
+from tests.test_training import entries
+
+LITE0 = "EfficientNetLite0"
+BREEDS = ("affenpinscher", "borzoi", "chow", "malinois", "whippet")
+EACH, TEST = 12, 15
+MISTAKEN = 3  # the photograph, of the first breed, that labels.csv gives to the last one
+SAMPLE_COLUMNS = ("whippet", "chow", "affenpinscher", "malinois", "borzoi")
+WITHOUT_KERAS = [name for name in heads.names() if name != "notebook"]
+SIZE = (120, 90)
+COLOURS = ((200, 60, 40), (60, 150, 60), (50, 70, 190), (220, 190, 60), (150, 60, 160))
+
+
+def hashed(text: str) -> str:
+    """A name as that competition's photographs have it."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def draw(path: Path, breed: int, seed: int) -> None:
+    """A small JPEG on which shape and colour tell the breed; place, size, shade and background are drawn at random."""
+    random = np.random.default_rng([breed, seed])
+    noise = random.integers(90, 170, (SIZE[1] // 15, SIZE[0] // 15, 3), np.uint8)
+    picture = Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC)
+    canvas = ImageDraw.Draw(picture)
+    fill = tuple(int(shade) for shade in np.clip(np.array(COLOURS[breed]) + random.integers(-25, 26, 3), 0, 255))
+    x, y, r = random.integers(40, 80), random.integers(35, 55), random.integers(22, 32)
+    box = [(x - r, y - r), (x + r, y + r)]
+    if breed == 0:
+        canvas.ellipse(box, fill)
+    elif breed == 1:
+        canvas.rectangle(box, fill)
+    elif breed == 2:
+        canvas.polygon([(x - r, y + r), (x + r, y + r), (x, y - r)], fill)
+    elif breed == 3:
+        canvas.ellipse(box, outline=fill, width=8)
+    else:
+        for stripe in range(-r, r, 12):
+            canvas.rectangle([(x - r, y + stripe), (x + r, y + stripe + 5)], fill)
+    picture.save(path, "JPEG")
+
+
+def write_competition(root: Path) -> Path:
+    """train/ and test/ of hashed names, labels.csv, sample_submission.csv, and beside them the truth.csv of test/."""
+    for split in store.SPLITS:
+        (root / split).mkdir(parents=True)
+    labels, truth = [], []
+    for breed, name in enumerate(BREEDS):
+        for n in range(EACH):
+            id = hashed(f"{name}{n}")
+            draw(root / "train" / f"{id}.jpg", breed, n)
+            labels.append((id, BREEDS[-1] if (breed, n) == (0, MISTAKEN) else name))
+    for n in range(TEST):
+        id = hashed(f"test{n}")
+        draw(root / "test" / f"{id}.jpg", n % len(BREEDS), 100 + n)
+        truth.append((id, BREEDS[n % len(BREEDS)]))
+    write(root / "labels.csv", ("id", "breed"), sorted(labels))
+    write(root / "truth.csv", ("id", "breed"), truth)
+    even = [1 / len(BREEDS)] * len(BREEDS)
+    write(root / "sample_submission.csv", ("id", *SAMPLE_COLUMNS), [(id, *even) for id, _ in sorted(truth)])
+    return root
+
+
+def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def table(path: Path) -> tuple[list[str], list[str], NDArray[np.float64]]:
+    """Header, ids and probabilities of a submission."""
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    return header, [row[0] for row in rows], np.array([row[1:] for row in rows], float)
+
+
+@pytest.fixture(scope="module")
+def competition(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return scan(write_competition(tmp_path_factory.mktemp("breeds")))
+
+
+@pytest.fixture(scope="module")
+def extracted(competition: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Features:
+    """The vectors of a real network."""
+    need(str(TABLE[LITE0].package))
+    out = tmp_path_factory.mktemp("features")
+    summary = extract(competition, [LITE0], out, Settings(engine="keras", batch_size=8))
+    assert not summary.unreadable
+    return store.read(summary.paths[0])
+
+
+def train(files: Sequence[Features], head: str, submissions: Path, sample: str | None = None, folds: int = 3) -> Run:
+    plan = training.Plan(head, folds, seed=0)
+    return training.train(
+        files, plan, name="run", submissions=submissions, command="catsdogs train", sample_submission=sample
+    )
+
+
+def test_the_layout_is_recognised(competition: Dataset) -> None:
+    assert competition.classes == BREEDS
+    rows = competition.of("train")
+    assert len(rows) == len(BREEDS) * EACH and len(competition.of("test")) == TEST
+    assert sum(BREEDS[row.label] == BREEDS[-1] for row in rows) == EACH + 1
+    assert competition.by_key["train", hashed("chow2")].label == BREEDS.index("chow")
+    assert competition.sample_submission and competition.sample_submission.startswith("id,whippet,")
+
+
+@pytest.mark.parametrize("head", [*WITHOUT_KERAS, "GaussianNB"])
+def test_from_photographs_to_a_graded_submission(
+    tmp_path: Path, competition: Dataset, extracted: Features, head: str
+) -> None:
+    sample = competition.sample_submission
+    run = train([extracted], head, tmp_path, sample)
+    path, truth = tmp_path / "run" / "submission.csv", competition.root / "truth.csv"
+    assert submission.check(path, sample, BREEDS) == TEST
+    header, ids, probabilities = table(path)
+    assert header == ["id", *SAMPLE_COLUMNS] and ids == sorted(ids)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-9)
+
+    answers = dict(csv.reader(truth.read_text().splitlines()))
+    grade = submission.grade(path, truth, run.classes)
+    in_order = probabilities[:, [SAMPLE_COLUMNS.index(breed) for breed in BREEDS]]
+    assert grade.log_loss == pytest.approx(log_loss([answers[id] for id in ids], in_order, labels=BREEDS))
+    assert grade.rows == TEST and grade.accuracy > 0.8
+    assert grade.log_loss < math.log(len(BREEDS)) / 2
+    assert run.scores[0].accuracy > 0.8 and run.scores[0].rows == len(BREEDS) * EACH
+    again = runs.load(tmp_path / "run").predict_proba(extracted.vectors("test"))
+    by_id = dict(zip(extracted.ids["test"], again, strict=True))
+    assert np.allclose([by_id[id] for id in ids], in_order, atol=1e-9)
+
+
+def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Features, tmp_path: Path) -> None:
+    plan = training.Plan("stack", folds=3, seed=0)
+    suspects = outliers.find([extracted], out_of_fold=training.out_of_fold([extracted], plan).probabilities)
+    doubted = {s.id for s in suspects if any(reason.kind == outliers.LABEL_ERROR for reason in s.reasons)}
+    wrong = hashed(f"{BREEDS[0]}{MISTAKEN}")
+    assert wrong in doubted and len(doubted) <= 3
+    outliers.write_csv(tmp_path / outliers.TABLE, suspects)
+    assert "label error" in (tmp_path / outliers.TABLE).read_text()
+    as_given = train([extracted], "stack", tmp_path / "given")
+    mended = training.train(
+        [extracted], replace(plan, relabel={wrong: BREEDS[0]}), name="run", submissions=tmp_path, command="train"
+    )
+    assert mended.scores[-1].log_loss < as_given.scores[0].log_loss
+    assert mended.relabelled == {wrong: BREEDS[0]}
+
+
+def test_a_tenth_can_be_held_out(extracted: Features, tmp_path: Path) -> None:
+    (view,), truth = replay.hold_out([extracted], "mlebench")
+    plan = training.Plan("ridge", folds=3, seed=0, protocol="mlebench")
+    run = training.train([view], plan, name="run", submissions=tmp_path, command="catsdogs replay", truth=truth)
+    replay.write_truth(tmp_path / "truth.csv", [view], truth)
+    grade = submission.grade(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
+    assert grade.rows == 6 and grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
+
+
+def test_a_sample_of_other_breeds_is_refused_before_training(tmp_path: Path) -> None:
+    file = made_up(tmp_path / "features", classes=3, each=4)
+    with refused(SubmissionError, "are not the classes class0, class1, class2"):
+        train([file], "ridge", tmp_path / "runs", "id,class0,class1,pug\n1,0.3,0.3,0.4\n2,0.3,0.3,0.4\n3,0.3,0.3,0.4\n")
+    assert not (tmp_path / "runs").exists()
+
+
+def made_up(
+    folder: Path, classes: int, each: int, name: str = "ResNet50", width: int = 24, apart: float = 2
+) -> Features:
+    """A feature file of so many classes around random places, `each` rows of every class; three test rows of each."""
+    names = [f"class{number}" for number in range(classes)]
+    labels = np.repeat(np.arange(classes), each)
+    rows = entries([(hashed(str(row)), label) for row, label in enumerate(labels)], classes)
+    known = rows_of(rows, width, name, labelled=False)
+    places = np.random.default_rng(classes + width).normal(size=(classes, width), scale=apart)
+    vectors = known.vector + places[np.concatenate([labels, np.arange(classes)])].astype(np.float32)
+    cache = Cache(folder, recipe(name))
+    cache.write_shard(replace(known, vector=vectors), "none")
+    cache.assemble(rows, names, [], "photographs")
+    return store.read(cache.path)
+
+
+@pytest.mark.parametrize("head", WITHOUT_KERAS)
+def test_120_classes(tmp_path: Path, head: str) -> None:
+    files = [made_up(tmp_path, 120, 6, "ResNet50", 24), made_up(tmp_path, 120, 6, "Xception", 30)]
+    order = np.random.default_rng(0).permutation(120)
+    sample = "id," + ",".join(f"class{n}" for n in order) + "\n"
+    sample += "".join(f"{n + 1}" + f",{1 / 120}" * 120 + "\n" for n in order)
+    run = train(files, head, tmp_path, sample, folds=2)
+    path = tmp_path / "run" / "submission.csv"
+    assert submission.check(path, sample, run.classes) == 120
+    header, ids, probabilities = table(path)
+    assert header[1:] == [f"class{n}" for n in order] and ids == [str(n + 1) for n in order]
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-9) and probabilities.min() > 0
+    assert (probabilities.argmax(axis=1) == np.arange(120)).mean() > 0.7
+    assert run.scores[0].log_loss < math.log(120) / 2
+    with (tmp_path / "run" / "oof.csv").open() as file:
+        assert len(next(csv.reader(file))) == 2 + 120 + 2
+    assert len(runs.load(tmp_path / "run").heads) == 2
+
+
+def test_the_notebooks_head_ends_in_a_softmax(tmp_path: Path) -> None:
+    """With few rows its 8 epochs of a slow start come to little, so all that is asked is that it learns something."""
+    run = train([made_up(tmp_path, 5, 40)], "notebook", tmp_path, folds=2)
+    _, _, probabilities = table(tmp_path / "run" / "submission.csv")
+    assert probabilities.shape == (5, 5) and np.allclose(probabilities.sum(axis=1), 1)
+    assert math.isfinite(run.scores[0].log_loss)
+    for head in runs.load(tmp_path / "run").heads:
+        history = head.history_  # type: ignore[attr-defined]
+        assert len(history["loss"]) == 8 and history["val_loss"][-1] < history["val_loss"][0]
