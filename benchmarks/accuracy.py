@@ -77,7 +77,5 @@ def cosines(files: Features, reference: Features) -> tuple[float, float]:
 
 def log_loss(file: Features) -> float:
     """Out of fold, on the training rows."""
-    labels = file.labels
-    everyone = np.ones(len(labels), bool)
-    crossed = training.cross_validate(file.vectors("train"), labels, everyone, HEAD, FOLDS, SEED)
-    return float(submission.log_losses(crossed.probabilities, labels).mean())
+    crossed = training.out_of_fold([file], training.Plan(HEAD, FOLDS, SEED))
+    return float(submission.log_losses(crossed.probabilities, file.labels).mean())

@@ -1,31 +1,20 @@
 """The command line: one invoke task a stage. Heavy libraries are imported by the stage that needs them."""
 
 import contextlib
-import os
-import shlex
 import shutil
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from invoke import Collection, Context
 
-from catsdogs import chores, settings
+from catsdogs import chores, settings, stages
 from catsdogs.console import Program, next_steps, say, stage, wrote
-from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError
+from catsdogs.errors import StoreError, SubmissionError, UsageError
+from catsdogs.stages import SUBMISSIONS
 
-if TYPE_CHECKING:
-    from catsdogs.dataset import Dataset
-    from catsdogs.extract import Settings
-    from catsdogs.runs import Run
-    from catsdogs.store import Features
-
-SUBMISSIONS = Path("submissions")
 DEMO = "demo"
+DEMO_HEAD = "dropout-sigmoid"
 DEMO_DATA = Path("data") / DEMO
 COMPETITION_CLASSES = ["cat", "dog"]
-OUTLIER_POLICIES = ("keep", "drop")
 PREDICTION_CACHE = ".predict"
 
 DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, or a CSV of file names and labels"
@@ -33,6 +22,11 @@ BACKBONES = "networks, separated by commas; `lite` is short for the three embedd
 WEIGHTS_DIR = "a folder of weights files to look in first (or the environment's CATSDOGS_WEIGHTS)"
 FEATURES = "the folder of feature files"
 NAME = "the run: a folder of submissions/"
+HEAD = "a head of this program, a file my_head.py with the class MyHead, or a classifier of scikit-learn's"
+FOLDS = "folds of the cross-validation"
+SEED = "of the folds and the head"
+OUTLIERS = "decided: obey decisions.csv; drop: the same, or without it leave out what no network takes for a pet; keep"
+FORCE = "replace a run of the same name"
 
 
 @stage(data=DATA, source="kaggle (needs an account) or microsoft (the same labelled photographs, no account)")
@@ -40,10 +34,10 @@ def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     """Download the competition's photographs."""
     from catsdogs.fetch import fetch as fetch_photographs
 
-    summary = fetch_photographs(source, _path(c, "data", data))
+    summary = fetch_photographs(source, stages.location(c, "data", data))
     counts = ", ".join(f"{count:,} in {folder}" for folder, count in summary.counts.items())
     say(f"{summary.data}: {counts}" + (f"; already there: {', '.join(summary.skipped)}" if summary.skipped else ""))
-    next_steps(f"features{_flags(c, data=str(summary.data))}")
+    next_steps(f"features{stages.flags(c, data=str(summary.data))}")
 
 
 @stage(
@@ -70,10 +64,12 @@ def features(
     limit: str | None = None,
 ) -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
-    how = _extraction_settings(c, weights_dir, engine, precision, batch_size, dtype)
-    root, folder = _path(c, "data", data), _path(c, "features", out)
-    _extract(root, _backbones(c, backbones), folder, how, settings.number("limit", limit) if limit else None)
-    flags = _flags(c, backbones=backbones, features=str(folder))
+    how = stages.extraction_settings(c, weights_dir, engine, precision, batch_size, dtype)
+    root, folder = stages.location(c, "data", data), stages.location(c, "features", out)
+    stages.extract_features(
+        root, stages.networks(c, backbones), folder, how, settings.number("limit", limit) if limit else None
+    )
+    flags = stages.flags(c, backbones=backbones, features=str(folder))
     next_steps(f"outliers{flags}", f"train{flags}")
 
 
@@ -99,14 +95,15 @@ def outliers(
     """List photographs that show no pet, and other oddities, in outliers.csv and as a contact sheet."""
     from catsdogs import decisions
 
-    folder = _path(c, "features", features)
-    files = _read_features(c, folder, backbones, data)
-    of_pets = _find_outliers(
-        folder, files, data, settings.number("k", k), settings.number("votes", votes), quartiles, all
+    folder = stages.location(c, "features", features)
+    files = stages.read_features(c, folder, backbones, data)
+    of_pets = stages.find_outliers(
+        c, folder, files, data, settings.number("k", k), settings.number("votes", votes), quartiles, all
     )
-    say(f"To decide yourself: rows id,decision,label,when (keep or drop) in {folder / decisions.TABLE}")
+    rows = "rows id,decision,label,when (keep, drop, or relabel as the class in label)"
+    say(f"To decide yourself: {rows} in {folder / decisions.TABLE}; train obeys them")
     drop = " --outliers drop" if of_pets else ""
-    next_steps(f"train{drop}{_flags(c, backbones=backbones, features=str(folder))}")
+    next_steps(f"train{drop}{stages.flags(c, backbones=backbones, features=str(folder))}")
 
 
 @stage(
@@ -114,11 +111,12 @@ def outliers(
     backbones=BACKBONES,
     features=FEATURES,
     data=DATA,
-    head="which small model to train",
-    folds="folds of the cross-validation",
-    seed="of the folds and the head",
-    outliers="keep all rows, or drop those that decisions.csv names, or else those in which no network sees a pet",
-    force="replace a run of the same name",
+    head=HEAD,
+    folds=FOLDS,
+    seed=SEED,
+    outliers=OUTLIERS,
+    repeat="a run to repeat exactly, under the new name; its run.json says how",
+    force=FORCE,
 )
 def train(
     c: Context,
@@ -130,18 +128,101 @@ def train(
     outliers: str | None = None,
     features: str | None = None,
     data: str | None = None,
+    repeat: str | None = None,
     force: bool = False,
 ) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
-    head, policy = _setting(c, "head", head), _setting(c, "outliers", outliers)
-    if policy not in OUTLIER_POLICIES:
-        raise UnknownNameError("policy for --outliers", policy, list(OUTLIER_POLICIES))
-    name = name or head
-    folder = _path(c, "features", features)
-    files = _read_features(c, folder, backbones, data)
-    run = _train(c, folder, files, name, head, policy, data, folds, seed, force)
-    to_upload = [f"submit --name {name}"] if run.test_rows else []
-    next_steps(*to_upload, f"predict --name {name} --data FOLDER", "status")
+    if repeat:
+        if any((backbones, head, folds, seed, outliers)):
+            raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
+        name = name or f"{repeat}-again"
+        run = stages.repeat(c, repeat, name, features, data, force)
+    else:
+        head = stages.setting(c, "head", head)
+        name = name or Path(head).stem
+        folder = stages.location(c, "features", features)
+        files = stages.read_features(c, folder, backbones, data)
+        plan = stages.plan(c, folder, files, head, outliers, folds, seed)
+        run = stages.train(files, plan, name, data, force)
+    to_upload = [f"submit --name {name}"] if run.test_rows and not run.protocol else []
+    next_steps(*to_upload, f"predict --name {name} --data FOLDER", "compare", "status")
+
+
+@stage(
+    iterable=("backbones",),
+    heads="heads, separated by commas; all of this program's if not given",
+    backbones="networks, separated by commas; give the flag again for another set of them",
+    features=FEATURES,
+    data=DATA,
+    folds=FOLDS,
+    repeats="how many times to cross-validate, on other folds each time",
+    seed=SEED,
+    outliers=OUTLIERS,
+)
+def compare(
+    c: Context,
+    heads: str | None = None,
+    backbones: list[str] | None = None,
+    folds: str | None = None,
+    repeats: str = "1",
+    seed: str | None = None,
+    outliers: str | None = None,
+    features: str | None = None,
+    data: str | None = None,
+) -> None:
+    """Every head on every set of networks, on the same folds: their log losses, and which differences are noise."""
+    from catsdogs import comparison, comparison_chart
+    from catsdogs.heads import names
+
+    folder = stages.location(c, "features", features)
+    sets = [stages.read_features(c, folder, one, data) for one in backbones or [stages.setting(c, "backbones")]]
+    chosen = [head.strip() for head in heads.split(",")] if heads else names()
+    count, start = stages.number(c, "folds", folds), stages.number(c, "seed", seed)
+    corrections = stages.corrections(c, folder, sets[0], outliers)
+    found = comparison.compare(sets, chosen, count, settings.number("repeats", repeats), start, corrections)
+    say(comparison.table(found))
+    comparison.write_csv(SUBMISSIONS / comparison.TABLE, found)
+    wrote(SUBMISSIONS / comparison.TABLE)
+    comparison_chart.draw(SUBMISSIONS / comparison.CHART, found)
+    wrote(SUBMISSIONS / comparison.CHART)
+    best = found.entries[0]
+    flags = stages.flags(c, backbones=",".join(best.backbones), head=best.head, features=str(folder))
+    next_steps(f"train --name best{flags}")
+
+
+@stage(
+    protocol="how to hold labelled photographs out: mlebench",
+    name=NAME,
+    backbones=BACKBONES,
+    features=FEATURES,
+    data=DATA,
+    head=HEAD,
+    folds=FOLDS,
+    seed=SEED,
+    outliers=OUTLIERS,
+    force=FORCE,
+)
+def replay(
+    c: Context,
+    protocol: str = "mlebench",
+    name: str | None = None,
+    backbones: str | None = None,
+    head: str | None = None,
+    folds: str | None = None,
+    seed: str | None = None,
+    outliers: str | None = None,
+    features: str | None = None,
+    data: str | None = None,
+    force: bool = False,
+) -> None:
+    """Hide a tenth of the labels as MLE-bench does, train on the rest from cached vectors, and grade."""
+    name = name or protocol
+    folder = stages.location(c, "features", features)
+    files = stages.read_features(c, folder, backbones, data)
+    plan = stages.plan(c, folder, files, stages.setting(c, "head", head), outliers, folds, seed, protocol)
+    stages.train(files, plan, name, data, force)
+    say("Held-out training photographs are easier than Kaggle's test set: do not read medals into this score.")
+    next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / stages.TRUTH}", "status")
 
 
 @stage(
@@ -159,8 +240,8 @@ def predict(
     from catsdogs import prediction
 
     target = Path(out) if out else SUBMISSIONS / name / "predictions.csv"
-    cache = _path(c, "features", features) / PREDICTION_CACHE
-    weights = _extraction_settings(c, weights_dir).weights_dir
+    cache = stages.location(c, "features", features) / PREDICTION_CACHE
+    weights = stages.extraction_settings(c, weights_dir).weights_dir
     predicted = prediction.predict(SUBMISSIONS / name, Path(data), target, cache, weights)
     for photograph in predicted.unreadable:
         say(f"unreadable, given the class prior: {photograph.id} ({photograph.reason})")
@@ -190,7 +271,7 @@ def submit(c: Context, name: str, message: str | None = None, data: str | None =
         raise SubmissionError(
             f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"
         )
-    dataset = _dataset_at(data or run.source)
+    dataset = stages.dataset_at(data or run.source)
     sample = dataset.sample_submission if dataset else None
     rows = submission.check(path, sample, run.classes)
     say(f"{path}: {rows:,} rows, {'like the sample submission' if sample else 'with no sample submission to compare'}")
@@ -205,11 +286,11 @@ def status(c: Context, features: str | None = None) -> None:
     """What is cached, for which networks and how many rows, and which runs there are with their scores."""
     from catsdogs import runs, store
 
-    folder = _path(c, "features", features)
+    folder = stages.location(c, "features", features)
     for name in store.names(folder):
         path = store.path_of(folder, name)
         try:
-            say(f"{path}: an old notebook's vectors" if store.is_gap_file(path) else _describe(store.read(path)))
+            say(f"{path}: an old notebook's vectors" if store.is_gap_file(path) else stages.describe(store.read(path)))
         except StoreError as error:
             say(error)
     listing = runs.list_runs(SUBMISSIONS)
@@ -228,19 +309,19 @@ def demo(c: Context, data: str | None = None) -> None:
 
     root = Path(data) if data else DEMO_DATA
     name = f"{DEMO}-{root.resolve().name}" if data else DEMO
-    folder = _path(c, "features") / name
+    folder = stages.location(c, "features") / name
     if not data:
         from catsdogs.drawings import draw_dataset
 
         counts = draw_dataset(root)
         say(f"{root}: {counts['train']} + {counts['test']} pictures, drawn by this program: these are no photographs")
     say("\n[1 of 4] features: three pretrained networks, one pass")
-    _extract(root, list(SHORTHANDS["lite"]), folder, _extraction_settings(c))
-    files = _read_features(c, folder, "lite", None)
+    stages.extract_features(root, list(SHORTHANDS["lite"]), folder, stages.extraction_settings(c))
+    files = stages.read_features(c, folder, "lite", None)
     say("\n[2 of 4] outliers: what shows no pet")
-    _find_outliers(folder, files, data)
+    stages.find_outliers(c, folder, files, data)
     say("\n[3 of 4] train: dropout and a sigmoid on the joined vectors")
-    _train(c, folder, files, name, settings.DEFAULTS["head"], "keep", data, force=True)
+    stages.train(files, stages.plan(c, folder, files, DEMO_HEAD, "keep"), name, data, force=True)
     say("\n[4 of 4] grade: the CSV against the truth")
     path, truth = SUBMISSIONS / name / runs.SUBMISSION_FILE, root / "truth.csv"
     if path.exists() and truth.exists():
@@ -257,7 +338,7 @@ def clean(c: Context, features: str | None = None) -> None:
     """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
     from catsdogs import store
 
-    folder = _path(c, "features", features)
+    folder = stages.location(c, "features", features)
     all_of_it = (folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO)
     leftovers = [path for path in all_of_it if path.exists()]
     for leftover in leftovers:
@@ -270,184 +351,13 @@ def clean(c: Context, features: str | None = None) -> None:
         say("nothing to remove")
 
 
-def _setting(c: Context, name: str, given: str | None = None) -> str:
-    return settings.value(c.config, name, given)
-
-
-def _path(c: Context, name: str, given: str | None = None) -> Path:
-    return Path(_setting(c, name, given)).expanduser()
-
-
-def _backbones(c: Context, given: str | None) -> list[str]:
-    from catsdogs.backbones import expand
-
-    names = expand(_setting(c, "backbones", given))
-    if not names:
-        raise UsageError("--backbones names no network", "Give names separated by commas, such as lite,Xception")
-    return names
-
-
-def _flags(c: Context, **chosen: str | None) -> str:
-    """The flags that the next command needs to find the same files, without those that are the default."""
-    given = {name: value for name, value in chosen.items() if value and value != _setting(c, name)}
-    return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
-
-
-def _extraction_settings(
-    c: Context,
-    weights_dir: str | None = None,
-    engine: str | None = None,
-    precision: str | None = None,
-    batch_size: str | None = None,
-    dtype: str | None = None,
-) -> "Settings":
-    from catsdogs.extract import Settings
-
-    size = _setting(c, "batch_size", batch_size)
-    return Settings(
-        weights_dir=_setting(c, "weights_dir", weights_dir) or os.environ.get("CATSDOGS_WEIGHTS") or None,
-        engine=_setting(c, "engine", engine),
-        precision=_setting(c, "precision", precision),
-        batch_size=settings.number("batch-size", size) if size else None,
-        dtype=_setting(c, "dtype", dtype),
-    )
-
-
-def _extract(root: Path, names: Sequence[str], folder: Path, how: "Settings", limit: int | None = None) -> None:
-    from catsdogs import store
-    from catsdogs.dataset import scan
-    from catsdogs.extract import extract
-
-    dataset = scan(root)
-    counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
-    say(f"{root}: {counts}, classes {', '.join(dataset.classes)}")
-    summary = extract(dataset, names, folder, how, limit)
-    for photograph in summary.unreadable:
-        say(f"unreadable, left out: {photograph.split}/{photograph.id} ({photograph.reason})")
-    rows = " + ".join(f"{count:,} {split}" for split, count in summary.rows.items())
-    for path, (name, computed) in zip(summary.paths, summary.computed.items(), strict=True):
-        recipe = store.recipe_of(path)
-        how_made = f"{recipe.engine} {recipe.precision}"
-        if summary.written[name]:
-            wrote(path, f"{rows} rows, {computed:,} of them computed now, {how_made}")
-        else:
-            say(f"{path} is up to date  ({rows} rows, {how_made})")
-    if summary.unreadable:
-        say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
-
-
-def _read_features(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
-    from catsdogs import store
-    from catsdogs.backbones import SHORTHANDS, TABLE
-    from catsdogs.dataset import scan
-
-    files = []
-    for name in _backbones(c, backbones):
-        path = store.path_of(folder, name)
-        if name not in TABLE and not path.exists():
-            raise UnknownNameError("backbone or feature file", name, [*SHORTHANDS, *store.names(folder), *TABLE])
-        old = path.exists() and store.is_gap_file(path)
-        files.append(store.read(path, scan(_path(c, "data", data)) if old else None))
-    return files
-
-
-def _dataset_of(files: "Sequence[Features]", data: str | None) -> "Dataset | None":
-    """The photographs that the features were made from, if they are still there; a folder given by hand must be."""
-    from catsdogs.dataset import scan
-
-    return scan(Path(data)) if data else _dataset_at(files[0].source)
-
-
-def _dataset_at(source: str) -> "Dataset | None":
-    """The data set at a path that a file of ours remembers, or None, said aloud, if nothing is there any more."""
-    from catsdogs.dataset import scan
-
-    if Path(source).exists():
-        return scan(Path(source))
-    say(f"The photographs are no longer at {source}: no sample submission to compare with, no thumbnails. Give --data")
-    return None
-
-
-def _find_outliers(
-    folder: Path,
-    files: "Sequence[Features]",
-    data: str | None,
-    k: int = 10,
-    votes: int = 1,
-    quartiles: bool = False,
-    everything: bool = False,
-) -> bool:
-    """Write the table and the contact sheet; whether these are photographs of pets at all."""
-    from catsdogs import contact_sheet, outliers
-
-    suspects = outliers.find(files, k, votes, quartiles)
-    say(outliers.summary(suspects, files))
-    outliers.write_csv(folder / outliers.TABLE, suspects)
-    wrote(folder / outliers.TABLE)
-    if everything:
-        outliers.write_everything(folder / outliers.EVERYTHING, files, k)
-        wrote(folder / outliers.EVERYTHING)
-    dataset = _dataset_of(files, data)
-    if dataset:
-        contact_sheet.write(folder / contact_sheet.NAME, suspects, dataset)
-        wrote(folder / contact_sheet.NAME)
-    return outliers.about_pets(suspects, files)
-
-
-def _train(
-    c: Context,
-    folder: Path,
-    files: "Sequence[Features]",
-    name: str,
-    head: str,
-    policy: str,
-    data: str | None,
-    folds: str | None = None,
-    seed: str | None = None,
-    force: bool = False,
-) -> "Run":
-    from catsdogs import decisions, training
-
-    drops = decisions.rows_to_drop(folder, files) if policy == "drop" else None
-    if drops:
-        say(drops.sentence)
-    dataset = _dataset_of(files, data)
-    run = training.train(
-        files,
-        head=head,
-        folds=settings.number("folds", _setting(c, "folds", folds)),
-        seed=settings.number("seed", _setting(c, "seed", seed)),
-        submissions=SUBMISSIONS,
-        name=name,
-        drop=drops.ids if drops else frozenset(),
-        sample_submission=dataset.sample_submission if dataset else None,
-        command=" ".join(["catsdogs", *sys.argv[1:]]),
-        force=force,
-    )
-    for score in run.scores:
-        say(score)
-    if run.unreadable:
-        say(f"given the class prior, for they cannot be read: test {', '.join(run.unreadable)}")
-    for path in sorted((SUBMISSIONS / name).iterdir()):
-        wrote(path)
-    return run
-
-
-def _describe(file: "Features") -> str:
-    recipe = file.recipe
-    rows = " + ".join(f"{len(ids):,} {split}" for split, ids in file.ids.items())
-    unreadable = f", {len(file.unreadable):,} unreadable" if file.unreadable else ""
-    return (
-        f"{file.path}: {rows} rows x {file.width}{unreadable}, {recipe.engine} {recipe.precision}, "
-        f"weights {recipe.weights[:12]}, from {file.source}"
-    )
-
-
 collection = Collection(
     fetch,
     features,
     outliers,
     train,
+    compare,
+    replay,
     predict,
     grade,
     submit,

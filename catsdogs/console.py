@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from catsdogs.errors import CatsdogsError, UsageError
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
 
-def stage(**flags: str) -> Callable[[Callable[..., None]], Any]:
-    """An invoke task with the help texts of its flags; a user's mistake ends it with one line and an exit code."""
+def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[..., None]], Any]:
+    """An invoke task with the help texts of its flags; a user's mistake ends it with one line and an exit code.
+
+    Flags named in `iterable` may be given several times.
+    """
 
     def decorate(body: Callable[..., None]) -> Any:
         @functools.wraps(body)
@@ -31,7 +34,7 @@ def stage(**flags: str) -> Callable[[Callable[..., None]], Any]:
                 raise invoke.Exit(f"\n{kept}", code=INTERRUPTED) from None
 
         texts = {name.replace("_", "-"): text for name, text in flags.items()}
-        return invoke.task(auto_shortflags=False, help=texts)(guarded)
+        return invoke.task(auto_shortflags=False, help=texts, iterable=list(iterable))(guarded)
 
     return decorate
 

@@ -15,10 +15,10 @@ DEFAULTS = {
     "precision": "auto",
     "batch_size": "",
     "dtype": "float32",
-    "head": "dropout-sigmoid",
+    "head": "blend",
     "folds": "5",
     "seed": "2018",
-    "outliers": "keep",
+    "outliers": "decided",
 }
 
 

@@ -7,14 +7,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from benchmarks import __main__ as benchmark
-from benchmarks import photographs, report, rows
+from benchmarks import head_scores, head_speed, heads, photographs, report, rows
 from benchmarks.arithmetic import Results, Spread, targets
 from benchmarks.contenders import COLUMNS, NOTEBOOK, by_name
+from benchmarks.head_scores import Ratio
+from benchmarks.head_speed import Timing
 from benchmarks.report import Record
 from benchmarks.rows import LITE0, ROWS, Failure, Measurement
-from tests.conftest import jpeg, need
+from catsdogs import store
+from catsdogs.errors import UsageError
+from tests.conftest import jpeg, need, refused
 
 ROOT = Path(__file__).parents[1]
 # (column, photographs a second when the machine is free), and how free it was in each round
@@ -175,3 +180,129 @@ def test_gpu_script_needs_little_and_compares_the_vectors(tmp_path: Path) -> Non
     assert exact.shape == rounded.shape == (8, 1280) and (exact != rounded).any()
     cosines = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
     assert cosines.min() > 0.99
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stand-ins")
+    head_speed.draw(folder, 60, 10)
+    return folder
+
+
+@pytest.fixture
+def without_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notebook's recipe takes seconds to import, and other tests fit it."""
+    names = ["dropout-sigmoid", "logistic", "ridge", "stack"]
+    monkeypatch.setattr("catsdogs.heads.names", lambda: names)
+    for module in (heads, head_scores):
+        monkeypatch.setattr(module, "NOTEBOOK", "ridge")
+
+
+def test_a_ratio_is_of_pairs() -> None:
+    first, second = np.random.default_rng(0).exponential(size=(2, 50))
+    ratio = Ratio.of("first / second", first, second, 2.0)
+    assert ratio.value == pytest.approx(first.mean() / second.mean())
+    assert ratio.errors == pytest.approx(ttest_rel(first, second).statistic)
+    assert Ratio.of("same / same", first, first).errors == 0
+
+
+@pytest.mark.parametrize(
+    "loss, error, limit, at_least, beyond_noise, met",
+    [
+        (0.6, 0.1, 0.75, False, False, True),
+        (0.8, 0.1, 0.75, False, False, False),
+        (0.8, 0.1, 0.75, True, False, True),
+        (0.6, 0.1, 0.75, False, True, True),
+        (0.6, 0.3, 0.75, False, True, False),  # 0.4 better, 1.3 standard errors
+        (0.6, 0.1, None, False, False, None),
+    ],
+)
+def test_a_promise_of_a_ratio(
+    loss: float, error: float, limit: float | None, at_least: bool, beyond_noise: bool, met: bool | None
+) -> None:
+    assert Ratio("figure", loss, 1.0, loss - 1, error, limit, at_least, beyond_noise).met is met
+
+
+def test_stand_ins_are_feature_files_of_two_classes(stand_ins: Path) -> None:
+    files = [store.read(path) for path in sorted(stand_ins.glob("*.h5"))]
+    assert [file.width for file in files] == [4, 3, 3] and files[0].labels.tolist() == [0, 1] * 30
+    assert len(store.join(files, "test")[1]) == 30
+    with refused(UsageError, "Give --rows 20 or more"):
+        head_speed.draw(stand_ins, 10, 10)
+
+
+def test_label_errors_are_handled_without_a_look_at_held_rows() -> None:
+    random = np.random.default_rng(0)
+    right = np.arange(60) % 2
+    X = (random.normal(size=(60, 4)) + 6 * right[:, np.newaxis]).astype(np.float32)
+    learnt, held = np.arange(40), np.arange(40, 60)
+
+    def ways(*wrong: int) -> tuple[dict[str, np.ndarray], int]:
+        labels = np.where(np.isin(np.arange(60), wrong), 1 - right, right)
+        return head_scores._ways(head_scores._Vectors(X, labels, (4,), []), learnt, held, 0, lambda: None)
+
+    clean, with_errors, held_wrong = ways(), ways(3, 8), ways(3, 8, 50, 55)
+    assert (clean[1], with_errors[1], held_wrong[1]) == (0, 2, 2)
+    for way, probabilities in with_errors[0].items():
+        np.testing.assert_array_equal(probabilities, held_wrong[0][way])
+    np.testing.assert_array_equal(with_errors[0][head_scores._RELABELLED], clean[0][head_scores._ALONE])
+    for way in (head_scores._DROPPED, head_scores._RELABELLED, head_scores._WEIGHTED):
+        reference = head_scores._UNWEIGHTED if way == head_scores._WEIGHTED else head_scores._ALONE
+        np.testing.assert_array_equal(clean[0][way], clean[0][reference])
+        of_truth = [-np.log(found[np.arange(20), right[held]]).mean() for found in (
+            with_errors[0][way], with_errors[0][reference]
+        )]  # fmt: skip
+        assert of_truth[0] < of_truth[1]
+
+
+def test_scores_of_heads(stand_ins: Path, without_keras: None) -> None:
+    files = [store.read(path) for path in sorted(stand_ins.glob("*.h5"))]
+    scores = head_scores.measure(files, 1, ["3", "8"])
+    entries = {entry.head: entry for entry in scores.comparison.entries}
+    against_notebook, against_best, of_truth = scores.ratios[0], scores.ratios[6], scores.ratios[7]
+    assert against_notebook.loss == pytest.approx(entries[head_scores.DEFAULT].log_loss)
+    assert against_notebook.other == pytest.approx(entries["ridge"].log_loss)
+    assert against_best.value >= 1 >= of_truth.value
+    for everything, fair in scores.handling:
+        assert 0 < everything.loss != fair.loss > 0
+    with refused(UsageError, "No training photograph 60 in "):
+        head_scores.measure(files, 1, ["60"])
+
+
+def test_heads_are_measured_and_written_down(stand_ins: Path, without_keras: None, tmp_path: Path) -> None:
+    out, backbones = tmp_path / "heads.md", "StandIn1,StandIn2"
+    arguments = ["--features", str(stand_ins), "--backbones", backbones, "--judged", "3", "--repeats", "1"]
+    assert heads.main([*arguments, "--rounds", "1", "--rows", "40", "--width", "6", "--out", str(out)]) == 0
+    text = out.read_text()
+    assert "## Scores on StandIn1+2" in text and "not by hand" in text and f"--backbones {backbones}" in text
+    assert "log losses, without 3" in text and "| comparison of " in text
+    for table in text.split("\n\n"):
+        lines = [line for line in table.splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) <= 1
+
+
+def test_speed_is_compared_within_rounds_and_judged_at_full_size() -> None:
+    gigabyte = heads.ROWS * heads.WIDTH * 4.0
+    timings = [
+        Timing(subject, number, seconds * slow, fits * slow, 0.0, peak * gigabyte)
+        for number, slow in enumerate((1, 3, 10), start=1)
+        for subject, seconds, fits, peak in [
+            ("dropout-sigmoid", 8.0, 7.0, 2.0),
+            ("notebook", 99.0, 32.0, 3.5),
+            ("dropout-sigmoid,notebook", 120.0, 0.0, 2.0),
+        ]
+    ]
+    text = heads.render(heads.Record("command", heads.ROWS, heads.WIDTH, timings=timings))
+    assert "the test average | ≥ 3 | 4.00 | yes |" in text
+    assert "| `dropout-sigmoid`, five folds and the test average | ≤ 60 s | 24.0 s (8.00-80.0) | yes |" in text
+    assert "`notebook` | ≤ 3 | 3.50 | no |" in text and "| comparison of 5 heads | ≤ 300 s | 360 s" in text
+    small = heads.render(heads.Record("command", 40, 6, timings=timings))
+    assert " yes |" not in small and " no |" not in small
+
+
+@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--repeats", "0"], [], ["--only", "speed", "--rows", "9"]])
+def test_wrong_usage_of_heads_is_one_line(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert heads.main([*arguments, "--out", str(tmp_path / "out.md")]) == 2
+    assert "benchmarks.heads: " in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())

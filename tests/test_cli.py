@@ -107,22 +107,62 @@ class TestWholeJob:
     def test_same_command_same_csv(self, inside: Path, command: Command) -> None:
         path = inside / "submissions/dropout-sigmoid/submission.csv"
         before = path.read_bytes()
-        name = ("--name", "dropout-sigmoid", "--force")
+        name = ("--head", "dropout-sigmoid", "--name", "dropout-sigmoid", "--force")
         assert command("train", "--backbones", "EfficientNetLite0", *name)[0] == 0
         assert path.read_bytes() == before
 
-    def test_unknown_head(self, inside: Path, command: Command) -> None:
-        code, _, err = command("train", "--backbones", "EfficientNetLite0", "--head", "ridge")
-        assert (code, "'ridge'. Choose from: dropout-sigmoid, logistic" in err) == (1, True)
+    def test_a_run_is_repeated_from_what_it_says_of_itself(self, inside: Path, command: Command) -> None:
+        code, _, err = command("train", "--repeat", "dropout-sigmoid")
+        assert code == 0, err
+        folders = [inside / "submissions" / name for name in ("dropout-sigmoid", "dropout-sigmoid-again")]
+        for file in ("submission.csv", "oof.csv"):
+            assert len({(folder / file).read_bytes() for folder in folders}) == 1
+        code, _, err = command("train", "--repeat", "dropout-sigmoid", "--seed", "1", "--name", "other")
+        assert (code, "--repeat takes everything from the run" in err) == (2, True)
 
-    def test_train_drops_what_a_person_decided(self, inside: Path, command: Command) -> None:
+    def test_compare(self, inside: Path, command: Command) -> None:
+        (inside / "features/Copy.h5").unlink(missing_ok=True)
+        flags = ("--backbones", "EfficientNetLite0", "--folds", "4", "--repeats", "2")
+        code, out, err = command("compare", "--heads", "logistic,stack,GaussianNB", *flags)
+        assert code == 0, err
+        rows = list(csv.DictReader((inside / "submissions/compare.csv").open()))
+        assert {row["head"] for row in rows} == {"logistic", "stack", "GaussianNB"}
+        assert [float(row["log_loss"]) for row in rows] == sorted(float(row["log_loss"]) for row in rows)
+        with Image.open(inside / "submissions/compare.png") as chart:
+            assert chart.width > 500
+        assert "noise" in out and f"train --name best --backbones EfficientNetLite0 --head {rows[0]['head']}" in out
+        twice = ("--backbones", "EfficientNetLite0", "--backbones", "EfficientNetLite0")
+        code, _, err = command("compare", "--heads", "logistic", *twice)
+        assert code == 2 and "twice" in err
+
+    def test_replay_is_graded_like_any_run(self, inside: Path, command: Command) -> None:
+        flags = ("--backbones", "EfficientNetLite0", "--folds", "2", "--head", "logistic")
+        code, out, err = command("replay", *flags)
+        assert code == 0, err
+        assert re.search(r"log loss \d\.\d+ .*MLE-bench", out) and "easier than Kaggle's test set" in out
+        code, graded, err = command("grade", "--name", "mlebench", "--truth", "submissions/mlebench/truth.csv")
+        assert code == 0, err
+        assert graded.split(",")[0] == out[out.index("log loss") :].split(",")[0]
+        code, _, err = command("replay", "--protocol", "kaggle", *flags, "--name", "other")
+        assert (code, "Choose from: mlebench" in err) == (1, True)
+
+    def test_unknown_head(self, inside: Path, command: Command) -> None:
+        code, _, err = command("train", "--backbones", "EfficientNetLite0", "--head", "svm")
+        assert (code, "'svm'. Choose from: blend, dropout-sigmoid, logistic" in err) == (1, True)
+
+    def test_unknown_policy(self, inside: Path, command: Command) -> None:
+        code, _, err = command("train", "--backbones", "EfficientNetLite0", "--outliers", "maybe")
+        assert (code, "Choose from: decided, drop, keep" in err) == (1, True)
+
+    def test_train_obeys_what_a_person_decided(self, inside: Path, command: Command) -> None:
         decisions = inside / "features/decisions.csv"
-        decisions.write_text("id,decision,label,when\ncat.0,drop,,2026-01-01\ndog.0,keep,,2026-01-01\n")
-        flags = ("--backbones", "EfficientNetLite0", "--head", "logistic", "--name", "dropped", "--outliers", "drop")
+        decisions.write_text("id,decision,label,when\ncat.0,drop,,2026-01-01\ndog.0,keep,,\ndog.1,relabel,cat,\n")
+        flags = ("--backbones", "EfficientNetLite0", "--head", "logistic", "--name", "dropped")
         code, out, err = command("train", *flags)
         decisions.unlink()
         assert code == 0, err
-        assert "1 of 32 train rows" in out
+        assert "1 of 32 train rows" in out and "relabelled: 1" in out
+        assert json.loads((inside / "submissions/dropped/run.json").read_text())["relabelled"] == {"dog.1": "cat"}
         rows = {row["id"]: row for row in csv.DictReader((inside / "submissions/dropped/oof.csv").open())}
         assert len(rows) == 32 and sum(row["dropped"] not in ("", "0", "False") for row in rows.values()) == 1
 
@@ -250,7 +290,9 @@ class TestWholeJob:
         (["features", "--dta", "data"], 2, "--dta"),
         (["train", "--backbones", "Xception"], 1, "No feature file features/Xception.h5"),
         (["train", "--backbones", "lit"], 1, "No backbone or feature file is called 'lit'. Choose from: lite"),
-        (["train", "--outliers", "maybe"], 1, "Choose from: keep, drop"),
+        (["compare", "--backbones", "Xception", "--repeats", "0"], 1, "No feature file"),
+        (["replay", "--backbones", "Xception"], 1, "No feature file"),
+        (["train", "--repeat", "gone"], 1, "No run is called 'gone'"),
         (["train", "--backbones", ","], 2, "--backbones names no network"),
         (["outliers", "--backbones", "Xception"], 1, "features --backbones Xception"),
         (["predict", "--name", "gone", "--data", "data"], 1, "gone"),

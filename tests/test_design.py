@@ -14,10 +14,12 @@ DEEP_LEARNING = {"keras", "tensorflow", "torch", "jax"}
 ONLY_IN = {
     "kaggle": {"kaggle.py"},
     "kagglesdk": {"kaggle.py"},
-    "keras": {"build.py", "efficientnet_lite.py", "weights.py", "keras.py", "dropout_sigmoid.py"},
+    "cleanlab": {"label_errors.py"},
+    "keras": {"build.py", "efficientnet_lite.py", "weights.py", "keras.py", "notebook.py"},
     "openvino": {"openvino.py"},
     "tensorflow": {"curves.py"},
-    "invoke": {"chores.py", "cli.py", "console.py"},
+    "invoke": {"chores.py", "cli.py", "console.py", "stages.py"},
+    "skops": {"runs.py"},
 }
 
 

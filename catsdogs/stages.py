@@ -1,0 +1,258 @@
+"""What several commands do: reading flags and settings, extracting, looking for outliers, training, and saying so."""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs import settings
+from catsdogs.console import say, wrote
+from catsdogs.errors import TrainingError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from catsdogs.dataset import Dataset
+    from catsdogs.decisions import Corrections
+    from catsdogs.extract import Settings
+    from catsdogs.runs import Run
+    from catsdogs.store import Features
+    from catsdogs.training import Plan
+
+SUBMISSIONS = Path("submissions")
+TRUTH = "truth.csv"
+LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
+
+
+def setting(c: Context, name: str, given: str | None = None) -> str:
+    """A flag as given, else as the settings have it."""
+    return settings.value(c.config, name, given)
+
+
+def number(c: Context, name: str, given: str | None = None) -> int:
+    """A flag or setting that is a whole number."""
+    return settings.number(name, setting(c, name, given))
+
+
+def location(c: Context, name: str, given: str | None = None) -> Path:
+    """A flag or setting that is a path."""
+    return Path(setting(c, name, given)).expanduser()
+
+
+def networks(c: Context, given: str | None) -> list[str]:
+    """The networks that a flag or the settings name."""
+    from catsdogs.backbones import expand
+
+    names = expand(setting(c, "backbones", given))
+    if not names:
+        raise UsageError("--backbones names no network", "Give names separated by commas, such as lite,Xception")
+    return names
+
+
+def flags(c: Context, **chosen: str | None) -> str:
+    """The flags that the next command needs to find the same files, without those that are the default."""
+    given = {name: value for name, value in chosen.items() if value and value != setting(c, name)}
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
+
+
+def extraction_settings(
+    c: Context,
+    weights_dir: str | None = None,
+    engine: str | None = None,
+    precision: str | None = None,
+    batch_size: str | None = None,
+    dtype: str | None = None,
+) -> "Settings":
+    """How to extract, from flags, settings and the environment."""
+    from catsdogs.extract import Settings
+
+    size = setting(c, "batch_size", batch_size)
+    return Settings(
+        weights_dir=setting(c, "weights_dir", weights_dir) or os.environ.get("CATSDOGS_WEIGHTS") or None,
+        engine=setting(c, "engine", engine),
+        precision=setting(c, "precision", precision),
+        batch_size=settings.number("batch-size", size) if size else None,
+        dtype=setting(c, "dtype", dtype),
+    )
+
+
+def extract_features(root: Path, names: Sequence[str], folder: Path, how: "Settings", limit: int | None = None) -> None:
+    """Write feature files, and show what was written and what could not be read."""
+    from catsdogs import store
+    from catsdogs.dataset import scan
+    from catsdogs.extract import extract
+
+    dataset = scan(root)
+    counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
+    say(f"{root}: {counts}, classes {', '.join(dataset.classes)}")
+    summary = extract(dataset, names, folder, how, limit)
+    for photograph in summary.unreadable:
+        say(f"unreadable, left out: {photograph.split}/{photograph.id} ({photograph.reason})")
+    rows = " + ".join(f"{count:,} {split}" for split, count in summary.rows.items())
+    for path, (name, computed) in zip(summary.paths, summary.computed.items(), strict=True):
+        recipe = store.recipe_of(path)
+        how_made = f"{recipe.engine} {recipe.precision}"
+        if summary.written[name]:
+            wrote(path, f"{rows} rows, {computed:,} of them computed now, {how_made}")
+        else:
+            say(f"{path} is up to date  ({rows} rows, {how_made})")
+    if summary.unreadable:
+        say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
+
+
+def read_features(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
+    """The feature files of the networks that a flag or the settings name."""
+    from catsdogs import store
+    from catsdogs.backbones import SHORTHANDS, TABLE
+    from catsdogs.dataset import scan
+
+    files = []
+    for name in networks(c, backbones):
+        path = store.path_of(folder, name)
+        if name not in TABLE and not path.exists():
+            raise UnknownNameError("backbone or feature file", name, [*SHORTHANDS, *store.names(folder), *TABLE])
+        old = path.exists() and store.is_gap_file(path)
+        files.append(store.read(path, scan(location(c, "data", data)) if old else None))
+    return files
+
+
+def dataset_of(files: "Sequence[Features]", data: str | None) -> "Dataset | None":
+    """The photographs that the features were made from, if they are still there; a folder given by hand must be."""
+    from catsdogs.dataset import scan
+
+    return scan(Path(data)) if data else dataset_at(files[0].source)
+
+
+def dataset_at(source: str) -> "Dataset | None":
+    """The data set at a path that a file of ours remembers, or None, said aloud, if nothing is there any more."""
+    from catsdogs.dataset import scan
+
+    if Path(source).exists():
+        return scan(Path(source))
+    say(f"The photographs are no longer at {source}: no sample submission to compare with, no thumbnails. Give --data")
+    return None
+
+
+def find_outliers(
+    c: Context,
+    folder: Path,
+    files: "Sequence[Features]",
+    data: str | None,
+    k: int = 10,
+    votes: int = 1,
+    quartiles: bool = False,
+    everything: bool = False,
+) -> bool:
+    """Write the table and the contact sheet; whether these are photographs of pets at all."""
+    from catsdogs import contact_sheet, outliers
+
+    suspects = outliers.find(files, k, votes, quartiles, _out_of_fold(c, files))
+    say(outliers.summary(suspects, files))
+    outliers.write_csv(folder / outliers.TABLE, suspects)
+    wrote(folder / outliers.TABLE)
+    if everything:
+        outliers.write_everything(folder / outliers.EVERYTHING, files, k)
+        wrote(folder / outliers.EVERYTHING)
+    dataset = dataset_of(files, data)
+    if dataset:
+        contact_sheet.write(folder / contact_sheet.NAME, suspects, dataset)
+        wrote(folder / contact_sheet.NAME)
+    return outliers.about_pets(suspects, files)
+
+
+def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
+    """(n_train, classes) what heads say of photographs they never saw; None, said aloud, where none can be trained."""
+    from catsdogs import training
+
+    plan = training.Plan(LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"))
+    try:
+        return training.out_of_fold(files, plan).probabilities
+    except TrainingError as error:
+        say(f"Not looked for wrong labels: {error.problem}")
+        return None
+
+
+def plan(
+    c: Context,
+    folder: Path,
+    files: "Sequence[Features]",
+    head: str,
+    policy: str | None = None,
+    folds: str | None = None,
+    seed: str | None = None,
+    protocol: str = "",
+) -> "Plan":
+    """What to train, from flags and settings and from what a person decided about the photographs."""
+    from catsdogs import training
+
+    found = corrections(c, folder, files, policy)
+    count, start = number(c, "folds", folds), number(c, "seed", seed)
+    return training.Plan(head, count, start, found.drop, found.relabel, protocol=protocol)
+
+
+def corrections(c: Context, folder: Path, files: "Sequence[Features]", policy: str | None) -> "Corrections":
+    """What a person decided about the photographs, as far as it is to be obeyed."""
+    from catsdogs import decisions
+
+    policy = setting(c, "outliers", policy)
+    if policy not in decisions.POLICIES:
+        raise UnknownNameError("policy for --outliers", policy, list(decisions.POLICIES))
+    found = decisions.corrections(folder, files, policy)
+    if found.sentence:
+        say(found.sentence)
+    return found
+
+
+def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None, force: bool = False) -> "Run":
+    """Train, write the run, and show it."""
+    from catsdogs import replay, training
+
+    truth = None
+    if plan.protocol:
+        files, truth = replay.hold_out(files, plan.protocol)
+    dataset = None if plan.protocol else dataset_of(files, data)
+    run = training.train(
+        files,
+        plan,
+        submissions=SUBMISSIONS,
+        name=name,
+        sample_submission=dataset.sample_submission if dataset else None,
+        truth=truth,
+        command=" ".join(["catsdogs", *sys.argv[1:]]),
+        force=force,
+    )
+    if truth is not None:
+        replay.write_truth(SUBMISSIONS / name / TRUTH, files, truth)
+    for score in run.scores:
+        say(score)
+    if run.unreadable:
+        say(f"given the class prior, for they cannot be read: test {', '.join(run.unreadable)}")
+    for path in sorted((SUBMISSIONS / name).iterdir()):
+        wrote(path)
+    return run
+
+
+def repeat(c: Context, repeated: str, name: str, features: str | None, data: str | None, force: bool) -> "Run":
+    """Train a run again from its `run.json`, on the same rows of the same networks."""
+    from catsdogs import runs, training
+
+    run = runs.read_run(SUBMISSIONS / repeated)
+    files = read_features(c, Path(features or run.features), ",".join(run.backbones), data or run.source)
+    training.check_repeatable(run, files)
+    return train(files, training.plan_of(run), name, data, force)
+
+
+def describe(file: "Features") -> str:
+    """A feature file in a line."""
+    recipe = file.recipe
+    rows = " + ".join(f"{len(ids):,} {split}" for split, ids in file.ids.items())
+    unreadable = f", {len(file.unreadable):,} unreadable" if file.unreadable else ""
+    return (
+        f"{file.path}: {rows} rows x {file.width}{unreadable}, {recipe.engine} {recipe.precision}, "
+        f"weights {recipe.weights[:12]}, from {file.source}"
+    )
