@@ -16,7 +16,7 @@ TABLE = "decisions.csv"
 COLUMNS = ("id", "decision", "label", "when")
 KEEP, DROP, RELABEL = "keep", "drop", "relabel"
 POLICIES = ("decided", "drop", "keep")  # what may be asked of `corrections`, the default first
-_LISTED = "the column dropped of the run's oof.csv marks them"
+_LISTED = "the run's oof.csv marks them"
 
 
 class Decision(NamedTuple):

@@ -36,6 +36,7 @@ WRITTEN = (
     runs.CURVES_FILE,
     runs.TENSORBOARD_FOLDER,
 )
+_OUT_OF_FOLD_COLUMNS = ("fold", "dropped", "relabelled")
 _VERSIONED = ("numpy", "scipy", "scikit-learn", "keras")
 
 
@@ -301,7 +302,7 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
     """All files of a run but the submission."""
     content = {"format": runs.FORMAT, "version": runs.VERSION, **asdict(run)}
     (folder / runs.RUN_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _write_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, crossed, first, kept)
+    _write_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, run, crossed, first, kept)
     runs.write_heads(folder, run.head, crossed.heads)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]
     if any(histories):
@@ -310,16 +311,19 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
         curves.write_tensorboard(folder / runs.TENSORBOARD_FOLDER, histories)
 
 
-def _write_out_of_fold(path: Path, crossed: CrossValidation, first: Features, kept: NDArray[np.bool_]) -> None:
-    """A row per training photograph: id, label, `p_<class>` not calibrated, fold from 1, dropped as 0 or 1."""
+def _write_out_of_fold(
+    path: Path, run: Run, crossed: CrossValidation, first: Features, kept: NDArray[np.bool_]
+) -> None:
+    """A row per training photograph; docs/runs.md lists the columns."""
     columns = range(len(first.classes)) if len(first.classes) > 2 else (1,)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "label", *(f"p_{first.classes[column]}" for column in columns), "fold", "dropped"])
+        writer.writerow(["id", "label", *(f"p_{first.classes[column]}" for column in columns), *_OUT_OF_FOLD_COLUMNS])
         rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, kept, strict=True)
         for id, label, probabilities, fold, is_kept in rows:
             numbers = (submission.as_text(probabilities[column]) for column in columns)
-            writer.writerow([id, first.classes[label], *numbers, fold + 1, int(not is_kept)])
+            marks = (fold + 1, int(not is_kept), run.relabelled.get(id, ""))
+            writer.writerow([id, first.classes[label], *numbers, *marks])
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def test_without_decisions_unanimous_train_rows_are_dropped_whatever_the_table_s
     assert done.drop == {"cat.1"}  # not dog.0, on which one of two networks votes, and no test row
     assert done.relabel == {}
     assert "1 of 4 train rows" in done.sentence
-    assert "column dropped of the run's oof.csv" in done.sentence
+    assert "the run's oof.csv marks them" in done.sentence
     assert str(tmp_path / outliers.TABLE) in done.sentence
     (tmp_path / outliers.TABLE).unlink()
     assert outliers.TABLE not in decisions.corrections(tmp_path, files, "drop").sentence
@@ -114,7 +114,7 @@ def test_a_persons_word_replaces_the_vote(tmp_path: Path, files: list[Features],
     assert done.drop == {"dog.0"}
     assert done.relabel == {"dog.2": "cat"}
     assert f"1 of 4 train rows, which {path} drops (2 more are not among" in done.sentence
-    assert "column dropped of the run's oof.csv" in done.sentence
+    assert "the run's oof.csv marks them" in done.sentence
     assert "relabelled: 1 (1 more are not among" in done.sentence
 
 

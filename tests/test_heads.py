@@ -194,6 +194,17 @@ def test_stack_and_blend_listen_to_the_network_that_knows() -> None:
     assert weights[0] > weights[1] >= 0
 
 
+@pytest.mark.parametrize("name", ["ridge", "blend", "stack"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classes_that_a_plane_parts_are_no_reason_for_certainty(name: str, classes: int) -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(120) % classes
+    X = (random.normal(size=(120, 64)) + 4 * np.eye(classes, 64)[y]).astype(np.float32)
+    probabilities = heads.create(name, 0, (32, 32)).fit(X, y).predict_proba(X)
+    assert (probabilities.argmax(axis=1) == y).all()
+    assert probabilities.min() > 1e-10 and np.log(probabilities[np.arange(120), y]).mean() > -0.1
+
+
 @pytest.mark.parametrize("name", ["stack", "blend"])
 def test_widths_must_be_those_of_the_vectors(name: str) -> None:
     with pytest.raises(ValueError, match="networks of 11 columns, and vectors of 12"):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedKFold
@@ -234,13 +234,23 @@ def columns_of(widths: Sequence[int], width: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
-def best_scale(logits: Array, target: NDArray[np.int64]) -> float:
-    """What to multiply (n, units) scores with, so that their log loss is least."""
+def best_scale(scores: Array, target: NDArray[np.int64]) -> float:
+    """What to multiply (n, units) scores with, so that they are logits of least log loss.
 
-    def objective(power: Array) -> float:
-        return float(log_loss(np.exp(power[0]) * logits, target)[0].mean())
+    An answer counts as right with probability (m + 1) / (m + 2) only, m being the rows of its class, or rows without a
+    mistake would ask for certainty: J. Platt, Probabilistic outputs for support vector machines, 1999.
+    """
+    rows = np.arange(len(target))
+    doubt = 1 / (np.bincount(target)[target] + 2)
+    logits = np.hstack((np.zeros_like(scores), scores)) if scores.shape[1] == 1 else scores
 
-    return float(np.exp(minimize(objective, np.zeros(1), method="Nelder-Mead", options={"xatol": 1e-4}).x[0]))
+    def objective(power: float) -> float:
+        logarithms = log_softmax(np.exp(power) * logits, axis=1)
+        right = logarithms[rows, target]
+        wrong = (logarithms.sum(axis=1) - right) / (logits.shape[1] - 1)
+        return -float(((1 - doubt) * right + doubt * wrong).mean())
+
+    return float(np.exp(minimize_scalar(objective, bounds=(-5, 10), method="bounded").x))
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
