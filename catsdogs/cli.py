@@ -26,6 +26,10 @@ HEAD = "a head of this program, a file my_head.py with the class MyHead, or a cl
 FOLDS = "folds of the cross-validation"
 SEED = "of the folds and the head"
 OUTLIERS = "decided: obey decisions.csv; drop: the same, or without it leave out what no network takes for a pet; keep"
+EASIER = (
+    "These are held-out training photographs, easier than Kaggle's test set (a notebook that saw 0.0119 "
+    "on such scored 0.0414 there): read no medal into this score."
+)
 FORCE = "replace a run of the same name"
 
 
@@ -145,7 +149,8 @@ def train(
         plan = stages.plan(c, folder, files, head, outliers, folds, seed)
         run = stages.train(files, plan, name, data, force)
     to_upload = [f"submit --name {name}"] if run.test_rows and not run.protocol else []
-    next_steps(*to_upload, f"predict --name {name} --data FOLDER", "compare", "status")
+    again = stages.flags(c, backbones=",".join(run.backbones), features=run.features)
+    next_steps(*to_upload, f"predict --name {name} --data FOLDER", f"compare{again}", "status")
 
 
 @stage(
@@ -178,7 +183,8 @@ def compare(
     sets = [stages.read_features(c, folder, one, data) for one in backbones or [stages.setting(c, "backbones")]]
     chosen = [head.strip() for head in heads.split(",")] if heads else names()
     count, start = stages.number(c, "folds", folds), stages.number(c, "seed", seed)
-    corrections = stages.corrections(c, folder, sets[0], outliers)
+    everyone = [file for networks in sets for file in networks]
+    corrections = stages.corrections(c, folder, everyone, outliers)
     found = comparison.compare(sets, chosen, count, settings.number("repeats", repeats), start, corrections)
     say(comparison.table(found))
     comparison.write_csv(SUBMISSIONS / comparison.TABLE, found)
@@ -186,7 +192,16 @@ def compare(
     comparison_chart.draw(SUBMISSIONS / comparison.CHART, found)
     wrote(SUBMISSIONS / comparison.CHART)
     best = found.entries[0]
-    flags = stages.flags(c, backbones=",".join(best.backbones), head=best.head, features=str(folder))
+    flags = stages.flags(
+        c,
+        backbones=",".join(best.backbones),
+        head=best.head,
+        folds=folds,
+        seed=seed,
+        outliers=outliers,
+        features=str(folder),
+        data=data,
+    )
     next_steps(f"train --name best{flags}")
 
 
@@ -216,13 +231,15 @@ def replay(
     force: bool = False,
 ) -> None:
     """Hide a tenth of the labels as MLE-bench does, train on the rest from cached vectors, and grade."""
+    from catsdogs import runs
+
     name = name or protocol
     folder = stages.location(c, "features", features)
     files = stages.read_features(c, folder, backbones, data)
     plan = stages.plan(c, folder, files, stages.setting(c, "head", head), outliers, folds, seed, protocol)
     stages.train(files, plan, name, data, force)
-    say("Held-out training photographs are easier than Kaggle's test set: do not read medals into this score.")
-    next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / stages.TRUTH}", "status")
+    say(EASIER)
+    next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / runs.TRUTH_FILE}", "status")
 
 
 @stage(
@@ -256,7 +273,9 @@ def grade(c: Context, name: str, truth: str) -> None:
     run = runs.read_run(SUBMISSIONS / name)
     graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes)
     say(graded)
-    if [label.lower() for label in run.classes] == COMPETITION_CLASSES:
+    if run.protocol:
+        say(EASIER)
+    elif [label.lower() for label in run.classes] == COMPETITION_CLASSES:
         say(submission.standing(graded.log_loss))
 
 
@@ -267,6 +286,8 @@ def submit(c: Context, name: str, message: str | None = None, data: str | None =
 
     run = runs.read_run(SUBMISSIONS / name)
     path = SUBMISSIONS / name / runs.SUBMISSION_FILE
+    if run.protocol:
+        raise SubmissionError(f"The run {name} answers for held-out training photographs", "Submit a run of `train`")
     if not path.exists():
         raise SubmissionError(
             f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from catsdogs import calibration, crossval, heads, store, submission, training
 from catsdogs.decisions import Corrections
-from catsdogs.errors import UsageError
+from catsdogs.errors import TrainingError, UsageError
 from catsdogs.files import replacing
 from catsdogs.progress import Progress
 from catsdogs.store import Features
@@ -63,13 +63,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The table, by log loss; of how many photographs, folds and repeats; and a sentence on what was measured how."""
+    """The table, by log loss, and on what and how it was measured.
+
+    Attributes:
+        refused: a sentence for each head and set of networks that could not be fitted.
+    """
 
     entries: tuple[Entry, ...]
     rows: int
     folds: int
     repeats: int
     measured_on: str
+    refused: tuple[str, ...] = ()
 
     @property
     def networks(self) -> list[str]:
@@ -125,7 +130,7 @@ def compare(
     Raises:
         UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
             that cannot be used.
-        TrainingError: as `training.check` and `training.training_vectors`; a head that cannot take the vectors.
+        TrainingError: as `training.check` and `training.training_vectors`; no head at all can take the vectors.
         StoreError: files that hold different rows, or are damaged.
     """
     _refuse_twice("head", head_names, str)
@@ -145,7 +150,12 @@ def compare(
     total = len(sets) * len(head_names) * repeats * folds
     with Progress(total=total, description=head_names[0], unit="fit") as progress:
         outcomes = [outcome for networks in sets for outcome in _outcomes(networks, head_names, protocol, progress)]
-    return Comparison(_entries(outcomes), len(kept), folds, repeats, _measured_on(protocol))
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, TrainingError)]
+    fitted = [outcome for outcome in outcomes if isinstance(outcome, _Outcome)]
+    if not fitted:
+        raise refusals[0]
+    refused = tuple(refusal.problem for refusal in refusals)
+    return Comparison(_entries(fitted), len(kept), folds, repeats, _measured_on(protocol), refused)
 
 
 def write_csv(path: Path, comparison: Comparison) -> None:
@@ -175,6 +185,7 @@ def table(comparison: Comparison) -> str:
     closing = (
         f"Log loss and accuracy: {comparison.measured_on}. Seconds: to fit the {comparison.folds} folds once.",
         conclusion(comparison),
+        *(f"Left out: {problem}." for problem in comparison.refused),
     )
     lines = [_aligned(cells, widths) for cells in grid]
     return "\n".join([*lines, "", *(textwrap.fill(sentence, TABLE_WIDTH) for sentence in closing if sentence)])
@@ -191,8 +202,8 @@ def conclusion(comparison: Comparison) -> str:
         return ""
     noise = [comparison.label(entry) for entry in others if entry.verdict == NOISE]
     if not noise:
-        return "No difference to the first is noise."
-    said = f"Differences of noise: {', '.join(noise)} - do not choose by them."
+        return "Every difference to the first is beyond noise."
+    said = f"Within noise of the first, so nothing to choose by: {', '.join(noise)}."
     near = [entry for entry in others if entry.difference <= entry.difference_error]
     if not near:
         return said
@@ -235,18 +246,21 @@ def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]
 
 def _outcomes(
     files: Sequence[Features], head_names: Sequence[str], protocol: _Protocol, progress: Progress
-) -> list[_Outcome]:
+) -> list[_Outcome | TrainingError]:
     """Of every head on one set of networks, whose vectors are in memory no longer than this takes."""
     order = store.rows_by_id(protocol.first, files[0], "train")
     X = store.join(files, "train")[1][order]
-    outcomes = []
+    outcomes: list[_Outcome | TrainingError] = []
 
     def advance() -> None:
         progress.update()
 
     for name in head_names:
         progress.set_description(name)
-        outcomes.append(_outcome(X, files, name, protocol, advance))
+        try:
+            outcomes.append(_outcome(X, files, name, protocol, advance))
+        except TrainingError as error:  # one head that cannot take these rows does not cost the others' fits
+            outcomes.append(error)
     return outcomes
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError, UsageError
-from catsdogs.heads import Head, watches
+from catsdogs.heads import Head, is_of_a_file, watches
 
 MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
 SUM_TOLERANCE = 1e-3  # of a row's probabilities
@@ -83,9 +83,13 @@ def cross_validate(
             else:
                 head.fit(X[learnt], labels[learnt])
             said = np.asarray(head.predict_proba(vectors))
-        except ValueError as error:  # what scikit-learn raises for data that a classifier cannot take
-            name = type(head).__name__
-            raise TrainingError(f"The head {name} refuses the vectors: {error}", "Choose another --head") from None
+        except Exception as error:
+            # scikit-learn's raise a ValueError for data that they cannot take, a head of the user's what it likes.
+            if not isinstance(error, ValueError) and not is_of_a_file(type(head)):
+                raise
+            what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            problem = f"The head {type(head).__name__} refuses the vectors: {what}"
+            raise TrainingError(problem, "Choose another --head, or mend the file if it is yours") from None
         seconds += time.perf_counter() - started
         if (
             said.shape != (len(held), classes)

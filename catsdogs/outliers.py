@@ -178,8 +178,7 @@ def find(
     # The richest file gives the order: one of an old notebook has no statistics and no digests.
     first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
     ballots = _ballots(first, able, k)
-    if able and not 1 <= votes <= len(able):
-        raise UsageError(f"--votes {votes}, and {len(able)} networks can vote", f"Give a number from 1 to {len(able)}")
+    check(files, k, votes)
     reasons = itertools.chain(
         _no_pets(ballots, votes) if able else (),
         _label_errors(first, files[0], out_of_fold) if out_of_fold is not None else (),
@@ -187,6 +186,19 @@ def find(
         _duplicates(first) if first.digests else (),
     )
     return _suspects(ballots, reasons)
+
+
+def check(files: Sequence[Features], k: int, votes: int) -> None:
+    """Refuse what `find` would refuse of these flags; where no network can vote they say nothing.
+
+    Raises:
+        UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote.
+    """
+    able = sum(bool(file.topk_class) for file in files)
+    if not 1 <= k <= store.TOP_K:
+        raise UsageError(f"-k {k}, and {store.TOP_K} labels are kept", f"Give a number from 1 to {store.TOP_K}")
+    if able and not 1 <= votes <= able:
+        raise UsageError(f"--votes {votes}, and {able} networks can vote", f"Give a number from 1 to {able}")
 
 
 def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
@@ -278,8 +290,7 @@ Place = tuple[str, int]
 
 def _ballots(first: Features, able: Sequence[Features], k: int) -> Ballots:
     """The top `k` labels of the files `able` to vote, which may be none, rows in the order of `first`."""
-    if not 1 <= k <= store.TOP_K:
-        raise UsageError(f"-k {k}, and {store.TOP_K} labels are kept", f"Give a number from 1 to {store.TOP_K}")
+    check(able, k, votes=1)
     store.check_joinable([first, *able])
     topk_class, topk_prob = {}, {}
     for split in store.SPLITS:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ VERSION = 2
 RUN_FILE = "run.json"
 SUBMISSION_FILE = "submission.csv"
 OUT_OF_FOLD_FILE = "oof.csv"
+TRUTH_FILE = "truth.csv"
 HEAD_FILE = "heads.skops"
 CURVES_FILE = "learning_curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -161,7 +163,7 @@ def load(folder: Path) -> TrainedRun:
     kind = heads.find(run.head)
     path = folder / HEAD_FILE
     try:
-        heads_found = skops.io.load(path, trusted=[*_TYPES, _type_name(kind)])
+        heads_found = skops.io.load(path, trusted=_trusted(kind))
         if not isinstance(heads_found, list) or [type(head) for head in heads_found] != [kind] * run.folds:
             raise ValueError("not a head for each fold")
         for head in heads_found:
@@ -202,7 +204,7 @@ def write_heads(folder: Path, name: str, fitted: Sequence[Head]) -> None:
         skops.io.dump(list(fitted), path)
     except TypeError as error:  # of what Python cannot take apart, such as an open file
         raise _not_kept(name, str(error)) from None
-    foreign = set(skops.io.get_untrusted_types(file=path)) - {*_TYPES, _type_name(heads.find(name))}
+    foreign = set(skops.io.get_untrusted_types(file=path)) - set(_trusted(heads.find(name)))
     if foreign:
         raise _not_kept(name, f"it holds {', '.join(sorted(foreign))}")
 
@@ -218,8 +220,13 @@ def list_runs(submissions: Path) -> Listing:
     return listing
 
 
-def _type_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+def _trusted(kind: type) -> list[str]:
+    """The types that may come from a file of such heads; with a head of the user's, all that its file defines."""
+    own = [kind]
+    if heads.is_of_a_file(kind):
+        there = vars(sys.modules[kind.__module__]).values()
+        own = [value for value in there if isinstance(value, type) and value.__module__ == kind.__module__]
+    return [*_TYPES, *(f"{value.__module__}.{value.__qualname__}" for value in own)]
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:

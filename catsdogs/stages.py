@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from catsdogs.training import Plan
 
 SUBMISSIONS = Path("submissions")
-TRUTH = "truth.csv"
 LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
 
 
@@ -151,6 +150,7 @@ def find_outliers(
     """Write the table and the contact sheet; whether these are photographs of pets at all."""
     from catsdogs import contact_sheet, outliers
 
+    outliers.check(files, k, votes)  # before the heads are trained
     suspects = outliers.find(files, k, votes, quartiles, _out_of_fold(c, files))
     say(outliers.summary(suspects, files))
     outliers.write_csv(folder / outliers.TABLE, suspects)
@@ -226,8 +226,6 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
         command=" ".join(["catsdogs", *sys.argv[1:]]),
         force=force,
     )
-    if truth is not None:
-        replay.write_truth(SUBMISSIONS / name / TRUTH, files, truth)
     for score in run.scores:
         say(score)
     if run.unreadable:
@@ -244,6 +242,9 @@ def repeat(c: Context, repeated: str, name: str, features: str | None, data: str
     run = runs.read_run(SUBMISSIONS / repeated)
     files = read_features(c, Path(features or run.features), ",".join(run.backbones), data or run.source)
     training.check_repeatable(run, files)
+    for package, now in training.versions().items():
+        if run.versions.get(package) != now:
+            say(f"{package} is {now}, and was {run.versions.get(package)}: the last digits may differ")
     return train(files, training.plan_of(run), name, data, force)
 
 

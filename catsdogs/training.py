@@ -33,11 +33,12 @@ WRITTEN = (
     runs.SUBMISSION_FILE,
     runs.OUT_OF_FOLD_FILE,
     runs.HEAD_FILE,
+    runs.TRUTH_FILE,
     runs.CURVES_FILE,
     runs.TENSORBOARD_FOLDER,
 )
 _OUT_OF_FOLD_COLUMNS = ("fold", "dropped", "relabelled")
-_VERSIONED = ("numpy", "scipy", "scikit-learn", "keras")
+_VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 
 
 @dataclass(frozen=True)
@@ -131,31 +132,53 @@ def train(
         SubmissionError: the sample submission has other ids.
     """
     target = _target(submissions, name, force)
-    widths = tuple(file.width for file in files)
-    settings = heads.settings_of(heads.create(plan.head, plan.seed, widths, **plan.settings))
-    kept = check(files, plan.folds, plan.drop, plan.relabel)
+    heads.create(plan.head, plan.seed, **plan.settings)
+    check(files, plan.folds, plan.drop, plan.relabel)
     first = files[0]
     unreadable = {row.id: row.reason for file in files for row in file.unreadable if row.split == "test"}
     submission.order(first.ids["test"], first.classes, sample_submission, unreadable)
+    store.join(files, "test")  # read in vain, so that no fit is lost to a row that turns out damaged after it
 
-    learnt = corrected_labels(first, plan.relabel)
     crossed = out_of_fold(files, plan)
-    scores = _scores(crossed, first.labels, learnt, kept)
-    run = Run(
-        name=name,
+    run = replace(_described(files, plan, crossed), name=name, command=command, unreadable=unreadable)
+    probabilities = np.empty((0, len(first.classes)))
+    if run.test_rows:
+        probabilities = TrainedRun(run, crossed.heads).predict_proba(store.join(files, "test")[1])
+    if truth is not None:
+        by = f" by {replay.PROTOCOLS[plan.protocol]}" if plan.protocol else ""
+        held_out = submission.score(probabilities, truth, f"held out{by}, {len(truth):,} labelled photographs")
+        run = replace(run, scores=(held_out, *run.scores))
+    with _appearing(target, force) as folder:
+        _write_run(folder, run, crossed, first)
+        if truth is not None:
+            replay.write_truth(folder / runs.TRUTH_FILE, files, truth)
+        if run.test_rows or unreadable:
+            path = folder / runs.SUBMISSION_FILE
+            ids, missing = first.ids["test"].tolist(), dict.fromkeys(unreadable, run.prior)
+            submission.write(path, ids, probabilities, first.classes, sample_submission, missing)
+    return run
+
+
+def _described(files: Sequence[Features], plan: Plan, crossed: CrossValidation) -> Run:
+    """What can be said of a run once its heads are fitted; the rest is empty."""
+    first = files[0]
+    kept = np.array([id not in plan.drop for id in first.ids["train"]], bool)
+    learnt = corrected_labels(first, plan.relabel)
+    return Run(
+        name="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=command,
+        command="",
         package_version=__version__,
-        versions={"python": platform.python_version(), **{package: version(package) for package in _VERSIONED}},
+        versions=versions(),
         head=plan.head,
         head_digest=runs.head_digest(plan.head),
-        settings=settings,
+        settings=heads.settings_of(crossed.heads[0]),
         seed=plan.seed,
         folds=plan.folds,
         features=str(first.path.parent),
         backbones={file.name: asdict(file.recipe) for file in files},
         rows_digest=store.rows_digest(first),
-        widths=widths,
+        widths=tuple(file.width for file in files),
         classes=first.classes,
         prior=tuple((np.bincount(learnt[kept], minlength=len(first.classes)) / kept.sum()).tolist()),
         source=first.source,
@@ -165,23 +188,14 @@ def train(
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
         calibration=calibration.fit(crossed.probabilities, first.labels),
-        scores=scores,
-        unreadable=unreadable,
+        scores=_scores(crossed, first.labels, learnt, kept),
+        unreadable={},
     )
-    probabilities = np.empty((0, len(first.classes)))
-    if run.test_rows:
-        probabilities = TrainedRun(run, crossed.heads).predict_proba(store.join(files, "test")[1])
-    if truth is not None:
-        by = f" by {replay.PROTOCOLS[plan.protocol]}" if plan.protocol else ""
-        held_out = submission.score(probabilities, truth, f"held out{by}, {len(truth):,} labelled photographs")
-        run = replace(run, scores=(held_out, *scores))
-    with _appearing(target, force) as folder:
-        _write_run(folder, run, crossed, first, kept)
-        if run.test_rows or unreadable:
-            path = folder / runs.SUBMISSION_FILE
-            ids, missing = first.ids["test"].tolist(), dict.fromkeys(unreadable, run.prior)
-            submission.write(path, ids, probabilities, first.classes, sample_submission, missing)
-    return run
+
+
+def versions() -> dict[str, str]:
+    """Of what a run's numbers depend on besides its files and this package."""
+    return {"python": platform.python_version(), **{package: version(package) for package in _VERSIONED}}
 
 
 def check(
@@ -282,12 +296,16 @@ def _scores(
 ) -> tuple[Grade, ...]:
     """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
     after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
-    how = "calibrated on the other folds"
+    dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
+    corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
+    how = f"calibrated on the other folds{corrected}"
     everyone = np.ones_like(kept)
-    measures = [(everyone, labels, after, how), (everyone, labels, crossed.probabilities, "not calibrated")]
-    if not kept.all() or (learnt != labels).any():
-        corrections = f"{np.count_nonzero(~kept):,} dropped, {np.count_nonzero(learnt != labels):,} relabelled"
-        measures.append((kept, learnt, after, f"{how}, {corrections}"))
+    measures = [
+        (everyone, labels, after, how),
+        (everyone, labels, crossed.probabilities, f"not calibrated{corrected}"),
+    ]
+    if corrected:
+        measures.append((kept, learnt, after, f"{how} and scored as corrected"))
     return tuple(
         submission.score(
             probabilities[rows],
@@ -298,11 +316,11 @@ def _scores(
     )
 
 
-def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features, kept: NDArray[np.bool_]) -> None:
+def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
     """All files of a run but the submission."""
     content = {"format": runs.FORMAT, "version": runs.VERSION, **asdict(run)}
     (folder / runs.RUN_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _write_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, run, crossed, first, kept)
+    _write_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, run, crossed, first)
     runs.write_heads(folder, run.head, crossed.heads)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]
     if any(histories):
@@ -311,18 +329,17 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
         curves.write_tensorboard(folder / runs.TENSORBOARD_FOLDER, histories)
 
 
-def _write_out_of_fold(
-    path: Path, run: Run, crossed: CrossValidation, first: Features, kept: NDArray[np.bool_]
-) -> None:
+def _write_out_of_fold(path: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
     """A row per training photograph; docs/runs.md lists the columns."""
     columns = range(len(first.classes)) if len(first.classes) > 2 else (1,)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "label", *(f"p_{first.classes[column]}" for column in columns), *_OUT_OF_FOLD_COLUMNS])
-        rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, kept, strict=True)
-        for id, label, probabilities, fold, is_kept in rows:
+        dropped = set(run.dropped)
+        rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
+        for id, label, probabilities, fold in rows:
             numbers = (submission.as_text(probabilities[column]) for column in columns)
-            marks = (fold + 1, int(not is_kept), run.relabelled.get(id, ""))
+            marks = (fold + 1, int(id in dropped), run.relabelled.get(id, ""))
             writer.writerow([id, first.classes[label], *numbers, *marks])
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +150,23 @@ class TestWholeJob:
     def test_unknown_head(self, inside: Path, command: Command) -> None:
         code, _, err = command("train", "--backbones", "EfficientNetLite0", "--head", "svm")
         assert (code, "'svm'. Choose from: blend, dropout-sigmoid, logistic" in err) == (1, True)
+
+    def test_what_cannot_be_trained_on_is_one_line(self, inside: Path, command: Command) -> None:
+        (inside / "half.py").write_text("class Half:\n    def fit(self, X, y): return self\n")
+        for flags, message in (
+            (("--folds", "17"), "The class cat has 16 photographs to learn from, fewer than 17 folds"),
+            (("--head", "half.py"), "The head half.py lacks Half.get_params, Half.set_params, Half.predict_proba"),
+            (("--head", "none.py"), "No head file none.py"),
+            (("--head", "logistic", "--name", "logistic"), "There is a run at submissions/logistic already"),
+        ):
+            code, _, err = command("train", "--backbones", "EfficientNetLite0", *flags)
+            assert (code, message in err, len(err.strip().splitlines())) == (1, True, 1), err
+        code, _, err = command("outliers", "--backbones", "EfficientNetLite0", "-k", "11")
+        assert (code, "-k 11, and 10 labels are kept" in err, len(err.strip().splitlines())) == (2, True, 1)
+
+    def test_a_replay_is_not_for_kaggle(self, inside: Path, command: Command) -> None:
+        code, _, err = command("submit", "--name", "mlebench")
+        assert (code, "answers for held-out training photographs" in err) == (1, True)
 
     def test_unknown_policy(self, inside: Path, command: Command) -> None:
         code, _, err = command("train", "--backbones", "EfficientNetLite0", "--outliers", "maybe")
@@ -353,8 +371,19 @@ def test_readme_documents_every_task_and_its_flags() -> None:
     contexts = {context.name: set(context.flags) for context in cli.collection.to_contexts()}
     for name, flags in re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", README.replace("\\|", "/"), re.MULTILINE):
         assert set(re.findall(r"`(-[a-z-]+)", flags)) <= contexts[name], name
+    assert f"`{settings.DEFAULTS['head']}` (the default)" in README
+    assert f"`{settings.DEFAULTS['outliers']}` (the default)" in README
     documented = README.split("Names: ")[1].split(". A flag")[0]
     assert set(re.findall(r"`(\w+)`", documented)) == set(settings.DEFAULTS)
+
+
+def test_the_wheels_for_kaggle_are_all_that_its_image_lacks() -> None:
+    """Kaggle's image has the usual libraries; what else is needed must be in the folder of wheels, or pip refuses."""
+    in_the_image = {"h5py", "keras", "matplotlib", "numpy", "pillow", "scipy", "tensorflow", "threadpoolctl", "tqdm"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[<>=]", dependency)[0] for dependency in project["dependencies"]}
+    (line,) = re.findall(r"pip wheel --no-deps .*? \. ((?:.|\\\n)*?)\n\n", README)
+    assert needed - in_the_image <= set(line.replace("\\", " ").split())
 
 
 def test_readme_names_every_file_of_the_documentation() -> None:

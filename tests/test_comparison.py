@@ -168,8 +168,11 @@ def test_a_head_is_no_better_than_itself_and_one_that_is_blind_is_worse(tmp_path
         (str(path), ""), ("logistic", NOISE), ("DummyClassifier", WORSE)
     ]  # fmt: skip
     assert found.entries[1].difference == 0
-    assert comparison.conclusion(found).startswith("Differences of noise: logistic - do not choose by them.")
-    assert comparison.conclusion(replace(found, entries=found.entries[::2])) == "No difference to the first is noise."
+    assert comparison.conclusion(found).startswith("Within noise of the first, so nothing to choose by: logistic.")
+    assert (
+        comparison.conclusion(replace(found, entries=found.entries[::2]))
+        == "Every difference to the first is beyond noise."
+    )
     assert comparison.conclusion(replace(found, entries=found.entries[:1])) == ""
 
 
@@ -178,11 +181,11 @@ def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> Non
     near = replace(first, head="near", difference=0.001, difference_error=0.002, seconds=2, verdict=NOISE)
     far = replace(near, head="far", difference=0.0035, seconds=1)
     found = Comparison((first, near, far), 1600, 5, 1, "")
-    assert comparison.conclusion(found).endswith("near, far - do not choose by them. Of those within one standard "
+    assert comparison.conclusion(found).endswith("choose by: near, far. Of those within one standard "
                                                  "error of the first, the fastest will do: near.")  # fmt: skip
-    assert comparison.conclusion(replace(found, entries=(first, far))).endswith("far - do not choose by them.")
+    assert comparison.conclusion(replace(found, entries=(first, far))).endswith("nothing to choose by: far.")
     several = replace(found, entries=(first, replace(near, backbones=("A", "B"))))
-    assert "noise: near on A + B - do" in comparison.conclusion(several)
+    assert "choose by: near on A + B." in comparison.conclusion(several)
 
 
 @pytest.mark.parametrize(
@@ -280,9 +283,12 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_computed(
     assert not crossed
 
 
-def test_a_head_that_fails_ends_the_comparison(tmp_path: Path) -> None:
+def test_a_head_that_fails_is_left_out_and_said(tmp_path: Path) -> None:
+    found = compare([[features(tmp_path)]], ["logistic", "MultinomialNB"])
+    assert [entry.head for entry in found.entries] == ["logistic"]
+    assert "Left out: The head MultinomialNB refuses the vectors" in comparison.table(found)
     with refused(TrainingError, "MultinomialNB.* refuses"):
-        compare([[features(tmp_path)]], ["logistic", "MultinomialNB"])
+        compare([[features(tmp_path)]], ["MultinomialNB"])
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from catsdogs import heads
 from catsdogs.errors import TrainingError, UnknownNameError
 from catsdogs.heads import _linear
 from catsdogs.heads._linear import Rotated, Standardised
-from catsdogs.heads.blend import fitted_weights
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 NAMES = heads.names()
@@ -143,7 +142,7 @@ def test_notebook_is_the_recipe_of_the_notebooks() -> None:
     model = keras.Sequential(
         [keras.Input((12,)), keras.layers.Dropout(0.5), keras.layers.Dense(1, activation="sigmoid")]
     )
-    model.compile(keras.optimizers.Adadelta(1.0), "binary_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.Adadelta(1.0, epsilon=1e-8), "binary_crossentropy", metrics=["accuracy"])
     log = model.fit(X, y[:, None], batch_size=128, epochs=8, validation_split=0.2, verbose=0).history
     assert head.history_ == {name: pytest.approx(values) for name, values in log.items()}  # type: ignore[attr-defined]
     assert np.allclose(head.predict_proba(X)[:, 1], model.predict(X, verbose=0)[:, 0], atol=1e-6)
@@ -194,6 +193,16 @@ def test_stack_and_blend_listen_to_the_network_that_knows() -> None:
     assert weights[0] > weights[1] >= 0
 
 
+@pytest.mark.parametrize("name", WITHOUT_KERAS)
+def test_forty_classes_of_few_rows_are_better_than_chance(name: str) -> None:
+    """Of rows never seen: whatever a head fits for each pair of classes, it fits to a handful of rows."""
+    random = np.random.default_rng(0)
+    centres, y = random.normal(size=(40, 60)), np.arange(400) % 40
+    X, unseen = ((random.normal(size=(400, 60)) + centres[y]).astype(np.float32) for _ in range(2))
+    probabilities = heads.create(name, 0, (30, 30)).fit(X, y).predict_proba(unseen)
+    assert log_loss(probabilities, y) < np.log(40) / 2
+
+
 @pytest.mark.parametrize("name", ["ridge", "blend", "stack"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_classes_that_a_plane_parts_are_no_reason_for_certainty(name: str, classes: int) -> None:
@@ -217,7 +226,7 @@ def test_weights_are_never_negative_and_no_worse_than_equal_ones(seed: int, memb
     random = np.random.default_rng(seed)
     target = np.arange(60) % max(2, units)
     logits = random.normal(size=(members, 60, units))
-    weights, offsets = fitted_weights(logits, target)
+    weights, offsets = _linear.joining_weights(logits, target, 1 / members, 0.2, least=0)
     assert (weights >= 0).all()
     blended = _linear.log_loss(np.tensordot(weights, logits, axes=1) + offsets, target)[0]
     assert blended.mean() <= _linear.log_loss(logits.mean(axis=0), target)[0].mean() + 1e-9
@@ -254,7 +263,7 @@ def test_any_classifier_of_scikit_learns_serves_too() -> None:
     assert head.fit(X, y).predict_proba(X).shape == (120, 2)
     assert heads.create("GaussianNB", 3, WIDTHS).fit(X, y).predict_proba(X).shape == (120, 2)
     assert not heads.watches(head) and heads.watches(heads.create("dropout-sigmoid"))
-    with pytest.raises(TrainingError, match=r"The head RidgeClassifier lacks RidgeClassifier\.predict_proba"):
+    with pytest.raises(TrainingError, match=r"The head RidgeClassifier lacks RidgeClassifier\.predict_proba\."):
         heads.create("RidgeClassifier")
     with pytest.raises(TrainingError, match=r"VotingClassifier cannot be made: .*estimators"):
         heads.create("VotingClassifier")
@@ -263,7 +272,7 @@ def test_any_classifier_of_scikit_learns_serves_too() -> None:
 COIN = """
 from sklearn.dummy import DummyClassifier
 
-class CoinToss(DummyClassifier):
+class CoinTOSS(DummyClassifier):
     def __init__(self, strategy="uniform", random_state=None):
         super().__init__(strategy=strategy, random_state=random_state)
 """
@@ -278,7 +287,7 @@ def test_a_head_of_ones_own_is_one_file(tmp_path: Path) -> None:
     head = heads.create(str(tmp_path / "coin_toss.py"), 5)
     assert head.get_params()["random_state"] == 5
     assert np.allclose(head.fit(X, y).predict_proba(X), 0.5)
-    with pytest.raises(TrainingError, match=r"half_done\.py lacks HalfDone\.get_params"):
+    with pytest.raises(TrainingError, match=r"half_done\.py lacks HalfDone\.get_params, .*predict_proba"):
         heads.create(str(tmp_path / "half_done.py"))
     with pytest.raises(TrainingError, match=r"misnamed\.py lacks the class Misnamed"):
         heads.create(str(tmp_path / "misnamed.py"))

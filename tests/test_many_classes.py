@@ -213,7 +213,7 @@ def test_120_classes(tmp_path: Path, head: str) -> None:
     assert (probabilities.argmax(axis=1) == np.arange(120)).mean() > 0.7
     assert run.scores[0].log_loss < math.log(120) / 2
     with (tmp_path / "run" / "oof.csv").open() as file:
-        assert len(next(csv.reader(file))) == 2 + 120 + 2
+        assert len(next(csv.reader(file))) == 2 + 120 + 3
     assert len(runs.load(tmp_path / "run").heads) == 2
 
 

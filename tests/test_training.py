@@ -132,7 +132,7 @@ def test_dropped_rows_are_scored_but_never_learnt_from(tmp_path: Path) -> None:
     assert run.dropped == ("dog.3",)
     assert run.prior == (20 / 39, 19 / 39)
     everyone, _, kept = run.scores
-    assert (kept.rows, everyone.rows) == (39, 40) and "1 dropped, 0 relabelled" in kept.measured_on
+    assert (kept.rows, everyone.rows) == (39, 40) and "1 dropped and 0 relabelled" in kept.measured_on
     assert everyone.log_loss > kept.log_loss  # the wrong label costs, and is not hidden
     assert not any("dropped" in score.measured_on for score in honest.scores)
     assert [row["id"] for row in table(tmp_path / "wrong" / "oof.csv") if row["dropped"] == "1"] == ["dog.3"]
@@ -149,7 +149,7 @@ def test_relabelled_rows_are_learnt_as_told_and_scored_as_they_came(tmp_path: Pa
     run = train([mistaken], tmp_path, name="mended", relabel={"dog.3": "dog", "dog.99": "cat"})
     assert run.relabelled == {"dog.3": "dog"} and run.prior == (0.5, 0.5)
     as_given, _, as_learnt = run.scores
-    assert "0 dropped, 1 relabelled" in as_learnt.measured_on
+    assert "0 dropped and 1 relabelled" in as_learnt.measured_on
     assert as_given.accuracy == 39 / 40 and as_learnt.accuracy == 1
     X = file.vectors("train")
     for one, other in zip(*(runs.load(tmp_path / name).heads for name in ("right", "mended")), strict=True):

@@ -1,7 +1,7 @@
 """Small models on cached vectors, all of them scikit-learn classifiers: a file each, or any other classifier."""
 
+import functools
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import sys
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError, UnknownNameError
 
+FILE_PREFIX = "catsdogs_head_"  # of the modules that head files become
 METHODS = ("get_params", "set_params", "fit", "predict_proba")
 
 
@@ -69,8 +70,8 @@ def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), **settings: A
         raise TrainingError(f"The head {name} cannot be made: {error}", "Give every setting a default") from None
     if missing:
         raise TrainingError(
-            f"The head {name} lacks {head_class.__name__}.{missing[0]}",
-            f"A head is a scikit-learn classifier with {', '.join(METHODS)}",
+            f"The head {name} lacks {', '.join(f'{head_class.__name__}.{method}' for method in missing)}",
+            "Derive it from sklearn.base.ClassifierMixin and BaseEstimator, and give it fit and predict_proba",
         )
     taken = head.get_params(deep=False)
     head.set_params(**{key: value for key, value in (("random_state", seed), ("widths", widths)) if key in taken})
@@ -95,34 +96,49 @@ def watches(head: Head) -> bool:
 def find(name: str) -> type:
     """The class that a name stands for; raises as `create`."""
     if name.endswith(".py"):
-        return _class_in(_module_at(Path(name)), Path(name).stem)
+        path = Path(name)
+        if not path.is_file():
+            raise TrainingError(f"No head file {path}", f"Choose from: {', '.join(names())}")
+        return _class_in(_module_at(path, path.read_bytes()), path.stem)
     if name in names():
         stem = name.replace("-", "_")
         return _class_in(importlib.import_module(f"{__name__}.{stem}"), stem)
-    if name[:1].isupper():
-        from sklearn.utils import all_estimators
-
-        found = dict(all_estimators(type_filter="classifier")).get(name)
-        if found:
-            return cast(type, found)
+    if name[:1].isupper() and name in _classifiers():
+        return _classifiers()[name]
     raise UnknownNameError("head", name, [*names(), "a file my_head.py", "a classifier of scikit-learn's"])
 
 
-def _module_at(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"catsdogs_head_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise TrainingError(f"No head file {path}", f"Choose from: {', '.join(names())}")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where reading a kept head looks for it
+def is_of_a_file(head_class: type) -> bool:
+    """Whether a head is the user's own."""
+    return head_class.__module__.startswith(FILE_PREFIX)
+
+
+@functools.cache
+def _classifiers() -> dict[str, type]:
+    from sklearn.utils import all_estimators
+
+    return dict(all_estimators(type_filter="classifier"))
+
+
+@functools.cache
+def _module_at(path: Path, content: bytes) -> ModuleType:
+    """The user's file as a module, run once for all folds; `content` is what is in it."""
+    module = ModuleType(FILE_PREFIX + path.stem)
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
+        sys.modules[module.__name__] = module  # where reading a kept head looks for it
+        exec(compile(content, path, "exec"), module.__dict__)  # noqa: S102 - the user's own code, as an import would
     except Exception as error:  # a file of the user's raises what it likes
+        del sys.modules[module.__name__]
         raise TrainingError(f"The head file {path} cannot be imported: {error}", "Mend the file") from None
     return module
 
 
 def _class_in(module: ModuleType, stem: str) -> type:
-    class_name = "".join(word.capitalize() for word in stem.split("_"))
-    found = getattr(module, class_name, None)
-    if not isinstance(found, type):
+    """The class that is called as the file is, whatever its capitals: `MySVM` in `my_svm.py` or `my-svm.py`."""
+    wanted = stem.replace("_", "").replace("-", "").lower()
+    found = [value for name, value in vars(module).items() if isinstance(value, type) and name.lower() == wanted]
+    if not found:
+        class_name = "".join(word.capitalize() for word in stem.replace("-", "_").split("_"))
         raise TrainingError(f"The head file {module.__file__} lacks the class {class_name}", "Name it after the file")
-    return found
+    return found[0]

@@ -1,5 +1,6 @@
 """What the heads share: standardised columns without a second copy, convex fits, and a linear model at the end."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, Self
@@ -218,10 +219,13 @@ def units_of(target: NDArray[np.int64]) -> int:
 
 def inner_splits(target: NDArray[np.int64], random_state: int) -> list[Split]:
     """(learnt, held) rows by which a head chooses numbers of its own; `INNER_ROWS` are held out in all, or each one."""
-    folds = min(INNER_FOLDS, int(np.bincount(target).min()))
+    folds = min(INNER_FOLDS, int(np.bincount(target).max()))
     if folds < 2:
-        raise ValueError("a class has a single row, so none can be held out")
-    splits = list(StratifiedKFold(folds, shuffle=True, random_state=random_state).split(target, target))
+        raise ValueError("every class has a single row, so none can be held out")
+    with warnings.catch_warnings():
+        # A class with fewer rows is missing from some folds, where its unit learns that it is rare.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        splits = list(StratifiedKFold(folds, shuffle=True, random_state=random_state).split(target, target))
     enough = next((n for n in range(1, folds) if sum(len(held) for _, held in splits[:n]) >= INNER_ROWS), folds)
     return splits[:enough]
 
@@ -251,6 +255,30 @@ def best_scale(scores: Array, target: NDArray[np.int64]) -> float:
         return -float(((1 - doubt) * right + doubt * wrong).mean())
 
     return float(np.exp(minimize_scalar(objective, bounds=(-5, 10), method="bounded").x))
+
+
+def joining_weights(
+    logits: Array, target: NDArray[np.int64], expected: float, deviation: float, least: float | None = None
+) -> tuple[Array, Array]:
+    """What makes one head of several: a weight for each member, the same for all classes, and an offset for each unit.
+
+    Least log loss of (members, n, units) logits, with normal priors: of weights around `expected`, of offsets around 0.
+
+    Returns:
+        (members,) weights, none below `least`, and (units,) offsets.
+    """
+    count, _, units = logits.shape
+    usual = np.append(np.full(count, expected), np.zeros(units))
+
+    def objective(theta: Array) -> tuple[float, Array]:
+        losses, residuals = log_loss(np.tensordot(theta[:count], logits, axes=1) + theta[count:], target)
+        away = (theta - usual) / deviation
+        slopes = np.append(np.tensordot(logits, residuals, axes=2), residuals.sum(axis=0))
+        return losses.sum() + (away**2).sum() / 2, slopes + away / deviation
+
+    bounds = [(least, None)] * count + [(None, None)] * units
+    found = minimize(objective, usual, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return found[:count], found[count:]
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):

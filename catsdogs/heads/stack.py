@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from catsdogs.heads import _linear
 from catsdogs.heads._linear import PRIOR_VARIANCE, LinearHead, Rows
+
+WEIGHT_DEVIATION = 1.0  # of a network's weight from 0, a priori
 
 
 @dataclass(eq=False, repr=False)
@@ -16,6 +17,7 @@ class Stack(LinearHead):
 
     Attributes:
         widths: columns of each network, in their order; none means that there is one network.
+        weights_: (networks,).
     """
 
     widths: tuple[int, ...] = ()
@@ -27,9 +29,8 @@ class Stack(LinearHead):
             _linear.fit_and_hold_out(part, target, _linear.log_loss, part.shape[1] / PRIOR_VARIANCE, splits)
             for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
         ]
-        held = np.hstack([part.held for part in parts])
-        joint = LogisticRegression().fit(held, target[_linear.held_rows(splits)])
-        weights = np.split(joint.coef_.T, len(parts))  # (units, units) for each network
-        pairs = list(zip(parts, weights, strict=True))
-        self.coef_ = np.vstack([part.coef @ weight for part, weight in pairs]).T
-        self.intercept_ = joint.intercept_ + sum(part.intercept @ weight for part, weight in pairs)
+        held, truth = np.stack([part.held for part in parts]), target[_linear.held_rows(splits)]
+        self.weights_, offsets = _linear.joining_weights(held, truth, expected=0, deviation=WEIGHT_DEVIATION)
+        pairs = list(zip(parts, self.weights_, strict=True))
+        self.coef_ = np.vstack([weight * part.coef for part, weight in pairs]).T
+        self.intercept_ = offsets + sum(weight * part.intercept for part, weight in pairs)
