@@ -1,5 +1,6 @@
 """Learning curves of all folds, as a picture and for TensorBoard."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +17,7 @@ History = Mapping[str, Sequence[float]]
 TRAIN, VALIDATION = "train", "validation"
 _PREFIXES = {TRAIN: "", VALIDATION: "val_"}  # as Keras names them
 _COLOURS = {TRAIN: "#4477aa", VALIDATION: "#cc6633"}  # apart for the colour-blind too
+_TITLE_WIDTH = 110  # characters
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
 
@@ -24,7 +26,7 @@ def draw(path: Path, histories: Sequence[History], title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle("\n".join(textwrap.fill(line, _TITLE_WIDTH) for line in title.splitlines()), fontsize=11)
     for axes, (metric, label) in zip(figure.subplots(1, 2), _PANELS.items(), strict=True):
         for kind, prefix in _PREFIXES.items():
             _draw_folds(axes, [history.get(prefix + metric, ()) for history in histories], kind)

@@ -26,15 +26,20 @@ class Logistic(LinearHead):
     def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
         vectors = Standardised(X)
         matrix = _linear.compact(vectors)
-        self.C_ = self.C or self._chosen(matrix, target, PRIOR_VARIANCE / X.shape[1])
-        theta = _linear.minimise(matrix, target, _linear.log_loss, 1 / self.C_)
+        usual = PRIOR_VARIANCE / X.shape[1]
+        factor = matrix.factor(_linear.log_loss, 1 / (self.C or usual))
+        self.C_ = self.C or self._chosen(matrix, target, usual, factor)
+        theta = _linear.minimise(matrix, target, _linear.log_loss, 1 / self.C_, factor=factor)
         self._keep(vectors, matrix.expand(theta[:-1]), theta[-1])
 
-    def _chosen(self, matrix: _linear.Matrix, target: NDArray[np.int64], usual: float) -> float:
+    def _chosen(
+        self, matrix: _linear.Matrix, target: NDArray[np.int64], usual: float, factor: NDArray[np.float32] | None
+    ) -> float:
         losses = np.zeros(len(GRID))
         for learnt, held in _linear.inner_splits(target, self.random_state):
             theta = None
             for number, step in enumerate(GRID):  # from strong to weak, each starts where the last ended
-                theta = _linear.minimise(matrix, target, _linear.log_loss, 1 / (step * usual), learnt, theta)
+                penalty = 1 / (step * usual)
+                theta = _linear.minimise(matrix, target, _linear.log_loss, penalty, learnt, theta, factor)
                 losses[number] += _linear.log_loss(_linear.scores(matrix, theta)[held], target[held])[0].sum()
         return usual * GRID[int(np.argmin(losses))]
