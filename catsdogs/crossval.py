@@ -74,15 +74,14 @@ def cross_validate(
         learnt = np.flatnonzero(kept & (fold != number))
         watched, unseen = np.flatnonzero(kept & (fold == number)), np.flatnonzero(~kept & (fold == number))
         held = np.concatenate((watched, unseen))
-        vectors = X[held]
         head = make()
         started = time.perf_counter()
         try:
             if watches(head):
-                head.fit(X[learnt], labels[learnt], validation=(vectors[: len(watched)], labels[watched]))  # type: ignore[call-arg]
+                head.fit(X[learnt], labels[learnt], validation=(X[watched], labels[watched]))  # type: ignore[call-arg]
             else:
                 head.fit(X[learnt], labels[learnt])
-            said = np.asarray(head.predict_proba(vectors))
+            said = np.asarray(head.predict_proba(X[held]))
         except Exception as error:
             # scikit-learn's raise a ValueError for data that they cannot take, a head of the user's what it likes.
             if not isinstance(error, ValueError) and not is_of_a_file(type(head)):

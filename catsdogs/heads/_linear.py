@@ -73,12 +73,14 @@ class Standardised:
         shift = total / len(X)
         deviation = np.sqrt(np.maximum(squares / len(X) - shift**2, 0))
         self.mean: Array = first + shift
+        self._mean = self.mean.astype(np.float32)
         self.scale: Array = np.where(deviation > 1e-6 * (1e-30 + np.abs(self.mean)), deviation, 1)
+        self._inverse = (1 / self.scale).astype(np.float32)
 
     def rows(self, chosen: Any = slice(None)) -> NDArray[np.float32]:
         """A standardised copy of some rows."""
-        rows = self._X[chosen] - self.mean.astype(np.float32)
-        rows /= self.scale.astype(np.float32)
+        rows = self._X[chosen] - self._mean
+        rows *= self._inverse
         return rows
 
     def dot(self, coef: Array) -> Array:
@@ -177,7 +179,7 @@ def minimise(
 ) -> Array:
     """(columns + 1, units) coefficients, intercept last: the least loss of the rows `learnt` + ½ penalty |coef|².
 
-    Found by L-BFGS, to a mean loss within about 1e-7 of the least; see `Matrix.factor`.
+    Found by L-BFGS, to a mean loss within about 1e-6 of the least; see `Matrix.factor`.
     """
     units = units_of(target)
     start = np.zeros((matrix.shape[1] + 1, units)) if start is None else start
@@ -192,7 +194,7 @@ def minimise(
         value = losses.sum() + penalty / 2 * (theta[:-1] ** 2).sum()
         return value / rows, _divided(factor, gradient, "N").ravel() / rows
 
-    options = {"maxiter": _MAX_ITERATIONS, "ftol": 1e-9, "gtol": 1e-6}
+    options = {"maxiter": _MAX_ITERATIONS, "ftol": 1e-8, "gtol": 1e-6}
     first = start if factor is None else np.vstack((factor.T @ start[:-1], start[-1:]))
     found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=options)
     return _divided(factor, found.x.reshape(start.shape), "T")
@@ -327,20 +329,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         n_features_in_: width.
     """
 
-    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
+    def fit(self, X: Any, y: Any) -> Self:
         """Learn from (n, width) vectors and (n,) labels.
-
-        A head that learns in epochs watches the validation set, vectors and labels, and never learns from it.
 
         Raises:
             ValueError: as scikit-learn's classifiers.
         """
-        X, target = self._checked(X, y)
-        watched = (validation[0], np.searchsorted(self.classes_, validation[1])) if validation else None
-        # Products with few rows end sooner than a second thread wakes up: twenty times sooner beside other work.
-        with threadpool_limits(1 if X.size < _LARGE else None):
-            self._learn(X, target, watched)
-        return self
+        return self._fit(X, y)
 
     def decision_function(self, X: Any) -> Array:
         """(n,) logits of the second class for two classes, else (n, classes)."""
@@ -360,6 +355,14 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         most_probable = self.predict_proba(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[most_probable]
         return labels
+
+    def _fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
+        X, target = self._checked(X, y)
+        watched = (validation[0], np.searchsorted(self.classes_, validation[1])) if validation else None
+        # Products with few rows end sooner than a second thread wakes up: twenty times sooner beside other work.
+        with threadpool_limits(1 if X.size < _LARGE else None):
+            self._learn(X, target, watched)
+        return self
 
     def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
         """Set `coef_` and `intercept_`; labels are class indices here."""

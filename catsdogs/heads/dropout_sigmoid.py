@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class DropoutSigmoid(LinearHead):
     there are matters little.
 
     Attributes:
-        dropout: the share of columns that is left out of each update.
+        dropout: the share of columns that is left out of each update, to the nearest 256th.
         learning_rate: of Adam, times a coefficient's standard deviation a priori: 0.001 for 3,600 columns.
         batch_size: rows to an update, at most a sixteenth of all.
         min_epochs, min_updates: as many epochs as give both; few photographs need more epochs.
@@ -39,6 +40,10 @@ class DropoutSigmoid(LinearHead):
     min_epochs: int = 5
     min_updates: int = 400
     random_state: int = 0
+
+    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
+        """See `LinearHead.fit`; the validation set, vectors and labels, is watched, never learnt from."""
+        return self._fit(X, y, validation)
 
     def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
         vectors = Standardised(X)
@@ -55,12 +60,13 @@ class DropoutSigmoid(LinearHead):
             seen = []
             for rows in np.array_split(random.permutation(len(X)), per_epoch):
                 kept = vectors.rows(rows)
-                kept *= random.random(kept.shape, dtype=np.float32) >= self.dropout
-                kept /= 1 - self.dropout
-                logits = (kept @ theta[:-1] + theta[-1]).astype(np.float64)
+                kept *= random.integers(0, 256, kept.shape, dtype=np.uint8) >= 256 * self.dropout
+                # Inverted dropout: what is kept counts for what is left out.
+                logits = (kept @ theta[:-1] / (1 - self.dropout) + theta[-1]).astype(np.float64)
                 losses, residuals = _linear.log_loss(logits, target[rows])
                 slopes = (residuals / len(rows)).astype(np.float32)
-                adam.update(np.vstack((kept.T @ slopes + decay * theta[:-1], slopes.sum(axis=0))))
+                gradient = kept.T @ (slopes / (1 - self.dropout)) + decay * theta[:-1]
+                adam.update(np.vstack((gradient, slopes.sum(axis=0))))
                 seen.append((losses, _is_right(logits, target[rows])))
             self._keep(vectors, theta[:-1].astype(np.float64), theta[-1].astype(np.float64))
             self._note("", *map(np.concatenate, zip(*seen, strict=True)))
