@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+import catsdogs.heads
 from benchmarks import __main__ as benchmark
 from benchmarks import head_scores, head_speed, heads, photographs, report, rows
 from benchmarks.arithmetic import Results, Spread, targets
@@ -192,8 +193,8 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def without_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     """The notebook's recipe takes seconds to import, and other tests fit it."""
-    names = ["dropout-sigmoid", "logistic", "ridge", "stack"]
-    monkeypatch.setattr("catsdogs.heads.names", lambda: names)
+    others = [name for name in catsdogs.heads.names() if name != head_scores.NOTEBOOK]
+    monkeypatch.setattr("catsdogs.heads.names", lambda: others)
     for module in (heads, head_scores):
         monkeypatch.setattr(module, "NOTEBOOK", "ridge")
 
