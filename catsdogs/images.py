@@ -1,5 +1,6 @@
 """Bytes -> pixels: decode any photograph to upright RGB, resize it with antialiasing, and do so on all cores."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -18,6 +19,8 @@ from catsdogs.errors import UnreadablePhotographError
 
 RESIZE_FILTER = "catmull-rom"  # the bicubic filter with a = -1/2, Pillow's too; wider than the step where it shrinks
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own line between a photograph and a bomb
+# What data sets hold and people upload. Pillow reads some forty more formats; one, EPS, by starting Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 STATISTICS = ("width", "height", "contrast", "colours")
 _STATISTICS_GRID = 64
 _COLOUR_LEVELS = 32
@@ -51,7 +54,7 @@ def digest(data: bytes) -> int:
 
 
 def decode(data: bytes) -> Image.Image:
-    """An upright RGB picture from the bytes of any format that Pillow reads; the first frame of an animation.
+    """An upright RGB picture from the bytes of one of `FORMATS`; the first frame of an animation.
 
     EXIF orientation is applied, transparency is laid on white, 16-bit samples are scaled to 8 bits.
 
@@ -61,24 +64,55 @@ def decode(data: bytes) -> Image.Image:
     return _decode(data)[0]
 
 
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels as the header has them, upright or not; nothing is decoded.
+
+    Raises:
+        UnreadablePhotographError: no picture, a damaged header, or more than `MAX_PIXELS` pixels.
+    """
+    with _opened(data) as image:
+        return image.size
+
+
+def thumbnail(data: bytes, side: int, quality: int = 80) -> bytes:
+    """A JPEG of the upright picture, shrunk to fit a square of `side` pixels; a smaller picture keeps its size.
+
+    Raises:
+        UnreadablePhotographError: as `decode`.
+    """
+    image, _ = _decode(data, side)
+    image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
 def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
     """The upright picture and its true size; of a JPEG, given a side, no more pixels than resizing to it needs.
 
     A JPEG can be decoded at a half, a quarter or an eighth of its size, for a fraction of the time. Twice the side is
     kept, so that the antialiasing is still the filter's.
     """
+    with _opened(data) as image:
+        width, height = image.size
+        if image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
+            width, height = height, width
+        if side:
+            image.draft(None, (2 * side, 2 * side))
+        return _to_rgb(ImageOps.exif_transpose(image)), (width, height)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """The picture, whose header alone has been read; whatever then goes wrong with its bytes has a reason too."""
     if not data:
         raise UnreadablePhotographError("the file is empty")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadablePhotographError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
-            if image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
-                width, height = height, width
-            if side:
-                image.draft(None, (2 * side, 2 * side))
-            return _to_rgb(ImageOps.exif_transpose(image)), (width, height)
+            yield image
     except UnreadablePhotographError:
         raise
     except Image.DecompressionBombError:

@@ -74,6 +74,27 @@ def test_every_mode_becomes_rgb(data: bytes, expected: tuple[int, int, int]) -> 
     assert np.abs(np.asarray(image, int) - expected).max() <= 2
 
 
+def test_formats_that_no_data_set_holds_are_not_tried() -> None:
+    """Pillow would start Ghostscript for an EPS file, whatever its name."""
+    for format in ("EPS", "PPM", "TGA", "ICO", "PDF"):
+        with pytest.raises(UnreadablePhotographError, match="not a picture"):
+            images.decode(encoded(Image.new("RGB", (64, 48), RED), format))
+
+
+def test_size_needs_no_more_than_the_header() -> None:
+    assert images.size(png_header(5000, 4000)) == (5000, 4000)
+    with pytest.raises(UnreadablePhotographError, match="more than"):
+        images.size(png_header(50_000, 50_000))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"), [(400, 200, (100, 50)), (30, 60, (30, 60)), (90, 3000, (3, 100))]
+)
+def test_a_thumbnail_fits_its_square_and_is_never_enlarged(width: int, height: int, shown: tuple[int, int]) -> None:
+    with Image.open(io.BytesIO(images.thumbnail(jpeg(1, (width, height)), 100))) as small:
+        assert (small.format, small.size) == ("JPEG", shown)
+
+
 def test_exif_orientation_is_applied() -> None:
     upright = Image.new("RGB", (30, 20), "black")
     upright.paste(RED, (0, 0, 30, 10))
