@@ -4,16 +4,17 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from catsdogs.errors import UnreadablePhotographError
 
@@ -24,13 +25,38 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 STATISTICS = ("width", "height", "contrast", "colours")
 _STATISTICS_GRID = 64
 _COLOUR_LEVELS = 32
+_BAND_PIXELS = 2**20
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of EXIF's orientation
+
+# What hostile bytes may cost. Each piece of a file, down to a byte of padding, is a turn of a Python loop in Pillow:
+# ten megabytes of them are seconds. A JPEG's segment takes three reads and holds up to 64 KB, a piece of a PNG's pixels
+# takes three and holds 8 KB in most files, a run of a compressed BMP two.
+_HEADER_READS = 2000
+_PIXEL_READS = 50_000
+_BYTES_A_READ = 2048  # so that a PNG of hundreds of megabytes in the usual pieces is read
+# Each scan of a JPEG goes over the whole picture, and an empty one takes ten bytes: a megabyte of them is minutes.
+# Progressive files have ten or so. See D. Commander, "Two Issues with the JPEG Standard" (libjpeg-turbo.org), 2016.
+_SCANNED_PIXELS = 1_500_000_000
+_SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e]")  # in coded pixels, a zero follows 0xFF
+# Pillow keeps a list of a TIFF's strips or tiles, and libtiff memory for a whole tile, whatever the picture's size.
+_TIFF_PIECES = 2**16
+_TIFF_TILE = 2**22  # pixels; or as large as the picture, rounded up
+_TIFF_SIDES = (
+    ExifTags.Base.ImageWidth,
+    ExifTags.Base.ImageLength,
+    ExifTags.Base.TileWidth,
+    ExifTags.Base.TileLength,
+)
 
 # What Pillow remarks on odd EXIF data and the like helps nobody here: a photograph is read, or listed with a reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class TooManyPixelsError(UnreadablePhotographError):
+    """More pixels than `MAX_PIXELS`."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +125,8 @@ def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
             width, height = height, width
         if side:
             image.draft(None, (2 * side, 2 * side))
-        return _to_rgb(ImageOps.exif_transpose(image)), (width, height)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image), (width, height)
 
 
 @contextlib.contextmanager
@@ -108,24 +135,73 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     if not data:
         raise UnreadablePhotographError("the file is empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _refuse_shattered_tiff(data)
+        file = _Metered(data)
+        with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise UnreadablePhotographError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
+                raise TooManyPixelsError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
+            is_jpeg = image.format in ("JPEG", "MPO")  # MPO is several in one file
+            if is_jpeg and len(_SCAN.findall(data)) * width * height > _SCANNED_PIXELS:
+                raise UnreadablePhotographError("too many scans")
+            file.reads = _PIXEL_READS + len(data) // _BYTES_A_READ
             yield image
     except UnreadablePhotographError:
         raise
     except Image.DecompressionBombError:
-        raise UnreadablePhotographError(f"more than {MAX_PIXELS:,} pixels") from None
+        raise TooManyPixelsError(f"more than {MAX_PIXELS:,} pixels") from None
     except Image.UnidentifiedImageError:
         raise UnreadablePhotographError("not a picture") from None
     except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything; the reason is listed
         raise UnreadablePhotographError(f"damaged: {str(error) or type(error).__name__}") from None
 
 
+class _Metered(io.BytesIO):
+    """A file in memory that is read so often and no more."""
+
+    reads = _HEADER_READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads -= 1
+        if self.reads < 0:
+            raise UnreadablePhotographError("cut into too many pieces")
+        return super().read(size)
+
+
+def _refuse_shattered_tiff(data: bytes) -> None:
+    """Look into the first directory of a TIFF, as Pillow will, but before it does anything with what it finds there."""
+    if data[:2] not in (b"II", b"MM"):
+        return
+    file = _Metered(data)
+    header = file.read(8)
+    try:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(header + file.read(8) if header[2] == 43 else header)
+    except SyntaxError:
+        return  # no TIFF
+    file.seek(directory.next)
+    directory.load(file)
+    pieces = directory.get(ExifTags.Base.StripOffsets) or directory.get(ExifTags.Base.TileOffsets)
+    if isinstance(pieces, Sized) and len(pieces) > _TIFF_PIECES:
+        raise UnreadablePhotographError("cut into too many pieces")
+    sides = (directory.get(side, 0) for side in _TIFF_SIDES)
+    width, height, across, down = (side if isinstance(side, int) else 0 for side in sides)
+    if across * down > max(_TIFF_TILE, 2 * width * height):
+        raise UnreadablePhotographError(f"tiles of {across} x {down} pixels")
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """A band at a time: each step of the way from sixteen bits or transparency takes as much memory as its picture."""
     if image.mode == "RGB":
         return image
+    rgb = Image.new("RGB", image.size)
+    width, height = image.size
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        rgb.paste(_band_to_rgb(image.crop((0, top, width, min(top + rows, height)))), (0, top))
+    return rgb
+
+
+def _band_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         samples = np.asarray(image, dtype=np.float64)
         scale = 255 / 65535 if image.mode.startswith("I") else 1.0

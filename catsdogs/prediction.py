@@ -5,13 +5,15 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from catsdogs import runs, store, submission
-from catsdogs.backbones import choose
-from catsdogs.backbones.weights import obtain
+from catsdogs import images, runs, store, submission
+from catsdogs.backbones import Backbone, choose
+from catsdogs.backbones.weights import Weights, obtain
 from catsdogs.dataset import scan_unlabelled
 from catsdogs.errors import StoreError, TrainingError
 from catsdogs.extract import Settings, extract
+from catsdogs.runs import Run
 from catsdogs.store import Recipe, Unreadable
 
 
@@ -24,6 +26,14 @@ class Prediction:
     unreadable: tuple[Unreadable, ...]
 
 
+class TrainedOn(NamedTuple):
+    """A network of a run's: how its vectors were made, and what makes the same ones here."""
+
+    recipe: Recipe
+    backbone: Backbone
+    weights: Weights
+
+
 def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir: str | None = None) -> Prediction:
     """Write `target`, a CSV of ids and probabilities for every photograph of `data`.
 
@@ -31,18 +41,11 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     same photographs computes none.
 
     Raises:
-        CatsdogsError: no such run or photographs; weights that are not those the run was trained on.
+        CatsdogsError: no such run or photographs; networks that are not those the run was trained on.
     """
     trained = runs.load(run_folder)
     run = trained.run
-    recipes = [Recipe(**recipe) for recipe in run.backbones.values()]
-    if any(recipe.weights == store.UNKNOWN for recipe in recipes):
-        raise TrainingError(
-            f"{run_folder} was trained on an old notebook's vectors, of unknown origin",
-            "Train on vectors that `catsdogs features` wrote",
-        )
-    for backbone, recipe in zip(choose([recipe.backbone for recipe in recipes]), recipes, strict=True):
-        _refuse_other_recipe(run_folder, replace(recipe, weights=obtain(backbone, weights_dir).sha256), recipe)
+    recipes = [network.recipe for network in networks_of(run_folder, run, weights_dir)]
     dataset = scan_unlabelled(data)
     asked = json.dumps([str(data.resolve()), run.backbones])
     folder = cache / hashlib.sha256(asked.encode()).hexdigest()[:16]
@@ -53,8 +56,6 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     for settings, names in by_settings.items():
         extract(dataset, names, folder, settings)
     files = [store.read(store.path_of(folder, recipe.backbone)) for recipe in recipes]
-    for file, recipe in zip(files, recipes, strict=True):
-        _refuse_other_recipe(run_folder, file.recipe, recipe)
     ids, vectors = store.join(files, "test")
     missing = {photograph.id: run.prior for photograph in files[0].unreadable}
     submission.write(target, list(ids), trained.predict_proba(vectors), run.classes, None, missing)
@@ -62,10 +63,41 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     return Prediction(len(ids) + len(missing), columns, files[0].unreadable)
 
 
-def _refuse_other_recipe(run_folder: Path, found: Recipe, trained: Recipe) -> None:
-    differences = found.differences(trained)
+def networks_of(run_folder: Path, run: Run, weights_dir: str | None) -> list[TrainedOn]:
+    """The networks a run was trained on, in its order, with the weights at hand.
+
+    Raises:
+        TrainingError: an old notebook's vectors, of which nobody knows how they were made.
+        StoreError: other weights, or a version of this program that would make other vectors.
+        UnknownNameError, WeightsError: no such network, or no weights.
+    """
+    recipes = [Recipe(**recipe) for recipe in run.backbones.values()]
+    if any(recipe.weights == store.UNKNOWN for recipe in recipes):
+        raise TrainingError(
+            f"{run_folder} was trained on an old notebook's vectors, of unknown origin",
+            "Train on vectors that `catsdogs features` wrote",
+        )
+    backbones = choose([recipe.backbone for recipe in recipes])
+    networks = [TrainedOn(*pair, obtain(pair[1], weights_dir)) for pair in zip(recipes, backbones, strict=True)]
+    for network in networks:
+        _refuse_other_recipe(run_folder, network)
+    return networks
+
+
+def _refuse_other_recipe(run_folder: Path, network: TrainedOn) -> None:
+    trained, backbone, weights = network
+    here = replace(
+        trained,
+        weights=weights.sha256,
+        input_size=backbone.input_size,
+        resize_filter=images.RESIZE_FILTER,
+        preprocessing=backbone.preprocessing,
+    )
+    differences = here.differences(trained)
     if differences:
         raise StoreError(
             f"{run_folder} was trained on other vectors of {trained.backbone}: {'; '.join(differences)}",
-            "Give --weights-dir the folder with the weights it was trained on",
+            "Give --weights-dir the folder with the weights it was trained on"
+            if weights.sha256 != trained.weights
+            else "Extract the features again with this version, and train on them",
         )

@@ -1,0 +1,215 @@
+"""A run that answers for one photograph at once, and says why: its networks' labels, the nearest photographs."""
+
+import functools
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs import engines, images, outliers, prediction, replay, runs, store, synsets, training
+from catsdogs.engines import Network, Output
+from catsdogs.errors import CatsdogsError, StoreError
+from catsdogs.prediction import TrainedOn
+from catsdogs.progress import Progress
+from catsdogs.runs import Run, TrainedRun
+from catsdogs.store import Features, Recipe
+
+NEIGHBOURS = 5
+LABELS = 5
+_PETS = ("cat", "dog")
+
+
+class Neighbour(NamedTuple):
+    """A training photograph with the label it came with; `similarity` is a cosine, 1 for the same picture."""
+
+    id: str
+    label: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says of a photograph.
+
+    Attributes:
+        width, height: pixels of the upright picture.
+        probabilities: class -> probability, as in the run's submission; they add up to 1.
+        labels: network -> its best ImageNet labels with their probabilities; networks without classifier are absent.
+        votes: how many networks see no pet among their ten best labels, of the `networks` that have labels.
+        no_pet: more than half of these networks see none, and the run is about pets.
+        neighbours: nearest first, by the cosine of the vectors, averaged over the networks.
+    """
+
+    width: int
+    height: int
+    probabilities: dict[str, float]
+    labels: dict[str, list[tuple[str, float]]]
+    votes: int
+    networks: int
+    no_pet: bool
+    neighbours: list[Neighbour]
+
+
+class _Member(NamedTuple):
+    """One network, ready for single photographs."""
+
+    recipe: Recipe
+    network: Network
+
+
+@dataclass(frozen=True)
+class _Gallery:
+    """The training photographs: (n,) ids and labels, and (n, sum of widths) vectors, normalised for their widths."""
+
+    ids: NDArray[np.object_]
+    labels: NDArray[np.str_]
+    vectors: NDArray[np.float32]
+    widths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, files: Sequence[Features]) -> Self:
+        """The training rows of feature files; raises as `store.join`."""
+        ids, vectors = store.join(files, "train")
+        widths = tuple(file.width for file in files)
+        _normalise(vectors, widths)
+        return cls(ids, np.array(files[0].classes)[files[0].labels], vectors, widths)
+
+    def nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
+        """Those nearest to one photograph's vectors, (1, sum of widths)."""
+        asked = vectors.copy()
+        _normalise(asked, self.widths)
+        similarities = self.vectors @ asked[0]
+        order = np.argsort(-similarities, kind="stable")[:NEIGHBOURS]
+        return [
+            Neighbour(str(self.ids[row]), str(self.labels[row]), min(1.0, float(similarities[row]))) for row in order
+        ]
+
+
+class Predictor:
+    """A run, its networks and its training photographs, all in memory; any number of threads may ask it at once.
+
+    Attributes:
+        run: what `run.json` says of it.
+        no_neighbours: why answers come without neighbours; empty if they have them.
+    """
+
+    def __init__(
+        self, trained: TrainedRun, members: Sequence[_Member], gallery: _Gallery | None, no_neighbours: str, pets: bool
+    ) -> None:
+        self.run = trained.run
+        self.no_neighbours = no_neighbours
+        self._trained = trained
+        self._members = members
+        self._gallery = gallery
+        self._about_pets = pets
+        self._sizes = {member.recipe.input_size for member in members}
+        # A decoded photograph takes up to some hundred megabytes, and more of them than cores are done no sooner.
+        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+        # Few heads say whether threads may share them; and several matrix products at once take each other's cores:
+        # 25,000 photographs of three networks are searched 64 times a second by one thread, 15 times by eight.
+        self._judging = threading.Lock()
+
+    @classmethod
+    def load(cls, run_folder: Path, features: Path | None, weights_dir: str | None) -> Self:
+        """Take up a run with its networks, and its training photographs from the folder of feature files.
+
+        Takes some three seconds, and ten more for each network that OpenVINO has never run here. Feature files
+        that are missing or do not fit the run leave answers without neighbours.
+
+        Raises:
+            CatsdogsError: no such run, or networks that are not those the run was trained on.
+        """
+        trained = runs.load(run_folder)
+        members = _load(prediction.networks_of(run_folder, trained.run, weights_dir))
+        pets = sorted(name.lower() for name in trained.run.classes) == sorted(_PETS)
+        try:
+            files = _training_files(trained.run, features)
+            gallery, why = _Gallery.of(files), ""
+            pets = pets or _show_pets(files)
+        except CatsdogsError as error:
+            gallery, why = None, str(error)
+        return cls(trained, members, gallery, why, pets)
+
+    def answer(self, data: bytes) -> Answer:
+        """What the run says of a photograph's bytes.
+
+        Raises:
+            UnreadablePhotographError: as `images.load`.
+        """
+        with self._decoding:
+            pixels = images.load(data, self._sizes)
+        waiting = [network.submit(pixels.by_size[recipe.input_size][np.newaxis]) for recipe, network in self._members]
+        said = [(recipe, result()) for (recipe, _), result in zip(self._members, waiting, strict=True)]
+        rounded = [output.vector.astype(recipe.dtype) for recipe, output in said]  # as in the feature file
+        vectors = np.concatenate(rounded, axis=1, dtype=np.float32)
+        with self._judging:
+            probabilities = self._trained.predict_proba(vectors)[0]
+            neighbours = self._gallery.nearest(vectors) if self._gallery else []
+        labels = {recipe.backbone: labels for recipe, output in said if (labels := _labels(output))}
+        votes = sum(synsets.PETS.isdisjoint(label for label, _ in best) for best in labels.values())
+        names = synsets.labels()
+        return Answer(
+            width=int(pixels.statistics[0]),
+            height=int(pixels.statistics[1]),
+            probabilities=dict(zip(self.run.classes, probabilities.tolist(), strict=True)),
+            labels={name: [(names[label], share) for label, share in best[:LABELS]] for name, best in labels.items()},
+            votes=votes,
+            networks=len(labels),
+            no_pet=self._about_pets and 2 * votes > len(labels),
+            neighbours=neighbours,
+        )
+
+
+def _load(networks: Sequence[TrainedOn]) -> list[_Member]:
+    """The networks in their engines, each with a first, slower answer behind it."""
+    engine_of = functools.cache(functools.partial(engines.create, batch_size=1))
+    members = []
+    with Progress(len(networks), "loading", "network") as progress:
+        for recipe, backbone, weights in networks:
+            network = engine_of(recipe.engine, recipe.precision).load(backbone, weights)
+            network.submit(np.zeros((1, recipe.input_size, recipe.input_size, 3), np.uint8))()
+            members.append(_Member(recipe, network))
+            progress.update()
+    return members
+
+
+def _training_files(run: Run, folder: Path | None) -> list[Features]:
+    """The run's feature files; of a run that held labelled photographs out, views without them."""
+    if folder is None:
+        raise StoreError("No folder of feature files is known", "Give --features")
+    files = [store.read(store.path_of(folder, name)) for name in run.backbones]
+    training.check_repeatable(run, files)
+    return replay.hold_out(files, run.protocol)[0] if run.protocol else files
+
+
+def _normalise(vectors: NDArray[np.float32], widths: Sequence[int]) -> None:
+    """Give each network's part of each row the length 1/√networks, in place.
+
+    Then the product of two rows is the mean of the networks' cosines.
+    """
+    for start, stop in pairwise(accumulate(widths, initial=0)):
+        part = vectors[:, start:stop]
+        lengths = np.sqrt(np.einsum("ij,ij->i", part, part) * len(widths))
+        part /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, np.newaxis]
+
+
+def _show_pets(files: Sequence[Features]) -> bool:
+    """Whether a network sees a pet in half of the training photographs or more, as in `outliers.about_pets`."""
+    if not any(file.topk_class for file in files):
+        return False
+    ballots = outliers.collect(files)
+    votes = ballots.votes("train")
+    return bool(2 * np.count_nonzero(votes == len(ballots.names)) <= len(votes))
+
+
+def _labels(output: Output) -> list[tuple[int, float]]:
+    """The ten best ImageNet indices of a batch of one with their probabilities; none without a classifier."""
+    if output.topk_class is None or output.topk_prob is None:
+        return []
+    return list(zip(output.topk_class[0].tolist(), output.topk_prob[0].tolist(), strict=True))
