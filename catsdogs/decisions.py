@@ -1,15 +1,19 @@
 """What a person decided about suspects: which training rows are left out of training, and which get another class."""
 
+import codecs
+import contextlib
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from catsdogs import outliers
-from catsdogs.errors import StoreError, TrainingError
+from catsdogs.errors import LockedError, StoreError, TrainingError
+from catsdogs.files import replacing, write_error
 from catsdogs.store import Features
 
 TABLE = "decisions.csv"
@@ -17,6 +21,8 @@ COLUMNS = ("id", "decision", "label", "when")
 KEEP, DROP, RELABEL = "keep", "drop", "relabel"
 POLICIES = ("decided", "drop", "keep")  # what may be asked of `corrections`, the default first
 _LISTED = "the run's oof.csv marks them"
+_LOCK = ".decisions.lock"
+_PATIENCE = 5.0  # seconds to wait for another writer, who needs milliseconds
 
 
 class Decision(NamedTuple):
@@ -24,8 +30,8 @@ class Decision(NamedTuple):
 
     id: str
     decision: str
-    label: str
-    when: str
+    label: str = ""
+    when: str = ""
 
 
 class Corrections(NamedTuple):
@@ -49,25 +55,48 @@ def read(path: Path, classes: Sequence[str]) -> dict[str, Decision]:
         StoreError: not a table with an id and a decision, or a row without an id, with another word than keep, drop
             or relabel, or that relabels as something else than one of `classes`.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            rows = list(csv.reader(text))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StoreError(f"{path} cannot be read: {error}", "Save it as CSV in UTF-8") from None
-    header = [column.strip().lower() for column in rows[0]] if rows else []
-    if not {"id", "decision"} <= set(header):
-        raise StoreError(
-            f"{path}, row 1 has the columns {', '.join(header) or '(none)'}",
-            f"Its first line must be {','.join(COLUMNS)}",
-        )
-    decisions = {}
-    for number, row in enumerate(rows[1:], start=2):
-        if any(cell.strip() for cell in row):
-            named = dict.fromkeys(COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
-            decision = Decision(named["id"], named["decision"].lower(), named["label"], named["when"])
-            _check(decision, f"{path}, row {number}", classes)
-            decisions[decision.id] = decision
-    return decisions
+    return {decision.id: decision for decision in _decisions(path, _rows(path), classes) if decision}
+
+
+def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
+    """Append a decision to the table, which is made if need be, and return it; its `when` is now, UTC, ISO 8601.
+
+    The table is on the disk when this returns. Columns and rows that a person typed stay as they are.
+
+    Raises:
+        StoreError: as `read`, or the decision itself is a bad row; or the table cannot be written. It is unchanged.
+        LockedError: another process is writing it, and does not come to an end.
+    """
+    decision = decision._replace(when=datetime.now(UTC).isoformat(timespec="seconds"))
+    _check(decision, f"The decision about {decision.id}", classes)
+    with _locked(path):
+        rows = _rows(path) if path.exists() else [list(COLUMNS)]
+        _decisions(path, rows, classes)
+        header = _header(rows)
+        missing = [column for column in COLUMNS if column not in header]
+        # Cells beyond the last column have no meaning, and must not get that of a new column.
+        stray = [""] * (max(map(len, rows)) - len(header)) if missing else []
+        rows[0] += [*stray, *missing]
+        cells = decision._asdict()
+        rows.append([cells.get(column, "") for column in _header(rows)])
+        _write(path, rows)
+    return decision
+
+
+def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
+    """Take the last row about a train id away; the decision about it that counts from now on, or None.
+
+    Raises:
+        StoreError, LockedError: as `decide`.
+    """
+    with _locked(path):
+        rows = _rows(path) if path.exists() else [list(COLUMNS)]
+        decisions = _decisions(path, rows, classes)
+        about = [number for number, decision in enumerate(decisions, start=1) if decision and decision.id == id]
+        if about:
+            del rows[about[-1]]
+            _write(path, rows)
+        return decisions[about[-2] - 1] if len(about) > 1 else None
 
 
 def corrections(folder: Path, files: Sequence[Features], policy: str) -> Corrections:
@@ -126,6 +155,70 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
         f"Left out: {len(unanimous):,} of {rows:,} train rows, in which {networks} of {networks} networks see no pet; "
         f"{_LISTED}" + (f", suspects and reasons are in {table}" if table.exists() else ""),
     )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the table for one writer, thread or process; whoever else wants to write waits."""
+    from filelock import FileLock, Timeout
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(_LOCK))
+        lock.acquire(timeout=_PATIENCE, poll_interval=0.01)
+    except Timeout:
+        raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
+    except OSError as error:
+        raise write_error(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The cells of the table as they were typed, the header first."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            rows = list(csv.reader(text))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StoreError(f"{path} cannot be read: {error}", "Save it as CSV in UTF-8") from None
+    header = _header(rows)
+    if not {"id", "decision"} <= set(header):
+        raise StoreError(
+            f"{path}, row 1 has the columns {', '.join(header) or '(none)'}",
+            f"Its first line must be {','.join(COLUMNS)}",
+        )
+    return rows
+
+
+def _write(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """The table anew; with the mark at its start by which a spreadsheet knows UTF-8, if it had one."""
+    marked = path.exists() and path.read_bytes()[: len(codecs.BOM_UTF8)] == codecs.BOM_UTF8
+    encoding = "utf-8-sig" if marked else "utf-8"
+    # Within a cell, csv quotes a line's end only as far as its own consists of it.
+    ending = "\r\n" if any("\r" in cell for row in rows for cell in row) else "\n"
+    with replacing(path) as temporary, temporary.open("w", encoding=encoding, newline="") as text:
+        csv.writer(text, lineterminator=ending).writerows(rows)
+
+
+def _header(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [column.strip().lower() for column in rows[0]] if rows else []
+
+
+def _decisions(path: Path, rows: Sequence[Sequence[str]], classes: Sequence[str]) -> list[Decision | None]:
+    """What each row below the header decides; None for an empty one."""
+    header = _header(rows)
+    decisions: list[Decision | None] = []
+    for number, row in enumerate(rows[1:], start=2):
+        if any(cell.strip() for cell in row):
+            named = dict.fromkeys(COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
+            decision = Decision(named["id"], named["decision"].lower(), named["label"], named["when"])
+            _check(decision, f"{path}, row {number}", classes)
+            decisions.append(decision)
+        else:
+            decisions.append(None)
+    return decisions
 
 
 def _check(decision: Decision, place: str, classes: Sequence[str]) -> None:

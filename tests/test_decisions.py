@@ -1,13 +1,25 @@
-"""A person's decisions: read strictly, the last word counts, and training obeys what they drop and relabel."""
+"""A person's decisions: read strictly, written at once, the last word counts, and training obeys them."""
 
+import codecs
+import csv
+import errno
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from catsdogs import decisions, outliers
 from catsdogs.decisions import Decision
-from catsdogs.errors import StoreError, TrainingError
+from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.store import Features
+from tests.conftest import refused
 from tests.test_outliers import STRANGE_TOP, plain_pictures, save_dataset, write_features
 
 CLASSES = ("cat", "dog")
@@ -153,3 +165,146 @@ def test_decisions_suffice_where_no_network_can_vote(tmp_path: Path) -> None:
         decisions.corrections(tmp_path, mute, "drop")
     table(tmp_path, "id,decision,label,when", "cat.1,drop,,")
     assert decisions.corrections(tmp_path, mute, "drop").drop == {"cat.1"}
+
+
+def cells(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        return list(csv.reader(text))
+
+
+def test_a_decision_is_a_row_at_once_and_the_file_is_made_if_need_be(tmp_path: Path) -> None:
+    path = tmp_path / "features" / decisions.TABLE
+    before = datetime.now(UTC).replace(microsecond=0)
+    first = decisions.decide(path, Decision("cat.1", "drop"), CLASSES)
+    assert before <= datetime.fromisoformat(first.when) <= datetime.now(UTC)
+    assert first.when.endswith("+00:00")
+    second = decisions.decide(path, Decision("dog.2", "relabel", "cat"), CLASSES)
+    assert cells(path) == [list(decisions.COLUMNS), list(first), list(second)]
+    assert decisions.read(path, CLASSES) == {"cat.1": first, "dog.2": second}
+    assert {file.name for file in path.parent.iterdir()} <= {decisions.TABLE, ".decisions.lock"}
+
+
+def test_undo_makes_the_earlier_decision_count_again(tmp_path: Path) -> None:
+    path = tmp_path / decisions.TABLE
+    assert decisions.undo(path, "cat.1", CLASSES) is None
+    assert not path.exists()
+    first = decisions.decide(path, Decision("cat.1", "drop"), CLASSES)
+    other = decisions.decide(path, Decision("dog.2", "keep"), CLASSES)
+    decisions.decide(path, Decision("cat.1", "relabel", "dog"), CLASSES)
+    assert decisions.undo(path, "cat.1", CLASSES) == first
+    assert decisions.read(path, CLASSES) == {"cat.1": first, "dog.2": other}
+    assert decisions.undo(path, "cat.1", CLASSES) is None
+    assert decisions.undo(path, "cat.1", CLASSES) is None
+    assert decisions.read(path, CLASSES) == {"dog.2": other}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_table_typed_by_hand_keeps_its_columns_and_rows(tmp_path: Path, encoding: str) -> None:
+    lines = ("Note,Decision,ID", '"a cat, näturally",keep,cat.1', "", "logo,drop,cat.2,a cell too many")
+    path = table(tmp_path, *lines, encoding=encoding)
+    typed = cells(path)
+    decisions.decide(path, Decision("dog.2", "relabel", "cat"), CLASSES)
+    written = cells(path)
+    assert written[0] == ["Note", "Decision", "ID", "", "label", "when"]
+    assert written[1:-1] == typed[1:]
+    assert written[-1][:5] == ["", "relabel", "dog.2", "", "cat"]
+    assert path.read_bytes().startswith(codecs.BOM_UTF8) is (encoding == "utf-8-sig")
+    assert decisions.read(path, CLASSES)["cat.2"] == Decision("cat.2", "drop")
+
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
+hand_rows = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["cat.1", "dog.2", "a, b", 'say "dog"']),
+        "decision": st.sampled_from(["keep", "drop", "relabel", " KEEP"]),
+        "label": st.just("dog"),
+        "when": words,
+        "note": words,
+    }
+)
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.permutations(["id", "decision", "label", "when", "note"]),
+    st.lists(hand_rows, max_size=6),
+    st.sampled_from(["cat.1", "dog.2", "dog.9"]),
+)
+def test_deciding_adds_and_undoing_takes_away_nothing_else(
+    tmp_path: Path, header: list[str], rows: list[dict[str, str]], id: str
+) -> None:
+    path = tmp_path / decisions.TABLE
+    with path.open("w", encoding="utf-8", newline="") as text:
+        csv.writer(text).writerows([header, *([row[column] for column in header] for row in rows)])
+    typed, before = cells(path), decisions.read(path, CLASSES)
+    decided = decisions.decide(path, Decision(id, "relabel", "dog"), CLASSES)
+    assert cells(path)[:-1] == typed
+    assert decisions.read(path, CLASSES) == before | {id: decided}
+    assert decisions.undo(path, id, CLASSES) == before.get(id)
+    assert cells(path) == typed
+
+
+@pytest.mark.parametrize(
+    "lines", [["nonsense"], [""], ["id,decision", "cat.1,remove"], ["id,decision,label", "cat.1,relabel,cow"]]
+)
+def test_a_bad_table_is_left_as_it_is(tmp_path: Path, lines: list[str]) -> None:
+    path = table(tmp_path, *lines)
+    before = path.read_bytes()
+    with pytest.raises(StoreError) as said:
+        decisions.read(path, CLASSES)
+    with refused(StoreError, re.escape(str(said.value))):
+        decisions.decide(path, Decision("cat.1", "keep"), CLASSES)
+    with refused(StoreError, re.escape(str(said.value))):
+        decisions.undo(path, "cat.1", CLASSES)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "decision", [Decision("", "keep"), Decision("cat.1", "eat"), Decision("cat.1", "relabel", "cow")]
+)
+def test_a_bad_decision_is_refused(tmp_path: Path, decision: Decision) -> None:
+    with refused(StoreError, "The decision about"):
+        decisions.decide(tmp_path / decisions.TABLE, decision, CLASSES)
+    assert not (tmp_path / decisions.TABLE).exists()
+
+
+def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = table(tmp_path, "id,decision", "cat.1,keep")
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("catsdogs.files.os.fsync", full)
+    with refused(StoreError, "disk is full"):
+        decisions.decide(path, Decision("cat.1", "drop"), CLASSES)
+    assert path.read_bytes() == before
+
+
+def test_who_writes_for_ever_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "_PATIENCE", 0.05)
+    with FileLock(tmp_path / ".decisions.lock"), refused(LockedError, "Another process"):
+        decisions.decide(tmp_path / decisions.TABLE, Decision("cat.1", "drop"), CLASSES)
+
+
+DECIDE_TWENTY = """
+import sys
+from pathlib import Path
+from catsdogs import decisions
+decisions._PATIENCE = 600
+for number in range(20):
+    decisions.decide(Path(sys.argv[1]), decisions.Decision(f"{sys.argv[2]}.{number}", "drop"), ("cat", "dog"))
+"""
+
+
+def test_threads_and_processes_lose_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "_PATIENCE", 600)
+    path = tmp_path / decisions.TABLE
+    command = [sys.executable, "-c", DECIDE_TWENTY, str(path)]
+    others = [subprocess.Popen([*command, f"process {number}"]) for number in range(2)]
+    ids = [f"thread.{number}" for number in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda id: decisions.decide(path, Decision(id, "keep"), CLASSES), ids))
+    assert [other.wait() for other in others] == [0, 0]
+    expected = {*ids, *(f"process {number}.{row}" for number in range(2) for row in range(20))}
+    assert sorted(row[0] for row in cells(path)[1:]) == sorted(expected)

@@ -1,0 +1,35 @@
+"""The Flask app: its pages put together, its limits and its guard."""
+
+from collections.abc import Sequence
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from jinja2 import StrictUndefined
+
+from catsdogs.web import context, guard, overview, predict, review, uploads
+from catsdogs.web.loading import Loading
+from catsdogs.web.site import Site
+from catsdogs.web.thumbnails import Thumbnails
+
+# A form of the most and largest photographs, and the lines between them.
+MAX_BODY = uploads.MAX_FILES * uploads.MAX_BYTES + 2**20
+
+
+def create_app(site: Site, loading: Loading, hosts: Sequence[str] | None) -> Flask:
+    """The app for a site.
+
+    Args:
+        hosts: the names by which it may be called, without port, such as `localhost` or `[::1]`; None for any. A page
+            of another site whose name has come to mean this machine (DNS rebinding) is refused by them.
+    """
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.json = DefaultJSONProvider(app)
+    app.json.sort_keys = False  # classes and networks have an order of their own
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions[context.NAME] = context.Shared(site, loading, Thumbnails(site.dataset))
+    guard.protect(app, hosts)
+    for pages in (predict.pages, review.pages, overview.pages):
+        app.register_blueprint(pages)
+    return app

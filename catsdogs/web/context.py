@@ -1,0 +1,37 @@
+"""What every view reaches for: the site, the predictor in the making, the thumbnails, and this process's token."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import cast
+
+from flask import current_app, url_for
+
+from catsdogs.web.loading import Loading
+from catsdogs.web.site import Site
+from catsdogs.web.thumbnails import Thumbnails
+
+NAME = "catsdogs"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One for each app.
+
+    Attributes:
+        token: what a page must send back to change anything. Other sites cannot read it, and so cannot send it.
+    """
+
+    site: Site
+    loading: Loading
+    thumbnails: Thumbnails
+    token: str = field(default_factory=secrets.token_urlsafe)
+
+
+def shared() -> Shared:
+    """That of the app which answers the present request."""
+    return cast(Shared, current_app.extensions[NAME])
+
+
+def thumbnail_url(split: str, id: str) -> str | None:
+    """Where the thumbnail of a row is, if it is one of the data set."""
+    return url_for("review.thumbnail", split=split, id=id) if shared().thumbnails.has(split, id) else None

@@ -1,0 +1,104 @@
+"""What every request and answer goes through: names of this host, no other site's requests, headers, plain errors."""
+
+import secrets
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from catsdogs.web.context import shared
+
+PROOF_HEADER = "X-Catsdogs-Token"
+REPORT_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+)
+# https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html; pages of ours need nothing they forbid.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_SENTENCES = {
+    400: "This request cannot be understood",
+    404: "There is no such page",
+    405: "This address takes no such request",
+    413: "That is more than one request may carry",
+    415: "Send JSON, as application/json",
+    500: "Something went wrong here; the terminal of the server says what",
+}
+
+
+class Problem(HTTPException):
+    """An answer that is no success: its status and a sentence, without full stop.
+
+    Attributes:
+        retry_after: seconds after which asking again may help.
+    """
+
+    def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
+        super().__init__(sentence)
+        self.code = status
+        self.retry_after = retry_after
+
+
+def protect(app: Flask, hosts: Sequence[str] | None) -> None:
+    """Let the app answer only to its own names and pages, with safe headers, and say every error in a sentence."""
+    names = None if hosts is None else {host.lower() for host in hosts}
+
+    # Flask's TRUSTED_HOSTS does the same, but takes what stands before the first colon, so that [::1] is never trusted.
+    @app.before_request
+    def refuse_other_names() -> None:
+        if names is not None and _without_port(request.headers.get("Host", "")) not in names:
+            raise Problem(400, "This machine is not known by that name")
+
+    @app.before_request
+    def refuse_other_sites() -> None:
+        if request.method in ("GET", "HEAD", "OPTIONS"):
+            return
+        origin = request.headers.get("Origin")
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower()
+        if foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            raise Problem(403, "Pages of another site may not ask for this")
+
+    app.after_request(_with_headers)
+    app.register_error_handler(HTTPException, _in_a_sentence)
+
+
+def check_token() -> None:
+    """Refuse a request that does not come from a page of this process."""
+    sent = request.headers.get(PROOF_HEADER, "")
+    if not secrets.compare_digest(sent.encode(), shared().token.encode()):
+        raise Problem(403, "This page is older than the server: load it again")
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdecimal() else host.lower()
+
+
+def _with_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _in_a_sentence(error: HTTPException) -> Response:
+    """JSON for programs, a small page for people."""
+    response = Response(status=error.code)
+    response.headers.update({name: value for name, value in error.get_headers() if name == "Allow"})
+    if isinstance(error, Problem):
+        sentence = error.description or ""
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+    else:
+        sentence = _SENTENCES.get(error.code or 500, error.name)
+    if request.path.startswith("/api/"):
+        response.data, response.mimetype = jsonify(error=f"{sentence}.").data, "application/json"
+    else:
+        response.data = render_template("error.html", sentence=sentence, status=error.code)
+    return response

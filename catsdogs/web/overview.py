@@ -1,0 +1,43 @@
+"""The runs, newest first, and their reports."""
+
+import shlex
+
+from flask import Blueprint, Response, render_template, send_file
+
+from catsdogs import runs
+from catsdogs.web.context import shared
+from catsdogs.web.guard import REPORT_POLICY, Problem
+
+pages = Blueprint("overview", __name__)
+
+
+@pages.get("/runs")
+def page() -> str:
+    """The table of runs."""
+    site = shared().site
+    listing = runs.list_runs(site.submissions)
+    newest = sorted(listing.runs, key=lambda run: run.created, reverse=True)
+    return render_template(
+        "runs.html",
+        runs=newest,
+        damaged=listing.damaged,
+        reported={run.name for run in newest if (site.submissions / run.name / runs.REPORT_FILE).is_file()},
+        predicts=site.run,
+        quote=shlex.quote,
+    )
+
+
+@pages.get("/runs/<name>/report")
+def report(name: str) -> Response:
+    """A run's report, as it was written; its scripts run, but in a sandbox, where they are of no site."""
+    submissions = shared().site.submissions
+    known = {run.name for run in runs.list_runs(submissions).runs}
+    path = (submissions / name / runs.REPORT_FILE).resolve() if name in known else None
+    if path is None or not path.is_file():
+        raise Problem(404, "There is no such report")
+    response = send_file(path, mimetype="text/html", max_age=0)
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    # By the HTML standard a page has either an opener policy or a sandbox; Chromium takes both, others need not.
+    response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
+    response.headers["Cache-Control"] = "no-store"
+    return response

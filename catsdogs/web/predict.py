@@ -1,0 +1,108 @@
+"""Photographs in, answers out: the page to drop them on, the same as JSON, and whether the networks are loaded."""
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, jsonify, render_template, request
+from werkzeug.datastructures import FileStorage
+
+from catsdogs.errors import UnreadablePhotographError
+from catsdogs.web import uploads
+from catsdogs.web.context import shared, thumbnail_url
+from catsdogs.web.guard import Problem
+
+if TYPE_CHECKING:
+    from catsdogs.predictor import Answer, Predictor
+    from catsdogs.runs import Run
+
+FIELD = "file"
+_SHOWN_NAME = 100  # characters
+_SOON, _LATER = 3, 60  # seconds after which asking again may help
+
+pages = Blueprint("predict", __name__)
+
+
+@pages.get("/")
+def page() -> str:
+    """Where photographs are dropped."""
+    loading, site = shared().loading, shared().site
+    run = loading.predictor.run if loading.predictor else None
+    return render_template(
+        "predict.html", loading=loading, name=site.run, run=run and _described(run), max_bytes=uploads.MAX_BYTES
+    )
+
+
+@pages.get("/healthz")
+def health() -> Response:
+    """Whether photographs are answered; 503 only where they never will be."""
+    loading = shared().loading
+    run = _described(loading.predictor.run) if loading.predictor else None
+    answer = jsonify(status=loading.state, run=run, problem=loading.problem)
+    answer.status_code = 503 if loading.state == "failed" else 200
+    return answer
+
+
+@pages.post("/api/predict")
+def predict() -> Response:
+    """An answer for each photograph of the form; see docs/web.md."""
+    files = request.files.getlist(FIELD)
+    if not files:
+        raise Problem(400, f"Send photographs as multipart/form-data, in the field {FIELD}")
+    if len(files) > uploads.MAX_FILES:
+        raise Problem(413, f"At most {uploads.MAX_FILES} photographs at once")
+    predictor = _predictor()
+    results = [_result(predictor, file) for file in files]
+    content: dict[str, Any] = {"run": _described(predictor.run), "results": results}
+    content["run"]["no_neighbours"] = predictor.no_neighbours
+    status = 200
+    if all("error" in result for result in results):
+        content["error"], status = results[0]["error"], results[0]["status"]
+    answer = jsonify(content)
+    answer.status_code = status
+    return answer
+
+
+def _predictor() -> "Predictor":
+    loading = shared().loading
+    if loading.predictor:
+        return loading.predictor
+    if loading.state == "none":
+        raise Problem(503, "No run predicts yet: train one with `catsdogs train`, and start the server again", _LATER)
+    if loading.state == "failed":
+        raise Problem(503, loading.problem.removesuffix("."), _LATER)
+    raise Problem(503, "The networks are still loading", _SOON)
+
+
+def _result(predictor: "Predictor", file: FileStorage) -> dict[str, Any]:
+    """The answer for one photograph, or its refusal."""
+    name = PurePosixPath((file.filename or "").replace("\\", "/")).name[:_SHOWN_NAME] or "photograph"
+    try:
+        data = file.stream.read(uploads.MAX_BYTES + 1)
+        uploads.check(data)
+        return {"name": name, **_answered(predictor.answer(data))}
+    except uploads.Refusal as refusal:
+        return {"name": name, "error": refusal.sentence, "status": refusal.status}
+    except UnreadablePhotographError as error:
+        reason = error.reason.removeprefix("damaged: ")
+        return {"name": name, "error": f"This picture cannot be read: {reason}.", "status": 415}
+
+
+def _answered(answer: "Answer") -> dict[str, Any]:
+    return {
+        "width": answer.width,
+        "height": answer.height,
+        "class": max(answer.probabilities, key=answer.probabilities.__getitem__),
+        "probabilities": answer.probabilities,
+        "no_pet": answer.no_pet,
+        "votes": answer.votes,
+        "networks": answer.networks,
+        "labels": {
+            network: [{"label": label, "probability": probability} for label, probability in best]
+            for network, best in answer.labels.items()
+        },
+        "neighbours": [{**near._asdict(), "thumbnail": thumbnail_url("train", near.id)} for near in answer.neighbours],
+    }
+
+
+def _described(run: "Run") -> dict[str, Any]:
+    return {"name": run.name, "head": run.head, "networks": list(run.backbones), "score": str(run.scores[0])}

@@ -1,0 +1,146 @@
+"""Suspects to decide about: the page, its JSON, the thumbnails, and the decisions, which are written at once."""
+
+import errno
+import hashlib
+import json
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, render_template, request
+
+from catsdogs import decisions, suspects
+from catsdogs.decisions import Decision
+from catsdogs.errors import CatsdogsError, LockedError, StoreError
+from catsdogs.web.context import shared, thumbnail_url
+from catsdogs.web.guard import Problem, check_token
+
+_MAX_JSON = 10_000  # bytes of a decision
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+pages = Blueprint("review", __name__)
+
+
+@pages.get("/review")
+def page() -> tuple[str, int]:
+    """The grid of suspects, which a script fills."""
+    listed, problem = shared().site.suspects.exists(), ""
+    try:
+        if listed:
+            _listed()
+    except StoreError as error:
+        problem = str(error)
+    content = render_template("review.html", problem=problem, listed=listed, token=shared().token)
+    return content, 409 if problem else 200
+
+
+@pages.get("/api/suspects")
+def listing() -> Response:
+    """The suspects, most doubtful first, each with the decision that counts."""
+    site = shared().site
+    if not site.suspects.exists():
+        raise Problem(404, "No suspects are listed yet: `catsdogs outliers` lists them")
+    try:
+        return jsonify(classes=site.classes, suspects=_listed())
+    except StoreError as error:
+        raise _problem(error) from None
+
+
+@pages.post("/api/decisions")
+def decide() -> Response:
+    """Write down what is to be done with a train row: keep, drop, or relabel as `label`."""
+    check_token()
+    asked = _body("id", "decision")
+    id, word, label = asked["id"], asked["decision"], asked.get("label") or ""
+    _check_row(id)
+    if word not in (decisions.KEEP, decisions.DROP, decisions.RELABEL):
+        raise Problem(422, f"A decision is {decisions.KEEP}, {decisions.DROP} or {decisions.RELABEL}")
+    site = shared().site
+    if word != decisions.RELABEL:
+        label = ""
+    elif label not in site.classes:
+        raise Problem(422, f"Relabel as one of the classes: {', '.join(site.classes)}")
+    try:
+        return jsonify(decisions.decide(site.decisions, Decision(id, word, label), site.classes)._asdict())
+    except (StoreError, LockedError) as error:
+        raise _problem(error) from None
+
+
+@pages.post("/api/decisions/undo")
+def undo() -> Response:
+    """Take the last decision about a train row back; what counts from now on, where `decision` may be null."""
+    check_token()
+    id = _body("id")["id"]
+    _check_row(id)
+    site = shared().site
+    try:
+        left = decisions.undo(site.decisions, id, site.classes)
+    except (StoreError, LockedError) as error:
+        raise _problem(error) from None
+    return jsonify(left._asdict() if left else {"id": id, "decision": None})
+
+
+@pages.get("/thumbnail")
+def thumbnail() -> Response:
+    """A small picture of a row of the data set."""
+    jpeg = shared().thumbnails.of(request.args.get("split", ""), request.args.get("id", ""))
+    if jpeg is None:
+        raise Problem(404, "There is no such photograph")
+    response = Response(jpeg, mimetype="image/jpeg")
+    response.cache_control.private, response.cache_control.max_age = True, 300
+    response.set_etag(hashlib.blake2b(jpeg, digest_size=8).hexdigest())
+    response.make_conditional(request)
+    return response
+
+
+def _listed() -> list[dict[str, Any]]:
+    site = shared().site
+    decided = decisions.read(site.decisions, site.classes) if site.decisions.exists() else {}
+    listed = []
+    for suspect in suspects.read(site.suspects):
+        decision = decided.get(suspect.id) if suspect.split == "train" else None
+        listed.append(
+            {
+                **suspect._asdict(),
+                "kinds": suspect.kinds,
+                "thumbnail": thumbnail_url(suspect.split, suspect.id),
+                "decision": decision and decision._asdict(),
+            }
+        )
+    return listed
+
+
+def _body(*needed: str) -> dict[str, Any]:
+    """The JSON object of the request, with the texts `needed`; other texts may be there, or null."""
+    request.max_content_length = _MAX_JSON
+    if not request.is_json:
+        raise Problem(415, "Send JSON, as application/json")
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict) or not all(value is None or isinstance(value, str) for value in body.values()):
+        raise Problem(400, "Send a JSON object of texts")
+    if not all(body.get(name) for name in needed):
+        raise Problem(400, f"Send a JSON object with {' and '.join(needed)}")
+    return body
+
+
+def _check_row(id: str) -> None:
+    """Refuse what is no train row; without the data set, the rows are those of the table of suspects."""
+    site = shared().site
+    if site.dataset:
+        splits = {split for split in ("train", "test") if (split, id) in site.dataset.by_key}
+    else:
+        try:
+            splits = {suspect.split for suspect in suspects.read(site.suspects) if suspect.id == id}
+        except StoreError as error:
+            raise _problem(error) from None
+    if not splits:
+        raise Problem(404, "There is no such photograph")
+    if "train" not in splits:
+        raise Problem(422, "Test photographs are never dropped or relabelled")
+
+
+def _problem(error: CatsdogsError) -> Problem:
+    """409 for a file that someone must mend first, 507 for a full disk."""
+    full = isinstance(error.__context__, OSError) and error.__context__.errno in _FULL
+    return Problem(507 if full else 409, str(error).removesuffix("."))

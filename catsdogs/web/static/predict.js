@@ -1,0 +1,194 @@
+// The page that predicts: photographs wait in a line, at most two are sent at a time, each gets a card.
+
+import { ask, h, percent, picture } from "./common.js";
+
+const AT_ONCE = 2;
+const POLL = 1000; // milliseconds
+const LABELS = 3; // of each network
+const CLASSES = 5; // of many
+
+const page = document.getElementById("state");
+const drop = document.getElementById("drop");
+const input = document.getElementById("files");
+const answers = document.getElementById("answers");
+const waiting = [];
+let state = page?.dataset.state;
+let sending = 0;
+
+if (page) start();
+
+function start() {
+  input.addEventListener("change", () => {
+    add(input.files);
+    input.value = ""; // so that the same photograph can be chosen again
+  });
+  document.addEventListener("paste", (event) => add(event.clipboardData.files));
+  for (const name of ["dragenter", "dragover"]) {
+    document.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.add("over");
+    });
+  }
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) drop.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    add(event.dataTransfer.files);
+  });
+  drop.addEventListener("submit", (event) => event.preventDefault());
+  if (state === "loading") poll();
+}
+
+async function poll() {
+  try {
+    const { body } = await ask("/healthz");
+    state = body.status;
+    if (state === "ready") describe(body.run);
+    if (state === "failed") fail(body.problem);
+    document.getElementById("loading").hidden = state !== "loading";
+  } catch {
+    // The server is too busy to answer, or gone; asking again will tell.
+  }
+  if (state === "loading") setTimeout(poll, POLL);
+  else send();
+}
+
+function describe(run) {
+  const line = document.getElementById("run");
+  const networks = run.networks.join(", ");
+  line.replaceChildren("The run ", h("b", {}, run.name), ` answers: the head ${run.head} on ${networks}; ${run.score}.`);
+  line.hidden = false;
+}
+
+function fail(problem) {
+  document.getElementById("problem").textContent = problem;
+  document.getElementById("failed").hidden = false;
+  drop.hidden = true;
+  for (const { card } of waiting.splice(0)) refuse(card, "Not answered, since the networks could not be loaded.");
+}
+
+function add(files) {
+  const newest = answers.firstChild;
+  for (const file of files) {
+    const card = newCard(file);
+    answers.insertBefore(card.element, newest);
+    if (state === "failed") refuse(card, "Not answered, since the networks could not be loaded.");
+    else if (file.size > Number(page.dataset.maxBytes)) refuse(card, `More than ${page.dataset.maxBytes / 2 ** 20} MB.`);
+    else waiting.push({ file, card });
+  }
+  send();
+}
+
+function send() {
+  while (state === "ready" && sending < AT_ONCE && waiting.length) {
+    sending += 1;
+    predict(waiting.shift()).finally(() => {
+      sending -= 1;
+      send();
+    });
+  }
+}
+
+async function predict({ file, card }) {
+  card.verdict.textContent = "Looking …";
+  const form = new FormData();
+  form.append("file", file, file.name);
+  try {
+    const { body } = await ask("/api/predict", { method: "POST", body: form });
+    const result = body.results?.[0];
+    if (!result || result.error) refuse(card, result?.error ?? body.error);
+    else show(card, result, body.run);
+  } catch (error) {
+    refuse(card, error.message);
+  }
+}
+
+function newCard(file) {
+  const verdict = h("p", { className: "verdict" }, state === "loading" ? "Waiting for the networks …" : "Waiting …");
+  const body = h("div", { className: "body" }, verdict);
+  const name = file.name || "pasted photograph";
+  const preview = h("img", { src: URL.createObjectURL(file), alt: "" });
+  const frame = h("div", { className: "frame" }, preview);
+  preview.addEventListener("load", () => URL.revokeObjectURL(preview.src));
+  preview.addEventListener("error", () => {
+    URL.revokeObjectURL(preview.src);
+    preview.replaceWith(h("div", { className: "no-picture" }, "no preview"));
+  });
+  const title = h("h2", {}, name);
+  return { element: h("article", { className: "answer", "aria-busy": "true" }, frame, body), body, verdict, name, title };
+}
+
+function finish(card, sentence, ...parts) {
+  card.verdict.textContent = sentence;
+  card.body.replaceChildren(card.title, card.verdict, ...parts);
+  card.element.removeAttribute("aria-busy");
+  const log = document.getElementById("log");
+  log.append(h("p", {}, `${card.name}: ${sentence}`));
+  while (log.childElementCount > 20) log.firstChild.remove();
+}
+
+function refuse(card, sentence) {
+  card.element.classList.add("refused");
+  finish(card, sentence);
+}
+
+function show(card, result, run) {
+  const classes = Object.entries(result.probabilities);
+  const probability = result.probabilities[result.class];
+  const sentence = result.no_pet
+    ? `No cat or dog here, as far as ${result.votes} of ${result.networks} networks see`
+    : `${a(result.class)}, ${percent(probability)}`;
+  const parts = result.no_pet
+    ? [h("p", { className: "quiet" }, `Forced to choose, the head says ${result.class} ${percent(probability)}.`)]
+    : [bars(classes)];
+  finish(card, sentence, ...parts, seen(result.labels), near(result.neighbours, run));
+  card.element.classList.toggle("no-pet", result.no_pet);
+}
+
+function a(name) {
+  return `${/^[aeiou]/i.test(name) ? "An" : "A"} ${name.replaceAll("_", " ")}`;
+}
+
+/** For two classes the probability of the second; for more those of the likeliest. */
+function bars(classes) {
+  const shown = classes.length === 2 ? classes.slice(1) : [...classes].sort((x, y) => y[1] - x[1]).slice(0, CLASSES);
+  const rows = shown.map(([name, share]) => {
+    return h("div", { className: "row" }, h("dt", {}, name), h("dd", {}, meter(name, share), h("span", {}, percent(share))));
+  });
+  return h("dl", { className: "bars" }, ...rows);
+}
+
+function meter(name, share) {
+  const range = { "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": share, "aria-valuetext": percent(share) };
+  const level = h("div");
+  level.style.width = `${100 * share}%`;
+  return h("div", { role: "meter", "aria-label": `probability of ${name}`, ...range }, level);
+}
+
+function seen(labels) {
+  const networks = Object.entries(labels);
+  if (!networks.length) return null;
+  const rows = networks.map(([network, best]) => {
+    const words = best.slice(0, LABELS).map(({ label, probability }) => `${label} ${Math.round(100 * probability)} %`);
+    return h("div", { className: "row" }, h("dt", {}, network), h("dd", {}, words.join(", ")));
+  });
+  return h("section", {}, h("h3", {}, "What the networks see"), h("dl", { className: "seen" }, ...rows));
+}
+
+function near(neighbours, run) {
+  if (!neighbours.length) return run.no_neighbours ? h("p", { className: "quiet" }, run.no_neighbours) : null;
+  const items = neighbours.map(({ id, label, similarity, thumbnail }) =>
+    h(
+      "li",
+      {},
+      picture(thumbnail, ""),
+      h("b", {}, label),
+      h("span", { className: "quiet" }, ` ${similarity.toFixed(2)}`),
+      h("span", { className: "id quiet", title: id }, id),
+    ),
+  );
+  const title = h("h3", {}, "The nearest training photographs ", h("small", {}, "with their labels; 1 is the same"));
+  return h("section", {}, title, h("ol", { className: "near" }, ...items));
+}

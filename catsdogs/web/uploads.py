@@ -1,0 +1,37 @@
+"""What the page takes for a photograph, told by its size in bytes and its header before anything is decoded."""
+
+from catsdogs import images
+from catsdogs.errors import UnreadablePhotographError
+
+MAX_BYTES = 10 * 2**20
+MAX_PIXELS = 50_000_000
+MAX_FILES = 10  # in one request
+_FORMATS = "JPEG, PNG, WebP, GIF, BMP or TIFF"  # `images.FORMATS` in words
+_TOO_MANY_PIXELS = f"This picture has more than {MAX_PIXELS // 10**6} megapixels."
+
+
+class Refusal(Exception):  # noqa: N818 - not an error of the program's, but its answer
+    """Why an upload is not looked at: an HTTP status, 413 or 415, and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(status, sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+def check(data: bytes) -> None:
+    """Refuse what is too large, and what is no picture by its header; the rest may still turn out to be damaged.
+
+    Raises:
+        Refusal: 413 for more than `MAX_BYTES` or `MAX_PIXELS`, 415 for what is not one of `images.FORMATS`.
+    """
+    if len(data) > MAX_BYTES:
+        raise Refusal(413, f"This file has more than {MAX_BYTES // 2**20} MB.")
+    try:
+        width, height = images.size(data)
+    except images.TooManyPixelsError:
+        raise Refusal(413, _TOO_MANY_PIXELS) from None
+    except UnreadablePhotographError as error:
+        raise Refusal(415, f"This is no {_FORMATS} that can be read: {error.reason}.") from None
+    if width * height > MAX_PIXELS:
+        raise Refusal(413, _TOO_MANY_PIXELS)

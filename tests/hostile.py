@@ -1,0 +1,400 @@
+"""Bad uploads: damaged pictures, bombs, files that keep a parser busy, polyglots, other formats, names that are paths.
+
+None of them is a picture that can be shown, so all of them are to be refused: quickly, in little memory, and in words.
+"""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+MEGABYTE = 2**20
+LARGEST = 10 * MEGABYTE  # what an upload may have
+_MARK = "<script>alert(1)</script>"
+
+
+class Upload(NamedTuple):
+    """What a form sends: a file name, and what makes the bytes when they are wanted; some are ten megabytes."""
+
+    filename: str
+    make: Callable[[], bytes]
+
+
+def picture(format: str, size: tuple[int, int] = (640, 480), **options: object) -> bytes:
+    """A sound picture of noise, to be spoilt."""
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def cut(data: bytes, share: float) -> bytes:
+    """The first share of a file, at least a few bytes."""
+    return data[: max(12, int(len(data) * share))]
+
+
+def filled(head: bytes, unit: bytes, size: int = LARGEST) -> bytes:
+    """A head, and then one unit over and over, up to a size."""
+    return head + unit * ((size - len(head)) // len(unit))
+
+
+# PNG: https://www.w3.org/TR/png-3/
+
+
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes, colour: int = 2, bits: int = 8) -> bytes:
+    """These chunks after a header; the default colours are red, green and blue."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks)
+
+
+def zeros(count: int) -> bytes:
+    """That many zeros, deflated: a thousandth of their number."""
+    deflate = zlib.compressobj(9)
+    block = bytes(MEGABYTE)
+    parts = [deflate.compress(block[: min(MEGABYTE, count - start)]) for start in range(0, count, MEGABYTE)]
+    return b"".join(parts) + deflate.flush()
+
+
+def png_of_zeros(width: int, height: int) -> bytes:
+    """A black picture."""
+    return png(width, height, chunk(b"IDAT", zeros(height * (width + 1))), chunk(b"IEND"), colour=0)
+
+
+def apng(frames: int) -> bytes:
+    """An animation whose first frame is damaged."""
+    control = struct.pack(">IIIIIHHBB", 0, 100, 100, 0, 0, 1, 10, 0, 0)
+    parts = [chunk(b"acTL", struct.pack(">II", frames, 0)), chunk(b"fcTL", control), chunk(b"IDAT", b"damaged")]
+    parts += [chunk(b"fcTL", control), chunk(b"fdAT", b"\0\0\0\1damaged")] * frames
+    return png(100, 100, *parts, chunk(b"IEND"))
+
+
+# GIF: https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+
+
+def gif(screen: tuple[int, int], frame: tuple[int, int] | None, blocks: bytes = b"", pixels: bytes = b"\x02") -> bytes:
+    """A screen, blocks, and one frame; no pixels but what is given."""
+    head = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff" + blocks
+    return head + (b"," + struct.pack("<HHHHB", 0, 0, *frame, 0) + pixels if frame else b"")
+
+
+# TIFF: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
+
+SHORT, LONG, UNDEFINED = 3, 4, 7
+Entry = tuple[int, int, int, int]  # tag, type, count, value or offset
+
+
+def directory(entries: Sequence[Entry], following: int = 0) -> bytes:
+    """An image file directory, little-endian."""
+    rows = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    return struct.pack("<H", len(entries)) + rows + struct.pack("<I", following)
+
+
+def tiff(entries: Sequence[Entry], data: bytes = b"", following: int = 0) -> bytes:
+    """One directory at byte 8, and data behind it."""
+    return b"II*\0" + struct.pack("<I", 8) + directory(entries, following) + data
+
+
+def grey(width: int, height: int, compression: int, **layout: int) -> list[Entry]:
+    """The entries of a grey picture; `layout` is any of the tags by which TIFF finds the pixels."""
+    tags = {"strip_offset": 273, "rows_per_strip": 278, "strip_bytes": 279}
+    tags |= {"tile_width": 322, "tile_length": 323, "tile_offset": 324, "tile_bytes": 325}
+    entries = [(256, LONG, 1, width), (257, LONG, 1, height), (258, SHORT, 1, 8), (259, SHORT, 1, compression)]
+    entries += [(262, SHORT, 1, 1), (277, SHORT, 1, 1)]
+    return entries + [(tags[name], LONG, 1, value) for name, value in layout.items()]
+
+
+RAW, DEFLATE, ZLIB_OF_ZEROS = 1, 8, 400
+
+
+def many_tags(count: int, size: int) -> bytes:
+    """A directory of tags that all point at the same bytes, as many as a file can hold."""
+    return tiff([(1000 + n, UNDEFINED, size - 8, 8) for n in range(count)]).ljust(size, b"\0")
+
+
+def many_strips(width: int, height: int) -> bytes:
+    """A strip for each row, all without a pixel, in a file as large as an upload may be."""
+    count = (LARGEST - 1000) // 4
+    entries = [entry for entry in grey(width, height, RAW, rows_per_strip=1) if entry[0] != 273]
+    table = struct.pack("<I", 0xFFFFFF) * count
+    start = 8 + 2 + 12 * (len(entries) + 1) + 4
+    return tiff([*entries, (273, LONG, count, start)], table)
+
+
+# BMP: https://learn.microsoft.com/windows/win32/gdi/bitmap-storage
+
+
+def bmp(width: int, height: int, bits: int = 24, compression: int = 0, pixels: bytes = b"") -> bytes:
+    """A header that claims to be of any size, a palette where one is needed, and these pixels."""
+    palette = bytes(4) * 256 if bits <= 8 else b""
+    start = 14 + 40 + len(palette)
+    file = b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+    return file + struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, 0, 0, 0, 0, 0) + palette + pixels
+
+
+# WebP: https://developers.google.com/speed/webp/docs/riff_container
+
+
+def webp(*chunks: tuple[bytes, bytes]) -> bytes:
+    body = b"WEBP" + b"".join(
+        kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def canvas(width: int, height: int) -> tuple[bytes, bytes]:
+    """The extended header of an animation."""
+    sizes = b"".join(struct.pack("<I", side - 1)[:3] for side in (width, height))
+    return b"VP8X", b"\x02\0\0\0" + sizes
+
+
+# JPEG: https://www.w3.org/Graphics/JPEG/itu-t81.pdf
+
+SOI = b"\xff\xd8"
+JFIF = SOI + b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+
+
+def segment(marker: int, data: bytes = b"") -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(data) + 2) + data
+
+
+def frame(width: int, height: int, marker: int = 0xC0) -> bytes:
+    """The header of a grey picture."""
+    return segment(marker, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")
+
+
+TABLES = segment(0xDB, b"\0" + b"\1" * 64) + b"".join(
+    segment(0xC4, bytes((kind,)) + b"\1" + b"\0" * 15 + b"\0") for kind in (0x00, 0x10)
+)
+
+
+def many_scans(width: int, height: int, size: int) -> bytes:
+    """A progressive picture that is gone over again and again, without a pixel in any scan."""
+    first = segment(0xDA, b"\1\1\0\0\0\0")
+    again = segment(0xDA, b"\1\1\0\1\x3f\0")
+    return filled(JFIF + TABLES + frame(width, height, 0xC2) + first, again, size)
+
+
+def exif(entries: Sequence[Entry], following: int = 0, data: bytes = b"") -> bytes:
+    return segment(0xE1, b"Exif\0\0" + tiff(entries, data, following))
+
+
+def long_exif() -> bytes:
+    """Segments of EXIF data, to be joined one by one."""
+    part = segment(0xE1, b"Exif\0\0" + bytes(1500))
+    return filled(JFIF + exif([(274, SHORT, 1, 6)]), part)
+
+
+# Other formats, by their first bytes.
+
+TEXT = b"This is a line of text, not a photograph.\n"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="90" height="90"><circle r="40" cx="45" cy="45"/></svg>'
+SVG_SCRIPT = SVG.replace(b"<circle", b"<script>fetch('/api/decisions')</script><circle onload='alert(1)'")
+LAUGHS = b"".join(b'<!ENTITY l%d "%s">' % (n, b"&l%d;" % (n - 1) * 10) for n in range(1, 10))
+SVG_LAUGHS = (
+    b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY l0 "ha">'
+    + LAUGHS
+    + b"]>"
+    + SVG.replace(b"<circle", b"<text>&l9;</text><circle")
+)
+HTML = f"<!doctype html><title>cat</title>{_MARK}".encode()
+PDF = b"%PDF-1.7\n1 0 obj<</Type/XObject/Subtype/Image/Filter/DCTDecode/Length 9999>>stream\n"
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 90 90\n(/etc/passwd) (r) file\nshowpage\n"
+
+
+def archive() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("../../cat.jpg", picture("JPEG", (64, 48)))
+    return buffer.getvalue()
+
+
+def noise(count: int, head: bytes = b"") -> bytes:
+    return head + np.random.default_rng(1).bytes(count - len(head))
+
+
+def _named(filename: str) -> Upload:
+    return Upload(filename, lambda: TEXT)
+
+
+def _truncated() -> dict[str, Upload]:
+    formats = {"JPEG": "jpg", "PNG": "png", "GIF": "gif", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp"}
+    found = {}
+    for format, suffix in formats.items():
+        for where, share in (("header", 0.0), ("middle", 0.5)):
+            found[f"{format} cut in the {where}"] = Upload(
+                f"cat.{suffix}", lambda format=format, share=share: cut(picture(format), share)
+            )
+    found["progressive JPEG cut in the middle"] = Upload("cat.jpg", lambda: cut(picture("JPEG", progressive=True), 0.5))
+    found["deflated TIFF cut in the middle"] = Upload(
+        "cat.tif", lambda: cut(picture("TIFF", compression="tiff_deflate"), 0.5)
+    )
+    return found
+
+
+UPLOADS: dict[str, Upload] = {
+    **_truncated(),
+    # Bombs: small files that claim, or hold, far more than they weigh.
+    "PNG that claims 50,000 x 50,000": Upload("bomb.png", lambda: png(50_000, 50_000, chunk(b"IDAT", zeros(99)))),
+    "PNG of 12,000 x 12,000 zeros": Upload("bomb.png", lambda: png_of_zeros(12_000, 12_000)),
+    "PNG of 7,000 x 7,000 zeros without its end": Upload("bomb.png", lambda: png_of_zeros(7000, 7000)[:-60]),
+    "PNG of 7,000 x 7,000 deep and transparent zeros without its end": Upload(
+        "bomb.png", lambda: png(7000, 7000, chunk(b"IDAT", zeros(7000 * (8 * 7000 + 1)))[:-60], colour=6, bits=16)
+    ),
+    "PNG whose pixels inflate to 500 MB, and are too few": Upload(
+        "bomb.png", lambda: png(7000, 7000, chunk(b"IDAT", zeros(100 * MEGABYTE)), chunk(b"IEND"), colour=6)
+    ),
+    "PNG with a profile that inflates to 300 MB": Upload(
+        "bomb.png", lambda: png(9, 9, chunk(b"iCCP", b"sRGB\0\0" + zeros(300 * MEGABYTE)), chunk(b"IDAT", b"none"))
+    ),
+    "PNG with text that inflates to 300 MB": Upload(
+        "bomb.png", lambda: png(9, 9, chunk(b"zTXt", b"Title\0\0" + zeros(300 * MEGABYTE)), chunk(b"IDAT", b"none"))
+    ),
+    "PNG with a thousand texts of a megabyte": Upload(
+        "bomb.png", lambda: png(9, 9, *[chunk(b"zTXt", b"a\0\0" + zeros(MEGABYTE - 1))] * 1000, chunk(b"IDAT", b"none"))
+    ),
+    "PNG with a text behind its pixels": Upload(
+        "bomb.png", lambda: png_of_zeros(9, 9)[:-12] + chunk(b"zTXt", b"a\0\0" + zeros(300 * MEGABYTE))
+    ),
+    "GIF with a screen of 65,535 x 65,535": Upload("bomb.gif", lambda: gif((65535, 65535), (9, 9))),
+    "GIF with a frame of 65,535 x 65,535": Upload("bomb.gif", lambda: gif((9, 9), (65535, 65535))),
+    "TIFF that claims 4 billion x 4 billion": Upload(
+        "bomb.tif", lambda: tiff(grey(2**32 - 1, 2**32 - 1, DEFLATE, strip_offset=8, strip_bytes=99))
+    ),
+    "TIFF that claims 60,000 x 60,000, without pixels": Upload(
+        "bomb.tif", lambda: tiff(grey(60_000, 60_000, RAW, strip_offset=8, strip_bytes=99))
+    ),
+    "TIFF with a strip of 4 billion rows": Upload(
+        "bomb.tif",
+        lambda: tiff(grey(99, 99, DEFLATE, rows_per_strip=2**32 - 1, strip_offset=ZLIB_OF_ZEROS, strip_bytes=9)),
+    ),
+    "TIFF with a strip that inflates to 300 MB, and a row too few": Upload(
+        "bomb.tif",
+        lambda: (
+            tiff(grey(7000, 7000, DEFLATE, rows_per_strip=7000, strip_offset=ZLIB_OF_ZEROS, strip_bytes=300_000)).ljust(
+                ZLIB_OF_ZEROS, b"\0"
+            )
+            + zeros(7000 * 6999)
+        ),
+    ),
+    "TIFF with tiles of 100,000 x 16": Upload(
+        "bomb.tif",
+        lambda: tiff(grey(99, 99, DEFLATE, tile_width=99_968, tile_length=16, tile_offset=ZLIB_OF_ZEROS, tile_bytes=9)),
+    ),
+    "TIFF with tiles of 30,000 x 30,000": Upload(
+        "bomb.tif",
+        lambda: (
+            tiff(
+                grey(
+                    99,
+                    99,
+                    DEFLATE,
+                    tile_width=30_000,
+                    tile_length=30_000,
+                    tile_offset=ZLIB_OF_ZEROS,
+                    tile_bytes=300_000,
+                )
+            ).ljust(ZLIB_OF_ZEROS, b"\0")
+            + zeros(300 * MEGABYTE)
+        ),
+    ),
+    "BMP that claims 2 billion x 2 billion": Upload("bomb.bmp", lambda: bmp(2**31 - 1, 2**31 - 1)),
+    "BMP of negative height": Upload("bomb.bmp", lambda: bmp(30_000, -30_000, pixels=bytes(999))),
+    "BMP of negative width": Upload("bomb.bmp", lambda: bmp(-30_000, 30_000, pixels=bytes(999))),
+    "BMP of no height": Upload("bomb.bmp", lambda: bmp(30_000, 0, pixels=bytes(999))),
+    "WebP with a canvas of 16 million x 16 million": Upload("bomb.webp", lambda: webp(canvas(2**24, 2**24))),
+    "WebP with a canvas of 16,384 x 16,384": Upload("bomb.webp", lambda: webp(canvas(16_384, 16_384))),
+    "WebP with a canvas of 7,000 x 7,000 and no picture": Upload("bomb.webp", lambda: webp(canvas(7000, 7000))),
+    "JPEG that claims 65,535 x 65,535": Upload("bomb.jpg", lambda: JFIF + frame(65535, 65535) + segment(0xDA, b"\0")),
+    # Files that keep a parser busy.
+    "JPEG of 150,000 scans": Upload("busy.jpg", lambda: many_scans(7000, 7000, MEGABYTE)),
+    "JPEG of a million empty segments": Upload("busy.jpg", lambda: filled(JFIF, segment(0xFE))),
+    "JPEG of ten megabytes of padding": Upload("busy.jpg", lambda: filled(JFIF, b"\xff")),
+    "JPEG of ten megabytes of junk": Upload("busy.jpg", lambda: filled(JFIF, b"\0")),
+    "JPEG with ten megabytes of comments and nothing else": Upload(
+        "busy.jpg", lambda: filled(JFIF, segment(0xFE, bytes(65_533)))
+    ),
+    "JPEG with ten megabytes of application data and nothing else": Upload(
+        "busy.jpg", lambda: filled(JFIF, segment(0xE2, bytes(65_533)))
+    ),
+    "JPEG with ten megabytes of EXIF": Upload("busy.jpg", long_exif),
+    "PNG of 800,000 empty chunks": Upload("busy.png", lambda: filled(png(9, 9), chunk(b"prVt"))),
+    "PNG of 800,000 empty pieces of pixels": Upload("busy.png", lambda: filled(png(9, 9), chunk(b"IDAT"))),
+    "PNG with 60,000 EXIF tags on the same megabyte": Upload(
+        "busy.png",
+        lambda: png(9, 9, chunk(b"eXIf", many_tags(60_000, MEGABYTE)), chunk(b"IDAT", b"none")),
+    ),
+    "APNG of 20,000 frames, the first damaged": Upload("busy.png", lambda: apng(20_000)),
+    "GIF of 3 million extensions": Upload("busy.gif", lambda: filled(gif((9, 9), None), b"!\xf9\0")),
+    "GIF with a comment of 5 million pieces": Upload("busy.gif", lambda: filled(gif((9, 9), None, b"!\xfe"), b"\1a")),
+    "GIF of 100,000 frames, the first damaged": Upload(
+        "busy.gif", lambda: gif((99, 99), (99, 99), pixels=b"\x0d\0") + gif((9, 9), (9, 9))[19:] * 100_000
+    ),
+    "TIFF of 60,000 tags on the same bytes": Upload("busy.tif", lambda: many_tags(60_000, LARGEST)),
+    "TIFF of 2.6 million strips": Upload("busy.tif", lambda: many_strips(7000, 7000)),
+    "TIFF whose directories form a ring": Upload(
+        "busy.tif", lambda: tiff(grey(99, 99, RAW, strip_offset=2**31, strip_bytes=99), following=8)
+    ),
+    "BMP of 5 million runs of no pixel": Upload(
+        "busy.bmp", lambda: filled(bmp(7000, 7000, bits=8, compression=1), b"\0\2\0\0")
+    ),
+    "BMP of 5 million runs of a pixel": Upload(
+        "busy.bmp", lambda: filled(bmp(7000, 7000, bits=4, compression=2), b"\1\0")
+    ),
+    "JPEG with EXIF that points to itself, cut": Upload(
+        "loop.jpg", lambda: SOI + exif([(0x8769, LONG, 1, 8), (0x8825, LONG, 1, 8)], following=8) + frame(99, 99)
+    ),
+    "JPEG with an EXIF thumbnail of 4 GB, cut": Upload(
+        "thumbnail.jpg",
+        lambda: SOI + exif([(0x201, LONG, 1, 2**32 - 1), (0x202, LONG, 1, 2**32 - 1)], 8) + cut(picture("JPEG"), 0.4),
+    ),
+    # Polyglots: one file, two formats.
+    "GIF and script": Upload("cat.gif", lambda: b"GIF89a/*" + HTML + b"*/=1;alert(document.domain)//"),
+    "JPEG and PHP": Upload("cat.php.jpg", lambda: JFIF + segment(0xFE, b"<?php system($_GET['c']); ?>") + HTML),
+    "JPEG and zip": Upload("cat.jpg", lambda: JFIF + archive()),
+    "PNG and HTML": Upload("cat.png", lambda: png(9, 9, chunk(b"tEXt", b"Title\0" + HTML)) + HTML),
+    "PDF and JPEG": Upload("cat.pdf.jpg", lambda: PDF + picture("JPEG", (64, 48)) + b"\nendstream endobj\n%%EOF"),
+    "BMP and script": Upload("cat.bmp", lambda: b"BM/*" + HTML + b"*/=1;"),
+    "WebP and AVI": Upload("cat.webp", lambda: b"RIFF\xff\xff\xff\x7fAVI LIST" + bytes(99)),
+    # Other types.
+    "text": Upload("cat.jpg", lambda: TEXT),
+    "HTML": Upload("cat.jpg", lambda: HTML),
+    "SVG": Upload("cat.svg", lambda: SVG),
+    "SVG with script": Upload("cat.svg", lambda: SVG_SCRIPT),
+    "SVG with a billion laughs": Upload("cat.svg", lambda: SVG_LAUGHS),
+    "PDF": Upload("cat.pdf", lambda: PDF + b"\nendstream endobj\n%%EOF"),
+    "EPS": Upload("cat.eps", lambda: EPS),
+    "zip": Upload("cat.jpg", archive),
+    "ELF": Upload("cat.jpg", lambda: noise(4096, b"\x7fELF\2\1\1\0")),
+    "Windows program": Upload("cat.jpg.exe", lambda: noise(4096, b"MZ\x90\0")),
+    "MP4": Upload("cat.mp4", lambda: noise(4096, b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41")),
+    "HEIC": Upload("cat.heic", lambda: noise(4096, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")),
+    "PSD": Upload("cat.psd", lambda: noise(4096, b"8BPS\0\1\0\0\0\0\0\0\0\3\0\0\x1b\x58\0\0\x1b\x58\0\x08\0\3")),
+    "ICO": Upload("cat.ico", lambda: picture("ICO", (64, 64))),
+    "JPEG 2000": Upload("cat.jp2", lambda: noise(4096, b"\0\0\0\x0cjP  \r\n\x87\n")),
+    "PPM": Upload("cat.ppm", lambda: picture("PPM", (64, 48))),
+    # Nothing, too much, or anything at all.
+    "empty": Upload("cat.jpg", lambda: b""),
+    "one byte": Upload("cat.jpg", lambda: b"\xff"),
+    "only zeros": Upload("cat.jpg", lambda: bytes(MEGABYTE)),
+    "noise that begins as a JPEG": Upload("cat.jpg", lambda: noise(MEGABYTE, JFIF)),
+    "noise that begins as a PNG": Upload("cat.png", lambda: noise(MEGABYTE, b"\x89PNG\r\n\x1a\n")),
+    "noise that begins as a TIFF": Upload("cat.tif", lambda: noise(MEGABYTE, b"II*\0\x08\0\0\0")),
+    "more than 10 MB": Upload("cat.jpg", lambda: picture("JPEG", (64, 48)) + bytes(LARGEST)),
+    # Names.
+    "name that climbs": _named("../../../../etc/passwd"),
+    "name on a drive": _named("C:\\Windows\\System32\\config\\SAM"),
+    "name with a NUL": _named("cat.jpg\0.php"),
+    "name with a line break": _named('cat.jpg"\r\nX-Evil: yes\r\n\r\n'),
+    "name of 5,000 characters": _named("c" * 4996 + ".jpg"),
+    "name of markup": _named(f'"><img src=x onerror=alert(1)>{_MARK}.jpg'),
+    "no name": _named(""),
+}
