@@ -156,6 +156,20 @@ def check(path: Path, sample: str | None = None, classes: Sequence[str] | None =
     return len(sheet.rows)
 
 
+def read(path: Path, classes: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """The ids of a submission in the order of its rows, and their (n, classes) probabilities in that of `classes`.
+
+    Raises:
+        SubmissionError: no such file, no such table, columns of other classes, a value that is no probability.
+    """
+    sheet = _read(path)
+    columns = _classes_of(sheet.header[1:], classes)
+    values = _check_values(sheet, "Write it again with `catsdogs train`")
+    if len(columns) == 1:
+        return list(sheet.rows), values if columns == [1] else values[:, ::-1]
+    return list(sheet.rows), values[:, np.argsort(columns)]
+
+
 def grade(path: Path, truth: Path, classes: Sequence[str] | None = None) -> Grade:
     """Log loss and accuracy of a submission against a CSV with the columns `id,label`, matched by id.
 

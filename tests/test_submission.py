@@ -72,6 +72,25 @@ def test_the_order_and_header_are_the_samples(tmp_path: Path) -> None:
     assert rows(path) == [["id", "beagle", "affenpinscher"], ["a", "0.1", "0.9"]]
 
 
+@pytest.mark.parametrize(
+    ("sample", "classes"),
+    [
+        ("id,label\n2,0\n1,0\n", CAT_DOG),
+        ("id,cat\n2,0\n1,0\n", CAT_DOG),
+        ("id,fox,cat,dog\n2,0,0,0\n1,0,0,0\n", (*CAT_DOG, "fox")),
+    ],
+)
+def test_what_is_written_is_read_back_in_the_order_of_the_classes(
+    tmp_path: Path, sample: str, classes: tuple[str, ...]
+) -> None:
+    path = tmp_path / "submission.csv"
+    probabilities = np.array([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]]) if len(classes) == 3 else pairs([0.2, 0.7])
+    submission.write(path, ["1", "2"], probabilities, classes, sample, {})
+    ids, found = submission.read(path, classes)
+    assert ids == ["2", "1"]
+    assert found == pytest.approx(probabilities[::-1])
+
+
 def test_without_a_sample_rows_are_in_natural_order_and_a_certainty_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     submission.write(path, ["2", "10"], pairs([1 - 3e-9, 1.0]), CAT_DOG, None, {"3": (0.25, 0.75)})

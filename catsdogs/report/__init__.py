@@ -1,0 +1,41 @@
+"""A run as one page to look at and pass on: an HTML file that holds its pictures and loads nothing."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from catsdogs import runs
+from catsdogs.dataset import Dataset
+from catsdogs.files import replacing
+from catsdogs.report import choices, evidence, measures, page, pictures
+from catsdogs.store import Features
+
+
+def write(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, comparison: Path) -> Path:
+    """Write `report.html` into the run folder, and return its path.
+
+    Args:
+        files: of the run's networks, in its order, as `store.read` gives them.
+        dataset: where the photographs are; None if they are gone, then the page says so and shows none.
+        comparison: `compare.csv`, which need not be there.
+
+    Raises:
+        UnknownNameError: no such run.
+        StoreError: the files are not those of the run or are damaged; the page cannot be written.
+        TrainingError, SubmissionError: `oof.csv`, `submission.csv` or `compare.csv` is damaged.
+    """
+    found = evidence.collect(run_folder, files)
+    compared = evidence.read_comparison(comparison)
+    chosen = choices.choose(found)
+    places = measures.project(found.files, chosen.mapped)
+    made = pictures.make(page.wanted(found, chosen), dataset, found)
+    path = run_folder / runs.REPORT_FILE
+    text = page.render(found, chosen, places, made, compared, _curves(run_folder / runs.CURVES_FILE))
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def _curves(path: Path) -> str:
+    """The picture of the learning curves as a data URI, if there is one."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode() if path.exists() else ""

@@ -1,0 +1,229 @@
+"""What a report rests on: a run, its out-of-fold and its test probabilities, and what is said against photographs."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs import calibration, comparison, decisions, outliers, replay, runs, submission, training
+from catsdogs.comparison import Entry
+from catsdogs.crossval import SUM_TOLERANCE
+from catsdogs.decisions import Decision
+from catsdogs.errors import SubmissionError, TrainingError
+from catsdogs.outliers import Ballots, Suspect
+from catsdogs.runs import Run
+from catsdogs.store import Features
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of a run; train and test rows are in the order of `first`.
+
+    Attributes:
+        files: the feature files of the run's networks; for a run with a protocol, the views it was trained on.
+        raw: (n_train, classes) out-of-fold probabilities as the heads gave them.
+        calibrated: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
+        losses: (n_train,) of `calibrated` and the labels as given.
+        tested: (n_test, classes) as submitted.
+        suspects: most doubtful first; votes for `no pet` count only where `about_pets`.
+        ballots: the ImageNet labels, None where no network has a classifier.
+    """
+
+    folder: Path
+    run: Run
+    files: tuple[Features, ...]
+    raw: NDArray[np.float64]
+    calibrated: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    tested: NDArray[np.float64]
+    suspects: list[Suspect]
+    about_pets: bool
+    ballots: Ballots | None
+    decided: dict[str, Decision]
+
+    @property
+    def first(self) -> Features:
+        """The file whose rows, in their order, all others are matched to."""
+        return self.files[0]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.run.classes
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(n_train,) the classes given."""
+        return self.first.labels
+
+
+class Compared(NamedTuple):
+    """The table of heads, on how many rows, folds and repeats, and the time (seconds since 1970) it was written."""
+
+    entries: list[Entry]
+    rows: int
+    folds: int
+    repeats: int
+    written: float
+
+
+def collect(folder: Path, files: Sequence[Features]) -> Evidence:
+    """Read a run and all that is needed to judge it; nothing is trained.
+
+    Raises:
+        UnknownNameError: no such run.
+        StoreError: the files are not those of the run, or `decisions.csv` is damaged.
+        TrainingError, SubmissionError: a file of the run is damaged.
+    """
+    run = runs.read_run(folder)
+    training.check_repeatable(run, files)
+    if run.protocol:
+        files, _ = replay.hold_out(files, run.protocol)
+    first = files[0]
+    raw, fold = _read_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, run, first)
+    calibrated = calibration.cross_fitted(raw, first.labels, fold)
+    table = first.path.parent / decisions.TABLE
+    suspects = outliers.find(files, out_of_fold=raw)
+    about_pets = outliers.about_pets(suspects, files)
+    return Evidence(
+        folder=folder,
+        run=run,
+        files=tuple(files),
+        raw=raw,
+        calibrated=calibrated,
+        losses=submission.log_losses(calibrated, first.labels),
+        tested=_read_submission(folder / runs.SUBMISSION_FILE, run, first),
+        suspects=suspects if about_pets else _without_votes(suspects),
+        about_pets=about_pets,
+        ballots=outliers.collect(files) if any(file.topk_class for file in files) else None,
+        decided=decisions.read(table, run.classes) if table.exists() else {},
+    )
+
+
+def read_comparison(path: Path) -> Compared | None:
+    """The table of heads that `compare` wrote, or None where there is none.
+
+    Raises:
+        TrainingError: it is damaged.
+    """
+    remedy = "Make it again with `catsdogs compare`, or delete it"
+    if not path.exists():
+        return None
+    header, table = _read_table(path, remedy)
+    if tuple(header) != comparison.COLUMNS or not table:
+        raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
+    entries = []
+    for number, cells in enumerate(table, start=2):
+        try:
+            named = dict(zip(comparison.COLUMNS, cells, strict=True))
+            rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
+            entries.append(_entry(named))
+        except ValueError as error:
+            raise TrainingError(f"{path}, row {number} is damaged: {error}", remedy) from None
+    return Compared(entries, rows, folds, repeats, path.stat().st_mtime)
+
+
+def _entry(named: Mapping[str, str]) -> Entry:
+    kinds = get_type_hints(Entry)
+    numbers = {name: float(named[name]) for name, kind in kinds.items() if kind is float}
+    return Entry(
+        head=named["head"], backbones=tuple(named["backbones"].split("+")), verdict=named["verdict"], **numbers
+    )
+
+
+def _read_table(path: Path, remedy: str) -> tuple[list[str], list[list[str]]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as text:
+            header, *rows = [*csv.reader(text)] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"{path} cannot be read: {error}", remedy) from None
+    return header, rows
+
+
+def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
+    """Those against whom more is said than that no network sees a pet in them, in the order of what is left."""
+    kept = []
+    for suspect in suspects:
+        reasons = tuple(reason for reason in suspect.reasons if reason.kind != outliers.NO_PET)
+        if reasons:
+            kept.append(replace(suspect, reasons=reasons))
+    return sorted(kept, key=lambda suspect: -suspect.score)
+
+
+def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float64]:
+    """(n_test, classes) what was submitted for the test rows that could be read."""
+    ids = first.ids["test"].tolist()
+    if not ids:
+        return np.empty((0, len(run.classes)))
+    _must_exist(path)
+    written, probabilities = submission.read(path, run.classes)
+    row_of = {id: row for row, id in enumerate(written)}
+    missing = [id for id in ids if id not in row_of]
+    foreign = sorted(set(written) - set(ids) - set(run.unreadable))
+    for absent, what in ((missing, "lacks"), (foreign, "has, unlike the run,")):
+        if absent:
+            named = ", ".join(absent[:_SHOWN]) + (", …" if len(absent) > _SHOWN else "")
+            raise SubmissionError(f"{path} {what} {len(absent):,} test photographs: {named}", _train_again(path))
+    return probabilities[[row_of[id] for id in ids]]
+
+
+def _read_out_of_fold(path: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(n_train, classes) probabilities and (n_train,) folds from 0, after every row was held against the run."""
+    _must_exist(path)
+    header, rows = _read_table(path, _train_again(path))
+    judged = run.classes[1:] if len(run.classes) == 2 else run.classes
+    expected = ["id", "label", *(f"p_{name}" for name in judged), "fold", "dropped", "relabelled"]
+    if header != expected:
+        raise TrainingError(f"{path}, row 1 does not have the columns of this run", _train_again(path))
+    ids, labels = first.ids["train"], first.labels
+    if len(rows) != len(ids):
+        problem = f"{path}, row {len(rows) + 1} is the last, and the run has {len(ids):,} training photographs"
+        raise TrainingError(problem, _train_again(path))
+    said, fold = np.empty((len(rows), len(judged))), np.empty(len(rows), np.int64)
+    for row, cells in enumerate(rows):
+        try:
+            _check_identity(cells, expected, str(ids[row]), run.classes[labels[row]])
+            said[row] = [float(cell) for cell in cells[2 : 2 + len(judged)]]
+            fold[row] = int(cells[-3]) - 1
+            _check_numbers(said[row], int(fold[row]), run)
+        except ValueError as error:
+            raise TrainingError(f"{path}, row {row + 2}: {error}", _train_again(path)) from None
+    _check_folds(path, fold, run)
+    return (np.concatenate((1 - said, said), axis=1) if len(judged) == 1 else said), fold
+
+
+def _check_identity(cells: Sequence[str], expected: Sequence[str], id: str, label: str) -> None:
+    if len(cells) != len(expected):
+        raise ValueError(f"{len(cells)} columns, not {len(expected)}")
+    if cells[0] != id:
+        raise ValueError(f"the id {cells[0]!r}, where the features have {id!r}")
+    if cells[1] != label:
+        raise ValueError(f"the label {cells[1]!r}, where the features have {label!r}")
+
+
+def _check_numbers(said: NDArray[Any], fold: int, run: Run) -> None:
+    if not ((said >= 0) & (said <= 1)).all() or (len(said) > 1 and abs(said.sum() - 1) > SUM_TOLERANCE):
+        raise ValueError("what are no probabilities")
+    if not 0 <= fold < run.folds:
+        raise ValueError(f"the fold {fold + 1}, and there are {run.folds}")
+
+
+def _check_folds(path: Path, fold: NDArray[np.int64], run: Run) -> None:
+    empty = sorted(set(range(run.folds)) - set(fold.tolist()))
+    if empty:
+        raise TrainingError(f"{path} has no row of fold {empty[0] + 1}", _train_again(path))
+
+
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise TrainingError(f"{path} is gone", _train_again(path))
+
+
+def _train_again(path: Path) -> str:
+    return f"Train again with --name {path.parent.name} --force"

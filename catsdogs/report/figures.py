@@ -1,0 +1,287 @@
+"""The report's diagrams, drawn by Bokeh on transparent ground, in colours that can be told apart on light and dark."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.report.measures import Bin
+
+# Each has a contrast of 3 or more to white and to the dark ground of report.css; the first two are those of the
+# learning curves, and apart for the colour-blind. Markers tell classes apart as well.
+COLOURS = ("#4477aa", "#cc6633", "#2a9070", "#9a8a1a", "#7c74c9", "#d05a66", "#8a7968", "#2e8fa3")
+MARKERS = ("circle", "triangle", "square", "diamond", "inverted_triangle")
+_SIGNS = (
+    "\N{BLACK CIRCLE}\N{BLACK UP-POINTING TRIANGLE}\N{BLACK SQUARE}\N{BLACK DIAMOND}\N{BLACK DOWN-POINTING TRIANGLE}"
+)
+LEGEND_CLASSES = 8
+MAP_SOURCE = "map"  # by this name the page's script finds the points
+_INK = "#7b7d82"  # a contrast of 4.2 to white, and 4.5 to the dark ground
+_FAINT = 0.25
+_FONT = "system-ui, sans-serif"
+_RING, _RING_COLOUR = 15, "#b0569a"  # pixels; none of the first classes' colours
+_HISTOGRAM_BINS = 40
+_TICKS = [base * 10**power for power in range(6) for base in (1, 2, 5)]
+
+
+class Embedded(NamedTuple):
+    """What a page needs to show figures: Bokeh itself, a script with their data, and for each an element to draw in."""
+
+    library: str
+    script: str
+    elements: dict[str, str]
+
+
+def embed(figures: Mapping[str, Any]) -> Embedded:
+    """Bokeh's code of some 1.3 MB comes with it, so that nothing is loaded from elsewhere."""
+    from bokeh.embed import components
+    from bokeh.resources import Resources
+
+    script, elements = components(dict(figures))
+    return Embedded(Resources(mode="inline", components=["bokeh"]).render(), script, dict(elements))
+
+
+def colour(label: int) -> str:
+    """The colour of a class."""
+    return COLOURS[label % len(COLOURS)]
+
+
+def map_legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Sign, colour and meaning of what is on the map: text, for Bokeh's legends lie upon points and do not wrap."""
+    few = names if len(names) <= LEGEND_CLASSES else ()
+    signs = [(_SIGNS[label % len(_SIGNS)], colour(label), name) for label, name in enumerate(few)]
+    return [*signs, ("\N{WHITE CIRCLE}", _RING_COLOUR, "suspect")]
+
+
+def balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
+    """Photographs of each of many classes, the largest first."""
+    order = np.argsort(-counts, kind="stable")
+    figure = _figure(260, tooltips=[("class", "@name"), ("photographs", "@count")], x_axis_label="classes, by size")
+    source = {"rank": np.arange(len(order)), "count": counts[order], "name": [names[row] for row in order]}
+    figure.vbar(x="rank", top="count", width=0.8, color=COLOURS[0], source=_source(source))
+    figure.xaxis.major_label_text_font_size = "0px"
+    figure.xaxis.major_tick_line_color = None
+    figure.yaxis.axis_label = "photographs"
+    figure.y_range.start = 0
+    return figure
+
+
+def sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
+    """Widths and heights, (n, 2) pixels of each split; photographs of the same size share a marker, larger for more."""
+    figure = _figure(
+        420,
+        x_axis_type="log",
+        y_axis_type="log",
+        tooltips=[("size", "@width by @height pixels"), ("photographs", "@count")],
+        x_axis_label="width, pixels",
+        y_axis_label="height, pixels",
+    )
+    for number, (split, values) in enumerate(of.items()):
+        pairs, counts = np.unique(values, axis=0, return_counts=True)
+        source = _source(
+            {
+                "width": pairs[:, 0],
+                "height": pairs[:, 1],
+                "count": counts,
+                "size": 5 + 15 * np.sqrt((counts - 1) / max(counts.max() - 1, 1)),
+            }
+        )
+        style = {"size": "size", "color": COLOURS[number], "marker": MARKERS[number], "fill_alpha": _FAINT}
+        figure.scatter("width", "height", source=source, legend_label=split, line_alpha=0.7, **style)
+    for axis in (*figure.xaxis, *figure.yaxis):
+        axis.ticker = _ticker(_TICKS)
+        axis.formatter = _plain_numbers()
+    _legend(figure)
+    return figure
+
+
+def calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: str) -> Any:
+    """What was said against what happened, before and after calibration, and below it how often it was said."""
+    from bokeh.layouts import column
+
+    figure = _figure(
+        380,
+        tooltips=[
+            ("said", "@said{0.0%}"),
+            ("happened", "@happened{0.0%}, 95 % interval @least{0.0%} to @most{0.0%}"),
+            ("photographs", "@rows{0,0}"),
+        ],
+        y_axis_label=happened,
+        x_range=(-0.02, 1.02),
+        y_range=(-0.03, 1.03),
+    )
+    counts = _figure(150, x_axis_label=said, y_axis_label="photographs", y_axis_type="log", x_range=figure.x_range)
+    figure.line([0, 1], [0, 1], color=_INK, line_dash="dashed")
+    offsets = np.linspace(-0.5, 0.5, len(stages))
+    for number, (stage, bins) in enumerate(stages.items()):
+        source = _source({name: [getattr(bin, name) for bin in bins] for name in Bin._fields})
+        final = number == len(stages) - 1
+        style = {"color": COLOURS[not final], "source": source, "legend_label": stage}
+        if final:
+            figure.segment("said", "least", "said", "most", source=source, color=COLOURS[0], alpha=0.4, line_width=4)
+        # The earlier stage is drawn larger and hollow, for often the later one lies upon it.
+        figure.line("said", "happened", line_width=2 if final else 1, **style)
+        figure.scatter("said", "happened", size=8 if final else 14, fill_alpha=float(final), line_width=2, **style)
+        middle = [(bin.low + bin.high) / 2 + offsets[number] * 0.04 for bin in bins]
+        tops = [bin.rows for bin in bins]
+        counts.vbar(x=middle, top=tops, bottom=0.8, width=0.036, color=COLOURS[not final], alpha=0.8)
+    _legend(figure)
+    counts.yaxis.formatter = _plain_numbers()
+    for part in (figure, counts):
+        part.min_border_left = 70  # so that the two axes stand one below the other
+    return column(figure, counts, sizing_mode="stretch_width")
+
+
+def probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], said: str) -> Any:
+    """Shares of (n,) test probabilities as bars; as a line those of the training photographs, out of fold."""
+    edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
+    shares = [np.histogram(values, edges)[0] / len(values) for values in (tested, trained)]
+    floor = 0.5 * min(share[share > 0].min() for share in shares)
+    figure = _figure(
+        320,
+        y_axis_type="log",
+        tooltips=[("probability", "@left{0.000} to @right{0.000}"), ("photographs", "@count{0,0}, @share{0.00%}")],
+        x_axis_label=said,
+        y_axis_label="share of photographs",
+        x_range=(-0.02, 1.02),
+        y_range=(floor, 1.4),
+    )
+    bars = {"left": edges[:-1], "right": edges[1:], "share": shares[0], "top": np.maximum(shares[0], floor)}
+    bars["count"] = np.round(shares[0] * len(tested))
+    style = {"color": COLOURS[0], "fill_alpha": 0.75, "line_color": None, "legend_label": "test"}
+    figure.quad("left", "right", "top", bottom=floor, source=_source(bars), **style)
+    x, y = np.repeat(edges, 2)[1:-1], np.repeat(np.maximum(shares[1], floor), 2)
+    figure.line(x, y, color=COLOURS[1], line_width=2, legend_label="train, out of fold")
+    figure.hover.renderers = figure.renderers[:1]
+    figure.yaxis.formatter = _percentages()
+    _legend(figure)
+    return figure
+
+
+def confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
+    """A square for each pair of classes, stronger for a larger share of the label's photographs."""
+    figure = _figure(
+        560,
+        tooltips=[("label", "@label"), ("called", "@answer"), ("photographs", "@count")],
+        x_axis_label="called",
+        y_axis_label="label",
+    )
+    rows, columns = np.nonzero(matrix)
+    share = (matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))[rows, columns]
+    source = {
+        "x": columns,
+        "y": len(names) - 1 - rows,
+        "label": [names[row] for row in rows.tolist()],
+        "answer": [names[column] for column in columns.tolist()],
+        "count": matrix[rows, columns],
+        "strength": 0.25 + 0.75 * share,
+        "colour": np.where(rows == columns, COLOURS[0], COLOURS[1]),
+    }
+    figure.rect("x", "y", 1, 1, source=_source(source), color="colour", fill_alpha="strength", line_color=None)
+    for axis in (*figure.xaxis, *figure.yaxis):
+        axis.major_label_text_font_size = "0px"
+        axis.major_tick_line_color = None
+    return figure
+
+
+def vector_map(points: Mapping[str, Any], pictures: bool) -> Any:
+    """The map; `points` are columns x, y, label (index), id, class, note, picture, ringed, and what the page reads."""
+    labels = np.asarray(points["label"])
+    columns = dict(points) | {
+        "colour": [colour(label) for label in labels.tolist()],
+        "marker": [MARKERS[label % len(MARKERS)] for label in labels.tolist()],
+        "ring": np.where(points["ringed"], _RING, 0),
+    }
+    figure = _figure(
+        None,
+        sizing_mode="stretch_both",  # the page gives it a height, less on a phone
+        tools="pan,box_zoom,reset,tap",
+        active_drag=None,
+        toolbar_location="above",
+        tooltips=_MAP_TOOLTIP.replace("PICTURE", _MAP_PICTURE if pictures else ""),
+        x_axis_label="first principal component",
+        y_axis_label="second",
+    )
+    source = _source(columns, name=MAP_SOURCE)
+    drawn = figure.scatter(
+        "x",
+        "y",
+        source=source,
+        size=8,
+        fill_color="colour",
+        marker="marker",
+        fill_alpha=0.65,
+        line_color=None,
+        nonselection_alpha=0.2,
+        selection_fill_alpha=1.0,
+    )
+    ring = {"color": _RING_COLOUR, "line_width": 1.6, "fill_color": None}
+    figure.scatter("x", "y", source=source, size="ring", nonselection_alpha=0.2, **ring)
+    figure.hover.renderers, figure.hover.limit = [drawn], _MAP_TOOLTIPS
+    figure.toolbar.autohide = True
+    return figure
+
+
+_MAP_TOOLTIPS = 3  # where points lie upon each other
+_MAP_PICTURE = '<img src="@picture" alt="" style="display:block; width:108px; margin-bottom:4px">'
+_MAP_TOOLTIP = (
+    '<div style="max-width:220px; font:13px system-ui, sans-serif; overflow-wrap:anywhere">PICTURE'
+    "<b>@id</b><div>@class</div><div>@note</div></div>"
+)
+
+
+def _figure(height: int | None, tools: str = "", **options: Any) -> Any:
+    from bokeh.plotting import figure
+
+    drawn = figure(
+        height=height,
+        tools=tools,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        **{"sizing_mode": "stretch_width", "toolbar_location": None} | options,
+    )
+    drawn.toolbar.logo = None
+    for axis in (*drawn.xaxis, *drawn.yaxis):
+        axis.axis_label_text_font = axis.major_label_text_font = _FONT
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_color = axis.major_label_text_color = axis.axis_line_color = _INK
+        axis.major_tick_line_color, axis.minor_tick_line_color = _INK, None
+        axis.axis_label_text_font_size = axis.major_label_text_font_size = "13px"
+    for grid in (*drawn.xgrid, *drawn.ygrid):
+        grid.grid_line_color, grid.grid_line_alpha = _INK, _FAINT
+    return drawn
+
+
+def _legend(figure: Any) -> None:
+    """Moves what the glyphs' labels made above the figure, where it lies upon nothing."""
+    (legend,) = figure.legend
+    figure.add_layout(legend, "above")
+    legend.orientation, legend.padding, legend.spacing = "horizontal", 4, 16
+    legend.background_fill_color, legend.border_line_color = None, None
+    legend.label_text_color, legend.label_text_font, legend.label_text_font_size = _INK, _FONT, "13px"
+
+
+def _source(columns: Mapping[str, Any], **options: Any) -> Any:
+    from bokeh.models import ColumnDataSource
+
+    return ColumnDataSource(dict(columns), **options)
+
+
+def _ticker(ticks: Sequence[int]) -> Any:
+    from bokeh.models import FixedTicker
+
+    return FixedTicker(ticks=list(ticks))
+
+
+def _plain_numbers() -> Any:
+    from bokeh.models import NumeralTickFormatter
+
+    return NumeralTickFormatter(format="0,0")
+
+
+def _percentages() -> Any:
+    from bokeh.models import NumeralTickFormatter
+
+    return NumeralTickFormatter(format="0.[00]%")

@@ -1,0 +1,303 @@
+"""Puts the page together: figures with their captions, galleries of cards, tables, and the template that holds them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from catsdogs.calibration import Calibration
+from catsdogs.report import captions, choices, figures, measures
+from catsdogs.report.cards import Card, Maker
+from catsdogs.report.choices import Choices
+from catsdogs.report.evidence import Compared, Evidence
+from catsdogs.report.measures import Map
+from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, Picture, Wanted
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+TABLE_CLASSES = 10  # with more, balance and confusion are diagrams
+CONFUSIONS = 15
+LISTED = 20
+_PLACEHOLDER = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='64' height='48'%3E"
+    "%3Crect width='64' height='48' fill='%23888'/%3E%3C/svg%3E"
+)
+
+
+class Heads(NamedTuple):
+    """The table of heads, cells as they are shown, and when and on what it was made."""
+
+    rows: list[dict[str, str]]
+    note: str
+
+
+def wanted(evidence: Evidence, chosen: Choices) -> set[Wanted]:
+    """The pictures that the page shows."""
+    train, test = evidence.first.ids["train"], evidence.first.ids["test"]
+    rows = np.concatenate([*chosen.samples.values(), chosen.worst, chosen.doubtful])
+    return {
+        *(Wanted("train", str(id), GALLERY_SIDE) for id in train[rows]),
+        *(Wanted("test", str(id), GALLERY_SIDE) for id in test[chosen.tested]),
+        *(Wanted(suspect.split, suspect.id, GALLERY_SIDE) for suspect in chosen.suspects),
+        *(Wanted("train", str(id), MAP_SIDE) for id in train[chosen.mapped]),
+    }
+
+
+def render(
+    evidence: Evidence,
+    chosen: Choices,
+    places: Map,
+    pictures: Mapping[Wanted, Picture],
+    compared: Compared | None,
+    curves: str,
+) -> str:
+    """The whole page as HTML.
+
+    Args:
+        pictures: those `wanted`; none where the photographs are gone.
+        curves: the learning curves as a data URI, empty where there are none.
+    """
+    maker = Maker(evidence, lambda split, id: pictures.get(Wanted(split, id, GALLERY_SIDE)))
+    drawn = _figures(evidence, chosen, places, pictures, maker)
+    return _template().render(
+        run=evidence.run,
+        evidence=evidence,
+        baseline=captions.baseline(evidence),
+        embedded=figures.embed({name: figure for name, (figure, _) in drawn.items()}),
+        captions={name: caption for name, (_, caption) in drawn.items()},
+        has_pictures=bool(pictures),
+        facts=_facts(evidence),
+        unreadable=_unreadable(evidence),
+        classes=_classes(evidence),
+        samples=[(evidence.classes[label], maker.samples(rows)) for label, rows in chosen.samples.items()],
+        matrix=_matrix(evidence),
+        mistakes=_mistakes(evidence),
+        bins=measures.reliability(*_top(evidence, evidence.calibrated)),
+        curves=curves,
+        heads=_heads(evidence, compared),
+        tested=maker.tested(chosen.tested),
+        worst=maker.judged(chosen.worst),
+        cost_of_worst=float(evidence.losses[chosen.worst].sum() / evidence.losses.sum()),
+        doubtful=maker.judged(chosen.doubtful),
+        suspects=_suspects(evidence, maker.suspects(chosen.suspects)),
+        map_legend=figures.map_legend(evidence.classes),
+        map_groups=_map_groups(evidence),
+        LISTED=LISTED,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _template() -> "Template":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("catsdogs.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": captions.number, "percent": captions.percent, "when": _when, "bar": _bar}
+    return environment.get_template("report.html")
+
+
+def _figures(
+    evidence: Evidence, chosen: Choices, places: Map, pictures: Mapping[Wanted, Picture], maker: Maker
+) -> dict[str, tuple[Any, str]]:
+    """Name -> the figure and its caption; those that make no sense for this run are absent."""
+    first, names = evidence.first, evidence.classes
+    counts = np.bincount(evidence.labels, minlength=len(names))
+    drawn = {}
+    if len(names) > TABLE_CLASSES:
+        drawn["balance"] = figures.balance(names, counts), captions.balance(names, counts)
+        matrix = _confusion_matrix(evidence)
+        caption = captions.confusion(measures.confusions(matrix), len(evidence.labels))
+        drawn["confusion"] = figures.confusion(names, matrix), caption
+    sizes = {split: values[:, :2] for split, values in first.statistics.items() if len(values)}
+    if sizes:
+        drawn["sizes"] = figures.sizes(sizes), captions.sizes(sizes)
+    before, after = (measures.reliability(*_top(evidence, p)) for p in (evidence.raw, evidence.calibrated))
+    said = captions.said_of(evidence)
+    happened = f"share of {names[1]}" if len(names) == 2 else "share that is right"
+    figure = figures.calibration({"before calibration": before, "after": after}, said, happened)
+    drawn["calibration"] = figure, captions.calibration(before, after, evidence)
+    if len(evidence.tested):
+        tested, trained = (
+            p[:, 1] if len(names) == 2 else p.max(axis=1) for p in (evidence.tested, evidence.calibrated)
+        )
+        figure = figures.probabilities(tested, trained, said)
+        drawn["probabilities"] = figure, captions.probabilities(tested, trained, evidence)
+    points = _points(evidence, chosen, places, pictures, maker)
+    caption = captions.vector_map(places.shown, len(chosen.mapped), evidence)
+    drawn["map"] = figures.vector_map(points, bool(pictures)), caption
+    return drawn
+
+
+def _points(
+    evidence: Evidence, chosen: Choices, places: Map, pictures: Mapping[Wanted, Picture], maker: Maker
+) -> dict[str, Any]:
+    """The columns of the map, a row for each point."""
+    against = {
+        suspect.id: "; ".join(reason.text for reason in suspect.reasons)
+        for suspect in evidence.suspects
+        if suspect.split == "train"
+    }
+    answers = evidence.calibrated.argmax(axis=1)
+    columns: dict[str, Any] = {name: [] for name in ("id", "class", "says", "note", "wrong", "picture")}
+    for row in chosen.mapped.tolist():
+        id, label, answer = str(evidence.first.ids["train"][row]), int(evidence.labels[row]), int(answers[row])
+        picture = pictures.get(Wanted("train", id, MAP_SIDE))
+        gone = [f"not shown: {picture.reason}"] if picture and picture.reason else []
+        columns["id"].append(id)
+        columns["class"].append(f"labelled {evidence.classes[label]}")
+        columns["says"].append(f"out of fold: {evidence.classes[answer]} {evidence.calibrated[row, answer]:.4f}")
+        columns["note"].append("; ".join([*filter(None, [against.get(id, "")]), *maker.marks(id), *gone]))
+        columns["wrong"].append(label != answer)
+        if pictures:
+            columns["picture"].append((picture.uri if picture else "") or _PLACEHOLDER)
+    if not pictures:
+        del columns["picture"]
+    return columns | {
+        "x": places.places[:, 0],
+        "y": places.places[:, 1],
+        "label": evidence.labels[chosen.mapped],
+        "loss": evidence.losses[chosen.mapped],
+        "ringed": [id in against for id in columns["id"]],
+    }
+
+
+def _map_groups(evidence: Evidence) -> list[tuple[str, str]]:
+    """Value and text of what can be made to stand out on the map."""
+    groups = [("", "all"), ("ringed", "suspects"), ("wrong", "called something else than their label")]
+    return [*groups, *((str(label), f"labelled {name}") for label, name in enumerate(evidence.classes))]
+
+
+def _top(evidence: Evidence, probabilities: Any) -> tuple[Any, Any]:
+    """What is said and whether it came true: of two classes of the second, of more of the likeliest; (n,) each."""
+    if len(evidence.classes) == 2:
+        return probabilities[:, 1], evidence.labels == 1
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == evidence.labels
+
+
+def _confusion_matrix(evidence: Evidence) -> Any:
+    return measures.confusion_matrix(evidence.labels, evidence.calibrated.argmax(axis=1), len(evidence.classes))
+
+
+def _facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """What was run, as pairs of a term and what is to be said."""
+    run = evidence.run
+    settings = ", ".join(f"{name} = {value}" for name, value in run.settings.items() if value is not None)
+    test = f"{run.test_rows:,} to predict" if run.test_rows else "none to predict"
+    facts = [
+        ("Command", run.command),
+        ("Date", _when(run.created)),
+        ("Head", f"{run.head}{f' ({settings})' if settings else ''}"),
+        ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
+        ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
+        ("Calibration", _calibration(run.calibration)),
+        ("Left out by decision", _listed(run.dropped) or "none"),
+        ("Relabelled", _listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
+        (
+            "Versions",
+            ", ".join(f"{name} {text}" for name, text in [("catsdogs", run.package_version), *run.versions.items()]),
+        ),
+    ]
+    if run.protocol:
+        facts.insert(4, ("Protocol", f"{run.protocol}: the test photographs are labelled ones that were held out"))
+    return facts
+
+
+def _calibration(found: Calibration) -> str:
+    how = f"temperature {found.temperature:.3g}" if found.temperature != 1 else "no temperature helps"
+    return f"{how}; probabilities are kept {found.clip:.2g} away from 0 and 1"
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - LISTED:,} more" if len(items) > LISTED else ""
+    return ", ".join(items[:LISTED]) + more
+
+
+def _unreadable(evidence: Evidence) -> list[tuple[str, str, str]]:
+    """Split, id and reason of each photograph that no network could see."""
+    return sorted({(row.split, row.id, row.reason) for file in evidence.files for row in file.unreadable})
+
+
+def _classes(evidence: Evidence) -> list[dict[str, Any]]:
+    """The classes' sizes, where they fit a table."""
+    names, run = evidence.classes, evidence.run
+    if len(names) > TABLE_CLASSES:
+        return []
+    counts = np.bincount(evidence.labels, minlength=len(names)).tolist()
+    return [
+        {
+            "name": name,
+            "count": count,
+            "share": count / len(evidence.labels),
+            "learnt": prior,
+            "colour": figures.colour(n),
+        }
+        for n, (name, count, prior) in enumerate(zip(names, counts, run.prior, strict=True))
+    ]
+
+
+def _matrix(evidence: Evidence) -> dict[str, Any] | None:
+    """The confusion matrix as a table, where it fits one."""
+    if len(evidence.classes) > TABLE_CLASSES:
+        return None
+    matrix = _confusion_matrix(evidence)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    caption = captions.confusion(measures.confusions(matrix), len(evidence.labels))
+    return {"counts": matrix.tolist(), "shares": shares.tolist(), "caption": caption}
+
+
+def _mistakes(evidence: Evidence) -> list[tuple[str, str, int]]:
+    """Label, answer and number of the most frequent mistakes, where the matrix is a diagram."""
+    if len(evidence.classes) <= TABLE_CLASSES:
+        return []
+    pairs = measures.confusions(_confusion_matrix(evidence))[:CONFUSIONS]
+    return [(evidence.classes[pair.label], evidence.classes[pair.answer], pair.rows) for pair in pairs]
+
+
+def _heads(evidence: Evidence, compared: Compared | None) -> Heads | None:
+    if compared is None:
+        return None
+    rows = [
+        {
+            "head": entry.head,
+            "networks": entry.networks,
+            "loss": f"{entry.log_loss:.5f} ± {entry.standard_error:.5f}",
+            "difference": f"{entry.difference:+.5f}" if entry.verdict else "",
+            "verdict": entry.verdict,
+            "accuracy": f"{entry.accuracy:.2%}",
+            "seconds": f"{entry.seconds:.1f}",
+        }
+        for entry in compared.entries
+    ]
+    written = datetime.fromtimestamp(compared.written, UTC).isoformat()
+    other = ", so not on the photographs of this run" if compared.rows != evidence.run.train_rows else ""
+    note = (
+        f"on {_when(written)}: {captions.number(compared.rows)}, {compared.folds} folds, "
+        f"{captions.number(compared.repeats, 'repeat')}{other}."
+    )
+    return Heads(rows, note)
+
+
+def _suspects(evidence: Evidence, cards: Sequence[Card]) -> dict[str, Any]:
+    """The cards, and for each kind of reason how many are shown of how many."""
+    shown = [kind for card in cards for kind in card.kinds]
+    total = choices.kinds(evidence.suspects)
+    kinds = [(kind, shown.count(kind), count) for kind, count in total.most_common()]
+    return {"cards": cards, "kinds": kinds, "total": len(evidence.suspects)}
+
+
+def _when(text: str) -> str:
+    """`2026-11-22T14:00:49+00:00` -> `22 November 2026, 14:00 UTC`."""
+    time = datetime.fromisoformat(text).astimezone(UTC)
+    return f"{time.day} {time:%B %Y, %H:%M} UTC"
+
+
+def _bar(share: float) -> str:
+    """A length in CSS."""
+    return f"{100 * share:.2f}%"

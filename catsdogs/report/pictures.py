@@ -1,0 +1,67 @@
+"""Photographs as small pictures inside the page, made in parallel, or why one cannot be shown."""
+
+import base64
+import os
+from collections.abc import Collection
+from typing import NamedTuple
+
+from catsdogs import images
+from catsdogs.dataset import Dataset
+from catsdogs.errors import UnreadablePhotographError
+from catsdogs.progress import Progress
+from catsdogs.report.evidence import Evidence
+
+GALLERY_SIDE, MAP_SIDE = 180, 72  # pixels
+_QUALITY = {GALLERY_SIDE: 75, MAP_SIDE: 60}
+_AHEAD = 4 * (os.cpu_count() or 1)
+
+
+class Wanted(NamedTuple):
+    """A photograph at one of the sizes."""
+
+    split: str
+    id: str
+    side: int
+
+
+class Picture(NamedTuple):
+    """A data URI; or, where that is empty, the reason why there is none."""
+
+    uri: str
+    reason: str
+
+
+def make(wanted: Collection[Wanted], dataset: Dataset | None, evidence: Evidence) -> dict[Wanted, Picture]:
+    """Every picture wanted; none at all without a data set."""
+    if dataset is None:
+        return {}
+    found = dataset
+    # A protocol's test rows are training photographs of the data set.
+    home = {split: "train" if evidence.run.protocol else split for split in ("train", "test")}
+    digests = {
+        (split, id): int(digest)
+        for split, values in evidence.first.digests.items()
+        for id, digest in zip(evidence.first.ids[split], values, strict=True)
+    }
+
+    def picture(want: Wanted) -> Picture:
+        try:
+            photograph = found.by_key.get((home[want.split], want.id))
+            if photograph is None:
+                raise UnreadablePhotographError("no longer in the data set")
+            data = found.read(photograph)
+            known = digests.get((want.split, want.id))
+            if known is not None and images.digest(data) != known:
+                raise UnreadablePhotographError("the file has changed since the networks saw it")
+            small = images.thumbnail(data, want.side, _QUALITY[want.side])
+        except UnreadablePhotographError as error:
+            return Picture("", error.reason)
+        return Picture("data:image/jpeg;base64," + base64.b64encode(small).decode(), "")
+
+    ordered = sorted(set(wanted))
+    pictures = {}
+    with Progress(total=len(ordered), description="thumbnails", unit="picture") as progress:
+        for want, made in zip(ordered, images.in_parallel(picture, ordered, _AHEAD), strict=True):
+            pictures[want] = made
+            progress.update()
+    return pictures
