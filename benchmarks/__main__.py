@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import accuracy, photographs, report, rows
+from benchmarks import accuracy, page, photographs, report, rows
 from benchmarks.contenders import COLUMNS, Column, by_name
 from benchmarks.report import Record
 from benchmarks.rows import CLASSIC, LITE0, MEMORY_COUNTS, ROWS, Failure, Measurement, Row
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for record in benchmark(options):
             with replacing(options.out) as temporary:
-                temporary.write_text(report.render(record), encoding="utf-8")
+                temporary.write_text(report.render(record) + page.kept(options.out), encoding="utf-8")
     except CatsdogsError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from invoke import Collection, Context
 
-from catsdogs import chores, settings, stages
+from catsdogs import chores, pages, settings, stages
 from catsdogs.console import Program, next_steps, say, stage, wrote
 from catsdogs.errors import StoreError, SubmissionError, UsageError
-from catsdogs.stages import SUBMISSIONS
+from catsdogs.stages import DATA, FEATURES, NAME, SUBMISSIONS, WEIGHTS_DIR
 
 DEMO = "demo"
 DEMO_HEAD = "dropout-sigmoid"
@@ -17,11 +17,7 @@ DEMO_DATA = Path("data") / DEMO
 COMPETITION_CLASSES = ["cat", "dog"]
 PREDICTION_CACHE = ".predict"
 
-DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, or a CSV of file names and labels"
 BACKBONES = "networks, separated by commas; `lite` is short for the three embedded EfficientNet-Lites"
-WEIGHTS_DIR = "a folder of weights files to look in first (or the environment's CATSDOGS_WEIGHTS)"
-FEATURES = "the folder of feature files"
-NAME = "the run: a folder of submissions/"
 HEAD = "a head of this program, a file my_head.py with the class MyHead, or a classifier of scikit-learn's"
 FOLDS = "folds of the cross-validation"
 SEED = "of the folds and the head"
@@ -104,10 +100,10 @@ def outliers(
     of_pets = stages.find_outliers(
         c, folder, files, data, settings.number("k", k), settings.number("votes", votes), quartiles, all
     )
-    rows = "rows id,decision,label,when (keep, drop, or relabel as the class in label)"
-    say(f"To decide yourself: {rows} in {folder / decisions.TABLE}; train obeys them")
+    say(f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / decisions.TABLE}")
     drop = " --outliers drop" if of_pets else ""
-    next_steps(f"train{drop}{stages.flags(c, backbones=backbones, features=str(folder))}")
+    found = stages.flags(c, features=str(folder))
+    next_steps(f"serve{found}", f"train{drop}{stages.flags(c, backbones=backbones)}{found}")
 
 
 @stage(
@@ -150,7 +146,7 @@ def train(
         run = stages.train(files, plan, name, data, force)
     to_upload = [f"submit --name {name}"] if run.test_rows and not run.protocol else []
     again = stages.flags(c, backbones=",".join(run.backbones), features=run.features)
-    next_steps(*to_upload, f"predict --name {name} --data FOLDER", f"compare{again}", "status")
+    next_steps(f"report --name {name}", *to_upload, f"predict --name {name} --data FOLDER", f"compare{again}", "status")
 
 
 @stage(
@@ -292,7 +288,7 @@ def submit(c: Context, name: str, message: str | None = None, data: str | None =
         raise SubmissionError(
             f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"
         )
-    dataset = stages.dataset_at(data or run.source)
+    dataset = stages.dataset_at(data, run.source)
     sample = dataset.sample_submission if dataset else None
     rows = submission.check(path, sample, run.classes)
     say(f"{path}: {rows:,} rows, {'like the sample submission' if sample else 'with no sample submission to compare'}")
@@ -350,8 +346,14 @@ def demo(c: Context, data: str | None = None) -> None:
     else:
         say(f"{root} has no truth.csv for test photographs; the out-of-fold log loss above is the estimate")
     say(f"the CSV: {path if path.exists() else f'none, for {root} has no test photographs'}")
-    say("\nNow with real photographs:")
-    next_steps("fetch --source microsoft", "features --backbones lite", "train --backbones lite --name first")
+    say("\nTo look at it, and then with real photographs:")
+    next_steps(
+        f"report --name {name}",
+        "serve",
+        "fetch --source microsoft",
+        "features --backbones lite",
+        "train --backbones lite --name first",
+    )
 
 
 @stage(features=FEATURES)
@@ -382,6 +384,8 @@ collection = Collection(
     predict,
     grade,
     submit,
+    pages.report,
+    pages.serve,
     status,
     demo,
     clean,

@@ -26,6 +26,7 @@ TRUTH_FILE = "truth.csv"
 HEAD_FILE = "heads.skops"
 CURVES_FILE = "learning_curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
+REPORT_FILE = "report.html"
 
 # What scikit-learn's classifiers keep besides what skops knows to be harmless. Nothing else is ever taken from a file.
 _TYPES = (

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from catsdogs.training import Plan
 
 SUBMISSIONS = Path("submissions")
+DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, or a CSV of file names and labels"
+FEATURES = "the folder of feature files"
+NAME = "the run: a folder of submissions/"
+WEIGHTS_DIR = "a folder of weights files to look in first (or the environment's CATSDOGS_WEIGHTS)"
 LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
 
 
@@ -120,20 +124,16 @@ def read_features(c: Context, folder: Path, backbones: str | None, data: str | N
     return files
 
 
-def dataset_of(files: "Sequence[Features]", data: str | None) -> "Dataset | None":
-    """The photographs that the features were made from, if they are still there; a folder given by hand must be."""
+def dataset_at(given: str | None, remembered: str) -> "Dataset | None":
+    """The photographs at a path given by hand, which must be there; else where a file of ours remembers them.
+
+    None, said aloud, if nothing is there any more.
+    """
     from catsdogs.dataset import scan
 
-    return scan(Path(data)) if data else dataset_at(files[0].source)
-
-
-def dataset_at(source: str) -> "Dataset | None":
-    """The data set at a path that a file of ours remembers, or None, said aloud, if nothing is there any more."""
-    from catsdogs.dataset import scan
-
-    if Path(source).exists():
-        return scan(Path(source))
-    say(f"The photographs are no longer at {source}: no sample submission to compare with, no thumbnails. Give --data")
+    if given or Path(remembered).exists():
+        return scan(Path(given or remembered))
+    say(f"No photographs at {remembered}: no sample submission to compare with, no thumbnails. Give --data")
     return None
 
 
@@ -158,7 +158,7 @@ def find_outliers(
     if everything:
         outliers.write_everything(folder / outliers.EVERYTHING, files, k)
         wrote(folder / outliers.EVERYTHING)
-    dataset = dataset_of(files, data)
+    dataset = dataset_at(data, files[0].source)
     if dataset:
         contact_sheet.write(folder / contact_sheet.NAME, suspects, dataset)
         wrote(folder / contact_sheet.NAME)
@@ -215,7 +215,7 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
     truth = None
     if plan.protocol:
         files, truth = replay.hold_out(files, plan.protocol)
-    dataset = None if plan.protocol else dataset_of(files, data)
+    dataset = None if plan.protocol else dataset_at(data, files[0].source)
     run = training.train(
         files,
         plan,
@@ -235,12 +235,19 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
     return run
 
 
+def run_and_files(c: Context, name: str, features: str | None, data: str | None) -> "tuple[Run, list[Features]]":
+    """A run, and the feature files of its networks."""
+    from catsdogs import runs
+
+    run = runs.read_run(SUBMISSIONS / name)
+    return run, read_features(c, Path(features or run.features), ",".join(run.backbones), data or run.source)
+
+
 def repeat(c: Context, repeated: str, name: str, features: str | None, data: str | None, force: bool) -> "Run":
     """Train a run again from its `run.json`, on the same rows of the same networks."""
-    from catsdogs import runs, training
+    from catsdogs import training
 
-    run = runs.read_run(SUBMISSIONS / repeated)
-    files = read_features(c, Path(features or run.features), ",".join(run.backbones), data or run.source)
+    run, files = run_and_files(c, repeated, features, data)
     training.check_repeatable(run, files)
     for package, now in training.versions().items():
         if run.versions.get(package) != now:

@@ -36,6 +36,7 @@ WRITTEN = (
     runs.TRUTH_FILE,
     runs.CURVES_FILE,
     runs.TENSORBOARD_FOLDER,
+    runs.REPORT_FILE,
 )
 _OUT_OF_FOLD_COLUMNS = ("fold", "dropped", "relabelled")
 _VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -230,9 +231,8 @@ def _truncated() -> dict[str, Upload]:
     found = {}
     for format, suffix in formats.items():
         for where, share in (("header", 0.0), ("middle", 0.5)):
-            found[f"{format} cut in the {where}"] = Upload(
-                f"cat.{suffix}", lambda format=format, share=share: cut(picture(format), share)
-            )
+            make = partial(lambda format, share: cut(picture(format), share), format, share)
+            found[f"{format} cut in the {where}"] = Upload(f"cat.{suffix}", make)
     found["progressive JPEG cut in the middle"] = Upload("cat.jpg", lambda: cut(picture("JPEG", progressive=True), 0.5))
     found["deflated TIFF cut in the middle"] = Upload(
         "cat.tif", lambda: cut(picture("TIFF", compression="tiff_deflate"), 0.5)

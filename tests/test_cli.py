@@ -276,7 +276,7 @@ class TestWholeJob:
         code, out, err = command("train", "--backbones", "EfficientNetLite0", "--head", "logistic", "--name", "gone")
         (inside / "elsewhere").rename(inside / "data")
         assert code == 0, err
-        assert f"no longer at {inside / 'data'}: no sample submission" in out
+        assert f"No photographs at {inside / 'data'}: no sample submission" in out
 
     def test_next_steps_can_be_pasted(self, inside: Path, command: Command) -> None:
         shutil.copytree(inside / "features", inside / "my features")
@@ -379,7 +379,20 @@ def test_readme_documents_every_task_and_its_flags() -> None:
 
 def test_the_wheels_for_kaggle_are_all_that_its_image_lacks() -> None:
     """Kaggle's image has the usual libraries; what else is needed must be in the folder of wheels, or pip refuses."""
-    in_the_image = {"h5py", "keras", "matplotlib", "numpy", "pillow", "scipy", "tensorflow", "threadpoolctl", "tqdm"}
+    in_the_image = {
+        "bokeh",
+        "flask",
+        "h5py",
+        "jinja2",
+        "keras",
+        "matplotlib",
+        "numpy",
+        "pillow",
+        "scipy",
+        "tensorflow",
+        "threadpoolctl",
+        "tqdm",
+    }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = {re.split(r"[<>=]", dependency)[0] for dependency in project["dependencies"]}
     (line,) = re.findall(r"pip wheel --no-deps .*? \. ((?:.|\\\n)*?)\n\n", README)

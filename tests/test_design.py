@@ -14,12 +14,17 @@ DEEP_LEARNING = {"keras", "tensorflow", "torch", "jax"}
 ONLY_IN = {
     "kaggle": {"kaggle.py"},
     "kagglesdk": {"kaggle.py"},
+    "bokeh": {"figures.py"},
     "cleanlab": {"label_errors.py"},
+    "flask": {f"{name}.py" for name in ("app", "context", "guard", "overview", "predict", "review", "server")},
+    "jinja2": {"app.py", "page.py"},
     "keras": {"build.py", "efficientnet_lite.py", "weights.py", "keras.py", "notebook.py"},
     "openvino": {"openvino.py"},
     "tensorflow": {"curves.py"},
-    "invoke": {"chores.py", "cli.py", "console.py", "stages.py"},
+    "invoke": {"chores.py", "cli.py", "console.py", "pages.py", "stages.py"},
     "skops": {"runs.py"},
+    "waitress": {"server.py"},
+    "werkzeug": {"guard.py", "predict.py"},
 }
 
 

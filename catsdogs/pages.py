@@ -1,0 +1,88 @@
+"""Tasks for who would rather look than read: a run's report, and the web page."""
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs import settings, stages
+from catsdogs.console import next_steps, program, say, stage, wrote
+from catsdogs.errors import UsageError
+from catsdogs.stages import DATA, FEATURES, NAME, SUBMISSIONS, WEIGHTS_DIR
+
+if TYPE_CHECKING:
+    from catsdogs.runs import Run
+
+PORT = "5000"
+_HIGHEST_PORT = 65535
+
+
+@stage(name=NAME, features=FEATURES, data=DATA)
+def report(c: Context, name: str, features: str | None = None, data: str | None = None) -> None:
+    """Write submissions/<name>/report.html: scores, curves, mistakes, suspects and a map, in one file to look at."""
+    from catsdogs import comparison
+    from catsdogs import report as page
+
+    _, files = stages.run_and_files(c, name, features, data)
+    dataset = stages.dataset_at(data, files[0].source)
+    path = page.write(SUBMISSIONS / name, files, dataset, SUBMISSIONS / comparison.TABLE)
+    wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")
+    next_steps("serve")
+
+
+@stage(
+    name="the run that predicts; if not given the newest one",
+    features=FEATURES,
+    data=DATA,
+    weights_dir=WEIGHTS_DIR,
+    host="the address to listen on; 0.0.0.0 lets other machines in, and they may decide too",
+    port="the port to listen on; 0 for any that is free",
+)
+def serve(
+    c: Context,
+    name: str | None = None,
+    features: str | None = None,
+    data: str | None = None,
+    weights_dir: str | None = None,
+    host: str = "127.0.0.1",
+    port: str = PORT,
+) -> None:
+    """Open a page on 127.0.0.1:5000 to predict photographs, review suspects, and look at runs and reports."""
+    from catsdogs import web
+    from catsdogs.predictor import Predictor
+
+    number = settings.number("port", port)
+    if not 0 <= number <= _HIGHEST_PORT:
+        raise UsageError(f"--port {port}", f"Give a number from 0 to {_HIGHEST_PORT:,}")
+    run = _run_to_show(name)
+    folder = stages.location(c, "features", features or (run.features if run else None))
+    dataset = stages.dataset_at(data, run.source if run else stages.setting(c, "data"))
+    classes = run.classes if run else dataset.classes if dataset else ()
+    weights = stages.extraction_settings(c, weights_dir).weights_dir
+    site = web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "")
+    loading = web.Loading((lambda: Predictor.load(SUBMISSIONS / run.name, folder, weights)) if run else None)
+    alone = _is_loopback(host)
+    app = web.create_app(site, loading, ["127.0.0.1", "localhost", "[::1]"] if alone else None)
+    if not alone:
+        say(f"Open to other machines: whoever reaches {host} can see the photographs and decide about them")
+    predicts = f"{run.name} predicts" if run else f"no run yet, so nothing predicts: {program()} train"
+    web.serve(app, host, number, lambda url: say(f"{url}  ({predicts}; Ctrl-C ends it)"))
+
+
+def _run_to_show(name: str | None) -> "Run | None":
+    """The run of that name, else the newest, runs that only replay a split coming last; None if there is none."""
+    from catsdogs import runs
+
+    if name:
+        return runs.read_run(SUBMISSIONS / name)
+    listing = runs.list_runs(SUBMISSIONS)
+    for damage in listing.damaged:
+        say(damage)
+    return max(listing.runs, key=lambda run: (not run.protocol, run.created), default=None)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
