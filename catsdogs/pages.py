@@ -1,6 +1,7 @@
 """Tasks for who would rather look than read: a run's report, and the web page."""
 
 import ipaddress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke import Context
@@ -56,8 +57,9 @@ def serve(
         raise UsageError(f"--port {port}", f"Give a number from 0 to {_HIGHEST_PORT:,}")
     run = _run_to_show(name)
     folder = stages.location(c, "features", features or (run.features if run else None))
-    dataset = stages.dataset_at(data, run.source if run else stages.setting(c, "data"))
-    classes = run.classes if run else dataset.classes if dataset else ()
+    source, classes = _remembered(run, folder) or (stages.setting(c, "data"), ())
+    dataset = stages.dataset_at(data, source)
+    classes = classes or (dataset.classes if dataset else ())
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     site = web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "")
     loading = web.Loading((lambda: Predictor.load(SUBMISSIONS / run.name, folder, weights)) if run else None)
@@ -79,6 +81,17 @@ def _run_to_show(name: str | None) -> "Run | None":
     for damage in listing.damaged:
         say(damage)
     return max(listing.runs, key=lambda run: (not run.protocol, run.created), default=None)
+
+
+def _remembered(run: "Run | None", folder: Path) -> tuple[str, tuple[str, ...]] | None:
+    """Where the photographs were and what their classes are called, as the run says, or else a feature file."""
+    from catsdogs import store
+
+    if run:
+        return run.source, run.classes
+    paths = (store.path_of(folder, name) for name in store.names(folder))
+    first = next((store.read(path) for path in paths if not store.is_gap_file(path)), None)
+    return (first.source, first.classes) if first else None
 
 
 def _is_loopback(host: str) -> bool:
