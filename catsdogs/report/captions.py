@@ -1,5 +1,6 @@
 """The sentences under the figures: what each shows, with its key figures, for readers and screen readers alike."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,8 +20,11 @@ def number(count: int, noun: str = "photograph") -> str:
 
 
 def percent(share: float) -> str:
-    """`99.4 %`."""
-    return f"{100 * share:.3g} %"
+    """`99.4 %`; `100 %` only where not one is missing."""
+    text = f"{100 * share:.3g}"
+    if share < 1 and text == "100":
+        text = f"{100 * share:.{-math.floor(math.log10(100 * (1 - share)))}f}"
+    return f"{text} %"
 
 
 def said_of(evidence: Evidence) -> str:
@@ -41,15 +45,12 @@ def baseline(evidence: Evidence) -> str:
 
 
 def balance(names: Sequence[str], counts: NDArray[np.int64]) -> str:
-    """Of the classes' sizes."""
+    """Of the sizes of many classes."""
     most, least = int(counts.argmax()), int(counts.argmin())
-    rows = int(counts.sum())
-    if len(names) == 2:
-        parts = " and ".join(f"{number(int(count))} of {name}" for name, count in zip(names, counts, strict=True))
-        return f"{number(rows)} with a label: {parts}."
     return (
-        f"{number(rows)} with a label, of {len(names)} classes. The largest is {names[most]} with {counts[most]:,}, "
-        f"the smallest {names[least]} with {counts[least]:,}, the median class has {np.median(counts):,.0f}."
+        f"{number(int(counts.sum()))} with a label, of {len(names)} classes. "
+        f"The largest is {names[most]} with {counts[most]:,}, the smallest {names[least]} with {counts[least]:,}, "
+        f"the median class has {np.median(counts):,.0f}."
     )
 
 

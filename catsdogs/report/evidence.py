@@ -35,7 +35,6 @@ class Evidence:
         ballots: the ImageNet labels, None where no network has a classifier.
     """
 
-    folder: Path
     run: Run
     files: tuple[Features, ...]
     raw: NDArray[np.float64]
@@ -92,7 +91,6 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
     suspects = outliers.find(files, out_of_fold=raw)
     about_pets = outliers.about_pets(suspects, files)
     return Evidence(
-        folder=folder,
         run=run,
         files=tuple(files),
         raw=raw,
@@ -121,7 +119,8 @@ def read_comparison(path: Path) -> Compared | None:
     entries = []
     for number, cells in enumerate(table, start=2):
         try:
-            named = dict(zip(comparison.COLUMNS, cells, strict=True))
+            _check_width(cells, header)
+            named = dict(zip(header, cells, strict=True))
             rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
             entries.append(_entry(named))
         except ValueError as error:
@@ -188,7 +187,8 @@ def _read_out_of_fold(path: Path, run: Run, first: Features) -> tuple[NDArray[np
     said, fold = np.empty((len(rows), len(judged))), np.empty(len(rows), np.int64)
     for row, cells in enumerate(rows):
         try:
-            _check_identity(cells, expected, str(ids[row]), run.classes[labels[row]])
+            _check_width(cells, header)
+            _check_identity(cells, str(ids[row]), run.classes[labels[row]])
             said[row] = [float(cell) for cell in cells[2 : 2 + len(judged)]]
             fold[row] = int(cells[-3]) - 1
             _check_numbers(said[row], int(fold[row]), run)
@@ -198,9 +198,12 @@ def _read_out_of_fold(path: Path, run: Run, first: Features) -> tuple[NDArray[np
     return (np.concatenate((1 - said, said), axis=1) if len(judged) == 1 else said), fold
 
 
-def _check_identity(cells: Sequence[str], expected: Sequence[str], id: str, label: str) -> None:
-    if len(cells) != len(expected):
-        raise ValueError(f"{len(cells)} columns, not {len(expected)}")
+def _check_width(cells: Sequence[str], header: Sequence[str]) -> None:
+    if len(cells) != len(header):
+        raise ValueError(f"{len(cells)} columns, not {len(header)}")
+
+
+def _check_identity(cells: Sequence[str], id: str, label: str) -> None:
     if cells[0] != id:
         raise ValueError(f"the id {cells[0]!r}, where the features have {id!r}")
     if cells[1] != label:

@@ -197,7 +197,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
         ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
         ("Calibration", _calibration(run.calibration)),
-        ("Left out by decision", _listed(run.dropped) or "none"),
+        ("Left out", _listed(run.dropped) or "none"),
         ("Relabelled", _listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
         (
             "Versions",

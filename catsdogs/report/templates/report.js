@@ -16,12 +16,29 @@
 })();
 
 // Bokeh draws when it is ready, and only then has a document to ask.
-(function showOnMap(tries) {
+(function whenDrawn(tries) {
   const found = (window.Bokeh ? Bokeh.documents : []).map((drawn) => drawn.get_model_by_name("map")).find(Boolean);
-  if (!found) {
-    if (tries) setTimeout(showOnMap, 100, tries - 1);
-    return;
+  if (found) {
+    inkFigures();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", inkFigures);
+    showOnMap(found);
+  } else if (tries) {
+    setTimeout(whenDrawn, 100, tries - 1);
   }
+})(100);
+
+// No one colour stands out enough from a light and from a dark ground.
+function inkFigures() {
+  const ink = getComputedStyle(document.documentElement).getPropertyValue("--muted").trim();
+  const models = Bokeh.documents.flatMap((drawn) => drawn.roots()).flatMap((root) => [...root.references()]);
+  for (const model of models) {
+    for (const name of ["axis_label_text_color", "major_label_text_color", "label_text_color"]) {
+      if (name in model.properties) model[name] = ink;
+    }
+  }
+}
+
+function showOnMap(found) {
   const column = (name) => Array.from(found.get_column(name) || []);
   const ids = column("id"), notes = column("note"), classes = column("class"), says = column("says");
   const labels = column("label"), losses = column("loss"), pictures = column("picture");
@@ -86,4 +103,4 @@
     else gather();
   });
   gather();
-})(100);
+}
