@@ -1,6 +1,7 @@
 """The command line: one invoke task a stage. Heavy libraries are imported by the stage that needs them."""
 
 import contextlib
+import shlex
 import shutil
 from pathlib import Path
 
@@ -144,9 +145,10 @@ def train(
         files = stages.read_features(c, folder, backbones, data)
         plan = stages.plan(c, folder, files, head, outliers, folds, seed)
         run = stages.train(files, plan, name, data, force)
-    to_upload = [f"submit --name {name}"] if run.test_rows and not run.protocol else []
+    named = f"--name {shlex.quote(name)}"
+    to_upload = [f"submit {named}"] if run.test_rows and not run.protocol else []
     again = stages.flags(c, backbones=",".join(run.backbones), features=run.features)
-    next_steps(f"report --name {name}", *to_upload, f"predict --name {name} --data FOLDER", f"compare{again}", "status")
+    next_steps(f"report {named}", *to_upload, f"predict {named} --data FOLDER", f"compare{again}", "status")
 
 
 @stage(

@@ -69,6 +69,8 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
     """
     decision = decision._replace(when=datetime.now(UTC).isoformat(timespec="seconds"))
     _check(decision, f"The decision about {decision.id}", classes)
+    if decision.id != decision.id.strip():  # reading forgives spaces that were typed around an id, and would miss it
+        raise StoreError(f"The name of {decision.id!r} begins or ends with a space", "Rename the photograph")
     with _locked(path):
         rows = _rows(path) if path.exists() else [list(COLUMNS)]
         _decisions(path, rows, classes)

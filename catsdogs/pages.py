@@ -1,5 +1,6 @@
 """Tasks for who would rather look than read: a run's report, and the web page."""
 
+import functools
 import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +9,11 @@ from invoke import Context
 
 from catsdogs import settings, stages
 from catsdogs.console import next_steps, program, say, stage, wrote
-from catsdogs.errors import UsageError
+from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.stages import DATA, FEATURES, NAME, SUBMISSIONS, WEIGHTS_DIR
 
 if TYPE_CHECKING:
+    from catsdogs.predictor import Predictor
     from catsdogs.runs import Run
 
 PORT = "5000"
@@ -50,7 +52,6 @@ def serve(
 ) -> None:
     """Open a page on 127.0.0.1:5000 to predict photographs, review suspects, and look at runs and reports."""
     from catsdogs import web
-    from catsdogs.predictor import Predictor
 
     number = settings.number("port", port)
     if not 0 <= number <= _HIGHEST_PORT:
@@ -62,10 +63,9 @@ def serve(
     classes = classes or (dataset.classes if dataset else ())
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     site = web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "")
-    loading = web.Loading((lambda: Predictor.load(SUBMISSIONS / run.name, folder, weights)) if run else None)
-    alone = _is_loopback(host)
-    app = web.create_app(site, loading, ["127.0.0.1", "localhost", "[::1]"] if alone else None)
-    if not alone:
+    loading = web.Loading(functools.partial(_load, SUBMISSIONS / run.name, folder, weights) if run else None)
+    app = web.create_app(site, loading)
+    if not _is_loopback(host):
         say(f"Open to other machines: whoever reaches {host} can see the photographs and decide about them")
     predicts = f"{run.name} predicts" if run else f"no run yet, so nothing predicts: {program()} train"
     web.serve(app, host, number, lambda url: say(f"{url}  ({predicts}; Ctrl-C ends it)"))
@@ -81,6 +81,17 @@ def _run_to_show(name: str | None) -> "Run | None":
     for damage in listing.damaged:
         say(damage)
     return max(listing.runs, key=lambda run: (not run.protocol, run.created), default=None)
+
+
+def _load(run_folder: Path, features: Path, weights_dir: str | None) -> "Predictor":
+    """The predictor; what goes wrong on the way is said here too, for who has no page before them."""
+    from catsdogs.predictor import Predictor
+
+    try:
+        return Predictor.load(run_folder, features, weights_dir)
+    except CatsdogsError as error:
+        say(f"Nothing predicts: {error}")
+        raise
 
 
 def _remembered(run: "Run | None", folder: Path) -> tuple[str, tuple[str, ...]] | None:

@@ -198,6 +198,13 @@ def test_undo_makes_the_earlier_decision_count_again(tmp_path: Path) -> None:
     assert decisions.read(path, CLASSES) == {"dog.2": other}
 
 
+@pytest.mark.parametrize("id", [" cat.1", "cat.1 ", "cat.1\n"])
+def test_a_name_that_would_not_be_found_again_is_refused(tmp_path: Path, id: str) -> None:
+    with pytest.raises(StoreError, match="begins or ends with a space"):
+        decisions.decide(tmp_path / decisions.TABLE, Decision(id, "drop"), CLASSES)
+    assert not (tmp_path / decisions.TABLE).exists()
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_a_table_typed_by_hand_keeps_its_columns_and_rows(tmp_path: Path, encoding: str) -> None:
     lines = ("Note,Decision,ID", '"a cat, näturally",keep,cat.1', "", "logo,drop,cat.2,a cell too many")

@@ -158,6 +158,41 @@ def test_suspects_are_reviewed_with_the_keyboard(project: Path, server: str, pag
     assert run["dropped"] == suspects[:1] and list(run["relabelled"]) == suspects[1:2]
 
 
+def test_a_double_click_is_one_decision_and_a_click_takes_it_back(project: Path, server: str, page: "Page") -> None:
+    from playwright.sync_api import expect
+
+    path = project / "features" / decisions.TABLE
+    before = rows(path) if path.exists() else []
+    page.goto(f"{server}/review")
+    card, undo = page.locator("#cards .card").last, page.locator("#undo")
+    expect(card).to_be_attached()
+    expect(undo).to_be_disabled()
+    with page.expect_response("**/api/decisions"):
+        card.get_by_role("button", name="Drop").dblclick()
+    expect(card).to_have_accessible_name(re.compile("dropped"))
+    with page.expect_response("**/api/decisions/undo"):
+        undo.click()
+    expect(undo).to_be_disabled()
+    assert rows(path) == before
+
+
+def test_an_answer_of_many_classes_and_without_reasons_is_shown_whole(
+    project: Path, server: str, browser: "Browser"
+) -> None:
+    names = {f"soft_coated_wheaten_terrier_of_the_{ordinal}_kind": 0.2 for ordinal in ("1st", "2nd", "3rd", "4th")}
+    answer = {"name": "x", "class": "boxer", "probabilities": {"boxer": 0.2, **names}, "no_pet": False}
+    content = {"run": {"no_neighbours": ""}, "results": [answer | {"labels": {}, "neighbours": []}]}
+    benchmark.wait_until_ready(server)
+    with contextlib.closing(browser.new_page(viewport={"width": 390, "height": 800})) as page:
+        page.route("**/api/predict", lambda route: route.fulfill(json=content))
+        page.goto(server)
+        page.set_input_files("#files", project / "data" / "train" / "cat.0.jpg")
+        page.wait_for_selector("#answers > :not([aria-busy])")
+        assert "null" not in page.locator("#answers").inner_text()
+        widths = {round((meter.bounding_box() or {"width": 0})["width"]) for meter in page.get_by_role("meter").all()}
+        assert len(widths) == 1 and widths.pop() > 20
+
+
 def test_runs_lead_to_their_reports(project: Path, server: str, page: "Page") -> None:
     page.goto(f"{server}/runs")
     with page.expect_navigation():

@@ -1,7 +1,5 @@
 """The Flask app: its pages put together, its limits and its guard."""
 
-from collections.abc import Sequence
-
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from jinja2 import StrictUndefined
@@ -15,13 +13,8 @@ from catsdogs.web.thumbnails import Thumbnails
 MAX_BODY = uploads.MAX_FILES * uploads.MAX_BYTES + 2**20
 
 
-def create_app(site: Site, loading: Loading, hosts: Sequence[str] | None) -> Flask:
-    """The app for a site.
-
-    Args:
-        hosts: the names by which it may be called, without port, such as `localhost` or `[::1]`; None for any. A page
-            of another site whose name has come to mean this machine (DNS rebinding) is refused by them.
-    """
+def create_app(site: Site, loading: Loading) -> Flask:
+    """The app for a site."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json = DefaultJSONProvider(app)
@@ -29,7 +22,7 @@ def create_app(site: Site, loading: Loading, hosts: Sequence[str] | None) -> Fla
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions[context.NAME] = context.Shared(site, loading, Thumbnails(site.dataset))
-    guard.protect(app, hosts)
+    guard.protect(app)
     for pages in (predict.pages, review.pages, overview.pages):
         app.register_blueprint(pages)
     return app

@@ -1,17 +1,20 @@
 """What every request and answer goes through: names of this host, no other site's requests, headers, plain errors."""
 
+import contextlib
+import ipaddress
 import secrets
-from collections.abc import Sequence
-from urllib.parse import urlsplit
+import socket
 
 from flask import Flask, Response, jsonify, render_template, request
+from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException
 
 from catsdogs.web.context import shared
 
 PROOF_HEADER = "X-Catsdogs-Token"
 REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "frame-ancestors 'none'"
 )
 # https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html; pages of ours need nothing they forbid.
 HEADERS = {
@@ -46,22 +49,22 @@ class Problem(HTTPException):
         self.retry_after = retry_after
 
 
-def protect(app: Flask, hosts: Sequence[str] | None) -> None:
+def protect(app: Flask) -> None:
     """Let the app answer only to its own names and pages, with safe headers, and say every error in a sentence."""
-    names = None if hosts is None else {host.lower() for host in hosts}
 
-    # Flask's TRUSTED_HOSTS does the same, but takes what stands before the first colon, so that [::1] is never trusted.
+    # Flask's TRUSTED_HOSTS wants every address known beforehand, and never trusts one in brackets.
     @app.before_request
     def refuse_other_names() -> None:
-        if names is not None and _without_port(request.headers.get("Host", "")) not in names:
-            raise Problem(400, "This machine is not known by that name")
+        if not _is_own(_without_port(request.headers.get("Host", ""))):
+            raise Problem(400, "This machine is not known by that name: call it by its address, such as 127.0.0.1")
 
     @app.before_request
     def refuse_other_sites() -> None:
         if request.method in ("GET", "HEAD", "OPTIONS"):
             return
         origin = request.headers.get("Origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower()
+        # Taken apart by hand, for urlsplit raises errors about some that no browser sends.
+        foreign = origin is not None and origin.lower().partition("://")[2] != request.headers.get("Host", "").lower()
         if foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise Problem(403, "Pages of another site may not ask for this")
 
@@ -74,6 +77,20 @@ def check_token() -> None:
     sent = request.headers.get(PROOF_HEADER, "")
     if not secrets.compare_digest(sent.encode(), shared().token.encode()):
         raise Problem(403, "This page is older than the server: load it again")
+
+
+def _is_own(name: str) -> bool:
+    """Whether no other site can have this name: an address, localhost, or what this machine is called.
+
+    A page whose name has come to mean this machine (DNS rebinding) would else be taken for one of ours.
+    """
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(name)
+        return True
+    own = socket.gethostname().lower()
+    return name in ("localhost", own, f"{own}.local")
 
 
 def _without_port(host: str) -> str:
@@ -99,6 +116,8 @@ def _in_a_sentence(error: HTTPException) -> Response:
         sentence = _SENTENCES.get(error.code or 500, error.name)
     if request.path.startswith("/api/"):
         response.data, response.mimetype = jsonify(error=f"{sentence}.").data, "application/json"
+    elif request_ctx.url_adapter is None:  # a Host that can be no name: none of our pages has an address by it
+        response.data, response.mimetype = f"{sentence}.\n".encode(), "text/plain"
     else:
         response.data = render_template("error.html", sentence=sentence, status=error.code)
     return response

@@ -122,7 +122,7 @@ function newCard(file) {
 
 function finish(card, sentence, ...parts) {
   card.verdict.textContent = sentence;
-  card.body.replaceChildren(card.title, card.verdict, ...parts);
+  card.body.replaceChildren(card.title, card.verdict, ...parts.filter((part) => part !== null));
   card.element.removeAttribute("aria-busy");
   const log = document.getElementById("log");
   log.append(h("p", {}, `${card.name}: ${sentence}`));

@@ -31,9 +31,10 @@ async function start() {
   if (classes.length === 2) find("relabel-help").textContent = "as the other class";
   const tests = suspects.filter(isTest).length;
   find("tests").hidden = !tests;
-  find("tests").lastElementChild.textContent = `show test photographs (${tests.toLocaleString("en")})`;
+  find("tests").lastElementChild.textContent = `test photographs too (${tests.toLocaleString("en")})`;
   for (const id of ["kind", "which", "test"]) find(id).addEventListener("change", filter);
   new IntersectionObserver(([entry]) => entry.isIntersecting && make(), { rootMargin: "1500px" }).observe(find("more"));
+  find("undo").addEventListener("click", undo);
   listenToKeys();
   filter();
   focus(current);
@@ -87,6 +88,7 @@ function count() {
   find("count").textContent = progress(decided, rows.length);
   find("progress").max = Math.max(1, rows.length);
   find("progress").value = decided;
+  find("undo").disabled = !done.length;
   return progress(decided, rows.length);
 }
 
@@ -102,7 +104,7 @@ function newCard(suspect) {
   );
   const card = h(
     "li",
-    { className: "card", tabIndex: suspect === current ? 0 : -1, "aria-label": [id, label, ...reasons].join(", ") },
+    { className: "card", tabIndex: suspect === current ? 0 : -1 },
     h("div", { className: "frame" }, picture(suspect.thumbnail, ""), h("span", { className: "badge", hidden: true })),
     h("div", { className: "title" }, title, h("span", { className: "score", title: "how doubtful, from 0 to 1" }, score.toFixed(2))),
     h("ul", { className: "reasons" }, ...reasons.map((reason) => h("li", {}, reason))),
@@ -139,6 +141,8 @@ const others = (suspect) => classes.filter((name) => name !== suspect.label);
 function draw(suspect) {
   const { card, decision } = suspect;
   if (!card) return;
+  const named = [suspect.id, isTest(suspect) ? "test" : suspect.label, decision && inWords(decision), ...suspect.reasons];
+  card.setAttribute("aria-label", named.filter(Boolean).join(", "));
   card.dataset.decision = decision?.decision ?? "";
   const badge = card.querySelector(".badge");
   badge.hidden = !decision;
@@ -182,10 +186,13 @@ function relabel(suspect) {
 }
 
 function decide(suspect, decision, label = "") {
-  const act = { suspect, before: suspect.decision, refused: false };
-  done.push(act);
-  change(suspect, { decision, label });
-  send(act, "/api/decisions", { id: suspect.id, decision, label });
+  // A double click, or the same word once more, is no second decision that would have to be undone twice.
+  if (suspect.decision?.decision !== decision || suspect.decision.label !== label) {
+    const act = { suspect, before: suspect.decision, refused: false };
+    done.push(act);
+    change(suspect, { decision, label });
+    send(act, "/api/decisions", { id: suspect.id, decision, label });
+  }
   announce(`${suspect.id} ${inWords(suspect.decision)}. ${count()}.`);
   focus(nextUndecided(shown.indexOf(suspect)) ?? suspect);
 }
