@@ -19,6 +19,10 @@ from catsdogs.errors import UsageError
 BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
+# The binding asks NumPy for its interface at the first call that needs it, and two threads that make that call at once
+# wait for each other for ever: seen in 2 of some 100 processes on a busy machine. So the importing thread makes it.
+openvino.Type.f32.to_dtype()
+
 
 class OpenVINOEngine:
     """Runs networks by asynchronous requests, compiled for throughput."""
