@@ -34,7 +34,7 @@ def report(c: Context, name: str, features: str | None = None, data: str | None 
 
 
 @stage(
-    name="the run that predicts; if not given the newest one",
+    name="the run that predicts; if not given the newest one on these features",
     features=FEATURES,
     data=DATA,
     weights_dir=WEIGHTS_DIR,
@@ -56,8 +56,7 @@ def serve(
     number = settings.number("port", port)
     if not 0 <= number <= _HIGHEST_PORT:
         raise UsageError(f"--port {port}", f"Give a number from 0 to {_HIGHEST_PORT:,}")
-    run = _run_to_show(name)
-    folder = stages.location(c, "features", features or (run.features if run else None))
+    run, folder = what_to_show(c, name, features)
     source, classes = _remembered(run, folder) or (stages.setting(c, "data"), ())
     dataset = stages.dataset_at(data, source)
     classes = classes or (dataset.classes if dataset else ())
@@ -67,20 +66,29 @@ def serve(
     app = web.create_app(site, loading)
     if not _is_loopback(host):
         say(f"Open to other machines: whoever reaches {host} can see the photographs and decide about them")
-    predicts = f"{run.name} predicts" if run else f"no run yet, so nothing predicts: {program()} train"
+    predicts = f"{run.name} predicts" if run else f"no run on {folder} yet, so nothing predicts: {program()} train"
     web.serve(app, host, number, lambda url: say(f"{url}  ({predicts}; Ctrl-C ends it)"))
 
 
-def _run_to_show(name: str | None) -> "Run | None":
-    """The run of that name, else the newest, runs that only replay a split coming last; None if there is none."""
-    from catsdogs import runs
+def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[Run | None, Path]":
+    """The run that predicts, if there is one, and the folder of features, suspects and decisions.
+
+    A run that is not named is the newest on that folder, those that only replay a split coming last; on the usual
+    folder, where that holds no features, the newest on any.
+    """
+    from catsdogs import runs, store
 
     if name:
-        return runs.read_run(SUBMISSIONS / name)
+        run = runs.read_run(SUBMISSIONS / name)
+        return run, stages.location(c, "features", features or run.features)
+    folder = stages.location(c, "features", features)
     listing = runs.list_runs(SUBMISSIONS)
     for damage in listing.damaged:
         say(damage)
-    return max(listing.runs, key=lambda run: (not run.protocol, run.created), default=None)
+    newest = sorted(listing.runs, key=lambda run: (not run.protocol, run.created), reverse=True)
+    if newest and not features and not store.names(folder):
+        return newest[0], Path(newest[0].features)
+    return next((run for run in newest if Path(run.features).resolve() == folder.resolve()), None), folder
 
 
 def _load(run_folder: Path, features: Path, weights_dir: str | None) -> "Predictor":

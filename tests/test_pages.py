@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from invoke import Context
 
 from benchmarks import page as benchmark
-from catsdogs import decisions, drawings, runs
+from catsdogs import decisions, drawings, pages, runs
 from catsdogs.backbones import TABLE, weights
 from tests.browser import complaints, launch
 from tests.hostile import UPLOADS
@@ -97,6 +99,32 @@ def page(browser: "Browser") -> "Iterator[Page]":
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8") as text:
         return list(csv.DictReader(text))
+
+
+def test_suspects_and_the_run_that_predicts_are_of_one_folder(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer run on other features, such as the demo's, does not hide what was just listed."""
+    monkeypatch.chdir(tmp_path)
+    assert pages.what_to_show(Context(), None, None) == (None, Path("features"))
+    text = (project / "submissions" / RUN / "run.json").read_text()
+    for name, features, created in ((RUN, "features", "2026-01-01"), ("demo", "features/demo", "2026-01-02")):
+        folder = tmp_path / "submissions" / name
+        folder.mkdir(parents=True)
+        changed = json.loads(text) | {"name": name, "features": features, "created": f"{created}T00:00:00+00:00"}
+        (folder / "run.json").write_text(json.dumps(changed))
+
+    def shown(name: str | None = None, features: str | None = None) -> tuple[str | None, str]:
+        run, folder = pages.what_to_show(Context(), name, features)
+        return run and run.name, str(folder)
+
+    assert shown() == ("demo", "features/demo")
+    (tmp_path / "features").mkdir()
+    shutil.copy(project / "features" / f"{LITE.name}.h5", tmp_path / "features")
+    assert shown() == (RUN, "features")
+    assert shown(name="demo") == ("demo", "features/demo")
+    assert shown(features="features/demo") == ("demo", "features/demo")
+    assert shown(features="elsewhere") == (None, "elsewhere")
 
 
 def test_the_report_opens_without_a_network(project: Path, page: "Page") -> None:
