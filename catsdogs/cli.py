@@ -7,10 +7,10 @@ from pathlib import Path
 
 from invoke import Collection, Context
 
-from catsdogs import chores, pages, settings, stages
+from catsdogs import chores, pages, settings, stages, tuning
 from catsdogs.console import Program, next_steps, say, stage, wrote
-from catsdogs.errors import StoreError, SubmissionError, UsageError
-from catsdogs.stages import DATA, FEATURES, NAME, SUBMISSIONS, WEIGHTS_DIR
+from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError
+from catsdogs.stages import BACKBONES, CLASSES, DATA, DEVICES, FEATURES, HOLDOUT, NAME, SUBMISSIONS, WEIGHTS_DIR
 
 DEMO = "demo"
 DEMO_HEAD = "dropout-sigmoid"
@@ -18,7 +18,6 @@ DEMO_DATA = Path("data") / DEMO
 COMPETITION_CLASSES = ["cat", "dog"]
 PREDICTION_CACHE = ".predict"
 
-BACKBONES = "networks, separated by commas; `lite` is short for the three embedded EfficientNet-Lites"
 HEAD = "a head of this program, a file my_head.py with the class MyHead, or a classifier of scikit-learn's"
 FOLDS = "folds of the cross-validation"
 SEED = "of the folds and the head"
@@ -51,6 +50,9 @@ def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     dtype="how vectors are stored: float32 or float16",
     out=FEATURES,
     limit="read at most so many photographs, spread over the data set",
+    classes=CLASSES,
+    holdout=HOLDOUT,
+    devices=DEVICES,
 )
 def features(
     c: Context,
@@ -63,13 +65,15 @@ def features(
     dtype: str | None = None,
     out: str | None = None,
     limit: str | None = None,
+    classes: str | None = None,
+    holdout: str | None = None,
+    devices: str = "one",
 ) -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
-    how = stages.extraction_settings(c, weights_dir, engine, precision, batch_size, dtype)
-    root, folder = stages.location(c, "data", data), stages.location(c, "features", out)
-    stages.extract_features(
-        root, stages.networks(c, backbones), folder, how, settings.number("limit", limit) if limit else None
-    )
+    how = stages.extraction_settings(c, weights_dir, engine, precision, batch_size, dtype, devices)
+    names, folder = stages.networks(c, backbones), stages.location(c, "features", out)
+    dataset = stages.scan(c, data, classes, holdout)
+    stages.extract_features(dataset, names, folder, how, settings.number("limit", limit) if limit else None)
     flags = stages.flags(c, backbones=backbones, features=str(folder))
     next_steps(f"outliers{flags}", f"train{flags}")
 
@@ -320,6 +324,42 @@ def status(c: Context, features: str | None = None) -> None:
     next_steps("features", "train")
 
 
+@stage(
+    format="tfrecord, which TensorFlow reads",
+    data=DATA,
+    classes=CLASSES,
+    holdout=HOLDOUT,
+    count="shards of the training photographs; as many as make some 50 MB each if not given",
+    size="resize to squares of so many pixels; the original bytes if not given",
+    out="the folder to write to",
+)
+def shards(
+    c: Context,
+    format: str = "tfrecord",
+    data: str | None = None,
+    classes: str | None = None,
+    holdout: str | None = None,
+    count: str | None = None,
+    size: str | None = None,
+    out: str = "shards",
+) -> None:
+    """Pack photographs, labels and ids into TFRecord shards; features and finetune take the folder as --data."""
+    from catsdogs import tfrecord_writer
+
+    if format != "tfrecord":
+        raise UnknownNameError("format of shards", format, ["tfrecord"])
+    pieces = settings.number("count", count) if count else None
+    side = settings.number("size", size) if size else None
+    summary = tfrecord_writer.write(stages.scan(c, data, classes, holdout), Path(out), pieces, side)
+    for split, id, reason in summary.unreadable:
+        say(f"unreadable, left out: {split}/{id} ({reason})")
+    for shard in summary.shards:
+        wrote(summary.folder / shard.file, f"{shard.rows:,} rows, {shard.bytes / 1e6:.1f} MB")
+    if summary.odd_sizes:
+        say("Shards of 10 to 100 MB read best; another --count gives other sizes")
+    next_steps(f"features --data {shlex.quote(out)}")
+
+
 @stage(data="a folder of your own photographs to make the tour with")
 def demo(c: Context, data: str | None = None) -> None:
     """The whole job in three minutes on drawn cats and dogs: features, outliers, training, grading."""
@@ -335,7 +375,8 @@ def demo(c: Context, data: str | None = None) -> None:
         counts = draw_dataset(root)
         say(f"{root}: {counts['train']} + {counts['test']} pictures, drawn by this program: these are no photographs")
     say("\n[1 of 4] features: three pretrained networks, one pass")
-    stages.extract_features(root, list(SHORTHANDS["lite"]), folder, stages.extraction_settings(c))
+    dataset = stages.scan(c, str(root), None, None)
+    stages.extract_features(dataset, list(SHORTHANDS["lite"]), folder, stages.extraction_settings(c))
     files = stages.read_features(c, folder, "lite", None)
     say("\n[2 of 4] outliers: what shows no pet")
     stages.find_outliers(c, folder, files, data)
@@ -388,6 +429,13 @@ collection = Collection(
     submit,
     pages.report,
     pages.serve,
+    tuning.finetune,
+    tuning.distill,
+    tuning.ablate,
+    tuning.filters,
+    tuning.verify,
+    tuning.fewshot,
+    shards,
     status,
     demo,
     clean,

@@ -80,7 +80,7 @@ def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
         *(line for reason in suspect.reasons for line in _wrap(reason.text, _TEXT_SIZE, _INK)),
     ]
     try:
-        photograph = dataset.by_key.get((suspect.split, suspect.id))
+        photograph = dataset.find(suspect.split, suspect.id)
         if photograph is None:
             raise UnreadablePhotographError("no longer in the data set")
         picture = images.decode(dataset.read(photograph))

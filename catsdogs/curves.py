@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catsdogs.quiet import quiet_import
 
@@ -17,6 +18,7 @@ History = Mapping[str, Sequence[float]]
 TRAIN, VALIDATION = "train", "validation"
 _PREFIXES = {TRAIN: "", VALIDATION: "val_"}  # as Keras names them
 _COLOURS = {TRAIN: "#4477aa", VALIDATION: "#cc6633"}  # apart for the colour-blind too
+_HISTOGRAM_ENTRIES = 100_000
 _TITLE_WIDTH = 110  # characters
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
@@ -69,3 +71,14 @@ def write_tensorboard(folder: Path, histories: Sequence[History]) -> None:
                 for metric in _PANELS:
                     for epoch, figure in enumerate(history.get(prefix + metric, ()), start=1):
                         tf.summary.write(f"epoch_{metric}", tf.constant(figure, tf.float32), epoch, scalar)
+
+
+def write_histograms(folder: Path, epoch: int, weights: Mapping[str, NDArray[np.floating]]) -> None:
+    """An event file with a histogram of each array; of a large one, of evenly spread entries. Needs tensorboard."""
+    with quiet_import():
+        import tensorflow as tf
+
+    with tf.summary.create_file_writer(str(folder), filename_suffix=f".histograms-{epoch}").as_default():
+        for name, values in weights.items():
+            step = -(-values.size // _HISTOGRAM_ENTRIES)
+            tf.summary.histogram(name, values.ravel()[::step], step=epoch)

@@ -1,36 +1,40 @@
-"""Which photographs there are: Kaggle's folder or zips, a folder per class, or a CSV beside a folder -> one table."""
+"""Which photographs there are: in Kaggle's folder or zips, a folder per class, TFRecords, by a CSV -> one table."""
 
-import csv
-import io
+import hashlib
 import os
 import re
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from catsdogs.errors import DatasetError, UnreadablePhotographError
+from catsdogs import tfrecord
+from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError
+from catsdogs.labels import (
+    SAMPLE_SUBMISSION,
+    TEST_FOLDERS,
+    TRAIN_FOLDERS,
+    UNLABELLED,
+    Row,
+    choose_table,
+    common_folder,
+    parse,
+    photographs,
+    tabulate,
+    without_suffix,
+)
+from catsdogs.tfrecord import Record
 
-PHOTO_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-TRAIN_FOLDERS = ("train",)  # compared without case, as are the next two
-TEST_FOLDERS = ("test", "test1")  # test1 is what the 2013 edition calls it
-SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
-LABEL_TABLES = ("labels.csv", "train.csv")
-SAMPLE_SUBMISSION = "sample_submission.csv"
-FILE_COLUMNS = ("id", "file", "filename", "file_name", "image", "image_id", "path", "name")
-LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 MAX_FILE_BYTES = 256 * 2**20  # no camera writes more; a zip member that claims more is a bomb
-UNLABELLED = -1
-_NUMBERS = re.compile(r"(\d+)")
-_LABEL_NUMBER_SUFFIX = re.compile(r"([^.]+)\..+\.[^.]+")
+SEED = 2018
 
 
 class Location(NamedTuple):
-    """Where a photograph's bytes are: a path inside a folder or inside a zip."""
+    """Where a photograph's bytes are: a path inside a folder or zip, or `offset:length` of a record in a shard."""
 
     container: Path
     name: str
@@ -50,12 +54,16 @@ class Photograph(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """All photographs of a competition, train rows first, each split in the natural order of its ids."""
+    """All photographs of a competition, train rows first, each split in the natural order of its ids.
+
+    `truth` names the class of each test id that `scan` held out.
+    """
 
     root: Path
     classes: tuple[str, ...]
     photographs: tuple[Photograph, ...]
     sample_submission: str | None = None
+    truth: dict[str, str] = field(default_factory=dict)
     _zips: dict[Path, zipfile.ZipFile] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -67,6 +75,10 @@ class Dataset:
     def by_key(self) -> dict[tuple[str, str], Photograph]:
         """Every row under (split, id)."""
         return {(photograph.split, photograph.id): photograph for photograph in self.photographs}
+
+    def find(self, split: str, id: str) -> Photograph | None:
+        """The photograph of a row; of a test row that was once held out, the labelled photograph it was."""
+        return self.by_key.get((split, id)) or (self.by_key.get(("train", id)) if split == "test" else None)
 
     def read(self, photograph: Photograph) -> bytes:
         """The bytes of one photograph.
@@ -81,6 +93,9 @@ class Dataset:
                 size = path.stat().st_size
                 if size <= MAX_FILE_BYTES:
                     return path.read_bytes()
+            elif tfrecord.is_shard(container.name):
+                offset, length = name.split(":")
+                return tfrecord.read(container, int(offset), int(length))
             else:
                 archive = self._open_zip(container)
                 size = archive.getinfo(name).file_size
@@ -99,124 +114,139 @@ class Dataset:
             return self._zips[path]
 
 
-def scan(root: Path) -> Dataset:
-    """Recognise the layout under `root` (a folder, a zip, or a CSV of file names and labels) and list its rows.
+def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: int = SEED) -> Dataset:
+    """Recognise the layout under `root` (a folder, a zip, TFRecords, or a CSV of names and labels) and list its rows.
+
+    Args:
+        classes: only these are learnt from, and labelled photographs of others left out; all, if none is named.
+        holdout: between 0 and 1, this share of each class (at least one photograph) becomes the test rows, instead of
+            the data set's own, and `Dataset.truth` keeps their classes.
+        seed: which photographs those are, together with their ids and classes and nothing else.
 
     Raises:
-        DatasetError: nothing there, no layout recognised, a name without a label, an id given twice.
+        DatasetError: nothing there, no layout recognised, a name without a label, an id given twice, a class that
+            `holdout` would leave without photographs to learn from.
+        UnknownNameError: no such class.
+        UsageError: `holdout` is not between 0 and 1.
     """
-    root = root.expanduser()
-    is_table = root.suffix.lower() == ".csv" and root.is_file()
-    locations = _list(root.parent if is_table else root)
-    photographs = [name for name in locations if _is_photograph(name)]
-    if not photographs:
-        raise DatasetError(f"{root} holds no photographs", "Give --data the folder or zip that holds train/ and test/")
-    if is_table and root.name != SAMPLE_SUBMISSION:
-        table: Location | None = Location(root.parent, root.name)
-    else:
-        chosen = _choose_table(photographs, [name for name in locations if _is_table(name)], str(root))
-        table = locations[chosen] if chosen else None
-    # Only the tables that are needed are read: any other CSV may hold what it likes.
-    classes, rows = parse(photographs, (table.name, _read_table(table)) if table else None, str(root))
-    sample = locations.get(SAMPLE_SUBMISSION)
-    folder = root if root.is_dir() else root.parent
-    return Dataset(
-        root=root,
-        classes=classes,
-        photographs=tuple(
-            Photograph(id, split, label, locations.get(name) or Location(folder, name))
-            for id, split, label, name in rows
-        ),
-        sample_submission=_read_table(sample) if sample else None,
-    )
+    if holdout and not 0 < holdout < 1:
+        raise UsageError(f"A share of {holdout:g} cannot be held out", "Give one between 0 and 1, such as 0.15")
+    dataset = _recognise(root.expanduser())
+    if classes:
+        dataset = _pick(dataset, classes)
+    return _hold_out(dataset, holdout, seed) if holdout else dataset
 
 
 def scan_unlabelled(root: Path) -> Dataset:
-    """Every photograph under `root` (a folder, a zip or one file) as a test row without label, for predictions."""
+    """Every photograph under `root` (a folder, a zip, TFRecords or one file) as a test row, for predictions."""
     root = root.expanduser()
-    if root.is_file() and _is_photograph(root.name):
-        locations = {root.name: Location(root.parent, root.name)}
+    locations = _list(root)
+    names = photographs(locations)
+    if names:
+        prefix = common_folder(names)
+        paths = [name.removeprefix(prefix) for name in names]
+        ids = [without_suffix(path) for path in paths]
     else:
-        locations = _list(root)
-    names = [name for name in locations if _is_photograph(name)]
-    if not names:
-        raise DatasetError(f"{root} holds no photographs", "Give --data a photograph, or a folder or zip of them")
-    prefix = _common_folder(names, stop=())
-    stems = [_without_suffix(name[len(prefix) :]) for name in names]
-    ids = stems if len(set(stems)) == len(stems) else [name[len(prefix) :] for name in names]
-    rows = sorted(zip(ids, names, strict=True), key=lambda row: natural_key(row[0]))
-    photographs = tuple(Photograph(id, "test", UNLABELLED, locations[name]) for id, name in rows)
-    return Dataset(root=root, classes=(), photographs=photographs)
+        records = _records(root)
+        if not records:
+            raise DatasetError(f"{root} holds no photographs", "Give --data a photograph, or a folder or zip of them")
+        locations = {name: _location(record) for name, record in records.items()}
+        names = list(records)
+        paths = [f"{record.split}/{record.id}" for record in records.values()]
+        ids = [record.id for record in records.values()]
+    rows = tabulate((), zip(ids if len(set(ids)) == len(ids) else paths, names, strict=True), str(root))
+    return _dataset(root, *rows, locations)
 
 
-Row = tuple[str, str, int, str]
+def _recognise(root: Path) -> Dataset:
+    """Every row of a data set, as it is."""
+    is_table = root.suffix.lower() == ".csv" and root.is_file()
+    locations = _list(root.parent if is_table else root)
+    names = photographs(locations)
+    sample = locations.get(SAMPLE_SUBMISSION)
+    if names:
+        if is_table and root.name != SAMPLE_SUBMISSION:
+            table: Location | None = Location(root.parent, root.name)
+        else:
+            chosen = choose_table(names, [name for name in locations if _is_table(name)], str(root))
+            table = locations[chosen] if chosen else None
+        # Only the tables that are needed are read: any other CSV may hold what it likes.
+        classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root))
+    else:
+        records = {} if is_table else _records(root)
+        if not records:
+            raise DatasetError(
+                f"{root} holds no photographs", "Give --data the folder or zip that holds train/ and test/"
+            )
+        locations = {name: _location(record) for name, record in records.items()}
+        classes, rows = tabulate(
+            [(record.id, record.label, name) for name, record in records.items() if record.split == "train"],
+            [(record.id, name) for name, record in records.items() if record.split == "test"],
+            str(root),
+        )
+    return replace(_dataset(root, classes, rows, locations), sample_submission=_read_table(sample) if sample else None)
 
 
-def parse(names: Sequence[str], table: tuple[str, str] | None, root: str = ".") -> tuple[tuple[str, ...], list[Row]]:
-    """Photographs' relative paths, and the name and text of a label table -> classes and rows (id, split, label, name).
+def _dataset(root: Path, classes: tuple[str, ...], rows: Iterable[Row], locations: Mapping[str, Location]) -> Dataset:
+    folder = root if root.is_dir() else root.parent  # a table may list what is not there
+    return Dataset(
+        root,
+        classes,
+        tuple(
+            Photograph(id, split, label, locations.get(name) or Location(folder, name))
+            for id, split, label, name in rows
+        ),
+    )
 
-    Without a table the label is the class folder, else what stands before the first dot of `<class>.<number>.jpg`.
 
-    Raises:
-        DatasetError: as `scan`.
+def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Without the labelled photographs of other classes, and without a sample submission that asks for them."""
+    for name in names:
+        if name not in dataset.classes:
+            raise UnknownNameError("class", name, list(dataset.classes))
+    classes = tuple(name for name in dataset.classes if name in names)
+    if classes == dataset.classes:
+        return dataset
+    label = {dataset.classes.index(name): position for position, name in enumerate(classes)} | {UNLABELLED: UNLABELLED}
+    kept = tuple(row._replace(label=label[row.label]) for row in dataset.photographs if row.label in label)
+    return replace(dataset, classes=classes, photographs=kept, sample_submission=None)
+
+
+def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """With a share of each class's photographs for test rows.
+
+    Photographs are drawn in the order of a hash of seed and id: which are held out does not change with the order of
+    files, other classes or the versions of libraries, and a larger share holds out the same ones and more.
     """
-    prefix, train, rest, test = _splits(names)
-    if table:
-        labelled = _labels_from_table(*table, train or rest or names, prefix, root)
-        if not train and not test:
-            listed = {name for name, _ in labelled}
-            test = [name for name in rest if name not in listed]
-    else:
-        if rest and not train and not any(_top(name, prefix) or _label_in(name) for name in rest):
-            prefix = prefix[: prefix.rstrip("/").rfind("/") + 1]  # one class folder alone is common to all names
-        labelled = [(name, _label_of(name, prefix, root)) for name in train or rest]
-    classes = tuple(sorted({label for _, label in labelled}, key=natural_key))
-    if not table and classes and {label.lower() for label in classes} <= SPLIT_NAMES:
-        raise DatasetError(
-            f"{root} has no classes but {', '.join(classes)}, which name splits",
-            "Put the labelled photographs into train/, in a folder per class or named like cat.0.jpg",
-        )
-    index = {label: position for position, label in enumerate(classes)}
-    rows = [(_without_suffix(_below(name, prefix)), "train", index[label], name) for name, label in labelled]
-    stems = [_without_suffix(_last(name)) for name in test]  # what Kaggle's sample submission lists
-    if len(set(stems)) < len(stems):
-        stems = [_without_suffix(_below(name, prefix)) for name in test]
-    rows += [(id, "test", UNLABELLED, name) for id, name in zip(stems, test, strict=True)]
-    _refuse_twins(rows, root)
-    return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))
+    ids: dict[str, list[str]] = {name: [] for name in dataset.classes}
+    for row in dataset.of("train"):
+        ids[dataset.classes[row.label]].append(row.id)
+    truth = {}
+    for name, all_ids in ids.items():
+        count = max(1, round(share * len(all_ids)))
+        if count == len(all_ids):
+            raise DatasetError(
+                f"{dataset.root}: a share of {share:g} leaves none of the {count} photographs of {name} to learn from",
+                "Hold out less, add photographs of it, or leave the class out",
+            )
+        drawn = sorted(all_ids, key=lambda id: hashlib.sha256(f"{seed} {id}".encode()).digest())
+        truth.update(dict.fromkeys(drawn[:count], name))
+    if not truth:
+        raise DatasetError(f"{dataset.root} has no labelled photographs to hold out", "Give --data a labelled data set")
+    train = dataset.of("train")
+    kept = [row for row in train if row.id not in truth]
+    held = [row._replace(split="test", label=UNLABELLED) for row in train if row.id in truth]
+    return replace(dataset, photographs=(*kept, *held), sample_submission=None, truth=truth)
 
 
-def natural_key(text: str) -> tuple[list[str | int], str]:
-    """A sort key by which `cat.10` follows `cat.9`; the text itself breaks ties such as `01` and `1`."""
-    return [int(part) if part.isdecimal() else part for part in _NUMBERS.split(text)], text
+def _records(root: Path) -> dict[str, Record]:
+    """The photographs in TFRecords, under the names of their places; none if there are no TFRecords."""
+    found = tfrecord.shards_in(root) if root.is_dir() else tfrecord.is_shard(root.name)
+    return {str(_location(record)): record for record in tfrecord.records(root)} if found else {}
 
 
-def _splits(names: Sequence[str]) -> tuple[str, list[str], list[str], list[str]]:
-    """The folder common to all names; the sorted names in a train folder, in neither, and in a test folder."""
-    names = sorted(names)
-    prefix = _common_folder(names, stop=(*TRAIN_FOLDERS, *TEST_FOLDERS))
-    tops = {name: _top(name, prefix).lower() for name in names}
-    train = [name for name in names if tops[name] in TRAIN_FOLDERS]
-    test = [name for name in names if tops[name] in TEST_FOLDERS]
-    return prefix, train, [name for name in names if tops[name] not in (*TRAIN_FOLDERS, *TEST_FOLDERS)], test
-
-
-def _choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str | None:
-    """`labels.csv` or `train.csv`; else the only CSV beside one flat folder whose names do not all carry a label."""
-    for table in LABEL_TABLES:
-        if table in tables:
-            return table
-    others = [table for table in tables if table != SAMPLE_SUBMISSION]
-    if not others:
-        return None
-    prefix, train, rest, _ = _splits(names)
-    if train or any(_top(name, prefix) for name in rest) or all(map(_label_in, rest)):
-        return None
-    if len(others) > 1:
-        raise DatasetError(
-            f"{root} holds several tables: {', '.join(others)}", "Give --data the path of the CSV with the labels"
-        )
-    return others[0]
+def _location(record: Record) -> Location:
+    return Location(record.shard, f"{record.offset}:{record.length}")
 
 
 def _read_table(location: Location) -> str:
@@ -232,7 +262,8 @@ def _list(root: Path) -> dict[str, Location]:
     if not root.exists():
         raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
     if root.is_file():
-        return _list_zip(root)
+        is_one = tfrecord.is_shard(root.name) or photographs([root.name])
+        return {root.name: Location(root.parent, root.name)} if is_one else _list_zip(root)
     locations = {name: Location(root, name) for name in _walk(root)}
     for name in (name for name in locations if not name.isascii()):
         shown = name.encode(errors="backslashreplace").decode()
@@ -245,7 +276,7 @@ def _list(root: Path) -> dict[str, Location]:
             for name, member in _list_zip(zips[f"{split}.zip"]).items():
                 below = name[len(start) :] if name.lower().startswith(start) else name
                 locations[start + below] = member
-    if len(zips) == 1 and not any(map(_is_photograph, locations)):
+    if len(zips) == 1 and not photographs(locations) and not any(map(tfrecord.is_shard, locations)):
         return _list_zip(*zips.values())
     return locations
 
@@ -281,7 +312,7 @@ def _list_zip(path: Path) -> dict[str, Location]:
             raise DatasetError(f"{path} holds the unsafe name {name!r}", "Do not use this zip; get it from its source")
     names = [name for name in members if name[-1:] != "/" and not any(map(_is_hidden, name.split("/")))]
     inner = [name for name in names if name.endswith(".zip")]
-    if inner and not any(map(_is_photograph, names)):
+    if inner and not photographs(names):
         raise DatasetError(f"{path} holds zips inside ({inner[0]})", f"Unpack the outer one: unzip {path.name}")
     return {name: Location(path, members[name]) for name in names}
 
@@ -296,119 +327,5 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _is_photograph(name: str) -> bool:
-    return name.lower().endswith(PHOTO_SUFFIXES)
-
-
 def _is_table(name: str) -> bool:
     return name.lower().endswith(".csv") and "/" not in name
-
-
-def _common_folder(names: Sequence[str], stop: Sequence[str]) -> str:
-    """The folder, with its slash, that every name starts with, down to but without a folder named in `stop`."""
-    parts: list[str] = []
-    folders = {name.rpartition("/")[0] for name in names}  # few, where names are many
-    for level in zip(*(PurePosixPath(folder).parts for folder in folders), strict=False):
-        if len(set(level)) > 1 or level[0].lower() in stop:
-            break
-        parts.append(level[0])
-    return "".join(f"{part}/" for part in parts)
-
-
-def _top(name: str, prefix: str) -> str:
-    """The first folder below the prefix, or nothing for a file that lies in the prefix itself."""
-    return name.removeprefix(prefix).rpartition("/")[0].split("/")[0]
-
-
-def _below(name: str, prefix: str) -> str:
-    """What follows the prefix and, if there is one, the train or test folder."""
-    top = _top(name, prefix)
-    return name.removeprefix(prefix).removeprefix(f"{top}/" if top.lower() in (*TRAIN_FOLDERS, *TEST_FOLDERS) else "")
-
-
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
-def _without_suffix(name: str) -> str:
-    stem, _, suffix = _last(name).rpartition(".")
-    return name.removesuffix(f".{suffix}") if stem and suffix else name
-
-
-def _label_in(name: str) -> str | None:
-    match = _LABEL_NUMBER_SUFFIX.fullmatch(_last(name))
-    return match[1] if match else None
-
-
-def _label_of(name: str, prefix: str, root: str) -> str:
-    """The class folder, or what stands before the first dot of `cat.0.jpg`."""
-    for folder in name.removeprefix(prefix).split("/")[:-1]:
-        if folder.lower() not in TRAIN_FOLDERS:
-            return folder
-    label = _label_in(name)
-    if label is None:
-        raise DatasetError(
-            f"The name of {root}/{name} carries no label",
-            "Name it like cat.0.jpg, put it into a folder per class, or list it in labels.csv",
-        )
-    return label
-
-
-def _labels_from_table(table: str, text: str, names: Sequence[str], prefix: str, root: str) -> list[tuple[str, str]]:
-    """(photograph, label) for each row of a CSV; rows name a file as `_keys` says, or one that is not there."""
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=None)))
-    except csv.Error as error:
-        raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
-    header = [column.strip().lower() for column in lines[0]] if lines else []
-    file_column = next((header.index(column) for column in FILE_COLUMNS if column in header), None)
-    label_column = next((header.index(column) for column in LABEL_COLUMNS if column in header), None)
-    if file_column is None or label_column is None:
-        raise DatasetError(
-            f"{root}: {table} has the columns {', '.join(header) or '(none)'}",
-            f"Its first line must name a file column ({', '.join(FILE_COLUMNS)}) and a label column "
-            f"({', '.join(LABEL_COLUMNS)})",
-        )
-    levels = _keys(names, prefix)
-    labels: dict[str, str] = {}
-    for number, row in enumerate(lines[1:], start=2):
-        if not row:
-            continue
-        if len(row) <= max(file_column, label_column) or not row[file_column].strip() or not row[label_column].strip():
-            raise DatasetError(
-                f"{root}: {table}, row {number} has no file name or no label", "Complete or remove the row"
-            )
-        file, label = row[file_column].strip(), row[label_column].strip()
-        spellings = (file, file.replace("\\", "/"))
-        fits = next((level[key] for level in levels for key in spellings if key in level), [file])
-        if len(fits) > 1:
-            raise DatasetError(
-                f"{root}: {table}, row {number} names {file}, which fits {fits[0]} and {fits[1]}",
-                "Write the whole path of the one that is meant, with its suffix",
-            )
-        name = fits[0]
-        if name in labels:
-            raise DatasetError(f"{root}: {table}, row {number} lists {file} again", "Keep one row for each photograph")
-        labels[name] = label
-    if not labels:
-        raise DatasetError(f"{root}: {table} has no rows", "List one photograph and its label on each row")
-    return list(labels.items())
-
-
-def _keys(names: Sequence[str], prefix: str) -> list[dict[str, list[str]]]:
-    """What a table may call a photograph -> those it fits, strictest first: path, path below train, file name; stem."""
-    levels: list[dict[str, list[str]]] = [{} for _ in range(6)]
-    for name in names:
-        below, last = _below(name, prefix), _last(name)
-        keys = (name, _without_suffix(name), below, _without_suffix(below), last, _without_suffix(last))
-        for level, key in zip(levels, keys, strict=True):
-            level.setdefault(key, []).append(name)
-    return levels
-
-
-def _refuse_twins(rows: Sequence[Row], root: str) -> None:
-    seen: dict[tuple[str, str], str] = {}
-    for id, split, _, name in rows:
-        twin = seen.setdefault((split, id), name)
-        if twin != name:
-            raise DatasetError(f"{root}: {twin} and {name} both have the id {id}", "Rename or remove one of them")

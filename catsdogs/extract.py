@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import engines, images, store
-from catsdogs.backbones import Backbone, choose
-from catsdogs.backbones.weights import Weights, obtain
+from catsdogs.backbones import Backbone, choose, trained
+from catsdogs.backbones.weights import Weights, obtain, of_folds
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.engines import AUTO, Engine, Network, Output
 from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UnreadablePhotographError, UsageError
@@ -43,6 +44,7 @@ class Settings:
     precision: str = AUTO
     batch_size: int | None = None
     dtype: str = "float32"
+    devices: str = "one"
 
 
 @dataclass(frozen=True)
@@ -83,52 +85,84 @@ class _Loaded:
 
 @dataclass
 class _Member:
-    """One network of the ensemble, loaded when it is first asked for."""
+    """One network of the ensemble, loaded when it is first asked for.
+
+    A network that was trained here has a further part for each fold of the photographs it learnt from, and each of
+    these goes through the part that never learnt from it: so its vector says nothing of its label.
+    """
 
     backbone: Backbone
     weights: Weights
     cache: Cache
     get_engine: Callable[[str, str], Engine]
     computed: int = 0
-    _network: Network | None = None
+    _networks: dict[int, Network] = field(default_factory=dict)
 
     @property
     def engine(self) -> Engine:
         return self.get_engine(self.cache.recipe.engine, self.cache.recipe.precision)
 
-    def load(self) -> Network:
-        if self._network is None:
-            self._network = self.engine.load(self.backbone, self.weights)
-        return self._network
+    @cached_property
+    def _parts(self) -> dict[int, Weights]:
+        return of_folds(self.backbone)
+
+    @cached_property
+    def _folds(self) -> dict[int, int]:
+        return trained.fold_of_digest(self.backbone.trained) if self.backbone.trained else {}
+
+    def part_for(self, entry: Entry) -> int:
+        """The number of the part that a photograph goes through; 0 is the network as it is for all others."""
+        return self._folds.get(entry.digest, 0)
+
+    def learnt_from(self, entries: Sequence[Entry]) -> int:
+        """How many of these photographs the part that they go through has learnt from."""
+        return sum(self._folds.get(entry.digest) == 0 for entry in entries)
+
+    @property
+    def parts(self) -> list[int]:
+        """The numbers of all its parts."""
+        return [0, *self._parts]
+
+    def load(self, part: int = 0) -> Network:
+        if part not in self._networks:
+            self._networks[part] = self.engine.load(self.backbone, self._parts[part] if part else self.weights)
+        return self._networks[part]
 
 
 @dataclass
 class _Shard:
-    """The photographs of one shard on their way through one network."""
+    """The photographs of one shard on their way through one network.
+
+    Each part of a network gathers batches of its own; `results` are the rows of a batch, and the wait for its output.
+    """
 
     member: _Member
     rows: list[_Loaded] = field(default_factory=list)
-    results: list[Callable[[], Output]] = field(default_factory=list)
+    waiting: dict[int, list[int]] = field(default_factory=dict)
+    results: list[tuple[list[int], Callable[[], Output]]] = field(default_factory=list)
 
     def add(self, loaded: _Loaded) -> None:
+        part = self.member.part_for(loaded.entry)
+        self.waiting.setdefault(part, []).append(len(self.rows))
         self.rows.append(loaded)
-        if len(self.rows) % self.member.engine.batch_size == 0:
-            self._submit()
+        if len(self.waiting[part]) == self.member.engine.batch_size:
+            self._submit(part)
 
     def close(self) -> None:
-        """Send what is left as one more batch of full size, so that compiled networks see a single shape."""
-        if self.rows and len(self.rows) > len(self.results) * self.member.engine.batch_size:
-            self._submit()
+        """Send what is left as batches of full size, so that compiled networks see a single shape."""
+        for part in list(self.waiting):
+            self._submit(part)
 
     def write(self) -> None:
         """Wait for the network and keep the rows."""
         if not self.rows:
             return
-        outputs = [result() for result in self.results]
-        count = len(self.rows)
+        outputs = [result() for _, result in self.results]
+        order = np.argsort(np.concatenate([rows for rows, _ in self.results]))
 
         def gather(name: str) -> NDArray:
-            return np.concatenate([getattr(output, name) for output in outputs])[:count]
+            batches = zip(outputs, self.results, strict=True)
+            return np.concatenate([getattr(output, name)[: len(rows)] for output, (rows, _) in batches])[order]
 
         labelled = outputs[0].topk_class is not None
         self.member.cache.write_shard(
@@ -142,17 +176,18 @@ class _Shard:
             ),
             self.member.engine.backend,
         )
-        self.member.computed += count
+        self.member.computed += len(self.rows)
 
-    def _submit(self) -> None:
+    def _submit(self, part: int) -> None:
         size, side = self.member.engine.batch_size, self.member.backbone.input_size
         batch = np.zeros((size, side, side, 3), np.uint8)
-        start = len(self.results) * size
-        for position, row in enumerate(self.rows[start:]):
+        positions = self.waiting.pop(part)
+        for place, position in enumerate(positions):
+            row = self.rows[position]
             assert row.pixels is not None  # noqa: S101 - only readable photographs are added
-            batch[position] = row.pixels.by_size[side]
-            self.rows[start + position] = replace(row, pixels=Pixels({}, row.pixels.statistics))
-        self.results.append(self.member.load().submit(batch))
+            batch[place] = row.pixels.by_size[side]
+            self.rows[position] = replace(row, pixels=Pixels({}, row.pixels.statistics))
+        self.results.append((positions, self.member.load(part).submit(batch)))
 
 
 def extract(
@@ -174,7 +209,7 @@ def extract(
     if limit is not None and limit < 1:
         raise UsageError(f"A limit of {limit} photographs", "Give --limit a number above 0")
     started = time.monotonic()
-    engines.check(settings.engine, settings.precision, settings.batch_size)
+    engines.check(settings.engine, settings.precision, settings.batch_size, settings.devices)
     if (settings.batch_size or 0) > SHARD_ROWS:
         raise UsageError(f"A batch size of {settings.batch_size}", f"Give --batch-size at most {SHARD_ROWS}, a shard")
     backbones = choose(names)
@@ -189,10 +224,10 @@ def extract(
         _refuse_other_dataset(dataset, members)
         _check_space(dataset, members, out)
         # Where there is a feature file, these very weights have fitted before.
-        new = [member for member in members if member.cache.existing is None]
+        new = [(member, part) for member in members if member.cache.existing is None for part in member.parts]
         with Progress(len(new), "preparing", "network") as bar:
-            for member in new:
-                member.load()
+            for member, part in new:
+                member.load(part)
                 bar.update()
         stamps = Stamps(out)
         seen = _run(dataset, _spread(dataset.photographs, limit), members, stamps)
@@ -211,7 +246,7 @@ def extract(
             if limited:
                 entries, listed = _with_kept(dataset, fresh, unreadable, member.cache)
             written[member.backbone.name] = member.cache.assemble(
-                entries, dataset.classes, listed, str(dataset.root.resolve())
+                entries, dataset.classes, listed, str(dataset.root.resolve()), member.learnt_from(entries)
             )
             rows.append(Counter(entry.photograph.split for entry in entries))
         stamps.keep([row.digest if isinstance(row, Entry) else None for row in seen], others=limited)
@@ -234,7 +269,7 @@ class _Engines:
 
     def __call__(self, name: str, precision: str) -> Engine:
         if (name, precision) not in self._engines:
-            engine = engines.create(name, precision, self._settings.batch_size)
+            engine = engines.create(name, precision, self._settings.batch_size, self._settings.devices)
             self._engines[name, precision] = self._engines[engine.name, engine.precision] = engine
         return self._engines[name, precision]
 

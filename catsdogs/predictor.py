@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from catsdogs import engines, images, outliers, prediction, replay, runs, store, synsets, training
 from catsdogs.engines import Network, Output
 from catsdogs.errors import CatsdogsError, StoreError
+from catsdogs.images import Pixels
 from catsdogs.prediction import TrainedOn
 from catsdogs.progress import Progress
 from catsdogs.runs import Run, TrainedRun
@@ -56,7 +57,7 @@ class Answer:
     neighbours: list[Neighbour]
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
     """One network, ready for single photographs."""
 
     recipe: Recipe
@@ -77,13 +78,13 @@ class _Gallery:
         """The training rows of feature files; raises as `store.join`."""
         ids, vectors = store.join(files, "train")
         widths = tuple(file.width for file in files)
-        _normalise(vectors, widths)
+        normalise(vectors, widths)
         return cls(ids, np.array(files[0].classes)[files[0].labels], vectors, widths)
 
     def nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
         """Those nearest to one photograph's vectors, (1, sum of widths)."""
         asked = vectors.copy()
-        _normalise(asked, self.widths)
+        normalise(asked, self.widths)
         similarities = self.vectors @ asked[0]
         order = np.argsort(-similarities, kind="stable")[:NEIGHBOURS]
         return [
@@ -100,7 +101,7 @@ class Predictor:
     """
 
     def __init__(
-        self, trained: TrainedRun, members: Sequence[_Member], gallery: _Gallery | None, no_neighbours: str, pets: bool
+        self, trained: TrainedRun, members: Sequence[Member], gallery: _Gallery | None, no_neighbours: str, pets: bool
     ) -> None:
         self.run = trained.run
         self.no_neighbours = no_neighbours
@@ -126,7 +127,7 @@ class Predictor:
             CatsdogsError: no such run, or networks that are not those the run was trained on.
         """
         trained = runs.load(run_folder)
-        members = _load(prediction.networks_of(run_folder, trained.run, weights_dir))
+        members = load(prediction.networks_of(run_folder, trained.run, weights_dir))
         pets = sorted(name.lower() for name in trained.run.classes) == sorted(_PETS)
         try:
             files = _training_files(trained.run, features)
@@ -144,14 +145,15 @@ class Predictor:
         """
         with self._decoding:
             pixels = images.load(data, self._sizes)
-        waiting = [network.submit(pixels.by_size[recipe.input_size][np.newaxis]) for recipe, network in self._members]
-        said = [(recipe, result()) for (recipe, _), result in zip(self._members, waiting, strict=True)]
-        rounded = [output.vector.astype(recipe.dtype) for recipe, output in said]  # as in the feature file
-        vectors = np.concatenate(rounded, axis=1, dtype=np.float32)
+        said, vectors = look(self._members, pixels)
         with self._judging:
             probabilities = self._trained.predict_proba(vectors)[0]
             neighbours = self._gallery.nearest(vectors) if self._gallery else []
-        labels = {recipe.backbone: labels for recipe, output in said if (labels := _labels(output))}
+        labels = {
+            member.recipe.backbone: labels
+            for member, output in zip(self._members, said, strict=True)
+            if (labels := _labels(output))
+        }
         votes = sum(synsets.PETS.isdisjoint(label for label, _ in best) for best in labels.values())
         names = synsets.labels()
         return Answer(
@@ -166,7 +168,7 @@ class Predictor:
         )
 
 
-def _load(networks: Sequence[TrainedOn]) -> list[_Member]:
+def load(networks: Sequence[TrainedOn]) -> list[Member]:
     """The networks in their engines, each with a first, slower answer behind it."""
     engine_of = functools.cache(functools.partial(engines.create, batch_size=1))
     members = []
@@ -174,9 +176,17 @@ def _load(networks: Sequence[TrainedOn]) -> list[_Member]:
         for recipe, backbone, weights in networks:
             network = engine_of(recipe.engine, recipe.precision).load(backbone, weights)
             network.submit(np.zeros((1, recipe.input_size, recipe.input_size, 3), np.uint8))()
-            members.append(_Member(recipe, network))
+            members.append(Member(recipe, network))
             progress.update()
     return members
+
+
+def look(members: Sequence[Member], pixels: Pixels) -> tuple[list[Output], NDArray[np.float32]]:
+    """What each network says of one photograph, and (1, sum of widths) vectors as its feature files have them."""
+    waiting = [network.submit(pixels.by_size[recipe.input_size][np.newaxis]) for recipe, network in members]
+    said = [result() for result in waiting]
+    rounded = [output.vector.astype(member.recipe.dtype) for member, output in zip(members, said, strict=True)]
+    return said, np.concatenate(rounded, axis=1, dtype=np.float32)
 
 
 def _training_files(run: Run, folder: Path | None) -> list[Features]:
@@ -188,7 +198,7 @@ def _training_files(run: Run, folder: Path | None) -> list[Features]:
     return replay.hold_out(files, run.protocol)[0] if run.protocol else files
 
 
-def _normalise(vectors: NDArray[np.float32], widths: Sequence[int]) -> None:
+def normalise(vectors: NDArray[np.float32], widths: Sequence[int]) -> None:
     """Give each network's part of each row the length 1/√networks, in place.
 
     Then the product of two rows is the mean of the networks' cosines.

@@ -1,7 +1,7 @@
 """Holds labelled photographs out as somebody else did, so that a score can be put beside theirs."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -58,8 +58,8 @@ def hold_out(files: Sequence[Features], protocol: str) -> tuple[list[Features], 
     return views, first.labels[[id in held for id in first.ids["train"]]]
 
 
-def write_truth(path: Path, files: Sequence[Features], truth: NDArray[np.int64]) -> None:
-    """Write the hidden classes of the test rows of `files`, a CSV that `submission.grade` takes.
+def write_truth(path: Path, truth: Mapping[str, str]) -> None:
+    """Write the hidden classes of test rows, id -> class: a CSV that `submission.grade` takes.
 
     Raises:
         StoreError: the file cannot be written.
@@ -67,7 +67,7 @@ def write_truth(path: Path, files: Sequence[Features], truth: NDArray[np.int64])
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([ID_COLUMN, LABEL_COLUMN])
-        writer.writerows(zip(files[0].ids["test"], np.array(files[0].classes)[truth], strict=True))
+        writer.writerows(truth.items())
 
 
 def _held_out(ids: Sequence[str]) -> set[str]:

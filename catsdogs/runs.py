@@ -4,9 +4,9 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from catsdogs.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError
 from catsdogs.heads import Head
 from catsdogs.submission import Grade
+from catsdogs.typed import typed
 
 FORMAT = "catsdogs run"
 VERSION = 2
@@ -38,7 +39,6 @@ _TYPES = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
-_JSON_TYPES: dict[type, tuple[type, ...]] = {tuple: (list,), float: (int, float), dict: (dict,)}
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,9 @@ def read_run(folder: Path) -> Run:
                 f"{path} was written by catsdogs {content['package_version']} before heads were kept as they are now",
                 f"Train again with --name {folder.name} --force",
             )
-        run: Run = _typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
+        run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
-            _typed(store.Recipe, recipe, name)
+            typed(store.Recipe, recipe, name)
         _check_numbers(run)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
@@ -228,23 +228,6 @@ def _trusted(kind: type) -> list[str]:
         there = vars(sys.modules[kind.__module__]).values()
         own = [value for value in there if isinstance(value, type) and value.__module__ == kind.__module__]
     return [*_TYPES, *(f"{value.__module__}.{value.__qualname__}" for value in own)]
-
-
-def _typed(kind: Any, value: Any, name: str) -> Any:
-    """A value as JSON gives it -> as `kind`, a dataclass or the type of a field; TypeError or KeyError if it is not."""
-    origin, inside = get_origin(kind) or kind, get_args(kind)
-    if kind is not Any and type(value) not in _JSON_TYPES.get(dict if is_dataclass(kind) else origin, (origin,)):
-        raise TypeError(f"{name} is of type {type(value).__name__}")
-    if is_dataclass(kind):
-        kinds = get_type_hints(kind)
-        if kinds.keys() != value.keys():
-            raise KeyError(*(kinds.keys() ^ value.keys()))
-        return origin(**{key: _typed(kinds[key], item, key) for key, item in value.items()})
-    if origin is tuple:
-        return tuple(_typed(inside[0], item, name) for item in value)
-    if origin is dict:
-        return {key: _typed(inside[1], item, name) for key, item in value.items()}
-    return value
 
 
 def _check_numbers(run: Run) -> None:

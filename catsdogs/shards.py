@@ -131,11 +131,17 @@ class Cache:
         self._add(_Source(path, {field: field for field in arrays}, backend), rows.key, rows.digest)
 
     def assemble(
-        self, entries: Sequence[Entry], classes: Sequence[str], unreadable: Sequence[Unreadable], source: str
+        self,
+        entries: Sequence[Entry],
+        classes: Sequence[str],
+        unreadable: Sequence[Unreadable],
+        source: str,
+        learnt: int = 0,
     ) -> bool:
         """Write the feature file with exactly these rows in this order, in flat memory, and drop the shards.
 
-        Returns whether anything had to be written.
+        `learnt` says of how many rows the network knew the label when it made their vectors. Returns whether anything
+        had to be written.
         """
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in store.SPLITS}
         changed = not self._is_current(splits, classes, unreadable, source)
@@ -149,6 +155,7 @@ class Cache:
                     format=store.FORMAT,
                     version=store.VERSION,
                     source=source,
+                    learnt=learnt,
                     backend=",".join(sorted(backends)),
                     package_version=__version__,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),

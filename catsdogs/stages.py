@@ -25,10 +25,15 @@ if TYPE_CHECKING:
     from catsdogs.training import Plan
 
 SUBMISSIONS = Path("submissions")
+BACKBONES = "networks, separated by commas; `lite` is short for the three embedded EfficientNet-Lites"
 DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, or a CSV of file names and labels"
 FEATURES = "the folder of feature files"
 NAME = "the run: a folder of submissions/"
+CLASSES = "the classes to take, separated by commas; all if not given"
+HOLDOUT = "a share of the labelled photographs, such as 0.15, to be the test rows instead of the data set's own"
+DEVICES = "one, or all: every GPU, TPU core or simulated device computes a part of each batch"
 WEIGHTS_DIR = "a folder of weights files to look in first (or the environment's CATSDOGS_WEIGHTS)"
+TRUTH_FILE = "truth.csv"
 LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
 
 
@@ -70,6 +75,7 @@ def extraction_settings(
     precision: str | None = None,
     batch_size: str | None = None,
     dtype: str | None = None,
+    devices: str = "one",
 ) -> "Settings":
     """How to extract, from flags, settings and the environment."""
     from catsdogs.extract import Settings
@@ -81,16 +87,30 @@ def extraction_settings(
         precision=setting(c, "precision", precision),
         batch_size=settings.number("batch-size", size) if size else None,
         dtype=setting(c, "dtype", dtype),
+        devices=devices,
     )
 
 
-def extract_features(root: Path, names: Sequence[str], folder: Path, how: "Settings", limit: int | None = None) -> None:
+def scan(c: Context, data: str | None, classes: str | None, holdout: str | None) -> "Dataset":
+    """The photographs that the flags name."""
+    from catsdogs import dataset
+
+    try:
+        share = float(holdout) if holdout else 0.0
+    except ValueError:
+        raise UsageError(f"--holdout {holdout!r} is not a number", "Give it a share such as 0.15") from None
+    chosen = [name.strip() for name in classes.split(",") if name.strip()] if classes else []
+    return dataset.scan(location(c, "data", data), chosen, share, number(c, "seed"))
+
+
+def extract_features(
+    dataset: "Dataset", names: Sequence[str], folder: Path, how: "Settings", limit: int | None = None
+) -> None:
     """Write feature files, and show what was written and what could not be read."""
-    from catsdogs import store
-    from catsdogs.dataset import scan
+    from catsdogs import replay, store
     from catsdogs.extract import extract
 
-    dataset = scan(root)
+    root = dataset.root
     counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
     say(f"{root}: {counts}, classes {', '.join(dataset.classes)}")
     summary = extract(dataset, names, folder, how, limit)
@@ -104,6 +124,9 @@ def extract_features(root: Path, names: Sequence[str], folder: Path, how: "Setti
             wrote(path, f"{rows} rows, {computed:,} of them computed now, {how_made}")
         else:
             say(f"{path} is up to date  ({rows} rows, {how_made})")
+    if dataset.truth:
+        replay.write_truth(folder / TRUTH_FILE, dataset.truth)
+        wrote(folder / TRUTH_FILE, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
     if summary.unreadable:
         say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
 
@@ -111,14 +134,17 @@ def extract_features(root: Path, names: Sequence[str], folder: Path, how: "Setti
 def read_features(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
     """The feature files of the networks that a flag or the settings name."""
     from catsdogs import store
-    from catsdogs.backbones import SHORTHANDS, TABLE
+    from catsdogs.backbones import SHORTHANDS, TABLE, trained
     from catsdogs.dataset import scan
 
     files = []
     for name in networks(c, backbones):
         path = store.path_of(folder, name)
-        if name not in TABLE and not path.exists():
-            raise UnknownNameError("backbone or feature file", name, [*SHORTHANDS, *store.names(folder), *TABLE])
+        known = (*trained.names(), *SHORTHANDS, *TABLE)
+        if name not in known and not path.exists():
+            raise UnknownNameError(
+                "backbone or feature file", name, list(dict.fromkeys((*store.names(folder), *known)))
+            )
         old = path.exists() and store.is_gap_file(path)
         files.append(store.read(path, scan(location(c, "data", data)) if old else None))
     return files
@@ -221,7 +247,7 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
         plan,
         submissions=SUBMISSIONS,
         name=name,
-        sample_submission=dataset.sample_submission if dataset else None,
+        sample_submission=_sample_for(files[0], dataset) if dataset else None,
         truth=truth,
         command=" ".join(["catsdogs", *sys.argv[1:]]),
         force=force,
@@ -233,6 +259,12 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
     for path in sorted((SUBMISSIONS / name).iterdir()):
         wrote(path)
     return run
+
+
+def _sample_for(first: "Features", dataset: "Dataset") -> str | None:
+    """The data set's sample submission, unless its labelled photographs were held out to be the test rows."""
+    found = [dataset.find("test", id) for id in first.ids["test"]]
+    return None if any(row and row.split == "train" for row in found) else dataset.sample_submission
 
 
 def run_and_files(c: Context, name: str, features: str | None, data: str | None) -> "tuple[Run, list[Features]]":

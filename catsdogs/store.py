@@ -73,6 +73,7 @@ class Features:
         labels: (n_train,) int, indexing `classes`.
         topk_class, topk_prob: split -> (n, 10) ImageNet index and probability, empty without a classifier.
         statistics: split -> (n, 4) float32, see `images.STATISTICS`, empty in a file that an old notebook wrote.
+        learnt: how many rows the network had learnt from when it made their vectors; 0 but for networks trained here.
     """
 
     path: Path
@@ -87,6 +88,7 @@ class Features:
     statistics: dict[str, NDArray[np.float32]]
     unreadable: tuple[Unreadable, ...]
     source: str
+    learnt: int
 
     @property
     def name(self) -> str:
@@ -165,6 +167,7 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
             statistics={split: file[f"{split}_statistics"][...] for split in SPLITS},
             unreadable=tuple(Unreadable(*row) for row in file["unreadable"].asstr()[...]),
             source=str(file.attrs["source"]),
+            learnt=int(file.attrs.get("learnt", 0)),
         )
         _check_values(features)
     return features
@@ -451,6 +454,7 @@ def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Feat
         statistics={},
         unreadable=(),
         source=str(dataset.root),
+        learnt=0,
     )
 
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.dataset import natural_key
 from catsdogs.errors import SubmissionError
 from catsdogs.files import replacing
+from catsdogs.labels import natural_key
 
 ID_COLUMN = "id"
 LABEL_COLUMN = "label"

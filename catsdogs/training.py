@@ -152,7 +152,8 @@ def train(
     with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, first)
         if truth is not None:
-            replay.write_truth(folder / runs.TRUTH_FILE, files, truth)
+            named = np.array(first.classes)[truth]
+            replay.write_truth(folder / runs.TRUTH_FILE, dict(zip(first.ids["test"], named, strict=True)))
         if run.test_rows or unreadable:
             path = folder / runs.SUBMISSION_FILE
             ids, missing = first.ids["test"].tolist(), dict.fromkeys(unreadable, run.prior)
@@ -208,7 +209,8 @@ def check(
     """(n_train,) whether each training row may be learnt from, after what cannot be trained on has been refused.
 
     Raises:
-        TrainingError: random weights, one class only, or a class with fewer rows to learn from than folds.
+        TrainingError: random weights, a network that learnt from these very rows, one class only, or a class with fewer
+            rows to learn from than folds.
         StoreError: the files hold different rows.
     """
     for file in files:
@@ -216,6 +218,12 @@ def check(
             raise TrainingError(
                 f"{file.path} comes from random weights, and they never yield a score",
                 "Extract its features with real weights into another folder, see --weights-dir and --out",
+            )
+        if file.learnt:
+            raise TrainingError(
+                f"The network {file.name} has learnt from {file.learnt:,} of the photographs in {file.path}: "
+                "no score on them would be out of fold",
+                "Train it with `catsdogs finetune --folds 5`, or on other photographs",
             )
     store.check_joinable(files)
     first = files[0]

@@ -1,18 +1,21 @@
 import os
 import re
+import tempfile
 import zipfile
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catsdogs.dataset import MAX_FILE_BYTES, Dataset, natural_key, parse, scan, scan_unlabelled
-from catsdogs.errors import DatasetError, UnreadablePhotographError
-from tests.conftest import jpeg, write_kaggle_folder
-
-WORDS = st.text("abcdefghijklmnop", min_size=1, max_size=8)
-NUMBERS = st.integers(0, 10**6)
+from catsdogs import images, stamps, tfexample, tfrecord, tfrecord_writer
+from catsdogs.dataset import MAX_FILE_BYTES, Dataset, scan, scan_unlabelled
+from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError
+from catsdogs.labels import natural_key
+from tests.conftest import jpeg, refused, write_kaggle_folder
 
 
 def ids(dataset: Dataset, split: str) -> list[str]:
@@ -71,6 +74,37 @@ def test_folder_per_class(tmp_path: Path) -> None:
         assert ids(dataset, "train") == ["Cat/0", "Cat/9", "Cat/10", "Dog/0"]
 
 
+FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+
+
+def write_empty(root: Path, names: Iterable[str]) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+@pytest.mark.parametrize("top", ["flower_photos", "flower_photos/train"])
+def test_flowers(tmp_path: Path, top: str) -> None:
+    names = [f"{top}/{name}/{number}_a1b2.jpg" for name in FLOWERS for number in (5, 10)]
+    write_empty(tmp_path, [*names, "flower_photos/LICENSE.txt"])
+    for root in (tmp_path, tmp_path / "flower_photos"):
+        assert (scan(root).classes, len(scan(root).of("train")), scan(root).of("test")) == (FLOWERS, 10, [])
+
+
+def test_pets_as_they_are_unpacked(tmp_path: Path) -> None:
+    write_empty(tmp_path, ["images/shiba_inu_12.jpg", "images/Abyssinian_1.jpg", "images/Abyssinian_100.mat"])
+    write_empty(tmp_path / "annotations", ["README", "list.txt", "test.txt", "trainval.txt", "xmls/Abyssinian_1.xml"])
+    write_empty(tmp_path / "annotations/trimaps", ["Abyssinian_1.png", "shiba_inu_12.png", "._Abyssinian_1.png"])
+    for root in (tmp_path, tmp_path / "images"):
+        dataset = scan(root)
+        assert dataset.classes == ("Abyssinian", "shiba_inu")
+        assert ids(dataset, "train") == ids(scan_unlabelled(root), "test") == ["Abyssinian_1", "shiba_inu_12"]
+        assert dataset.of("test") == []
+    with refused(UnknownNameError, "No class is called 'pug'. Choose from: Abyssinian, shiba_inu"):
+        scan(tmp_path, classes=["pug"])
+
+
 def test_table_beside_folders(tmp_path: Path) -> None:
     write_kaggle_folder(tmp_path, cats=2, dogs=2)
     (tmp_path / "labels.csv").write_text("id,breed\ncat.0,pug\ncat.1,boxer\ndog.0,pug\ngone,akita\n")
@@ -95,51 +129,12 @@ def test_table_beside_one_folder_leaves_the_rest_to_predict(tmp_path: Path) -> N
         assert (ids(scan(root), "train"), ids(scan(root), "test")) == (["a", "b"], ["c"])
 
 
-def labels(rows: list[tuple[str, str, int, str]], classes: tuple[str, ...]) -> dict[str, str]:
-    return {name: classes[label] for _, split, label, name in rows if split == "train"}
-
-
-@pytest.mark.parametrize(
-    ("names", "row", "meant"),
-    [
-        (["a.jpg", "b.jpg", "x/a.jpg"], "a.jpg", "a.jpg"),
-        (["a.jpg", "b.jpg", "x/a.jpg"], "a", "a.jpg"),
-        (["a.jpg", "b.jpg", "x/a.jpg"], "x/a", "x/a.jpg"),
-        (["1.jpg", "1.png"], "1.png", "1.png"),
-        (["train/a.jpg", "train/x/a.jpg"], "a.jpg", "train/a.jpg"),
-        (["comp/train/cat.0.jpg", "comp/train/cat.1.jpg", "comp/test/1.jpg"], "cat.0", "comp/train/cat.0.jpg"),
-        (["comp/train/cat.0.jpg", "comp/train/cat.1.jpg", "comp/test/1.jpg"], "cat.0.jpg", "comp/train/cat.0.jpg"),
-        (["images/1.jpg", "images/2.jpg", "test/1.jpg"], "1", "images/1.jpg"),
-        (["a/1.jpg", "b/1.jpg"], "b\\1.jpg", "b/1.jpg"),
-    ],
-)
-def test_a_table_names_the_strictest_fit(names: list[str], row: str, meant: str) -> None:
-    classes, rows = parse(names, ("labels.csv", f"id,label\n{row},pug\n"))
-    assert labels(rows, classes) == {meant: "pug"}
-
-
-@pytest.mark.parametrize("prefix", ["", "comp/"])
-def test_split_folders_are_compared_without_case(prefix: str) -> None:
-    names = [prefix + name for name in ("Train/cat/1.jpg", "Train/dog/1.jpg", "TEST/3.jpg")]
-    classes, rows = parse(names, None)
-    assert classes == ("cat", "dog")
-    assert [(id, split) for id, split, *_ in rows] == [("cat/1", "train"), ("dog/1", "train"), ("3", "test")]
-
-
 def test_split_zips_are_found_without_case(tmp_path: Path) -> None:
     zip_of(tmp_path / "Train.zip", ["Train/cat.0.jpg", "Train/dog.0.jpg"])
     zip_of(tmp_path / "TEST.ZIP", ["1.jpg"])
     dataset = scan(tmp_path)
     assert (ids(dataset, "train"), ids(dataset, "test")) == (["cat.0", "dog.0"], ["1"])
     assert dataset.read(dataset.photographs[0]) == jpeg(0)
-
-
-def test_test_ids_are_paths_only_where_names_collide() -> None:
-    train = ["train/cat/1.jpg", "train/dog/1.jpg"]
-    _, rows = parse([*train, "test/cat/1.jpg", "test/dog/1.jpg"], None)
-    assert [id for id, split, *_ in rows if split == "test"] == ["cat/1", "dog/1"]
-    _, rows = parse([*train, "test/cat/1.jpg", "test/dog/2.jpg"], None)
-    assert [id for id, split, *_ in rows if split == "test"] == ["1", "2"]
 
 
 @pytest.mark.parametrize("photographs", [["Cat/0.jpg", "Dog/0.jpg"], ["Cat.1.jpg", "Dog.1.jpg"]])
@@ -299,37 +294,162 @@ def test_unlabelled_folder_file_and_zip(tmp_path: Path) -> None:
     assert ids(scan_unlabelled(root), "test") == ["9.jpg", "9.png", "10.jpg", "b/me.png"]
 
 
-@given(
-    st.dictionaries(WORDS, st.sets(st.integers(0, 10**6), min_size=1, max_size=5), min_size=1, max_size=5), st.data()
-)
-def test_every_kaggle_file_becomes_one_row(files: dict[str, set[int]], data: st.DataObject) -> None:
-    train = [f"train/{label}.{number}.jpg" for label, numbers in files.items() for number in numbers]
-    test = [f"test/{number}.jpg" for number in data.draw(st.sets(NUMBERS, max_size=8))]
-    names = data.draw(st.permutations(train + test))
-    prefix = data.draw(st.sampled_from(["", "competition/", "a/b/"]))
-    classes, rows = parse([prefix + name for name in names], None)
-    assert list(classes) == sorted(files)
-    assert {prefix + name for name in names} == {name for *_, name in rows}
-    assert all(id.startswith(f"{classes[label]}.") for id, split, label, _ in rows if split == "train")
-    test_ids = [int(id) for id, split, *_ in rows if split == "test"]
-    assert test_ids == sorted(test_ids)
+def write_letters(root: Path, counts: dict[str, int]) -> Path:
+    """A folder per class with so many photographs, two to predict, and a sample submission."""
+    write_empty(root, [f"train/{name}/{number}.jpg" for name, count in counts.items() for number in range(count)])
+    write_empty(root, ["test/1.jpg", "test/2.jpg"])
+    (root / "sample_submission.csv").write_text("id,label\n1,0.5\n2,0.5\n")
+    return root
 
 
-@given(st.lists(st.text(max_size=20), max_size=6), st.none() | st.tuples(st.just("labels.csv"), st.text()))
-def test_any_names_and_tables_give_rows_or_one_line(names: list[str], table: tuple[str, str] | None) -> None:
-    names = [f"{name}.jpg" for name in {name.strip("/") or "a" for name in names}]
-    if not names:
-        return
-    try:
-        classes, rows = parse(names, table)
-    except DatasetError as error:
-        assert "\n" not in str(error)
-        return
-    assert len({(split, id) for id, split, *_ in rows}) == len(rows)
-    assert all(label < len(classes) for _, _, label, _ in rows)
+def named(dataset: Dataset) -> dict[str, str]:
+    return {row.id: dataset.classes[row.label] for row in dataset.of("train")}
 
 
-@given(st.lists(st.text(), max_size=10))
-def test_natural_order_is_total(texts: list[str]) -> None:
-    backwards = texts[::-1]
-    assert sorted(texts, key=natural_key) == sorted(backwards, key=natural_key)
+class TestClasses:
+    def test_others_are_left_out(self, tmp_path: Path) -> None:
+        root = write_letters(tmp_path, {"a": 2, "b": 1, "c": 1})
+        dataset = scan(root, classes=("c", "a", "c"))
+        assert dataset.classes == ("a", "c")
+        assert named(dataset) == {"a/0": "a", "a/1": "a", "c/0": "c"}
+        assert ids(dataset, "test") == ["1", "2"] and {row.label for row in dataset.of("test")} == {-1}
+        assert dataset.sample_submission is None  # it asks for the others, too
+
+    def test_all_are_what_there_was(self, tmp_path: Path) -> None:
+        root = write_letters(tmp_path, {"a": 2, "b": 1})
+        assert scan(root, classes=["b", "a"]) == scan(root) == scan(root, classes=[])
+        assert scan(root).truth == {}
+
+    def test_one_that_is_not_there(self, tmp_path: Path) -> None:
+        with refused(UnknownNameError, "No class is called 'A'. Choose from: a, b"):
+            scan(write_letters(tmp_path, {"a": 2, "b": 1}), classes=["a", "A"])
+
+
+class TestHoldout:
+    @given(
+        counts=st.dictionaries(st.sampled_from("abcd"), st.integers(2, 30), min_size=1),
+        share=st.sampled_from([0.01, 0.15, 0.3, 0.5]),
+        seed=st.integers(0, 3),
+    )
+    def test_each_class_gives_its_share(self, counts: dict[str, int], share: float, seed: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            root = write_letters(Path(folder), counts)
+            whole, dataset = scan(root), scan(root, holdout=share, seed=seed)
+        expected = {name: max(1, round(share * count)) for name, count in counts.items()}
+        assert Counter(dataset.truth.values()) == expected
+        assert named(dataset) | dataset.truth == named(whole)
+        assert ids(dataset, "test") == sorted(dataset.truth, key=natural_key)
+        assert {row.label for row in dataset.of("test")} == {-1}
+        assert not dataset.truth.keys() & named(dataset)
+        assert (dataset.classes, dataset.sample_submission) == (whole.classes, None)
+
+    def test_photographs_stay_what_they_are(self, tmp_path: Path) -> None:
+        root = write_kaggle_folder(tmp_path)
+        dataset = scan(root, holdout=0.25)
+        for id in dataset.truth:
+            assert dataset.read(dataset.by_key["test", id]) == (root / f"train/{id}.jpg").read_bytes()
+
+    def test_it_follows_from_ids_and_seed(self, tmp_path: Path) -> None:
+        one = write_letters(tmp_path / "one", {"a": 30, "b": 30})
+        other = tmp_path / "other"
+        write_empty(other, [f"{name}/{number}.png" for number in range(30) for name in "cba"])
+        truth = scan(one, holdout=0.2).truth
+        assert truth == scan(one, holdout=0.2, seed=2018).truth == scan(other, ["a", "b"], 0.2).truth
+        assert truth != scan(one, holdout=0.2, seed=1).truth
+        assert truth.items() < scan(one, holdout=0.3).truth.items()
+
+    @pytest.mark.parametrize("share", [-0.1, 1, 1.5, float("nan"), float("inf")])
+    def test_what_is_no_share(self, tmp_path: Path, share: float) -> None:
+        with refused(UsageError, "cannot be held out. Give one between 0 and 1"):
+            scan(tmp_path, holdout=share)
+
+    @pytest.mark.parametrize(("counts", "share"), [({"a": 1, "b": 9}, 0.1), ({"a": 4, "b": 9}, 0.9)])
+    def test_a_class_that_would_be_gone(self, tmp_path: Path, counts: dict[str, int], share: float) -> None:
+        with refused(DatasetError, f"leaves none of the {counts['a']} photographs of a to learn from"):
+            scan(write_letters(tmp_path, counts), holdout=share)
+
+    def test_nothing_to_hold_out(self, tmp_path: Path) -> None:
+        with refused(DatasetError, "no labelled photographs to hold out"):
+            scan(write_empty(tmp_path, ["test/1.jpg"]), holdout=0.5)
+
+
+class TestRecords:
+    """TFRecords, written from Kaggle's layout: ids, labels and bytes are those of the photographs."""
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> Dataset:
+        return scan(write_kaggle_folder(tmp_path / "data", cats=6, dogs=5, test=4))
+
+    @pytest.fixture
+    def folder(self, source: Dataset, tmp_path: Path) -> Path:
+        tfrecord_writer.write(source, tmp_path / "shards", count=3)
+        return tmp_path / "shards"
+
+    def test_nothing_is_lost(self, source: Dataset, folder: Path) -> None:
+        dataset = scan(folder)
+        assert (dataset.classes, dataset.sample_submission) == (source.classes, None)
+        assert [row[:3] for row in dataset.photographs] == [row[:3] for row in source.photographs]
+        assert list(map(dataset.read, dataset.photographs)) == list(map(source.read, source.photographs))
+
+    @pytest.mark.parametrize("chosen", [{"holdout": 0.3}, {"classes": ["dog"]}, {"classes": ["cat"], "holdout": 0.5}])
+    def test_the_same_is_chosen(self, source: Dataset, folder: Path, chosen: dict[str, Any]) -> None:
+        dataset, expected = scan(folder, **chosen), scan(source.root, **chosen)
+        assert [row[:3] for row in dataset.photographs] == [row[:3] for row in expected.photographs]
+        assert dataset.truth == expected.truth
+
+    def test_one_shard(self, source: Dataset, folder: Path) -> None:
+        parts = [scan(path) for path in sorted(folder.glob("train-*"))]
+        assert len(parts) == 3
+        found = {id: label for part in parts for id, label in named(part).items()}
+        assert found == named(source)
+
+    def test_split_folders(self, source: Dataset, folder: Path, tmp_path: Path) -> None:
+        for split in ("train", "test"):
+            (tmp_path / "sorted" / split).mkdir(parents=True)
+            for number, path in enumerate(folder.glob(f"{split}-*")):
+                path.rename(tmp_path / "sorted" / split / f"{number}.tfrec")
+        dataset = scan(tmp_path / "sorted")
+        assert named(dataset) == named(source) and ids(dataset, "test") == ids(source, "test")
+
+    def test_a_sample_submission_beside_them(self, folder: Path) -> None:
+        (folder / "sample_submission.csv").write_text("id,label\n1,0.5\n")
+        assert scan(folder).sample_submission == "id,label\n1,0.5\n"
+
+    def test_photographs_beside_them_come_first(self, source: Dataset, folder: Path) -> None:
+        for path in folder.iterdir():
+            path.rename(source.root / path.name)
+        assert scan(source.root) == source
+
+    def test_to_predict(self, source: Dataset, folder: Path) -> None:
+        dataset = scan_unlabelled(folder)
+        expected = [row.id for row in source.photographs]
+        assert sorted(ids(dataset, "test")) == sorted(expected) and not dataset.of("train")
+
+    def test_to_predict_where_splits_share_ids(self, tmp_path: Path) -> None:
+        both = tmp_path / "both"
+        both.mkdir()
+        for split, label in (("train", "a"), ("test", "")):
+            data = tfexample.encode({"id": b"1", "class": label.encode(), "image": jpeg(0)})
+            (both / f"{split}.tfrecord").write_bytes(tfrecord.frame(data))
+        assert ids(scan_unlabelled(both), "test") == ["test/1", "train/1"]
+        (both / "train.tfrecord").rename(both / "test2.tfrecord")
+        with refused(DatasetError, r"both have the id 1\."):
+            scan(both)
+
+    def test_their_stamps(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stamps, "SETTLED_NS", -(10**12))
+        dataset = scan(folder)
+        digests = [images.digest(dataset.read(row)) for row in dataset.photographs]
+        remembered = stamps.Stamps(tmp_path)
+        assert remembered.look(dataset.photographs) == [None] * len(digests)
+        remembered.keep(digests, others=False)
+        assert stamps.Stamps(tmp_path).look(dataset.photographs) == digests
+
+    def test_a_shard_that_is_gone(self, folder: Path) -> None:
+        dataset = scan(folder)
+        row = dataset.photographs[0]
+        row.location.container.unlink()
+        with refused(UnreadablePhotographError, "gone"):
+            dataset.read(row)
+        with refused(DatasetError, row.location.container.name):
+            scan(folder)

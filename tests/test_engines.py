@@ -55,6 +55,15 @@ def test_unknown_names_list_the_valid_ones() -> None:
             engines.create("keras", "float32", size)
 
 
+def test_all_devices_are_keras_s() -> None:
+    with refused(UsageError, r"OpenVINO uses every core .* Leave --devices out, or give --engine keras"):
+        engines.create("openvino", "float32", None, "all")
+    with refused(UnknownNameError, r"No choice of devices is called 'both'\. Choose from: one, all"):
+        engines.check("auto", "auto", None, "both")
+    engine = engines.create("auto", "float32", 6, "all")
+    assert engine.name == "keras" and engine.batch_size >= 6
+
+
 @pytest.mark.parametrize("backend", ["bogus", "jax"])
 def test_backend_that_keras_lacks(backend: str) -> None:
     code = "import sys; sys.modules['jax'] = None  # absent\n"

@@ -50,7 +50,7 @@ def log_loss(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> f
 def test_names_come_from_the_files_alone() -> None:
     code = "import sys; from catsdogs import heads; print(heads.names(), {'keras', 'sklearn'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    shipped = ["blend", "dropout-sigmoid", "logistic", "notebook", "ridge", "stack"]
+    shipped = ["blend", "dropout-sigmoid", "logistic", "notebook", "ridge", "stack", "twin"]
     assert result.stdout.strip() == f"{shipped} set()"
 
 

@@ -350,6 +350,7 @@ def in_memory(name: str, classes: list[list[int]]) -> store.Features:
             split: np.tile(np.float32([500, 375, 60, 600]), (m, 1)) for split, m in (("train", n), ("test", 0))
         },
         unreadable=(),
+        learnt=0,
         source="",
     )
 

@@ -24,8 +24,8 @@ def run(job: Job) -> float:
     started = 0.0
     create = engines.create
 
-    def creating(name: str, precision: str, batch_size: int | None) -> engines.Engine:
-        engine = create(name, precision, batch_size)
+    def creating(name: str, precision: str, batch_size: int | None, devices: str = "one") -> engines.Engine:
+        engine = create(name, precision, batch_size, devices)
         load = engine.load
 
         def loading(backbone: Backbone, weights: Weights) -> engines.Network:

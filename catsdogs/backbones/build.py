@@ -1,8 +1,12 @@
 """The Keras model of extraction: uint8 photographs in, pooled vector and top-10 ImageNet labels out."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import keras
 
-from catsdogs.backbones import Backbone, efficientnet_lite, pth
+from catsdogs import networks
+from catsdogs.backbones import TABLE, Backbone, efficientnet_lite, pth, trained
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import WeightsError
 from catsdogs.store import TOP_K
@@ -20,19 +24,18 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
     Raises:
         WeightsError: the file's arrays do not fit the network.
     """
-    include_top = weights.has_classifier
     if weights.path is None:
         keras.utils.set_random_seed(RANDOM_SEED)
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        network = _network(backbone, include_top)
+        if backbone.trained:
+            return _of_trained(backbone, backbone.trained, weights)
+        split = pretrained(backbone, weights)
     finally:
         keras.config.set_dtype_policy(previous)
-    _load(network, backbone, weights)
 
     image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
-    split = keras.Model(network.input, _feature_map_and_labels(network))
     feature_map, *labels = split(preprocess(image, backbone.preprocessing))
     vector = keras.layers.GlobalAveragePooling2D(dtype="float32", name="vector")(feature_map)
     outputs = {"vector": vector}
@@ -40,6 +43,62 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
         top = keras.ops.top_k(keras.ops.cast(labels[0], "float32"), TOP_K)
         outputs |= {"topk_prob": top[0], "topk_class": top[1]}
     return keras.Model(image, outputs, name=backbone.name)
+
+
+def pretrained(backbone: Backbone, weights: Weights) -> keras.Model:
+    """A network of the table, from preprocessed pixels to its last feature map and, where there are, its labels.
+
+    Raises:
+        WeightsError: as `build`.
+    """
+    network = _network(backbone, weights.has_classifier)
+    _load(network, backbone, weights)
+    return keras.Model(network.input, _feature_map_and_labels(network))
+
+
+def path_of(
+    base: str,
+    input_size: int,
+    weights: Weights | None = None,
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+    initializer: str = "glorot_uniform",
+) -> keras.Model:
+    """What fine-tuning trains: RGB in 0..255, float32 (n, size, size, 3), to the vector (n, width), for any size.
+
+    `base` is a network of the table, with these weights if they are given, or one of `networks`, which the last three
+    settings are for.
+    """
+    image = keras.Input((input_size, input_size, 3), name="image")
+    if base in networks.TABLE:
+        network = networks.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
+        return keras.Model(image, network(preprocess(image, trained.SCRATCH_PREPROCESSING)), name=base)
+    backbone = replace(TABLE[base], input_size=input_size)
+    network = pretrained(backbone, weights) if weights else _network(backbone, include_top=False)
+    feature_map = keras.Model(network.input, network.outputs[0], name="network")(
+        preprocess(image, backbone.preprocessing)
+    )
+    vector = keras.layers.GlobalAveragePooling2D(dtype="float32", name="vector")(feature_map)
+    return keras.Model(image, vector, name=base)
+
+
+def read_path(folder: Path, member: str) -> keras.Model:
+    """A trained network's path, see `path_of`, of one of its members.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    card = trained.read(folder)
+    path = path_of(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
+    return _filled(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
+
+
+def _of_trained(backbone: Backbone, folder: Path, weights: Weights) -> keras.Model:
+    assert weights.path  # noqa: S101 - `obtain` gives a trained network no random weights
+    path = read_path(folder, weights.path.name.removesuffix(".weights.h5"))
+    image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
+    vector = path(keras.ops.cast(image, "float32"))
+    return keras.Model(image, {"vector": keras.layers.Identity(dtype="float32", name="vector")(vector)})
 
 
 def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
@@ -65,18 +124,23 @@ def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
     if weights.path.suffix == ".pth":
         efficientnet_lite.set_weights(network, pth.read(weights.path))
         return
+    remedy = f"Use weights of keras.applications.{backbone.name}"
+    found, expected = sorted(weights.shapes()), sorted(tuple(weight.shape) for weight in network.weights)
+    if (
+        found != expected
+    ):  # Keras leaves layers that it does not find in the file at random, with no more than a warning
+        what = f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}"
+        raise WeightsError(f"{weights.path} does not fit {backbone.name}: {what}", remedy)
+    _filled(network, weights.path, remedy)
+
+
+def _filled(network: keras.Model, path: Path, remedy: str) -> keras.Model:
     try:
-        # Keras leaves layers that it does not find in the file at random, with no more than a warning.
-        found, expected = sorted(weights.shapes()), sorted(tuple(weight.shape) for weight in network.weights)
-        if found != expected:
-            raise ValueError(f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}")
-        network.load_weights(weights.path)
+        network.load_weights(path)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{weights.path} does not fit {backbone.name}: {reason}",
-            f"Use weights of keras.applications.{backbone.name}",
-        ) from None
+        raise WeightsError(f"{path} does not fit {network.name}: {reason}", remedy) from None
+    return network
 
 
 def _feature_map_and_labels(network: keras.Model) -> list[keras.KerasTensor]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import h5py
 
-from catsdogs.backbones import Backbone
+from catsdogs.backbones import Backbone, trained
 from catsdogs.errors import WeightsError
 from catsdogs.quiet import importing_keras
 from catsdogs.store import RANDOM_WEIGHTS
@@ -66,6 +66,8 @@ def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
     Raises:
         WeightsError: no such folder, a wrong hash, a failed download.
     """
+    if backbone.trained:
+        return Weights(trained.weights_path(backbone.trained, trained.ALL), trained.check_weights(backbone.trained))
     if weights_dir == RANDOM_WEIGHTS:
         return Weights(None, RANDOM_WEIGHTS)
     path = find(backbone, weights_dir)
@@ -79,6 +81,18 @@ def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
         if path is None:
             raise WeightsError(f"Keras left no weights of {backbone.name} in {_keras_cache()}", _by_hand(backbone))
     return Weights(path, _checked_hash(backbone, path))
+
+
+def of_folds(backbone: Backbone) -> dict[int, Weights]:
+    """Number of each fold, from 1 -> the weights of the member that never learnt from its photographs."""
+    if not backbone.trained:
+        return {}
+    card = trained.read(backbone.trained)
+    members = {number: f"fold-{number}" for number in range(1, card.folds + 1 if card.folds > 1 else 1)}
+    return {
+        number: Weights(trained.weights_path(backbone.trained, name), card.weights[name])
+        for number, name in members.items()
+    }
 
 
 def find(backbone: Backbone, weights_dir: str | None) -> Path | None:

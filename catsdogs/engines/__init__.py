@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from catsdogs.backbones import Backbone
 from catsdogs.backbones.weights import Weights
+from catsdogs.devices import check as check_devices
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.quiet import importing_keras
 
@@ -56,11 +57,11 @@ class Engine(Protocol):
         ...
 
 
-def check(name: str, precision: str, batch_size: int | None) -> None:
+def check(name: str, precision: str, batch_size: int | None, devices: str = "one") -> None:
     """Refuse what `create` would refuse, without making an engine.
 
     Raises:
-        UnknownNameError, UsageError: no such engine, precision or batch size.
+        UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices.
     """
     if name not in (AUTO, *NAMES):
         raise UnknownNameError("engine", name, [AUTO, *NAMES])
@@ -68,6 +69,12 @@ def check(name: str, precision: str, batch_size: int | None) -> None:
         raise UnknownNameError("precision", precision, [AUTO, *PRECISIONS])
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"A batch size of {batch_size}", "Give --batch-size a number above 0")
+    check_devices(devices)
+    if name == "openvino" and devices == "all":
+        raise UsageError(
+            "OpenVINO uses every core of the processor, and no other device, whatever --devices says",
+            "Leave --devices out, or give --engine keras",
+        )
 
 
 def feeding(name: str) -> tuple[int, int]:
@@ -80,20 +87,24 @@ def feeding(name: str) -> tuple[int, int]:
     return (max(1, cores // 2), 128) if name == "openvino" else (cores, 512)
 
 
-def create(name: str, precision: str, batch_size: int | None) -> Engine:
+def create(name: str, precision: str, batch_size: int | None, devices: str = "one") -> Engine:
     """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own.
 
+    For all devices `auto` is Keras, whose they are.
+
     Raises:
-        UnknownNameError, UsageError: no such engine, precision or batch size, Keras lacks its backend, or the
-            processor the precision.
+        UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices, Keras lacks its
+            backend, the backend cannot use all devices, or the processor the precision.
     """
-    check(name, precision, batch_size)
+    check(name, precision, batch_size, devices)
+    if name == AUTO and devices == "all":
+        name = "keras"
     if name == "openvino" or (name == AUTO and not _accelerator_in_sight()):
         return _openvino(precision, batch_size)
     with importing_keras():
         from catsdogs.engines.keras import KerasEngine
 
-        engine = KerasEngine(precision, batch_size)
+        engine = KerasEngine(precision, batch_size, devices)
     return engine if name == "keras" or engine.on_gpu else _openvino(precision, batch_size)
 
 

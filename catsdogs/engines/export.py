@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 
 import platformdirs
 
-from catsdogs import backbones
-from catsdogs.backbones import TABLE, Backbone
+from catsdogs import backbones, networks
+from catsdogs.backbones import TABLE, Backbone, trained
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import CatsdogsError, WeightsError
 
@@ -30,8 +32,8 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
     Raises:
         WeightsError: the weights do not fit, TensorFlow is not installed, or the cache cannot be written.
     """
-    code = [path.read_bytes() for path in sorted(Path(backbones.__file__).parent.glob("*.py"))]
-    made_of = (backbone, weights.sha256, [_version(name) for name in _MADE_BY], code)
+    code = [path.read_bytes() for room in (backbones, networks) for path in sorted(_folder(room).glob("*.py"))]
+    made_of = (replace(backbone, trained=None), weights.sha256, [_version(name) for name in _MADE_BY], code)
     folder = _cache() / f"{backbone.name}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}"
     if _is_whole(folder):
         return folder / FILE
@@ -71,6 +73,10 @@ def _cache() -> Path:
     return platformdirs.user_cache_path("catsdogs") / "openvino"
 
 
+def _folder(package: ModuleType) -> Path:
+    return Path(str(package.__file__)).parent
+
+
 def _version(name: str) -> str:
     try:
         return version(name)
@@ -106,8 +112,9 @@ def _sums(folder: Path) -> dict[str, str]:
 def _export_elsewhere(backbone: Backbone, weights: Weights, path: Path) -> None:
     """Export in another process: TensorFlow's memory goes with it, whichever backend Keras has in this one."""
     # -P: a keras.py in the folder of the call is not meant.
-    command = [sys.executable, "-P", "-m", __name__, backbone.name, str(weights.path or ""), weights.sha256, str(path)]
-    search = os.pathsep.join([str(Path(backbones.__file__).parents[2]), *filter(None, sys.path)])
+    asked = [backbone.name, str(backbone.trained or ""), str(weights.path or ""), weights.sha256, str(path)]
+    command = [sys.executable, "-P", "-m", __name__, *asked]
+    search = os.pathsep.join([str(_folder(backbones).parents[1]), *filter(None, sys.path)])
     settings = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment = os.environ | settings | {"PYTHONPATH": search}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
@@ -120,11 +127,12 @@ def _export_elsewhere(backbone: Backbone, weights: Weights, path: Path) -> None:
         )
 
 
-def _main(name: str, weights_path: str, sha256: str, path: str) -> None:
+def _main(name: str, folder: str, weights_path: str, sha256: str, path: str) -> None:
     from catsdogs.backbones.build import build
 
     try:
-        model = build(TABLE[name], Weights(Path(weights_path) if weights_path else None, sha256))
+        backbone = trained.row(Path(folder)) if folder else TABLE[name]
+        model = build(backbone, Weights(Path(weights_path) if weights_path else None, sha256))
     except CatsdogsError as error:
         sys.stdout.write("\n" + json.dumps([error.problem, error.remedy]))
         sys.exit(_REFUSED)

@@ -1,17 +1,15 @@
 """What a report rests on: a run, its out-of-fold and its test probabilities, and what is said against photographs."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import calibration, comparison, decisions, outliers, replay, runs, submission, training
+from catsdogs import calibration, comparison, decisions, out_of_fold, outliers, replay, runs, submission, training
 from catsdogs.comparison import Entry
-from catsdogs.crossval import SUM_TOLERANCE
 from catsdogs.decisions import Decision
 from catsdogs.errors import SubmissionError, TrainingError
 from catsdogs.outliers import Ballots, Suspect
@@ -85,7 +83,7 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
     if run.protocol:
         files, _ = replay.hold_out(files, run.protocol)
     first = files[0]
-    raw, fold = _read_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, run, first)
+    raw, fold = out_of_fold.read(folder, run, first)
     calibrated = calibration.cross_fitted(raw, first.labels, fold)
     table = first.path.parent / decisions.TABLE
     suspects = outliers.find(files, out_of_fold=raw)
@@ -113,13 +111,13 @@ def read_comparison(path: Path) -> Compared | None:
     remedy = "Make it again with `catsdogs compare`, or delete it"
     if not path.exists():
         return None
-    header, table = _read_table(path, remedy)
+    header, table = out_of_fold.read_table(path, remedy)
     if tuple(header) != comparison.COLUMNS or not table:
         raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
     entries = []
     for number, cells in enumerate(table, start=2):
         try:
-            _check_width(cells, header)
+            out_of_fold.check_width(cells, header)
             named = dict(zip(header, cells, strict=True))
             rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
             entries.append(_entry(named))
@@ -134,15 +132,6 @@ def _entry(named: Mapping[str, str]) -> Entry:
     return Entry(
         head=named["head"], backbones=tuple(named["backbones"].split("+")), verdict=named["verdict"], **numbers
     )
-
-
-def _read_table(path: Path, remedy: str) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as text:
-            header, *rows = [*csv.reader(text)] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{path} cannot be read: {error}", remedy) from None
-    return header, rows
 
 
 def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
@@ -160,7 +149,7 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     ids = first.ids["test"].tolist()
     if not ids:
         return np.empty((0, len(run.classes)))
-    _must_exist(path)
+    out_of_fold.must_exist(path)
     written, probabilities = submission.read(path, run.classes)
     row_of = {id: row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]
@@ -168,65 +157,6 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     for absent, what in ((missing, "lacks"), (foreign, "has, unlike the run,")):
         if absent:
             named = ", ".join(absent[:_SHOWN]) + (", …" if len(absent) > _SHOWN else "")
-            raise SubmissionError(f"{path} {what} {len(absent):,} test photographs: {named}", _train_again(path))
+            problem = f"{path} {what} {len(absent):,} test photographs: {named}"
+            raise SubmissionError(problem, out_of_fold.train_again(path))
     return probabilities[[row_of[id] for id in ids]]
-
-
-def _read_out_of_fold(path: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(n_train, classes) probabilities and (n_train,) folds from 0, after every row was held against the run."""
-    _must_exist(path)
-    header, rows = _read_table(path, _train_again(path))
-    judged = run.classes[1:] if len(run.classes) == 2 else run.classes
-    expected = ["id", "label", *(f"p_{name}" for name in judged), "fold", "dropped", "relabelled"]
-    if header != expected:
-        raise TrainingError(f"{path}, row 1 does not have the columns of this run", _train_again(path))
-    ids, labels = first.ids["train"], first.labels
-    if len(rows) != len(ids):
-        problem = f"{path}, row {len(rows) + 1} is the last, and the run has {len(ids):,} training photographs"
-        raise TrainingError(problem, _train_again(path))
-    said, fold = np.empty((len(rows), len(judged))), np.empty(len(rows), np.int64)
-    for row, cells in enumerate(rows):
-        try:
-            _check_width(cells, header)
-            _check_identity(cells, str(ids[row]), run.classes[labels[row]])
-            said[row] = [float(cell) for cell in cells[2 : 2 + len(judged)]]
-            fold[row] = int(cells[-3]) - 1
-            _check_numbers(said[row], int(fold[row]), run)
-        except ValueError as error:
-            raise TrainingError(f"{path}, row {row + 2}: {error}", _train_again(path)) from None
-    _check_folds(path, fold, run)
-    return (np.concatenate((1 - said, said), axis=1) if len(judged) == 1 else said), fold
-
-
-def _check_width(cells: Sequence[str], header: Sequence[str]) -> None:
-    if len(cells) != len(header):
-        raise ValueError(f"{len(cells)} columns, not {len(header)}")
-
-
-def _check_identity(cells: Sequence[str], id: str, label: str) -> None:
-    if cells[0] != id:
-        raise ValueError(f"the id {cells[0]!r}, where the features have {id!r}")
-    if cells[1] != label:
-        raise ValueError(f"the label {cells[1]!r}, where the features have {label!r}")
-
-
-def _check_numbers(said: NDArray[Any], fold: int, run: Run) -> None:
-    if not ((said >= 0) & (said <= 1)).all() or (len(said) > 1 and abs(said.sum() - 1) > SUM_TOLERANCE):
-        raise ValueError("what are no probabilities")
-    if not 0 <= fold < run.folds:
-        raise ValueError(f"the fold {fold + 1}, and there are {run.folds}")
-
-
-def _check_folds(path: Path, fold: NDArray[np.int64], run: Run) -> None:
-    empty = sorted(set(range(run.folds)) - set(fold.tolist()))
-    if empty:
-        raise TrainingError(f"{path} has no row of fold {empty[0] + 1}", _train_again(path))
-
-
-def _must_exist(path: Path) -> None:
-    if not path.exists():
-        raise TrainingError(f"{path} is gone", _train_again(path))
-
-
-def _train_again(path: Path) -> str:
-    return f"Train again with --name {path.parent.name} --force"

@@ -46,7 +46,7 @@ def make(wanted: Collection[Wanted], dataset: Dataset | None, evidence: Evidence
 
     def picture(want: Wanted) -> Picture:
         try:
-            photograph = found.by_key.get((home[want.split], want.id))
+            photograph = found.find(home[want.split], want.id)
             if photograph is None:
                 raise UnreadablePhotographError("no longer in the data set")
             data = found.read(photograph)

@@ -28,8 +28,9 @@ class Thumbnails:
 
     def has(self, split: str, id: str) -> bool:
         """Whether this is a row of the data set."""
-        return self._dataset is not None and (split, id) in self._dataset.by_key
+        return self._dataset is not None and self._dataset.find(split, id) is not None
 
     def _read(self, split: str, id: str) -> bytes:
-        assert self._dataset is not None  # noqa: S101 - for the type checker
-        return images.thumbnail(self._dataset.read(self._dataset.by_key[split, id]), SIDE)
+        photograph = self._dataset.find(split, id) if self._dataset else None
+        assert self._dataset is not None and photograph is not None  # noqa: S101 - for the type checker
+        return images.thumbnail(self._dataset.read(photograph), SIDE)

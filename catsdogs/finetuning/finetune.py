@@ -1,0 +1,382 @@
+"""Trains a network on photographs, one member for each fold and one on everything: `networks/<name>/`.
+
+Each member is finished before the next begins, and goes on where a kill left it.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs import __version__, crossval, curves, devices, images, store, submission
+from catsdogs.backbones import TABLE, trained
+from catsdogs.backbones.trained import ALL, Card, Learnt
+from catsdogs.backbones.weights import Weights, obtain
+from catsdogs.dataset import Dataset, Photograph
+from catsdogs.errors import TrainingError, UnreadablePhotographError
+from catsdogs.files import replacing, write_error
+from catsdogs.finetuning import fit, objectives
+from catsdogs.finetuning.augmentation import Augmentation
+from catsdogs.finetuning.fit import History, Plan
+from catsdogs.finetuning.objectives import Answers
+from catsdogs.finetuning.stream import Batches, Pictures
+from catsdogs.progress import Progress
+from catsdogs.store import Unreadable
+from catsdogs.submission import Grade
+
+CURVES_FILE = "curves.png"
+TENSORBOARD_FOLDER = "tensorboard"
+VALIDATION_SHARE = 0.1  # of what a member learns from: it chooses the epoch, so it measures nothing
+_PLAN_FILE = "plan.json"
+_VECTORS_FILE = "vectors.npy"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The photographs that can be read, and what is to be learnt of them.
+
+    Attributes:
+        train, test: train rows; test rows whose class is known, to measure on.
+        digests: (n_train,) of the files' bytes.
+        labels, test_labels: (n,) classes.
+        folds: (n_train,) the fold, from 1, in which each row is held out; 0 everywhere without cross-validation.
+        unreadable: what was left out, and why.
+    """
+
+    dataset: Dataset
+    train: list[Photograph]
+    test: list[Photograph]
+    digests: NDArray[np.uint64]
+    labels: NDArray[np.int64]
+    test_labels: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    unreadable: tuple[Unreadable, ...]
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What a training came to: the folder, its card, and what could not be read."""
+
+    folder: Path
+    card: Card
+    unreadable: tuple[Unreadable, ...]
+
+
+def lesson(dataset: Dataset, folds: int, seed: int) -> Lesson:
+    """Read every photograph once, and deal them to the folds; copies of a photograph share one.
+
+    Raises:
+        TrainingError: fewer than two classes, or a class with too few photographs.
+        UsageError: numbers that cannot be used.
+    """
+    known = [row for row in dataset.photographs if row.split == "train" or row.id in dataset.truth]
+
+    def look(row: Photograph) -> int | Unreadable:
+        try:
+            data = dataset.read(row)
+            images.thumbnail(data, 8)  # decoded, so that nothing turns out damaged in the middle of an epoch
+        except UnreadablePhotographError as error:
+            return Unreadable(row.split, row.id, error.reason)
+        return images.digest(data)
+
+    with Progress(len(known), "reading", "photo") as bar:
+        seen = []
+        for found in images.in_parallel(look, known, ahead=64):
+            seen.append(found)
+            bar.update()
+    readable = [(row, found) for row, found in zip(known, seen, strict=True) if isinstance(found, int)]
+    train = [(row, digest) for row, digest in readable if row.split == "train"]
+    test = [row for row, _ in readable if row.split == "test"]
+    digests = np.array([digest for _, digest in train], np.uint64)
+    labels = np.array([row.label for row, _ in train], np.int64)
+    _check_counts(dataset, labels, folds)
+    return Lesson(
+        dataset,
+        [row for row, _ in train],
+        test,
+        digests,
+        labels,
+        np.array([dataset.classes.index(dataset.truth[row.id]) for row in test], np.int64),
+        _dealt(labels, digests, folds, seed),
+        tuple(found for found in seen if isinstance(found, Unreadable)),
+    )
+
+
+def finetune(
+    taught: Lesson,
+    plan: Plan,
+    *,
+    name: str,
+    command: str,
+    weights_dir: str | None = None,
+    device_choice: str = "one",
+    force: bool = False,
+    teacher: str = "",
+    soft_labels: NDArray[np.float64] | None = None,
+) -> Finetuned:
+    """Train the members, and write the folder of the network, whole or not at all.
+
+    Args:
+        device_choice: see `devices`.
+        force: replace the network of that name.
+        teacher: the run that `soft_labels`, (n_train, c) probabilities, come from: then the network is distilled.
+
+    Raises:
+        CatsdogsError: a name that is taken, an unfinished training with other settings, weights that are not at hand.
+    """
+    trained.check_name(name)
+    target, work = trained.FOLDER / name, trained.FOLDER / f".{name}.part"
+    _refuse_taken(target, force)
+    with store.locked(work):
+        weights = None if plan.from_scratch else obtain(TABLE[plan.base], weights_dir)
+        if weights and weights.sha256 == store.RANDOM_WEIGHTS:
+            raise TrainingError("Random weights are nothing to start from", "Give --weights-dir a folder, or none")
+        asked = {**asdict(plan), "teacher": teacher, "rows": _digest_of(taught, soft_labels)}
+        _take_up(work, asked | {"weights": weights.sha256 if weights else ""}, force)
+        said = Trainer(taught, plan, weights, work, device_choice, soft_labels).train_all()
+        scores = _scores(plan.base, taught, said)
+        learnt = Learnt(np.array([row.id for row in taught.train], object), taught.digests, taught.labels, taught.folds)
+        trained.write_learnt(work, learnt, taught.dataset.classes, _out_of_fold(taught, said.held_out))
+        title = f"{name}: {plan.base}{' with ' + ', '.join(plan.tricks) if plan.tricks else ''}\n{scores[0]}"
+        with replacing(work / CURVES_FILE) as temporary:
+            curves.draw(temporary, list(said.histories.values()), title)
+        card = Card(
+            name=name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+            package_version=__version__,
+            base_weights=weights.sha256 if weights else "",
+            teacher=teacher,
+            classes=taught.dataset.classes,
+            folds=max(1, int(taught.folds.max())),
+            source=str(taught.dataset.root.resolve()),
+            weights={member: trained.sha256(trained.weights_path(work, member)) for member in said.histories},
+            learnt=trained.sha256(work / trained.LEARNT_FILE),
+            scores=tuple(map(str, scores)),
+            **{**asdict(plan), "tricks": plan.tricks},
+        )
+        for leftover in (_PLAN_FILE, _VECTORS_FILE, *(f"{member}.npz" for member in said.histories)):
+            (work / leftover).unlink(missing_ok=True)
+        trained.write(work, card)
+        _replace(target, work)
+    return Finetuned(target, card, taught.unreadable)
+
+
+class Said(NamedTuple):
+    """What the members came to.
+
+    Attributes:
+        held_out: of each fold's member, in order, what it says of that fold's rows.
+        test: what the member `all` says of the test rows.
+        histories: member -> its history, see `fit.fit`.
+        validation: how many rows chose the epoch of the member `all`.
+    """
+
+    held_out: list[Answers]
+    test: Answers
+    histories: dict[str, History]
+    validation: int
+
+
+class Trainer:
+    """Trains one member after the other in the folder `work`."""
+
+    def __init__(
+        self,
+        taught: Lesson,
+        plan: Plan,
+        weights: Weights | None,
+        work: Path,
+        device_choice: str,
+        soft_labels: NDArray[np.float64] | None = None,
+    ) -> None:
+        everyone = taught.train + taught.test
+        labels = np.concatenate((taught.labels, taught.test_labels))
+        if soft_labels is not None:  # the test rows are never learnt from
+            soft_labels = np.vstack((soft_labels, np.zeros((len(taught.test), soft_labels.shape[1]))))
+        self._objective = objectives.choose(plan, labels, len(taught.dataset.classes), soft_labels)
+        self._taught, self._plan, self._weights, self._work = taught, plan, weights, work
+        self._device_choice = device_choice
+        self._augmentation = Augmentation(plan.tricks, plan.input_size, plan.seed)
+        self._learning = Pictures(taught.dataset, everyone, self._augmentation.side)
+        self._plain = Pictures(taught.dataset, everyone, plan.input_size)
+        self._train_rows = np.arange(len(taught.train))
+        self._vectors: NDArray[np.float32] | None = None
+        self._test_rows = np.arange(len(taught.train), len(everyone))
+
+    def train_all(self) -> Said:
+        """Train every member that is not finished yet."""
+        held = {f"fold-{fold}": rows for fold, rows in fold_rows(self._taught).items()} | {ALL: self._test_rows}
+        histories, answers = {}, {}
+        for number, (member, rows) in enumerate(held.items(), start=1):
+            histories[member], answers[member] = self.train(member, f"{number} of {len(held)}", number, rows)
+        test = answers.pop(ALL)
+        return Said(list(answers.values()), test, histories, len(self._split(self._train_rows)[1]))
+
+    def train(self, member: str, which: str, number: int, held: NDArray[np.intp]) -> tuple[History, Answers]:
+        """Train one member on all rows but those held out, unless it is done; what it says of these.
+
+        `which` says in words, for the progress bar, which of all members it is; `number` makes its seed its own.
+        """
+        done = self._work / f"{member}.npz"
+        if done.exists():
+            with np.load(done) as kept:
+                return json.loads(str(kept["history"])), Answers(kept["probabilities"], kept["right"])
+        rows = np.setdiff1d(self._train_rows, held)
+        plan, state, seed = self._plan, self._work / f".{member}", self._plan.seed + number
+        with devices.scope(self._device_choice):
+            path, model = self._objective.make(plan, self._weights, seed)
+            if not plan.from_scratch and not (state / fit.STATE_FILE).exists():
+                fit.start_top(model, self._pretrained_vectors(path)[rows], self._taught.labels[rows], plan.seed)
+            learnt, watched = self._split(rows)
+            learn = self._objective.batches(self._learning, learnt, plan.batch_size, seed, self._augmentation)
+            watch = self._objective.batches(self._plain, watched, plan.batch_size, seed)
+            logs = fit.tensorboard(self._work / TENSORBOARD_FOLDER / member, in_full=member == ALL)
+            with Progress(len(learn) * plan.epochs, f"{member} ({which})", "batch") as progress:
+                loss, metrics = self._objective.loss(plan), self._objective.metrics()
+                history = fit.fit(model, plan, learn, watch, loss, metrics, state, logs, progress)
+            said = Answers(np.empty((0, 0)), np.empty(0, np.int64))
+            if len(held):
+                said = self._objective.answers(model, self._plain, held, plan.batch_size)
+        fit.save_path(path, trained.weights_path(self._work, member))
+        if member == ALL and (state / trained.KERNELS_FILE).exists():
+            (state / trained.KERNELS_FILE).replace(self._work / trained.KERNELS_FILE)
+        with replacing(done) as temporary, temporary.open("wb") as file:
+            np.savez(file, history=json.dumps(history), **said._asdict())
+        fit.clear(state)
+        keras.utils.clear_session()
+        return history, said
+
+    def _split(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        from sklearn.model_selection import train_test_split
+
+        classes = len(self._taught.dataset.classes)
+        share = max(round(VALIDATION_SHARE * len(rows)), classes)
+        learnt, watched = train_test_split(
+            rows, test_size=share, random_state=self._plan.seed, stratify=self._taught.labels[rows]
+        )
+        return np.sort(learnt), np.sort(watched)
+
+    def _pretrained_vectors(self, path: keras.Model) -> NDArray[np.float32]:
+        """(n_train, width) vectors of the network as it comes, computed once for all members."""
+        if self._vectors is None:
+            kept = self._work / _VECTORS_FILE
+            if not kept.exists():
+                rows = self._train_rows
+                batches = Batches(self._plain, rows, np.zeros((len(rows), 1), np.float32), self._plan.batch_size)
+                with replacing(kept) as temporary, temporary.open("wb") as file:
+                    np.save(file, path.predict(batches, verbose=0)[: len(rows)])
+            self._vectors = np.load(kept)
+        return self._vectors
+
+
+def _scores(base: str, taught: Lesson, said: Said) -> list[Grade]:
+    """The first is the one to quote; what chose the epoch is a score only where there is nothing else."""
+    scores: list[Grade] = []
+    what = "pairs of photographs" if base == objectives.TWIN else "photographs"
+    if said.held_out:
+        together = Answers(*map(np.concatenate, zip(*said.held_out, strict=True)))
+        how = f"out of fold, {len(together.right):,} {what}, {len(said.held_out)} folds"
+        scores.append(submission.score(*together, how))
+    if taught.test:
+        scores.append(submission.score(*said.test, f"held out, {len(said.test.right):,} {what}"))
+    if not scores:
+        history = said.histories[ALL]
+        best = int(np.argmin(history["val_loss"]))
+        how = f"validation, {said.validation:,} photographs, which also chose the epoch"
+        scores.append(Grade(history["val_loss"][best], math.nan, history["val_accuracy"][best], said.validation, how))
+    return scores
+
+
+def _out_of_fold(taught: Lesson, held_out: Sequence[Answers]) -> dict[str, NDArray[np.float64]]:
+    """Class -> (n_train,) its out-of-fold probability; nothing where there is none, or where pairs were judged."""
+    if not held_out or sum(len(said.right) for said in held_out) != len(taught.train):
+        return {}
+    probabilities = np.empty((len(taught.train), len(taught.dataset.classes)))
+    for fold, said in enumerate(held_out, start=1):
+        probabilities[taught.folds == fold] = said.probabilities
+    return {f"p_{name}": probabilities[:, column] for column, name in enumerate(taught.dataset.classes)}
+
+
+def fold_rows(taught: Lesson) -> dict[int, NDArray[np.intp]]:
+    """Number of each fold, from 1 -> the rows it holds out."""
+    return {fold: np.flatnonzero(taught.folds == fold) for fold in range(1, int(taught.folds.max()) + 1)}
+
+
+def _dealt(labels: NDArray[np.int64], digests: NDArray[np.uint64], folds: int, seed: int) -> NDArray[np.int64]:
+    """The folds that `train` takes too, from 1, but that copies of a photograph go where the first one went."""
+    if folds == 1:
+        return np.zeros(len(labels), np.int64)
+    dealt = crossval.fold_numbers(labels, np.ones(len(labels), bool), folds, seed) + 1
+    _, first, which = np.unique(digests, return_index=True, return_inverse=True)
+    return dealt[first[which]]
+
+
+def _check_counts(dataset: Dataset, labels: NDArray[np.int64], folds: int) -> None:
+    counts = np.bincount(labels, minlength=len(dataset.classes))
+    if len(counts) < 2:
+        raise TrainingError(
+            f"{dataset.root} has {len(labels):,} photographs to learn from, of {len(counts)} classes",
+            "Give --data photographs of two classes or more",
+        )
+    needed = max(3, folds)
+    if counts.min() < needed:
+        name, count = dataset.classes[int(counts.argmin())], counts.min()
+        raise TrainingError(
+            f"The class {name} has {count} photographs to learn from, and it takes {needed}",
+            "Add photographs, leave the class out with --classes, or give --folds a smaller number",
+        )
+
+
+def _digest_of(taught: Lesson, soft_labels: NDArray[np.float64] | None) -> str:
+    hashed = hashlib.sha256(json.dumps([taught.dataset.classes, [row.id for row in taught.test]]).encode())
+    for array in (taught.digests, taught.labels, taught.folds, soft_labels):
+        hashed.update(b"" if array is None else array.tobytes())
+    return hashed.hexdigest()
+
+
+def _refuse_taken(target: Path, force: bool) -> None:
+    if (target / trained.CARD_FILE).exists() and not force:
+        raise TrainingError(f"There is a network at {target} already", "Choose another --name, or give --force")
+
+
+def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
+    """Go on with an unfinished training of the same plan; begin where there is none."""
+    path, asked = work / _PLAN_FILE, json.loads(json.dumps(asked))
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there == asked:
+            return
+        if not force:
+            what = ", ".join(name for name in asked if there.get(name) != asked[name])
+            raise TrainingError(
+                f"{work} holds an unfinished training with other settings ({what})",
+                "Repeat its command to go on with it, or give --force to begin anew",
+            )
+    for leftover in work.iterdir():
+        if leftover.name != ".lock":
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(asked), encoding="utf-8")
+
+
+def _replace(target: Path, work: Path) -> None:
+    """The finished folder takes the place of the one that had its name."""
+    old = target.with_name(f".{target.name}.old")
+    try:
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        work.rename(target)
+    except OSError as error:
+        raise write_error(target, error) from None
+    shutil.rmtree(old, ignore_errors=True)

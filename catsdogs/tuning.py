@@ -1,0 +1,351 @@
+"""Tasks for who trains networks of their own: each is then a backbone like any other."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs import settings, stages
+from catsdogs.console import next_steps, say, stage, wrote
+from catsdogs.errors import UsageError
+from catsdogs.quiet import importing_keras
+from catsdogs.stages import CLASSES, DATA, DEVICES, HOLDOUT, SUBMISSIONS, WEIGHTS_DIR
+
+if TYPE_CHECKING:
+    from catsdogs.finetuning.finetune import Finetuned
+    from catsdogs.finetuning.fit import Plan
+
+NAME = "what the network will be called, and its folder in networks/"
+BASE = "a network of the table, or four-conv, squeezenet or siamese-cnn, which start from random weights"
+UNFREEZE = "what of a pretrained network learns: last-block, all or none"
+TRICKS = "names of docs/tricks.md, separated by commas; none if not given"
+FOLDS = "members that each leave a fold out, so that the vectors are fair to heads; 1 trains one network and no more"
+SEED = "of folds, order, augmentation and random weights"
+SIZE = "side of the square input, in pixels"
+EPOCHS = "how often the photographs are gone through"
+BATCH_SIZE = "photographs to a step"
+RATE = "learning rate, before warm-up, scaling and decay"
+FORCE = "replace a network of the same name"
+
+
+@stage(
+    backbone=BASE,
+    name=NAME,
+    unfreeze=UNFREEZE,
+    tricks=TRICKS,
+    data=DATA,
+    classes=CLASSES,
+    holdout=HOLDOUT,
+    folds=FOLDS,
+    seed=SEED,
+    size=SIZE,
+    epochs=EPOCHS,
+    batch_size=BATCH_SIZE,
+    rate=RATE,
+    weights_dir=WEIGHTS_DIR,
+    devices=DEVICES,
+    force=FORCE,
+)
+def finetune(
+    c: Context,
+    backbone: str,
+    name: str | None = None,
+    unfreeze: str | None = None,
+    tricks: str = "",
+    data: str | None = None,
+    classes: str | None = None,
+    holdout: str | None = None,
+    folds: str | None = None,
+    seed: str | None = None,
+    size: str | None = None,
+    epochs: str | None = None,
+    batch_size: str | None = None,
+    rate: str | None = None,
+    weights_dir: str | None = None,
+    devices: str = "one",
+    force: bool = False,
+) -> None:
+    """Train a network on the photographs themselves and keep it in networks/<name>/, going on where it stopped."""
+    plan = _plan(c, backbone, tricks, unfreeze, size, epochs, batch_size, rate, seed)
+    dataset = stages.scan(c, data, classes, holdout)
+    with importing_keras():
+        from catsdogs.finetuning.finetune import finetune as train
+        from catsdogs.finetuning.finetune import lesson
+
+    count = stages.number(c, "folds", folds)
+    made = train(
+        lesson(dataset, count, plan.seed),
+        plan,
+        name=name or f"my-{backbone}",
+        command=_command(),
+        weights_dir=stages.extraction_settings(c, weights_dir).weights_dir,
+        device_choice=devices,
+        force=force,
+    )
+    _show(c, made, data)
+
+
+@stage(
+    teacher="the run whose out-of-fold probabilities are taught",
+    student="the network that learns them, such as EfficientNetLite0 or MobileNetV2",
+    name=NAME,
+    unfreeze=UNFREEZE,
+    tricks=TRICKS,
+    data=DATA,
+    features="the folder of the teacher's feature files",
+    seed=SEED,
+    size=SIZE,
+    epochs=EPOCHS,
+    batch_size=BATCH_SIZE,
+    rate=RATE,
+    weights_dir=WEIGHTS_DIR,
+    devices=DEVICES,
+    force=FORCE,
+)
+def distill(
+    c: Context,
+    teacher: str,
+    student: str = "EfficientNetLite0",
+    name: str | None = None,
+    unfreeze: str | None = None,
+    tricks: str = "",
+    data: str | None = None,
+    features: str | None = None,
+    seed: str | None = None,
+    size: str | None = None,
+    epochs: str | None = None,
+    batch_size: str | None = None,
+    rate: str | None = None,
+    weights_dir: str | None = None,
+    devices: str = "one",
+    force: bool = False,
+) -> None:
+    """Teach one small network what a whole ensemble says of photographs it never saw; it then answers alone."""
+    from catsdogs import calibration, out_of_fold, submission, training
+
+    plan = _plan(c, student, tricks, unfreeze, size, epochs, batch_size, rate, seed)
+    run, files = stages.run_and_files(c, teacher, features, data)
+    training.check_repeatable(run, files)
+    raw, fold = out_of_fold.read(SUBMISSIONS / teacher, run, files[0])
+    probabilities = calibration.cross_fitted(raw, files[0].labels, fold)
+    dataset = stages.scan(c, data or run.source, ",".join(run.classes), None)
+    with importing_keras():
+        from catsdogs.finetuning.distillation import from_teacher
+        from catsdogs.finetuning.finetune import finetune as train
+        from catsdogs.finetuning.finetune import lesson
+
+    taught, soft = from_teacher(lesson(dataset, 1, plan.seed), files[0], probabilities, fold)
+    made = train(
+        taught,
+        plan,
+        name=name or f"{student}-of-{teacher}",
+        command=_command(),
+        weights_dir=stages.extraction_settings(c, weights_dir).weights_dir,
+        device_choice=devices,
+        force=force,
+        teacher=teacher,
+        soft_labels=soft,
+    )
+    say(f"the teacher: {submission.score(soft, taught.labels, 'out of fold, the same photographs and folds')}")
+    _show(c, made, data)
+
+
+@stage(
+    backbone=BASE,
+    tricks="the tricks to try one by one, names of docs/tricks.md separated by commas; all that apply if not given",
+    unfreeze=UNFREEZE,
+    data=DATA,
+    classes=CLASSES,
+    folds="folds of the cross-validation",
+    seed=SEED,
+    size=SIZE,
+    epochs=EPOCHS,
+    batch_size=BATCH_SIZE,
+    rate=RATE,
+    weights_dir=WEIGHTS_DIR,
+)
+def ablate(
+    c: Context,
+    backbone: str = "four-conv",
+    tricks: str | None = None,
+    unfreeze: str | None = None,
+    data: str | None = None,
+    classes: str | None = None,
+    folds: str = "3",
+    seed: str | None = None,
+    size: str | None = None,
+    epochs: str | None = None,
+    batch_size: str | None = None,
+    rate: str | None = None,
+    weights_dir: str | None = None,
+) -> None:
+    """Try tricks one by one over the same base, on the same folds: a table with standard errors."""
+    plan = _plan(c, backbone, "", unfreeze, size, epochs, batch_size, rate, seed)
+    with importing_keras():
+        from catsdogs.backbones import trained
+        from catsdogs.finetuning import ablation, fit
+        from catsdogs.finetuning.finetune import lesson
+
+    chosen = fit.applicable(backbone, tricks)
+    taught = lesson(stages.scan(c, data, classes, None), settings.number("folds", folds), plan.seed)
+    weights = stages.extraction_settings(c, weights_dir).weights_dir
+    found = ablation.ablate(taught, plan, chosen, weights)
+    say(ablation.table(found))
+    ablation.write_csv(trained.FOLDER / ablation.TABLE_FILE, found)
+    wrote(trained.FOLDER / ablation.TABLE_FILE)
+    title = (
+        f"{backbone}, {plan.input_size} pixels, {plan.epochs} epochs, {len(taught.train):,} photographs, {folds} folds"
+    )
+    ablation.draw(trained.FOLDER / ablation.CHART_FILE, found, title)
+    wrote(trained.FOLDER / ablation.CHART_FILE)
+    better = [entry.trick for entry in found if entry.verdict == "better"]
+    next_steps(f"finetune --backbone {backbone}" + (f" --tricks {','.join(better)}" if better else ""))
+
+
+@stage(
+    name="the trained network: a folder of networks/",
+    layer="the convolution to show; the first if not given",
+    data="a photograph to show it on; one that the network learnt from if not given",
+)
+def filters(c: Context, name: str, layer: str | None = None, data: str | None = None) -> None:
+    """Draw a layer's filters and what they respond to, and how the first layer's came about as an animated GIF."""
+    from catsdogs import images
+    from catsdogs.backbones import trained
+
+    folder = trained.FOLDER / name
+    card = trained.read(folder)
+    picture = images.load(_photograph(data, card.source), {card.input_size}).by_size[card.input_size]
+    with importing_keras():
+        from catsdogs.backbones import build
+        from catsdogs.finetuning import filters as pictures
+
+    network = build.read_path(folder, trained.ALL)
+    shown = layer or pictures.layers(network)[0]
+    path = folder / f"filters-{shown}.png"
+    pictures.draw(path, network, shown, picture, lambda pixels: pixels)
+    wrote(path)
+    kernels = folder / trained.KERNELS_FILE
+    if kernels.exists():
+        pictures.animate(folder / "filters.gif", *pictures.read_kernels(kernels))
+        wrote(folder / "filters.gif", "open it in a browser")
+    else:
+        say(f"No GIF: the first convolution of {card.base} did not learn")
+    others = [other for other in pictures.layers(network) if other != shown]
+    next_steps(*(f"filters --name {name} --layer {other}" for other in others[-1:]))
+
+
+@stage(
+    name="a run whose head is twin",
+    left="a photograph",
+    right="another photograph",
+    weights_dir=WEIGHTS_DIR,
+)
+def verify(c: Context, name: str, left: str, right: str, weights_dir: str | None = None) -> None:
+    """Say whether two photographs show the same class, which the run need never have seen."""
+    from catsdogs import verification
+
+    weights = stages.extraction_settings(c, weights_dir).weights_dir
+    verdict = verification.verify(SUBMISSIONS / name, Path(left), Path(right), weights)
+    say(verdict)
+    path = SUBMISSIONS / name / "verify.png"
+    verification.draw(path, verdict)
+    wrote(path)
+
+
+@stage(
+    backbones=stages.BACKBONES,
+    new="the classes to hold out entirely, separated by commas; with --twin all if not given",
+    shots="examples of each new class",
+    repeats="how many times examples are drawn",
+    twin="a run with the head twin, trained on other classes; without it twins learn from the classes that are not new",
+    name="what the tables will be called in submissions/",
+    seed="of the twins and the examples",
+    features=stages.FEATURES,
+    data=DATA,
+)
+def fewshot(
+    c: Context,
+    backbones: str | None = None,
+    new: str = "",
+    shots: str = "5",
+    repeats: str = "20",
+    twin: str | None = None,
+    name: str = "fewshot",
+    seed: str | None = None,
+    features: str | None = None,
+    data: str | None = None,
+) -> None:
+    """Classify photographs of new classes from a handful of examples each, beside nearest neighbours."""
+    from catsdogs import fewshot as few
+
+    files = stages.read_features(c, stages.location(c, "features", features), backbones, data)
+    classes = [label.strip() for label in new.split(",") if label.strip()]
+    run, start = SUBMISSIONS / twin if twin else None, stages.number(c, "seed", seed)
+    counts = settings.number("shots", shots), settings.number("repeats", repeats)
+    found = few.evaluate(files, classes, *counts, seed=start, run_folder=run)
+    say(few.table(found))
+    few.write_csv(SUBMISSIONS / f"{name}.csv", found)
+    wrote(SUBMISSIONS / f"{name}.csv")
+    if len(files[0].ids["test"]):
+        path = SUBMISSIONS / f"{name}-test.csv"
+        rows = few.classify(path, files, classes, seed=start, run_folder=run)
+        wrote(path, f"the test rows, from all labelled examples; rows: {rows:,}")
+
+
+def _photograph(data: str | None, source: str) -> bytes:
+    """The bytes of a photograph given by hand, or of the first of a data set."""
+    from catsdogs import dataset
+
+    found = dataset.scan_unlabelled(Path(data)) if data else dataset.scan(Path(source))
+    return found.read(found.photographs[0])
+
+
+def _plan(
+    c: Context,
+    base: str,
+    tricks: str,
+    unfreeze: str | None,
+    size: str | None,
+    epochs: str | None,
+    batch_size: str | None,
+    rate: str | None,
+    seed: str | None,
+) -> "Plan":
+    """What to train, from flags."""
+    with importing_keras():
+        from catsdogs.finetuning import fit
+
+    try:
+        step = float(rate) if rate else None
+    except ValueError:
+        raise UsageError(f"--rate {rate!r} is not a number", "Give it one such as 0.0003") from None
+    return fit.plan(
+        base,
+        tricks,
+        unfreeze,
+        settings.number("size", size) if size else None,
+        settings.number("epochs", epochs) if epochs else None,
+        settings.number("batch-size", batch_size) if batch_size else fit.BATCH_SIZE,
+        step,
+        stages.number(c, "seed", seed),
+    )
+
+
+def _command() -> str:
+    return " ".join(["catsdogs", *sys.argv[1:]])
+
+
+def _show(c: Context, made: "Finetuned", data: str | None) -> None:
+    """What was trained, how good it is, and what to do with it."""
+    for photograph in made.unreadable:
+        say(f"unreadable, left out: {photograph.split}/{photograph.id} ({photograph.reason})")
+    for score in made.card.scores:
+        say(score)
+    for path in sorted(made.folder.iterdir()):
+        if not path.name.startswith("."):
+            wrote(path)
+    name = made.card.name
+    flags = stages.flags(c, data=data)
+    use = [f"features --backbones {name}{flags}", f"train --backbones lite,{name}"] if made.card.folds > 1 else []
+    next_steps(*use, f"filters --name {name}")

@@ -1,0 +1,27 @@
+"""JSON read back as the dataclass it was written from, every value of the type it must have."""
+
+from dataclasses import is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+_JSON_TYPES: dict[type, tuple[type, ...]] = {tuple: (list,), float: (int, float), dict: (dict,)}
+
+
+def typed(kind: Any, value: Any, name: str) -> Any:
+    """A value as JSON gives it -> as `kind`, a dataclass or the type of a field.
+
+    Raises:
+        TypeError, KeyError: it is of another type, or has other fields.
+    """
+    origin, inside = get_origin(kind) or kind, get_args(kind)
+    if kind is not Any and type(value) not in _JSON_TYPES.get(dict if is_dataclass(kind) else origin, (origin,)):
+        raise TypeError(f"{name} is of type {type(value).__name__}")
+    if is_dataclass(kind):
+        kinds = get_type_hints(kind)
+        if kinds.keys() != value.keys():
+            raise KeyError(*(kinds.keys() ^ value.keys()))
+        return origin(**{key: typed(kinds[key], item, key) for key, item in value.items()})
+    if origin is tuple:
+        return tuple(typed(inside[0], item, name) for item in value)
+    if origin is dict:
+        return {key: typed(inside[1], item, name) for key, item in value.items()}
+    return value
