@@ -134,6 +134,7 @@ def finetune(
         CatsdogsError: a name that is taken, an unfinished training with other settings, weights that are not at hand.
     """
     trained.check_name(name)
+    devices.check_batch(plan.batch_size, device_choice)
     target, work = trained.FOLDER / name, trained.FOLDER / f".{name}.part"
     _refuse_taken(target, force)
     with store.locked(work):

@@ -182,7 +182,7 @@ def fit(
     optimizer.build(model.trainable_variables)  # now, so that its state can be read back
     keeper = _Keeper(work, learn, steps, optimisation.patience(plan.tricks, plan.epochs), progress)
     done = keeper.take_up(model)
-    progress.update(done * steps)
+    progress.initial = progress.n = done * steps  # so that the time left is judged by what is done now
     if done < plan.epochs and not keeper.is_enough:
         model.fit(
             learn,

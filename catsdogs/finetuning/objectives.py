@@ -135,8 +135,10 @@ class SameClass:
     def answers(self, model: keras.Model, pictures: Pictures, rows: NDArray[np.intp], batch_size: int) -> Answers:
         """Of pairs drawn among the rows, always the same ones: the probabilities that they differ, and do not."""
         pairs = self.batches(pictures, rows, batch_size, 0)
-        same = model.predict(pairs, verbose=0)[:, 0].astype(np.float64)
-        right = np.concatenate([np.ravel(pairs[number][1]) for number in range(len(pairs))])
+        same = model.predict(pairs, verbose=0)[: len(rows), 0].astype(np.float64)
+        labels = self._labels[rows]
+        drawn = (pairs.rows(number) for number in range(len(pairs)))
+        right = np.concatenate([labels[left] == labels[other] for left, other in drawn])[: len(rows)]
         return Answers(np.stack((1 - same, same), axis=1), right.astype(np.int64))
 
 

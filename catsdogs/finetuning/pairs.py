@@ -42,7 +42,7 @@ class Pairs(keras.utils.PyDataset):
 
         `augment(images, epoch, batch)` is given the left and right pictures of a batch as one array.
         """
-        super().__init__(workers=1, max_queue_size=4)
+        super().__init__(workers=2, max_queue_size=4)
         self._pictures, self._labels = pictures, labels
         self._batch_size, self._seed, self._augment = batch_size, seed, augment
         self.epoch = 0  # set by who trains, before the epoch; so a set that is only watched has always the same pairs

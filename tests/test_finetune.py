@@ -1,0 +1,199 @@
+"""A network trained on a small data set: its folder, its vectors in the feature file, and what is refused."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from catsdogs import extract, images, store, training
+from catsdogs.backbones import trained
+from catsdogs.dataset import Dataset, scan
+from catsdogs.errors import TrainingError, UsageError
+from catsdogs.quiet import importing_keras
+from tests.conftest import need, refused, write_kaggle_folder
+
+with importing_keras():
+    from catsdogs.backbones import build
+    from catsdogs.finetuning import finetune, fit
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, finetune.Finetuned]]:
+    """A four-conv of three members on 24 photographs, one of them unreadable and two of them the same."""
+    folder = tmp_path_factory.mktemp("finetune")
+    data = write_kaggle_folder(folder / "data", cats=13, dogs=12, test=3)
+    (data / "train/cat.12.jpg").write_bytes(b"no picture")
+    (data / "train/cat.1.jpg").write_bytes((data / "train/cat.0.jpg").read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        dataset = scan(data)
+        plan = fit.plan("four-conv", "flip,batch-norm", input_size=32, epochs=2, batch_size=8, seed=4)
+        yield dataset, finetune.finetune(finetune.lesson(dataset, 2, 4), plan, name="mine", command="catsdogs finetune")
+
+
+def test_the_folder_is_whole(made: tuple[Dataset, finetune.Finetuned]) -> None:
+    _, found = made
+    need("tensorboard")
+    names = {path.name for path in found.folder.iterdir() if path.name != ".lock"}
+    members = {f"{member}.weights.h5" for member in ("fold-1", "fold-2", "all")}
+    assert names == {*members, "network.json", "learnt.csv", "kernels.npz", "curves.png", "tensorboard"}
+    assert {path.name for path in (found.folder / "tensorboard").iterdir()} == {"fold-1", "fold-2", "all"}
+    assert [(row.id, row.split) for row in found.unreadable] == [("cat.12", "train")]
+    assert "out of fold, 24 photographs, 2 folds" in found.card.scores[0]
+    assert not list(trained.FOLDER.glob(".*part/*"))
+
+
+def test_what_the_tensorboard_files_hold(made: tuple[Dataset, finetune.Finetuned]) -> None:
+    need("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(made[1].folder / "tensorboard/all/train"), size_guidance={"tensors": 0})
+    found.Reload()
+    tags = found.Tags()
+    assert "epoch_log_loss" in tags["tensors"] and any("conv1/kernel" in tag for tag in tags["tensors"])
+    assert tags["graph"] or "keras" in str(tags["tensors"])
+
+
+def test_copies_share_a_fold_and_the_table_says_who_was_held_out_where(
+    made: tuple[Dataset, finetune.Finetuned],
+) -> None:
+    _, found = made
+    with (found.folder / trained.LEARNT_FILE).open(newline="") as text:
+        rows = {row["id"]: row for row in csv.DictReader(text)}
+    assert len(rows) == 24 and rows["cat.0"]["fold"] == rows["cat.1"]["fold"]
+    assert all(abs(float(row["p_cat"]) + float(row["p_dog"]) - 1) < 1e-5 for row in rows.values())
+    assert {row["fold"] for row in rows.values()} == {"1", "2"}
+
+
+@pytest.mark.parametrize("engine", ["keras", "openvino"])
+def test_each_photograph_gets_the_vector_of_the_member_that_never_saw_it(
+    made: tuple[Dataset, finetune.Finetuned], tmp_path: Path, engine: str
+) -> None:
+    dataset, found = made
+    extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine=engine))
+    features = store.read(store.path_of(tmp_path, "mine"))
+    assert features.learnt == 0 and features.width == 512
+    folds = trained.fold_of_digest(found.folder)
+    paths = {number: build.read_path(found.folder, f"fold-{number}") for number in (1, 2)}
+    paths[0] = build.read_path(found.folder, trained.ALL)
+    for split in store.SPLITS:
+        for row, vector in zip(dataset.of(split)[:4], features.vectors(split), strict=False):
+            data = dataset.read(row)
+            pixels = images.load(data, [32]).by_size[32][np.newaxis].astype(np.float32)
+            said = {number: path.predict(pixels, verbose=0)[0] for number, path in paths.items()}
+            right = folds.get(images.digest(data), 0)
+            assert (right == 0) == (split == "test")
+            distance = {number: float(np.abs(other - vector).max()) for number, other in said.items()}
+            assert min(distance, key=distance.__getitem__) == right
+            assert np.allclose(said[right], vector, rtol=1e-3, atol=1e-4)
+
+
+def test_it_is_trained_on_by_heads(made: tuple[Dataset, finetune.Finetuned], tmp_path: Path) -> None:
+    dataset, _ = made
+    extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine="keras"))
+    files = [store.read(store.path_of(tmp_path, "mine"))]
+    assert len(training.out_of_fold(files, training.Plan("ridge", 2, 0)).probabilities) == 24
+
+
+def test_without_folds_its_vectors_yield_no_score(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset = make_dataset(cats=8, dogs=8)
+    held = scan(dataset.root, holdout=0.25, seed=1)
+    plan = fit.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
+    found = finetune.finetune(finetune.lesson(held, 1, 0), plan, name="alone", command="")
+    assert found.card.scores[0].endswith("(held out, 4 photographs)") and list(found.card.weights) == ["all"]
+    extract.extract(dataset, ["alone"], tmp_path / "features", extract.Settings(engine="keras"))
+    features = store.read(store.path_of(tmp_path / "features", "alone"))
+    assert features.learnt == 12
+    with refused(TrainingError, "has learnt from 12 of the photographs"):
+        training.check([features], 2, frozenset())
+
+
+def test_a_twin_learns_from_pairs(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = fit.plan("siamese-cnn", "flip,label-smoothing", input_size=32, epochs=1, batch_size=8)
+    taught = finetune.lesson(make_dataset(cats=8, dogs=8), 2, 0)
+    found = finetune.finetune(taught, plan, name="pair", command="")
+    assert "16 pairs of photographs" in found.card.scores[0]
+    assert trained.row(found.folder).width == 32
+    assert set(trained.fold_of_digest(found.folder).values()) == {1, 2}
+
+
+def test_a_taken_name_and_another_plan_are_refused(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
+    plan = fit.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
+    finetune.finetune(taught, plan, name="mine", command="")
+    with refused(TrainingError, "--force"):
+        finetune.finetune(taught, plan, name="mine", command="")
+    work = trained.FOLDER / ".other.part"
+    work.mkdir()
+    (work / "plan.json").write_text(json.dumps({"epochs": 9}))
+    with refused(TrainingError, "unfinished training with other settings"):
+        finetune.finetune(taught, plan, name="other", command="")
+    before = (trained.FOLDER / "mine/network.json").read_bytes()
+    finetune.finetune(taught, replace(plan, seed=9), name="mine", command="", force=True)
+    assert (trained.FOLDER / "mine/network.json").read_bytes() != before
+    assert sorted(path.name for path in trained.FOLDER.iterdir()) == [".other.part", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "match"), [({"cats": 2, "dogs": 6}, "takes 3"), ({"cats": 6, "dogs": 0}, "1 classes")]
+)
+def test_too_few_photographs(make_dataset: Callable[..., Dataset], counts: dict[str, int], match: str) -> None:
+    with refused(TrainingError, match):
+        finetune.lesson(make_dataset(**counts), 2, 0)
+
+
+def test_numbers_of_folds_that_cannot_be(make_dataset: Callable[..., Dataset]) -> None:
+    with refused(UsageError, "folds"):
+        finetune.lesson(make_dataset(), 0, 0)
+
+
+def test_killed_and_run_again_by_the_command_it_finishes(tmp_path: Path) -> None:
+    """SIGKILL in the middle of the second member: the first is not trained again, no half-written network is seen."""
+    write_kaggle_folder(tmp_path / "data", cats=12, dogs=12)
+    command = [sys.executable, "-c", "from catsdogs.cli import main; main()", "finetune", "--backbone", "four-conv"]
+    command += [
+        "--data",
+        "data",
+        "--size",
+        "32",
+        "--epochs",
+        "6",
+        "--folds",
+        "2",
+        "--name",
+        "mine",
+        "--batch-size",
+        "4",
+    ]
+    work = tmp_path / "networks/.mine.part"
+    where = {"cwd": tmp_path, "env": None, "stderr": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **where) as process:  # type: ignore[call-overload]
+        while process.poll() is None and not (work / ".fold-2/state.json").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert (work / "fold-1.npz").exists() and not (tmp_path / "networks/mine").exists()
+    first = (work / "fold-1.weights.h5").stat().st_mtime_ns
+    again = subprocess.run(command, check=True, text=True, **where)  # type: ignore[call-overload]
+    folder = tmp_path / "networks/mine"
+    assert "networks/mine/network.json" in again.stdout and "features --backbones mine" in again.stdout
+    assert (folder / "fold-1.weights.h5").stat().st_mtime_ns == first
+    assert not work.exists() and trained.check_weights(folder)
