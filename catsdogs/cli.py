@@ -9,7 +9,7 @@ from invoke import Collection, Context
 
 from catsdogs import chores, pages, settings, stages, tuning
 from catsdogs.console import Program, next_steps, say, stage, wrote
-from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError
+from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError, WeightsError
 from catsdogs.stages import BACKBONES, CLASSES, DATA, DEVICES, FEATURES, HOLDOUT, NAME, SUBMISSIONS, WEIGHTS_DIR
 
 DEMO = "demo"
@@ -306,8 +306,9 @@ def submit(c: Context, name: str, message: str | None = None, data: str | None =
 
 @stage(features=FEATURES)
 def status(c: Context, features: str | None = None) -> None:
-    """What is cached, for which networks and how many rows, and which runs there are with their scores."""
+    """What is cached, for which networks and how many rows, and your networks and runs with their scores."""
     from catsdogs import runs, store
+    from catsdogs.backbones import trained
 
     folder = stages.location(c, "features", features)
     for name in store.names(folder):
@@ -315,6 +316,12 @@ def status(c: Context, features: str | None = None) -> None:
         try:
             say(f"{path}: an old notebook's vectors" if store.is_gap_file(path) else stages.describe(store.read(path)))
         except StoreError as error:
+            say(error)
+    for name in trained.names():
+        try:
+            card = trained.read(trained.FOLDER / name)
+            say(f"{trained.FOLDER / name}: {card.base}, {card.scores[0]}")
+        except WeightsError as error:
             say(error)
     listing = runs.list_runs(SUBMISSIONS)
     for run in listing.runs:

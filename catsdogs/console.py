@@ -30,8 +30,8 @@ def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[...,
             except CatsdogsError as error:
                 raise invoke.Exit(f"{program()} {body.__name__}: {error}", code=error.exit_code) from None
             except KeyboardInterrupt:
-                kept = "Stopped. Run the same command again; fetch, features and predict go on where they were."
-                raise invoke.Exit(f"\n{kept}", code=INTERRUPTED) from None
+                resuming = "fetch, features, predict and the training of networks go on where they were"
+                raise invoke.Exit(f"\nStopped. Run the same command again; {resuming}.", code=INTERRUPTED) from None
 
         texts = {name.replace("_", "-"): text for name, text in flags.items()}
         return invoke.task(auto_shortflags=False, help=texts, iterable=list(iterable))(guarded)

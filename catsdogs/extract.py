@@ -286,6 +286,7 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
         if precision == AUTO and engine.precision == "bfloat16" and not backbone.bfloat16:
             engine = engine_of(engine.name, "float32")
         name, precision = engine.name, engine.precision
+    engines.check(name, precision, settings.batch_size, settings.devices)  # what an earlier run chose may not do now
     return Recipe(
         backbone=backbone.name,
         weights=weights.sha256,

@@ -154,7 +154,7 @@ def test_a_taken_name_and_another_plan_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("counts", "match"), [({"cats": 2, "dogs": 6}, "takes 3"), ({"cats": 6, "dogs": 0}, "1 classes")]
+    ("counts", "match"), [({"cats": 2, "dogs": 6}, "takes 4"), ({"cats": 6, "dogs": 0}, "1 classes")]
 )
 def test_too_few_photographs(make_dataset: Callable[..., Dataset], counts: dict[str, int], match: str) -> None:
     with refused(TrainingError, match):

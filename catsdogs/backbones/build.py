@@ -82,6 +82,12 @@ def path_of(
     return keras.Model(image, vector, name=base)
 
 
+def with_language(path: keras.Model) -> keras.Model:
+    """A path and a linear layer, by which the members of a network come to speak one language."""
+    vector = keras.layers.Dense(path.output.shape[-1], dtype="float32", name="language")(path.output)
+    return keras.Model(path.input, vector, name=path.name)
+
+
 def read_path(folder: Path, member: str) -> keras.Model:
     """A trained network's path, see `path_of`, of one of its members.
 
@@ -90,6 +96,8 @@ def read_path(folder: Path, member: str) -> keras.Model:
     """
     card = trained.read(folder)
     path = path_of(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
+    if member != trained.ALL:
+        path = with_language(path)
     return _filled(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
 
 

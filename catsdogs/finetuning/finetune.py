@@ -37,7 +37,7 @@ CURVES_FILE = "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
 VALIDATION_SHARE = 0.1  # of what a member learns from: it chooses the epoch, so it measures nothing
 _PLAN_FILE = "plan.json"
-_VECTORS_FILE = "vectors.npy"
+_START_FILE, _LANGUAGE_FILE = "start.npy", "language.npy"
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def finetune(
             scores=tuple(map(str, scores)),
             **{**asdict(plan), "tricks": plan.tricks},
         )
-        for leftover in (_PLAN_FILE, _VECTORS_FILE, *(f"{member}.npz" for member in said.histories)):
+        for leftover in (_PLAN_FILE, _START_FILE, _LANGUAGE_FILE, *(f"{member}.npz" for member in said.histories)):
             (work / leftover).unlink(missing_ok=True)
         trained.write(work, card)
         _replace(target, work)
@@ -211,73 +211,94 @@ class Trainer:
         self._learning = Pictures(taught.dataset, everyone, self._augmentation.side)
         self._plain = Pictures(taught.dataset, everyone, plan.input_size)
         self._train_rows = np.arange(len(taught.train))
-        self._vectors: NDArray[np.float32] | None = None
         self._test_rows = np.arange(len(taught.train), len(everyone))
 
     def train_all(self) -> Said:
-        """Train every member that is not finished yet."""
-        held = {f"fold-{fold}": rows for fold, rows in fold_rows(self._taught).items()} | {ALL: self._test_rows}
+        """Train every member that is not finished yet, the one on everything first, and keep their paths."""
+        held = {ALL: self._test_rows} | {f"fold-{fold}": rows for fold, rows in fold_rows(self._taught).items()}
         histories, answers = {}, {}
-        for number, (member, rows) in enumerate(held.items(), start=1):
-            histories[member], answers[member] = self.train(member, f"{number} of {len(held)}", number, rows)
+        for number, (member, rows) in enumerate(held.items()):
+            which = f"{number + 1} of {len(held)}"
+            histories[member], answers[member] = self.train(member, which, number, rows, keep=True)
         test = answers.pop(ALL)
         return Said(list(answers.values()), test, histories, len(self._split(self._train_rows)[1]))
 
-    def train(self, member: str, which: str, number: int, held: NDArray[np.intp]) -> tuple[History, Answers]:
+    def train(
+        self, member: str, which: str, number: int, held: NDArray[np.intp], keep: bool = False
+    ) -> tuple[History, Answers]:
         """Train one member on all rows but those held out, unless it is done; what it says of these.
 
-        `which` says in words, for the progress bar, which of all members it is; `number` makes its seed its own.
+        `which` says in words, for the progress bar, which of all members it is; `number` makes its seed its own; only
+        the path of a member to `keep` outlives the call.
         """
         done = self._work / f"{member}.npz"
         if done.exists():
             with np.load(done) as kept:
                 return json.loads(str(kept["history"])), Answers(kept["probabilities"], kept["right"])
         rows = np.setdiff1d(self._train_rows, held)
+        learnt, watched = self._split(rows)
         plan, state, seed = self._plan, self._work / f".{member}", self._plan.seed + number
         with devices.scope(self._device_choice):
             path, model = self._objective.make(plan, self._weights, seed)
             if not plan.from_scratch and not (state / fit.STATE_FILE).exists():
-                fit.start_top(model, self._pretrained_vectors(path)[rows], self._taught.labels[rows], plan.seed)
-            learnt, watched = self._split(rows)
+                fit.start_top(model, self._vectors(_START_FILE, path)[learnt], self._taught.labels[learnt], plan.seed)
             learn = self._objective.batches(self._learning, learnt, plan.batch_size, seed, self._augmentation)
             watch = self._objective.batches(self._plain, watched, plan.batch_size, seed)
-            logs = fit.tensorboard(self._work / TENSORBOARD_FOLDER / member, in_full=member == ALL)
+            logs = fit.tensorboard(self._work / TENSORBOARD_FOLDER / member, in_full=member == ALL) if keep else []
             with Progress(len(learn) * plan.epochs, f"{member} ({which})", "batch") as progress:
                 loss, metrics = self._objective.loss(plan), self._objective.metrics()
                 history = fit.fit(model, plan, learn, watch, loss, metrics, state, logs, progress)
             said = Answers(np.empty((0, 0)), np.empty(0, np.int64))
             if len(held):
                 said = self._objective.answers(model, self._plain, held, plan.batch_size)
-        fit.save_path(path, trained.weights_path(self._work, member))
-        if member == ALL and (state / trained.KERNELS_FILE).exists():
-            (state / trained.KERNELS_FILE).replace(self._work / trained.KERNELS_FILE)
+            if keep:
+                self._keep(member, path, rows)
         with replacing(done) as temporary, temporary.open("wb") as file:
             np.savez(file, history=json.dumps(history), **said._asdict())
         fit.clear(state)
         keras.utils.clear_session()
         return history, said
 
+    def _keep(self, member: str, path: keras.Model, rows: NDArray[np.intp]) -> None:
+        """Save a member's path; that of a fold with a linear map to the vectors of the member on everything.
+
+        Networks that were trained apart say the same in other coordinates, and a head needs one language. The map is
+        fitted on the photographs that both have learnt from, without their labels.
+        """
+        if member == ALL:
+            kernels = self._work / f".{ALL}" / trained.KERNELS_FILE
+            if kernels.exists():
+                kernels.replace(self._work / trained.KERNELS_FILE)
+            if self._taught.folds.any():
+                self._vectors(_LANGUAGE_FILE, path)
+        else:
+            said = self._predict(path, rows)
+            path = fit.translated(path, said, self._vectors(_LANGUAGE_FILE)[rows])
+        fit.save_path(path, trained.weights_path(self._work, member))
+
     def _split(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        from sklearn.model_selection import train_test_split
+        """The rows to learn from and those that choose the epoch, a share of each class but never all of it."""
+        random = np.random.default_rng(self._plan.seed)
+        watched = []
+        for label in range(len(self._taught.dataset.classes)):
+            of_class = random.permutation(rows[self._taught.labels[rows] == label])
+            watched.append(of_class[: min(max(1, round(VALIDATION_SHARE * len(of_class))), len(of_class) - 1)])
+        return np.setdiff1d(rows, np.concatenate(watched)), np.sort(np.concatenate(watched))
 
-        classes = len(self._taught.dataset.classes)
-        share = max(round(VALIDATION_SHARE * len(rows)), classes)
-        learnt, watched = train_test_split(
-            rows, test_size=share, random_state=self._plan.seed, stratify=self._taught.labels[rows]
-        )
-        return np.sort(learnt), np.sort(watched)
+    def _vectors(self, name: str, path: keras.Model | None = None) -> NDArray[np.float32]:
+        """(n_train, width) vectors kept in a file of that name, computed by a path where there is none."""
+        kept = self._work / name
+        if path is not None and not kept.exists():
+            with replacing(kept) as temporary, temporary.open("wb") as file:
+                np.save(file, self._predict(path, self._train_rows))
+        found: NDArray[np.float32] = np.load(kept)
+        return found
 
-    def _pretrained_vectors(self, path: keras.Model) -> NDArray[np.float32]:
-        """(n_train, width) vectors of the network as it comes, computed once for all members."""
-        if self._vectors is None:
-            kept = self._work / _VECTORS_FILE
-            if not kept.exists():
-                rows = self._train_rows
-                batches = Batches(self._plain, rows, np.zeros((len(rows), 1), np.float32), self._plan.batch_size)
-                with replacing(kept) as temporary, temporary.open("wb") as file:
-                    np.save(file, path.predict(batches, verbose=0)[: len(rows)])
-            self._vectors = np.load(kept)
-        return self._vectors
+    def _predict(self, path: keras.Model, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        nothing = np.zeros((len(rows), 1), np.float32)
+        batches = Batches(self._plain, rows, nothing, self._plan.batch_size)
+        said: NDArray[np.float32] = path.predict(batches, verbose=0)[: len(rows)]
+        return said
 
 
 def _scores(base: str, taught: Lesson, said: Said) -> list[Grade]:
@@ -329,7 +350,7 @@ def _check_counts(dataset: Dataset, labels: NDArray[np.int64], folds: int) -> No
             f"{dataset.root} has {len(labels):,} photographs to learn from, of {len(counts)} classes",
             "Give --data photographs of two classes or more",
         )
-    needed = max(3, folds)
+    needed = max(3 if folds != 2 else 4, folds)  # so that each member has two of a class, one to choose the epoch by
     if counts.min() < needed:
         name, count = dataset.classes[int(counts.argmin())], counts.min()
         raise TrainingError(
