@@ -23,15 +23,18 @@ _TITLE_WIDTH = 110  # characters
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
 
-def draw(path: Path, histories: Sequence[History], title: str) -> None:
-    """A PNG of loss and accuracy by epoch: each fold a thin line, their mean a thick one; see `heads.Head`."""
+def draw(path: Path, histories: Sequence[History], title: str, what: str = "folds") -> None:
+    """A PNG of loss and accuracy by epoch: each fold a thin line, their mean a thick one; see `heads.Head`.
+
+    `what` says what the histories are of.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     figure.suptitle("\n".join(textwrap.fill(line, _TITLE_WIDTH) for line in title.splitlines()), fontsize=11)
     for axes, (metric, label) in zip(figure.subplots(1, 2), _PANELS.items(), strict=True):
         for kind, prefix in _PREFIXES.items():
-            _draw_folds(axes, [history.get(prefix + metric, ()) for history in histories], kind)
+            _draw_folds(axes, [history.get(prefix + metric, ()) for history in histories], kind, what)
         axes.set_title(label, loc="left", fontsize=10)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.25)
@@ -42,16 +45,15 @@ def draw(path: Path, histories: Sequence[History], title: str) -> None:
     figure.savefig(path, format="png", dpi=120)
 
 
-def _draw_folds(axes: "Axes", curves: Sequence[Sequence[float]], kind: str) -> None:
+def _draw_folds(axes: "Axes", curves: Sequence[Sequence[float]], kind: str, what: str) -> None:
     drawn = [curve for curve in curves if curve]
     if not drawn:
         return
     for curve in drawn:
         axes.plot(range(1, len(curve) + 1), curve, color=_COLOURS[kind], linewidth=0.8, alpha=0.4)
     mean = np.nanmean(np.array(list(zip_longest(*drawn, fillvalue=np.nan))), axis=1)
-    axes.plot(
-        range(1, len(mean) + 1), mean, color=_COLOURS[kind], linewidth=2.4, label=f"{kind}, mean of {len(drawn)} folds"
-    )
+    label = f"{kind}, mean of {len(drawn)} {what}" if len(drawn) > 1 else kind
+    axes.plot(range(1, len(mean) + 1), mean, color=_COLOURS[kind], linewidth=2.4, label=label)
 
 
 def write_tensorboard(folder: Path, histories: Sequence[History]) -> None:

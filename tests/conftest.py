@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs import images, store
+from catsdogs import cli, images, store
 from catsdogs.dataset import Dataset, Location, Photograph, scan
 from catsdogs.errors import CatsdogsError
 from catsdogs.shards import Cache, Entry, Rows
 from catsdogs.store import Recipe
 
+Command = Callable[..., tuple[int, str, str]]
 SHARED = Path(os.environ.get("CATSDOGS_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -125,3 +127,21 @@ def shared_weights() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the shared weights are not at {folder}; set CATSDOGS_SHARED")
     return folder
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `catsdogs …` in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["catsdogs", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -18,30 +17,11 @@ from PIL import Image
 
 from catsdogs import cli, drawings, settings
 from catsdogs.backbones import TABLE, weights
+from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
 LITE = TABLE["EfficientNetLite0"]
 README = (ROOT / "README.md").read_text()
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run `catsdogs …` in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["catsdogs", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,7 @@ def finetune(
         trained.write_learnt(work, learnt, taught.dataset.classes, _out_of_fold(taught, said.held_out))
         title = f"{name}: {plan.base}{' with ' + ', '.join(plan.tricks) if plan.tricks else ''}\n{scores[0]}"
         with replacing(work / CURVES_FILE) as temporary:
-            curves.draw(temporary, list(said.histories.values()), title)
+            curves.draw(temporary, list(said.histories.values()), title, "members")
         card = Card(
             name=name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
