@@ -130,7 +130,7 @@ def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: in
         UsageError: `holdout` is not between 0 and 1.
     """
     if holdout and not 0 < holdout < 1:
-        raise UsageError(f"--holdout {holdout:g} is no share of the photographs", "Give one between 0 and 1, such as 0.15")
+        raise UsageError(f"--holdout {holdout:g} is no share of photographs", "Give one between 0 and 1, such as 0.15")
     dataset = _recognise(root.expanduser())
     if classes:
         dataset = _pick(dataset, classes)

@@ -14,36 +14,33 @@ from catsdogs.stages import CLASSES, DATA, DEVICES, HOLDOUT, SUBMISSIONS, WEIGHT
 
 if TYPE_CHECKING:
     from catsdogs.finetuning.finetune import Finetuned
-    from catsdogs.finetuning.fit import Plan
+    from catsdogs.finetuning.plans import Plan
 
 NAME = "what the network will be called, and its folder in networks/"
 BASE = "a network of the table, or four-conv, squeezenet or siamese-cnn, which start from random weights"
-UNFREEZE = "what of a pretrained network learns: last-block, all or none"
 TRICKS = "names of docs/tricks.md, separated by commas; none if not given"
 FOLDS = "members that each leave a fold out, so that the vectors are fair to heads; 1 trains one network and no more"
-SEED = "of folds, order, augmentation and random weights"
-SIZE = "side of the square input, in pixels"
-EPOCHS = "how often the photographs are gone through"
-BATCH_SIZE = "photographs to a step"
-RATE = "learning rate, before warm-up, scaling and decay"
+TRAINING = {
+    "unfreeze": "what of a pretrained network learns: last-block, all or none",
+    "seed": "of folds, order, augmentation and random weights",
+    "size": "side of the square input, in pixels",
+    "epochs": "how often the photographs are gone through",
+    "batch_size": "photographs to a step",
+    "rate": "learning rate, before warm-up, scaling and decay",
+    "weights_dir": WEIGHTS_DIR,
+}
 FORCE = "replace a network of the same name"
 
 
 @stage(
     backbone=BASE,
     name=NAME,
-    unfreeze=UNFREEZE,
     tricks=TRICKS,
     data=DATA,
     classes=CLASSES,
     holdout=HOLDOUT,
     folds=FOLDS,
-    seed=SEED,
-    size=SIZE,
-    epochs=EPOCHS,
-    batch_size=BATCH_SIZE,
-    rate=RATE,
-    weights_dir=WEIGHTS_DIR,
+    **TRAINING,
     devices=DEVICES,
     force=FORCE,
 )
@@ -90,16 +87,10 @@ def finetune(
     teacher="the run whose out-of-fold probabilities are taught",
     student="the network that learns them, such as EfficientNetLite0 or MobileNetV2",
     name=NAME,
-    unfreeze=UNFREEZE,
     tricks=TRICKS,
     data=DATA,
     features="the folder of the teacher's feature files",
-    seed=SEED,
-    size=SIZE,
-    epochs=EPOCHS,
-    batch_size=BATCH_SIZE,
-    rate=RATE,
-    weights_dir=WEIGHTS_DIR,
+    **TRAINING,
     devices=DEVICES,
     force=FORCE,
 )
@@ -154,16 +145,10 @@ def distill(
 @stage(
     backbone=BASE,
     tricks="the tricks to try one by one, names of docs/tricks.md separated by commas; all that apply if not given",
-    unfreeze=UNFREEZE,
     data=DATA,
     classes=CLASSES,
     folds="folds of the cross-validation",
-    seed=SEED,
-    size=SIZE,
-    epochs=EPOCHS,
-    batch_size=BATCH_SIZE,
-    rate=RATE,
-    weights_dir=WEIGHTS_DIR,
+    **TRAINING,
 )
 def ablate(
     c: Context,
@@ -184,10 +169,10 @@ def ablate(
     plan = _plan(c, backbone, "", unfreeze, size, epochs, batch_size, rate, seed)
     with importing_keras():
         from catsdogs.backbones import trained
-        from catsdogs.finetuning import ablation, fit
+        from catsdogs.finetuning import ablation, plans
         from catsdogs.finetuning.finetune import lesson
 
-    chosen = fit.applicable(backbone, tricks)
+    chosen = plans.applicable(backbone, tricks)
     taught = lesson(stages.scan(c, data, classes, None), settings.number("folds", folds), plan.seed)
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     found = ablation.ablate(taught, plan, chosen, weights)
@@ -314,19 +299,19 @@ def _plan(
 ) -> "Plan":
     """What to train, from flags."""
     with importing_keras():
-        from catsdogs.finetuning import fit
+        from catsdogs.finetuning import plans
 
     try:
         step = float(rate) if rate else None
     except ValueError:
         raise UsageError(f"--rate {rate!r} is not a number", "Give it one such as 0.0003") from None
-    return fit.plan(
+    return plans.plan(
         base,
         tricks,
         unfreeze,
         settings.number("size", size) if size else None,
         settings.number("epochs", epochs) if epochs else None,
-        settings.number("batch-size", batch_size) if batch_size else fit.BATCH_SIZE,
+        settings.number("batch-size", batch_size) if batch_size else plans.BATCH_SIZE,
         step,
         stages.number(c, "seed", seed),
     )

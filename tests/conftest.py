@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs import cli, images, store
+from catsdogs import cli, drawings, images, store
 from catsdogs.dataset import Dataset, Location, Photograph, scan
 from catsdogs.errors import CatsdogsError
 from catsdogs.shards import Cache, Entry, Rows
@@ -39,6 +39,15 @@ def write_kaggle_folder(root: Path, cats: int = 4, dogs: int = 4, test: int = 3)
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg(seed))
+    return root
+
+
+def draw_data(root: Path, per_class: int, test: int, no_pet: int) -> Path:
+    """The demo's data set in a few pictures, below `root`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in {"TRAIN_PER_CLASS": per_class, "TEST_COUNT": test, "NO_PET_COUNT": no_pet}.items():
+            patch.setattr(drawings, name, count)
+        drawings.draw_dataset(root / "data")
     return root
 
 

@@ -13,7 +13,7 @@ from catsdogs.dataset import Dataset
 from catsdogs.quiet import importing_keras
 
 with importing_keras():
-    from catsdogs.finetuning import ablation, fit
+    from catsdogs.finetuning import ablation, plans
     from catsdogs.finetuning.ablation import AGAIN, BASE, Entry
     from catsdogs.finetuning.finetune import Trainer, lesson
     from catsdogs.finetuning.objectives import Answers
@@ -23,7 +23,7 @@ def test_each_trick_is_judged_on_every_photograph(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plan = fit.plan("squeezenet", input_size=32, epochs=1, batch_size=8, seed=1)
+    plan = plans.plan("squeezenet", input_size=32, epochs=1, batch_size=8, seed=1)
     entries = ablation.ablate(lesson(make_dataset(cats=6, dogs=6), 2, 1), plan, ["flip"])
     assert [entry.trick for entry in entries] == [BASE, AGAIN, "flip"]
     assert entries[0].difference == 0 and all(np.isfinite(entry.log_loss) for entry in entries)
@@ -60,7 +60,7 @@ def test_what_is_called_noise(
     monkeypatch.setattr(Trainer, "train", train)
     monkeypatch.setattr(ablation, "parse", lambda text: ())
     taught = lesson(make_dataset(cats=4, dogs=4), 2, 1)
-    entries = ablation.ablate(taught, fit.plan("squeezenet"), [name for name in LOSSES if name not in (BASE, AGAIN)])
+    entries = ablation.ablate(taught, plans.plan("squeezenet"), [name for name in LOSSES if name not in (BASE, AGAIN)])
     verdicts = {entry.trick: entry.verdict for entry in entries}
     assert verdicts == {
         BASE: "noise",

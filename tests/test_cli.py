@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs import cli, drawings, settings
+from catsdogs import cli, settings
 from catsdogs.backbones import TABLE, weights
-from tests.conftest import Command
+from tests.conftest import Command, draw_data
 
 ROOT = Path(__file__).parents[1]
 LITE = TABLE["EfficientNetLite0"]
@@ -29,12 +29,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small drawn data set."""
     if weights.find(LITE, None) is None:
         pytest.skip(f"{LITE.package} is not installed")
-    root = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"TRAIN_PER_CLASS": 14, "TEST_COUNT": 10, "NO_PET_COUNT": 4}.items():
-            patch.setattr(drawings, name, count)
-        drawings.draw_dataset(root / "data")
-    return root
+    return draw_data(tmp_path_factory.mktemp("project"), 14, 10, 4)
 
 
 @pytest.fixture

@@ -360,7 +360,7 @@ class TestHoldout:
 
     @pytest.mark.parametrize("share", [-0.1, 1, 1.5, float("nan"), float("inf")])
     def test_what_is_no_share(self, tmp_path: Path, share: float) -> None:
-        with refused(UsageError, "is no share of the photographs. Give one between 0 and 1"):
+        with refused(UsageError, "is no share of photographs. Give one between 0 and 1"):
             scan(tmp_path, holdout=share)
 
     @pytest.mark.parametrize(("counts", "share"), [({"a": 1, "b": 9}, 0.1), ({"a": 4, "b": 9}, 0.9)])

@@ -22,7 +22,7 @@ from tests.conftest import need, refused, write_kaggle_folder
 
 with importing_keras():
     from catsdogs.backbones import build
-    from catsdogs.finetuning import finetune, fit
+    from catsdogs.finetuning import finetune, plans
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, fi
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         dataset = scan(data)
-        plan = fit.plan("four-conv", "flip,batch-norm", input_size=32, epochs=2, batch_size=8, seed=4)
+        plan = plans.plan("four-conv", "flip,batch-norm", input_size=32, epochs=2, batch_size=8, seed=4)
         yield dataset, finetune.finetune(finetune.lesson(dataset, 2, 4), plan, name="mine", command="catsdogs finetune")
 
 
@@ -111,7 +111,7 @@ def test_without_folds_its_vectors_yield_no_score(
     monkeypatch.chdir(tmp_path)
     dataset = make_dataset(cats=8, dogs=8)
     held = scan(dataset.root, holdout=0.25, seed=1)
-    plan = fit.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
+    plan = plans.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
     found = finetune.finetune(finetune.lesson(held, 1, 0), plan, name="alone", command="")
     assert found.card.scores[0].endswith("(held out, 4 photographs)") and list(found.card.weights) == ["all"]
     extract.extract(dataset, ["alone"], tmp_path / "features", extract.Settings(engine="keras"))
@@ -125,7 +125,7 @@ def test_a_twin_learns_from_pairs(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plan = fit.plan("siamese-cnn", "flip,label-smoothing", input_size=32, epochs=1, batch_size=8)
+    plan = plans.plan("siamese-cnn", "flip,label-smoothing", input_size=32, epochs=1, batch_size=8)
     taught = finetune.lesson(make_dataset(cats=8, dogs=8), 2, 0)
     found = finetune.finetune(taught, plan, name="pair", command="")
     assert "16 pairs of photographs" in found.card.scores[0]
@@ -138,7 +138,7 @@ def test_a_taken_name_and_another_plan_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
-    plan = fit.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
+    plan = plans.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
     finetune.finetune(taught, plan, name="mine", command="")
     with refused(TrainingError, "--force"):
         finetune.finetune(taught, plan, name="mine", command="")

@@ -17,7 +17,7 @@ with importing_keras():
     import keras
 
     from catsdogs.backbones import TABLE, build, trained
-    from catsdogs.finetuning import fit
+    from catsdogs.finetuning import fit, plans
     from catsdogs.finetuning.objectives import Classification
     from catsdogs.finetuning.stream import Batches
     from catsdogs.progress import Progress
@@ -48,7 +48,7 @@ def test_a_network_without_a_last_block_says_so() -> None:
 
 @pytest.mark.parametrize(("unfreeze", "share"), [("none", 0.0), ("last-block", 0.3), ("all", 1.0)])
 def test_what_is_frozen_does_not_learn(unfreeze: str, share: float) -> None:
-    plan = fit.plan("EfficientNetLite0", unfreeze=unfreeze, input_size=32)
+    plan = plans.plan("EfficientNetLite0", unfreeze=unfreeze, input_size=32)
     path, model = fit.make(plan, None, classes=3, seed=1)
     network = path.get_layer("network")
     kernels = [layer for layer in network.layers if fit._learns(layer)]
@@ -79,7 +79,7 @@ def test_what_is_frozen_does_not_learn(unfreeze: str, share: float) -> None:
 )
 def test_plans_that_cannot_be(settings: dict[str, object], error: type, match: str) -> None:
     with refused(error, match):
-        fit.plan(**settings)  # type: ignore[arg-type]
+        plans.plan(**settings)  # type: ignore[arg-type]
 
 
 def test_the_first_top_is_the_best_linear_one() -> None:
@@ -111,7 +111,7 @@ class Squares:
 def train(work: Path, epochs: int, tricks: str = "dropout,cosine", pause: float = 0.0) -> tuple[object, dict]:
     """A small network on `Squares`, as `fit` is called for real."""
     squares = Squares(48, 32)
-    plan = fit.plan("four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3)
+    plan = plans.plan("four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3)
     task = Classification(squares.labels, 2)
     _, model = task.make(plan, None, 3)
     rows = np.arange(48)

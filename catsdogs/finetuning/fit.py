@@ -5,7 +5,6 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import curves
-from catsdogs.backbones import TABLE, build, trained
+from catsdogs.backbones import build, trained
 from catsdogs.backbones.weights import Weights
-from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.errors import UsageError
 from catsdogs.files import replacing
 from catsdogs.finetuning import optimisation
-from catsdogs.finetuning.tricks import TABLE as TRICKS
-from catsdogs.finetuning.tricks import parse
+from catsdogs.finetuning.plans import EVERYTHING, LAST_BLOCK, NOTHING, Plan
 from catsdogs.heads.logistic import Logistic
-from catsdogs.networks import SMALLEST_INPUT
-from catsdogs.networks import TABLE as SMALL
 from catsdogs.progress import Progress
 
 DROPOUT = 0.5
-BATCH_SIZE = 32
-SCRATCH_EPOCHS, SCRATCH_RATE = 50, 3e-4  # at 1e-3 four-conv with dropout stays at chance on 1,280 photographs
-PRETRAINED_EPOCHS, PRETRAINED_RATE = 5, 5e-5
-SCRATCH_ONLY = ("batch-norm", "glorot", "he")
-LAST_BLOCK, EVERYTHING, NOTHING = "last-block", "all", "none"
-UNFREEZE = (LAST_BLOCK, EVERYTHING, NOTHING)
 STATE_FILE = "state.json"
 BEST = "best.weights.h5"
 _COLOURS = 3
@@ -40,78 +30,6 @@ _PENALTIES = np.logspace(-3, 3, 7)  # times the variance of all columns together
 _NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 _MERGES = ("Add", "Concatenate", "MaxPooling2D")
 History = dict[str, list[float]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a training depends on besides its photographs; see `trained.Card` for what the fields are."""
-
-    base: str
-    input_size: int
-    unfreeze: str
-    tricks: tuple[str, ...]
-    epochs: int
-    batch_size: int
-    rate: float
-    seed: int
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether the base is one of `networks`, without pretrained weights."""
-        return self.base in SMALL
-
-
-def plan(
-    base: str,
-    tricks: str = "",
-    unfreeze: str | None = None,
-    input_size: int | None = None,
-    epochs: int | None = None,
-    batch_size: int = BATCH_SIZE,
-    rate: float | None = None,
-    seed: int = 0,
-) -> Plan:
-    """A plan with the defaults of its kind of network, checked.
-
-    Raises:
-        UnknownNameError, UsageError: no such network, trick or choice, or a number that cannot be used.
-    """
-    if base not in (*SMALL, *TABLE):
-        raise UnknownNameError("network to train", base, [*SMALL, *TABLE])
-    if unfreeze not in (None, *UNFREEZE):
-        raise UnknownNameError("choice for --unfreeze", unfreeze, list(UNFREEZE))
-    scratch = base in SMALL
-    if scratch and unfreeze not in (None, EVERYTHING):
-        raise UsageError(f"{base} starts from random weights, so all of it learns", "Leave --unfreeze out")
-    names = applicable(base, tricks)
-    epochs = epochs or (SCRATCH_EPOCHS if scratch else PRETRAINED_EPOCHS)
-    rate = rate or (SCRATCH_RATE if scratch else PRETRAINED_RATE)
-    size = input_size or (SMALL if scratch else TABLE)[base].input_size
-    for flag, number in (
-        ("size", size - SMALLEST_INPUT + 1),
-        ("epochs", epochs),
-        ("batch-size", batch_size),
-        ("rate", rate),
-    ):
-        if not number > 0:
-            raise UsageError(f"--{flag} is too small", "Give it a larger number")
-    return Plan(base, size, unfreeze or (EVERYTHING if scratch else LAST_BLOCK), names, epochs, batch_size, rate, seed)
-
-
-def applicable(base: str, tricks: str | None) -> tuple[str, ...]:
-    """The tricks that a flag names, or without one all that do something for a network.
-
-    Raises:
-        UnknownNameError, UsageError: an unknown trick, or one that would do nothing.
-    """
-    idle = () if base in SMALL else SCRATCH_ONLY
-    if tricks is None:
-        return tuple(name for name in TRICKS if name not in idle)
-    names = parse(tricks)
-    useless = [name for name in names if name in idle]
-    if useless:
-        raise UsageError(f"{base} comes pretrained, so {useless[0]} would do nothing", "Leave it out of --tricks")
-    return names
 
 
 def make(plan: Plan, weights: Weights | None, classes: int, seed: int) -> tuple[keras.Model, keras.Model]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from catsdogs.backbones.weights import Weights
 from catsdogs.finetuning import fit, optimisation
 from catsdogs.finetuning.augmentation import Augmentation
-from catsdogs.finetuning.fit import Plan
 from catsdogs.finetuning.pairs import Pairs
+from catsdogs.finetuning.plans import Plan
 from catsdogs.finetuning.stream import Batches, Pictures
 from catsdogs.networks import twin
 

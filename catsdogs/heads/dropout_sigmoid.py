@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.heads import _linear
+from catsdogs.heads._adam import Adam
 from catsdogs.heads._linear import PRIOR_VARIANCE, Array, LinearHead, Rows, Standardised
 
 _MIN_BATCHES = 16  # to an epoch: a few hundred rows get smaller batches
-_BETAS = (0.9, 0.999)  # Adam's, as its paper and Keras have them
-_EPSILON = 1e-7
 
 
 @dataclass(eq=False, repr=False)
@@ -53,7 +52,7 @@ class DropoutSigmoid(LinearHead):
         epochs = max(self.min_epochs, math.ceil(self.min_updates / per_epoch))
         theta = np.zeros((X.shape[1] + 1, _linear.units_of(target)), np.float32)
         variance = PRIOR_VARIANCE / X.shape[1]
-        adam = _Adam(theta, self.learning_rate * math.sqrt(variance), epochs * per_epoch)
+        adam = Adam(theta, self.learning_rate * math.sqrt(variance), epochs * per_epoch)
         decay = 1 / (variance * len(X))
         self.history_: dict[str, list[float]] = {}
         for _ in range(epochs):
@@ -77,23 +76,6 @@ class DropoutSigmoid(LinearHead):
     def _note(self, prefix: str, losses: Array, right: NDArray[np.bool_]) -> None:
         for name, values in (("loss", losses), ("accuracy", right)):
             self.history_.setdefault(prefix + name, []).append(float(values.mean()))
-
-
-class _Adam:
-    """Updates an array in place, at a rate that falls from `rate` to 0 along a cosine in `updates` steps."""
-
-    def __init__(self, theta: NDArray[np.float32], rate: float, updates: int) -> None:
-        self._theta, self._rate, self._updates = theta, rate, updates
-        self._mean, self._square, self._step = np.zeros_like(theta), np.zeros_like(theta), 0
-
-    def update(self, gradient: NDArray[np.float32]) -> None:
-        rate = self._rate * (1 + math.cos(math.pi * self._step / self._updates)) / 2
-        self._step += 1
-        first, second = _BETAS
-        self._mean += (1 - first) * (gradient - self._mean)
-        self._square += (1 - second) * (gradient**2 - self._square)
-        mean = self._mean / (1 - first**self._step)
-        self._theta -= rate * mean / (np.sqrt(self._square / (1 - second**self._step)) + _EPSILON)
 
 
 def _is_right(logits: Array, target: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -10,8 +10,8 @@ from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from catsdogs.heads import _linear
+from catsdogs.heads._adam import Adam
 from catsdogs.heads._linear import Array, LinearHead, Rows, Standardised
-from catsdogs.heads.dropout_sigmoid import _Adam
 
 EMBEDDING = 32
 GAIN = 8.0  # the logit of a pair of equal embeddings before anything is learnt: of unlike ones it is around 0
@@ -111,7 +111,7 @@ class Twin(LinearHead):
         epochs = max(self.min_epochs, math.ceil(self.min_updates / batches))
         weights = started(X.shape[1], random)
         rates = (self.learning_rate, *[_JOIN_RATE * self.learning_rate] * 2)
-        adams = [_Adam(array, rate, epochs * batches) for array, rate in zip(weights, rates, strict=True)]
+        adams = [Adam(array, rate, epochs * batches) for array, rate in zip(weights, rates, strict=True)]
         for _ in range(epochs):
             left, right = (learnt[side] for side in balanced_pairs(target[learnt], random))
             for pairs in np.array_split(np.arange(len(learnt)), batches):

@@ -1,0 +1,26 @@
+"""Adam on a NumPy array (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980)."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BETAS = (0.9, 0.999)  # as the paper and Keras have them
+_EPSILON = 1e-7
+
+
+class Adam:
+    """Updates an array in place, at a rate that falls from `rate` to 0 along a cosine in `updates` steps."""
+
+    def __init__(self, theta: NDArray[np.float32], rate: float, updates: int) -> None:
+        self._theta, self._rate, self._updates = theta, rate, updates
+        self._mean, self._square, self._step = np.zeros_like(theta), np.zeros_like(theta), 0
+
+    def update(self, gradient: NDArray[np.float32]) -> None:
+        rate = self._rate * (1 + math.cos(math.pi * self._step / self._updates)) / 2
+        self._step += 1
+        first, second = _BETAS
+        self._mean += (1 - first) * (gradient - self._mean)
+        self._square += (1 - second) * (gradient**2 - self._square)
+        mean = self._mean / (1 - first**self._step)
+        self._theta -= rate * mean / (np.sqrt(self._square / (1 - second**self._step)) + _EPSILON)
