@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from benchmarks import parts
 from benchmarks.report import machine, table
 from catsdogs.errors import CatsdogsError, DatasetError
-from catsdogs.files import replacing
 from catsdogs.progress import Progress
 from tests.hostile import UPLOADS
 
@@ -75,10 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with serving(Path(folder)) as (url, process):
                 load = press(url, photographs, options.clients, options.seconds, process.pid)
                 load.refusals = refuse(url)
-        text = render(load, options.clients, options.seconds, photographs, rows)
-        earlier = options.out.read_text(encoding="utf-8").split(MARK)[0] if options.out.exists() else ""
-        with replacing(options.out) as temporary:
-            temporary.write_text(earlier.rstrip("\n") + "\n\n" + text if earlier else text, encoding="utf-8")
+        parts.put(options.out, MARK, render(load, options.clients, options.seconds, photographs, rows))
     except CatsdogsError as error:
         print(f"benchmarks.page: {error}", file=sys.stderr)
         return error.exit_code
@@ -186,7 +183,7 @@ def render(load: Load, clients: int, seconds: float, photographs: Sequence[Path]
         [(name, target, measured, "yes" if met else "no") for name, target, measured, met in figures],
     )
     return (
-        f"{MARK}## The page under load\n\n"
+        "## The page under load\n\n"
         f"Written by `python -m benchmarks.page` on {datetime.now(UTC):%Y-%m-%d}; {machine()}. {clients} clients send "
         f"photographs ({kilobytes:.0f} KB on average) to `POST /api/predict` for {seconds:.0f} s without a pause, each "
         f"waiting for its answer: the three EfficientNet-Lites in OpenVINO, a head, the ImageNet labels, and the five "
