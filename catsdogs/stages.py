@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from catsdogs.training import Plan
 
 SUBMISSIONS = Path("submissions")
-BACKBONES = "networks, separated by commas; `lite` is short for the three embedded EfficientNet-Lites"
-DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, or a CSV of file names and labels"
+BACKBONES = "networks, separated by commas, your own among them; `lite` is the three embedded EfficientNet-Lites"
+DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, a CSV of names and labels, or TFRecords"
 FEATURES = "the folder of feature files"
 NAME = "the run: a folder of submissions/"
 CLASSES = "the classes to take, separated by commas; all if not given"

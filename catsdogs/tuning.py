@@ -23,10 +23,10 @@ FOLDS = "members that each leave a fold out, so that the vectors are fair to hea
 TRAINING = {
     "unfreeze": "what of a pretrained network learns: last-block, all or none",
     "seed": "of folds, order, augmentation and random weights",
-    "size": "side of the square input, in pixels",
-    "epochs": "how often the photographs are gone through",
-    "batch_size": "photographs to a step",
-    "rate": "learning rate, before warm-up, scaling and decay",
+    "size": "side of the square input, in pixels; the network's own if not given",
+    "epochs": "how often the photographs are gone through; 5 if not given, 50 from scratch",
+    "batch_size": "photographs to a step; 32 if not given",
+    "rate": "learning rate before warm-up, scaling and decay; 0.00005 if not given, 0.0003 from scratch",
     "weights_dir": WEIGHTS_DIR,
 }
 FORCE = "replace a network of the same name"
@@ -236,6 +236,7 @@ def verify(c: Context, name: str, left: str, right: str, weights_dir: str | None
     path = SUBMISSIONS / name / "verify.png"
     verification.draw(path, verdict)
     wrote(path)
+    next_steps(f"fewshot --twin {name}")
 
 
 @stage(
@@ -276,6 +277,8 @@ def fewshot(
         path = SUBMISSIONS / f"{name}-test.csv"
         rows = few.classify(path, files, classes, seed=start, run_folder=run)
         wrote(path, f"the test rows, from all labelled examples; rows: {rows:,}")
+    if not twin:
+        next_steps(f"train --head twin --name twins{stages.flags(c, backbones=backbones)}")
 
 
 def _photograph(data: str | None, source: str) -> bytes:

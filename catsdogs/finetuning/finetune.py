@@ -166,10 +166,11 @@ def finetune(
             scores=tuple(map(str, scores)),
             **{**asdict(plan), "tricks": plan.tricks},
         )
-        for leftover in (_PLAN_FILE, _START_FILE, _LANGUAGE_FILE, *(f"{member}.npz" for member in said.histories)):
-            (work / leftover).unlink(missing_ok=True)
         trained.write(work, card)
         _replace(target, work)
+        # Only now, so that a kill before it costs nothing.
+        for leftover in (_PLAN_FILE, _START_FILE, _LANGUAGE_FILE, *(f"{member}.npz" for member in said.histories)):
+            (target / leftover).unlink(missing_ok=True)
     return Finetuned(target, card, taught.unreadable)
 
 
