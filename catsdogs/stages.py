@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SUBMISSIONS = Path("submissions")
 BACKBONES = "networks, separated by commas, your own among them; `lite` is the three embedded EfficientNet-Lites"
-DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, a CSV of names and labels, TFRecords"
+DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, a CSV of names and labels, shards"
 FEATURES = "the folder of feature files"
 NAME = "the run: a folder of submissions/"
 CLASSES = "the classes to take, separated by commas; all if not given"
