@@ -58,6 +58,11 @@ def hold_out(files: Sequence[Features], protocol: str) -> tuple[list[Features], 
     return views, first.labels[[id in held for id in first.ids["train"]]]
 
 
+def named(file: Features, truth: NDArray[np.int64]) -> dict[str, str]:
+    """Id of each test row -> the name of its class, of (n_test,) hidden classes."""
+    return dict(zip(file.ids["test"], np.array(file.classes)[truth], strict=True))
+
+
 def write_truth(path: Path, truth: Mapping[str, str]) -> None:
     """Write the hidden classes of test rows, id -> class: a CSV that `submission.grade` takes.
 

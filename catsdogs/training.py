@@ -152,8 +152,7 @@ def train(
     with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, first)
         if truth is not None:
-            named = np.array(first.classes)[truth]
-            replay.write_truth(folder / runs.TRUTH_FILE, dict(zip(first.ids["test"], named, strict=True)))
+            replay.write_truth(folder / runs.TRUTH_FILE, replay.named(first, truth))
         if run.test_rows or unreadable:
             path = folder / runs.SUBMISSION_FILE
             ids, missing = first.ids["test"].tolist(), dict.fromkeys(unreadable, run.prior)

@@ -21,6 +21,8 @@ from catsdogs.quiet import importing_keras
 from tests.conftest import need, refused, write_kaggle_folder
 
 with importing_keras():
+    import keras
+
     from catsdogs.backbones import build
     from catsdogs.finetuning import finetune, plans
 
@@ -131,6 +133,24 @@ def test_a_twin_learns_from_pairs(
     assert "16 pairs of photographs" in found.card.scores[0]
     assert trained.row(found.folder).width == 32
     assert set(trained.fold_of_digest(found.folder).values()) == {1, 2}
+
+
+def test_a_network_of_keras_applications_starts_from_a_weights_file(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file stands in for Keras's download: its weights are random, so it shows the way and no more."""
+    monkeypatch.chdir(tmp_path)
+    keras.applications.MobileNetV2(weights=None, include_top=False).save_weights(tmp_path / "MobileNetV2.weights.h5")
+    plan = plans.plan("MobileNetV2", "dropout,l2", input_size=32, epochs=1, batch_size=8)
+    taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
+    found = finetune.finetune(taught, plan, name="student", command="", weights_dir=str(tmp_path))
+    start = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
+    start.load_weights(tmp_path / "MobileNetV2.weights.h5")
+    learnt = build.read_path(found.folder, trained.ALL).get_layer("network")
+    for name, same in (("block_5_expand", True), ("Conv_1", False)):
+        assert np.array_equal(start.get_layer(name).kernel, learnt.get_layer(name).kernel) == same
+    with refused(TrainingError, "Random weights"):
+        finetune.finetune(taught, plan, name="other", command="", weights_dir="random")
 
 
 def test_a_taken_name_and_another_plan_are_refused(
