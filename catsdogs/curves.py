@@ -1,10 +1,10 @@
 """Learning curves of all folds, as a picture and for TensorBoard."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,3 +84,14 @@ def write_histograms(folder: Path, epoch: int, weights: Mapping[str, NDArray[np.
         for name, values in weights.items():
             step = -(-values.size // _HISTOGRAM_ENTRIES)
             tf.summary.histogram(name, values.ravel()[::step], step=epoch)
+
+
+def write_graph(folder: Path, model: Callable[[Any], Any], shapes: Sequence[tuple[int | None, ...]]) -> None:
+    """An event file with the graph of a model of TensorFlow's, whose inputs have these shapes. Needs tensorboard."""
+    with quiet_import():
+        import tensorflow as tf
+
+    inputs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    forward = tf.function(lambda *inputs: model(inputs if len(inputs) > 1 else inputs[0]))
+    with tf.summary.create_file_writer(str(folder), filename_suffix=".graph").as_default():
+        tf.summary.graph(forward.get_concrete_function(*inputs).graph)

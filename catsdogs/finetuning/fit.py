@@ -286,16 +286,24 @@ def tensorboard(folder: Path, in_full: bool) -> list[keras.callbacks.Callback]:
     """
     if not all(importlib.util.find_spec(package) for package in ("tensorboard", "tensorflow")):
         return []
-    scalars = keras.callbacks.TensorBoard(str(folder), write_graph=in_full)
-    return [scalars, _Histograms(folder / "train")] if in_full else [scalars]
+    scalars = keras.callbacks.TensorBoard(str(folder), write_graph=False)
+    return [scalars, _Inside(folder / "train")] if in_full else [scalars]
 
 
-class _Histograms(keras.callbacks.Callback):
-    """Keras's own histograms take thirty times a layer's memory: gigabytes for a dense layer."""
+class _Inside(keras.callbacks.Callback):
+    """The graph, and histograms of the weights that learn, an epoch each.
+
+    Keras's own histograms take thirty times a layer's memory, gigabytes for a dense layer, and TensorBoard cannot draw
+    the graphs that Keras 3 writes.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if keras.backend.backend() == "tensorflow":
+            curves.write_graph(self._folder, self.model, [tuple(entry.shape) for entry in self.model.inputs])
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in self.model.trainable_weights}
