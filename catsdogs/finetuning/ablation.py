@@ -120,7 +120,7 @@ def draw(path: Path, entries: Sequence[Entry], title: str) -> None:
     axes.set_yticks(range(len(shown)), [entry.trick for entry in shown])
     axes.set_xlabel("log loss less the base's, with two standard errors; left is better")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower right")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
