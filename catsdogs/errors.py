@@ -5,6 +5,8 @@ prints as one line. The command line turns them into exit code 1, or 2 for `Usag
 is a defect of ours and keeps its traceback.
 """
 
+from typing import Any
+
 
 class CatsdogsError(Exception):
     """A mistake a user can mend: `problem` says what is wrong and where, `remedy` what to do."""
@@ -15,6 +17,9 @@ class CatsdogsError(Exception):
         super().__init__(problem, remedy)
         self.problem = problem
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.__dict__)  # a subclass may be made of other arguments than it shows
 
     def __str__(self) -> str:
         return " ".join(f"{self.problem}. {self.remedy}.".split())
@@ -53,6 +58,10 @@ class StoreError(CatsdogsError):
     """A file of ours that is missing or damaged, was written with other settings, or cannot be written."""
 
 
+class DamagedError(StoreError):
+    """A file of ours that is not what was written: torn, cut short or changed by the disk."""
+
+
 class LockedError(CatsdogsError):
     """Another process is writing the same feature files."""
 
@@ -67,3 +76,10 @@ class SubmissionError(CatsdogsError):
 
 class FetchError(CatsdogsError):
     """A download, an archive or an upload that failed, or credentials that are missing."""
+
+
+def _again(kind: type[CatsdogsError], content: dict[str, Any]) -> CatsdogsError:
+    """An error as it comes out of another process."""
+    error = CatsdogsError.__new__(kind, content["problem"], content["remedy"])
+    error.__dict__.update(content)
+    return error

@@ -3,9 +3,11 @@
 import contextlib
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from catsdogs import storage
 from catsdogs.errors import StoreError
 
 
@@ -13,11 +15,20 @@ from catsdogs.errors import StoreError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, whose folder is made if need be; what is written there takes the place of `path`.
 
-    Whatever fails on the way, an earlier file stays as it was and nothing half-written is left.
+    Whatever fails on the way, an earlier file stays as it was and nothing half-written is left. What belongs into an
+    object store is written on this machine and then put there, where it appears whole.
 
     Raises:
-        StoreError: the disk is full, or the folder cannot be written.
+        StoreError: the disk is full, or the folder or the store cannot be written.
     """
+    if storage.is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="catsdogs-") as folder:
+            try:
+                yield Path(folder) / path.name
+            except OSError as error:
+                raise write_error(Path(folder), error) from None
+            storage.put(Path(folder) / path.name, path)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs import lease, sealed, storage
 from catsdogs.dataset import Dataset, Photograph
-from catsdogs.errors import CatsdogsError, LockedError, StoreError
+from catsdogs.errors import CatsdogsError, DamagedError, LockedError, StoreError
 from catsdogs.files import replacing, write_error
 from catsdogs.images import STATISTICS
 
@@ -256,16 +257,17 @@ def rows_digest(file: Features) -> str:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file that appears under its name only once it is whole and on the disk.
+    """A new HDF5 file, sealed, that appears under its name only once it is whole and on the disk.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
     with replacing(path) as temporary, contextlib.closing(_Disk(temporary)) as disk:
-        with h5py.File(disk, "w", libver=("earliest", "v110")) as file:
+        with h5py.File(disk, "w", libver=("earliest", "v110"), userblock_size=sealed.BLOCK_BYTES) as file:
             yield file
         if disk.error:
             raise disk.error
+        sealed.seal(temporary)
 
 
 class _Disk:
@@ -305,7 +307,9 @@ class _Disk:
 
 
 def check_free_space(folder: Path, needed: int) -> None:
-    """Refuse to start what would not fit, `needed` in bytes."""
+    """Refuse to start what would not fit, `needed` in bytes; an object store has no end."""
+    if storage.is_remote(folder):
+        return
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(
@@ -316,9 +320,16 @@ def check_free_space(folder: Path, needed: int) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one writer; the operating system lets go when the process ends, however it ends."""
+    """Hold the folder for one writer; the operating system lets go when the process ends, however it ends.
+
+    For a folder in an object store see `lease`.
+    """
     from filelock import FileLock, Timeout
 
+    if storage.is_remote(folder):
+        with lease.held(folder / ".lock"):
+            yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -337,14 +348,19 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to read from.
+    """An HDF5 file to read from, after it has been held against its seal.
 
     Raises:
-        StoreError: it is damaged, may not be read, or another program has it open to write.
+        DamagedError: it is damaged.
+        StoreError: it may not be read, or another program has it open to write.
     """
     try:
-        with h5py.File(path, "r") as file:
-            yield file
+        with storage.local(path) as copy:
+            sealed.check(copy)
+            with h5py.File(copy, "r") as file:
+                yield file
+    except DamagedError:
+        raise DamagedError(f"{path} is cut short or damaged: its checksum is wrong", _instead(path)) from None
     except CatsdogsError:
         raise
     except PermissionError:
@@ -353,8 +369,26 @@ def reading(path: Path) -> Iterator[h5py.File]:
         raise StoreError(f"{path} is open in another program that may write to it", "Close it there") from None
     except (OSError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip("'\"").split("(")[0].strip()
-        again = "Run this again" if path.parent.parent.name == SHARD_FOLDER else _again(path.stem)
-        raise StoreError(f"{path} is cut short or damaged: {reason}", f"Delete it, then: {again}") from None
+        raise DamagedError(f"{path} is cut short or damaged: {reason}", _instead(path)) from None
+
+
+def set_aside(path: Path, folder: Path) -> Path:
+    """Move a damaged file out of the way, into `folder` under a name that nothing reads, and return where it is now.
+
+    Raises:
+        StoreError: it cannot be moved.
+    """
+    target = folder / f"{path.name}.damaged"
+    try:
+        path.replace(target)
+    except OSError as error:
+        raise write_error(target, error) from None
+    return target
+
+
+def _instead(path: Path) -> str:
+    """What to do about a damaged file: `features` sets it aside and computes it again."""
+    return "Run this again" if path.parent.parent.name == SHARD_FOLDER else _again(path.stem)
 
 
 def _recipe_in(path: Path, file: h5py.File) -> Recipe:

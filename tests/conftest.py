@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs import cli, drawings, images, store
+from catsdogs import cli, drawings, images, sealed, store
 from catsdogs.dataset import Dataset, Location, Photograph, scan
 from catsdogs.errors import CatsdogsError
 from catsdogs.shards import Cache, Entry, Rows
@@ -49,6 +50,15 @@ def draw_data(root: Path, per_class: int, test: int, no_pet: int) -> Path:
             patch.setattr(drawings, name, count)
         drawings.draw_dataset(root / "data")
     return root
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """A file to tamper with, sealed again afterwards: what is not what it seems, and still whole."""
+    with h5py.File(path, "r+") as file:
+        yield file
+    if sealed.is_sealed(path):
+        sealed.seal(path)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +24,7 @@ from catsdogs.errors import CatsdogsError, StoreError, TrainingError, UnknownNam
 from catsdogs.shards import Cache
 from catsdogs.shards import Entry as Row
 from catsdogs.store import RANDOM_WEIGHTS, Features
-from tests.conftest import recipe, refused, rows_of
+from tests.conftest import opened, recipe, refused, rows_of
 
 NOTHING = Corrections(frozenset(), {}, "")
 ANOTHER_LOGISTIC = "from catsdogs.heads.logistic import Logistic\nclass Another(Logistic): pass\n"
@@ -222,7 +221,7 @@ def test_the_table_fits_a_terminal(lines: list[tuple[str, list[str]]], seconds: 
 def with_value(folder: Path, rows: Any, value: float) -> list[list[Features]]:
     """A set that can be compared, and one whose last network holds `value` in some rows."""
     files = [features(folder), features(folder, "Xception")]
-    with h5py.File(files[1].path, "r+") as content:
+    with opened(files[1].path) as content:
         content["train"][rows] = value
     return [files[:1], files]
 

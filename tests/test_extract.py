@@ -21,7 +21,7 @@ from catsdogs.errors import DatasetError, LockedError, StoreError, UnknownNameEr
 from catsdogs.extract import Settings, Summary, extract
 from catsdogs.prediction import predict
 from catsdogs.store import SPLITS, Features
-from tests.conftest import jpeg, need, refused, write_kaggle_folder
+from tests.conftest import jpeg, need, opened, refused, write_kaggle_folder
 from tests.test_images import png_header
 
 LITE0, LITE1 = "EfficientNetLite0", "EfficientNetLite1"
@@ -296,7 +296,7 @@ class TestUnchanged:
     ) -> None:
         run(kaggle_folder, cached)
         before = content(cached / f"{LITE0}.h5")
-        with h5py.File(cached / stamps.NAME, "r+") as file:
+        with opened(cached / stamps.NAME) as file:
             digests = file["digest"][...]
             file["digest"][...] = np.roll(digests, 1) if lie == "of another photograph" else digests + 1
         ids_read.clear()

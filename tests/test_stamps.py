@@ -8,7 +8,7 @@ import pytest
 from catsdogs import images, stamps
 from catsdogs.dataset import Dataset, scan, scan_unlabelled
 from catsdogs.stamps import NAME, Stamps
-from tests.conftest import jpeg, write_kaggle_folder
+from tests.conftest import jpeg, opened, write_kaggle_folder
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ class TestRemembered:
         data = path.read_bytes()
         match damage:
             case "newer" | "uneven":
-                with h5py.File(path, "r+") as file:
+                with opened(path) as file:
                     if damage == "newer":
                         file.attrs["version"] = stamps.VERSION + 1
                     else:

@@ -1,0 +1,85 @@
+"""The seal of an HDF5 file of ours: its length and checksum, so that a torn one is known before HDF5 parses it.
+
+The seal stands in the file's user block, 512 bytes that HDF5 leaves to others: any reader of HDF5 skips them. It is
+there against accidents, not against attackers, who can compute a checksum as well.
+"""
+
+import functools
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import google_crc32c
+
+from catsdogs.errors import DamagedError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open to write cannot be opened at all
+    fcntl = None  # type: ignore[assignment]
+
+BLOCK_BYTES = 512  # the least user block that HDF5 allows
+_MAGIC = b"catsdogs sealed\n"
+_SEAL = struct.Struct("<16sQI")  # magic, length and CRC-32C of what follows the block
+_CHUNK_BYTES = 2**20
+
+
+def seal(path: Path) -> None:
+    """Write the seal into the user block of a finished file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("r+b") as file:
+        length, checksum = _measure(file)
+        file.seek(0)
+        file.write(_SEAL.pack(_MAGIC, length, checksum))
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file starts with a seal, be it right or wrong.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def check(path: Path) -> None:
+    """Hold a sealed file against its seal, once as long as it does not change; others pass.
+
+    Raises:
+        DamagedError: it is not what was written.
+        OSError: it cannot be read, or is open in another program that may write to it.
+    """
+    found = os.stat(path)  # noqa: PTH116 - asked for each time a file is opened
+    _check_once(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@functools.lru_cache(maxsize=2**16)
+def _check_once(path: Path, size: int, changed: int, inode: int) -> None:
+    with path.open("rb") as file:
+        head = file.read(_SEAL.size)
+        if not head.startswith(_MAGIC):
+            return
+        if len(head) < _SEAL.size or _SEAL.unpack(head)[1:] != _measure(file):
+            _refuse_open(file)
+            raise DamagedError(f"{path} is cut short or damaged: its checksum is wrong", "Delete it")
+
+
+def _refuse_open(file: BinaryIO) -> None:
+    """Raise a BlockingIOError if another program has the file open to write: HDF5 locks what it may write to."""
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _measure(file: BinaryIO) -> tuple[int, int]:
+    """Length and CRC-32C of what follows the user block."""
+    file.seek(BLOCK_BYTES)
+    length, checksum = 0, 0
+    while chunk := file.read(_CHUNK_BYTES):
+        length += len(chunk)
+        checksum = google_crc32c.extend(checksum, chunk)
+    return length, checksum

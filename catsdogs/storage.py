@@ -1,0 +1,308 @@
+"""Files on this machine or, as `s3://bucket/name`, in an object store: named, listed, read and put in one way.
+
+A place is a `Path`, or what universal-pathlib makes of a URL, which has the same methods and goes by the same type
+here. Whatever a store fails at is tried again with growing pauses, and named if it goes on failing.
+"""
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import tenacity
+
+from catsdogs.errors import StoreError, UsageError
+
+ATTEMPTS = 6
+_WAIT = tenacity.wait_exponential_jitter(multiplier=0.5, max=8)  # seconds: 0.5, 1, 2, 4, 8, and up to one more each
+_KEPT_BYTES = 4 * 2**30  # of copies of objects, all together; the newest is kept whatever its size
+# Trying again helps none of these.
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError)
+# Nor these of botocore's, by name, for it need not be installed.
+_LASTING_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError")
+# botocore would try five times within each of our attempts. A store that hangs is named after 6 x 15 s and the pauses.
+S3_CLIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 1}, "max_pool_connections": 64}
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
+# Where a whole object appears at once, and a rename would only be a second copy.
+_WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
+
+_Result = TypeVar("_Result")
+
+
+def place(text: str | Path) -> Path:
+    """What a path or URL names.
+
+    Raises:
+        UsageError: a URL of no known kind, or one whose package is not installed.
+    """
+    if isinstance(text, Path) or is_remote(text) or "://" not in text:
+        return Path(text).expanduser() if isinstance(text, str) else text
+    from upath import UPath
+
+    protocol, _, name = text.partition("://")
+    if protocol in ("file", "local"):
+        return Path(name)
+    if not name.strip("/"):
+        raise UsageError(f"{text} names no bucket", f"Give {protocol}://bucket/folder")
+    options: dict[str, Any] = {"use_listings_cache": False}  # others may write there while we look
+    if protocol in ("s3", "s3a"):
+        options["config_kwargs"] = dict(S3_CLIENT)
+    try:
+        found = UPath(text.rstrip("/"), **options)
+        _ = found.fs  # which is where a package shows to be absent
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        remedy = f"Install it: pip install 'catsdogs[{extra}]'" if extra else "Install that package"
+        raise UsageError(f"{protocol}:// needs a package that is not installed ({error})", remedy) from None
+    except ValueError as error:
+        raise UsageError(
+            f"{text} is no place that can be read: {error}", "Give a folder, or s3://, gs://, hdfs://"
+        ) from None
+    except OSError as error:  # Hadoop's library, or the node of its names
+        raise UsageError(
+            f"{protocol}:// cannot be used here: {str(error).splitlines()[0]}", "Install its client, or check the name"
+        ) from None
+    return cast(Path, found)
+
+
+def is_remote(path: object) -> bool:
+    """Whether a place lies in an object store or on another machine."""
+    return not isinstance(path, str | Path)
+
+
+def read(path: Path, start: int = 0, length: int | None = None) -> bytes:
+    """The bytes of a file or object, or `length` of them from `start`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: a local file cannot be read.
+        StoreError: the store went on failing, or refuses to be read.
+    """
+    if not is_remote(path):
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(-1 if length is None else length)
+    store, key = _store(path), _key(path)
+    end = None if length is None else start + length
+    # s3fs would ask for the size first, to read large objects in several streams.
+    options = {"max_concurrency": 1} if hasattr(store, "max_concurrency") else {}
+
+    def get() -> bytes:
+        try:
+            return bytes(store.cat_file(key, start=start or None, end=end, **options))
+        except OSError as error:
+            if _code(error) in ("InvalidRange", "416"):  # nothing is left from there on, as in an empty object
+                return b""
+            raise
+
+    return _asking(path, get)
+
+
+def size(path: Path) -> int:
+    """The bytes of a file or object, counted.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: a local file cannot be looked at.
+        StoreError: the store went on failing, or refuses to be read.
+    """
+    return int(_info(path)["size"]) if is_remote(path) else path.stat().st_size
+
+
+def stamp(path: Path) -> str:
+    """What tells an object's content from an earlier one's, as in `listing`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StoreError: the store went on failing, or refuses to be read.
+    """
+    return _stamp(_info(path))
+
+
+def listing(root: Path) -> dict[str, str]:
+    """Every object below a place in a store: its relative name -> what tells its content from an earlier one's.
+
+    What tells it is empty where the store says nothing but its size.
+
+    Raises:
+        FileNotFoundError: no such bucket, or nothing to be listed.
+        StoreError: the store went on failing, or refuses to be read.
+    """
+    key = _key(root).rstrip("/")
+    found = _asking(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+    names = {str(name).removeprefix(key).removeprefix("/"): info for name, info in sorted(found.items())}
+    return {name: _stamp(info) for name, info in names.items() if name and not name.endswith("/")}
+
+
+def write(path: Path, data: bytes, new: bool = False) -> None:
+    """Put a small object; with `new`, only if there is none.
+
+    Raises:
+        FileExistsError: there is one already.
+        StoreError: the store went on failing.
+    """
+    trying(path, lambda: _store(path).pipe_file(_key(path), data, mode="create" if new else "overwrite"))
+
+
+def put(source: Path, target: Path) -> None:
+    """Copy a local file to a store, where it appears whole or not at all.
+
+    Raises:
+        StoreError: the store went on failing, or refuses to be written.
+    """
+    store, key = _store(target), _key(target)
+
+    def copy() -> None:
+        if target.protocol in _WITHOUT_RENAME:  # type: ignore[attr-defined] - a place in a store has one
+            store.put_file(str(source), key)
+            return
+        store.makedirs(key.rsplit("/", 1)[0], exist_ok=True)
+        temporary = f"{key}.{os.getpid()}.tmp"
+        store.put_file(str(source), temporary)
+        store.mv(temporary, key)
+
+    try:
+        trying(target, copy)
+    except (FileNotFoundError, PermissionError, NotImplementedError) as error:
+        raise StoreError(f"{target} cannot be written: {error}", "Check the bucket's name and your rights") from None
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and all in it, wherever it lies; nothing there is fine."""
+    import shutil
+
+    if not is_remote(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        trying(path, lambda: _store(path).rm(_key(path), recursive=True))
+
+
+@contextlib.contextmanager
+def local(path: Path) -> Iterator[Path]:
+    """The same file on this machine: itself, or a copy that is kept while its object does not change.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StoreError: the store went on failing.
+    """
+    yield _COPIES.of(path) if is_remote(path) else path
+
+
+def trying(path: Path, action: Callable[[], _Result]) -> _Result:
+    """What an action on a store returns, tried again with growing pauses; an error that lasts is raised as it is.
+
+    Raises:
+        StoreError: it failed `ATTEMPTS` times, or credentials are missing.
+    """
+    attempts = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=_WAIT,
+        retry=tenacity.retry_if_exception(_may_pass),
+        reraise=True,
+    )
+    try:
+        return cast(_Result, attempts(action))
+    except _LASTING:
+        raise
+    except Exception as error:  # each store has exceptions of its own
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if not _may_pass(error):
+            raise StoreError(f"{path} cannot be reached: {reason}", "Check its name and your credentials") from error
+        raise StoreError(
+            f"{path} failed {ATTEMPTS} times: {reason}",
+            "Check the connection and your credentials, and run the same command again: what is finished is kept",
+        ) from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    is_lasting = isinstance(error, _LASTING) or type(error).__name__ in _LASTING_NAMES
+    return isinstance(error, Exception) and not is_lasting
+
+
+def _asking(path: Path, action: Callable[[], _Result]) -> _Result:
+    """Like `trying`; rights that are missing end the run, for else every object would be left out for want of them."""
+    try:
+        return trying(path, action)
+    except PermissionError as error:
+        raise StoreError(f"{path} may not be read: {error}", "Check your credentials and rights") from error
+
+
+def _info(path: Path) -> dict[str, Any]:
+    return cast(dict[str, Any], _asking(path, lambda: _store(path).info(_key(path))))
+
+
+class _Copies:
+    """Local copies of objects, for as long as this process lives."""
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._paths: OrderedDict[tuple[str, str], Path] = OrderedDict()
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def of(self, path: Path) -> Path:
+        with self._lock:
+            info = _info(path)
+            name = (str(path), _stamp(info))
+            if name not in self._paths or not name[1]:
+                self._folder = self._folder or tempfile.TemporaryDirectory(prefix="catsdogs-")
+                self._count += 1
+                folder = Path(self._folder.name) / str(self._count)
+                folder.mkdir()
+                copy = folder / path.name
+
+                def get() -> None:
+                    _store(path).get_file(_key(path), str(copy))
+                    if copy.stat().st_size != info["size"]:
+                        raise OSError(f"{copy.stat().st_size:,} bytes came, not {info['size']:,}")
+
+                _asking(path, get)
+                self._paths[name] = copy
+                self._forget()
+            self._paths.move_to_end(name)
+            return self._paths[name]
+
+    def _forget(self) -> None:
+        sizes = {name: copy.stat().st_size for name, copy in self._paths.items()}
+        for name in list(self._paths)[:-1]:
+            if sum(sizes.values()) <= _KEPT_BYTES:
+                break
+            self._paths.pop(name).unlink()
+            del sizes[name]
+
+
+_COPIES = _Copies()
+
+
+def _store(path: Path) -> Any:
+    store = path.fs  # type: ignore[attr-defined] - a place in a store has one
+    if hasattr(store, "retries"):
+        store.retries = 1  # s3fs would try again within each of our attempts
+    return store
+
+
+def _key(path: Path) -> str:
+    return str(path.path)  # type: ignore[attr-defined] - a place in a store has one
+
+
+def _stamp(info: dict[str, Any]) -> str:
+    """Size, and what the store tells of version and time; nothing if it tells neither."""
+    told = (
+        info.get(name) for name in ("ETag", "etag", "generation", "LastModified", "last_modified", "updated", "mtime")
+    )
+    version = " ".join(str(value) for value in told if value is not None)
+    return version and f"{info['size']} {version}"
+
+
+def _code(error: OSError) -> str:
+    """What the store itself calls an error, where s3fs has given it a name of Python's."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return str(answer.get("Error", {}).get("Code", ""))
