@@ -1,7 +1,9 @@
 """Tasks for who works on the project itself, in a checkout: its tests, its checks, its benchmarks."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from invoke import Context, Exit
@@ -24,6 +26,25 @@ def lint(c: Context) -> None:
     _run("ruff", "check", ".")
     _run("ruff", "format", "--check", ".")
     _run("mypy")
+
+
+@stage()
+def faults(c: Context) -> None:
+    """Bring about every fault of docs/faults.md in full, some ten minutes long, and write what was seen there."""
+    os.environ["CATSDOGS_FAULTS"] = "full"
+    _run("pytest", "tests/faults", "--faults-table", "docs/faults.md")
+
+
+@stage()
+def audit(c: Context) -> None:
+    """Ask PyPI for known vulnerabilities of every installed package; fails if there are any, or no answer."""
+    command = [sys.executable, "-m", "pip", "list", "--format=freeze", "--exclude-editable"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own tools
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text(listed)
+        # Strict, because a package that PyPI says nothing of counts as harmless otherwise.
+        _run("pip_audit", "--strict", "--no-deps", "--disable-pip", "--requirement", str(requirements))
 
 
 @stage(

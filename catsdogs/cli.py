@@ -7,7 +7,7 @@ from pathlib import Path
 
 from invoke import Collection, Context
 
-from catsdogs import chores, pages, settings, stages, tuning
+from catsdogs import chores, pages, settings, stages, storage, tuning
 from catsdogs.console import Program, next_steps, say, stage, wrote
 from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError, WeightsError
 from catsdogs.stages import BACKBONES, CLASSES, DATA, DEVICES, FEATURES, HOLDOUT, NAME, SUBMISSIONS, WEIGHTS_DIR
@@ -53,6 +53,7 @@ def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     classes=CLASSES,
     holdout=HOLDOUT,
     devices=DEVICES,
+    cluster="compute on a Ray cluster: its address (host:6379); or auto: the one this machine is in, else this machine",
 )
 def features(
     c: Context,
@@ -68,12 +69,15 @@ def features(
     classes: str | None = None,
     holdout: str | None = None,
     devices: str = "one",
+    cluster: str | None = None,
 ) -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
     how = stages.extraction_settings(c, weights_dir, engine, precision, batch_size, dtype, devices)
     names, folder = stages.networks(c, backbones), stages.location(c, "features", out)
     dataset = stages.scan(c, data, classes, holdout)
-    stages.extract_features(dataset, names, folder, how, settings.number("limit", limit) if limit else None)
+    count = settings.number("limit", limit) if limit else None
+    with stages.schedule(c, cluster) as schedule:
+        stages.extract_features(dataset, names, folder, how, count, schedule)
     flags = stages.flags(c, backbones=backbones, features=str(folder))
     next_steps(f"outliers{flags}", f"train{flags}")
 
@@ -261,7 +265,7 @@ def predict(
     target = Path(out) if out else SUBMISSIONS / name / "predictions.csv"
     cache = stages.location(c, "features", features) / PREDICTION_CACHE
     weights = stages.extraction_settings(c, weights_dir).weights_dir
-    predicted = prediction.predict(SUBMISSIONS / name, Path(data), target, cache, weights)
+    predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
     for photograph in predicted.unreadable:
         say(f"unreadable, given the class prior: {photograph.id} ({photograph.reason})")
     wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
@@ -448,6 +452,8 @@ collection = Collection(
     clean,
     chores.test,
     chores.lint,
+    chores.faults,
+    chores.audit,
     chores.bench,
 )
 

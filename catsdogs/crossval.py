@@ -1,7 +1,8 @@
 """Cross-validation: every row is judged by a head that never saw it."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -76,29 +77,38 @@ def cross_validate(
         held = np.concatenate((watched, unseen))
         head = make()
         started = time.perf_counter()
-        try:
+        with refusals(head):
             if watches(head):
                 head.fit(X[learnt], labels[learnt], validation=(X[watched], labels[watched]))  # type: ignore[call-arg]
             else:
                 head.fit(X[learnt], labels[learnt])
-            said = np.asarray(head.predict_proba(X[held]))
-        except Exception as error:
-            # scikit-learn's raise a ValueError for data that they cannot take, a head of the user's what it likes.
-            if not isinstance(error, ValueError) and not is_of_a_file(type(head)):
-                raise
-            what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            problem = f"The head {type(head).__name__} refuses the vectors: {what}"
-            raise TrainingError(problem, "Choose another --head, or mend the file if it is yours") from None
+        probabilities[held] = checked_probabilities(head, X[held], classes)
         seconds += time.perf_counter() - started
-        if (
-            said.shape != (len(held), classes)
-            or said.min() < 0
-            or not (abs(said.sum(axis=1) - 1) < SUM_TOLERANCE).all()
-        ):
-            raise TrainingError(
-                f"The head {type(head).__name__} gives no probabilities for {classes} classes", "Choose another --head"
-            )
-        probabilities[held] = said
         fitted.append(head)
         advance()
     return CrossValidation(fitted, probabilities, fold, seconds)
+
+
+@contextlib.contextmanager
+def refusals(head: Head) -> Iterator[None]:
+    """Raise a TrainingError for what a head raises of vectors that it cannot take."""
+    try:
+        yield
+    except Exception as error:
+        # scikit-learn's raise a ValueError for data that they cannot take, a head of the user's what it likes.
+        if not isinstance(error, ValueError) and not is_of_a_file(type(head)):
+            raise
+        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        problem = f"The head {type(head).__name__} refuses the vectors: {what}"
+        raise TrainingError(problem, "Choose another --head, or mend the file if it is yours") from None
+
+
+def checked_probabilities(head: Head, X: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
+    """What a head says of (n, width) vectors; a TrainingError unless it is (n, classes) probabilities."""
+    with refusals(head):
+        said = np.asarray(head.predict_proba(X))
+    if said.shape != (len(X), classes) or said.min() < 0 or not (abs(said.sum(axis=1) - 1) < SUM_TOLERANCE).all():
+        raise TrainingError(
+            f"The head {type(head).__name__} gives no probabilities for {classes} classes", "Choose another --head"
+        )
+    return said

@@ -66,6 +66,10 @@ class LockedError(CatsdogsError):
     """Another process is writing the same feature files."""
 
 
+class ClusterError(CatsdogsError):
+    """A cluster that does not answer, or was lost."""
+
+
 class TrainingError(CatsdogsError):
     """Vectors and labels on which no head can be trained, or a run that cannot be used."""
 

@@ -1,50 +1,40 @@
 """Data set x backbones -> shards -> features/<Backbone>.h5: each photograph decoded once, for all networks.
 
-A shard is a fixed stretch of the table. Its batches depend on nothing but its photographs, so a run that was killed
-and started again gives the same numbers, bit for bit, as one that was not.
+Here is planned and assembled; `worker` computes, on this machine or, see `cluster`, on many.
 """
 
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from catsdogs import engines, images, store
-from catsdogs.backbones import Backbone, choose, trained
-from catsdogs.backbones.weights import Weights, obtain, of_folds
+from catsdogs import engines, images, storage, store, worker
+from catsdogs.backbones import Backbone, choose
+from catsdogs.backbones.weights import Weights, obtain
 from catsdogs.dataset import Dataset, Photograph
-from catsdogs.engines import AUTO, Engine, Network, Output
-from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UnreadablePhotographError, UsageError
-from catsdogs.images import Pixels
+from catsdogs.engines import AUTO
+from catsdogs.errors import (
+    DamagedError,
+    DatasetError,
+    StoreError,
+    UnknownNameError,
+    UnreadablePhotographError,
+    UsageError,
+)
 from catsdogs.progress import Progress
-from catsdogs.shards import Cache, Entry, Rows
+from catsdogs.shards import Cache, Entry
 from catsdogs.stamps import Stamps
 from catsdogs.store import Recipe, Unreadable
+from catsdogs.worker import SHARD_ROWS, Done, Engines, Job, Member, Settings, Stretch, members_of
 
-SHARD_ROWS = 256
 DTYPES = ("float32", "float16")
 _COMPARED = 32  # photographs read to tell whether a data set is the one a file was made from
 _Row = TypeVar("_Row")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to compute vectors. `auto` follows what the feature file was written with, else what suits the machine."""
-
-    weights_dir: str | None = None
-    engine: str = AUTO
-    precision: str = AUTO
-    batch_size: int | None = None
-    dtype: str = "float32"
-    devices: str = "one"
 
 
 @dataclass(frozen=True)
@@ -57,6 +47,7 @@ class Summary:
         written: backbone -> whether its feature file had to be written.
         rows: split -> rows in the first feature file; files differ in this only after runs with a limit.
         unreadable: those of the photographs that this run looked at.
+        set_aside: damaged files, under the names that they have now; their rows were computed again.
         seconds: how long it took.
     """
 
@@ -65,145 +56,63 @@ class Summary:
     written: dict[str, bool]
     rows: dict[str, int]
     unreadable: list[Unreadable]
+    set_aside: list[Path]
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """A photograph, read; its pixels if some network still needs them, or the reason why there are none."""
+class Schedule(Protocol):
+    """Where and in which order stretches are computed."""
 
-    entry: Entry
-    needed_by: tuple[str, ...] = ()
-    pixels: Pixels | None = None
-    reason: str = ""
+    def recipes(self, backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+        """See `settle`, on a machine that will compute."""
+        ...
 
-    @property
-    def outcome(self) -> Entry | Unreadable:
-        photograph = self.entry.photograph
-        return Unreadable(photograph.split, photograph.id, self.reason) if self.reason else self.entry
+    def compute(
+        self, job: Job, members: list[Member], stretches: Sequence[Stretch], tick: Callable[[int], object]
+    ) -> Iterator[Done]:
+        """What came of each stretch, in any order; `tick` is told how many photographs more have been seen.
 
-
-@dataclass
-class _Member:
-    """One network of the ensemble, loaded when it is first asked for.
-
-    A network that was trained here has a further part for each fold of the photographs it learnt from, and each of
-    these goes through the part that never learnt from it: so its vector says nothing of its label.
-    """
-
-    backbone: Backbone
-    weights: Weights
-    cache: Cache
-    get_engine: Callable[[str, str], Engine]
-    computed: int = 0
-    _networks: dict[int, Network] = field(default_factory=dict)
-
-    @property
-    def engine(self) -> Engine:
-        return self.get_engine(self.cache.recipe.engine, self.cache.recipe.precision)
-
-    @cached_property
-    def _parts(self) -> dict[int, Weights]:
-        return of_folds(self.backbone)
-
-    @cached_property
-    def _folds(self) -> dict[int, int]:
-        return trained.fold_of_digest(self.backbone.trained) if self.backbone.trained else {}
-
-    def part_for(self, entry: Entry) -> int:
-        """The number of the part that a photograph goes through; 0 is the network as it is for all others."""
-        return self._folds.get(entry.digest, 0)
-
-    def learnt_from(self, entries: Sequence[Entry]) -> int:
-        """How many of these photographs the part that they go through has learnt from."""
-        return sum(self._folds.get(entry.digest) == 0 for entry in entries)
-
-    @property
-    def parts(self) -> list[int]:
-        """The numbers of all its parts."""
-        return [0, *self._parts]
-
-    def load(self, part: int = 0) -> Network:
-        if part not in self._networks:
-            self._networks[part] = self.engine.load(self.backbone, self._parts[part] if part else self.weights)
-        return self._networks[part]
+        `members` are those of this process, and know all shards when this ends.
+        """
+        ...
 
 
-@dataclass
-class _Shard:
-    """The photographs of one shard on their way through one network.
+class ThisMachine:
+    """All stretches in this process, one after the other; the first failure ends it."""
 
-    Each part of a network gathers batches of its own; `results` are the rows of a batch, and the wait for its output.
-    """
+    def recipes(self, backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+        """See `Schedule.recipes`."""
+        return settle(backbones, out, settings)
 
-    member: _Member
-    rows: list[_Loaded] = field(default_factory=list)
-    waiting: dict[int, list[int]] = field(default_factory=dict)
-    results: list[tuple[list[int], Callable[[], Output]]] = field(default_factory=list)
-
-    def add(self, loaded: _Loaded) -> None:
-        part = self.member.part_for(loaded.entry)
-        self.waiting.setdefault(part, []).append(len(self.rows))
-        self.rows.append(loaded)
-        if len(self.waiting[part]) == self.member.engine.batch_size:
-            self._submit(part)
-
-    def close(self) -> None:
-        """Send what is left as batches of full size, so that compiled networks see a single shape."""
-        for part in list(self.waiting):
-            self._submit(part)
-
-    def write(self) -> None:
-        """Wait for the network and keep the rows."""
-        if not self.rows:
-            return
-        outputs = [result() for _, result in self.results]
-        order = np.argsort(np.concatenate([rows for rows, _ in self.results]))
-
-        def gather(name: str) -> NDArray:
-            batches = zip(outputs, self.results, strict=True)
-            return np.concatenate([getattr(output, name)[: len(rows)] for output, (rows, _) in batches])[order]
-
-        labelled = outputs[0].topk_class is not None
-        self.member.cache.write_shard(
-            Rows(
-                key=np.array([row.entry.key for row in self.rows], object),
-                digest=np.array([row.entry.digest for row in self.rows], np.uint64),
-                vector=gather("vector"),
-                statistics=np.stack([row.pixels.statistics for row in self.rows if row.pixels]),
-                topk_class=gather("topk_class") if labelled else None,
-                topk_prob=gather("topk_prob") if labelled else None,
-            ),
-            self.member.engine.backend,
-        )
-        self.member.computed += len(self.rows)
-
-    def _submit(self, part: int) -> None:
-        size, side = self.member.engine.batch_size, self.member.backbone.input_size
-        batch = np.zeros((size, side, side, 3), np.uint8)
-        positions = self.waiting.pop(part)
-        for place, position in enumerate(positions):
-            row = self.rows[position]
-            assert row.pixels is not None  # noqa: S101 - only readable photographs are added
-            batch[place] = row.pixels.by_size[side]
-            self.rows[position] = replace(row, pixels=Pixels({}, row.pixels.statistics))
-        self.results.append((positions, self.member.load(part).submit(batch)))
+    def compute(
+        self, job: Job, members: list[Member], stretches: Sequence[Stretch], tick: Callable[[int], object]
+    ) -> Iterator[Done]:
+        """See `Schedule.compute`."""
+        if stretches:
+            worker.prepare(members)
+        return worker.compute(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
 
 
 def extract(
-    dataset: Dataset, names: Sequence[str], out: Path, settings: Settings | None = None, limit: int | None = None
+    dataset: Dataset,
+    names: Sequence[str],
+    out: Path,
+    settings: Settings | None = None,
+    limit: int | None = None,
+    schedule: Schedule | None = None,
 ) -> Summary:
     """Bring `out/<Backbone>.h5` up to date with the data set for every network named, in one pass.
 
     With `limit`, at most that many photographs are read, spread evenly over the table; what is already cached of
-    the others stays.
+    the others stays. Damaged files are set aside and their rows computed again.
 
     Raises:
         WeightsError, StoreError, LockedError, UnknownNameError, UsageError: before the first photograph is read.
         DatasetError: not one photograph can be read.
-        StoreError: the disk is full; finished shards are kept.
+        StoreError: the disk is full; finished shards are kept. A stretch failed on all workers that tried it; the
+            others are kept.
     """
-    settings = settings or Settings()
+    settings, schedule = settings or Settings(), schedule or ThisMachine()
     if settings.dtype not in DTYPES:
         raise UnknownNameError("dtype", settings.dtype, list(DTYPES))
     if limit is not None and limit < 1:
@@ -212,25 +121,19 @@ def extract(
     engines.check(settings.engine, settings.precision, settings.batch_size, settings.devices)
     if (settings.batch_size or 0) > SHARD_ROWS:
         raise UsageError(f"A batch size of {settings.batch_size}", f"Give --batch-size at most {SHARD_ROWS}, a shard")
-    backbones = choose(names)
-    weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
-    engine_of = _Engines(settings)
+    backbones = tuple(choose(names))
+    for backbone in backbones:
+        obtain(backbone, settings.weights_dir)
     with store.locked(out):
-        recipes = [_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True)]
-        members = [
-            _Member(backbone, weight, Cache(out, recipe), engine_of)
-            for backbone, weight, recipe in zip(backbones, weights, recipes, strict=True)
-        ]
+        set_aside = [path for backbone in backbones if (path := _set_aside(store.path_of(out, backbone.name), out))]
+        job = Job(dataset.root, backbones, schedule.recipes(backbones, out, settings), out, settings)
+        members = members_of(job)
+        set_aside += [path for member in members for path in member.cache.set_aside]
         _refuse_other_dataset(dataset, members)
         _check_space(dataset, members, out)
-        # Where there is a feature file, these very weights have fitted before.
-        new = [(member, part) for member in members if member.cache.existing is None for part in member.parts]
-        with Progress(len(new), "preparing", "network") as bar:
-            for member, part in new:
-                member.load(part)
-                bar.update()
+        photographs = _spread(dataset.photographs, limit)
         stamps = Stamps(out)
-        seen = _run(dataset, _spread(dataset.photographs, limit), members, stamps)
+        seen, computed = _compute(job, members, photographs, stamps, schedule)
         unreadable = [row for row in seen if isinstance(row, Unreadable)]
         if len(unreadable) == len(seen):
             raise DatasetError(
@@ -252,32 +155,75 @@ def extract(
         stamps.keep([row.digest if isinstance(row, Entry) else None for row in seen], others=limited)
     return Summary(
         paths=[member.cache.path for member in members],
-        computed={member.backbone.name: member.computed for member in members},
+        computed={backbone.name: computed[backbone.name] for backbone in backbones},
         written=written,
         rows={split: rows[0][split] for split in store.SPLITS},
         unreadable=unreadable,
+        set_aside=set_aside,
         seconds=time.monotonic() - started,
     )
 
 
-class _Engines:
-    """The engines in use, by name and precision, made when first asked for: a complete cache needs none."""
+def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+    """The recipe of each network: `auto` becomes what its feature file has, else what suits this machine.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._engines: dict[tuple[str, str], Engine] = {}
-
-    def __call__(self, name: str, precision: str) -> Engine:
-        if (name, precision) not in self._engines:
-            engine = engines.create(name, precision, self._settings.batch_size, self._settings.devices)
-            self._engines[name, precision] = self._engines[engine.name, engine.precision] = engine
-        return self._engines[name, precision]
+    Raises:
+        WeightsError, StoreError, UnknownNameError, UsageError: as `extract`.
+    """
+    engine_of = Engines(settings)
+    weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
+    return tuple(_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True))
 
 
-def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: _Engines) -> Recipe:
+def _compute(
+    job: Job, members: list[Member], photographs: Sequence[Photograph], stamps: Stamps, schedule: Schedule
+) -> tuple[list[Entry | Unreadable], Counter[str]]:
+    """Read what is new or changed and compute what is missing: what came of each, in order; rows computed."""
+    complete = _complete(photographs, stamps.look(photographs), members)
+    seen: list[Entry | Unreadable | None] = list(complete)
+    places = [
+        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if complete[row] is None]
+        for start in range(0, len(photographs), SHARD_ROWS)
+    ]
+    stretches = [Stretch(number, tuple(photographs[row] for row in rows)) for number, rows in enumerate(places) if rows]
+    computed: Counter[str] = Counter()
+    failures = []
+    with Progress(sum(map(len, places)), "photographs", "photo") as bar:
+        for done in schedule.compute(job, members, stretches, bar.update):
+            if done.failure:
+                failures.append(done)
+                continue
+            computed.update(done.computed)
+            for row, outcome in zip(places[done.number], done.outcomes, strict=True):
+                photograph = photographs[row]
+                if isinstance(outcome, str):
+                    seen[row] = Unreadable(photograph.split, photograph.id, outcome)
+                else:
+                    seen[row] = Entry(photograph, outcome)
+    if failures:
+        first, rows = failures[0], places[failures[0].number]
+        raise StoreError(
+            f"{len(failures):,} of {len(stretches):,} shards failed, the first with "
+            f"{photographs[rows[0]].split}/{photographs[rows[0]].id}: {first.failure}",
+            "Run the same command again: all others are kept, and only these are computed",
+        )
+    return [row for row in seen if row is not None], computed
+
+
+def _set_aside(path: Path, out: Path) -> Path | None:
+    """Move a damaged feature file out of the way, so that its rows are computed again; where to, or None."""
+    try:
+        if storage.exists(path):
+            store.recipe_of(path)
+    except DamagedError:
+        return store.set_aside(path, out)
+    return None
+
+
+def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: Engines) -> Recipe:
     path = store.path_of(out, backbone.name)
     name, precision = settings.engine, settings.precision
-    if path.exists():
+    if storage.exists(path):
         existing = store.recipe_of(path)
         name = existing.engine if name == AUTO else name
         precision = existing.precision if precision == AUTO else precision
@@ -299,66 +245,13 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
     )
 
 
-def _run(
-    dataset: Dataset, photographs: Sequence[Photograph], members: Sequence[_Member], stamps: Stamps
-) -> list[Entry | Unreadable]:
-    """Load what is new or changed, compute what is missing, write shards; what came of each photograph, in order."""
-
-    def load(photograph: Photograph) -> _Loaded:
-        entry = Entry(photograph, 0)
-        try:
-            data = dataset.read(photograph)
-            entry = Entry(photograph, images.digest(data))
-            needing = [member for member in members if entry not in member.cache]
-            if not needing:
-                return _Loaded(entry)
-            sizes = {member.backbone.input_size for member in needing}
-            names = tuple(member.backbone.name for member in needing)
-            return _Loaded(entry, names, images.load(data, sizes))
-        except UnreadablePhotographError as error:
-            return _Loaded(entry, reason=error.reason)
-
-    complete = _complete(photographs, stamps.look(photographs), members)
-    unread = [photograph for photograph, row in zip(photographs, complete, strict=True) if not row]
-    seen: list[Entry | Unreadable] = []
-    threads, ahead = max(engines.feeding(member.cache.recipe.engine) for member in members)
-    stream = images.in_parallel(load, unread, ahead, threads)
-    writing: Future[None] | None = None
-    # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
-    with Progress(len(unread), "photographs", "photo") as bar, ThreadPoolExecutor(1, "writer") as writer:
-        for start in range(0, len(photographs), SHARD_ROWS):
-            shards = {member.backbone.name: _Shard(member) for member in members}
-            for entry in complete[start : start + SHARD_ROWS]:
-                if entry:
-                    seen.append(entry)
-                    continue
-                loaded = next(stream)
-                for name in loaded.needed_by:
-                    shards[name].add(loaded)
-                seen.append(loaded.outcome)
-                bar.update()
-            for shard in shards.values():
-                shard.close()
-            if writing:
-                writing.result()
-            writing = writer.submit(_write, list(shards.values()))
-        if writing:
-            writing.result()
-    return seen
-
-
 def _complete(
-    photographs: Sequence[Photograph], digests: Sequence[int | None], members: Sequence[_Member]
+    photographs: Sequence[Photograph], digests: Sequence[int | None], members: Sequence[Member]
 ) -> list[Entry | None]:
     """The entries that need no reading: their digests are remembered, and no network lacks their rows."""
     everywhere = set.intersection(*(set(member.cache.identities) for member in members))
     entries = [None if digest is None else Entry(row, digest) for row, digest in zip(photographs, digests, strict=True)]
     return [entry if entry and (entry.key, entry.digest) in everywhere else None for entry in entries]
-
-
-def _write(shards: Sequence[_Shard]) -> None:
-    for shard in shards:
-        shard.write()
 
 
 def _spread(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
@@ -382,7 +275,7 @@ def _with_kept(
     )
 
 
-def _refuse_other_dataset(dataset: Dataset, members: Sequence[_Member]) -> None:
+def _refuse_other_dataset(dataset: Dataset, members: Sequence[Member]) -> None:
     """A slip of --data must not replace an evening's work: the data set must hold most rows, as the same pictures."""
     for member in members:
         existing = member.cache.existing
@@ -412,7 +305,7 @@ def _changed(dataset: Dataset, entries: Sequence[Entry]) -> str:
     return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
 
 
-def _check_space(dataset: Dataset, members: Sequence[_Member], out: Path) -> None:
+def _check_space(dataset: Dataset, members: Sequence[Member], out: Path) -> None:
     """Shards and the file assembled from them lie on the disk at the same time."""
     needed = 0
     for member in members:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from catsdogs import predictor, runs, store, submission, verification
+from catsdogs import neighbours, runs, store, submission, verification
 from catsdogs.backbones import trained
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError
 from catsdogs.files import replacing
@@ -276,7 +276,7 @@ def _accuracies(
 ) -> dict[str, NDArray[np.float64]]:
     """Method -> (repeats,) accuracies; see `evaluate`."""
     normal = material.vectors.copy()
-    predictor.normalise(normal, widths)
+    neighbours.normalise(normal, widths)
     embedded = [twin.embed(material.vectors) for twin in material.twins]
     accuracy: dict[str, list[float]] = {TWIN: [], NEIGHBOUR: [], MEAN: []}
     for episode in range(repeats):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from catsdogs import storage
+from catsdogs import folders, storage
 from catsdogs.errors import StoreError
 
 
@@ -32,6 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix != ".h5":  # of these there may be thousands in a folder, and who writes them clears it
+            folders.clear(path)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())

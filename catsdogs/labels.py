@@ -20,6 +20,7 @@ FILE_COLUMNS = ("id", "file", "filename", "file_name", "image", "image_id", "pat
 LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 UNLABELLED = -1
 _NUMBERS = re.compile(r"(\d+)")
+_MAX_DIGITS = 1000  # of a number that counts in the order of names; Python refuses to read far longer ones
 _LABEL_NUMBER_SUFFIX = re.compile(r"([^.]+)\..+\.[^.]+")
 _LABEL_UNDERSCORE_NUMBER = re.compile(r"([^\d.]+)_\d+\.[^.]+")  # a phone's IMG_20181224_183000 has digits before
 
@@ -89,7 +90,7 @@ def tabulate(
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
     """A sort key by which `cat.10` follows `cat.9`; the text itself breaks ties such as `01` and `1`."""
-    return [int(part) if part.isdecimal() else part for part in _NUMBERS.split(text)], text
+    return [int(part[:_MAX_DIGITS]) if part.isdecimal() else part for part in _NUMBERS.split(text)], text
 
 
 def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str | None:
@@ -129,6 +130,12 @@ def without_suffix(name: str) -> str:
     """`train/cat.0.jpg` -> `train/cat.0`."""
     stem, _, suffix = _last(name).rpartition(".")
     return name.removesuffix(f".{suffix}") if stem and suffix else name
+
+
+def leads_elsewhere(name: str) -> bool:
+    """Whether a name, with either slash, is not that of something below the folder that it is seen from."""
+    parts = name.replace("\\", "/").split("/")
+    return not parts[0] or ".." in parts or "\0" in name or re.match(r"[A-Za-z]:|[^/]+://", name) is not None
 
 
 def _splits(names: Sequence[str]) -> tuple[str, list[str], list[str], list[str]]:
@@ -211,7 +218,7 @@ def _labels_from_table(table: str, text: str, names: Sequence[str], prefix: str,
             f"Its first line must name a file column ({', '.join(FILE_COLUMNS)}) and a label column "
             f"({', '.join(LABEL_COLUMNS)})",
         )
-    levels = _keys(names, prefix)
+    levels, there = _keys(names, prefix), set(names)
     labels: dict[str, str] = {}
     for number, row in enumerate(lines[1:], start=2):
         if not row:
@@ -229,6 +236,11 @@ def _labels_from_table(table: str, text: str, names: Sequence[str], prefix: str,
                 "Write the whole path of the one that is meant, with its suffix",
             )
         name = fits[0]
+        if name not in there and leads_elsewhere(name):
+            raise DatasetError(
+                f"{root}: {table}, row {number} names {file!r}, which is not below that folder",
+                "Move or link the photograph there, and name it as seen from the folder",
+            )
         if name in labels:
             raise DatasetError(f"{root}: {table}, row {number} lists {file} again", "Keep one row for each photograph")
         labels[name] = label

@@ -67,8 +67,8 @@ class _Lease:
     def _created(self) -> bool:
         try:
             storage.write(self._path, self._content(), new=True)
-        except FileExistsError:
-            return False
+        except FileExistsError:  # it may be ours, if the answer to the first attempt was lost
+            return self._is_ours()
         return True
 
     def _someone_lives(self) -> bool:

@@ -40,7 +40,7 @@ def read(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], 
             said[row] = [float(cell) for cell in cells[2 : 2 + len(judged)]]
             fold[row] = int(cells[-3]) - 1
             _check_numbers(said[row], int(fold[row]), run)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # a fold may be of more digits than an array's numbers
             raise TrainingError(f"{path}, row {row + 2}: {error}", train_again(path)) from None
     _check_folds(path, fold, run)
     return (np.concatenate((1 - said, said), axis=1) if len(judged) == 1 else said), fold

@@ -1,4 +1,4 @@
-"""Who does not belong: no pet among ImageNet labels, doubted labels, odd pixels, duplicates -> a table of suspects."""
+"""Who does not belong: no pet among ImageNet labels, doubted labels, odd pixels, copies -> a table of suspects."""
 
 import contextlib
 import csv
@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import label_errors, store, synsets
+from catsdogs import duplicates, label_errors, store, synsets
+from catsdogs.duplicates import Place
 from catsdogs.errors import StoreError, UsageError
 from catsdogs.files import replacing
 from catsdogs.store import Features
@@ -35,9 +36,6 @@ FENCE = 3.0
 MAX_PIXEL_SCORE = 0.5  # a photograph may be odd and fine
 NO_PET = "no pet"
 LABEL_ERROR = "label error"
-DUPLICATE_SCORE = 0.5
-CONTRADICTION_SCORE = 0.9  # one picture under two labels: one of the two is wrong for certain
-_TWINS_NAMED = 3
 _BLOCK_ROWS = 4096
 
 # For each statistic that is odd when low: the reason's first words, the line, how a value reads.
@@ -57,7 +55,7 @@ class Reason(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`no pet`, `label error`, `duplicate`, `two labels`, `small`, `near-uniform`, `few colours` or `odd shape`."""
+        """`no pet`, `label error`, `duplicate`, `near-duplicate`, `two labels`, `small`, `near-uniform`, …"""
         return self.text.split(":", 1)[0]
 
 
@@ -164,14 +162,16 @@ def find(
         label error: a head believes in another class than the one given, scored as in `label_errors`.
         small, near-uniform, few colours, odd shape: a statistic below its line, scored (1 - value / line) / 2. With
             `quartiles` the line is Tukey's far-out fence of this data set, on a log scale, where that is higher.
-        duplicate, two labels: the same bytes again, within train or between train and test.
+        duplicate, two labels: the same bytes again, within train or between train and test; see `duplicates.same`.
+        near-duplicate, two labels: what looks like the same picture again, with other bytes; see `duplicates.near`.
 
     Args:
         out_of_fold: (n_train, classes) probabilities by heads that did not learn from the row, rows and classes in the
             order of the first file. With them, no network need be able to vote.
 
     Raises:
-        UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote.
+        UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote; or more than
+            200,000 photographs, and no faiss to compare them with.
         StoreError: their rows differ; or no file has labels, and there are no `out_of_fold` probabilities.
     """
     able = voters(files) if out_of_fold is None else [file for file in files if file.topk_class]
@@ -183,7 +183,8 @@ def find(
         _no_pets(ballots, votes) if able else (),
         _label_errors(first, files[0], out_of_fold) if out_of_fold is not None else (),
         _odd_pixels(first, quartiles) if first.statistics else (),
-        _duplicates(first) if first.digests else (),
+        _copies(duplicates.same(first)) if first.digests else (),
+        _copies(duplicates.near(files, first)),
     )
     return _suspects(ballots, reasons)
 
@@ -285,9 +286,6 @@ def _table(path: Path, columns: Sequence[str]) -> Iterator[Any]:
         yield table
 
 
-Place = tuple[str, int]
-
-
 def _ballots(first: Features, able: Sequence[Features], k: int) -> Ballots:
     """The top `k` labels of the files `able` to vote, which may be none, rows in the order of `first`."""
     check(able, k, votes=1)
@@ -369,28 +367,9 @@ def _far_out_below(values: NDArray[np.float32]) -> float:
     return float(np.exp(first - FENCE * (third - first))) if third > first else 0.0
 
 
-def _duplicates(file: Features) -> Iterator[tuple[Place, Reason]]:
-    """A reason for each (split, row) whose bytes occur again; copies that are all in test do no harm."""
-    copies: dict[int, list[Place]] = defaultdict(list)
-    for split in store.SPLITS:
-        for row, digest in enumerate(file.digests[split].tolist()):
-            copies[digest].append((split, row))
-    for places in copies.values():
-        if len(places) < 2 or all(split == "test" for split, _ in places):
-            continue
-        contradicted = len({_label(file, split, row) for split, row in places if split == "train"}) > 1
-        for place in places:
-            twins = [twin for twin in places if twin != place]
-            named = [_name(file, split, row) for split, row in twins[:_TWINS_NAMED]]
-            more = f" and {len(twins) - len(named)} more" if len(twins) > len(named) else ""
-            score, kind = (CONTRADICTION_SCORE, "two labels") if contradicted else (DUPLICATE_SCORE, "duplicate")
-            yield place, Reason(score, f"{kind}: same file as {', '.join(named)}{more}")
-
-
-def _name(file: Features, split: str, row: int) -> str:
-    """`train/7 (dog)`, or `test/7`."""
-    label = _label(file, split, row)
-    return f"{split}/{file.ids[split][row]}" + (f" ({label})" if label else "")
+def _copies(copied: Iterable[duplicates.Copied]) -> Iterator[tuple[Place, Reason]]:
+    for place, score, text in copied:
+        yield place, Reason(score, text)
 
 
 def _label(file: Features, split: str, row: int) -> str:

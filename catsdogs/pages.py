@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from catsdogs import settings, stages
+from catsdogs import settings, stages, storage
 from catsdogs.console import next_steps, program, say, stage, wrote
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.stages import DATA, FEATURES, NAME, SUBMISSIONS, WEIGHTS_DIR
@@ -87,8 +87,8 @@ def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[R
         say(damage)
     newest = sorted(listing.runs, key=lambda run: (not run.protocol, run.created), reverse=True)
     if newest and not features and not store.names(folder):
-        return newest[0], Path(newest[0].features)
-    return next((run for run in newest if Path(run.features).resolve() == folder.resolve()), None), folder
+        return newest[0], storage.place(newest[0].features)
+    return next((run for run in newest if storage.place(run.features).resolve() == folder.resolve()), None), folder
 
 
 def _load(run_folder: Path, features: Path, weights_dir: str | None) -> "Predictor":

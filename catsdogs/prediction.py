@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from catsdogs import images, runs, store, submission
+from catsdogs import images, runs, store, streaming, submission
 from catsdogs.backbones import Backbone, choose
 from catsdogs.backbones.weights import Weights, obtain
 from catsdogs.dataset import scan_unlabelled
@@ -56,9 +56,10 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     for settings, names in by_settings.items():
         extract(dataset, names, folder, settings)
     files = [store.read(store.path_of(folder, recipe.backbone)) for recipe in recipes]
-    ids, vectors = store.join(files, "test")
+    ids = files[0].ids["test"]
+    probabilities = streaming.predicted(trained.predict_proba, files, "test")
     missing = {photograph.id: run.prior for photograph in files[0].unreadable}
-    submission.write(target, list(ids), trained.predict_proba(vectors), run.classes, None, missing)
+    submission.write(target, list(ids), probabilities, run.classes, None, missing)
     columns = run.classes[1] if len(run.classes) == 2 else ", ".join(run.classes)
     return Prediction(len(ids) + len(missing), columns, files[0].unreadable)
 

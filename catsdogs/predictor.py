@@ -5,14 +5,13 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import engines, images, outliers, prediction, replay, runs, store, synsets, training
+from catsdogs import engines, images, neighbours, outliers, prediction, replay, runs, store, synsets, training
 from catsdogs.engines import Network, Output
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.images import Pixels
@@ -64,31 +63,22 @@ class Member(NamedTuple):
     network: Network
 
 
-@dataclass(frozen=True)
 class _Gallery:
-    """The training photographs: (n,) ids and labels, and (n, sum of widths) vectors, normalised for their widths."""
+    """The training photographs of feature files, to find the nearest of."""
 
-    ids: NDArray[np.object_]
-    labels: NDArray[np.str_]
-    vectors: NDArray[np.float32]
-    widths: tuple[int, ...]
-
-    @classmethod
-    def of(cls, files: Sequence[Features]) -> Self:
-        """The training rows of feature files; raises as `store.join`."""
-        ids, vectors = store.join(files, "train")
-        widths = tuple(file.width for file in files)
-        normalise(vectors, widths)
-        return cls(ids, np.array(files[0].classes)[files[0].labels], vectors, widths)
+    def __init__(self, files: Sequence[Features]) -> None:
+        """Read the training rows; raises StoreError if the files hold different ones, and as `neighbours.Gallery`."""
+        first = files[0]
+        self._ids = first.ids["train"]
+        self._labels = np.array(first.classes)[first.labels]
+        self._gallery = neighbours.Gallery(neighbours.Table(files, first, ["train"]))
 
     def nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
         """Those nearest to one photograph's vectors, (1, sum of widths)."""
-        asked = vectors.copy()
-        normalise(asked, self.widths)
-        similarities = self.vectors @ asked[0]
-        order = np.argsort(-similarities, kind="stable")[:NEIGHBOURS]
+        rows, cosines = self._gallery.nearest(vectors, NEIGHBOURS)
         return [
-            Neighbour(str(self.ids[row]), str(self.labels[row]), min(1.0, float(similarities[row]))) for row in order
+            Neighbour(str(self._ids[row]), str(self._labels[row]), min(1.0, cosine))
+            for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
         ]
 
 
@@ -131,7 +121,7 @@ class Predictor:
         pets = sorted(name.lower() for name in trained.run.classes) == sorted(_PETS)
         try:
             files = _training_files(trained.run, features)
-            gallery, why = _Gallery.of(files), ""
+            gallery, why = _Gallery(files), ""
             pets = pets or _show_pets(files)
         except CatsdogsError as error:
             gallery, why = None, str(error)
@@ -196,17 +186,6 @@ def _training_files(run: Run, folder: Path | None) -> list[Features]:
     files = [store.read(store.path_of(folder, name)) for name in run.backbones]
     training.check_repeatable(run, files)
     return replay.hold_out(files, run.protocol)[0] if run.protocol else files
-
-
-def normalise(vectors: NDArray[np.float32], widths: Sequence[int]) -> None:
-    """Give each network's part of each row the length 1/√networks, in place.
-
-    Then the product of two rows is the mean of the networks' cosines.
-    """
-    for start, stop in pairwise(accumulate(widths, initial=0)):
-        part = vectors[:, start:stop]
-        lengths = np.sqrt(np.einsum("ij,ij->i", part, part) * len(widths))
-        part /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, np.newaxis]
 
 
 def _show_pets(files: Sequence[Features]) -> bool:

@@ -32,6 +32,9 @@ class _View(Features):
     def read_vectors(self, split: str, target: NDArray[np.float32], rows: NDArray[np.intp] | None = None) -> None:
         target[slice(None) if rows is None else rows] = self.original.vectors("train")[self.rows[split]]
 
+    def read_rows(self, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        return self.original.read_rows("train", self.rows[split][rows])
+
 
 def hold_out(files: Sequence[Features], protocol: str) -> tuple[list[Features], NDArray[np.int64]]:
     """Views of feature files in which held-out labelled rows are the test rows, and (n_test,) their hidden classes.

@@ -21,6 +21,7 @@ except ImportError:  # Windows, where a file that is open to write cannot be ope
 
 BLOCK_BYTES = 512  # the least user block that HDF5 allows
 _MAGIC = b"catsdogs sealed\n"
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # where a file without a user block starts
 _SEAL = struct.Struct("<16sQI")  # magic, length and CRC-32C of what follows the block
 _CHUNK_BYTES = 2**20
 
@@ -47,26 +48,28 @@ def is_sealed(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def check(path: Path) -> None:
-    """Hold a sealed file against its seal, once as long as it does not change; others pass.
+def check(path: Path) -> bool:
+    """Hold a sealed file against its seal, once as long as it does not change; False for a file without a seal.
 
     Raises:
         DamagedError: it is not what was written.
         OSError: it cannot be read, or is open in another program that may write to it.
     """
     found = os.stat(path)  # noqa: PTH116 - asked for each time a file is opened
-    _check_once(path, found.st_size, found.st_mtime_ns, found.st_ino)
+    return _check_once(path, found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 @functools.lru_cache(maxsize=2**16)
-def _check_once(path: Path, size: int, changed: int, inode: int) -> None:
+def _check_once(path: Path, size: int, changed: int, inode: int) -> bool:
     with path.open("rb") as file:
         head = file.read(_SEAL.size)
-        if not head.startswith(_MAGIC):
-            return
-        if len(head) < _SEAL.size or _SEAL.unpack(head)[1:] != _measure(file):
+        if head.startswith(_HDF5):
+            _refuse_open(file)
+            return False
+        if len(head) < _SEAL.size or _SEAL.unpack(head) != (_MAGIC, *_measure(file)):
             _refuse_open(file)
             raise DamagedError(f"{path} is cut short or damaged: its checksum is wrong", "Delete it")
+    return True
 
 
 def _refuse_open(file: BinaryIO) -> None:

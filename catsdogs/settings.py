@@ -19,6 +19,7 @@ DEFAULTS = {
     "folds": "5",
     "seed": "2018",
     "outliers": "decided",
+    "worker_cores": "1",
 }
 
 

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +13,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import __version__, store
+from catsdogs import __version__, storage, store, virtual
 from catsdogs.dataset import Photograph
-from catsdogs.errors import StoreError
+from catsdogs.errors import DamagedError, StoreError
 from catsdogs.store import SHARD_FOLDER, Features, Recipe, Unreadable
+from catsdogs.virtual import LostShardError, Shard
 
 _BLOCK_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
 _CHUNK_ROWS = 64
@@ -72,6 +72,9 @@ class Cache:
     file but not in shards: so which rows a run computes, and in which batches, never depends on where an earlier run
     was killed, and the results are the same bit for bit.
 
+    Attributes:
+        set_aside: damaged files, under the names that they have now; their rows are not there.
+
     Raises:
         StoreError: the folder's feature file was written by another recipe.
     """
@@ -81,28 +84,30 @@ class Cache:
         self.path = store.path_of(folder, recipe.backbone)
         key = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()[:12]
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
+        self._merged = virtual.folder_of(self.path) / key
+        self.set_aside: list[Path] = []
         self._sources: list[_Source] = []
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._renamed: dict[int, tuple[int, int]] = {}
-        self._existing = store.read(self.path) if self.path.exists() else None
+        listed = [self.path.parent / shard.name for shard in self._listed()]
+        self._add_shards(path for path in _files(self._merged) if path not in listed)  # of a run killed while it merged
+        self._add_shards(path for path in listed if storage.exists(path))
+        self._existing = self._read_existing()
         if self._existing:
-            refuse_other_recipe(self._existing, recipe)
             with store.reading(self.path) as file:
                 for split in store.SPLITS:
-                    fields = {field: split if field == "vector" else f"{split}_{field}" for field in _STORED}
-                    fields = {field: name for field, name in fields.items() if name in file}
-                    keys = [f"{split}/{id}" for id in self._existing.ids[split]]
-                    source = _Source(self.path, fields, file.attrs["backend"])
-                    self._add(source, keys, self._existing.digests[split])
-            self._renamed = {digest: place for (_, digest), place in reversed(self._places.items())}
-        for path in sorted(self._shards.glob("*.h5")):
-            try:
-                with store.reading(path) as file:
-                    fields = {field: field for field in _STORED if field in file}
-                    source = _Source(path, fields, file.attrs["backend"])
-                    self._add(source, file["key"].asstr()[...], file["digest"][...])
-            except StoreError:
-                path.unlink()  # a shard is named only once it is whole, so the disk damaged it: compute it again
+                    if not virtual.shards_of(file, split):
+                        fields = {field: name for field, name in _names(split).items() if name in file}
+                        source = _Source(self.path, fields, file.attrs["backend"])
+                        keys = (f"{split}/{id}" for id in self._existing.ids[split])
+                        self._add(source, keys, self._existing.digests[split])
+            kept = [
+                (f"{split}/{id}", digest)
+                for split in store.SPLITS
+                for id, digest in zip(self._existing.ids[split], self._existing.digests[split].tolist(), strict=True)
+            ]
+            self._renamed = {digest: self._places[key, digest] for key, digest in reversed(kept)}
+        self._add_shards(_files(self._shards))
 
     def __contains__(self, entry: Entry) -> bool:
         return self._place(entry) is not None
@@ -119,10 +124,9 @@ class Cache:
 
     def write_shard(self, rows: Rows, backend: str) -> None:
         """Keep finished rows and what computed them; from now on they survive a kill."""
-        name = hashlib.sha256(rows.digest.tobytes() + "\n".join(rows.key).encode()).hexdigest()[:24]
         arrays = {field: getattr(rows, field) for field in _STORED if getattr(rows, field) is not None}
         arrays["vector"] = rows.vector.astype(self.recipe.dtype)
-        path = self._shards / f"{name}.h5"
+        path = self._shards / _shard_name(rows.key, rows.digest)
         with store.writing(path) as file:
             file.create_dataset("key", data=rows.key, dtype=h5py.string_dtype())
             for field, array in arrays.items():
@@ -147,8 +151,9 @@ class Cache:
         changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
             places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
-            used = {number for split in places.values() for number, _ in split}
-            backends = {name for number in used for name in self._sources[number].backend.split(",")}
+            merged: dict[str, list[Shard]] = {}
+            if len(entries) > virtual.VIRTUAL_ROWS:
+                merged = {split: self._merge(rows, places[split]) for split, rows in splits.items()}
             with store.writing(self.path) as file:
                 file.attrs.update(asdict(self.recipe))
                 file.attrs.update(
@@ -156,20 +161,29 @@ class Cache:
                     version=store.VERSION,
                     source=source,
                     learnt=learnt,
-                    backend=",".join(sorted(backends)),
+                    backend=self._backend(chain(*places.values())),
                     package_version=__version__,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
                 text = h5py.string_dtype()
                 for split, rows in splits.items():
                     file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=text)
-                    self._copy(file, split, places[split])
+                    if merged.get(split):
+                        file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
+                        shapes = {field: self._shape_and_dtype(field) for field in self._fields if field != "digest"}
+                        virtual.write(file, split, merged[split], _names(split), shapes)
+                    else:
+                        self._copy(file, _names(split), places[split])
                 file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
                 file["label"].attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
                 shape = (len(unreadable), len(Unreadable._fields))
                 file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
+        self._drop_unlisted()
+        if storage.is_remote(self.path):
+            storage.remove(self._shards)
+            return changed
         for folder in self._shards.parent.glob(f"{self.recipe.backbone}-*"):
-            shutil.rmtree(folder)
+            storage.remove(folder)
         for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
             leftover.unlink()  # of a run that was killed while it assembled
         return changed
@@ -188,6 +202,72 @@ class Cache:
         self._places.update(zip(identities, zip(repeat(len(self._sources)), range(len(identities))), strict=True))
         self._sources.append(source)
 
+    @property
+    def _fields(self) -> Iterable[str]:
+        """What there is of every row, as data sets of a shard."""
+        return self._sources[0].datasets
+
+    def _listed(self) -> list[Shard]:
+        """The shards that the feature file refers to, whether they are there or not."""
+        try:
+            with store.reading(self.path) as file:
+                return [shard for split in store.SPLITS for shard in virtual.shards_of(file, split)]
+        except DamagedError:
+            return []
+
+    def _add_shards(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            try:
+                with store.reading(path) as file:
+                    fields = {field: field for field in _STORED if field in file}
+                    source = _Source(path, fields, file.attrs["backend"])
+                    self._add(source, file["key"].asstr()[...], file["digest"][...])
+            except DamagedError:  # by the disk, for a shard is named only once it is whole: its rows are not there
+                self.set_aside.append(store.set_aside(path, self.path.parent))
+
+    def _read_existing(self) -> Features | None:
+        """The feature file; None, and set aside, if it or a shard of it is damaged or missing."""
+        if not storage.exists(self.path):
+            return None
+        try:
+            refuse_other_recipe(self.path, store.recipe_of(self.path), self.recipe)
+            return store.read(self.path)
+        except (DamagedError, LostShardError):
+            self.set_aside.append(store.set_aside(self.path, self.path.parent))
+            return None
+
+    def _drop_unlisted(self) -> None:
+        """Remove the shards that the feature file does not refer to, and what a killed run left among them."""
+        folder, listed = virtual.folder_of(self.path), {self.path.parent / shard.name for shard in self._listed()}
+        if not listed:
+            storage.remove(folder)
+            return
+        names = storage.listing(folder) if storage.is_remote(folder) else folder.rglob("*")
+        for path in (folder / name for name in names):
+            if path not in listed and (storage.is_remote(path) or path.is_file()):
+                storage.remove(path)
+
+    def _backend(self, places: Iterable[tuple[int, int]]) -> str:
+        """What computed these rows."""
+        used = {number for number, _ in places}
+        return ",".join(sorted({name for number in used for name in self._sources[number].backend.split(",")}))
+
+    def _merge(self, rows: Sequence[Entry], places: Sequence[tuple[int, int]]) -> list[Shard]:
+        """Bring rows, given as (source, row in it), into shards of a virtual file; those that are there stay."""
+        shards = []
+        for stretch in virtual.stretches(np.array([row.digest for row in rows], np.uint64)):
+            keys = np.array([row.key for row in rows[stretch]], object)
+            digests = np.array([row.digest for row in rows[stretch]], np.uint64)
+            path = self._merged / _shard_name(keys, digests)
+            if not storage.exists(path):
+                with store.writing(path) as file:
+                    file.create_dataset("key", data=keys, dtype=h5py.string_dtype())
+                    self._copy(file, {field: field for field in self._fields}, places[stretch])
+                    file.attrs["backend"] = self._backend(places[stretch])
+            name = "/".join(path.parts[-3:])
+            shards.append(Shard(name, len(keys), storage.size(path)))
+        return shards
+
     def _is_current(
         self,
         splits: Mapping[str, Sequence[Entry]],
@@ -205,13 +285,12 @@ class Cache:
             for split, entries in splits.items()
         )
 
-    def _copy(self, file: h5py.File, split: str, places: Sequence[tuple[int, int]]) -> None:
-        """Copy rows, given as (source, row in it), into the data sets of a split, block by block."""
-        for field in self._sources[0].datasets:
-            name = split if field == "vector" else f"{split}_{field}"
+    def _copy(self, file: h5py.File, names: Mapping[str, str], places: Sequence[tuple[int, int]]) -> None:
+        """Copy rows, given as (source, row in it), into new data sets, field -> name, block by block."""
+        for field in self._fields:
             shape, dtype = self._shape_and_dtype(field)
             chunks = (min(len(places), _CHUNK_ROWS), *shape) if places else None
-            target = file.create_dataset(name, (len(places), *shape), dtype, chunks=chunks)
+            target = file.create_dataset(names[field], (len(places), *shape), dtype, chunks=chunks)
             for start in range(0, len(places), _BLOCK_ROWS):
                 block = np.array(places[start : start + _BLOCK_ROWS])
                 values = np.empty((len(block), *shape), dtype)
@@ -227,21 +306,31 @@ class Cache:
             return dataset.shape[1:], dataset.dtype
 
     def _read_rows(self, number: int, field: str, rows: NDArray[np.intp]) -> NDArray[Any]:
-        wanted, inverse = np.unique(rows, return_inverse=True)
-        first, last = wanted[0], wanted[-1]
         source = self._sources[number]
         with store.reading(source.path) as file:
-            dataset = file[source.datasets[field]]
-            if last - first < 2 * len(wanted):  # HDF5 reads a range far faster than a list of rows
-                return dataset[first : last + 1][rows - first]
-            return dataset[wanted][inverse]
+            return virtual.chosen(file[source.datasets[field]], rows)
 
 
-def refuse_other_recipe(existing: Features, recipe: Recipe) -> None:
-    """Raise a StoreError that names the fields in which an existing file's recipe differs."""
-    differences = existing.recipe.differences(recipe)
+def refuse_other_recipe(path: Path, existing: Recipe, recipe: Recipe) -> None:
+    """Raise a StoreError that names the fields in which the recipe of an existing file differs."""
+    differences = existing.differences(recipe)
     if differences:
         raise StoreError(
-            f"{existing.path} was written with {'; '.join(differences)}",
+            f"{path} was written with {'; '.join(differences)}",
             "Ask for what it was written with, choose another folder with --out, or delete it",
         )
+
+
+def _names(split: str) -> dict[str, str]:
+    """Field of `Rows` -> its data set in a feature file."""
+    return {field: split if field == "vector" else f"{split}_{field}" for field in _STORED}
+
+
+def _shard_name(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
+    """Says what is in it, so that whoever writes the same rows again writes the same file."""
+    return hashlib.sha256(digests.tobytes() + "\n".join(keys).encode()).hexdigest()[:24] + ".h5"
+
+
+def _files(folder: Path) -> list[Path]:
+    """The finished shards of a folder, in order."""
+    return [folder / name for name in storage.names_in(folder, ".h5")]

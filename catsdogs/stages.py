@@ -1,15 +1,16 @@
 """What several commands do: reading flags and settings, extracting, looking for outliers, training, and saying so."""
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from catsdogs import settings
+from catsdogs import settings, storage
 from catsdogs.console import say, wrote
 from catsdogs.errors import TrainingError, UnknownNameError, UsageError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from catsdogs.dataset import Dataset
     from catsdogs.decisions import Corrections
-    from catsdogs.extract import Settings
+    from catsdogs.extract import Schedule, Settings
     from catsdogs.runs import Run
     from catsdogs.store import Features
     from catsdogs.training import Plan
@@ -48,8 +49,8 @@ def number(c: Context, name: str, given: str | None = None) -> int:
 
 
 def location(c: Context, name: str, given: str | None = None) -> Path:
-    """A flag or setting that is a path."""
-    return Path(setting(c, name, given)).expanduser()
+    """A flag or setting that is a path, or a URL of an object store."""
+    return storage.place(setting(c, name, given))
 
 
 def networks(c: Context, given: str | None) -> list[str]:
@@ -103,8 +104,31 @@ def scan(c: Context, data: str | None, classes: str | None, holdout: str | None)
     return dataset.scan(location(c, "data", data), chosen, share, number(c, "seed"))
 
 
+@contextlib.contextmanager
+def schedule(c: Context, cluster: str | None) -> "Iterator[Schedule | None]":
+    """The cluster at an address; None, which is this machine, if none is given."""
+    if cluster is None:
+        yield None
+        return
+    try:
+        from catsdogs.cluster import connected
+    except ImportError as error:
+        raise UsageError(
+            f"--cluster needs Ray Data, which is not installed ({error})", "Install it: pip install 'catsdogs[cluster]'"
+        ) from None
+    with connected(cluster, number(c, "worker_cores")) as found:
+        share = "a GPU" if found.gpus else "a core" if found.cores == 1 else f"{found.cores} cores"
+        say(f"Ray: {found.workers:,} workers with {share} each")
+        yield found
+
+
 def extract_features(
-    dataset: "Dataset", names: Sequence[str], folder: Path, how: "Settings", limit: int | None = None
+    dataset: "Dataset",
+    names: Sequence[str],
+    folder: Path,
+    how: "Settings",
+    limit: int | None = None,
+    schedule: "Schedule | None" = None,
 ) -> None:
     """Write feature files, and show what was written and what could not be read."""
     from catsdogs import replay, store
@@ -113,7 +137,9 @@ def extract_features(
     root = dataset.root
     counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
     say(f"{root}: {counts}, classes {', '.join(dataset.classes)}")
-    summary = extract(dataset, names, folder, how, limit)
+    summary = extract(dataset, names, folder, how, limit, schedule)
+    for path in summary.set_aside:
+        say(f"damaged, set aside and computed again: {path}")
     for photograph in summary.unreadable:
         say(f"unreadable, left out: {photograph.split}/{photograph.id} ({photograph.reason})")
     rows = " + ".join(f"{count:,} {split}" for split, count in summary.rows.items())
@@ -141,11 +167,11 @@ def read_features(c: Context, folder: Path, backbones: str | None, data: str | N
     for name in networks(c, backbones):
         path = store.path_of(folder, name)
         known = (*trained.names(), *SHORTHANDS, *TABLE)
-        if name not in known and not path.exists():
+        if name not in known and not storage.exists(path):
             raise UnknownNameError(
                 "backbone or feature file", name, list(dict.fromkeys((*store.names(folder), *known)))
             )
-        old = path.exists() and store.is_gap_file(path)
+        old = storage.exists(path) and store.is_gap_file(path)
         files.append(store.read(path, scan(location(c, "data", data)) if old else None))
     return files
 
@@ -157,8 +183,9 @@ def dataset_at(given: str | None, remembered: str) -> "Dataset | None":
     """
     from catsdogs.dataset import scan
 
-    if given or Path(remembered).exists():
-        return scan(Path(given or remembered))
+    place = storage.place(given or remembered)
+    if given or storage.exists(place):
+        return scan(place)
     say(f"No photographs at {remembered}: no sample submission to compare with, no thumbnails. Give --data")
     return None
 
@@ -272,7 +299,7 @@ def run_and_files(c: Context, name: str, features: str | None, data: str | None)
     from catsdogs import runs
 
     run = runs.read_run(SUBMISSIONS / name)
-    return run, read_features(c, Path(features or run.features), ",".join(run.backbones), data or run.source)
+    return run, read_features(c, storage.place(features or run.features), ",".join(run.backbones), data or run.source)
 
 
 def repeat(c: Context, repeated: str, name: str, features: str | None, data: str | None, force: bool) -> "Run":

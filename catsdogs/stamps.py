@@ -2,15 +2,17 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from catsdogs import images, store
+from catsdogs import images, storage, store
 from catsdogs.dataset import Photograph
 from catsdogs.errors import StoreError
+from catsdogs.locations import is_folder
 
 NAME = ".photographs.h5"
 FORMAT = "catsdogs stamps"
@@ -23,9 +25,10 @@ class Stamps:
     """The digests that a folder remembers of photographs, for all networks.
 
     A stamp is the hash of a photograph's name and of what `stat` says of its file, or of the archive it lies in: size,
-    times of change and inode. Git compares the same. The folder that the data set lies in is no part of it, so a data
-    set that moved is known again. All this only saves reading: without the file, or with a damaged one, every
-    photograph is read, and a wrong digest finds no row in a cache, so that its photograph is read, too.
+    times of change and inode. Git compares the same. Of an object it is what the store's listing says: size, version
+    and time; a folder there is listed once, whatever its photographs. The folder that the data set lies in is no part
+    of it, so a data set that moved is known again. All this only saves reading: without the file, or with a damaged
+    one, every photograph is read, and a wrong digest finds no row in a cache, so that its photograph is read, too.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,17 +70,40 @@ def _load(path: Path) -> dict[int, int]:
 def _stamps(photographs: Iterable[Photograph]) -> Iterator[int | None]:
     """None where there is no such file, or where it changed so lately that it may change again and look the same."""
     settled = time.time_ns() - SETTLED_NS
-    places: dict[Path, tuple[str, os.stat_result | None]] = {}
+    tellers: dict[Path, Callable[[str], str]] = {}
     for _, _, _, (container, name) in photographs:
-        if container not in places:
-            places[container] = str(container), _stat(str(container)) if container.is_file() else None
-        folder, archive = places[container]
+        if container not in tellers:
+            tellers[container] = (_of_objects if storage.is_remote(container) else partial(_of_files, settled))(
+                container
+            )
+        said = tellers[container](name)
+        yield images.digest(f"{name}\0{said}".encode()) if said else None
+
+
+def _of_files(settled: int, container: Path) -> Callable[[str], str]:
+    """Says of each name in a folder or archive what `stat` does; nothing if that may change and look the same."""
+    folder = str(container)
+    archive = _stat(folder) if container.is_file() else None
+
+    def say(name: str) -> str:
         found = archive or _stat(f"{folder}/{name}")
-        if found and max(found.st_mtime_ns, found.st_ctime_ns) < settled:
-            said = f"{name}\0{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
-            yield images.digest(said.encode())
-        else:
-            yield None
+        if not found or max(found.st_mtime_ns, found.st_ctime_ns) >= settled:
+            return ""
+        return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+
+    return say
+
+
+def _of_objects(container: Path) -> Callable[[str], str]:
+    """The same of a folder or archive in a store, whose versions tell changes at once."""
+    try:
+        if is_folder(container):
+            listed = storage.listing(container)
+            return lambda name: listed.get(name, "")
+        archive = storage.stamp(container)
+    except FileNotFoundError:
+        archive = ""
+    return lambda name: archive
 
 
 def _stat(path: str) -> os.stat_result | None:

@@ -138,6 +138,25 @@ def listing(root: Path) -> dict[str, str]:
     return {name: _stamp(info) for name, info in names.items() if name and not name.endswith("/")}
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file, folder or object.
+
+    Raises:
+        StoreError: the store went on failing.
+    """
+    return _asking(path, path.exists) if is_remote(path) else path.exists()
+
+
+def names_in(folder: Path, suffix: str) -> list[str]:
+    """The files of a folder that end so, by name, without hidden ones; none if there is no such folder.
+
+    Raises:
+        StoreError: the store went on failing.
+    """
+    names = listing(folder) if is_remote(folder) else (path.name for path in folder.glob(f"*{suffix}"))
+    return sorted(name for name in names if name.endswith(suffix) and name[:1] != "." and "/" not in name)
+
+
 def write(path: Path, data: bytes, new: bool = False) -> None:
     """Put a small object; with `new`, only if there is none.
 
@@ -157,7 +176,7 @@ def put(source: Path, target: Path) -> None:
     store, key = _store(target), _key(target)
 
     def copy() -> None:
-        if target.protocol in _WITHOUT_RENAME:  # type: ignore[attr-defined] - a place in a store has one
+        if target.protocol in _WITHOUT_RENAME:  # type: ignore[attr-defined]  # a place in a store has one
             store.put_file(str(source), key)
             return
         store.makedirs(key.rsplit("/", 1)[0], exist_ok=True)
@@ -169,6 +188,19 @@ def put(source: Path, target: Path) -> None:
         trying(target, copy)
     except (FileNotFoundError, PermissionError, NotImplementedError) as error:
         raise StoreError(f"{target} cannot be written: {error}", "Check the bucket's name and your rights") from None
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file or object another name in the same place; an earlier one of that name goes.
+
+    Raises:
+        OSError: a local file cannot be renamed.
+        StoreError: the store went on failing.
+    """
+    if is_remote(path):
+        trying(path, lambda: _store(path).mv(_key(path), _key(target)))
+    else:
+        path.replace(target)
 
 
 def remove(path: Path) -> None:
@@ -209,7 +241,7 @@ def trying(path: Path, action: Callable[[], _Result]) -> _Result:
         reraise=True,
     )
     try:
-        return cast(_Result, attempts(action))
+        return attempts(action)
     except _LASTING:
         raise
     except Exception as error:  # each store has exceptions of its own
@@ -283,14 +315,14 @@ _COPIES = _Copies()
 
 
 def _store(path: Path) -> Any:
-    store = path.fs  # type: ignore[attr-defined] - a place in a store has one
+    store = path.fs  # type: ignore[attr-defined]  # a place in a store has one
     if hasattr(store, "retries"):
         store.retries = 1  # s3fs would try again within each of our attempts
     return store
 
 
 def _key(path: Path) -> str:
-    return str(path.path)  # type: ignore[attr-defined] - a place in a store has one
+    return str(path.path)  # type: ignore[attr-defined]  # a place in a store has one
 
 
 def _stamp(info: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import lease, sealed, storage
+from catsdogs import foreign, lease, sealed, storage, virtual
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.errors import CatsdogsError, DamagedError, LockedError, StoreError
 from catsdogs.files import replacing, write_error
@@ -114,17 +114,26 @@ class Features:
         """
         with reading(self.path) as file:
             _check_shapes(self.path, file, {split: target.shape})
-            vectors = file[split]
             for start in range(0, len(target), _BLOCK_ROWS):
-                block = vectors[start : start + _BLOCK_ROWS].astype(np.float32, copy=False)
-                finite = np.isfinite(block)
-                if not finite.all():
-                    row = start + int(finite.all(axis=1).argmin())
-                    raise StoreError(
-                        f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", _again(self.name)
-                    )
-                places = slice(start, start + len(block)) if rows is None else rows[start : start + len(block)]
-                target[places] = block
+                block = np.arange(start, min(start + _BLOCK_ROWS, len(target)))
+                target[block if rows is None else rows[block]] = self._rows_in(file, split, block)
+
+    def read_rows(self, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The (len(rows), width) vectors of some rows of a split; raises as `vectors`."""
+        with reading(self.path) as file:
+            _check_shapes(self.path, file, {split: (len(self.ids[split]), self.width)})
+            return self._rows_in(file, split, rows)
+
+    def _rows_in(self, file: h5py.File, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        block = virtual.take(self.path, file, split, split, "vector", rows, reading)
+        vectors: NDArray[np.float32] = block.astype(np.float32, copy=False)
+        finite = np.isfinite(vectors)
+        if not finite.all():
+            row = rows[finite.all(axis=1).argmin()]
+            raise StoreError(
+                f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", _again(self.name)
+            )
+        return vectors
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -134,7 +143,7 @@ def path_of(folder: Path, name: str) -> Path:
 
 def names(folder: Path) -> list[str]:
     """The feature files of a folder, by name."""
-    return sorted(path.stem for path in folder.glob("*.h5") if not path.name.startswith("."))
+    return [name.removesuffix(".h5") for name in storage.names_in(folder, ".h5")]
 
 
 def read(path: Path, dataset: Dataset | None = None) -> Features:
@@ -143,7 +152,7 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
     Raises:
         StoreError: no such file, cut short, not a feature file, of a newer version, or its parts disagree.
     """
-    if not path.exists():
+    if not storage.exists(path):
         cached = ", ".join(names(path.parent))
         raise StoreError(
             f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
@@ -155,6 +164,7 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
         recipe = _recipe_in(path, file)
         shapes = _vector_shapes(path, file)
         _check_shapes(path, file, _expected_shapes(file, shapes))
+        virtual.check(path, file, SPLITS)
         features = Features(
             path=path,
             recipe=recipe,
@@ -163,9 +173,9 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
             labels=file["label"][...].astype(np.int64),
             width=shapes["train"][1],
             digests={split: file[f"{split}_digest"][...] for split in SPLITS},
-            topk_class={split: file[f"{split}_topk_class"][...] for split in SPLITS if f"{split}_topk_class" in file},
-            topk_prob={split: file[f"{split}_topk_prob"][...] for split in SPLITS if f"{split}_topk_prob" in file},
-            statistics={split: file[f"{split}_statistics"][...] for split in SPLITS},
+            topk_class=_stored(path, file, "topk_class"),
+            topk_prob=_stored(path, file, "topk_prob"),
+            statistics=_stored(path, file, "statistics"),
             unreadable=tuple(Unreadable(*row) for row in file["unreadable"].asstr()[...]),
             source=str(file.attrs["source"]),
             learnt=int(file.attrs.get("learnt", 0)),
@@ -348,7 +358,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to read from, after it has been held against its seal.
+    """An HDF5 file to read from, after it has been held against its seal, or without one tried out elsewhere.
 
     Raises:
         DamagedError: it is damaged.
@@ -356,11 +366,9 @@ def reading(path: Path) -> Iterator[h5py.File]:
     """
     try:
         with storage.local(path) as copy:
-            sealed.check(copy)
+            _check_whole(path, copy)
             with h5py.File(copy, "r") as file:
                 yield file
-    except DamagedError:
-        raise DamagedError(f"{path} is cut short or damaged: its checksum is wrong", _instead(path)) from None
     except CatsdogsError:
         raise
     except PermissionError:
@@ -372,6 +380,16 @@ def reading(path: Path) -> Iterator[h5py.File]:
         raise DamagedError(f"{path} is cut short or damaged: {reason}", _instead(path)) from None
 
 
+def _check_whole(path: Path, copy: Path) -> None:
+    """Refuse a damaged file, before HDF5 parses it here; `copy` is what lies at `path`, on this machine."""
+    try:
+        if not sealed.check(copy):
+            foreign.check(copy)
+    except DamagedError as error:
+        reason = error.problem.partition("damaged: ")[2]
+        raise DamagedError(f"{path} is cut short or damaged: {reason}", _instead(path)) from None
+
+
 def set_aside(path: Path, folder: Path) -> Path:
     """Move a damaged file out of the way, into `folder` under a name that nothing reads, and return where it is now.
 
@@ -380,7 +398,7 @@ def set_aside(path: Path, folder: Path) -> Path:
     """
     target = folder / f"{path.name}.damaged"
     try:
-        path.replace(target)
+        storage.move(path, target)
     except OSError as error:
         raise write_error(target, error) from None
     return target
@@ -425,6 +443,15 @@ def _expected_shapes(file: h5py.File, shapes: Mapping[str, tuple[int, int]]) -> 
         if labelled:
             expected |= {f"{split}_topk_class": (rows, TOP_K), f"{split}_topk_prob": (rows, TOP_K)}
     return expected
+
+
+def _stored(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any]]:
+    """Split -> what is stored of its rows besides the vectors; nothing if the file has none of it."""
+    names = {split: f"{split}_{field}" for split in SPLITS if f"{split}_{field}" in file}
+    return {
+        split: virtual.take(path, file, name, split, field, np.arange(len(file[name])), reading)
+        for split, name in names.items()
+    }
 
 
 def _check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, ...]]) -> None:

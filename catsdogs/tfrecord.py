@@ -8,14 +8,14 @@ import io
 import json
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
 
-from catsdogs import tfexample
+from catsdogs import ranges, storage, tfexample
 from catsdogs.errors import DatasetError, UnreadablePhotographError
 from catsdogs.tfexample import NoExampleError, Span
 
@@ -81,26 +81,28 @@ class _NoRecordError(Exception):
     """Bytes that are no record of a photograph; the text says why."""
 
 
-def records(root: Path) -> list[Record]:
+def records(root: Path, shards: Sequence[Path] = ()) -> list[Record]:
     """Every record of one shard, or of a folder and its subfolders train/ and test/, shard by shard.
 
     In a folder with a manifest of ours, only the shards it lists are read. A record belongs to `test` if it has no
     label, or lies in the folder test/ or in a file whose name starts with test. Pictures are neither read nor checked
-    here; see `read`.
+    here; see `read`. A folder in an object store has to come with its shards, as `shards_among` finds them.
 
     Raises:
         DatasetError: no shards; a set that is unfinished or incomplete; a shard that is cut short, compressed, or whose
             records cannot be followed.
+        StoreError: the object store went on failing, or refuses to be read.
     """
-    folder = root if root.is_dir() else root.parent
-    if (folder / UNFINISHED).exists():
+    is_one = is_shard(root.name) if storage.is_remote(root) else root.is_file()
+    folder = root.parent if is_one else root
+    if storage.exists(folder / UNFINISHED):
         raise DatasetError(f"The shards in {folder} are unfinished", "Run `catsdogs shards` again with the same folder")
     manifest = read_manifest(folder)
     listed = {folder / shard.file: shard for shard in manifest.shards} if manifest else {}
-    shards = [root] if root.is_file() else list(listed) or shards_in(root)
+    shards = [root] if is_one else list(listed) or shards or shards_in(root)
     if not shards:
         raise DatasetError(f"{root} holds no shards", f"Give --data a folder with {', '.join(SUFFIXES)} files")
-    if not listed and root.is_dir():
+    if not listed and not is_one:
         _refuse_missing(shards)
 
     def scan(shard: Path) -> list[Record]:
@@ -119,13 +121,12 @@ def read(shard: Path, offset: int, length: int) -> bytes:
 
     Raises:
         UnreadablePhotographError: the record is damaged, or the shard is gone or cannot be read.
+        StoreError: the object store went on failing, or refuses to be read.
     """
     if not _FRAME_BYTES <= length <= MAX_RECORD_BYTES:
         raise UnreadablePhotographError(f"a record of {length:,} bytes")
     try:
-        with shard.open("rb") as file:
-            file.seek(offset)
-            found = file.read(length)
+        found = storage.read(shard, offset, length)
         span = _record_at(io.BytesIO(found), 0, len(found))
         if len(found) < length or found[span.stop :] != _CHECKSUM.pack(_masked_crc(found[span.start : span.stop])):
             raise _NoRecordError("its checksum is wrong")
@@ -158,6 +159,13 @@ def shards_in(root: Path) -> list[Path]:
         raise DatasetError(f"{root} cannot be read: {error}", "Check --data") from None
 
 
+def shards_among(root: Path, names: Iterable[str]) -> list[Path]:
+    """The same as `shards_in`, of a folder whose files have been listed: their names relative to it."""
+    parts = sorted(name.split("/") for name in names)
+    parts = [part for part in parts if len(part) == 1 or (len(part) == 2 and part[0].lower() in SPLIT_FOLDERS)]
+    return [root / "/".join(part) for part in parts if is_shard(part[-1])]
+
+
 def is_shard(name: str) -> bool:
     """Whether a file is a shard, by its name."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
@@ -171,8 +179,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(_MANIFEST_BYTES))
+        found = json.loads(storage.read(path, length=_MANIFEST_BYTES))
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             return None
         if found["version"] != VERSION:
@@ -210,7 +217,7 @@ def _refuse_missing(shards: Sequence[Path]) -> None:
 def _scan_listed(shard: Path, listed: Shard, classes: Sequence[str]) -> list[Record]:
     """The records of a shard, held against what the manifest says of it."""
     try:
-        size = shard.stat().st_size
+        size = storage.size(shard)
     except OSError:
         raise DatasetError(f"{shard} is missing", _WRITE_AGAIN) from None
     if size != listed.bytes:
@@ -232,8 +239,8 @@ def _scan(shard: Path) -> list[Record]:
     found: list[Record] = []
     at = 0
     try:
-        size = shard.stat().st_size
-        with shard.open("rb") as file:
+        with ranges.opened(shard) as file:
+            size = file.seek(0, io.SEEK_END)
             while at < size:
                 span = _record_at(file, at, size)
                 id, label = _id_and_label(file, span)
@@ -251,8 +258,7 @@ def _scan(shard: Path) -> list[Record]:
 
 
 def _starts_with_gzip(shard: Path) -> bool:
-    with shard.open("rb") as file:
-        return file.read(len(_GZIP)) == _GZIP
+    return storage.read(shard, length=len(_GZIP)) == _GZIP
 
 
 def _record_at(file: BinaryIO, start: int, size: int) -> Span:

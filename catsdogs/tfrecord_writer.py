@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from catsdogs import images, tfexample
+from catsdogs import images, store, tfexample
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.errors import DatasetError, StoreError, UnreadablePhotographError, UsageError
 from catsdogs.files import replacing, write_error
@@ -73,6 +73,7 @@ def write(dataset: Dataset, out: Path, count: int | None = None, size: int | Non
     Raises:
         UsageError: a count or size that cannot be, or a folder that the data set itself lies in.
         StoreError: the folder holds shards of others, the disk is full, or the folder cannot be written.
+        LockedError: another process is writing to the folder.
         DatasetError: not one photograph can be read.
     """
     if size is not None and not 1 <= size <= MAX_SIDE:
@@ -80,6 +81,15 @@ def write(dataset: Dataset, out: Path, count: int | None = None, size: int | Non
     if _overlap(dataset.root, out):
         raise UsageError(f"The data set itself lies in {out}", "Give a folder of its own for the shards")
     plan = _plan(dataset, count, size)
+    with store.locked(out):
+        summary = _write_set(dataset, out, plan, size)
+        (out / ".lock").unlink(missing_ok=True)  # the folder is a data set now, and nothing else
+    return summary
+
+
+def _write_set(
+    dataset: Dataset, out: Path, plan: Sequence[tuple[str, Sequence[Photograph]]], size: int | None
+) -> Summary:
     rows = [photograph for _, dealt in plan for photograph in dealt]
     unreadable: list[tuple[str, str, str]] = []
     _clear(out)

@@ -19,7 +19,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import __version__, calibration, crossval, curves, heads, replay, runs, store, submission
+from catsdogs import (
+    __version__,
+    calibration,
+    crossval,
+    curves,
+    folders,
+    heads,
+    replay,
+    runs,
+    store,
+    streaming,
+    submission,
+)
 from catsdogs.crossval import CrossValidation
 from catsdogs.errors import StoreError, TrainingError, UsageError
 from catsdogs.files import write_error
@@ -138,13 +150,13 @@ def train(
     first = files[0]
     unreadable = {row.id: row.reason for file in files for row in file.unreadable if row.split == "test"}
     submission.order(first.ids["test"], first.classes, sample_submission, unreadable)
-    store.join(files, "test")  # read in vain, so that no fit is lost to a row that turns out damaged after it
+    streaming.check_readable(files, "test")  # so that no fit is lost to a row that turns out damaged after it
 
     crossed = out_of_fold(files, plan)
     run = replace(_described(files, plan, crossed), name=name, command=command, unreadable=unreadable)
     probabilities = np.empty((0, len(first.classes)))
     if run.test_rows:
-        probabilities = TrainedRun(run, crossed.heads).predict_proba(store.join(files, "test")[1])
+        probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, files, "test")
     if truth is not None:
         by = f" by {replay.PROTOCOLS[plan.protocol]}" if plan.protocol else ""
         held_out = submission.score(probabilities, truth, f"held out{by}, {len(truth):,} labelled photographs")
@@ -250,6 +262,8 @@ def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
     kept = check(files, plan.folds, plan.drop, plan.relabel)
     learnt = corrected_labels(files[0], plan.relabel)
     fold = crossval.fold_numbers(learnt, kept, plan.folds, plan.seed)
+    if streaming.is_needed(files):
+        return streaming.cross_validate(files, learnt, kept, fold, make, plan.seed)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
         return crossval.cross_validate(training_vectors(files), learnt, kept, fold, make, progress.update)
 
@@ -262,15 +276,7 @@ def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:
         TrainingError: every column of a network is constant.
     """
     X = store.join(files, "train")[1]
-    start = 0
-    for file in files:
-        columns = X[:, start : start + file.width]
-        if (columns.min(axis=0) == columns.max(axis=0)).all():
-            raise TrainingError(
-                f"{file.path} says the same of every training photograph",
-                f"Write it again with working weights: `catsdogs features --backbones {file.name}`",
-            )
-        start += file.width
+    streaming.refuse_constant(files, X.min(axis=0) == X.max(axis=0))
     return X
 
 
@@ -288,6 +294,7 @@ def _target(submissions: Path, name: str, force: bool) -> Path:
     target = submissions / name
     if name.startswith(".") or target.name != name or target.parent != submissions:
         raise UsageError(f"The run name {name!r} is not that of a folder", "Give --name letters, digits and hyphens")
+    folders.clear(target)
     _refuse_taken(target, force)
     if target.exists() and not (target / runs.RUN_FILE).exists():
         raise TrainingError(f"{target} is not a run, so --force does not replace it", "Choose another --name")
@@ -358,22 +365,17 @@ def _appearing(target: Path, force: bool) -> Iterator[Path]:
     What others put into that run's folder, such as notes, is carried over; what we wrote, like old curves, is not.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:
         temporary.mkdir(parents=True)
         yield temporary
         _refuse_taken(target, force)  # again, for training takes a while and another process may use the name
         if target.exists():
             _carry_over(target, temporary)
-            target.rename(old)
-        temporary.rename(target)
+        folders.put(temporary, target)
     except OSError as error:
         raise write_error(target, error) from None
     finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        for folder in (temporary, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _carry_over(old: Path, new: Path) -> None:

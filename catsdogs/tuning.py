@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from catsdogs import settings, stages
+from catsdogs import settings, stages, storage
 from catsdogs.console import next_steps, say, stage, wrote
 from catsdogs.errors import UsageError
 from catsdogs.quiet import importing_keras
@@ -285,7 +285,7 @@ def _photograph(data: str | None, source: str) -> bytes:
     """The bytes of a photograph given by hand, or of the first of a data set."""
     from catsdogs import dataset
 
-    found = dataset.scan_unlabelled(Path(data)) if data else dataset.scan(Path(source))
+    found = dataset.scan_unlabelled(storage.place(data)) if data else dataset.scan(storage.place(source))
     return found.read(found.photographs[0])
 
 

@@ -447,18 +447,23 @@ class TestRefused:
         with store.locked(cached), refused(LockedError, "Another process is writing"):
             run(kaggle_folder, cached)
 
-    def test_damaged_feature_file(self, cached: Path, kaggle_folder: Path, tmp_path: Path) -> None:
-        out = tmp_path / "damaged"
-        out.mkdir()
-        (out / f"{LITE0}.h5").write_bytes((cached / f"{LITE0}.h5").read_bytes()[:5000])
-        with refused(StoreError, "cut short or damaged"):
-            run(kaggle_folder, out)
-
     def test_no_room(self, tmp_path: Path, kaggle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         usage = shutil.disk_usage(tmp_path)
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
         with refused(StoreError, "has 0 MiB free"):
             run(kaggle_folder, tmp_path / "full")
+
+
+def test_a_damaged_feature_file_is_set_aside_and_computed_again(
+    cached: Path, kaggle_folder: Path, reference: Features
+) -> None:
+    damaged = (cached / f"{LITE0}.h5").read_bytes()[:5000]
+    (cached / f"{LITE0}.h5").write_bytes(damaged)
+    summary = run(kaggle_folder, cached)
+    assert summary.set_aside == [cached / f"{LITE0}.h5.damaged"]
+    assert summary.set_aside[0].read_bytes() == damaged
+    assert summary.computed == {LITE0: 11}
+    assert summary.paths[0].exists() and store.read(summary.paths[0]).digests["test"].size == 3
 
 
 def test_full_disk_then_room_again(tmp_path: Path, kaggle_folder: Path, reference: Features) -> None:

@@ -159,3 +159,23 @@ def test_any_names_and_tables_give_rows_or_one_line(names: list[str], table: tup
 def test_natural_order_is_total(texts: list[str]) -> None:
     backwards = texts[::-1]
     assert sorted(texts, key=natural_key) == sorted(backwards, key=natural_key)
+
+
+@pytest.mark.parametrize(
+    "name", ["../cat.0.jpg", "a/../../b.jpg", "/dev/zero", "C:\\cat.jpg", "..\\b.jpg", "s3://x/cat.jpg", "cat\0.jpg"]
+)
+def test_a_table_names_nothing_outside_its_folder(name: str) -> None:
+    with refused(DatasetError, r"row 2 names .*, which is not below that folder"):
+        parse(["a.jpg", "b.jpg"], ("labels.csv", f"id,label\n{name},cat\n"))
+
+
+def test_a_table_may_name_what_is_not_there_and_what_looks_odd_but_is() -> None:
+    _, rows = parse(["a:b.jpg", "c.jpg"], ("labels.csv", "id,label\na:b.jpg,cat\ngone.jpg,dog\n"))
+    assert [id for id, split, *_ in rows if split == "train"] == ["a:b", "gone"]
+
+
+def test_numbers_of_any_length_have_their_place() -> None:
+    """Python refuses to read a number of more than 4,300 digits."""
+    names = ["9" * 5000, "8" * 5000, "10", "9"]
+    assert sorted(names, key=natural_key) == ["9", "10", "8" * 5000, "9" * 5000]
+    parse(["a.jpg"], ("labels.csv", f"id,label\na,{'9' * 5000}\n"))

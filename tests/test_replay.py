@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
@@ -12,7 +11,7 @@ from catsdogs import replay, runs, store, submission
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError
 from catsdogs.shards import Cache
 from catsdogs.store import Features, Unreadable
-from tests.conftest import recipe, refused, rows_of
+from tests.conftest import opened, recipe, refused, rows_of
 from tests.test_training import CLASSES, entries, features, train
 
 
@@ -132,7 +131,7 @@ def test_what_cannot_be_replayed_is_told_in_one_line(tmp_path: Path) -> None:
     (view,), truth = replay.hold_out([file], "mlebench")
     with refused(StoreError, "cannot be written"):
         replay.write_truth(file.path / "truth.csv", replay.named(view, truth))
-    with h5py.File(file.path, "a") as damaged:
+    with opened(file.path) as damaged:
         damaged["train"][7] = np.nan
     with refused(StoreError, r"train row 7 \(cat\.7\) is not finite"):
         view.vectors("test")

@@ -171,8 +171,22 @@ def test_backend_is_that_of_the_rows(tmp_path: Path) -> None:
     assert backend(cache.path) == "jax,tensorflow"
 
 
-def test_an_unreadable_file_is_an_error_not_an_empty_cache(tmp_path: Path) -> None:
+def test_a_damaged_file_is_set_aside_and_its_shards_are_kept(tmp_path: Path) -> None:
     path = write_features(tmp_path, ENTRIES).path
     os.truncate(path, 1000)
-    with refused(StoreError, "cut short or damaged"):
-        Cache(tmp_path, recipe())
+    written(tmp_path, ENTRIES[:2])
+    cache = Cache(tmp_path, recipe())
+    assert cache.existing is None and not path.exists()
+    assert [entry in cache for entry in ENTRIES] == [True] * 2 + [False] * 4
+    assert [path.name for path in tmp_path.glob("*.damaged")] == ["ResNet50.h5.damaged"]
+
+
+def test_a_damaged_shard_is_set_aside(tmp_path: Path) -> None:
+    written(tmp_path, ENTRIES[:2], ENTRIES[2:])
+    damaged = shard_files(tmp_path)[0]
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    cache = Cache(tmp_path, recipe())
+    assert sum(entry in cache for entry in ENTRIES) in (2, 4) and not damaged.exists()
+    assert [path.name for path in tmp_path.glob("*.damaged")] == [f"{damaged.name}.damaged"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import h5py
 
+from catsdogs import foreign
 from catsdogs.backbones import Backbone, trained
 from catsdogs.errors import WeightsError
 from catsdogs.quiet import importing_keras
@@ -65,6 +66,7 @@ def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
 
     Raises:
         WeightsError: no such folder, a wrong hash, a failed download.
+        DamagedError: a file of which nobody knows the hash, and which HDF5 cannot read.
     """
     if backbone.trained:
         return Weights(trained.weights_path(backbone.trained, trained.ALL), trained.check_weights(backbone.trained))
@@ -139,6 +141,8 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
             f"{path} has the wrong hash. Received: {digests[0]}. Expected: {expected}",
             "Delete it and download it again",
         )
+    if not expected and path.suffix == ".h5":
+        foreign.check(path)
     return digests[-1]
 
 

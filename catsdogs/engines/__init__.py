@@ -87,8 +87,8 @@ def feeding(name: str) -> tuple[int, int]:
     return (max(1, cores // 2), 128) if name == "openvino" else (cores, 512)
 
 
-def create(name: str, precision: str, batch_size: int | None, devices: str = "one") -> Engine:
-    """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own.
+def create(name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None) -> Engine:
+    """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own, no cores all.
 
     For all devices `auto` is Keras, whose they are.
 
@@ -100,18 +100,18 @@ def create(name: str, precision: str, batch_size: int | None, devices: str = "on
     if name == AUTO and devices == "all":
         name = "keras"
     if name == "openvino" or (name == AUTO and not _accelerator_in_sight()):
-        return _openvino(precision, batch_size)
+        return _openvino(precision, batch_size, cores)
     with importing_keras():
         from catsdogs.engines.keras import KerasEngine
 
         engine = KerasEngine(precision, batch_size, devices)
-    return engine if name == "keras" or engine.on_gpu else _openvino(precision, batch_size)
+    return engine if name == "keras" or engine.on_gpu else _openvino(precision, batch_size, cores)
 
 
-def _openvino(precision: str, batch_size: int | None) -> Engine:
+def _openvino(precision: str, batch_size: int | None, cores: int | None) -> Engine:
     from catsdogs.engines.openvino import OpenVINOEngine
 
-    return OpenVINOEngine(precision, batch_size)
+    return OpenVINOEngine(precision, batch_size, cores)
 
 
 def _accelerator_in_sight() -> bool:

@@ -30,7 +30,7 @@ class OpenVINOEngine:
     name = "openvino"
     backend = "openvino"
 
-    def __init__(self, precision: str = AUTO, batch_size: int | None = None) -> None:
+    def __init__(self, precision: str = AUTO, batch_size: int | None = None, cores: int | None = None) -> None:
         if precision == AUTO:
             precision = "bfloat16" if bfloat16_is_faster() else "float32"
         if precision == "bfloat16" and not computes_bfloat16():
@@ -38,6 +38,8 @@ class OpenVINOEngine:
         self.precision = precision
         self.batch_size = batch_size or BATCH_SIZE
         self._core = openvino.Core()
+        if cores:  # beside other workers, each of which would tie its threads to the first cores
+            self._core.set_property("CPU", {"INFERENCE_NUM_THREADS": cores, "ENABLE_CPU_PINNING": False})
 
     def load(self, backbone: Backbone, weights: Weights) -> "OpenVINONetwork":
         """Compile the exported network for batches of one shape.

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import __version__, crossval, curves, devices, images, store, submission
+from catsdogs import __version__, crossval, curves, devices, folders, images, store, submission
 from catsdogs.backbones import TABLE, trained
 from catsdogs.backbones.trained import ALL, Card, Learnt
 from catsdogs.backbones.weights import Weights, obtain
@@ -137,6 +137,7 @@ def finetune(
     trained.check_name(name)
     devices.check_batch(plan.batch_size, device_choice)
     target, work = trained.FOLDER / name, trained.FOLDER / f".{name}.part"
+    folders.clear(target)
     _refuse_taken(target, force)
     with store.locked(work):
         weights = None if plan.from_scratch else obtain(TABLE[plan.base], weights_dir)
@@ -167,7 +168,7 @@ def finetune(
             **{**asdict(plan), "tricks": plan.tricks},
         )
         trained.write(work, card)
-        _replace(target, work)
+        _put(work, target)
         # Only now, so that a kill before it costs nothing.
         for leftover in (_PLAN_FILE, _START_FILE, _LANGUAGE_FILE, *(f"{member}.npz" for member in said.histories)):
             (target / leftover).unlink(missing_ok=True)
@@ -393,14 +394,8 @@ def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
         temporary.write_text(json.dumps(asked), encoding="utf-8")
 
 
-def _replace(target: Path, work: Path) -> None:
-    """The finished folder takes the place of the one that had its name."""
-    old = target.with_name(f".{target.name}.old")
+def _put(work: Path, target: Path) -> None:
     try:
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        work.rename(target)
+        folders.put(work, target)
     except OSError as error:
         raise write_error(target, error) from None
-    shutil.rmtree(old, ignore_errors=True)

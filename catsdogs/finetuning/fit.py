@@ -21,11 +21,13 @@ from catsdogs.finetuning import optimisation
 from catsdogs.finetuning.plans import EVERYTHING, LAST_BLOCK, NOTHING, Plan
 from catsdogs.heads.logistic import Logistic
 from catsdogs.progress import Progress
+from catsdogs.store import check_free_space
 
 DROPOUT = 0.5
 STATE_FILE = "state.json"
 BEST = "best.weights.h5"
 _COLOURS = 3
+_OVERHEAD_BYTES = 4096  # of a file of weights, for each variable; some 900 were measured
 _PENALTIES = np.logspace(-3, 3, 7)  # times the variance of all columns together
 _NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 _MERGES = ("Add", "Concatenate", "MaxPooling2D")
@@ -245,6 +247,10 @@ def _counters(model: keras.Model) -> list[Any]:
 
 def _save(model: keras.Model, path: Path) -> None:
     """Save weights, whole or not at all; Keras insists on the ending of the name."""
+    optimizer = getattr(model, "optimizer", None)
+    kept = [*model.variables, *(optimizer.variables if optimizer else ())]
+    # Keras lets HDF5 write the file, which crashes the process if it cannot finish on a full disk.
+    check_free_space(path.parent, sum(4 * math.prod(variable.shape) + _OVERHEAD_BYTES for variable in kept))
     with replacing(path) as temporary:
         named = temporary.with_name(f"{temporary.name}.weights.h5")
         try:

@@ -1,7 +1,7 @@
 """What the heads share: standardised columns without a second copy, convex fits, and a linear model at the end."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -59,29 +59,53 @@ class Matrix(Protocol):
         ...
 
 
-class Standardised:
-    """(n, width) vectors, read as (X - mean) / scale; a constant column has scale 1."""
+class Scaling:
+    """(X - mean) / scale of columns, found from blocks of rows; a constant column has scale 1.
 
-    def __init__(self, X: NDArray[np.float32]) -> None:
-        self.shape = X.shape
-        self._X = X
-        first, total, squares = X[0], 0.0, 0.0
-        for start in range(0, len(X), _BLOCK_ROWS):
-            block = X[start : start + _BLOCK_ROWS] - first  # near 0, so that squares do not cancel
+    Attributes:
+        mean, scale: (width,) float64.
+        is_constant: (width,) whether all rows say the same.
+    """
+
+    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+        count, first, total, squares = 0, np.empty(0, np.float32), np.zeros(()), np.zeros(())
+        for rows in blocks:
+            first = first if count else rows[0].copy()
+            block = rows - first  # near 0, so that squares do not cancel
+            count += len(block)
             total = total + block.sum(axis=0, dtype=np.float64)
             squares = squares + np.einsum("ij,ij->j", block, block, dtype=np.float64)
-        shift = total / len(X)
-        deviation = np.sqrt(np.maximum(squares / len(X) - shift**2, 0))
+        shift = total / count
+        deviation = np.sqrt(np.maximum(squares / count - shift**2, 0))
+        self.is_constant: NDArray[np.bool_] = squares == 0
         self.mean: Array = first + shift
         self._mean = self.mean.astype(np.float32)
         self.scale: Array = np.where(deviation > 1e-6 * (1e-30 + np.abs(self.mean)), deviation, 1)
         self._inverse = (1 / self.scale).astype(np.float32)
 
+    def apply(self, rows: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """(n, width) rows, standardised: a copy, or in the place of `out`."""
+        standardised: NDArray[np.float32] = np.subtract(rows, self._mean, out=out)
+        standardised *= self._inverse
+        return standardised
+
+    def unscaled(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """(width, units) coefficients and (units,) intercepts of the vectors as they are."""
+        raw = coef / self.scale[:, np.newaxis]
+        return raw, intercept - self.mean @ raw
+
+
+class Standardised(Scaling):
+    """(n, width) vectors, read as they are standardised."""
+
+    def __init__(self, X: NDArray[np.float32]) -> None:
+        self.shape = X.shape
+        self._X = X
+        super().__init__(X[start : start + _BLOCK_ROWS] for start in range(0, len(X), _BLOCK_ROWS))
+
     def rows(self, chosen: Any = slice(None)) -> NDArray[np.float32]:
         """A standardised copy of some rows."""
-        rows = self._X[chosen] - self._mean
-        rows *= self._inverse
-        return rows
+        return self.apply(self._X[chosen])
 
     def dot(self, coef: Array) -> Array:
         scaled = coef / self.scale[:, np.newaxis]
@@ -102,11 +126,6 @@ class Standardised:
         products[np.diag_indices_from(products)] += penalty
         lower: NDArray[np.float32] = cholesky(products, lower=True, overwrite_a=True, check_finite=False)
         return lower
-
-    def unscaled(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """(width, units) coefficients and (units,) intercepts of the vectors as they are."""
-        raw = coef / self.scale[:, np.newaxis]
-        return raw, intercept - self.mean @ raw
 
 
 class Rotated:
@@ -368,7 +387,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         """Set `coef_` and `intercept_`; labels are class indices here."""
         raise NotImplementedError
 
-    def _keep(self, vectors: Standardised, coef: Array, intercept: Array) -> None:
+    def _keep(self, vectors: Scaling, coef: Array, intercept: Array) -> None:
         raw, raw_intercept = vectors.unscaled(coef, intercept)
         self.coef_, self.intercept_ = raw.T, raw_intercept
 

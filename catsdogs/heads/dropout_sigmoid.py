@@ -1,6 +1,7 @@
 """The mission's head: standardised vectors -> dropout -> one sigmoid unit (a softmax for more classes)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from catsdogs.heads import _linear
 from catsdogs.heads._adam import Adam
-from catsdogs.heads._linear import PRIOR_VARIANCE, Array, LinearHead, Rows, Standardised
+from catsdogs.heads._linear import PRIOR_VARIANCE, Array, LinearHead, Rows, Scaling, Standardised
 
 _MIN_BATCHES = 16  # to an epoch: a few hundred rows get smaller batches
 
@@ -46,36 +47,87 @@ class DropoutSigmoid(LinearHead):
 
     def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
         vectors = Standardised(X)
-        random = np.random.default_rng(self.random_state)
-        batch = min(self.batch_size, math.ceil(len(X) / _MIN_BATCHES))
-        per_epoch = math.ceil(len(X) / batch)
-        epochs = max(self.min_epochs, math.ceil(self.min_updates / per_epoch))
-        theta = np.zeros((X.shape[1] + 1, _linear.units_of(target)), np.float32)
-        variance = PRIOR_VARIANCE / X.shape[1]
-        adam = Adam(theta, self.learning_rate * math.sqrt(variance), epochs * per_epoch)
-        decay = 1 / (variance * len(X))
-        self.history_: dict[str, list[float]] = {}
-        for _ in range(epochs):
-            seen = []
-            for rows in np.array_split(random.permutation(len(X)), per_epoch):
-                kept = vectors.rows(rows)
-                kept *= random.integers(0, 256, kept.shape, dtype=np.uint8) >= 256 * self.dropout
-                # Inverted dropout: what is kept counts for what is left out.
-                logits = (kept @ theta[:-1] / (1 - self.dropout) + theta[-1]).astype(np.float64)
-                losses, residuals = _linear.log_loss(logits, target[rows])
-                slopes = (residuals / len(rows)).astype(np.float32)
-                gradient = kept.T @ (slopes / (1 - self.dropout)) + decay * theta[:-1]
-                adam.update(np.vstack((gradient, slopes.sum(axis=0))))
-                seen.append((losses, _is_right(logits, target[rows])))
-            self._keep(vectors, theta[:-1].astype(np.float64), theta[-1].astype(np.float64))
-            self._note("", *map(np.concatenate, zip(*seen, strict=True)))
+        everyone = np.ones((1, len(X)), bool)
+        descent = _Descent([self], vectors, _linear.units_of(target), everyone.sum(axis=1))
+        for _ in range(descent.epochs):
+            for rows in np.array_split(descent.random.permutation(len(X)), descent.updates):
+                descent.step(vectors.rows(rows), target[rows], everyone[:, rows])
+            descent.end_epoch()
             if validation:
                 said = self._logits(validation[0])
                 self._note("val_", _linear.log_loss(said, validation[1])[0], _is_right(said, validation[1]))
 
+    @staticmethod
+    def streamed(
+        heads: "Sequence[DropoutSigmoid]", scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> "_Descent":
+        """Heads that learn together from blocks of rows; see `streaming.Learner`."""
+        for head in heads:
+            head.classes_, head.n_features_in_ = classes, len(scaling.mean)
+        return _Descent(heads, scaling, _linear.units_of(classes), rows)
+
     def _note(self, prefix: str, losses: Array, right: NDArray[np.bool_]) -> None:
         for name, values in (("loss", losses), ("accuracy", right)):
             self.history_.setdefault(prefix + name, []).append(float(values.mean()))
+
+
+class _Descent:
+    """Adam on the weights of one or several heads at once: each column of `theta` is a unit of one of them.
+
+    Heads that learn together share batches and masks, so that all their gradients are one product.
+
+    Attributes:
+        epochs, updates: how often to go through all rows, and in how many batches.
+    """
+
+    def __init__(
+        self, heads: "Sequence[DropoutSigmoid]", scaling: Scaling, units: int, rows: NDArray[np.int64]
+    ) -> None:
+        """`rows`: how many each head learns from."""
+        first, fewest = heads[0], int(rows.min())
+        self.updates = math.ceil(fewest / min(first.batch_size, math.ceil(fewest / _MIN_BATCHES)))
+        self.epochs = max(first.min_epochs, math.ceil(first.min_updates / self.updates))
+        self.random = np.random.default_rng(first.random_state)
+        self._heads, self._scaling, self._units, self._dropout = heads, scaling, units, first.dropout
+        self._left_out = math.ceil(256 * first.dropout)
+        self._theta = np.zeros((len(scaling.mean) + 1, len(heads) * units), np.float32)
+        variance = PRIOR_VARIANCE / len(scaling.mean)
+        rate = first.learning_rate * math.sqrt(variance)
+        self._adam = Adam(self._theta, rate, self.epochs * self.updates)
+        self._decay = np.repeat(1 / (variance * rows), units).astype(np.float32)
+        self._seen: list[list[tuple[Array, NDArray[np.bool_]]]] = [[] for _ in heads]
+        for head in heads:
+            head.history_ = {}
+
+    def learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
+    ) -> None:
+        """One update after another from the rows of a block, which are `share` of all."""
+        for rows in np.array_split(self.random.permutation(len(X)), max(1, round(share * self.updates))):
+            block = X[rows]
+            self.step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows])
+
+    def step(self, kept: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_]) -> None:
+        """One update from standardised rows, which are overwritten; `allowed`: (heads, n) who may learn from which."""
+        kept *= self.random.integers(0, 256, kept.shape, dtype=np.uint8) >= self._left_out
+        # Inverted dropout: what is kept counts for what is left out.
+        logits = (kept @ self._theta[:-1] / (1 - self._dropout) + self._theta[-1]).astype(np.float64)
+        slopes = np.empty(logits.shape, np.float32)
+        for number, rows in enumerate(allowed):
+            columns = slice(number * self._units, (number + 1) * self._units)
+            losses, residuals = _linear.log_loss(logits[:, columns], target)
+            slopes[:, columns] = residuals * rows[:, np.newaxis] / max(1, rows.sum())
+            self._seen[number].append((losses[rows], _is_right(logits[:, columns], target)[rows]))
+        gradient = kept.T @ (slopes / (1 - self._dropout)) + self._decay * self._theta[:-1]
+        self._adam.update(np.vstack((gradient, slopes.sum(axis=0))))
+
+    def end_epoch(self) -> None:
+        """Let the heads have what they have learnt so far."""
+        for number, head in enumerate(self._heads):
+            theta = self._theta[:, number * self._units : (number + 1) * self._units].astype(np.float64)
+            head._keep(self._scaling, theta[:-1], theta[-1])
+            head._note("", *map(np.concatenate, zip(*self._seen[number], strict=True)))
+            self._seen[number] = []
 
 
 def _is_right(logits: Array, target: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -1,0 +1,70 @@
+"""Folders that take their name only once all in them is on the disk, and what killed processes leave beside a name."""
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+from pathlib import Path
+
+_OWNED = re.compile(r"\.(\d+)\.(tmp|old)")
+
+
+def put(work: Path, target: Path) -> None:
+    """Give a finished folder its name; a folder that bore it goes.
+
+    Whatever fails on the way, one of the two has the name; after a kill, once `clear` has been called.
+
+    Raises:
+        OSError: a disk that is full or fails, or a folder that cannot be written.
+    """
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    for path in (*work.rglob("*"), work):
+        _sync(path)
+    try:
+        if target.exists():
+            target.rename(old)
+        work.rename(target)
+        _sync(target.parent)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def clear(target: Path) -> None:
+    """Take away what processes that are no more left beside a file or folder that they were about to write.
+
+    If one died between taking the name from an earlier folder and giving it to the new one, the earlier one has it
+    back. What cannot be removed stays, and hurts nobody.
+    """
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        owned = _OWNED.fullmatch(path.name.removeprefix(f".{target.name}"))
+        if owned is None or _lives(int(owned[1])):
+            continue
+        with contextlib.suppress(OSError):
+            if owned[2] == "old" and not target.exists():
+                path.rename(target)
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # of another user; no process at all, so nothing of ours
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,104 @@
+"""The shard function on Ray's workers, real processes and simulated nodes, against the same on one machine."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from catsdogs import store
+from catsdogs.backbones import TABLE
+from catsdogs.dataset import Location, scan
+from catsdogs.errors import CatsdogsError, ClusterError, StoreError, UsageError, WeightsError
+from catsdogs.extract import Settings, extract
+from tests.conftest import need, refused, write_kaggle_folder
+from tests.test_extract import content
+
+need("ray")
+need(str(TABLE["EfficientNetLite0"].package))
+
+from ray.cluster_utils import Cluster as Nodes  # noqa: E402
+
+from catsdogs import cluster  # noqa: E402
+
+LITE0 = "EfficientNetLite0"
+SETTINGS = Settings(batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[cluster.Cluster]:
+    """Three simulated nodes of a core each."""
+    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for _ in range(2):
+        nodes.add_node(num_cpus=1)
+    try:
+        with cluster.connected(nodes.address, cores=1) as connected:
+            yield connected
+    finally:
+        nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cluster")
+    write_kaggle_folder(root / "data", 12, 12, 6)
+    (root / "data" / "train" / "cat.3.jpg").write_bytes(b"no picture")
+    return root / "data"
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catsdogs.extract.SHARD_ROWS", 4)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The feature file as one process writes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("catsdogs.extract.SHARD_ROWS", 4)
+        return extract(scan(data), [LITE0], tmp_path_factory.mktemp("one"), SETTINGS).paths[0]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_give_the_rows_of_one_process(
+    ray: cluster.Cluster, data: Path, undisturbed: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "workers", workers)
+    summary = extract(scan(data), [LITE0], tmp_path, SETTINGS, schedule=ray)
+    assert summary.computed == {LITE0: 29} and [row.id for row in summary.unreadable] == ["cat.3"]
+    assert content(summary.paths[0]) == content(undisturbed)
+    assert not list((tmp_path / store.SHARD_FOLDER).rglob("*.h5"))
+
+
+def test_a_shard_that_fails_three_times_is_named_and_the_rest_is_kept(
+    ray: cluster.Cluster, data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    dataset = scan(data)
+    photographs = list(dataset.photographs)
+    photographs[8] = photographs[8]._replace(location=Location(Path("/"), None))  # type: ignore[arg-type]
+    with refused(StoreError, r"1 of 8 shards failed, the first with train/cat.8: .*NoneType"):
+        extract(replace(dataset, photographs=tuple(photographs)), [LITE0], tmp_path, SETTINGS, schedule=ray)
+    assert not list(tmp_path.glob("*.h5"))
+    summary = extract(dataset, [LITE0], tmp_path, SETTINGS, schedule=ray)
+    assert summary.computed == {LITE0: 4}
+    assert content(summary.paths[0]) == content(undisturbed)
+
+
+def test_weights_are_refused_before_any_photograph_is_read(ray: cluster.Cluster, data: Path, tmp_path: Path) -> None:
+    settings = Settings(str(tmp_path / "none"), batch_size=4)
+    with refused(WeightsError, "No such folder of weights"):
+        extract(scan(data), ["ResNet50"], tmp_path / "out", settings, schedule=ray)
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "problem"),
+    [
+        ("127.0.0.1:1", ClusterError, "No Ray cluster answers at 127.0.0.1:1: .*refused"),
+        ("nowhere.invalid:6379", ClusterError, "No Ray cluster answers"),
+        ("ray://127.0.0.1:10001", UsageError, "is no address"),
+        ("127.0.0.1", UsageError, "is no address"),
+    ],
+)
+def test_no_cluster_at_the_address(address: str, kind: type[CatsdogsError], problem: str) -> None:
+    with refused(kind, problem), cluster.connected(address, 1):
+        pass
