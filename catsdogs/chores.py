@@ -16,8 +16,8 @@ CHECKOUT = Path(__file__).parents[1]
 
 @stage(options="passed on to pytest")
 def test(c: Context, options: str = "") -> None:
-    """Run the tests."""
-    _run("pytest", *options.split())
+    """Run the tests, a process for each of up to four cores."""
+    _run("pytest", "--numprocesses", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", *options.split())
 
 
 @stage()

@@ -102,3 +102,11 @@ def test_weights_are_refused_before_any_photograph_is_read(ray: cluster.Cluster,
 def test_no_cluster_at_the_address(address: str, kind: type[CatsdogsError], problem: str) -> None:
     with refused(kind, problem), cluster.connected(address, 1):
         pass
+
+
+def test_the_file_for_rays_launcher_is_one() -> None:
+    import yaml
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    described = yaml.safe_load((Path(__file__).parents[1] / "docs" / "cluster.yaml").read_text())
+    validate_config(prepare_config(described))

@@ -19,6 +19,9 @@ class Answer:
     def __init__(self, answer: list[float], fault: str = "") -> None:
         self.answer, self.fault = answer, fault
 
+    def __repr__(self) -> str:
+        return f"{self.answer} {self.fault}"
+
     def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> "Answer":
         if self.fault:
             raise ValueError(self.fault)

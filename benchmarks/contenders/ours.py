@@ -24,8 +24,10 @@ def run(job: Job) -> float:
     started = 0.0
     create = engines.create
 
-    def creating(name: str, precision: str, batch_size: int | None, devices: str = "one") -> engines.Engine:
-        engine = create(name, precision, batch_size, devices)
+    def creating(
+        name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None
+    ) -> engines.Engine:
+        engine = create(name, precision, batch_size, devices, cores)
         load = engine.load
 
         def loading(backbone: Backbone, weights: Weights) -> engines.Network:

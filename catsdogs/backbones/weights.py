@@ -14,7 +14,7 @@ import h5py
 
 from catsdogs import foreign
 from catsdogs.backbones import Backbone, trained
-from catsdogs.errors import WeightsError
+from catsdogs.errors import DamagedError, WeightsError
 from catsdogs.quiet import importing_keras
 from catsdogs.store import RANDOM_WEIGHTS
 
@@ -65,8 +65,8 @@ def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
     `weights_dir` is a folder that is looked through first, or the word `random`.
 
     Raises:
-        WeightsError: no such folder, a wrong hash, a failed download.
-        DamagedError: a file of which nobody knows the hash, and which HDF5 cannot read.
+        WeightsError: no such folder, a wrong hash, a failed download, or a file whose hash nobody knows and that HDF5
+            cannot read.
     """
     if backbone.trained:
         return Weights(trained.weights_path(backbone.trained, trained.ALL), trained.check_weights(backbone.trained))
@@ -142,7 +142,11 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
             "Delete it and download it again",
         )
     if not expected and path.suffix == ".h5":
-        foreign.check(path)
+        try:
+            foreign.check(path)
+        except DamagedError as error:
+            reason = error.problem.partition("damaged: ")[2]
+            raise WeightsError(f"{path} is not an HDF5 file that can be read: {reason}", "Write it again") from None
     return digests[-1]
 
 
