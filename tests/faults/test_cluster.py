@@ -1,10 +1,14 @@
 """Workers and nodes of a cluster that die, hang, or are cut off while shards are under way."""
 
 import contextlib
+import functools
 import os
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +31,7 @@ from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 from catsdogs import cluster  # noqa: E402
 from tests.test_cluster import LITE0, SETTINGS, content, data, small_shards, undisturbed  # noqa: E402, F401
 
+SHARD = 4  # rows
 pytestmark = pytest.mark.fault("cluster")
 
 
@@ -58,8 +63,7 @@ def workers() -> list[int]:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    need_proc = Path("/proc/self/cmdline").exists()
-    if not need_proc:
+    if not Path("/proc/self/cmdline").exists():
         pytest.skip("workers are found by Linux's /proc")
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     nodes.add_node(num_cpus=1)
@@ -75,7 +79,8 @@ def connected(nodes: Nodes) -> Iterator[cluster.Cluster]:
 
 def check(schedule: Disturbed, data: Path, undisturbed: Path, out: Path) -> None:  # noqa: F811
     summary = extract(scan(data), [LITE0], out, SETTINGS, schedule=schedule)
-    assert summary.computed == {LITE0: 29}, "lost, or computed twice"
+    # A shard that was written while the word of it was lost is found, and not computed again.
+    assert 29 - 4 * SHARD <= summary.computed[LITE0] <= 29
     assert content(summary.paths[0]) == content(undisturbed)
 
 
@@ -133,41 +138,80 @@ def test_a_node_is_killed(
     saw("a node of three killed")
 
 
-@pytest.mark.skipif(not FULL, reason="`invoke faults` only: it takes a minute")
+# Extracts on two nodes, and takes a network device down once two stretches have come back.
+_CUT = """
+import subprocess, sys
+from pathlib import Path
+from catsdogs import cluster, extract
+from catsdogs.dataset import scan
+from tests.faults.test_cluster import SETTINGS, Disturbed
+
+data, out, address, device = sys.argv[1:]
+extract.SHARD_ROWS = 4
+with cluster.connected(address, 1) as schedule:
+    assert schedule.workers == 2
+    cut = Disturbed(schedule, lambda: subprocess.run(["ip", "link", "set", device, "down"], check=True))
+    extract.extract(scan(Path(data)), ["EfficientNetLite0"], Path(out), SETTINGS, schedule=cut)
+    print(cut.seconds)
+"""
+_SPACE, _HERE, _THERE, _HEAD, _NODE, _PORT = "catsdogs", "cd-here", "cd-there", "10.77.0.1", "10.77.0.2", 6399
+
+
+@pytest.fixture
+def two_networks() -> Iterator[dict[str, str]]:
+    """Two nodes, the second in a network of its own, joined by one cable; the environment in which both run."""
+    if not FULL:
+        pytest.skip("in `invoke faults` only, for it takes two minutes")
+    if os.geteuid() or not shutil.which("ip"):
+        pytest.skip("a network of its own takes root and iproute2")
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    inside, ray = ("ip", "netns", "exec", _SPACE), str(Path(sys.executable).with_name("ray"))
+    run = functools.partial(subprocess.run, check=True, capture_output=True, timeout=60)
+    start = functools.partial(
+        subprocess.Popen, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    started: list[subprocess.Popen[bytes]] = []
+    run(["ip", "netns", "add", _SPACE])
+    try:
+        run(["ip", "link", "add", _HERE, "type", "veth", "peer", "name", _THERE, "netns", _SPACE])
+        run(["ip", "addr", "add", f"{_HEAD}/24", "dev", _HERE])
+        run(["ip", "link", "set", _HERE, "up"])
+        run([*inside, "ip", "addr", "add", f"{_NODE}/24", "dev", _THERE])
+        for device in (_THERE, "lo"):
+            run([*inside, "ip", "link", "set", device, "up"])
+        how = ("--num-cpus=1", "--block")
+        head = ("--head", f"--node-ip-address={_HEAD}", f"--port={_PORT}", "--include-dashboard=false")
+        started.append(start([ray, "start", *head, *how]))
+        for _ in range(60):
+            with contextlib.suppress(OSError):
+                socket.create_connection((_HEAD, _PORT), 1).close()
+                break
+            time.sleep(1)
+        node = (f"--address={_HEAD}:{_PORT}", f"--node-ip-address={_NODE}")
+        started.append(start([*inside, ray, "start", *node, *how]))
+        time.sleep(15)  # it has joined
+        yield environment
+    finally:
+        for process in started:
+            process.terminate()
+        for pid in run(["ip", "netns", "pids", _SPACE]).stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        run(["ip", "netns", "delete", _SPACE])
+        for process in started:
+            process.wait(60)
+
+
 def test_the_network_between_nodes_is_cut(
+    two_networks: dict[str, str],
     data: Path,  # noqa: F811
     undisturbed: Path,  # noqa: F811
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:
-    if os.geteuid() or not shutil.which("ip"):
-        pytest.skip("a network of its own takes root and iproute2")
-    # Ray finds out within seconds here instead of half a minute.
-    quick = {f"RAY_health_check_{name}": "1000" for name in ("initial_delay_ms", "period_ms", "timeout_ms")}
-    environment = os.environ | quick | {"RAY_health_check_failure_threshold": "3"}
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, capture_output=True, env=environment, timeout=120)
-
-    ray, space = str(Path(os.sys.executable).with_name("ray")), "catsdogs"  # type: ignore[attr-defined]
-    run("ip", "netns", "add", space)
-    try:
-        run("ip", "link", "add", "cd-here", "type", "veth", "peer", "name", "cd-there")
-        run("ip", "link", "set", "cd-there", "netns", space)
-        run("ip", "addr", "add", "10.77.0.1/24", "dev", "cd-here")
-        run("ip", "link", "set", "cd-here", "up")
-        inside = ("ip", "netns", "exec", space)
-        run(*inside, "ip", "addr", "add", "10.77.0.2/24", "dev", "cd-there")
-        run(*inside, "ip", "link", "set", "cd-there", "up")
-        run(*inside, "ip", "link", "set", "lo", "up")
-        head = ("--node-ip-address=10.77.0.1", "--port=6399", "--num-cpus=1", "--include-dashboard=false")
-        run(ray, "start", "--head", *head)
-        run(*inside, ray, "start", "--address=10.77.0.1:6399", "--node-ip-address=10.77.0.2", "--num-cpus=1")
-        with cluster.connected("10.77.0.1:6399", cores=1) as schedule:
-            assert schedule.workers == 2
-            cut = Disturbed(schedule, lambda: run("ip", "link", "set", "cd-here", "down"))
-            check(cut, data, undisturbed, tmp_path)
-        saw(f"the link between two nodes' network namespaces taken down: finished in {cut.seconds:.0f} s")
-    finally:
-        subprocess.run([ray, "stop", "--force"], check=False, capture_output=True, timeout=120)
-        subprocess.run(["ip", "netns", "delete", space], check=False, capture_output=True, timeout=60)
+    command = [sys.executable, "-c", _CUT, str(data), str(tmp_path), f"{_HEAD}:{_PORT}", _HERE]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=400, env=two_networks)
+    assert ended.returncode == 0, ended.stderr
+    seconds = ended.stdout.split()[-1]
+    assert content(tmp_path / f"{LITE0}.h5") == content(undisturbed)
+    saw(f"the cable between two nodes' networks pulled: finished on one of them, after {float(seconds):.0f} s")
