@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catsdogs import outliers
+from catsdogs import outliers, storage
 from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.files import replacing, write_error
 from catsdogs.store import Features
@@ -164,6 +164,11 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the table for one writer, thread or process; whoever else wants to write waits."""
     from filelock import FileLock, Timeout
 
+    if storage.is_remote(path):
+        raise StoreError(
+            f"Decisions are not written to an object store such as {path.parent}",
+            f"Review a copy of that folder on this machine, and put its {TABLE} there",
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(_LOCK))

@@ -15,7 +15,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catsdogs import decisions, outliers
+from catsdogs import decisions, outliers, storage
 from catsdogs.decisions import Decision
 from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.store import Features
@@ -315,3 +315,12 @@ def test_threads_and_processes_lose_no_row(tmp_path: Path, monkeypatch: pytest.M
     assert [other.wait() for other in others] == [0, 0]
     expected = {*ids, *(f"process {number}.{row}" for number in range(2) for row in range(20))}
     assert sorted(row[0] for row in cells(path)[1:]) == sorted(expected)
+
+
+def test_an_object_store_is_no_place_to_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with refused(StoreError, "not written to an object store such as memory://bucket/features"):
+        decisions.decide(
+            storage.place("memory://bucket/features/decisions.csv"), Decision("cat.0", "drop"), ("cat", "dog")
+        )
+    assert not list(tmp_path.iterdir())
