@@ -324,7 +324,7 @@ def check_free_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise StoreError(
             f"{folder} needs about {needed / 2**20:,.0f} MiB and has {free / 2**20:,.0f} MiB free",
-            "Free some space, or choose another folder with --out",
+            "Free some space and run the same command again",
         )
 
 

@@ -35,7 +35,7 @@ if FULL:
         *("--size", "32", "--epochs", "1", "--batch-size", "8", "--force"),
     )
 _ROOM = (0, 8, 32, 128) if FULL else (0, 32)  # KiB left on the disk
-_MOUNT_BYTES = (40 if FULL else 4) * 2**20
+_MOUNT_BYTES = (128 if FULL else 4) * 2**20
 # What a command that failed may leave: locks, what is finished and taken up by the next run, a table that says how
 # long it took.
 _LASTING = (".lock", ".shards", ".predict", ".mine.part", "packed", "compare.csv", "ballast")
