@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        folders.sync(path.parent)
     except OSError as error:
         raise write_error(path, error) from None
     finally:
@@ -52,12 +52,3 @@ def write_error(path: Path, error: Exception) -> StoreError:
     if full:
         return StoreError(f"The disk is full: {path} was not written", "Free some space and run the same command again")
     return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

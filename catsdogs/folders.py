@@ -20,12 +20,12 @@ def put(work: Path, target: Path) -> None:
     """
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     for path in (*work.rglob("*"), work):
-        _sync(path)
+        sync(path)
     try:
         if target.exists():
             target.rename(old)
         work.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         if old.exists() and not target.exists():
             old.rename(target)
@@ -61,7 +61,12 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have what was written to a file, or which names a folder holds, on the disk before this returns.
+
+    Raises:
+        OSError: the disk is full or fails.
+    """
     if os.name == "posix":
         descriptor = os.open(path, os.O_RDONLY)
         try:
