@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 from invoke import Context, Exit
 
-from catsdogs.console import stage
+from catsdogs.console import next_steps, stage, wrote
 from catsdogs.errors import UsageError
 
 CHECKOUT = Path(__file__).parents[1]
+CONSTRAINTS = "constraints.txt"
 
 
 @stage(options="passed on to pytest")
@@ -26,6 +28,20 @@ def lint(c: Context) -> None:
     _run("ruff", "check", ".")
     _run("ruff", "format", "--check", ".")
     _run("mypy")
+
+
+@stage(upgrade="take the newest releases; pins that still fit stay otherwise")
+def lock(c: Context, upgrade: bool = False) -> None:
+    """Resolve constraints.txt for every supported Python and for Linux, macOS and Windows at once."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    everywhere = ["--universal", "--all-extras", "--python-version", oldest]
+    # A pin of pip itself would have pip replace itself while it runs, which Windows forbids.
+    output = ["--output-file", CONSTRAINTS, "--no-emit-package", "pip", "--custom-compile-command", "invoke lock"]
+    newest = ["--upgrade"] if upgrade else []
+    _run("uv", "pip", "compile", "pyproject.toml", "--quiet", *everywhere, *output, *newest)
+    wrote(CHECKOUT / CONSTRAINTS)
+    next_steps("test")
 
 
 @stage()

@@ -452,6 +452,7 @@ collection = Collection(
     clean,
     chores.test,
     chores.lint,
+    chores.lock,
     chores.faults,
     chores.audit,
     chores.bench,
