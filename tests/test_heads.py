@@ -61,6 +61,20 @@ def test_scikit_learn_takes_it_for_one_of_its_own(name: str) -> None:
     assert [result["check_name"] for result in results if result["status"] == "failed"] == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [2, 4])
+def test_an_answer_does_not_depend_on_the_rows_beside_it(name: str, classes: int) -> None:
+    """Nor on their number or order; processors multiply few rows by other instructions than many."""
+    X, y = blobs(classes, rows=150, width=70)
+    head = create(name).fit(X, y) if name not in ("stack", "blend") else heads.create(name, 1, (30, 40)).fit(X, y)
+    together = head.predict_proba(X)
+    backwards = head.predict_proba(np.ascontiguousarray(X[::-1]))[::-1]
+    alone = np.concatenate([head.predict_proba(X[row : row + 1]) for row in range(len(X))])
+    parts = np.concatenate([head.predict_proba(X[start : start + 7]) for start in range(0, len(X), 7)])
+    for other in (backwards, alone, parts):
+        np.testing.assert_allclose(np.log(other), np.log(together), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", WITHOUT_KERAS)
 @pytest.mark.parametrize("classes", [2, 4])
 def test_a_head_learns_what_can_be_learnt(name: str, classes: int) -> None:

@@ -113,6 +113,14 @@ def test_embeddings_have_length_one_and_likeness_is_symmetric(fitted: Twin) -> N
     )
 
 
+def test_what_is_said_of_a_pair_does_not_depend_on_the_pairs_beside_it(fitted: Twin) -> None:
+    A, B = rows_of(np.arange(60) % 12, 5), rows_of(np.arange(60) % 11, 6)
+    alone = np.concatenate([fitted.same(A[row : row + 1], B[row : row + 1]) for row in range(60)])
+    np.testing.assert_allclose(fitted.same(A, B), alone, rtol=1e-9)
+    embedded = np.concatenate([fitted.embed(A[row : row + 1]) for row in range(60)])
+    np.testing.assert_allclose(fitted.embed(A), embedded, atol=1e-12)
+
+
 @pytest.mark.parametrize(("classes", "least"), [(range(8), 0.9), (range(8, 12), 0.65)])
 def test_pairs_are_told_apart_of_classes_learnt_and_never_learnt(fitted: Twin, classes: range, least: float) -> None:
     labels = np.tile(list(classes), 40)
