@@ -51,6 +51,7 @@ WRITTEN = (
     runs.REPORT_FILE,
 )
 _OUT_OF_FOLD_COLUMNS = ("fold", "dropped", "relabelled")
+_FEW_CLASSES, _FEW_ROWS = 3, 12  # of each: what shows in a second whether a head can be kept
 _VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 
 
@@ -146,10 +147,11 @@ def train(
     """
     target = _target(submissions, name, force)
     heads.create(plan.head, plan.seed, **plan.settings)
-    check(files, plan.folds, plan.drop, plan.relabel)
+    kept = check(files, plan.folds, plan.drop, plan.relabel)
     first = files[0]
     unreadable = {row.id: row.reason for file in files for row in file.unreadable if row.split == "test"}
     submission.order(first.ids["test"], first.classes, sample_submission, unreadable)
+    check_heads(files, kept, [plan.head], plan.seed, plan.settings, submissions)
     streaming.check_readable(files, "test")  # so that no fit is lost to a row that turns out damaged after it
 
     crossed = out_of_fold(files, plan)
@@ -254,6 +256,33 @@ def check(
     return kept
 
 
+def check_heads(
+    files: Sequence[Features],
+    kept: NDArray[np.bool_],
+    head_names: Sequence[str],
+    seed: int,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    submissions: Path | None = None,
+) -> None:
+    """Refuse heads that no run could keep, before any fold is fitted: each learns a handful of the `kept` rows.
+
+    Those of this program can be kept.
+
+    Raises:
+        TrainingError, StoreError: as `runs.check_kept`; the files hold different rows, or are damaged.
+    """
+    others = [name for name in head_names if name not in heads.names()]
+    if not others:
+        return
+    labels = np.where(kept, files[0].labels, -1)
+    largest = np.argsort(-np.bincount(labels[kept]), kind="stable")[:_FEW_CLASSES]
+    rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[:_FEW_ROWS] for label in largest]))
+    X, y = streaming.Joined(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
+    widths = tuple(file.width for file in files)
+    for name in others:
+        runs.check_kept(name, heads.create(name, seed, widths, **settings), X, y, submissions)
+
+
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
     """Cross-validate as `train` does; raises as `train`, and writes nothing."""
     widths = tuple(file.width for file in files)
@@ -353,7 +382,7 @@ def _write_out_of_fold(path: Path, run: Run, crossed: CrossValidation, first: Fe
         dropped = set(run.dropped)
         rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
         for id, label, probabilities, fold in rows:
-            numbers = (submission.as_text(probabilities[column]) for column in columns)
+            numbers = (repr(float(probabilities[column])) for column in columns)  # what comes back is the same number
             marks = (fold + 1, int(id in dropped), run.relabelled.get(id, ""))
             writer.writerow([id, first.classes[label], *numbers, *marks])
 

@@ -63,6 +63,13 @@ def test_what_is_written_passes_the_check_and_keeps_its_numbers(
         assert graded.rows == len(labels)
 
 
+@given(st.floats(0, 1) | st.floats(0, 1e-9).map(lambda least: 1 - least))
+def test_what_is_nearly_certain_is_not_written_as_certain(probability: float) -> None:
+    written = float(submission.as_text(probability))
+    assert (written == 1) == (probability == 1) and (written == 0) == (probability == 0)
+    assert written == pytest.approx(probability, rel=1e-11)
+
+
 def test_the_order_and_header_are_the_samples(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     submission.write(path, ["1", "2", "3"], pairs([0.1, 0.2, 0.3]), CAT_DOG, SAMPLE.replace("label", "dog"), {})
