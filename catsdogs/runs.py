@@ -298,7 +298,8 @@ def _read_heads(path: Path, kind: type) -> Any:
 
 def _trusted(kind: type) -> list[str]:
     """The types that may come from a file of such heads; with a head of the user's, all that its file defines."""
-    own, others = [kind], _TYPES
+    own = [kind]
+    others: tuple[str, ...] = _TYPES
     if heads.is_of_a_file(kind):
         there = vars(sys.modules[kind.__module__]).values()
         own = [value for value in there if isinstance(value, type) and value.__module__ == kind.__module__]

@@ -129,6 +129,7 @@ def train(
     command: str,
     sample_submission: str | None = None,
     truth: NDArray[np.int64] | None = None,
+    competition: str = "",
     force: bool = False,
 ) -> Run:
     """Cross-validate a head on the vectors of several networks, and write the run folder, whole or not at all.
@@ -136,6 +137,7 @@ def train(
     Args:
         sample_submission: its text, see `submission.write`.
         truth: (n_test,) classes of the test rows, where they are known: then the first score is measured on them.
+        competition: Kaggle's name of the one it is for, if it is known.
         force: replace the run of that name, all but the files in its folder that are not ours.
 
     Raises:
@@ -155,7 +157,9 @@ def train(
     streaming.check_readable(files, "test")  # so that no fit is lost to a row that turns out damaged after it
 
     crossed = out_of_fold(files, plan)
-    run = replace(_described(files, plan, crossed), name=name, command=command, unreadable=unreadable)
+    run = replace(
+        _described(files, plan, crossed), name=name, command=command, unreadable=unreadable, competition=competition
+    )
     probabilities = np.empty((0, len(first.classes)))
     if run.test_rows:
         probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, files, "test")
