@@ -135,7 +135,7 @@ def _wait(api: Any, csv: Path, ref: int, competition: str) -> Answer:
     page = f"{_page(competition)}/submissions"
     detail = "Kaggle has the file and is still scoring it"
     deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline:
+    while True:  # at least once, however late it has become
         try:
             listed = _ask(lambda: api.competition_submissions(competition), CALL_SECONDS, competition)
         except FetchError as error:  # The file has arrived: an answer that got lost is asked for again.
@@ -148,8 +148,9 @@ def _wait(api: Any, csv: Path, ref: int, competition: str) -> Answer:
                 raise SubmissionError(f"Kaggle rejected {csv}: {reason}", "Mend the CSV, then submit again")
             if status == "COMPLETE":
                 return Answer("complete", _score(entry.public_score), _score(entry.private_score), page, "scored")
+        if time.monotonic() >= deadline:
+            return Answer("pending", None, None, page, detail)
         time.sleep(POLL_SECONDS)
-    return Answer("pending", None, None, page, detail)
 
 
 def _score(text: str | None) -> float | None:
