@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import FunctionTransformer
 
-from catsdogs import comparison, heads, runs, store
+from catsdogs import comparison, heads, runs, store, training
 from catsdogs.decisions import Corrections
 from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError
 from tests.conftest import need, recipe, refused
@@ -90,7 +90,13 @@ def test_heads_are_kept_to_the_last_digit(tmp_path: Path, head: str) -> None:
 
 
 # What people train on cached vectors besides scikit-learn: each is derived from, held, or somewhere in a pipeline.
-DERIVED = "from {module} import {kind}\nclass MyHead({kind}):\n    pass\n"
+DERIVED = """
+from {module} import {kind}
+
+class MyHead({kind}):
+    def __init__(self, {settings}, random_state=0):
+        super().__init__({passed}, random_state=random_state)
+"""
 HELD = """
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -127,12 +133,15 @@ def test_boosted_trees_are_kept_by_their_own_formats(
     module, chosen = BOOSTED[kind]
     need(module)
     monkeypatch.chdir(tmp_path)
-    Path("my_head.py").write_text(code.format(module=module, kind=kind, settings=chosen))
+    passed = ", ".join(f"{name}={name}" for name in re.findall(r"(\w+)=", chosen))
+    Path("my_head.py").write_text(code.format(module=module, kind=kind, settings=chosen, passed=passed))
     file = features(tmp_path, classes=classes, apart=1)
-    train([file], tmp_path, head="my_head.py", folds=2)
+    run = train([file], tmp_path, head="my_head.py", folds=2)
     written = [[float(text) for text in list(row.values())[1:]] for row in table(tmp_path / "run" / "submission.csv")]
     said = runs.load(tmp_path / "run").predict_proba(file.vectors("test"))
     assert np.allclose(said[:, -1:] if len(classes) == 2 else said, written, rtol=1e-11)
+    again = training.train([file], training.plan_of(run), name="again", submissions=tmp_path, command="again")
+    assert again.settings == run.settings and again.scores == run.scores
 
 
 STAND_IN = """
@@ -472,7 +481,7 @@ def test_without_its_heads_a_run_is_damaged(folder: Path) -> None:
         runs.load(folder)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damage_anywhere_is_told_in_one_line_or_does_no_harm(original: Path, folder: Path, data: st.DataObject) -> None:
     whole = (original / "heads.skops").read_bytes()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss
 
@@ -31,7 +31,6 @@ def rows(path: Path) -> list[list[str]]:
     return [line.split(",") for line in path.read_text().splitlines()]
 
 
-@settings(deadline=None)
 @given(data=st.data(), ids=ids_of, classes=st.integers(2, 4))
 def test_what_is_written_passes_the_check_and_keeps_its_numbers(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, ids: list[str], classes: int
@@ -170,7 +169,6 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
         submission.check(tmp_path / "zip.csv")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.001, 0.999), st.integers(0, 1)), min_size=2, max_size=50).filter(
         lambda rows: {label for _, label in rows} == {0, 1}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -25,7 +25,6 @@ def fitted() -> Twin:
     return Twin(random_state=3).fit(rows_of(labels, 1), labels)
 
 
-@settings(deadline=None)
 @given(labels=st.lists(st.integers(0, 5), min_size=1, max_size=60), seed=st.integers(0, 1000))
 def test_pairs_are_balanced_and_every_row_is_on_the_left_once(labels: list[int], seed: int) -> None:
     known = np.array(labels)
