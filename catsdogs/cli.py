@@ -10,12 +10,22 @@ from invoke import Collection, Context
 from catsdogs import chores, pages, settings, stages, storage, tuning
 from catsdogs.console import Program, next_steps, say, stage, wrote
 from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError, WeightsError
-from catsdogs.stages import BACKBONES, CLASSES, DATA, DEVICES, FEATURES, HOLDOUT, NAME, SUBMISSIONS, WEIGHTS_DIR
+from catsdogs.stages import (
+    BACKBONES,
+    CLASSES,
+    COMPETITION,
+    DATA,
+    DEVICES,
+    FEATURES,
+    HOLDOUT,
+    NAME,
+    SUBMISSIONS,
+    WEIGHTS_DIR,
+)
 
 DEMO = "demo"
 DEMO_HEAD = "dropout-sigmoid"
 DEMO_DATA = Path("data") / DEMO
-COMPETITION_CLASSES = ["cat", "dog"]
 PREDICTION_CACHE = ".predict"
 
 HEAD = "a head of this program, a file my_head.py with the class MyHead, or a classifier of scikit-learn's"
@@ -124,6 +134,7 @@ def outliers(
     folds=FOLDS,
     seed=SEED,
     outliers=OUTLIERS,
+    competition=COMPETITION,
     repeat="a run to repeat exactly, under the new name; its run.json says how",
     force=FORCE,
 )
@@ -137,12 +148,13 @@ def train(
     outliers: str | None = None,
     features: str | None = None,
     data: str | None = None,
+    competition: str | None = None,
     repeat: str | None = None,
     force: bool = False,
 ) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
     if repeat:
-        if any((backbones, head, folds, seed, outliers)):
+        if any((backbones, head, folds, seed, outliers, competition)):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = name or f"{repeat}-again"
         run = stages.repeat(c, repeat, name, features, data, force)
@@ -152,9 +164,10 @@ def train(
         folder = stages.location(c, "features", features)
         files = stages.read_features(c, folder, backbones, data)
         plan = stages.plan(c, folder, files, head, outliers, folds, seed)
-        run = stages.train(files, plan, name, data, force)
+        run = stages.train(files, plan, name, data, force, competition)
     named = f"--name {shlex.quote(name)}"
-    to_upload = [f"submit {named}"] if run.test_rows and not run.protocol else []
+    to = "" if run.competition else " --competition NAME"
+    to_upload = [f"submit {named}{to}"] if run.test_rows and not run.protocol else []
     again = stages.flags(c, backbones=",".join(run.backbones), features=run.features)
     next_steps(f"report {named}", *to_upload, f"predict {named} --data FOLDER", f"compare{again}", "status")
 
@@ -273,21 +286,23 @@ def predict(
 
 @stage(name=NAME, truth="a CSV of id and label (0, 1 or the class)")
 def grade(c: Context, name: str, truth: str) -> None:
-    """Log loss of a run's CSV against a truth CSV, beside Kaggle's medal lines."""
-    from catsdogs import runs, submission
+    """Log loss of a run's CSV against a truth CSV; for Dogs vs. Cats Redux beside Kaggle's medal lines."""
+    from catsdogs import kaggle, runs, submission
 
     run = runs.read_run(SUBMISSIONS / name)
     graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes)
     say(graded)
-    if run.protocol:
-        say(EASIER)
-    elif [label.lower() for label in run.classes] == COMPETITION_CLASSES:
-        say(submission.standing(graded.log_loss))
+    if (
+        stages.competition_of(run.competition, run.source) == kaggle.COMPETITION
+    ):  # no other one's scores can be put beside these
+        say(EASIER if run.protocol else submission.standing(graded.log_loss))
 
 
-@stage(name=NAME, message="shown beside the submission on Kaggle", data=DATA)
-def submit(c: Context, name: str, message: str | None = None, data: str | None = None) -> None:
-    """Check a run's CSV, upload it to Kaggle and show the answer."""
+@stage(name=NAME, message="shown beside the submission on Kaggle", data=DATA, competition=COMPETITION)
+def submit(
+    c: Context, name: str, message: str | None = None, data: str | None = None, competition: str | None = None
+) -> None:
+    """Check a run's CSV, upload it to its competition on Kaggle and show the answer."""
     from catsdogs import kaggle, runs, submission
 
     run = runs.read_run(SUBMISSIONS / name)
@@ -298,11 +313,18 @@ def submit(c: Context, name: str, message: str | None = None, data: str | None =
         raise SubmissionError(
             f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"
         )
+    to = stages.competition_of(competition or run.competition, data or run.source)
+    if not to:
+        raise UsageError(
+            f"Nothing says which competition the run {name} is for",
+            "Give --competition NAME, as the address of its page has it, such as dog-breed-identification",
+        )
     dataset = stages.dataset_at(data, run.source)
     sample = dataset.sample_submission if dataset else None
     rows = submission.check(path, sample, run.classes)
-    say(f"{path}: {rows:,} rows, {'like the sample submission' if sample else 'with no sample submission to compare'}")
-    answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}")
+    alike = "like the sample submission" if sample else "with no sample submission to compare"
+    say(f"{path}: {rows:,} rows, {alike}; to {to}")
+    answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}", to)
     scores = [("public", answer.public_score), ("private", answer.private_score)]
     shown = ", ".join(f"{which} score {score:.5f}" for which, score in scores if score is not None)
     say(f"Kaggle: {', '.join(filter(None, [answer.status, shown, answer.detail]))}; see {answer.url}")

@@ -130,7 +130,8 @@ def compare(
     Raises:
         UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
             that cannot be used.
-        TrainingError: as `training.check` and `training.training_vectors`; no head at all can take the vectors.
+        TrainingError: as `training.check`, `training.check_heads` and `training.training_vectors`; no head at all can
+            take the vectors.
         StoreError: files that hold different rows, or are damaged.
     """
     _refuse_twice("head", head_names, str)
@@ -142,6 +143,7 @@ def compare(
     files = list({file.path: file for networks in sets for file in networks}.values())
     first = files[0]
     kept = training.check(files, folds, corrections.drop, corrections.relabel)
+    training.check_heads(sets[0], kept, head_names, seed)  # what `train` would refuse is not recommended to it
     learnt = training.corrected_labels(first, corrections.relabel)
     fold_of = [crossval.fold_numbers(learnt, kept, folds, seed + repeat) for repeat in range(repeats)]
     for file in files:

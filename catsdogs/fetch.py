@@ -64,6 +64,10 @@ class Source:
         """The number of .jpg files in each folder that has a count."""
         return {name: sum(1 for _ in (data / self.root / name).glob("*.jpg")) for name in self.counts}
 
+    def is_whole(self, data: Path) -> bool:
+        """Whether all is there, and no photograph more."""
+        return self.found(data) == self.counts and all((data / name).is_file() for name in self.files)
+
     def needs_archive(self, data: Path) -> bool:
         """Whether something is missing that unpacking the archive would bring."""
         found = self.found(data)
@@ -123,6 +127,19 @@ def fetch(source: str, data: Path) -> FetchSummary:
         with _writing(downloads):
             shutil.rmtree(downloads)
     return FetchSummary(data, chosen.found(data), tuple(skipped))
+
+
+def competition_of(place: str) -> str:
+    """Kaggle's name of the competition that the photographs at a path or URL are of; empty if nothing tells.
+
+    The names of its folders tell, and so do the very photographs and sample that `fetch` leaves there.
+    """
+    if "://" in place:
+        return kaggle.competition_at(place)
+    data = Path(place).expanduser()
+    paths = dict.fromkeys(Path(path(data)).as_posix() for path in (os.path.abspath, os.path.realpath))
+    named = next(filter(None, map(kaggle.competition_at, paths)), "")
+    return named or (kaggle.COMPETITION if SOURCES["kaggle"].is_whole(data) else "")
 
 
 def download(url: str, target: Path) -> None:

@@ -7,6 +7,7 @@ in a message.
 
 import contextlib
 import io
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,9 +16,25 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
-from catsdogs.errors import FetchError, SubmissionError
+from catsdogs.errors import FetchError, SubmissionError, UsageError
 
 COMPETITION = "dogs-vs-cats-redux-kernels-edition"
+# Competitions in pictures by the names of their folders and archives: who has one of these has its data.
+KNOWN = (
+    COMPETITION,
+    "aerial-cactus-identification",
+    "cassava-leaf-disease-classification",
+    "dog-breed-identification",
+    "histopathologic-cancer-detection",
+    "invasive-species-monitoring",
+    "plant-pathology-2020-fgvc7",
+    "plant-seedlings-classification",
+    "state-farm-distracted-driver-detection",
+    "tpu-getting-started",
+)
+# Where Kaggle's own machines show the data of a competition; those of somebody's data set lie below datasets/ by now.
+_MOUNT = re.compile(r"(?:^|/)kaggle/input/(?:competitions/)?(?!datasets(?:/|$)|competitions/?$)([^/]+)")
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 # Deadlines in seconds. A submission of 12,500 rows is 0.3 MB, and Kaggle scores it within seconds on most days.
 CALL_SECONDS = 60.0
@@ -53,6 +70,25 @@ def check_credentials() -> None:
     A token is shown to Kaggle; a user name with a key is only looked for, and refused by the first call that uses it.
     """
     _client()
+
+
+def name_of(competition: str) -> str:
+    """A competition's name as it was given; UsageError unless it is one as the addresses of Kaggle's pages have it."""
+    if not _NAME.fullmatch(competition):
+        raise UsageError(
+            f"{competition!r} is no name of a competition",
+            f"Give the name that its page has in its address, such as {COMPETITION}",
+        )
+    return competition
+
+
+def competition_at(place: str) -> str:
+    """The competition whose data a path or URL says that it holds, or that holds it; empty if it says nothing."""
+    mounted = _MOUNT.search(place)
+    if mounted:
+        return mounted[1]
+    names = [part.removesuffix(".zip") for part in place.split("/")]
+    return next((name for name in reversed(names) if name in KNOWN), "")
 
 
 def archive_url(competition: str = COMPETITION) -> str:
@@ -99,7 +135,7 @@ def _wait(api: Any, csv: Path, ref: int, competition: str) -> Answer:
     page = f"{_page(competition)}/submissions"
     detail = "Kaggle has the file and is still scoring it"
     deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline:
+    while True:  # at least once, however late it has become
         try:
             listed = _ask(lambda: api.competition_submissions(competition), CALL_SECONDS, competition)
         except FetchError as error:  # The file has arrived: an answer that got lost is asked for again.
@@ -112,8 +148,9 @@ def _wait(api: Any, csv: Path, ref: int, competition: str) -> Answer:
                 raise SubmissionError(f"Kaggle rejected {csv}: {reason}", "Mend the CSV, then submit again")
             if status == "COMPLETE":
                 return Answer("complete", _score(entry.public_score), _score(entry.private_score), page, "scored")
+        if time.monotonic() >= deadline:
+            return Answer("pending", None, None, page, detail)
         time.sleep(POLL_SECONDS)
-    return Answer("pending", None, None, page, detail)
 
 
 def _score(text: str | None) -> float | None:

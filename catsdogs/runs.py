@@ -3,6 +3,8 @@
 import hashlib
 import json
 import sys
+import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from catsdogs import heads, store
 from catsdogs.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError
+from catsdogs.files import write_error
 from catsdogs.heads import Head
 from catsdogs.submission import Grade
 from catsdogs.typed import typed
@@ -39,6 +42,23 @@ _TYPES = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
+# What boosted trees consist of, which a head of the user's may be or hold. They take themselves apart into the text or
+# bytes of their own formats, and are made again by their own readers. None is taken for any other head.
+_BOOSTED = (
+    "catboost.core.CatBoost",
+    "catboost.core.CatBoostClassifier",
+    "catboost.core.CatBoostRegressor",
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "xgboost.callback.EarlyStopping",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+    "xgboost.sklearn.XGBRFClassifier",
+    "xgboost.sklearn.XGBRFRegressor",
+    "xgboost.sklearn.XGBRegressor",
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,7 @@ class Run:
         calibration: what is done to the mean of the heads' probabilities.
         scores: the first is the one to quote; each says what it was measured on.
         unreadable: id of a test photograph that got the class prior -> why.
+        competition: Kaggle's name of the one it is for; empty if nothing told.
     """
 
     name: str
@@ -90,6 +111,7 @@ class Run:
     calibration: Calibration
     scores: tuple[Grade, ...]
     unreadable: dict[str, str]
+    competition: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,6 +161,7 @@ def read_run(folder: Path) -> Run:
                 f"{path} was written by catsdogs {content['package_version']} before heads were kept as they are now",
                 f"Train again with --name {folder.name} --force",
             )
+        content.setdefault("competition", "")  # which older runs do not know
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
             typed(store.Recipe, recipe, name)
@@ -157,14 +180,12 @@ def load(folder: Path) -> TrainedRun:
         UnknownNameError: no such run.
         TrainingError: the run is damaged or of another version, or its head file has changed.
     """
-    import skops.io
-
     run = read_run(folder)
     check_head(run)
     kind = heads.find(run.head)
     path = folder / HEAD_FILE
     try:
-        heads_found = skops.io.load(path, trusted=_trusted(kind))
+        heads_found = _read_heads(path, kind)
         if not isinstance(heads_found, list) or [type(head) for head in heads_found] != [kind] * run.folds:
             raise ValueError("not a head for each fold")
         for head in heads_found:
@@ -173,6 +194,12 @@ def load(folder: Path) -> TrainedRun:
                 raise ValueError(f"a head that gives {shape}, not {(1, len(run.classes))}")
     except CatsdogsError:
         raise
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in {name.partition(".")[0] for name in _BOOSTED}:
+            raise _damaged(path, error) from None
+        problem = f"The run {run.name} needs the package {package}, which is not installed"
+        raise TrainingError(problem, f"Run: pip install {package}") from None
     except Exception as error:  # a damaged file makes skops, zip, JSON and NumPy raise nearly anything
         raise _damaged(path, error) from None
     return TrainedRun(run, heads_found)
@@ -203,11 +230,53 @@ def write_heads(folder: Path, name: str, fitted: Sequence[Head]) -> None:
     path = folder / HEAD_FILE
     try:
         skops.io.dump(list(fitted), path)
-    except TypeError as error:  # of what Python cannot take apart, such as an open file
-        raise _not_kept(name, str(error)) from None
+    except OSError:
+        raise
+    except Exception as error:  # of what cannot be taken apart, such as an open file, or what a head's own code raises
+        raise _not_kept(name, str(error) or type(error).__name__) from None
     foreign = set(skops.io.get_untrusted_types(file=path)) - set(_trusted(heads.find(name)))
     if foreign:
         raise _not_kept(name, f"it holds {', '.join(sorted(foreign))}")
+
+
+def check_kept(
+    name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int64], submissions: Path | None = None
+) -> None:
+    """Fit a head to a few rows, (n, width) and (n,), only to see whether such a head is kept and comes back.
+
+    One that cannot learn from so few rows is not judged by them. It is written where runs will be, if that is given,
+    which shows in time whether that folder can be written.
+
+    Raises:
+        TrainingError: as `write_heads`, or it cannot be read back.
+        StoreError: the folder cannot be written.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how few rows they are
+        try:
+            if heads.watches(head):
+                head.fit(X, y, validation=(X, y))  # type: ignore[call-arg]
+            else:
+                head.fit(X, y)
+            head.predict_proba(X)
+        except Exception:  # a head of the user's raises what it likes; on all rows it may well learn
+            return
+        try:
+            if submissions:
+                submissions.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".trial-", dir=submissions) as folder:
+                write_heads(Path(folder), name, [head])
+                _try_again(Path(folder) / HEAD_FILE, name, type(head), X)
+        except OSError as error:
+            raise write_error(submissions or Path(tempfile.gettempdir()), error) from None
+
+
+def _try_again(path: Path, name: str, kind: type, X: NDArray[np.float32]) -> None:
+    try:
+        for head in _read_heads(path, kind):
+            head.predict_proba(X)
+    except Exception as error:  # its own code may raise what it likes
+        raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
 
 
 def list_runs(submissions: Path) -> Listing:
@@ -221,13 +290,21 @@ def list_runs(submissions: Path) -> Listing:
     return listing
 
 
+def _read_heads(path: Path, kind: type) -> Any:
+    import skops.io
+
+    return skops.io.load(path, trusted=_trusted(kind))
+
+
 def _trusted(kind: type) -> list[str]:
     """The types that may come from a file of such heads; with a head of the user's, all that its file defines."""
     own = [kind]
+    others: tuple[str, ...] = _TYPES
     if heads.is_of_a_file(kind):
         there = vars(sys.modules[kind.__module__]).values()
         own = [value for value in there if isinstance(value, type) and value.__module__ == kind.__module__]
-    return [*_TYPES, *(f"{value.__module__}.{value.__qualname__}" for value in own)]
+        others += _BOOSTED
+    return [*others, *(f"{value.__module__}.{value.__qualname__}" for value in own)]
 
 
 def _check_numbers(run: Run) -> None:
@@ -249,7 +326,9 @@ def _check_numbers(run: Run) -> None:
 
 
 def _not_kept(head: str, reason: str) -> TrainingError:
-    return TrainingError(f"The head {head} cannot be kept without pickle: {reason}", "Choose another --head")
+    own = "Let its __getstate__ give arrays, numbers and texts" if head.endswith(".py") else ""
+    remedy = f"{own}, or choose another --head" if own else "Choose another --head"
+    return TrainingError(f"The head {head} cannot be kept without pickle: {reason}", remedy)
 
 
 def _damaged(path: Path, error: Exception) -> TrainingError:

@@ -30,6 +30,7 @@ BACKBONES = "networks, separated by commas, your own among them; `lite` is the t
 DATA = "the photographs: a folder or zip with train/ and test/, a folder per class, a CSV of names and labels, shards"
 FEATURES = "the folder of feature files"
 NAME = "the run: a folder of submissions/"
+COMPETITION = "Kaggle's name of the competition, as in its page's address; if not given, what the data's place tells"
 CLASSES = "the classes to take, separated by commas; all if not given"
 HOLDOUT = "a share of the labelled photographs, such as 0.15, to be the test rows instead of the data set's own"
 DEVICES = "one, or all: every GPU, TPU core or simulated device computes a part of each batch"
@@ -261,10 +262,25 @@ def corrections(c: Context, folder: Path, files: "Sequence[Features]", policy: s
     return found
 
 
-def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None, force: bool = False) -> "Run":
+def competition_of(given: str | None, place: str) -> str:
+    """Kaggle's name of a competition: as given, else what the photographs' place tells; empty if it tells nothing."""
+    from catsdogs import fetch, kaggle
+
+    return kaggle.name_of(given) if given else fetch.competition_of(place)
+
+
+def train(
+    files: "Sequence[Features]",
+    plan: "Plan",
+    name: str,
+    data: str | None,
+    force: bool = False,
+    competition: str | None = None,
+) -> "Run":
     """Train, write the run, and show it."""
     from catsdogs import replay, training
 
+    to = competition_of(competition, data or files[0].source)
     truth = None
     if plan.protocol:
         files, truth = replay.hold_out(files, plan.protocol)
@@ -276,6 +292,7 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
         name=name,
         sample_submission=_sample_for(files[0], dataset) if dataset else None,
         truth=truth,
+        competition=to,
         command=" ".join(["catsdogs", *sys.argv[1:]]),
         force=force,
     )
@@ -311,7 +328,7 @@ def repeat(c: Context, repeated: str, name: str, features: str | None, data: str
     for package, now in training.versions().items():
         if run.versions.get(package) != now:
             say(f"{package} is {now}, and was {run.versions.get(package)}: the last digits may differ")
-    return train(files, training.plan_of(run), name, data, force)
+    return train(files, training.plan_of(run), name, data, force, run.competition)
 
 
 def describe(file: "Features") -> str:

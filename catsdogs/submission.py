@@ -127,8 +127,9 @@ def write(
 
 
 def as_text(probability: float) -> str:
-    """How probabilities are written."""
-    return f"{probability:.{_DIGITS}g}"
+    """How probabilities are written: rounded, but never to a certainty."""
+    text = f"{probability:.{_DIGITS}g}"
+    return repr(float(probability)) if float(text) == 1 != probability else text
 
 
 def check(path: Path, sample: str | None = None, classes: Sequence[str] | None = None) -> int:

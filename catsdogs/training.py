@@ -51,6 +51,7 @@ WRITTEN = (
     runs.REPORT_FILE,
 )
 _OUT_OF_FOLD_COLUMNS = ("fold", "dropped", "relabelled")
+_FEW_CLASSES, _FEW_ROWS = 3, 12  # of each: what shows in a second whether a head can be kept
 _VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 
 
@@ -128,6 +129,7 @@ def train(
     command: str,
     sample_submission: str | None = None,
     truth: NDArray[np.int64] | None = None,
+    competition: str = "",
     force: bool = False,
 ) -> Run:
     """Cross-validate a head on the vectors of several networks, and write the run folder, whole or not at all.
@@ -135,6 +137,7 @@ def train(
     Args:
         sample_submission: its text, see `submission.write`.
         truth: (n_test,) classes of the test rows, where they are known: then the first score is measured on them.
+        competition: Kaggle's name of the one it is for, if it is known.
         force: replace the run of that name, all but the files in its folder that are not ours.
 
     Raises:
@@ -146,14 +149,17 @@ def train(
     """
     target = _target(submissions, name, force)
     heads.create(plan.head, plan.seed, **plan.settings)
-    check(files, plan.folds, plan.drop, plan.relabel)
+    kept = check(files, plan.folds, plan.drop, plan.relabel)
     first = files[0]
     unreadable = {row.id: row.reason for file in files for row in file.unreadable if row.split == "test"}
     submission.order(first.ids["test"], first.classes, sample_submission, unreadable)
+    check_heads(files, kept, [plan.head], plan.seed, plan.settings, submissions)
     streaming.check_readable(files, "test")  # so that no fit is lost to a row that turns out damaged after it
 
     crossed = out_of_fold(files, plan)
-    run = replace(_described(files, plan, crossed), name=name, command=command, unreadable=unreadable)
+    run = replace(
+        _described(files, plan, crossed), name=name, command=command, unreadable=unreadable, competition=competition
+    )
     probabilities = np.empty((0, len(first.classes)))
     if run.test_rows:
         probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, files, "test")
@@ -252,6 +258,33 @@ def check(
                 "Give --folds a smaller number, add photographs, or drop or relabel fewer",
             )
     return kept
+
+
+def check_heads(
+    files: Sequence[Features],
+    kept: NDArray[np.bool_],
+    head_names: Sequence[str],
+    seed: int,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    submissions: Path | None = None,
+) -> None:
+    """Refuse heads that no run could keep, before any fold is fitted: each learns a handful of the `kept` rows.
+
+    Those of this program can be kept.
+
+    Raises:
+        TrainingError, StoreError: as `runs.check_kept`; the files hold different rows, or are damaged.
+    """
+    others = [name for name in head_names if name not in heads.names()]
+    if not others:
+        return
+    labels = np.where(kept, files[0].labels, -1)
+    largest = np.argsort(-np.bincount(labels[kept]), kind="stable")[:_FEW_CLASSES]
+    rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[:_FEW_ROWS] for label in largest]))
+    X, y = streaming.Joined(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
+    widths = tuple(file.width for file in files)
+    for name in others:
+        runs.check_kept(name, heads.create(name, seed, widths, **settings), X, y, submissions)
 
 
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
@@ -353,7 +386,7 @@ def _write_out_of_fold(path: Path, run: Run, crossed: CrossValidation, first: Fe
         dropped = set(run.dropped)
         rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
         for id, label, probabilities, fold in rows:
-            numbers = (submission.as_text(probabilities[column]) for column in columns)
+            numbers = (repr(float(probabilities[column])) for column in columns)  # what comes back is the same number
             marks = (fold + 1, int(id in dropped), run.relabelled.get(id, ""))
             writer.writerow([id, first.classes[label], *numbers, *marks])
 

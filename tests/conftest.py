@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import h5py
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +22,10 @@ from catsdogs.shards import Cache, Entry, Rows
 from catsdogs.store import Recipe
 
 Command = Callable[..., tuple[int, str, str]]
+
+hypothesis.settings.register_profile("catsdogs", deadline=None)  # how long an example takes depends on the machine
+hypothesis.settings.load_profile("catsdogs")
+
 SHARED = Path(os.environ.get("CATSDOGS_SHARED", Path(__file__).parents[2] / "shared"))
 
 

@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -235,6 +236,15 @@ def test_bfloat16_is_taken_only_where_it_is_faster(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(openvino, "bfloat16_is_faster", lambda faster=faster: faster)
         assert engines.create("openvino", "auto", None).precision == precision
         assert engines.create("openvino", "float32", None).precision == "float32"
+
+
+def test_instructions_that_may_not_be_used_are_not_counted_on() -> None:
+    """What oneDNN is told of the processor, OpenVINO's own list of what it can do does not know."""
+    code = "from catsdogs import engines; print(engines.create('openvino', 'auto', None).precision)"
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    # Arm's processors are not limited by it: any precision will do there.
+    assert ended.stdout.strip() == "float32" or (platform.machine() not in ("x86_64", "AMD64") and not ended.returncode)
 
 
 def test_a_gpu_that_keras_does_not_use_leaves_the_work_to_openvino(monkeypatch: pytest.MonkeyPatch) -> None:

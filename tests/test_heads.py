@@ -61,6 +61,20 @@ def test_scikit_learn_takes_it_for_one_of_its_own(name: str) -> None:
     assert [result["check_name"] for result in results if result["status"] == "failed"] == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [2, 4])
+def test_an_answer_does_not_depend_on_the_rows_beside_it(name: str, classes: int) -> None:
+    """Nor on their number or order; processors multiply few rows by other instructions than many."""
+    X, y = blobs(classes, rows=150, width=70)
+    head = create(name).fit(X, y) if name not in ("stack", "blend") else heads.create(name, 1, (30, 40)).fit(X, y)
+    together = head.predict_proba(X)
+    backwards = head.predict_proba(np.ascontiguousarray(X[::-1]))[::-1]
+    alone = np.concatenate([head.predict_proba(X[row : row + 1]) for row in range(len(X))])
+    parts = np.concatenate([head.predict_proba(X[start : start + 7]) for start in range(0, len(X), 7)])
+    for other in (backwards, alone, parts):
+        np.testing.assert_allclose(np.log(other), np.log(together), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", WITHOUT_KERAS)
 @pytest.mark.parametrize("classes", [2, 4])
 def test_a_head_learns_what_can_be_learnt(name: str, classes: int) -> None:
@@ -222,7 +236,7 @@ def test_widths_must_be_those_of_the_vectors(name: str) -> None:
         heads.create(name, 0, (5, 6)).fit(*blobs(2))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), members=st.integers(1, 4), units=st.sampled_from((1, 3)))
 def test_weights_are_never_negative_and_no_worse_than_equal_ones(seed: int, members: int, units: int) -> None:
     random = np.random.default_rng(seed)
@@ -234,7 +248,7 @@ def test_weights_are_never_negative_and_no_worse_than_equal_ones(seed: int, memb
     assert blended.mean() <= _linear.log_loss(logits.mean(axis=0), target)[0].mean() + 1e-9
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(2, 12), width=st.integers(13, 40))
 def test_rotating_keeps_the_products_of_rows(seed: int, rows: int, width: int) -> None:
     X = np.random.default_rng(seed).normal(3, 2, size=(rows, width)).astype(np.float32)
@@ -297,6 +311,29 @@ def test_a_head_of_ones_own_is_one_file(tmp_path: Path) -> None:
         heads.create(str(tmp_path / "broken.py"))
     with pytest.raises(TrainingError, match=r"No head file .*none\.py"):
         heads.create(str(tmp_path / "none.py"))
+
+
+MORE_SETTINGS = """
+from sklearn.dummy import DummyClassifier
+
+class Boosted(DummyClassifier):
+    def __init__(self, {parameters}):
+        super().__init__(strategy="prior")
+
+    def get_params(self, deep=True):
+        return {{"trees": 5, "missing": float("nan"), "strategy": "prior"}}
+"""
+
+
+@pytest.mark.parametrize(("parameters", "settings"), [("trees=5", {"trees": 5}), ("missing=float('nan')", {})])
+def test_settings_are_those_that_a_class_takes(tmp_path: Path, parameters: str, settings: dict[str, object]) -> None:
+    """LightGBM's and XGBoost's classes also name what their own constructor takes, where a derived one does not."""
+    name = str(tmp_path / "boosted.py")
+    Path(name).write_text(MORE_SETTINGS.format(parameters=parameters))
+    assert heads.settings_of(heads.create(name)) == settings
+    heads.create(name, 0, (), **settings)
+    Path(name).write_text(MORE_SETTINGS.format(parameters="**others"))
+    assert heads.settings_of(heads.create(name)) == {"trees": 5, "strategy": "prior"}
 
 
 @pytest.mark.parametrize("name", ["svm", "NoSuchClassifier"])

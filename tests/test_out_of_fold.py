@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs import out_of_fold
+from catsdogs import out_of_fold, training
 from catsdogs.errors import TrainingError
 from tests.conftest import refused
 from tests.faults import mutation, specimens
+from tests.test_training import features, train
 
 
 def read(folder: Path, table: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -20,6 +21,34 @@ def test_a_sound_table_is_read(tmp_path: Path) -> None:
     probabilities, folds = read(tmp_path, specimens.OUT_OF_FOLD)
     np.testing.assert_allclose(probabilities, [[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]])
     assert folds.tolist() == [0, 1, 0, 1]
+
+
+SURE = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+class Sure(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        last = np.resize([1 - 1e-14, 1e-14, 1 - 2**-53, 1e-300, 5e-324, 0.0, 1.0, 0.1 + 0.2, 1 / 3], len(X))
+        others = np.tile(((1 - last) / (len(self.classes_) - 1))[:, np.newaxis], len(self.classes_) - 1)
+        return np.hstack((others, last[:, np.newaxis]))
+"""
+
+
+@pytest.mark.parametrize("classes", [("ape", "bee"), ("ape", "bee", "cow")], ids=len)
+def test_every_number_comes_back_as_it_was(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    head = tmp_path / "sure.py"
+    head.write_text(SURE)
+    file = features(tmp_path, classes=classes)
+    run = train([file], tmp_path, head=str(head))
+    said = training.out_of_fold([file], training.plan_of(run)).probabilities
+    read = out_of_fold.read(tmp_path / "run", run, file)[0]
+    judged = slice(1, None) if len(classes) == 2 else slice(None)  # of two classes one is written
+    assert np.array_equal(read[:, judged], said[:, judged])
 
 
 @pytest.mark.parametrize(

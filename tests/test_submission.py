@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss
 
@@ -31,7 +31,6 @@ def rows(path: Path) -> list[list[str]]:
     return [line.split(",") for line in path.read_text().splitlines()]
 
 
-@settings(deadline=None)
 @given(data=st.data(), ids=ids_of, classes=st.integers(2, 4))
 def test_what_is_written_passes_the_check_and_keeps_its_numbers(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, ids: list[str], classes: int
@@ -61,6 +60,13 @@ def test_what_is_written_passes_the_check_and_keeps_its_numbers(
         graded = submission.grade(path, truth)
         assert graded.log_loss == pytest.approx(expected.mean(), abs=1e-9)
         assert graded.rows == len(labels)
+
+
+@given(st.floats(0, 1) | st.floats(0, 1e-9).map(lambda least: 1 - least))
+def test_what_is_nearly_certain_is_not_written_as_certain(probability: float) -> None:
+    written = float(submission.as_text(probability))
+    assert (written == 1) == (probability == 1) and (written == 0) == (probability == 0)
+    assert written == pytest.approx(probability, rel=1e-11)
 
 
 def test_the_order_and_header_are_the_samples(tmp_path: Path) -> None:
@@ -163,7 +169,6 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
         submission.check(tmp_path / "zip.csv")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.001, 0.999), st.integers(0, 1)), min_size=2, max_size=50).filter(
         lambda rows: {label for _, label in rows} == {0, 1}

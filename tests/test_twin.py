@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -25,7 +25,6 @@ def fitted() -> Twin:
     return Twin(random_state=3).fit(rows_of(labels, 1), labels)
 
 
-@settings(deadline=None)
 @given(labels=st.lists(st.integers(0, 5), min_size=1, max_size=60), seed=st.integers(0, 1000))
 def test_pairs_are_balanced_and_every_row_is_on_the_left_once(labels: list[int], seed: int) -> None:
     known = np.array(labels)
@@ -111,6 +110,14 @@ def test_embeddings_have_length_one_and_likeness_is_symmetric(fitted: Twin) -> N
     assert np.allclose(
         fitted.prototypes_, prototypes(fitted.embed(rows_of(np.arange(240) % 8, 1)), np.arange(240) % 8, 8)
     )
+
+
+def test_what_is_said_of_a_pair_does_not_depend_on_the_pairs_beside_it(fitted: Twin) -> None:
+    A, B = rows_of(np.arange(60) % 12, 5), rows_of(np.arange(60) % 11, 6)
+    alone = np.concatenate([fitted.same(A[row : row + 1], B[row : row + 1]) for row in range(60)])
+    np.testing.assert_allclose(fitted.same(A, B), alone, rtol=1e-9)
+    embedded = np.concatenate([fitted.embed(A[row : row + 1]) for row in range(60)])
+    np.testing.assert_allclose(fitted.embed(A), embedded, atol=1e-12)
 
 
 @pytest.mark.parametrize(("classes", "least"), [(range(8), 0.9), (range(8, 12), 0.65)])

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import math
 import pkgutil
 import sys
 from pathlib import Path
@@ -79,13 +80,20 @@ def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), **settings: A
 
 
 def settings_of(head: Head) -> dict[str, Any]:
-    """What `create` needs to make this head again, besides its name, seed and widths; texts and numbers only."""
+    """What `create` needs to make this head again, besides its name, seed and widths; texts and finite numbers only."""
     settings = head.get_params(deep=False)
+    parameters = inspect.signature(type(head)).parameters.values()
+    taken = {parameter.name for parameter in parameters}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        taken |= settings.keys()  # else boosted trees name settings that a class derived from them need not take
     return {
-        key: value
-        for key, value in settings.items()
-        if key not in ("random_state", "widths") and isinstance(value, str | int | float | bool | None)
+        key: value for key, value in settings.items() if key in taken - {"random_state", "widths"} and _is_plain(value)
     }
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold a setting."""
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, str | int | bool | None)
 
 
 def watches(head: Head) -> bool:

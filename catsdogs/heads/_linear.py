@@ -267,6 +267,15 @@ def scores(matrix: Matrix, theta: Array) -> Array:
     return matrix.dot(theta[:-1]) + theta[-1]
 
 
+def dense(X: NDArray[np.float32], coef: Array, intercept: Array) -> Array:
+    """(n, units) X @ coef + intercept in float64, though not of all of `X` at once."""
+    result = np.empty((len(X), coef.shape[1]))
+    for start in range(0, len(X), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        result[rows] = X[rows] @ coef + intercept
+    return result
+
+
 def units_of(target: NDArray[np.int64]) -> int:
     """One sigmoid for two classes, else a softmax over a unit for each."""
     classes = int(target.max()) + 1
@@ -402,8 +411,4 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False, ensure_min_samples=0)
-        logits = np.empty((len(X), len(self.coef_)))
-        for start in range(0, len(X), _BLOCK_ROWS):  # in float64, but not all of it at once
-            rows = slice(start, start + _BLOCK_ROWS)
-            logits[rows] = X[rows] @ self.coef_.T + self.intercept_
-        return logits
+        return dense(X, self.coef_.T, self.intercept_)

@@ -20,7 +20,7 @@ _INNER_FITS = 3  # whose held-out rows, three fifths of all, tell how firmly to 
 _MIN_BATCHES = 16  # to an epoch: a few hundred rows get smaller batches
 _LEAST_LENGTH = 1e-12
 
-Matrix = NDArray[np.float32]
+Matrix = NDArray[np.floating]  # float32 while it learns, float64 once it answers
 
 
 class Weights(NamedTuple):
@@ -55,7 +55,7 @@ class Twin(LinearHead):
         batch_size: pairs to an update, at most a sixteenth of all rows.
         min_epochs, min_updates: as many epochs as give both; an epoch has a pair for each row.
         path_, join_, bias_: as `Weights`, but the path is of the vectors as they are: standardising is in it.
-        prototypes_: (classes, 32) float32.
+        prototypes_: (classes, 32).
         pair_scale_, class_scale_: what logits of pairs, and of rows with prototypes, are multiplied with.
     """
 
@@ -67,7 +67,7 @@ class Twin(LinearHead):
     random_state: int = 0
 
     def embed(self, X: Any) -> Matrix:
-        """(n, 32) embeddings of (n, width) vectors, each of length 1."""
+        """(n, 32) float64 embeddings of (n, width) vectors, each of length 1."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False, ensure_min_samples=0)
         return self._embedded(X)
@@ -122,14 +122,16 @@ class Twin(LinearHead):
                 for adam, slopes in zip(adams, pair_loss(weights, rows, same)[1], strict=True):
                     adam.update(slopes)
         path, offset = vectors.unscaled(weights.path[:-1].astype(np.float64), weights.path[-1].astype(np.float64))
-        self.path_ = np.vstack((path, offset)).astype(np.float32)
+        self.path_ = np.vstack((path, offset))
         self.join_, self.bias_ = weights.join, weights.bias
         embedded = self._embedded(X)
         self.prototypes_ = prototypes(embedded[learnt], target[learnt], len(self.classes_))
         return embedded
 
     def _embedded(self, X: NDArray[np.float32]) -> Matrix:
-        return unit(X @ self.path_[:-1] + self.path_[-1])
+        # In float64: a product of few rows is rounded otherwise than one of many, and scales enlarge what differs.
+        path = np.asarray(self.path_, np.float64)
+        return unit(_linear.dense(X, path[:-1], path[-1]))
 
     def _pairs(self, left: Matrix, right: Matrix) -> Array:
         """(n,) logits of pairs of embeddings."""
