@@ -31,7 +31,7 @@ _RAW_PROFILE_BYTES = 2**18  # of EXIF as ImageMagick writes it into a PNG, in he
 # What libjpeg and Pillow's reader go by, with the least bytes that each believes.
 _BELIEVED = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
 _MARKER = re.compile(rb"\xff([^\xff\0])")  # there may be more of 0xFF before it
-_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xDA))  # no segment follows these markers
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # no segment follows these markers
 _START_OF_SCAN, _COMMENT, _APPLICATIONS = 0xDA, 0xFE, range(0xE0, 0xF0)
 
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -49,7 +49,7 @@ _BYTES_A_READ = 2048  # so that a PNG of hundreds of megabytes in the usual piec
 # Each scan of a JPEG goes over the whole picture, and an empty one takes ten bytes: a megabyte of them is minutes.
 # Progressive files have ten or so. See D. Commander, "Two Issues with the JPEG Standard" (libjpeg-turbo.org), 2016.
 _SCANNED_PIXELS = 1_500_000_000
-_SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e]")  # in coded pixels, a zero follows 0xFF
+_SCAN = b"\xff\xda\0"  # in coded pixels, a zero follows 0xFF
 # OpenJPEG takes a second for six million pixels, and tiles are its own loop.
 _JPEG2000_PIXELS = 25_000_000
 _JPEG2000_TILES = 2**12
@@ -172,7 +172,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise TooManyPixelsError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
-            if image.format == "JPEG" and len(_SCAN.findall(data)) * width * height > _SCANNED_PIXELS:
+            if image.format == "JPEG" and data.count(_SCAN) * width * height > _SCANNED_PIXELS:
                 raise UnreadablePhotographError("too many scans")
             if image.format == "JPEG2000":
                 _refuse_large_jpeg2000(data, width * height)
