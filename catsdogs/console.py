@@ -91,7 +91,7 @@ def show_every_letter() -> None:
     UTF-8 mode, or it could neither keep nor open them.
     """
     if os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
-        shown = os.environ.get("PYTHONIOENCODING") or getattr(sys.stdout, "encoding", "utf-8")
+        shown = os.environ.get("PYTHONIOENCODING") or (sys.stdout.encoding if sys.stdout else "utf-8")
         settings = {"PYTHONUTF8": "1", "PYTHONIOENCODING": shown}
         command = [sys.executable, *sys.orig_argv[1:]]
         os.execve(sys.executable, command, os.environ | settings)  # noqa: S606 - what is running already

@@ -1,7 +1,7 @@
 """Which files are photographs, by name or first bytes; which pictures are left alone; what no person put there."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
 from PIL import features
@@ -105,7 +105,7 @@ def left_alone(names: Iterable[str]) -> list[str]:
     return [name for name in names if _suffix(name) in _LEFT_ALONE]
 
 
-def unread(names: list[str]) -> str:
+def unread(names: Sequence[str]) -> str:
     """Pictures that are left alone, in a clause: how many, the first of them, and what can be done."""
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
     hints = dict.fromkeys(_LEFT_ALONE[_suffix(name)] for name in names)

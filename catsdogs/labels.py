@@ -21,7 +21,7 @@ LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 UNLABELLED = -1
 _NUMBERS = re.compile(r"(\d+)")
 _MAX_DIGITS = 1000  # of a number that counts in the order of names; Python refuses to read far longer ones
-_LABEL_NUMBER_SUFFIX = re.compile(r"([^.]+)\..+\.[^.]+")
+_LABEL_NUMBER_SUFFIX = re.compile(r"([^.]+)\.(?:.+\.[^.]+|\d+)")
 _LABEL_UNDERSCORE_NUMBER = re.compile(r"([^\d.]+)_\d+\.[^.]+")  # a phone's IMG_20181224_183000 has digits before
 
 Row = tuple[str, str, int, str]
