@@ -247,7 +247,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     for band in bands:
         part = image.crop(band)
         if deep:
-            samples = (_samples(image, band).astype(np.float64) - black) * (255 / (white - black))
+            with np.errstate(invalid="ignore"):  # a float may be no number, which is black
+                samples = (_samples(image, band).astype(np.float64) - black) * (255 / (white - black))
             part = Image.fromarray(np.clip(np.nan_to_num(samples) + 0.5, 0, 255).astype(np.uint8))
         elif part.has_transparency_data:
             part = part.convert("RGBA")
