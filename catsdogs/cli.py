@@ -279,6 +279,7 @@ def predict(
     cache = stages.location(c, "features", features) / PREDICTION_CACHE
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
+    stages.say_left_alone(predicted.left_alone)
     for photograph in predicted.unreadable:
         say(f"unreadable, given the class prior: {photograph.id} ({photograph.reason})")
     wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
