@@ -1,5 +1,6 @@
 """Where photographs' bytes lie, in a folder, a zip, a shard of records or an object store: listed, and read."""
 
+import errno
 import lzma
 import os
 import stat
@@ -188,6 +189,8 @@ def _list_zip(path: Path) -> dict[str, Location]:
     except FileNotFoundError:
         raise DatasetError(f"No such zip: {path}", "Check --data") from None
     except _ZIP_ERRORS as error:
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # which is a place before a file's start
+            raise storage.read_error(path, error, DatasetError) from None
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
     for name in members:
         if leads_elsewhere(name):
