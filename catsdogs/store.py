@@ -370,7 +370,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
     except BlockingIOError:
         raise StoreError(f"{path} is open in another program that may write to it", "Close it there") from None
     except (OSError, AttributeError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        if storage.reason_of(error) and not path.is_dir():  # which certainly is not what was written
+        if storage.reason_of(error) and not isinstance(error, IsADirectoryError):  # which is no file of ours
             raise storage.read_error(path, error) from None
         reason = str(error).strip("'\"").split("(")[0].strip()
         raise DamagedError(f"{path} is cut short or damaged: {reason}", _instead(path)) from None
