@@ -200,7 +200,9 @@ def read_error(path: Path, error: BaseException, kind: type[CatsdogsError] = Sto
     if isinstance(error, PermissionError):
         return kind(f"{path} may not be read by this user", "Check its permissions")
     remedy = "Run the same command again when that has passed: nothing was changed"
-    if getattr(error, "errno", None) in _TOO_MANY or reason in map(os.strerror, _TOO_MANY):
+    if reason in map(os.strerror, WITHOUT_LOCKS):  # HDF5 was told to lock: its variable counts more than an argument
+        remedy = "Set HDF5_USE_FILE_LOCKING=FALSE, and run the same command again: nothing was changed"
+    if reason in map(os.strerror, _TOO_MANY):
         remedy = "Allow more of them with `ulimit -n`, and run the same command again: nothing was changed"
     return kind(f"{path} cannot be read: {reason}", remedy)
 
