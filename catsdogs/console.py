@@ -1,5 +1,6 @@
 """What the commands share: tasks that end a user's mistake in one line, and how results are shown."""
 
+import contextlib
 import functools
 import os
 import re
@@ -43,7 +44,9 @@ class Program(invoke.Program):
     """The console command: it reads `invoke.yaml` in the folder it is called in, and ends wrong usage with 2."""
 
     def __init__(self, namespace: invoke.Collection) -> None:
-        super().__init__(name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__)
+        super().__init__(
+            name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__, config_class=_Config
+        )
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         try:
@@ -75,6 +78,14 @@ class Program(invoke.Program):
         except invoke.ParseError as error:
             problem = f"catsdogs: {error} `catsdogs --list` and `catsdogs --help TASK` show what there is."
             raise invoke.Exit(problem, code=UsageError.exit_code) from None
+
+
+class _Config(invoke.Config):
+    """Invoke's settings, also for a user whose home is none, such as /dev/null."""
+
+    def load_user(self, merge: bool = True) -> None:
+        with contextlib.suppress(OSError):
+            super().load_user(merge)
 
 
 def program() -> str:

@@ -59,10 +59,11 @@ def cache_folder() -> Path:
         OSError: nor can that be made.
     """
     usual = platformdirs.user_cache_path("catsdogs")
-    with contextlib.suppress(OSError):
-        usual.mkdir(parents=True, exist_ok=True)
-        if os.access(usual, os.W_OK | os.X_OK):
-            return usual
+    if usual.is_absolute():  # it begins with ~ for a user who has no home at all
+        with contextlib.suppress(OSError):
+            usual.mkdir(parents=True, exist_ok=True)
+            if os.access(usual, os.W_OK | os.X_OK):
+                return usual
     user = os.getuid() if hasattr(os, "getuid") else "user"
     instead = Path(tempfile.gettempdir()) / f"catsdogs-cache-{user}"
     instead.mkdir(mode=0o700, exist_ok=True)

@@ -1,6 +1,7 @@
 """What OpenVINO needs once, kept in the user's cache: networks, each exported by Keras in a process of its own."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -117,6 +118,8 @@ def _export_elsewhere(backbone: Backbone, weights: Weights, path: Path) -> None:
     if ended.returncode == _REFUSED:
         raise WeightsError(*json.loads(ended.stdout.splitlines()[-1]))
     if ended.returncode:
+        if weights.path and shutil.disk_usage(path.parent).free < weights.path.stat().st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of which OpenVINO says nothing
         reason = (ended.stderr.strip() or f"exit code {ended.returncode}").splitlines()[-1]
         raise WeightsError(
             f"{backbone.name} cannot be exported for OpenVINO: {reason}", "Install tensorflow, or use --engine keras"
