@@ -93,6 +93,8 @@ class _Lease:
 
     def confirm(self) -> None:
         """Beat once, whenever the last time was."""
+        if not storage.is_remote(self.path) and not self.path.parent.exists():
+            return  # what is finished may give its folder another name while it holds the lock
         with self._beating:
             if not self.lost:
                 self._beats += 1

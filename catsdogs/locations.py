@@ -64,6 +64,7 @@ class Reader:
         except FileNotFoundError:
             raise UnreadablePhotographError("no such file") from None
         except (KeyError, *_ZIP_ERRORS) as error:
+            storage.refuse_passing(location, error)
             raise UnreadablePhotographError(f"cannot be read: {error}") from None
         if size > MAX_FILE_BYTES:
             raise UnreadablePhotographError(f"{size:,} bytes, more than {MAX_FILE_BYTES:,}")

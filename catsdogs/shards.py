@@ -151,10 +151,10 @@ class Cache:
         `learnt` says of how many rows the network knew the label when it made their vectors. Returns whether anything
         had to be written.
         """
-        lease.confirm(self.path)
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in store.SPLITS}
         changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
+            lease.confirm(self.path)
             places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
             merged: dict[str, list[Shard]] = {}
             if len(entries) > virtual.VIRTUAL_ROWS:

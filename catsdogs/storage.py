@@ -37,6 +37,14 @@ _WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 _UNCONDITIONAL = ("NotImplemented", "501")  # of a store like S3 that knows no conditions
 _GONE = (FileNotFoundError, NotADirectoryError)
+# What has nothing to do with the file that was to be read.
+_PASSING = {
+    getattr(errno, name, None)
+    for name in (
+        *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EAGAIN", "EINTR", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ECONNRESET"),
+        *("ECONNABORTED", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO"),
+    )
+} - {None}
 _AT_ONCE = 16  # objects that are removed
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
@@ -205,6 +213,12 @@ def read_error(path: Path, error: BaseException, kind: type[CatsdogsError] = Sto
     if reason in map(os.strerror, _TOO_MANY):
         remedy = "Allow more of them with `ulimit -n`, and run the same command again: nothing was changed"
     return kind(f"{path} cannot be read: {reason}", remedy)
+
+
+def refuse_passing(path: object, error: BaseException) -> None:
+    """Raise a StoreError if reading failed for what other files would meet as well: then this one is not at fault."""
+    if getattr(error, "errno", None) in _PASSING:
+        raise read_error(Path(str(path)), error) from None
 
 
 def version(path: Path) -> str:

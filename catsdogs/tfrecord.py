@@ -134,6 +134,7 @@ def read(shard: Path, offset: int, length: int) -> bytes:
     except FileNotFoundError:
         raise UnreadablePhotographError(f"{shard} is gone") from None
     except OSError as error:
+        storage.refuse_passing(shard, error)
         raise UnreadablePhotographError(f"cannot be read: {error}") from None
     except (_NoRecordError, NoExampleError) as error:
         raise UnreadablePhotographError(f"its record in {shard.name} is damaged: {error}") from None

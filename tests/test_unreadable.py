@@ -12,9 +12,10 @@ from pathlib import Path
 import h5py
 import pytest
 
-from catsdogs import foreign, runs, sealed, storage, store, tfrecord, virtual
+from catsdogs import foreign, locations, runs, sealed, storage, store, tfrecord, virtual
 from catsdogs.backbones import trained, weights
-from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError
+from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError, UnreadablePhotographError
+from catsdogs.locations import Location
 from catsdogs.shards import Cache
 from catsdogs.stamps import Stamps
 from tests.conftest import recipe, refused, rows_of, table, write_features
@@ -232,6 +233,38 @@ def test_shards_stay_when_the_assembled_file_cannot_be_read(folder: Path, monkey
 def test_too_many_open_files_says_what_helps(folder: Path) -> None:
     with refused(StoreError, r"Too many open files\. Allow more of them with `ulimit -n`"):
         raise storage.read_error(folder, OSError(errno.EMFILE, "x"))
+
+
+@pytest.mark.parametrize("number", ["EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ETIMEDOUT", "EHOSTUNREACH"])
+@pytest.mark.parametrize("layout", ["folder", "records", "zip"])
+def test_what_every_photograph_would_meet_leaves_none_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, layout: str
+) -> None:
+    """Else a table that is full for a moment would cost the rows of the photographs that were read meanwhile."""
+    place = Location(tmp_path, "a.jpg")
+    if layout == "records":
+        (tmp_path / "x.tfrecord").write_bytes(specimens.shard())
+        place = Location(tmp_path / "x.tfrecord", "0:100")
+    elif layout == "zip":
+        (tmp_path / "x.zip").write_bytes(specimens.zips()["stored.zip"])
+        place = Location(tmp_path / "x.zip", "train/cat.0.jpg")
+    else:
+        (tmp_path / "a.jpg").write_bytes(b"x")
+
+    def failing(code: str) -> Callable[..., None]:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+        return fail
+
+    for action in ((Path, "read_bytes"), (Path, "open"), (locations, "_zip")):
+        monkeypatch.setattr(*action, failing(number))
+    with refused(StoreError, f"cannot be read: {os.strerror(getattr(errno, number))}"):
+        locations.Reader().read(place)
+    for action in ((Path, "read_bytes"), (Path, "open"), (locations, "_zip")):
+        monkeypatch.setattr(*action, failing("EIO"))  # that of a sector: this photograph is left out
+    with pytest.raises(UnreadablePhotographError):
+        locations.Reader().read(place)
 
 
 def test_damage_is_still_proved(folder: Path) -> None:
