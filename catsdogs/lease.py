@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from catsdogs import storage
@@ -21,7 +21,7 @@ from catsdogs.progress import note
 
 BEAT_SECONDS = 5.0
 PATIENCE_BEATS = 4  # without a beat, after which a holder counts as dead
-_held: "dict[str, _Lease]" = {}  # the locked folder -> the lease on it that this process holds, or has lost
+_held: "list[_Lease]" = []  # those that this process holds, or has lost without knowing
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def held(path: Path, patience: float = 0.0) -> Iterator[None]:
     """
     lease = _Lease(path)
     lease.take(patience)
-    _held[str(path)] = lease
+    _held.append(lease)
     try:
         yield
     except BaseException:
@@ -45,9 +45,15 @@ def held(path: Path, patience: float = 0.0) -> Iterator[None]:
     else:
         lease.release()
     finally:
-        del _held[str(path)]
+        _held.remove(lease)
     if lease.lost:
         raise lease.taken_over()
+
+
+def over(place: Path) -> Callable[[], None] | None:
+    """What confirms the newest lease that this process holds over a place, see `confirm`; None where it holds none."""
+    leases = [lease for lease in _held if str(place).startswith(str(lease.path).removesuffix(lease.path.name))]
+    return leases[-1].confirm if leases else None
 
 
 def confirm(place: Path) -> None:
@@ -57,9 +63,8 @@ def confirm(place: Path) -> None:
         LockedError: another process has taken the lease over.
         StoreError: the store went on failing, so nobody knows.
     """
-    for path, lease in list(_held.items()):
-        if str(place).startswith(path.removesuffix(lease.path.name)):
-            lease.confirm()
+    if renew := over(place):
+        renew()
 
 
 class _Lease:
@@ -96,7 +101,7 @@ class _Lease:
         if not storage.is_remote(self.path) and not self.path.parent.exists():
             return  # what is finished may give its folder another name while it holds the lock
         with self._beating:
-            if not self.lost:
+            if not self.lost and not self._over.is_set():
                 self._beats += 1
                 self.lost = not self._written()
         if self.lost:

@@ -90,6 +90,7 @@ class Cache:
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._merged = virtual.folder_of(self.path) / key
         self.set_aside: list[Path] = []
+        self._renew = lease.over(self.path)
         self._sources: list[_Source] = []
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._renamed: dict[int, tuple[int, int]] = {}
@@ -154,7 +155,7 @@ class Cache:
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in store.SPLITS}
         changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
-            lease.confirm(self.path)
+            self._confirm()
             places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
             merged: dict[str, list[Shard]] = {}
             if len(entries) > virtual.VIRTUAL_ROWS:
@@ -186,6 +187,12 @@ class Cache:
         self._drop_unlisted()
         self._drop_shards()
         return changed
+
+    def _confirm(self) -> None:
+        """What is put and removed here is still this run's to put and remove, see `lease.confirm`."""
+        renew = self._renew or lease.over(self.path)
+        if renew:
+            renew()
 
     def _place(self, entry: Entry) -> tuple[int, int] | None:
         return self._places.get((entry.key, entry.digest)) or self._renamed.get(entry.digest)
@@ -247,7 +254,7 @@ class Cache:
         folder, listed = virtual.folder_of(self.path), {self.path.parent / shard.name for shard in self._referred()}
         if not storage.exists(folder):
             return
-        lease.confirm(self.path)
+        self._confirm()
         with _removing(folder):
             if not listed:
                 storage.remove(folder)
@@ -266,14 +273,14 @@ class Cache:
         if storage.is_remote(self.path):
             own = [source.path for source in self._sources if source.path.parent == self._shards]
             if own:
-                lease.confirm(self.path)
+                self._confirm()
                 storage.remove_all(own)
             return
         folders.clear_temporary(self.path)
         if not storage.exists(self._shards.parent):
             return
         of_network = re.compile(rf"{re.escape(self.recipe.backbone)}-[0-9a-f]{{{_KEY_DIGITS}}}")
-        lease.confirm(self.path)
+        self._confirm()
         with _removing(self._shards.parent):
             for name in os.listdir(self._shards.parent):  # noqa: PTH208 - names
                 if of_network.fullmatch(name):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from catsdogs import files, lease, progress, storage, store
@@ -101,6 +102,28 @@ class TestFenced:
     ) -> None:
         time.sleep(0.5)
         assert "was taken over by another process" in capfd.readouterr().err
+
+
+def test_two_holders_in_one_process(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose cache it is decides, not who came last."""
+    with contextlib.ExitStack() as first:
+        with asleep(monkeypatch):
+            first.enter_context(store.locked(out))
+            old = Cache(out, recipe())
+            old.write_shard(rows_of(ENTRIES[:3]), "none")
+            with contextlib.ExitStack() as second:
+                second.enter_context(store.locked(out))
+                new = Cache(out, recipe())
+                new.write_shard(rows_of(ENTRIES[3:]), "none")
+                before = objects(out)
+                with refused(LockedError, "was taken over"):
+                    old.assemble(ENTRIES[:3], ("a", "b"), [], "photographs")
+                assert objects(out).keys() == before.keys()
+                new.assemble(ENTRIES, ("a", "b"), [], "photographs")
+        with pytest.raises(LockedError):
+            first.close()
+    assert list(storage.listing(out)) == ["ResNet50.h5"]
+    np.testing.assert_array_equal(store.read(new.path).vectors("train"), rows_of(ENTRIES[:4]).vector)
 
 
 def test_another_s_shards_stay(out: Path) -> None:

@@ -163,7 +163,7 @@ def check_weights(folder: Path) -> str:
         try:
             received = sha256(path)
         except FileNotFoundError:
-            raise WeightsError(f"{path} is missing", _again(card)) from None
+            raise WeightsError(f"{path} cannot be read: it is missing", _again(card)) from None
         except OSError as error:
             raise storage.read_error(path, error, WeightsError) from None
         if received != expected:
