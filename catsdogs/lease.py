@@ -82,9 +82,9 @@ class _Lease:
         is_new = self._created() or self._waited_for_another(patience)
         if storage.is_remote(self.path) or not is_new:
             time.sleep(min(1.0, BEAT_SECONDS))  # where nothing is written under conditions, the last to write has it
+        self._version = self._version or storage.version(self.path)  # before a look at whose it is
         if not self._is_ours():
             raise self._outrun()
-        self._version = self._version or storage.version(self.path)
         self._heart.start()
 
     def release(self) -> None:
@@ -162,9 +162,8 @@ class _Lease:
                 return False
             self._version = storage.write(self.path, self._content(), instead_of=self._version)
         except FileExistsError:  # it may be ours, if the answer to an earlier attempt was lost
-            if self._read() != self._content():
-                return False
             self._version = storage.version(self.path)
+            return self._read() == self._content()
         return True
 
     def _remove(self) -> None:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -95,7 +96,9 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: it is refused.
     """
-    if not name or name.startswith(".") or Path(name).name != name or "," in name:
+    kinds = {unicodedata.category(character) for character in name}
+    is_one = name == name.strip() and not kinds & {"Cc", "Cs"}  # no line's end, nothing that is no text
+    if not name or name.startswith(".") or Path(name).name != name or "," in name or not is_one:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
     if name in (*TABLE, *SHORTHANDS, *networks.TABLE):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
