@@ -1,6 +1,7 @@
 """What the commands share: tasks that end a user's mistake in one line, and how results are shown."""
 
 import codecs
+import contextlib
 import functools
 import io
 import os
@@ -49,7 +50,9 @@ class Program(invoke.Program):
     """The console command: it reads `invoke.yaml` in the folder it is called in, and ends wrong usage with 2."""
 
     def __init__(self, namespace: invoke.Collection) -> None:
-        super().__init__(name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__)
+        super().__init__(
+            name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__, config_class=_Config
+        )
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         show_every_letter()
@@ -108,6 +111,14 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_HANDLER, _plainly)
+
+
+class _Config(invoke.Config):
+    """Invoke's settings, also for a user whose home is none, such as /dev/null."""
+
+    def load_user(self, merge: bool = True) -> None:
+        with contextlib.suppress(OSError):
+            super().load_user(merge)
 
 
 def program() -> str:

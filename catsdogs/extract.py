@@ -131,7 +131,6 @@ def extract(
         members = members_of(job)
         set_aside += [path for member in members for path in member.cache.set_aside]
         _refuse_other_dataset(dataset, members)
-        _check_space(dataset, members, out)
         there = [row for row in dataset.photographs if row.location not in dataset.absent]
         photographs = _spread(dataset.photographs if limit is None else there, limit)
         stamps = Stamps(out)
@@ -191,6 +190,7 @@ def _compute(
     for row, photograph in enumerate(photographs):
         if photograph.location in absent:  # nothing to wait for
             seen[row] = Unreadable(photograph.split, photograph.id, ABSENT)
+    _check_space([row for row, entry in zip(photographs, seen, strict=True) if entry is None], members, job.out)
     places = [
         [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if seen[row] is None]
         for start in range(0, len(photographs), SHARD_ROWS)
@@ -315,12 +315,11 @@ def _changed(dataset: Dataset, entries: Sequence[Entry]) -> str:
     return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
 
 
-def _check_space(dataset: Dataset, members: Sequence[Member], out: Path) -> None:
-    """Shards and the file assembled from them lie on the disk at the same time."""
-    needed = 0
-    for member in members:
-        existing = member.cache.existing
-        cached = sum(map(len, existing.ids.values())) if existing else 0
+def _check_space(photographs: Sequence[Photograph], members: Sequence[Member], out: Path) -> None:
+    """Shards and the file assembled from them lie on the disk at the same time; only what lacks a row is computed."""
+    keys, needed = [Entry(photograph, 0).key for photograph in photographs], 0
+    for member in members if keys else ():
+        cached = {key for key, _ in member.cache.identities}
         row = member.backbone.width * np.dtype(member.cache.recipe.dtype).itemsize
-        needed += 2 * row * max(0, len(dataset.photographs) - cached)
+        needed += 2 * row * sum(key not in cached for key in keys)
     store.check_free_space(out, needed)

@@ -1,5 +1,6 @@
 """Where photographs' bytes lie, in a folder, a zip, a shard of records or an object store: listed, and read."""
 
+import errno
 import lzma
 import os
 import stat
@@ -65,6 +66,7 @@ class Reader:
         except FileNotFoundError:
             raise UnreadablePhotographError(ABSENT) from None
         except (KeyError, *_ZIP_ERRORS) as error:
+            storage.refuse_passing(location, error)
             raise UnreadablePhotographError(f"cannot be read: {error}") from None
         if size > MAX_FILE_BYTES:
             raise UnreadablePhotographError(f"{size:,} bytes, more than {MAX_FILE_BYTES:,}")
@@ -236,6 +238,8 @@ def _list_zip(path: Path) -> dict[str, Location]:
     except FileNotFoundError:
         raise DatasetError(f"No such zip: {path}", "Check --data") from None
     except _ZIP_ERRORS as error:
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # which is a place before a file's start
+            raise storage.read_error(path, error, DatasetError) from None
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
     inner = [name for name in names if name.endswith(".zip")]
     if inner and not photographs(names):

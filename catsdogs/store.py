@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import foreign, lease, sealed, storage, virtual
+from catsdogs import foreign, lease, locks, sealed, storage, virtual
 from catsdogs.dataset import Dataset, Photograph
-from catsdogs.errors import CatsdogsError, DamagedError, LockedError, StoreError
+from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError
 from catsdogs.files import replacing, write_error
 from catsdogs.images import STATISTICS
 
@@ -330,30 +330,23 @@ def check_free_space(folder: Path, needed: int) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one writer; the operating system lets go when the process ends, however it ends.
+    """Hold the folder for one writer, see `locks`; for a folder in an object store see `lease`.
 
-    For a folder in an object store see `lease`.
+    Raises:
+        LockedError: another process holds it.
+        StoreError: the folder cannot be written.
     """
-    from filelock import FileLock, Timeout
-
     if storage.is_remote(folder):
-        with lease.held(folder / ".lock"):
+        with lease.held(folder / locks.NAME):
             yield
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LockedError(
-            f"Another process is writing to {folder}", "Wait until it ends, or choose another --out"
-        ) from None
-    except OSError as error:
-        raise write_error(folder, error) from None
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.held(folder / locks.NAME))
+        except OSError as error:
+            raise write_error(folder, error) from None
         yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager
@@ -361,21 +354,24 @@ def reading(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file to read from, after it has been held against its seal, or without one tried out elsewhere.
 
     Raises:
-        DamagedError: it is damaged.
-        StoreError: it may not be read, or another program has it open to write.
+        DamagedError: its checksum is wrong, or it does not parse.
+        MissingError: it is not there.
+        StoreError: it cannot be read, which says nothing of its content; or another program has it open to write.
     """
     try:
         with storage.local(path) as copy:
             _check_whole(path, copy)
-            with h5py.File(copy, "r") as file:
+            with sealed.opened(copy) as file:
                 yield file
     except CatsdogsError:
         raise
-    except PermissionError:
-        raise StoreError(f"{path} may not be read by this user", "Check its permissions") from None
+    except FileNotFoundError:
+        raise MissingError(f"{path} is missing", _instead(path)) from None
     except BlockingIOError:
         raise StoreError(f"{path} is open in another program that may write to it", "Close it there") from None
-    except (OSError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        if storage.reason_of(error) and not isinstance(error, IsADirectoryError):  # which is no file of ours
+            raise storage.read_error(path, error) from None
         reason = str(error).strip("'\"").split("(")[0].strip()
         raise DamagedError(f"{path} is cut short or damaged: {reason}", _instead(path)) from None
 
@@ -397,6 +393,7 @@ def set_aside(path: Path, folder: Path) -> Path:
         StoreError: it cannot be moved.
     """
     target = folder / f"{path.name}.damaged"
+    lease.confirm(path)
     try:
         storage.move(path, target)
     except OSError as error:

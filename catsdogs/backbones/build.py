@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from catsdogs import networks
+from catsdogs import networks, sealed, storage
 from catsdogs.backbones import TABLE, Backbone, efficientnet_lite, pth, trained
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import WeightsError
@@ -144,8 +144,11 @@ def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
 
 def _filled(network: keras.Model, path: Path, remedy: str) -> keras.Model:
     try:
-        network.load_weights(path)
+        with sealed.lockable(path) as lockable:
+            network.load_weights(lockable)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        if storage.reason_of(error):
+            raise storage.read_error(path, error, WeightsError) from None
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path} does not fit {network.name}: {reason}", remedy) from None
     return network

@@ -9,10 +9,11 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import h5py
 
-from catsdogs import foreign
+from catsdogs import foreign, sealed, storage
 from catsdogs.backbones import Backbone, trained
 from catsdogs.errors import DamagedError, WeightsError
 from catsdogs.quiet import importing_keras
@@ -45,11 +46,14 @@ class Weights:
             if isinstance(item, h5py.Dataset) and "seed_generator" not in name and not name.startswith("optimizer"):
                 shapes.append(item.shape)
 
+        path = cast(Path, self.path)
         try:
-            with h5py.File(self.path) as file:
+            with sealed.opened(path) as file:
                 file.visititems(note)
                 old_layout = "layer_names" in file.attrs
         except (OSError, RuntimeError) as error:
+            if storage.reason_of(error):
+                raise storage.read_error(path, error, WeightsError) from None
             raise WeightsError(f"{self.path} is not an HDF5 file: {error}", "Download it again") from None
         if old_layout and self.path and self.path.name.endswith(".weights.h5"):  # Keras tells the layout by this ending
             raise WeightsError(
@@ -135,7 +139,7 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
         with ThreadPoolExecutor() as pool:
             digests = list(pool.map(functools.partial(_digest, path), kinds))
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error}", "Check the file") from None
+        raise storage.read_error(path, error, WeightsError) from None
     if expected and digests[0] != expected:
         raise WeightsError(
             f"{path} has the wrong hash. Received: {digests[0]}. Expected: {expected}",
@@ -147,6 +151,8 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
         except DamagedError as error:
             reason = error.problem.partition("damaged: ")[2]
             raise WeightsError(f"{path} is not an HDF5 file that can be read: {reason}", "Write it again") from None
+        except OSError as error:
+            raise storage.read_error(path, error, WeightsError) from None
     return digests[-1]
 
 
@@ -157,7 +163,7 @@ def _digest(path: Path, kind: str) -> str:
 
 def _keras_cache() -> Path:
     """Where Keras keeps downloads: keras/src/utils/file_utils.py, get_file."""
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    home = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")))  # noqa: PTH111 - raises nothing without a home
     if home.exists() and not os.access(home, os.W_OK):
         home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir(), ".keras")  # noqa: S108 - Keras's choice
     return home / "models"

@@ -1,6 +1,7 @@
 """What OpenVINO needs once, kept in the user's cache: networks, each exported by Keras in a process of its own."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -13,9 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 
-import platformdirs
-
-from catsdogs import backbones, networks
+from catsdogs import backbones, files, locks, networks
 from catsdogs.backbones import TABLE, Backbone, trained
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import CatsdogsError, WeightsError
@@ -35,12 +34,12 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
     code = [path.read_bytes() for room in (backbones, networks) for path in sorted(_folder(room).glob("*.py"))]
     made_of = (replace(backbone, trained=None), weights.sha256, [_version(name) for name in _MADE_BY], code)
     folder = _cache() / f"{backbone.name}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}"
-    if _is_whole(folder):
-        return folder / FILE
     try:
+        if _is_whole(folder):
+            return folder / FILE
         with _locked(folder):
             if not _is_whole(folder):  # another process may have been quicker
-                temporary = folder.with_suffix(".tmp")
+                temporary = folder.with_name(f"{folder.name}.tmp")
                 for leftover in (temporary, folder):  # of a run that was killed, of a damaged disk
                     shutil.rmtree(leftover, ignore_errors=True)
                 temporary.mkdir()
@@ -70,7 +69,7 @@ def remembered(what: str, find_out: Callable[[], bool]) -> bool:
 
 
 def _cache() -> Path:
-    return platformdirs.user_cache_path("catsdogs") / "openvino"
+    return files.cache_folder() / "openvino"
 
 
 def _folder(package: ModuleType) -> Path:
@@ -86,17 +85,15 @@ def _version(name: str) -> str:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    from filelock import FileLock
-
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with locks.held(folder.with_name(f"{folder.name}.lock"), patience=-1):
         yield
 
 
 def _is_whole(folder: Path) -> bool:
     try:
         return json.loads((folder / SUMS).read_text(encoding="utf-8")) == _sums(folder)
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return False
 
 
@@ -123,6 +120,8 @@ def _export_elsewhere(backbone: Backbone, weights: Weights, path: Path) -> None:
     if ended.returncode == _REFUSED:
         raise WeightsError(*json.loads(ended.stdout.splitlines()[-1]))
     if ended.returncode:
+        if weights.path and shutil.disk_usage(path.parent).free < weights.path.stat().st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of which OpenVINO says nothing
         reason = (ended.stderr.strip() or f"exit code {ended.returncode}").splitlines()[-1]
         raise WeightsError(
             f"{backbone.name} cannot be exported for OpenVINO: {reason}", "Install tensorflow, or use --engine keras"
