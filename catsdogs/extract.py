@@ -242,6 +242,7 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
         engine=name,
         precision=precision,
         dtype=settings.dtype,
+        vector=backbone.vector,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import foreign, lease, sealed, storage, virtual
+from catsdogs.backbones import POOLED, RESCALED, TABLE
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.errors import CatsdogsError, DamagedError, LockedError, StoreError
 from catsdogs.files import replacing, write_error
@@ -36,7 +37,7 @@ _BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in t
 class Recipe:
     """Everything a row's numbers depend on besides the photograph; files with different recipes are never mixed.
 
-    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels.
+    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels; `vector` is that of `Backbone`.
     """
 
     backbone: str
@@ -47,6 +48,7 @@ class Recipe:
     engine: str
     precision: str
     dtype: str
+    vector: str = POOLED  # last, and left out of what was written before there was another
 
     def differences(self, other: "Recipe") -> list[str]:
         """Each field in which the two differ, as `name: this, not that`."""
@@ -416,12 +418,32 @@ def _recipe_in(path: Path, file: h5py.File) -> Recipe:
         )
     if file.attrs["version"] > VERSION:
         raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
-    recipe = Recipe(**{field.name: _plain(file.attrs[field.name]) for field in fields(Recipe)})
+    said = {field.name: file.attrs[field.name] for field in fields(Recipe) if field.name != "vector"}
+    said["vector"] = file.attrs.get("vector", POOLED)
+    recipe = Recipe(**{name: _plain(value) for name, value in said.items()})
     if recipe.backbone != path.stem:
         raise StoreError(
             f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
         )
+    _refuse_mistaken(path, recipe)
     return recipe
+
+
+def _refuse_mistaken(path: Path, recipe: Recipe) -> None:
+    """Refuse what earlier versions made of networks that they did not feed, or did not read, as they should."""
+    known = TABLE.get(recipe.backbone)
+    if known is None:
+        return
+    if known.preprocessing == RESCALED and recipe.preprocessing == "none":
+        mistake = f"gave {known.name} wrong input (preprocessing: none, not {known.preprocessing})"
+    elif known.vector != recipe.vector:
+        mistake = f"took another vector of {known.name} than its classifier reads (vector: {recipe.vector})"
+    else:
+        return
+    raise StoreError(
+        f"{path} was made by an earlier version of catsdogs, which {mistake}",
+        f"Delete it, or choose another folder, and run `catsdogs features --backbones {known.name}`",
+    )
 
 
 def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
@@ -501,6 +523,7 @@ def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Feat
     unknown: dict[str, Any] = {field.name: UNKNOWN for field in fields(Recipe)} | {
         "backbone": path.stem,
         "input_size": 0,
+        "vector": POOLED,
     }
     return Features(
         path=path,
