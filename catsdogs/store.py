@@ -37,7 +37,7 @@ _BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in t
 class Recipe:
     """Everything a row's numbers depend on besides the photograph; files with different recipes are never mixed.
 
-    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels; `vector` is that of `Backbone`.
+    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels; `vector` is `Backbone`'s.
     """
 
     backbone: str

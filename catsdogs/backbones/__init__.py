@@ -6,7 +6,6 @@ from pathlib import Path
 
 from catsdogs.errors import UnknownNameError
 
-
 RESCALED = "rescaled"  # a preprocessing
 POOLED, NORMALISED = "pooled", "normalised"  # vectors
 

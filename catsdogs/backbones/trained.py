@@ -142,9 +142,7 @@ def row(folder: Path) -> Backbone:
         return Backbone(card.name, card.input_size, width, SCRATCH_PREPROCESSING, trained=folder.resolve())
     base = TABLE[card.base]
     preprocessing = "none" if base.preprocessing == RESCALED else base.preprocessing  # its kernels carry the rest
-    return Backbone(
-        card.name, card.input_size, base.width, preprocessing, trained=folder.resolve(), vector=base.vector
-    )
+    return Backbone(card.name, card.input_size, base.width, preprocessing, trained=folder.resolve(), vector=base.vector)
 
 
 def weights_path(folder: Path, member: str) -> Path:

@@ -59,6 +59,8 @@ class OpenVINONetwork:
     OpenVINO's own queue would call back instead, but not for a request that failed: who waits would wait for ever.
     """
 
+    note = ""
+
     def __init__(self, compiled: openvino.CompiledModel) -> None:
         # A tensor can have further names, those of the layers it comes from.
         self._names = [next(name for name in Output._fields if name in output.names) for output in compiled.outputs]
