@@ -129,9 +129,15 @@ def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 def imagenet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., keras.Model]:
     """Keras's own networks for `weights="imagenet"`, with what they would download lying at `IMAGENET`.
 
-    In place of a download each writes the numbers that it has.
+    In place of a download each writes the numbers that it has, and an empty file of the name that Keras gives it.
     """
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda name, *_, **__: str(tmp_path / name))
+
+    def download(name: str, *_: object, **__: object) -> str:
+        (tmp_path / "models").mkdir()
+        (tmp_path / "models" / name).touch()
+        return name
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", download)
 
     def build(name: str, **how: object) -> keras.Model:
         keras.utils.set_random_seed(1)
@@ -178,7 +184,7 @@ def test_a_network_is_that_of_keras_with_imagenet_weights(
     pixels = _pixels(size)
     expected = _numbers(theirs(_prepared(name, pixels)))
     backbone = replace(TABLE[name], input_size=size)
-    assert expected.shape[-1] == backbone.width or name.startswith("DenseNet")
+    assert weights.find(TABLE[name], str(tmp_path / "models"))
     found = [build.build(backbone, file)(pixels)["vector"]]
     if name in SEVERAL_WAYS:
         found.append(build.path_of(name, size, file)(pixels * 1.0))
@@ -192,6 +198,7 @@ def test_a_network_has_one_vector_whether_its_file_has_the_classifier(
 ) -> None:
     backbone, path = TABLE[name], tmp_path / f"{name}.weights.h5"
     theirs = imagenet(name)
+    assert weights.find(backbone, str(tmp_path / "models"))
     pixels = _pixels(backbone.input_size)
     probabilities = _numbers(theirs(_prepared(name, pixels)))
     whole = build.build(backbone, weights.Weights(path, ""))(pixels)
@@ -318,6 +325,60 @@ class TestWeights:
         for file in ("convnext_tiny.h5", "convnext_tiny_notop.h5"):
             (tmp_path / file).write_bytes(b"")
         assert weights.find(TABLE["ConvNeXtTiny"], str(tmp_path)) == tmp_path / "convnext_tiny.h5"
+
+    @pytest.mark.parametrize(
+        ("name", "right", "others"),
+        [
+            (
+                "MobileNet",
+                "mobilenet_1_0_224_tf.h5",
+                "mobilenet_1_0_128_tf.h5 mobilenet_2_5_224_tf.h5 mobilenet_7_5_224_tf.h5 mobilenet_1_0_192_tf_no_top.h5",
+            ),
+            (
+                "MobileNet",
+                "mobilenet_1_0_224_tf_no_top.h5",
+                "mobilenet_1_0_128_tf.h5 mobilenet_5_0_224_tf.h5 mobilenet_1_0_160_tf_no_top.h5",
+            ),
+            (
+                "MobileNetV2",
+                "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5",
+                "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224.h5 "
+                "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_128.h5 "
+                "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.4_224.h5 mobilenet_1_0_224_tf.h5",
+            ),
+            (
+                "MobileNetV3Small",
+                "weights_mobilenet_v3_small_224_1.0_float.h5",
+                "weights_mobilenet_v3_small_224_0.75_float.h5 weights_mobilenet_v3_small_minimalistic_224_1.0_float.h5 "
+                "weights_mobilenet_v3_large_224_1.0_float.h5",
+            ),
+            (
+                "MobileNetV3Large",
+                "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+                "weights_mobilenet_v3_large_224_1.0_float_no_top.h5 "
+                "weights_mobilenet_v3_large_minimalistic_224_1.0_float.h5",
+            ),
+            (
+                "VGG16",
+                "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                "vgg16_weights_th_dim_ordering_th_kernels.h5 vgg19_weights_tf_dim_ordering_tf_kernels.h5",
+            ),
+            (
+                "ResNet50",
+                "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                "resnet50_weights_th_dim_ordering_th_kernels.h5 resnet50v2_weights_tf_dim_ordering_tf_kernels.h5",
+            ),
+            ("EfficientNetV2S", "efficientnetv2-s_notop.h5", "efficientnetv2-s-21k.h5 efficientnetv2-b0.h5"),
+            ("EfficientNetB0", "efficientnetb0.h5", "efficientnetb0_notop.h5 efficientnetb1.h5"),
+            ("NASNetLarge", "nasnet_large.h5", "nasnet_large_no_top.h5 nasnet_mobile.h5"),
+        ],
+    )
+    def test_of_several_variants_the_one_that_the_table_means(
+        self, tmp_path: Path, name: str, right: str, others: str
+    ) -> None:
+        for file in (right, *others.split()):
+            (tmp_path / file).write_bytes(b"")
+        assert weights.find(TABLE[name], str(tmp_path)) == tmp_path / right
 
     def test_no_such_folder(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="No such folder of weights"):
