@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import heads, store
-from catsdogs.backbones import POOLED
 from catsdogs.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError
 from catsdogs.heads import Head
@@ -142,7 +141,7 @@ def read_run(folder: Path) -> Run:
             )
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
-            typed(store.Recipe, {"vector": POOLED} | recipe, name)  # older runs do not say
+            typed(store.Recipe, {"vector": store.POOLED} | recipe, name)  # older runs do not say
         _check_numbers(run)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import __version__, storage, store, virtual
-from catsdogs.backbones import POOLED
 from catsdogs.dataset import Photograph
 from catsdogs.errors import DamagedError, StoreError
 from catsdogs.store import SHARD_FOLDER, Features, Recipe, Unreadable
@@ -83,7 +82,7 @@ class Cache:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.recipe = recipe
         self.path = store.path_of(folder, recipe.backbone)
-        said = {name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", POOLED)}
+        said = {name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", store.POOLED)}
         key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]  # as before there was another vector
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._merged = virtual.folder_of(self.path) / key

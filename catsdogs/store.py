@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -15,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import foreign, lease, sealed, storage, virtual
-from catsdogs.backbones import POOLED, RESCALED, TABLE
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.errors import CatsdogsError, DamagedError, LockedError, StoreError
 from catsdogs.files import replacing, write_error
@@ -30,6 +30,12 @@ SHARD_FOLDER = ".shards"
 GAP_PREFIX = "gap_"
 RANDOM_WEIGHTS = "random"
 UNKNOWN = "unknown"
+POOLED = "pooled"
+# What earlier versions got wrong: names of networks, how such a file is known, and what happened.
+_MISTAKEN = (
+    (r"EfficientNetB\d", "preprocessing", "none", "gave this network pixels scaled otherwise than it had learnt from"),
+    (r"ConvNeXt\w+", "vector", POOLED, "took another vector of this network than the one its classifier reads"),
+)
 _BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in the processor's cache
 
 
@@ -431,19 +437,12 @@ def _recipe_in(path: Path, file: h5py.File) -> Recipe:
 
 def _refuse_mistaken(path: Path, recipe: Recipe) -> None:
     """Refuse what earlier versions made of networks that they did not feed, or did not read, as they should."""
-    known = TABLE.get(recipe.backbone)
-    if known is None:
-        return
-    if known.preprocessing == RESCALED and recipe.preprocessing == "none":
-        mistake = f"gave {known.name} wrong input (preprocessing: none, not {known.preprocessing})"
-    elif known.vector != recipe.vector:
-        mistake = f"took another vector of {known.name} than its classifier reads (vector: {recipe.vector})"
-    else:
-        return
-    raise StoreError(
-        f"{path} was made by an earlier version of catsdogs, which {mistake}",
-        f"Delete it, or choose another folder, and run `catsdogs features --backbones {known.name}`",
-    )
+    for names, field, value, mistake in _MISTAKEN:
+        if re.fullmatch(names, recipe.backbone) and getattr(recipe, field) == value:
+            raise StoreError(
+                f"{path} was made by an earlier version of catsdogs, which {mistake} ({field}: {value})",
+                f"Delete it, or choose another folder, and run `catsdogs features --backbones {recipe.backbone}`",
+            )
 
 
 def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:

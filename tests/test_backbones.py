@@ -332,7 +332,7 @@ class TestWeights:
             (
                 "MobileNet",
                 "mobilenet_1_0_224_tf.h5",
-                "mobilenet_1_0_128_tf.h5 mobilenet_2_5_224_tf.h5 mobilenet_7_5_224_tf.h5 mobilenet_1_0_192_tf_no_top.h5",
+                "mobilenet_1_0_128_tf.h5 mobilenet_2_5_224_tf.h5 mobilenet_7_5_224_tf.h5 mobilenet_1_0_192_tf.h5",
             ),
             (
                 "MobileNet",

@@ -1,10 +1,10 @@
 """The Keras model of extraction: uint8 photographs in, pooled vector and top-10 ImageNet labels out."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from catsdogs import networks
 from catsdogs.backbones import NORMALISED, RESCALED, TABLE, Backbone, efficientnet_lite, pth, trained
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import WeightsError
+from catsdogs.quiet import settle_keras
 from catsdogs.store import TOP_K
 
 RANDOM_SEED = 0
@@ -57,6 +58,7 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
     Raises:
         WeightsError: the file's arrays do not fit the network.
     """
+    settle_keras()
     if weights.path is None:
         keras.utils.set_random_seed(RANDOM_SEED)
     if backbone.trained:
@@ -70,6 +72,34 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
         top = keras.ops.top_k(parts.classifier(feature_map), TOP_K)
         outputs |= {"topk_prob": top[0], "topk_class": top[1]}
     return keras.Model(image, outputs, name=backbone.name)
+
+
+def export(backbone: Backbone, weights: Weights, path: str) -> None:
+    """Write the model of `build` as an OpenVINO file, `.xml`; on the TensorFlow backend.
+
+    Raises:
+        WeightsError: as `build`.
+    """
+    keras.utils.clear_session()
+    model = build(backbone, weights)
+    parts = (model.trainable_variables, model.non_trainable_variables)
+    numbers = [[keras.ops.convert_to_numpy(variable) for variable in part] for part in parts]
+    # The same network with numbers in place of variables: at each step of a graph OpenVINO goes through all variables.
+    constant = Answering(lambda image: model.stateless_call(*numbers, image, training=False)[0])
+    signature = keras.InputSpec(shape=model.input_shape, dtype=model.input.dtype, name=model.input.name)
+    constant.export(path, format="openvino", verbose=False, input_signature=[signature])
+
+
+class Answering(keras.Model):
+    """A function as a model without weights."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._function = function
+        self.built = True
+
+    def call(self, image: Any) -> Any:
+        return self._function(image)
 
 
 def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") -> Pretrained:
@@ -99,6 +129,7 @@ def path_of(
     `base` is a network of the table, with these weights if they are given, or one of `networks`, which the last three
     settings are for.
     """
+    settle_keras()
     image = keras.Input((input_size, input_size, 3), name="image")
     if base in networks.TABLE:
         network = networks.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)

@@ -3,9 +3,7 @@
 import functools
 import hashlib
 import importlib.util
-import os
 import re
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ import h5py
 from catsdogs import foreign
 from catsdogs.backbones import Backbone, trained
 from catsdogs.errors import DamagedError, WeightsError
-from catsdogs.quiet import importing_keras
+from catsdogs.quiet import importing_keras, keras_home
 from catsdogs.store import RANDOM_WEIGHTS
 
 CLASSIFIER_BIAS_SHAPE = (1000,)
@@ -169,11 +167,7 @@ def _digest(path: Path, kind: str) -> str:
 
 
 def _keras_cache() -> Path:
-    """Where Keras keeps downloads: keras/src/utils/file_utils.py, get_file."""
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    if home.exists() and not os.access(home, os.W_OK):
-        home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir(), ".keras")  # noqa: S108 - Keras's choice
-    return home / "models"
+    return keras_home() / "models"
 
 
 def _download(backbone: Backbone) -> None:
