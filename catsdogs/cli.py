@@ -55,7 +55,7 @@ def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     backbones=BACKBONES,
     weights_dir=WEIGHTS_DIR,
     engine="auto, keras or openvino; auto is that of the feature file, else Keras on a GPU and OpenVINO elsewhere",
-    precision="auto, float32 or bfloat16; auto is that of the feature file, else bfloat16 where it is faster and safe",
+    precision="auto, float32, bfloat16 or float16; auto is that of the feature file, else the fastest safe one",
     batch_size="photographs in a batch",
     dtype="how vectors are stored: float32 or float16",
     out=FEATURES,

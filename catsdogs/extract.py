@@ -7,7 +7,8 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -50,6 +51,7 @@ class Summary:
         unreadable: those of the photographs that this run looked at.
         set_aside: damaged files, under the names that they have now; their rows were computed again.
         seconds: how long it took.
+        notes: sentences on how it went.
     """
 
     paths: list[Path]
@@ -59,12 +61,17 @@ class Summary:
     unreadable: list[Unreadable]
     set_aside: list[Path]
     seconds: float
+    notes: list[str] = field(default_factory=list)
 
 
 class Schedule(Protocol):
-    """Where and in which order stretches are computed."""
+    """Where and in which order stretches are computed; `notes` are sentences for the user on how it went."""
 
-    def recipes(self, backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+    notes: list[str]
+
+    def recipes(
+        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
+    ) -> tuple[Recipe, ...]:
         """See `settle`, on a machine that will compute."""
         ...
 
@@ -81,7 +88,12 @@ class Schedule(Protocol):
 class ThisMachine:
     """All stretches in this process, one after the other; the first failure ends it."""
 
-    def recipes(self, backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def recipes(
+        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
+    ) -> tuple[Recipe, ...]:
         """See `Schedule.recipes`."""
         return settle(backbones, out, settings)
 
@@ -90,8 +102,9 @@ class ThisMachine:
     ) -> Iterator[Done]:
         """See `Schedule.compute`."""
         if stretches:
-            worker.prepare(members)
-        return worker.compute(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
+            self.notes += worker.prepare(job, members, stretches[0].photographs)
+        yield from worker.compute(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
+        self.notes += chain.from_iterable(member.notes for member in members)
 
 
 def extract(
@@ -127,7 +140,7 @@ def extract(
         obtain(backbone, settings.weights_dir)
     with store.locked(out):
         set_aside = [path for backbone in backbones if (path := _set_aside(store.path_of(out, backbone.name), out))]
-        job = Job(dataset.root, backbones, schedule.recipes(backbones, out, settings), out, settings)
+        job = Job(dataset.root, backbones, schedule.recipes(dataset, backbones, out, settings), out, settings)
         members = members_of(job)
         set_aside += [path for member in members for path in member.cache.set_aside]
         _refuse_other_dataset(dataset, members)
@@ -162,6 +175,7 @@ def extract(
         unreadable=unreadable,
         set_aside=set_aside,
         seconds=time.monotonic() - started,
+        notes=schedule.notes,
     )
 
 
@@ -252,6 +266,7 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
         engine=name,
         precision=precision,
         dtype=settings.dtype,
+        vector=backbone.vector,
     )
 
 

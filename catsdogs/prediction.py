@@ -94,6 +94,7 @@ def _refuse_other_recipe(run_folder: Path, network: TrainedOn) -> None:
         input_size=backbone.input_size,
         resize_filter=images.RESIZE_FILTER,
         preprocessing=backbone.preprocessing,
+        vector=backbone.vector,
     )
     differences = here.differences(trained)
     if differences:

@@ -165,7 +165,7 @@ def read_run(folder: Path) -> Run:
         content.setdefault("competition", "")  # which older runs do not know
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
-            typed(store.Recipe, recipe, name)
+            typed(store.Recipe, {"vector": store.POOLED} | recipe, name)  # older runs do not say
         _check_numbers(run)
     except OSError as error:
         raise storage.read_error(path, error, TrainingError) from None

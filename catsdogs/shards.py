@@ -86,7 +86,8 @@ class Cache:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.recipe = recipe
         self.path = store.path_of(folder, recipe.backbone)
-        key = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()[:_KEY_DIGITS]
+        said = {name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", store.POOLED)}
+        key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_KEY_DIGITS]  # as before there was another vector
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._merged = virtual.folder_of(self.path) / key
         self.set_aside: list[Path] = []

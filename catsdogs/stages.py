@@ -149,6 +149,8 @@ def extract_features(
     counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
     say(f"{root}: {counts}, classes {', '.join(dataset.classes)}")
     summary = extract(dataset, names, folder, how, limit, schedule)
+    for note in summary.notes:
+        say(note)
     for path in summary.set_aside:
         say(f"damaged, set aside and computed again: {path}")
     for photograph in summary.unreadable:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -29,6 +30,12 @@ SHARD_FOLDER = ".shards"
 GAP_PREFIX = "gap_"
 RANDOM_WEIGHTS = "random"
 UNKNOWN = "unknown"
+POOLED = "pooled"
+# What earlier versions got wrong: names of networks, how such a file is known, and what happened.
+_MISTAKEN = (
+    (r"EfficientNetB\d", "preprocessing", "none", "gave this network pixels scaled otherwise than it had learnt from"),
+    (r"ConvNeXt\w+", "vector", POOLED, "took another vector of this network than the one its classifier reads"),
+)
 _BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in the processor's cache
 
 
@@ -36,7 +43,7 @@ _BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in t
 class Recipe:
     """Everything a row's numbers depend on besides the photograph; files with different recipes are never mixed.
 
-    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels.
+    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels; `vector` is `Backbone`'s.
     """
 
     backbone: str
@@ -47,6 +54,7 @@ class Recipe:
     engine: str
     precision: str
     dtype: str
+    vector: str = POOLED  # last, and left out of what was written before there was another
 
     def differences(self, other: "Recipe") -> list[str]:
         """Each field in which the two differ, as `name: this, not that`."""
@@ -413,12 +421,25 @@ def _recipe_in(path: Path, file: h5py.File) -> Recipe:
         )
     if file.attrs["version"] > VERSION:
         raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
-    recipe = Recipe(**{field.name: _plain(file.attrs[field.name]) for field in fields(Recipe)})
+    said = {field.name: file.attrs[field.name] for field in fields(Recipe) if field.name != "vector"}
+    said["vector"] = file.attrs.get("vector", POOLED)
+    recipe = Recipe(**{name: _plain(value) for name, value in said.items()})
     if recipe.backbone != path.stem:
         raise StoreError(
             f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
         )
+    _refuse_mistaken(path, recipe)
     return recipe
+
+
+def _refuse_mistaken(path: Path, recipe: Recipe) -> None:
+    """Refuse what earlier versions made of networks that they did not feed, or did not read, as they should."""
+    for names, field, value, mistake in _MISTAKEN:
+        if re.fullmatch(names, recipe.backbone) and getattr(recipe, field) == value:
+            raise StoreError(
+                f"{path} was made by an earlier version of catsdogs, which {mistake} ({field}: {value})",
+                f"Delete it, or choose another folder, and run `catsdogs features --backbones {recipe.backbone}`",
+            )
 
 
 def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
@@ -498,6 +519,7 @@ def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Feat
     unknown: dict[str, Any] = {field.name: UNKNOWN for field in fields(Recipe)} | {
         "backbone": path.stem,
         "input_size": 0,
+        "vector": POOLED,
     }
     return Features(
         path=path,

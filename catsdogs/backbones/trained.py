@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import networks, storage
-from catsdogs.backbones import SHORTHANDS, TABLE, Backbone
+from catsdogs.backbones import RESCALED, SHORTHANDS, TABLE, Backbone
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
 from catsdogs.files import replacing
 from catsdogs.typed import typed
@@ -143,10 +143,11 @@ def row(folder: Path) -> Backbone:
     """A trained network as a row of the table; raises as `read`."""
     card = read(folder)
     if card.base in networks.TABLE:
-        width, preprocessing = networks.TABLE[card.base].width, SCRATCH_PREPROCESSING
-    else:
-        width, preprocessing = TABLE[card.base].width, TABLE[card.base].preprocessing
-    return Backbone(card.name, card.input_size, width, preprocessing, trained=folder.resolve())
+        width = networks.TABLE[card.base].width
+        return Backbone(card.name, card.input_size, width, SCRATCH_PREPROCESSING, trained=folder.resolve())
+    base = TABLE[card.base]
+    preprocessing = "none" if base.preprocessing == RESCALED else base.preprocessing  # its kernels carry the rest
+    return Backbone(card.name, card.input_size, base.width, preprocessing, trained=folder.resolve(), vector=base.vector)
 
 
 def weights_path(folder: Path, member: str) -> Path:

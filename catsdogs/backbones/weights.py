@@ -3,9 +3,7 @@
 import functools
 import hashlib
 import importlib.util
-import os
 import re
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import h5py
 from catsdogs import foreign, sealed, storage
 from catsdogs.backbones import Backbone, trained
 from catsdogs.errors import DamagedError, WeightsError
-from catsdogs.quiet import importing_keras
+from catsdogs.quiet import importing_keras, keras_home
 from catsdogs.store import RANDOM_WEIGHTS
 
 CLASSIFIER_BIAS_SHAPE = (1000,)
@@ -117,19 +115,32 @@ def find(backbone: Backbone, weights_dir: str | None) -> Path | None:
 
 
 def _in_folder(backbone: Backbone, folder: Path) -> Path | None:
-    """`<Backbone>.weights.h5`, or a file under Keras's own name; of two, the one with the classifier.
-
-    Keras's own names begin with the class name in some spelling: `mobilenet_v2_weights_tf_….h5`,
-    `convnext_tiny_notop.h5`, `weights_mobilenet_v3_large_224_1.0_float.h5`.
-    """
+    """`<Backbone>.weights.h5`, or a file under Keras's own name; of two, the one with the classifier."""
     own = folder / f"{backbone.name}.weights.h5"
     if own.is_file():
         return own
-    pattern = re.compile(rf"(weights)?{backbone.name.lower()}(weights.*|notop|\d{{3}}.*)?")
-    names = sorted(path.name for path in folder.glob("*.h5")) if folder.is_dir() else []
-    names = [name for name in names if pattern.fullmatch(re.sub(r"[^a-z0-9]", "", name.removesuffix(".h5").lower()))]
-    names = [name for name in backbone.hashes if (folder / name).is_file()] or names
-    return folder / min(names, key=lambda name: ("notop" in name or "no_top" in name, name)) if names else None
+    found = [name for name in backbone.hashes if (folder / name).is_file()]
+    if not found and folder.is_dir():
+        found = [path.name for path in folder.glob("*.h5") if _is_of(backbone, path.name)]
+    # Of MobileNetV3's two files without classifier only the second one fits: `…_no_top_v2.h5`.
+    return folder / min(found, key=lambda name: ("top" in name, "_v2" not in name, name)) if found else None
+
+
+def _is_of(backbone: Backbone, name: str) -> bool:
+    """Whether a file is called as Keras calls one of this network's, in the one variant that the table means.
+
+    Such names begin with the class name in some spelling, and some go on with the variant: `convnext_tiny_notop.h5`,
+    `weights_mobilenet_v3_large_224_1.0_float.h5`, `mobilenet_1_0_224_tf.h5`. The table means the usual width, the input
+    size of its row, and kernels in TensorFlow's order.
+    """
+    plain = re.sub(r"[^a-z0-9]", "", name.removesuffix(".h5").lower())
+    match = re.fullmatch(rf"(?:weights)?{backbone.name.lower()}((?:weights|notop|\d{{3}}).*)?", plain)
+    if not match:
+        return False
+    rest = re.sub(r"notop(v\d)?$", "", match[1] or "")
+    size = str(backbone.input_size)
+    digits = "".join(re.findall(r"\d", rest))
+    return digits in ("", size, f"10{size}", f"{size}10") and not re.search("minimalistic|thdim|thkernels", rest)
 
 
 def _checked_hash(backbone: Backbone, path: Path) -> str:
@@ -162,11 +173,7 @@ def _digest(path: Path, kind: str) -> str:
 
 
 def _keras_cache() -> Path:
-    """Where Keras keeps downloads: keras/src/utils/file_utils.py, get_file."""
-    home = Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")))  # noqa: PTH111 - raises nothing without a home
-    if home.exists() and not os.access(home, os.W_OK):
-        home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir(), ".keras")  # noqa: S108 - Keras's choice
-    return home / "models"
+    return keras_home() / "models"
 
 
 def _download(backbone: Backbone) -> None:
