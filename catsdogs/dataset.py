@@ -7,21 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from catsdogs import locations, storage, tfrecord
+from catsdogs import locations, storage, tables, tfrecord
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError
 from catsdogs.labels import (
     SAMPLE_SUBMISSION,
     UNLABELLED,
     Row,
     choose_table,
-    common_folder,
     parse,
     photographs,
     tabulate,
-    without_suffix,
 )
 from catsdogs.locations import MAX_FILE_BYTES as MAX_FILE_BYTES
 from catsdogs.locations import Location, Reader
+from catsdogs.names import Names, common_folder, without_suffix
+from catsdogs.tables import NoTableError
 from catsdogs.tfrecord import Record
 
 SEED = 2018
@@ -40,7 +40,9 @@ class Photograph(NamedTuple):
 class Dataset:
     """All photographs of a competition, train rows first, each split in the natural order of its ids.
 
-    `truth` names the class of each test id that `scan` held out.
+    Attributes:
+        truth: the class of each test id that was held out, here or when shards were written.
+        notes: sentences about photographs that are left out, or treated as one might not expect.
     """
 
     root: Path
@@ -48,6 +50,7 @@ class Dataset:
     photographs: tuple[Photograph, ...]
     sample_submission: str | None = None
     truth: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
 
     def of(self, split: str) -> list[Photograph]:
@@ -124,6 +127,7 @@ def _recognise(root: Path) -> Dataset:
     found = locations.files(root.parent if is_table else root)
     names = photographs(found)
     sample = found.get(SAMPLE_SUBMISSION)
+    notes: list[str] = []
     if names:
         if is_table and root.name != SAMPLE_SUBMISSION:
             table: Location | None = Location(root.parent, root.name)
@@ -131,7 +135,7 @@ def _recognise(root: Path) -> Dataset:
             chosen = choose_table(names, [name for name in found if _is_table(name)], str(root))
             table = found[chosen] if chosen else None
         # Only the tables that are needed are read: any other CSV may hold what it likes.
-        classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root))
+        classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root), notes)
     else:
         records = {} if is_table else _records(root, found)
         if not records:
@@ -144,7 +148,11 @@ def _recognise(root: Path) -> Dataset:
             [(record.id, name) for name, record in records.items() if record.split == "test"],
             str(root),
         )
-    return replace(_dataset(root, classes, rows, found), sample_submission=_read_table(sample) if sample else None)
+    return replace(
+        _dataset(root, classes, rows, found),
+        sample_submission=_read_table(sample) if sample else None,
+        notes=tuple(notes),
+    )
 
 
 def _dataset(root: Path, classes: tuple[str, ...], rows: Iterable[Row], found: Mapping[str, Location]) -> Dataset:
@@ -160,10 +168,11 @@ def _dataset(root: Path, classes: tuple[str, ...], rows: Iterable[Row], found: M
 
 def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """Without the labelled photographs of other classes, and without a sample submission that asks for them."""
-    for name in names:
-        if name not in dataset.classes:
-            raise UnknownNameError("class", name, list(dataset.classes))
-    classes = tuple(name for name in dataset.classes if name in names)
+    known = Names(dataset.classes)
+    chosen = {known.find(name): name for name in names}
+    if None in chosen:
+        raise UnknownNameError("class", chosen[None], list(dataset.classes))
+    classes = tuple(name for name in dataset.classes if name in chosen)
     if classes == dataset.classes:
         return dataset
     label = {dataset.classes.index(name): position for position, name in enumerate(classes)} | {UNLABELLED: UNLABELLED}
@@ -213,11 +222,11 @@ def _location(record: Record) -> Location:
 
 def _read_table(location: Location) -> str:
     try:
-        return Reader().read(location).decode("utf-8-sig")
+        return tables.decode(Reader().read(location))
     except UnreadablePhotographError as error:
         raise DatasetError(f"{location} is not a table: {error.reason}", "Check its name, or remove it") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{location} is not a table: {error}", "Save it as UTF-8 text, or remove it") from None
+    except NoTableError as error:
+        raise DatasetError(f"{location} is not a table: {error}", "Save it as CSV, in UTF-8, or remove it") from None
 
 
 def _is_table(name: str) -> bool:
