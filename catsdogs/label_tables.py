@@ -159,7 +159,7 @@ def _columns(parsed: Table, photographs: Photographs, place: str) -> tuple[int, 
         labels = others if len(others) == 1 and _are_classes(_column(parsed, others[0])) else []
     if file is None or not labels:
         raise DatasetError(
-            f"{place} has the columns {', '.join(parsed.header) or '(none)'}",
+            f"{place} has the columns {tables.in_line(parsed.header, parsed.delimiter)}",
             f"Its first line must name a file column ({', '.join(FILE_COLUMNS)}) and a label column "
             f"({', '.join(LABEL_COLUMNS)})",
         )

@@ -206,7 +206,7 @@ def _list_zip(path: Path) -> dict[str, Location]:
     except _ZIP_ERRORS as error:
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
     inner = [name for name in members if name.lower().endswith(".zip")]
-    if inner and (not photographs(members) or _zips_of_splits(inner, members)):
+    if inner and (not photographs(members) or any(splits.split_of(PurePosixPath(name).stem) for name in inner)):
         raise DatasetError(f"{path} holds zips inside ({in_short(inner)})", f"Unpack the outer one: unzip {path.name}")
     return {name: Location(path, info.filename) for name, info in members.items()}  # as read() needs the name
 

@@ -23,6 +23,8 @@ _WORDS = {
     "dev": THIRD,
     "eval": THIRD,
     "evaluation": THIRD,
+    "validate": THIRD,
+    "holdout": THIRD,
 }
 # What is added to such a word and says nothing of a class.
 _PLAIN = {

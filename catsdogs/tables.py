@@ -77,38 +77,76 @@ def decode(data: bytes) -> str:
         raise NoTableError(f"it is not {encoding.upper()}: {error}") from None
 
 
-def parse(text: str) -> Table:
-    """The cells of a table; an empty one has an empty header.
+class Cells(NamedTuple):
+    """Everything in a table, as it was typed.
+
+    Attributes:
+        delimiter: what stands between the cells.
+        is_declared: the first line of the file says so, as in `sep=;`; it is none of the rows.
+    """
+
+    rows: list[list[str]]
+    delimiter: str = ","
+    is_declared: bool = False
+
+
+def cells(text: str) -> Cells:
+    """All rows of a table, empty ones among them.
 
     Raises:
         NoTableError: a quotation mark without its second one, or a cell of more than 128 KiB.
     """
-    separator = _SEPARATOR_LINE.match(text)
-    if separator:
-        text = text[separator.end() :]
-    delimiter = separator[1] if separator else _delimiter(text)
+    declared = _SEPARATOR_LINE.match(text)
+    if declared:
+        text = text[declared.end() :]
+    delimiter = declared[1] if declared else _delimiter(text)
     try:
-        found = [(number, row) for number, row in _records(text, delimiter) if any(map(str.strip, row))]
+        return Cells(list(_records(text, delimiter)), delimiter, declared is not None)
     except csv.Error as error:
         raise NoTableError(str(error)) from None
+
+
+def parse(text: str) -> Table:
+    """The rows of a table that hold something; an empty one has an empty header.
+
+    Raises:
+        NoTableError: as `cells`.
+    """
+    everything = cells(text)
+    found = [(number, row) for number, row in enumerate(everything.rows, start=1) if any(map(str.strip, row))]
     if not found:
-        return Table([], [], [], delimiter)
-    first = 2 if separator else 1
+        return Table([], [], [], everything.delimiter)
     header = _trimmed(found[0][1], 0)
     return Table(
         header,
         [_trimmed(row, len(header)) for _, row in found[1:]],
-        [number + first - 1 for number, _ in found[1:]],
-        delimiter,
+        [number + everything.is_declared for number, _ in found[1:]],
+        everything.delimiter,
     )
 
 
-def write(file: TextIO, rows: Iterable[Sequence[object]], delimiter: str = ",") -> None:
-    """Write rows of cells, each read back as it is, to a file opened with `newline=""`."""
-    texts = [[str(cell) for cell in row] for row in rows]
-    # Within a cell, csv quotes a line's end only as far as its own consists of it.
-    ending = "\r\n" if any("\r" in cell for row in texts for cell in row) else "\n"
-    csv.writer(file, delimiter=delimiter, lineterminator=ending).writerows(texts)
+def in_line(cells: Sequence[str], delimiter: str = ",") -> str:
+    """Cells as they stand in the file, to be shown."""
+    return (", " if delimiter == "," else delimiter).join(cells) or "(none)"
+
+
+class Writer:
+    """Writes rows of cells, each read back as it is, to a file opened with `newline=""`."""
+
+    def __init__(self, file: TextIO, delimiter: str = ",") -> None:
+        self._plain = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        # Within a cell, csv quotes a line's end only as far as its own consists of it.
+        self._quoted = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def writerow(self, row: Iterable[object]) -> None:
+        """Write one row."""
+        cells = list(map(str, row))
+        (self._quoted if any("\r" in cell for cell in cells) else self._plain).writerow(cells)
+
+    def writerows(self, rows: Iterable[Iterable[object]]) -> None:
+        """Write one row after the other."""
+        for row in rows:
+            self.writerow(row)
 
 
 def number(text: str) -> float:
@@ -117,6 +155,8 @@ def number(text: str) -> float:
     Raises:
         ValueError: it is none.
     """
+    if "_" in text:  # which Python takes for 10 in 1_0
+        raise ValueError(text)
     return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
 
 
@@ -125,17 +165,17 @@ def _delimiter(text: str) -> str:
     best, most = DELIMITERS[0], 0
     for candidate in DELIMITERS:
         try:
-            rows = [row for _, row in islice(_records(text, candidate), _SAMPLE) if any(map(str.strip, row))]
+            rows = [row for row in islice(_records(text, candidate), _SAMPLE) if any(map(str.strip, row))]
         except csv.Error:
             continue
-        alike = sum(len(row) == len(rows[0]) > 1 for row in rows[1:])
+        alike = sum(len(row) == len(rows[0]) > 1 for row in (rows[1:] or rows))
         if alike > most:
             best, most = candidate, alike
     return best
 
 
-def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    return enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), start=1)
+def _records(text: str, delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
 
 def _trimmed(row: list[str], width: int) -> list[str]:

@@ -1,7 +1,6 @@
 """Cross-validates a head on cached vectors, and keeps what came of it: the run folder `submissions/<name>/`."""
 
 import contextlib
-import csv
 import functools
 import json
 import os
@@ -31,6 +30,7 @@ from catsdogs import (
     store,
     streaming,
     submission,
+    tables,
 )
 from catsdogs.crossval import CrossValidation
 from catsdogs.errors import StoreError, TrainingError, UsageError
@@ -348,7 +348,7 @@ def _write_out_of_fold(path: Path, run: Run, crossed: CrossValidation, first: Fe
     """A row per training photograph; docs/runs.md lists the columns."""
     columns = range(len(first.classes)) if len(first.classes) > 2 else (1,)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = tables.Writer(file)
         writer.writerow(["id", "label", *(f"p_{first.classes[column]}" for column in columns), *_OUT_OF_FOLD_COLUMNS])
         dropped = set(run.dropped)
         rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)

@@ -93,9 +93,11 @@ def thumbnail() -> Response:
 
 def _listed() -> list[dict[str, Any]]:
     site = shared().site
-    decided = decisions.read(site.decisions, site.classes) if site.decisions.exists() else {}
+    rows = suspects.read(site.suspects)
+    ids = [suspect.id for suspect in rows if suspect.split == "train"]
+    decided = decisions.read(site.decisions, site.classes, ids) if site.decisions.exists() else {}
     listed = []
-    for suspect in suspects.read(site.suspects):
+    for suspect in rows:
         decision = decided.get(suspect.id) if suspect.split == "train" else None
         listed.append(
             {
