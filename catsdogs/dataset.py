@@ -128,6 +128,7 @@ def _recognise(root: Path) -> Dataset:
     names = photographs(found)
     sample = found.get(SAMPLE_SUBMISSION)
     notes: list[str] = []
+    truth: dict[str, str] = {}
     if names:
         if is_table and root.name != SAMPLE_SUBMISSION:
             table: Location | None = Location(root.parent, root.name)
@@ -137,7 +138,7 @@ def _recognise(root: Path) -> Dataset:
         # Only the tables that are needed are read: any other CSV may hold what it likes.
         classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root), notes)
     else:
-        records = {} if is_table else _records(root, found)
+        records = {} if is_table else _records(root, found, truth)
         if not records:
             raise DatasetError(
                 f"{root} holds no photographs", "Give --data the folder or zip that holds train/ and test/"
@@ -150,6 +151,7 @@ def _recognise(root: Path) -> Dataset:
         )
     return replace(
         _dataset(root, classes, rows, found),
+        truth=truth,
         sample_submission=_read_table(sample) if sample else None,
         notes=tuple(notes),
     )
@@ -176,8 +178,14 @@ def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
     if classes == dataset.classes:
         return dataset
     label = {dataset.classes.index(name): position for position, name in enumerate(classes)} | {UNLABELLED: UNLABELLED}
-    kept = tuple(row._replace(label=label[row.label]) for row in dataset.photographs if row.label in label)
-    return replace(dataset, classes=classes, photographs=kept, sample_submission=None)
+    others = {id for id, name in dataset.truth.items() if name not in classes}
+    kept = tuple(
+        row._replace(label=label[row.label])
+        for row in dataset.photographs
+        if row.label in label and not (row.split == "test" and row.id in others)
+    )
+    truth = {id: name for id, name in dataset.truth.items() if name in classes}
+    return replace(dataset, classes=classes, photographs=kept, sample_submission=None, truth=truth)
 
 
 def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
@@ -207,13 +215,13 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     return replace(dataset, photographs=(*kept, *held), sample_submission=None, truth=truth)
 
 
-def _records(root: Path, files: Mapping[str, Location]) -> dict[str, Record]:
+def _records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:
     """The photographs in TFRecords, under the names of their places; none if there are no TFRecords."""
     if locations.is_folder(root):
         shards = tfrecord.shards_among(root, (name for name, place in files.items() if place.container == root))
     else:
         shards = [root] if tfrecord.is_shard(root.name) else []
-    return {str(_location(record)): record for record in tfrecord.records(root, shards)} if shards else {}
+    return {str(_location(record)): record for record in tfrecord.records(root, shards, truth)} if shards else {}
 
 
 def _location(record: Record) -> Location:

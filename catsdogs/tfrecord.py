@@ -8,15 +8,18 @@ import io
 import json
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
 
 from catsdogs import ranges, storage, tfexample
 from catsdogs.errors import DatasetError, UnreadablePhotographError
+from catsdogs.listing import and_more
+from catsdogs.names import without_suffix
 from catsdogs.tfexample import NoExampleError, Span
 
 SUFFIXES = (".tfrecord", ".tfrec", ".tfrecords")
@@ -39,7 +42,7 @@ _HEAD = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 _FRAME_BYTES = _HEAD.size + _CHECKSUM.size
 _GZIP = b"\x1f\x8b"
-_MANIFEST_BYTES = 64 * 2**20
+_MANIFEST_BYTES = 256 * 2**20  # the truth of some millions of photographs
 _WRITE_AGAIN = "Write the set again with `catsdogs shards`, or get the file from its source again"
 
 
@@ -71,22 +74,30 @@ class Shard(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a set of shards holds."""
+    """What a set of shards holds.
+
+    Attributes:
+        truth: the class of each test record that was a labelled photograph, held out when the set was written, by id.
+    """
 
     classes: tuple[str, ...]
     shards: tuple[Shard, ...]
+    truth: Mapping[str, str] = MappingProxyType({})
 
 
 class _NoRecordError(Exception):
     """Bytes that are no record of a photograph; the text says why."""
 
 
-def records(root: Path, shards: Sequence[Path] = ()) -> list[Record]:
+def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | None = None) -> list[Record]:
     """Every record of one shard, or of a folder and its subfolders train/ and test/, shard by shard.
 
     In a folder with a manifest of ours, only the shards it lists are read. A record belongs to `test` if it has no
     label, or lies in the folder test/ or in a file whose name starts with test. Pictures are neither read nor checked
     here; see `read`. A folder in an object store has to come with its shards, as `shards_among` finds them.
+
+    Args:
+        truth: gets the class of each test id that was held out when the set was written.
 
     Raises:
         DatasetError: no shards; a set that is unfinished or incomplete; a shard that is cut short, compressed, or whose
@@ -113,7 +124,11 @@ def records(root: Path, shards: Sequence[Path] = ()) -> list[Record]:
         return [record._replace(split="test", label="") if is_test else record for record in _scan(shard)]
 
     with ThreadPoolExecutor() as pool:  # parsing holds the interpreter's lock; waiting for a disk or a network does not
-        return [record for found in pool.map(scan, shards) for record in found]
+        listing = [record for found in pool.map(scan, shards) for record in found]
+    if truth is not None and manifest:
+        ids = {record.id for record in listing if record.split == "test"}
+        truth.update({id: label for id, label in manifest.truth.items() if id in ids})
+    return listing
 
 
 def read(shard: Path, offset: int, length: int) -> bytes:
@@ -187,10 +202,15 @@ def read_manifest(folder: Path) -> Manifest | None:
         shards = tuple(_listed(shard) for shard in found["shards"])
         if not shards:
             raise ValueError("no shards")
-        return Manifest(tuple(map(str, found["classes"])), shards)
+        classes = tuple(map(str, found["classes"]))
+        truth = {str(id): str(label) for id, label in found.get("truth", {}).items()}
+        strange = sorted(set(truth.values()) - set(classes))
+        if strange:
+            raise ValueError(f"the truth has the class {strange[0]!r}")
+        return Manifest(classes, shards, truth)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DatasetError(f"{path} is damaged: {error!r}", _WRITE_AGAIN) from None
 
 
@@ -208,10 +228,12 @@ def _refuse_missing(shards: Sequence[Path]) -> None:
         if match := re.fullmatch(r"(.*-)(\d{1,5})-of-(\d{1,5})(\.\w+)", path.name):
             sets.setdefault((path.parent, match[1], match[3], match[4]), {})[int(match[2])] = path
     for (folder, start, total, suffix), found in sets.items():
-        missing = next((number for number in range(int(total)) if number not in found), None)
-        if missing is not None:
-            other = f"{start}{missing:0{len(total)}d}-of-{total}{suffix}"
-            raise DatasetError(f"{folder} lacks {other}, one of {int(total)} shards", _WRITE_AGAIN)
+        missing = [number for number in range(int(total)) if number not in found]
+        if missing:
+            names = [f"{start}{number:0{len(total)}d}-of-{total}{suffix}" for number in missing]
+            raise DatasetError(
+                f"{folder} lacks {names[0]}, one of {int(total)} shards{and_more(names[1:], 'like it')}", _WRITE_AGAIN
+            )
 
 
 def _scan_listed(shard: Path, listed: Shard, classes: Sequence[str]) -> list[Record]:
@@ -305,8 +327,7 @@ def _text(file: BinaryIO, name: str, value: Span | int) -> str:
     if name in IMAGE_FEATURES:
         return ""
     text = tfexample.text(file, value)
-    is_file = name == FILE_NAME_FEATURE and PurePosixPath(text).name
-    return str(PurePosixPath(text).with_suffix("")) if is_file else text
+    return without_suffix(text) if name == FILE_NAME_FEATURE else text
 
 
 def _first(texts: dict[str, str], names: Sequence[str]) -> str:
