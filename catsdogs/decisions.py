@@ -13,7 +13,7 @@ import numpy as np
 from catsdogs import outliers, storage, tables
 from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.files import replacing, write_error
-from catsdogs.listing import and_more, in_short
+from catsdogs.listing import CLASSES_SHOWN, and_more, in_short
 from catsdogs.names import Names, one_form
 from catsdogs.store import Features
 from catsdogs.tables import Cells, NoTableError
@@ -24,7 +24,6 @@ KEEP, DROP, RELABEL = "keep", "drop", "relabel"
 POLICIES = ("decided", "drop", "keep")  # what may be asked of `corrections`, the default first
 _LISTED = "the run's oof.csv marks them"
 _LOCK = ".decisions.lock"
-_CLASSES_SHOWN = 20
 _PATIENCE = 5.0  # seconds to wait for another writer, who needs milliseconds
 
 
@@ -250,7 +249,7 @@ def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decisio
     if mistakes:
         (_, first), *others = mistakes
         more = and_more([number for number, _ in others], "rows that cannot be used")
-        raise StoreError(f"{first.problem}{more}", first.remedy)
+        raise StoreError(f"{first.problem}{more}", first.remedy, [error.problem for _, error in mistakes])
     return decisions
 
 
@@ -262,5 +261,5 @@ def _check(decision: Decision, place: str, classes: Sequence[str]) -> None:
     if decision.decision == RELABEL and decision.label not in classes:
         raise StoreError(
             f"{place} relabels {decision.id} as {decision.label or 'nothing'}",
-            f"Put one of the classes into the column label: {in_short(classes, _CLASSES_SHOWN)}",
+            f"Put one of the classes into the column label: {in_short(classes, CLASSES_SHOWN)}",
         )

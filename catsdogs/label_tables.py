@@ -126,7 +126,9 @@ def _labels_of(parsed: Table, file: int, label: int, photographs: Photographs, p
     for kind, found in mistakes.items():
         (number, said), *others = found
         raise DatasetError(
-            f"{place}, row {number} {said}{and_more([row for row, _ in others], 'rows like it')}", _REMEDIES[kind]
+            f"{place}, row {number} {said}{and_more([row for row, _ in others], 'rows like it')}",
+            _REMEDIES[kind],
+            [f"row {row} {said}" for row, said in found],
         )
     return labels
 

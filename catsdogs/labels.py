@@ -142,6 +142,7 @@ def _labels_from_names(of: dict[str | None, list[str]], where: dict[str, Place],
         raise DatasetError(
             f"The name of {root}/{without[0]} carries no label{and_more(without[1:], 'like it')}",
             "Name it like cat.0.jpg, put it into a folder per class, or list it in labels.csv",
+            without,
         )
     known = [(name, label) for name, label in labels if label is not None]
     if len({label for _, label in known}) < 2 and len(folders := _split_folders(known, where)) > 1:
@@ -232,4 +233,5 @@ def _refuse_twins(rows: Sequence[Row], root: str) -> None:
         raise DatasetError(
             f"{root}: {first} and {second} both have the id {id}{and_more([id for id, _ in others], 'ids like it')}",
             "Rename or remove one of them",
+            [f"{one} and {other}" for one, other in twins.values()],
         )

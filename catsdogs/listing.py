@@ -4,6 +4,7 @@ from collections.abc import Collection
 from itertools import islice
 
 SHOWN = 5
+CLASSES_SHOWN = 20
 
 
 def in_short(items: Collection[object], shown: int = SHOWN) -> str:

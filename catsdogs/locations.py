@@ -241,7 +241,7 @@ def _members(path: Path, infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.
         (twice, "names that occur twice, with other content", "Unpack it, and keep the file that is meant"),
     ):
         if names:
-            raise DatasetError(f"{path} holds {len(names):,} {problem}: {in_short(names)}", remedy)
+            raise DatasetError(f"{path} holds {len(names):,} {problem}: {in_short(names)}", remedy, names)
     return found
 
 

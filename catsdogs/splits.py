@@ -36,7 +36,7 @@ _SEAMS = re.compile(
 )
 _SAID, _ADDED = "|".join(sorted(_WORDS, key=len, reverse=True)), "|".join(sorted(_PLAIN, key=len, reverse=True))
 _JOINED = re.compile(rf"({_SAID})({_SAID}|{_ADDED})|({_ADDED})({_SAID})")
-_LABEL = re.compile(r"([^.]+)\..+\.[^.]+")  # as in cat.0.jpg, what stands before the first dot
+_LABEL = re.compile(r"([^.]+)\.(?:.+\.[^.]+|\d+)")  # what stands before the first dot of cat.0.jpg, and of cat.0
 
 
 class Split(NamedTuple):

@@ -264,6 +264,7 @@ def _labels(answers: _Sheet, sheet: _Sheet, classes: Sequence[str] | None) -> ND
             f"{answers.name}, row {answers.lines[id]}: the label {texts[id]!r} of {id} is none of {in_short(known)}"
             f"{and_more([answers.lines[other] for other in others], 'rows like it')}",
             "Name each class as the submission does, or give 0 and 1 for two classes",
+            [f"row {answers.lines[id]}: {texts[id]}" for id in wrong],
         )
     ids = Names(texts)
     return np.array([places[one_form(texts[str(ids.find(id))])] for id in sheet.rows], np.int64)
@@ -311,6 +312,7 @@ def _check_values(sheet: _Sheet, remedy: str) -> NDArray[np.float64]:
             f"{sheet.name}, row {sheet.lines[id]}: {text!r} for {id} is not a probability from 0 to 1"
             f"{and_more([sheet.lines[other] for other, _ in others], 'rows like it')}",
             remedy,
+            [f"row {sheet.lines[id]}: {text}" for id, text in wrong.items()],
         )
     if values.shape[1] == 1:
         return np.concatenate((1 - values, values), axis=1)
@@ -322,6 +324,7 @@ def _check_values(sheet: _Sheet, remedy: str) -> NDArray[np.float64]:
             f"{sheet.name}, row {sheet.lines[ids[0]]}: the probabilities of {ids[0]} add up to {total:.6g}, not 1"
             f"{and_more([sheet.lines[id] for id in ids[1:]], 'rows like it')}",
             remedy,
+            [f"row {sheet.lines[id]}: {id}" for id in ids],
         )
     return values
 
@@ -356,6 +359,7 @@ def _parse(name: str, text: str) -> _Sheet:
             f"{name}, row {line} has {len(row)} columns, not {len(header)}, or no id"
             f"{and_more([line for line, _ in more], 'rows like it')}",
             remedy,
+            [f"row {line}: {len(row)} columns" for line, row in wide],
         )
     again = []
     for line, (id, *values) in zip(numbers, rows, strict=True):
@@ -369,6 +373,7 @@ def _parse(name: str, text: str) -> _Sheet:
             f"{name}, row {line} holds the id {id.strip()} again, first seen in row {seen[one_form(id)]}"
             f"{and_more([line for line, _ in others], 'rows like it')}",
             "Keep one row for each id",
+            [f"row {line}: {id}" for line, id in again],
         )
     return sheet
 
@@ -386,4 +391,4 @@ def _differences(expected: Collection[str], found: Collection[str]) -> tuple[lis
 
 def _refuse_difference(ids: Sequence[str], what: str, remedy: str) -> None:
     if ids:
-        raise SubmissionError(f"{len(ids):,} {what}: {in_short(ids)}", remedy)
+        raise SubmissionError(f"{len(ids):,} {what}: {in_short(ids)}", remedy, ids)

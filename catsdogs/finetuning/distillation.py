@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError
 from catsdogs.finetuning.finetune import Lesson
+from catsdogs.listing import CLASSES_SHOWN, in_short
 from catsdogs.store import Features
 
 
@@ -24,7 +25,8 @@ def from_teacher(
     """
     if first.classes != taught.dataset.classes:
         raise TrainingError(
-            f"The teacher knows the classes {', '.join(first.classes)}, not {', '.join(taught.dataset.classes)}",
+            f"The teacher knows the classes {in_short(first.classes, CLASSES_SHOWN)}, "
+            f"not {in_short(taught.dataset.classes, CLASSES_SHOWN)}",
             "Give --data the photographs it was trained on",
         )
     ids, digests = first.ids["train"].tolist(), first.digests["train"].tolist()

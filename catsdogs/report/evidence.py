@@ -158,5 +158,5 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     for absent, what in ((missing, "lacks"), (foreign, "has, unlike the run,")):
         if absent:
             problem = f"{path} {what} {len(absent):,} test photographs: {in_short(absent)}"
-            raise SubmissionError(problem, out_of_fold.train_again(path))
+            raise SubmissionError(problem, out_of_fold.train_again(path), absent)
     return probabilities[[row_of[id] for id in ids]]
