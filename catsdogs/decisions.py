@@ -13,7 +13,7 @@ import numpy as np
 from catsdogs import outliers, storage, tables
 from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.files import replacing, write_error
-from catsdogs.listing import CLASSES_SHOWN, and_more, in_short
+from catsdogs.listing import and_more, to_choose_from
 from catsdogs.names import Names, one_form
 from catsdogs.store import Features
 from catsdogs.tables import Cells, NoTableError
@@ -261,5 +261,5 @@ def _check(decision: Decision, place: str, classes: Sequence[str]) -> None:
     if decision.decision == RELABEL and decision.label not in classes:
         raise StoreError(
             f"{place} relabels {decision.id} as {decision.label or 'nothing'}",
-            f"Put one of the classes into the column label: {in_short(classes, CLASSES_SHOWN)}",
+            f"Put one of the classes into the column label: {to_choose_from(classes)}",
         )

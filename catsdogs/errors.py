@@ -8,7 +8,7 @@ is a defect of ours and keeps its traceback.
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from catsdogs.listing import in_short
+from catsdogs.listing import to_choose_from
 
 _MOST_NAMES = 100  # that are shown of those one may choose from: there may be thousands of classes
 
@@ -44,7 +44,7 @@ class UnknownNameError(CatsdogsError):
     """A backbone, head, run or engine that does not exist; the remedy lists the valid ones."""
 
     def __init__(self, kind: str, received: str, valid: Collection[str]) -> None:
-        choice = in_short(valid, _MOST_NAMES) if valid else "(none yet)"
+        choice = to_choose_from(valid, _MOST_NAMES) if valid else "(none yet)"
         super().__init__(
             f"No {kind} is called {received!r}", f"Choose from: {choice}", valid if len(valid) > _MOST_NAMES else ()
         )

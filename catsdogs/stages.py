@@ -13,7 +13,7 @@ from invoke import Context
 from catsdogs import settings, storage
 from catsdogs.console import listed, say, wrote
 from catsdogs.errors import TrainingError, UnknownNameError, UsageError
-from catsdogs.listing import CLASSES_SHOWN, in_short
+from catsdogs.listing import to_choose_from
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +138,7 @@ def extract_features(
 
     root = dataset.root
     counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
-    say(f"{root}: {counts}, classes {in_short(dataset.classes, CLASSES_SHOWN)}")
+    say(f"{root}: {counts}, classes {to_choose_from(dataset.classes)}")
     for note in dataset.notes:
         say(note)
     summary = extract(dataset, names, folder, how, limit, schedule)

@@ -35,7 +35,7 @@ from catsdogs import (
 from catsdogs.crossval import CrossValidation
 from catsdogs.errors import StoreError, TrainingError, UsageError
 from catsdogs.files import write_error
-from catsdogs.listing import CLASSES_SHOWN, in_short
+from catsdogs.listing import to_choose_from
 from catsdogs.progress import Progress
 from catsdogs.runs import Run, TrainedRun
 from catsdogs.store import Features, Recipe
@@ -109,8 +109,8 @@ def check_repeatable(run: Run, files: Sequence[Features]) -> None:
             )
     first = replay.hold_out(files, run.protocol)[0][0] if run.protocol else files[0]
     if store.rows_digest(first) != run.rows_digest:
-        counts = len(first.labels), len(first.ids["test"]), in_short(first.classes, CLASSES_SHOWN)
-        trained = run.train_rows, run.test_rows, in_short(run.classes, CLASSES_SHOWN)
+        counts = len(first.labels), len(first.ids["test"]), to_choose_from(first.classes)
+        trained = run.train_rows, run.test_rows, to_choose_from(run.classes)
         named = zip(("train rows", "test rows", "classes"), counts, trained, strict=True)
         differences = [f"{what}: {here}, not {there}" for what, here, there in named if here != there]
         raise StoreError(

@@ -22,7 +22,7 @@ def rows_of(path: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(0, "(none)"), (1, "0"), (5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4, … (1 more)"), (9_222, "(9,217 more)")],
+    [(0, "(none)"), (1, "0"), (5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4, …"), (9_222, "3, 4, …")],
 )
 def test_in_short(count: int, said: str) -> None:
     assert in_short(range(count)).endswith(said)
@@ -147,6 +147,6 @@ def test_a_table_with_more_rows_than_photographs(
 def test_mistakes_in_a_table_are_listed(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").touch()
     (tmp_path / "labels.csv").write_text("id,label\n1,a\n" + "x,\n" * 50)
-    with pytest.raises(DatasetError, match=r"row 3 has no .* \(49 more rows like it: 4, 5, 6, 7, 8, … \(44") as caught:
+    with pytest.raises(DatasetError, match=r"row 3 has no .* \(49 more rows like it: 4, 5, 6, 7, 8, …\)") as caught:
         scan(tmp_path)
     assert len(caught.value.listed) == 50 and caught.value.listed[-1] == "row 52 has no file name or no label"

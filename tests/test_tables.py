@@ -189,7 +189,7 @@ def test_mistakes_of_one_kind_are_counted_in_one_run(tmp_path: Path, text: str, 
 
 def test_many_ids_are_said_in_short(tmp_path: Path) -> None:
     sample = "id,label\n" + "".join(f"{n},0.5\n" for n in range(1000))
-    with refused(SubmissionError, r"999 ids of the sample .*: 1, 2, 3, 4, 5, … \(994 more\)\. Extract"):
+    with refused(SubmissionError, r"999 ids of the sample .*: 1, 2, 3, 4, 5, …\. Extract"):
         submission.order(["0"], CLASSES, sample, ())
     (tmp_path / "s.csv").write_text("id,label\n1,0.9\n2,0.1\n3,0.9\n")
     (tmp_path / "t.csv").write_text("id,label\n1,ape\n2,cat\n3,cow\n")

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 from catsdogs import decisions, suspects
 from catsdogs.decisions import Decision
 from catsdogs.errors import CatsdogsError, LockedError, StoreError
-from catsdogs.listing import CLASSES_SHOWN, in_short
+from catsdogs.listing import to_choose_from
 from catsdogs.web.context import shared, thumbnail_url
 from catsdogs.web.guard import Problem, check_token
 
@@ -58,7 +58,7 @@ def decide() -> Response:
     if word != decisions.RELABEL:
         label = ""
     elif label not in site.classes:
-        raise Problem(422, f"Relabel as one of the classes: {in_short(site.classes, CLASSES_SHOWN)}")
+        raise Problem(422, f"Relabel as one of the classes: {to_choose_from(site.classes)}")
     try:
         return jsonify(decisions.decide(site.decisions, Decision(id, word, label), site.classes)._asdict())
     except (StoreError, LockedError) as error:
