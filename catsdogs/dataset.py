@@ -14,6 +14,7 @@ from catsdogs.labels import (
     UNLABELLED,
     Row,
     choose_table,
+    is_sample,
     parse,
     photographs,
     tabulate,
@@ -126,15 +127,17 @@ def _recognise(root: Path) -> Dataset:
     is_table = root.suffix.lower() == ".csv" and (storage.is_remote(root) or root.is_file())
     found = locations.files(root.parent if is_table else root)
     names = photographs(found)
-    sample = found.get(SAMPLE_SUBMISSION)
+    top = common_folder(list(found))  # in which many archives have everything
+    beside = {name.removeprefix(top): place for name, place in found.items() if "/" not in name.removeprefix(top)}
+    sample = beside.get(SAMPLE_SUBMISSION) or next((beside[name] for name in beside if is_sample(name)), None)
     notes: list[str] = []
     truth: dict[str, str] = {}
     if names:
-        if is_table and root.name != SAMPLE_SUBMISSION:
+        if is_table and not is_sample(root.name):
             table: Location | None = Location(root.parent, root.name)
         else:
-            chosen = choose_table(names, [name for name in found if _is_table(name)], str(root))
-            table = found[chosen] if chosen else None
+            chosen = choose_table(names, [name for name in beside if name.lower().endswith(".csv")], str(root))
+            table = beside[chosen] if chosen else None
         # Only the tables that are needed are read: any other CSV may hold what it likes.
         classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root), notes)
     else:
@@ -235,7 +238,3 @@ def _read_table(location: Location) -> str:
         raise DatasetError(f"{location} is not a table: {error.reason}", "Check its name, or remove it") from None
     except NoTableError as error:
         raise DatasetError(f"{location} is not a table: {error}", "Save it as CSV, in UTF-8, or remove it") from None
-
-
-def _is_table(name: str) -> bool:
-    return name.lower().endswith(".csv") and "/" not in name

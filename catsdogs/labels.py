@@ -95,10 +95,11 @@ def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str 
     Raises:
         DatasetError: there are several to choose from.
     """
-    for table in LABEL_TABLES:
-        if table in tables:
-            return table
-    others = [table for table in tables if table != SAMPLE_SUBMISSION]
+    for name in LABEL_TABLES:
+        found = [table for table in tables if table.lower() == name]
+        if found:
+            return found[0]
+    others = [table for table in tables if not is_sample(table)]
     if not others:
         return None
     where = splits.places(names, root, has_table=True)
@@ -111,6 +112,11 @@ def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str 
             f"{root} holds several tables: {in_short(others)}", "Give --data the path of the CSV with the labels"
         )
     return others[0]
+
+
+def is_sample(table: str) -> bool:
+    """Whether a table is a sample submission by its name: some competitions call it sampleSubmission.csv."""
+    return re.sub(r"[\W_]", "", table.lower()).startswith("samplesubmission")
 
 
 def _last(name: str) -> str:

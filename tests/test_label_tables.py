@@ -264,3 +264,16 @@ def test_all_names_without_a_label_and_all_ids_given_twice_are_counted() -> None
     names = [f"train/{name}.{suffix}" for name in ("cat.0", "cat.1", "dog.0") for suffix in ("jpg", "png")]
     with refused(DatasetError, r"both have the id cat\.0 \(2 more ids like it: cat\.1, dog\.0\)"):
         parse(names, None)
+
+
+@pytest.mark.parametrize("name", ["sample_submission.csv", "sampleSubmission.csv", "Sample Submission.csv"])
+def test_a_sample_submission_is_no_label_table(tmp_path: Path, name: str) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}.jpg").touch()
+    (tmp_path / name).write_text("id,label\n1,0.5\n2,0.5\n")
+    with refused(DatasetError, r"1\.jpg carries no label"):
+        scan(tmp_path)
+    (tmp_path / "Labels.csv").write_text("id,label\n1,cat\n")
+    found = scan(tmp_path)
+    assert (found.classes, len(found.of("test"))) == (("cat",), 1)
+    assert found.sample_submission == "id,label\n1,0.5\n2,0.5\n"
