@@ -314,14 +314,18 @@ def _id_and_label(file: BinaryIO, span: Span) -> tuple[str, str]:
     return _first(texts, ID_FEATURES), _first(texts, LABEL_FEATURES)
 
 
-def _picture(values: dict[str, Span | int]) -> Span:
+def _picture(values: dict[str, Span | int | float]) -> Span:
     image = next((values[name] for name in IMAGE_FEATURES if name in values), None)
     if not isinstance(image, Span):
         raise _NoRecordError(f"it holds no picture, which would be called {' or '.join(IMAGE_FEATURES)}")
     return image
 
 
-def _text(file: BinaryIO, name: str, value: Span | int) -> str:
+def _text(file: BinaryIO, name: str, value: Span | int | float) -> str:
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise _NoRecordError(f"its {name} is {value:g}, which is neither a class nor an id")
+        value = int(value)
     if isinstance(value, int):
         return "" if name in LABEL_FEATURES and value < 0 else str(value)  # -1 often stands for no label
     if name in IMAGE_FEATURES:
