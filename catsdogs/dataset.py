@@ -19,6 +19,7 @@ from catsdogs.labels import (
     photographs,
     tabulate,
 )
+from catsdogs.listing import in_short
 from catsdogs.locations import MAX_FILE_BYTES as MAX_FILE_BYTES
 from catsdogs.locations import Location, Reader
 from catsdogs.names import Names, common_folder, without_suffix
@@ -146,6 +147,10 @@ def _recognise(root: Path) -> Dataset:
             raise DatasetError(
                 f"{root} holds no photographs", "Give --data the folder or zip that holds train/ and test/"
             )
+        read = {str(record.shard) for record in records.values()}
+        left = [name for name, place in found.items() if tfrecord.is_shard(name) and str(place) not in read]
+        if left:
+            notes.append(f"left out, for they are in no folder train/ or test/: {len(left):,} shards, {in_short(left)}")
         found = {name: _location(record) for name, record in records.items()}
         classes, rows = tabulate(
             [(record.id, record.label, name) for name, record in records.items() if record.split == "train"],

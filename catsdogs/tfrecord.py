@@ -16,14 +16,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
 
-from catsdogs import ranges, storage, tfexample
+from catsdogs import ranges, splits, storage, tfexample
 from catsdogs.errors import DatasetError, UnreadablePhotographError
 from catsdogs.listing import and_more
 from catsdogs.names import without_suffix
 from catsdogs.tfexample import NoExampleError, Span
 
 SUFFIXES = (".tfrecord", ".tfrec", ".tfrecords")
-SPLIT_FOLDERS = ("train", "test")
 MAX_RECORD_BYTES = 257 * 2**20  # a photograph of 256 MiB and what is said of it; a record that claims more is a bomb
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"  # stands in a folder while shards are written to it, and after a run that was killed
@@ -119,8 +118,8 @@ def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | Non
     def scan(shard: Path) -> list[Record]:
         if manifest and shard in listed:
             return _scan_listed(shard, listed[shard], manifest.classes)
-        below = shard.parent.name.lower() if shard.parent != folder else ""
-        is_test = below == "test" or shard.name.lower().startswith("test")
+        below = _split_of(shard.parent.name) if shard.parent != folder else None
+        is_test = below == splits.TEST or shard.name.lower().startswith("test")
         return [record._replace(split="test", label="") if is_test else record for record in _scan(shard)]
 
     with ThreadPoolExecutor() as pool:  # parsing holds the interpreter's lock; waiting for a disk or a network does not
@@ -168,7 +167,7 @@ def shards_in(root: Path) -> list[Path]:
         DatasetError: a folder that is not there, or cannot be read.
     """
     try:
-        folders = [root, *(sub for sub in root.iterdir() if sub.name.lower() in SPLIT_FOLDERS and sub.is_dir())]
+        folders = [root, *(sub for sub in root.iterdir() if _split_of(sub.name) and sub.is_dir())]
         return sorted(path for folder in folders for path in folder.iterdir() if is_shard(path.name) and path.is_file())
     except OSError as error:
         raise DatasetError(f"{root} cannot be read: {error}", "Check --data") from None
@@ -177,13 +176,19 @@ def shards_in(root: Path) -> list[Path]:
 def shards_among(root: Path, names: Iterable[str]) -> list[Path]:
     """The same as `shards_in`, of a folder whose files have been listed: their names relative to it."""
     parts = sorted(name.split("/") for name in names)
-    parts = [part for part in parts if len(part) == 1 or (len(part) == 2 and part[0].lower() in SPLIT_FOLDERS)]
+    parts = [part for part in parts if len(part) == 1 or (len(part) == 2 and _split_of(part[0]))]
     return [root / "/".join(part) for part in parts if is_shard(part[-1])]
 
 
 def is_shard(name: str) -> bool:
     """Whether a file is a shard, by its name."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _split_of(folder: str) -> str | None:
+    """The split, for training or testing, that a subfolder's name says and nothing else."""
+    said = splits.split_of(folder)
+    return said.role if said and not said.rest and said.role != splits.THIRD else None
 
 
 def read_manifest(folder: Path) -> Manifest | None:

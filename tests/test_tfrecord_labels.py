@@ -68,3 +68,14 @@ def test_file_names_with_dots_stay_apart(tmp_path: Path) -> None:
     ]
     dataset = scan(shard(tmp_path, *examples))
     assert {row.id for row in dataset.photographs} == {"1.2.826.0.1", "1.2.826.0.2", "n01/n01_5", "cat.0"}
+
+
+@pytest.mark.parametrize("train", ["train", "training_set", "Train"])
+def test_shards_in_a_third_split_are_not_left_out_in_silence(tmp_path: Path, train: str) -> None:
+    example = {"image": jpeg(0), "class": b"cat"}
+    for folder in (train, "val", train.replace("train", "test").replace("Train", "Test").replace("testing", "test")):
+        (tmp_path / folder).mkdir()
+        shard(tmp_path / folder, tfexample.encode({"id": folder.encode(), **example}))
+    dataset = scan(tmp_path)
+    assert [row.id for row in dataset.of("train")] == [train] and len(dataset.of("test")) == 1
+    assert dataset.notes == ("left out, for they are in no folder train/ or test/: 1 shards, val/some.tfrec",)
