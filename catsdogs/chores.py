@@ -39,10 +39,10 @@ def faults(c: Context) -> None:
 def audit(c: Context) -> None:
     """Ask PyPI for known vulnerabilities of every installed package; fails if there are any, or no answer."""
     command = [sys.executable, "-m", "pip", "list", "--format=freeze", "--exclude-editable"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own tools
+    listed = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout  # noqa: S603 - ours
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder, "requirements.txt")
-        requirements.write_text(listed)
+        requirements.write_text(listed, encoding="utf-8")
         # Strict, because a package that PyPI says nothing of counts as harmless otherwise.
         _run("pip_audit", "--strict", "--no-deps", "--disable-pip", "--requirement", str(requirements))
 

@@ -266,6 +266,7 @@ def predict(
     cache = stages.location(c, "features", features) / PREDICTION_CACHE
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
+    stages.say_left_alone(predicted.left_alone)
     listed(
         [(photograph.id, photograph.reason) for photograph in predicted.unreadable],
         lambda id, reason: f"unreadable, given the class prior: {id} ({reason})",

@@ -1,6 +1,8 @@
 """What the commands share: tasks that end a user's mistake in one line, and how results are shown."""
 
+import codecs
 import functools
+import io
 import os
 import re
 import sys
@@ -16,6 +18,9 @@ from catsdogs.files import replacing
 from catsdogs.listing import SHOWN
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
+# How our own signs are written where an encoding lacks them; other letters, as those of a class, become escapes.
+_PLAIN = {"±": "+-", "…": "...", "“": '"', "”": '"', "·": "-", "³": "^3"}
+_HANDLER = "catsdogs"
 
 
 def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[..., None]], Any]:
@@ -27,6 +32,7 @@ def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[...,
     def decorate(body: Callable[..., None]) -> Any:
         @functools.wraps(body)
         def guarded(c: invoke.Context, **arguments: Any) -> None:
+            show_every_letter()
             try:
                 body(c, **arguments)
             except CatsdogsError as error:
@@ -49,6 +55,7 @@ class Program(invoke.Program):
         super().__init__(name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__)
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
+        show_every_letter()
         try:
             super().run(argv, exit)
             sys.stdout.flush()
@@ -78,6 +85,32 @@ class Program(invoke.Program):
         except invoke.ParseError as error:
             problem = f"catsdogs: {error} `catsdogs --list` and `catsdogs --help TASK` show what there is."
             raise invoke.Exit(problem, code=UsageError.exit_code) from None
+
+
+def show_every_letter() -> None:
+    """Let output go on where its encoding lacks a letter: a class may be called 猫, and a terminal know Latin-1 alone.
+
+    Where names of files are not taken for UTF-8 either, as under the locale C, this process starts again in Python's
+    UTF-8 mode, or it could neither keep nor open them.
+    """
+    if os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
+        shown = os.environ.get("PYTHONIOENCODING") or (sys.stdout.encoding if sys.stdout else "utf-8")
+        settings = {"PYTHONUTF8": "1", "PYTHONIOENCODING": shown}
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, os.environ | settings)  # noqa: S606 - what is running already
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(letter) or ascii(letter)[1:-1] for letter in letters), error.end
+
+
+codecs.register_error(_HANDLER, _plainly)
 
 
 def program() -> str:

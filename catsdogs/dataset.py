@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from catsdogs import locations, storage, tables, tfrecord
+from catsdogs import filetypes, locations, storage, tables, tfrecord
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError
 from catsdogs.labels import (
     SAMPLE_SUBMISSION,
@@ -45,6 +45,8 @@ class Dataset:
     Attributes:
         truth: the class of each test id that was held out, here or when shards were written.
         notes: sentences about photographs that are left out, or treated as one might not expect.
+        left_alone: pictures of kinds that are not read, by name.
+        absent: the places that a table lists and where nothing is.
     """
 
     root: Path
@@ -53,6 +55,8 @@ class Dataset:
     sample_submission: str | None = None
     truth: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
+    absent: frozenset[Location] = frozenset()
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
 
     def of(self, split: str) -> list[Photograph]:
@@ -114,7 +118,7 @@ def scan_unlabelled(root: Path) -> Dataset:
     else:
         records = _records(root, found)
         if not records:
-            raise DatasetError(f"{root} holds no photographs", "Give --data a photograph, or a folder or zip of them")
+            raise _empty(root, found, "Give --data a photograph, or a folder or zip of them")
         found = {name: _location(record) for name, record in records.items()}
         names = list(records)
         paths = [f"{record.split}/{record.id}" for record in records.values()]
@@ -144,9 +148,7 @@ def _recognise(root: Path) -> Dataset:
     else:
         records = {} if is_table else _records(root, found, truth)
         if not records:
-            raise DatasetError(
-                f"{root} holds no photographs", "Give --data the folder or zip that holds train/ and test/"
-            )
+            raise _empty(root, found, "Give --data the folder or zip that holds train/ and test/")
         read = {str(record.shard) for record in records.values()}
         left = [name for name, place in found.items() if tfrecord.is_shard(name) and str(place) not in read]
         if left:
@@ -165,14 +167,22 @@ def _recognise(root: Path) -> Dataset:
     )
 
 
-def _dataset(root: Path, classes: tuple[str, ...], rows: Iterable[Row], found: Mapping[str, Location]) -> Dataset:
+def _empty(root: Path, found: Iterable[str], remedy: str) -> DatasetError:
+    others = filetypes.left_alone(found)
+    return DatasetError(
+        f"{root} holds no photographs" + (f", but {filetypes.unread(others)}" if others else ""), remedy
+    )
+
+
+def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], found: Mapping[str, Location]) -> Dataset:
     folder = root if locations.is_folder(root) else root.parent  # a table may list what is not there
+    absent = {name: Location(folder, name) for _, _, _, name in rows if name not in found}
     return Dataset(
         root,
         classes,
-        tuple(
-            Photograph(id, split, label, found.get(name) or Location(folder, name)) for id, split, label, name in rows
-        ),
+        tuple(Photograph(id, split, label, found.get(name) or absent[name]) for id, split, label, name in rows),
+        left_alone=tuple(filetypes.left_alone(found)),
+        absent=frozenset(absent.values()),
     )
 
 

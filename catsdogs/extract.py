@@ -6,7 +6,7 @@ Here is planned and assembled; `worker` computes, on this machine or, see `clust
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -26,6 +26,7 @@ from catsdogs.errors import (
     UnreadablePhotographError,
     UsageError,
 )
+from catsdogs.locations import ABSENT, Location
 from catsdogs.progress import Progress
 from catsdogs.shards import Cache, Entry
 from catsdogs.stamps import Stamps
@@ -131,9 +132,10 @@ def extract(
         set_aside += [path for member in members for path in member.cache.set_aside]
         _refuse_other_dataset(dataset, members)
         _check_space(dataset, members, out)
-        photographs = _spread(dataset.photographs, limit)
+        there = [row for row in dataset.photographs if row.location not in dataset.absent]
+        photographs = _spread(dataset.photographs if limit is None else there, limit)
         stamps = Stamps(out)
-        seen, computed = _compute(job, members, photographs, stamps, schedule)
+        seen, computed = _compute(job, members, photographs, stamps, schedule, dataset.absent)
         unreadable = [row for row in seen if isinstance(row, Unreadable)]
         if len(unreadable) == len(seen):
             raise DatasetError(
@@ -176,13 +178,21 @@ def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tupl
 
 
 def _compute(
-    job: Job, members: list[Member], photographs: Sequence[Photograph], stamps: Stamps, schedule: Schedule
+    job: Job,
+    members: list[Member],
+    photographs: Sequence[Photograph],
+    stamps: Stamps,
+    schedule: Schedule,
+    absent: Container[Location],
 ) -> tuple[list[Entry | Unreadable], Counter[str]]:
     """Read what is new or changed and compute what is missing: what came of each, in order; rows computed."""
     complete = _complete(photographs, stamps.look(photographs), members)
     seen: list[Entry | Unreadable | None] = list(complete)
+    for row, photograph in enumerate(photographs):
+        if photograph.location in absent:  # nothing to wait for
+            seen[row] = Unreadable(photograph.split, photograph.id, ABSENT)
     places = [
-        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if complete[row] is None]
+        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if seen[row] is None]
         for start in range(0, len(photographs), SHARD_ROWS)
     ]
     stretches = [Stretch(number, tuple(photographs[row] for row in rows)) for number, rows in enumerate(places) if rows]

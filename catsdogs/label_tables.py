@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from catsdogs import tables
 from catsdogs.errors import DatasetError
+from catsdogs.filetypes import PHOTO_SUFFIXES
 from catsdogs.listing import and_more
-from catsdogs.names import PHOTO_SUFFIXES, leads_elsewhere, natural_key, one_form, without_suffix
+from catsdogs.names import leads_elsewhere, natural_key, one_form, without_suffix
 from catsdogs.tables import NoTableError, Table
 
 FILE_COLUMNS = ("id", "file", "filename", "file_name", "image", "image_id", "path", "name")

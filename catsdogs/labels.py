@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from catsdogs import label_tables, splits
 from catsdogs.errors import DatasetError
+from catsdogs.filetypes import is_photograph
 from catsdogs.listing import and_more, in_short
-from catsdogs.names import PHOTO_SUFFIXES, common_folder, one_form, without_suffix
+from catsdogs.names import common_folder, one_form, without_suffix
 from catsdogs.names import natural_key as natural_key
 from catsdogs.splits import TEST, THIRD, TRAIN, Place, label_before_dot
 
@@ -23,7 +24,7 @@ Row = tuple[str, str, int, str]
 
 def photographs(names: Iterable[str]) -> list[str]:
     """Those of the names that are photographs, without the masks that lie beside Oxford-IIIT Pet's."""
-    names = [name for name in names if name.lower().endswith(PHOTO_SUFFIXES)]
+    names = [name for name in names if is_photograph(name)]
     prefix = common_folder(names)
     tops = [name.removeprefix(prefix).partition("/")[0].lower() for name in names]
     if IMAGE_FOLDER in tops and MASK_FOLDER in tops:

@@ -7,17 +7,19 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
-from catsdogs import splits, storage, tfrecord
+from catsdogs import filetypes, splits, storage, tfrecord
 from catsdogs.errors import DatasetError, UnreadablePhotographError
+from catsdogs.filetypes import PHOTO_SUFFIXES, is_nobodys
 from catsdogs.labels import photographs
 from catsdogs.listing import in_short
-from catsdogs.names import PHOTO_SUFFIXES, leads_elsewhere, one_form
+from catsdogs.names import leads_elsewhere, one_form
 from catsdogs.ranges import Ranges
 
+ABSENT = "no such file"
 MAX_FILE_BYTES = 256 * 2**20  # no camera writes more; a zip member that claims more is a bomb
 # What zipfile raises over damaged archives: a name that is no UTF-8 is a ValueError, a newer version a RuntimeError.
 _ZIP_ERRORS = (
@@ -69,7 +71,7 @@ class Reader:
             else:
                 size, data = self._read_member(container, name)
         except FileNotFoundError:
-            raise UnreadablePhotographError("no such file") from None
+            raise UnreadablePhotographError(ABSENT) from None
         except (KeyError, *_ZIP_ERRORS) as error:
             raise UnreadablePhotographError(f"cannot be read: {error}") from None
         if size > MAX_FILE_BYTES:
@@ -112,13 +114,13 @@ def files(root: Path) -> dict[str, Location]:
     if storage.is_remote(root):
         if not is_folder(root):
             return _of_one_file(root)
-        names: Iterable[str] = _listed(root)
+        names: Iterable[str] = _recognised(_listed(root), lambda name: _head(root / name), all_alike=True)
     else:
         if not root.exists():
             raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
         if root.is_file():
             return _of_one_file(root)
-        names = _walk(root)
+        names = _recognised(_walk(root), lambda name: _head(root / name))
     locations = {name: Location(root, name) for name in names}
     for name in (name for name in locations if not name.isascii()):
         shown = name.encode(errors="backslashreplace").decode()
@@ -145,8 +147,47 @@ def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
 
 
 def _of_one_file(root: Path) -> dict[str, Location]:
-    is_one = tfrecord.is_shard(root.name) or photographs([root.name])
+    is_shard, is_other = tfrecord.is_shard(root.name), filetypes.left_alone([root.name])
+    is_one = is_shard or is_other or photographs(_recognised([root.name], lambda _: _head(root)))
     return {root.name: Location(root.parent, root.name)} if is_one else _list_zip(root)
+
+
+def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: bool = False) -> list[str]:
+    """The names without those that have no suffix and are no pictures by their first bytes.
+
+    Where all are alike, one speaks for the others of its folder: to look at each would be a request.
+    """
+    told: dict[str, bool] = {}
+
+    def is_picture(name: str) -> bool:
+        key = name.rpartition("/")[0] if all_alike else name
+        if key not in told:
+            told[key] = filetypes.is_picture(head(name))
+        return told[key]
+
+    return [
+        name
+        for name in names
+        if name.lower().endswith(PHOTO_SUFFIXES) or filetypes.has_suffix(name) or is_picture(name)
+    ]
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none of what cannot be read, or is a pipe or a device."""
+    try:
+        if not storage.is_remote(path) and not path.is_file():
+            return b""
+        return storage.read(path, length=filetypes.HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _head_of_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        with archive.open(name) as file:
+            return file.read(filetypes.HEAD_BYTES)
+    except _ZIP_ERRORS:
+        return b""
 
 
 def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
@@ -164,7 +205,7 @@ def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
 
 
 def _listed(root: Path) -> list[str]:
-    """The names of the objects below a place in a store, without hidden ones."""
+    """The names of the objects below a place in a store, without those that are nobody's."""
     try:
         names = list(storage.listing(root))
     except FileNotFoundError:
@@ -174,7 +215,7 @@ def _listed(root: Path) -> list[str]:
     for name in names:
         if leads_elsewhere(name):
             raise DatasetError(f"{root} holds an object of the unsafe name {name!r}", "Rename or remove it")
-    return [name for name in names if not any(map(_is_hidden, name.split("/")))]
+    return [name for name in names if not any(map(is_nobodys, name.split("/")))]
 
 
 def _walk(root: Path) -> Iterable[str]:
@@ -190,10 +231,10 @@ def _walk(root: Path) -> Iterable[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        folders[:] = sorted(name for name in folders if not is_nobodys(name))
         relative = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            if not _is_hidden(name):
+            if not is_nobodys(name):
                 yield name if relative == "." else f"{relative}/{name}"
 
 
@@ -201,14 +242,16 @@ def _list_zip(path: Path) -> dict[str, Location]:
     try:
         with _zip(path) as archive:
             members = _members(path, archive.infolist())
+            alike = storage.is_remote(path)
+            names = _recognised(members, lambda name: _head_of_member(archive, members[name].filename), alike)
     except FileNotFoundError:
         raise DatasetError(f"No such zip: {path}", "Check --data") from None
     except _ZIP_ERRORS as error:
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
-    inner = [name for name in members if name.lower().endswith(".zip")]
-    if inner and (not photographs(members) or any(splits.split_of(PurePosixPath(name).stem) for name in inner)):
+    inner = [name for name in names if name.lower().endswith(".zip")]
+    if inner and (not photographs(names) or any(splits.split_of(PurePosixPath(name).stem) for name in inner)):
         raise DatasetError(f"{path} holds zips inside ({in_short(inner)})", f"Unpack the outer one: unzip {path.name}")
-    return {name: Location(path, info.filename) for name, info in members.items()}  # as read() needs the name
+    return {name: Location(path, members[name].filename) for name in names}  # as read() needs the name
 
 
 def _members(path: Path, infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -225,7 +268,7 @@ def _members(path: Path, infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.
         name = _tidy(_as_text(info))
         if leads_elsewhere(name):
             raise DatasetError(f"{path} holds the unsafe name {name!r}", "Do not use this zip; get it from its source")
-        if name[-1:] == "/" or any(map(_is_hidden, name.split("/"))):
+        if name[-1:] == "/" or any(map(is_nobodys, name.split("/"))):
             continue
         twin = seen.setdefault(one_form(name), name)
         if twin in found and (found[twin].CRC, found[twin].file_size) != (info.CRC, info.file_size):
@@ -275,7 +318,3 @@ def _tidy(name: str) -> str:
     """A zip member's name as a relative path: some programs write `train\\cat.0.jpg`, `./train/` or `train//`."""
     name = name.replace("\\", "/")
     return f"{PurePosixPath(name)}{'/' * name.endswith('/')}" if "//" in name or "./" in name else name
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"

@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-PHOTO_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from catsdogs.filetypes import PHOTO_SUFFIXES
+
 _NUMBERS = re.compile(r"(\d+)")
 _MAX_DIGITS = 1000  # of a number that counts in the order of names; Python refuses to read far longer ones
 

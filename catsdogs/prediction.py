@@ -20,11 +20,12 @@ from catsdogs.store import Recipe, Unreadable
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was written: how many rows, whose probability the columns give, and who could not be read."""
+    """What was written: how many rows, whose probability the columns give, and who could not or was not to be read."""
 
     rows: int
     columns: str
     unreadable: tuple[Unreadable, ...]
+    left_alone: tuple[str, ...]
 
 
 class TrainedOn(NamedTuple):
@@ -62,7 +63,7 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     missing = {photograph.id: run.prior for photograph in files[0].unreadable}
     submission.write(target, list(ids), probabilities, run.classes, None, missing)
     columns = run.classes[1] if len(run.classes) == 2 else to_choose_from(run.classes)
-    return Prediction(len(ids) + len(missing), columns, files[0].unreadable)
+    return Prediction(len(ids) + len(missing), columns, files[0].unreadable, dataset.left_alone)
 
 
 def networks_of(run_folder: Path, run: Run, weights_dir: str | None) -> list[TrainedOn]:

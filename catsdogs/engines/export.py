@@ -117,7 +117,9 @@ def _export_elsewhere(backbone: Backbone, weights: Weights, path: Path) -> None:
     search = os.pathsep.join([str(_folder(backbones).parents[1]), *filter(None, sys.path)])
     settings = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment = os.environ | settings | {"PYTHONPATH": search}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    ended = subprocess.run(  # noqa: S603 - our own program
+        command, env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if ended.returncode == _REFUSED:
         raise WeightsError(*json.loads(ended.stdout.splitlines()[-1]))
     if ended.returncode:

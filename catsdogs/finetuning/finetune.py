@@ -89,11 +89,12 @@ def lesson(dataset: Dataset, folds: int, seed: int) -> Lesson:
             return Unreadable(row.split, row.id, error.reason)
         return images.digest(data)
 
-    with Progress(len(known), "reading", "photo") as bar:
+    there = [row.location not in dataset.absent for row in known]
+    with Progress(sum(there), "reading", "photo") as bar:
         seen = []
-        for found in images.in_parallel(look, known, ahead=64):
+        for is_there, found in zip(there, images.in_parallel(look, known, ahead=64), strict=True):
             seen.append(found)
-            bar.update()
+            bar.update(is_there)
     readable = [(row, found) for row, found in zip(known, seen, strict=True) if isinstance(found, int)]
     train = [(row, digest) for row, digest in readable if row.split == "train"]
     test = [row for row, _ in readable if row.split == "test"]
