@@ -8,7 +8,7 @@ from pathlib import Path
 from invoke import Collection, Context
 
 from catsdogs import chores, pages, settings, stages, storage, tuning
-from catsdogs.console import Program, next_steps, say, stage, wrote
+from catsdogs.console import Program, listed, next_steps, say, stage, wrote
 from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError, WeightsError
 from catsdogs.stages import (
     BACKBONES,
@@ -280,8 +280,12 @@ def predict(
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
     stages.say_left_alone(predicted.left_alone)
-    for photograph in predicted.unreadable:
-        say(f"unreadable, given the class prior: {photograph.id} ({photograph.reason})")
+    listed(
+        [(photograph.id, photograph.reason) for photograph in predicted.unreadable],
+        lambda id, reason: f"unreadable, given the class prior: {id} ({reason})",
+        target.with_name(f"{target.stem}-{stages.UNREADABLE_FILE}"),
+        ("id", "reason"),
+    )
     wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
 
 
@@ -378,17 +382,23 @@ def shards(
     out: str = "shards",
 ) -> None:
     """Pack photographs, labels and ids into TFRecord shards; features and finetune take the folder as --data."""
-    from catsdogs import tfrecord_writer
+    from catsdogs import tfrecord, tfrecord_writer
 
     if format != "tfrecord":
         raise UnknownNameError("format of shards", format, ["tfrecord"])
     pieces = settings.number("count", count) if count else None
     side = settings.number("size", size) if size else None
-    summary = tfrecord_writer.write(stages.scan(c, data, classes, holdout), Path(out), pieces, side)
-    for split, id, reason in summary.unreadable:
-        say(f"unreadable, left out: {split}/{id} ({reason})")
-    for shard in summary.shards:
-        wrote(summary.folder / shard.file, f"{shard.rows:,} rows, {shard.bytes / 1e6:.1f} MB")
+    dataset = stages.scan(c, data, classes, holdout)
+    for note in dataset.notes:
+        say(note)
+    summary = tfrecord_writer.write(dataset, Path(out), pieces, side)
+    manifest = summary.folder / tfrecord.MANIFEST
+    stages.say_unreadable(summary.unreadable, manifest, is_written=True)
+    listed(
+        [(summary.folder / shard.file, f"{shard.rows:,} rows, {shard.bytes / 1e6:.1f} MB") for shard in summary.shards],
+        lambda path, what: f"wrote {path}  ({what})",
+        manifest,
+    )
     if summary.odd_sizes:
         say("Shards of 10 to 100 MB read best; another --count gives other sizes")
     next_steps(f"features --data {shlex.quote(out)}")

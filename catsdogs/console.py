@@ -13,8 +13,10 @@ from typing import Any
 
 import invoke
 
-from catsdogs import __version__
-from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs import __version__, storage, tables
+from catsdogs.errors import CatsdogsError, StoreError, UsageError
+from catsdogs.files import replacing
+from catsdogs.listing import SHOWN
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 # How our own signs are written where an encoding lacks them; other letters, as those of a class, become escapes.
@@ -35,7 +37,8 @@ def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[...,
             try:
                 body(c, **arguments)
             except CatsdogsError as error:
-                raise invoke.Exit(f"{program()} {body.__name__}: {error}", code=error.exit_code) from None
+                everything = _everything(error, Path(f"catsdogs-{body.__name__}.csv"))
+                raise invoke.Exit(f"{program()} {body.__name__}: {error}{everything}", code=error.exit_code) from None
             except KeyboardInterrupt:
                 resuming = "fetch, features, predict and the training of networks go on where they were"
                 raise invoke.Exit(f"\nStopped. Run the same command again; {resuming}.", code=INTERRUPTED) from None
@@ -134,6 +137,38 @@ def say(line: object = "") -> None:
 def wrote(path: Path, what: str = "") -> None:
     """A file that is new, and what it holds."""
     say(f"wrote {path}" + (f"  ({what})" if what else ""))
+
+
+def listed(rows: Sequence[Sequence[object]], line: Callable[..., str], path: Path, columns: Sequence[str] = ()) -> None:
+    """A list that grows with the data: its first rows, each as `line` says it, and if there are more, all in a file.
+
+    Args:
+        columns: of the file, which is written here; none if somebody else writes it, and it holds the rows already.
+    """
+    for row in rows[:SHOWN]:
+        say(line(*row))
+    if len(rows) > SHOWN:
+        if columns:
+            _write_rows(path, columns, rows)
+        say(f"… and {len(rows) - SHOWN:,} more like these; all {len(rows):,} are listed in {path}")
+    elif columns and storage.exists(path):  # of an earlier run, when there were more
+        storage.remove(path)
+
+
+def _everything(error: CatsdogsError, path: Path) -> str:
+    """Where all is listed of which an error shows the first few; empty if it shows everything."""
+    if len(error.listed) <= SHOWN:
+        return ""
+    try:
+        _write_rows(path, ("what",), [(item,) for item in error.listed])
+    except StoreError:  # the error itself is what counts
+        return ""
+    return f" All {len(error.listed):,} are listed in {path}."
+
+
+def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        tables.Writer(text).writerows((columns, *rows))
 
 
 def next_steps(*commands: str) -> None:

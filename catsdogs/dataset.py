@@ -7,21 +7,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from catsdogs import filetypes, locations, storage, tfrecord
+from catsdogs import filetypes, locations, storage, tables, tfrecord
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError
 from catsdogs.labels import (
     SAMPLE_SUBMISSION,
     UNLABELLED,
     Row,
     choose_table,
-    common_folder,
+    is_sample,
     parse,
     photographs,
     tabulate,
-    without_suffix,
 )
+from catsdogs.listing import in_short
 from catsdogs.locations import MAX_FILE_BYTES as MAX_FILE_BYTES
 from catsdogs.locations import Location, Reader
+from catsdogs.names import Names, common_folder, without_suffix
+from catsdogs.tables import NoTableError
 from catsdogs.tfrecord import Record
 
 SEED = 2018
@@ -40,8 +42,11 @@ class Photograph(NamedTuple):
 class Dataset:
     """All photographs of a competition, train rows first, each split in the natural order of its ids.
 
-    `truth` names the class of each test id that `scan` held out. `left_alone` names pictures of kinds that are not
-    read, and `absent` the places that a table lists and where nothing is.
+    Attributes:
+        truth: the class of each test id that was held out, here or when shards were written.
+        notes: sentences about photographs that are left out, or treated as one might not expect.
+        left_alone: pictures of kinds that are not read, by name.
+        absent: the places that a table lists and where nothing is.
     """
 
     root: Path
@@ -49,6 +54,7 @@ class Dataset:
     photographs: tuple[Photograph, ...]
     sample_submission: str | None = None
     truth: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
     absent: frozenset[Location] = frozenset()
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
@@ -126,26 +132,39 @@ def _recognise(root: Path) -> Dataset:
     is_table = root.suffix.lower() == ".csv" and (storage.is_remote(root) or root.is_file())
     found = locations.files(root.parent if is_table else root)
     names = photographs(found)
-    sample = found.get(SAMPLE_SUBMISSION)
+    top = common_folder(list(found))  # in which many archives have everything
+    beside = {name.removeprefix(top): place for name, place in found.items() if "/" not in name.removeprefix(top)}
+    sample = beside.get(SAMPLE_SUBMISSION) or next((beside[name] for name in beside if is_sample(name)), None)
+    notes: list[str] = []
+    truth: dict[str, str] = {}
     if names:
-        if is_table and root.name != SAMPLE_SUBMISSION:
+        if is_table and not is_sample(root.name):
             table: Location | None = Location(root.parent, root.name)
         else:
-            chosen = choose_table(names, [name for name in found if _is_table(name)], str(root))
-            table = found[chosen] if chosen else None
+            chosen = choose_table(names, [name for name in beside if name.lower().endswith(".csv")], str(root))
+            table = beside[chosen] if chosen else None
         # Only the tables that are needed are read: any other CSV may hold what it likes.
-        classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root))
+        classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root), notes)
     else:
-        records = {} if is_table else _records(root, found)
+        records = {} if is_table else _records(root, found, truth)
         if not records:
             raise _empty(root, found, "Give --data the folder or zip that holds train/ and test/")
+        read = {str(record.shard) for record in records.values()}
+        left = [name for name, place in found.items() if tfrecord.is_shard(name) and str(place) not in read]
+        if left:
+            notes.append(f"left out, for they are in no folder train/ or test/: {len(left):,} shards, {in_short(left)}")
         found = {name: _location(record) for name, record in records.items()}
         classes, rows = tabulate(
             [(record.id, record.label, name) for name, record in records.items() if record.split == "train"],
             [(record.id, name) for name, record in records.items() if record.split == "test"],
             str(root),
         )
-    return replace(_dataset(root, classes, rows, found), sample_submission=_read_table(sample) if sample else None)
+    return replace(
+        _dataset(root, classes, rows, found),
+        truth=truth,
+        sample_submission=_read_table(sample) if sample else None,
+        notes=tuple(notes),
+    )
 
 
 def _empty(root: Path, found: Iterable[str], remedy: str) -> DatasetError:
@@ -169,15 +188,22 @@ def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], found: M
 
 def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """Without the labelled photographs of other classes, and without a sample submission that asks for them."""
-    for name in names:
-        if name not in dataset.classes:
-            raise UnknownNameError("class", name, list(dataset.classes))
-    classes = tuple(name for name in dataset.classes if name in names)
+    known = Names(dataset.classes)
+    chosen = {known.find(name): name for name in names}
+    if None in chosen:
+        raise UnknownNameError("class", chosen[None], list(dataset.classes))
+    classes = tuple(name for name in dataset.classes if name in chosen)
     if classes == dataset.classes:
         return dataset
     label = {dataset.classes.index(name): position for position, name in enumerate(classes)} | {UNLABELLED: UNLABELLED}
-    kept = tuple(row._replace(label=label[row.label]) for row in dataset.photographs if row.label in label)
-    return replace(dataset, classes=classes, photographs=kept, sample_submission=None)
+    others = {id for id, name in dataset.truth.items() if name not in classes}
+    kept = tuple(
+        row._replace(label=label[row.label])
+        for row in dataset.photographs
+        if row.label in label and not (row.split == "test" and row.id in others)
+    )
+    truth = {id: name for id, name in dataset.truth.items() if name in classes}
+    return replace(dataset, classes=classes, photographs=kept, sample_submission=None, truth=truth)
 
 
 def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
@@ -207,13 +233,13 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     return replace(dataset, photographs=(*kept, *held), sample_submission=None, truth=truth)
 
 
-def _records(root: Path, files: Mapping[str, Location]) -> dict[str, Record]:
+def _records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:
     """The photographs in TFRecords, under the names of their places; none if there are no TFRecords."""
     if locations.is_folder(root):
         shards = tfrecord.shards_among(root, (name for name, place in files.items() if place.container == root))
     else:
         shards = [root] if tfrecord.is_shard(root.name) else []
-    return {str(_location(record)): record for record in tfrecord.records(root, shards)} if shards else {}
+    return {str(_location(record)): record for record in tfrecord.records(root, shards, truth)} if shards else {}
 
 
 def _location(record: Record) -> Location:
@@ -222,12 +248,8 @@ def _location(record: Record) -> Location:
 
 def _read_table(location: Location) -> str:
     try:
-        return Reader().read(location).decode("utf-8-sig")
+        return tables.decode(Reader().read(location))
     except UnreadablePhotographError as error:
         raise DatasetError(f"{location} is not a table: {error.reason}", "Check its name, or remove it") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{location} is not a table: {error}", "Save it as UTF-8 text, or remove it") from None
-
-
-def _is_table(name: str) -> bool:
-    return name.lower().endswith(".csv") and "/" not in name
+    except NoTableError as error:
+        raise DatasetError(f"{location} is not a table: {error}", "Save it as CSV, in UTF-8, or remove it") from None

@@ -1,20 +1,22 @@
 """What a person decided about suspects: which training rows are left out of training, and which get another class."""
 
-import codecs
 import contextlib
-import csv
+import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from catsdogs import locks, outliers, storage
+from catsdogs import locks, outliers, storage, tables
 from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.files import replacing, write_error
+from catsdogs.listing import and_more, to_choose_from
+from catsdogs.names import Names, one_form
 from catsdogs.store import Features
+from catsdogs.tables import Cells, NoTableError
 
 TABLE = "decisions.csv"
 COLUMNS = ("id", "decision", "label", "when")
@@ -48,14 +50,20 @@ class Corrections(NamedTuple):
     sentence: str
 
 
-def read(path: Path, classes: Sequence[str]) -> dict[str, Decision]:
+def read(path: Path, classes: Sequence[str], ids: Iterable[str] = ()) -> dict[str, Decision]:
     """Train id -> the last decision about it in `decisions.csv`; `label` and `when` may be missing or empty.
+
+    Args:
+        ids: those of photographs, which an id of the table may name in another Unicode form or without its blanks.
 
     Raises:
         StoreError: not a table with an id and a decision, or a row without an id, with another word than keep, drop
             or relabel, or that relabels as something else than one of `classes`.
     """
-    return {decision.id: decision for decision in _decisions(path, _rows(path), classes) if decision}
+    known = Names(ids)
+    found = (decision for decision in _decisions(path, _rows(path), classes) if decision)
+    named = (decision._replace(id=known.find(decision.id) or decision.id) for decision in found)
+    return {decision.id: decision for decision in named}
 
 
 def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
@@ -72,16 +80,16 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
     if decision.id != decision.id.strip():  # reading forgives spaces that were typed around an id, and would miss it
         raise StoreError(f"The name of {decision.id!r} begins or ends with a space", "Rename the photograph")
     with _locked(path):
-        rows = _rows(path) if storage.exists(path) else [list(COLUMNS)]
-        _decisions(path, rows, classes)
-        header = _header(rows)
+        typed = _rows(path) if storage.exists(path) else Cells([list(COLUMNS)])
+        _decisions(path, typed, classes)
+        rows, header = typed.rows, _header(typed.rows)
         missing = [column for column in COLUMNS if column not in header]
         # Cells beyond the last column have no meaning, and must not get that of a new column.
         stray = [""] * (max(map(len, rows)) - len(header)) if missing else []
         rows[0] += [*stray, *missing]
         cells = decision._asdict()
         rows.append([cells.get(column, "") for column in _header(rows)])
-        _write(path, rows)
+        _write(path, typed)
     return decision
 
 
@@ -92,12 +100,12 @@ def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
         StoreError, LockedError: as `decide`.
     """
     with _locked(path):
-        rows = _rows(path) if storage.exists(path) else [list(COLUMNS)]
-        decisions = _decisions(path, rows, classes)
-        about = [number for number, decision in enumerate(decisions, start=1) if decision and decision.id == id]
+        typed = _rows(path) if storage.exists(path) else Cells([list(COLUMNS)])
+        decisions = _decisions(path, typed, classes)
+        about = [number for number, decision in enumerate(decisions, start=1) if decision and _is(decision.id, id)]
         if about:
-            del rows[about[-1]]
-            _write(path, rows)
+            del typed.rows[about[-1]]
+            _write(path, typed)
         return decisions[about[-2] - 1] if len(about) > 1 else None
 
 
@@ -124,8 +132,8 @@ def corrections(folder: Path, files: Sequence[Features], policy: str) -> Correct
 
 def _decided(path: Path, first: Features) -> Corrections:
     """A person's word about the train rows; decisions about other rows are counted, and do nothing."""
-    decided = read(path, first.classes).values()
     there = set(first.ids["train"].tolist())
+    decided = read(path, first.classes, there).values()
     present = [decision for decision in decided if decision.id in there]
     absent = Counter(decision.decision for decision in decided if decision.id not in there)
     drop = frozenset(decision.id for decision in present if decision.decision == DROP)
@@ -178,50 +186,67 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _rows(path: Path) -> list[list[str]]:
+def _rows(path: Path) -> Cells:
     """The cells of the table as they were typed, the header first."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            rows = list(csv.reader(text))
+        typed = tables.cells(tables.decode(path.read_bytes()))
     except OSError as error:
         raise storage.read_error(path, error) from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except NoTableError as error:
         raise StoreError(f"{path} cannot be read: {error}", "Save it as CSV in UTF-8") from None
-    header = _header(rows)
-    if not {"id", "decision"} <= set(header):
+    header = _header(typed.rows)
+    if not {"id", "decision"} <= set(header) or any(header.count(column) > 1 for column in COLUMNS):
         raise StoreError(
-            f"{path}, row 1 has the columns {', '.join(header) or '(none)'}",
+            f"{path}, row 1 has the columns {tables.in_line(header, typed.delimiter)}",
             f"Its first line must be {','.join(COLUMNS)}",
         )
-    return rows
+    return typed
 
 
-def _write(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    """The table anew; with the mark at its start by which a spreadsheet knows UTF-8, if it had one."""
-    marked = path.exists() and path.read_bytes()[: len(codecs.BOM_UTF8)] == codecs.BOM_UTF8
-    encoding = "utf-8-sig" if marked else "utf-8"
-    # Within a cell, csv quotes a line's end only as far as its own consists of it.
-    ending = "\r\n" if any("\r" in cell for row in rows for cell in row) else "\n"
-    with replacing(path) as temporary, temporary.open("w", encoding=encoding, newline="") as text:
-        csv.writer(text, lineterminator=ending).writerows(rows)
+def _write(path: Path, typed: Cells) -> None:
+    """The table anew, as it was saved: its encoding, if that has all letters, and what stands between its cells."""
+    encoding = tables.encoding_of(path.read_bytes()) if path.exists() else "utf-8"
+    text = io.StringIO(newline="")
+    if typed.is_declared:
+        text.write(f"sep={typed.delimiter}\n")
+    tables.Writer(text, typed.delimiter).writerows(typed.rows)
+    try:
+        data = text.getvalue().encode(encoding)
+    except UnicodeEncodeError:
+        data = text.getvalue().encode("utf-8-sig")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _is(typed: str, id: str) -> bool:
+    return one_form(typed) == one_form(id)
 
 
 def _header(rows: Sequence[Sequence[str]]) -> list[str]:
     return [column.strip().lower() for column in rows[0]] if rows else []
 
 
-def _decisions(path: Path, rows: Sequence[Sequence[str]], classes: Sequence[str]) -> list[Decision | None]:
+def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decision | None]:
     """What each row below the header decides; None for an empty one."""
-    header = _header(rows)
+    header, known = _header(typed.rows), Names(classes)
     decisions: list[Decision | None] = []
-    for number, row in enumerate(rows[1:], start=2):
-        if any(cell.strip() for cell in row):
-            named = dict.fromkeys(COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
-            decision = Decision(named["id"], named["decision"].lower(), named["label"], named["when"])
-            _check(decision, f"{path}, row {number}", classes)
-            decisions.append(decision)
-        else:
+    mistakes: list[tuple[int, StoreError]] = []
+    for number, row in enumerate(typed.rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
             decisions.append(None)
+            continue
+        named = dict.fromkeys(COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
+        label = known.find(named["label"]) or named["label"]
+        decision = Decision(named["id"], named["decision"].lower(), label, named["when"])
+        try:
+            _check(decision, f"{path}, row {number + typed.is_declared}", classes)
+        except StoreError as error:
+            mistakes.append((number + typed.is_declared, error))
+        decisions.append(decision)
+    if mistakes:
+        (_, first), *others = mistakes
+        more = and_more([number for number, _ in others], "rows that cannot be used")
+        raise StoreError(f"{first.problem}{more}", first.remedy, [error.problem for _, error in mistakes])
     return decisions
 
 
@@ -233,5 +258,5 @@ def _check(decision: Decision, place: str, classes: Sequence[str]) -> None:
     if decision.decision == RELABEL and decision.label not in classes:
         raise StoreError(
             f"{place} relabels {decision.id} as {decision.label or 'nothing'}",
-            f"Put one of the classes into the column label: {', '.join(classes)}",
+            f"Put one of the classes into the column label: {to_choose_from(classes)}",
         )

@@ -5,18 +5,27 @@ prints as one line. The command line turns them into exit code 1, or 2 for `Usag
 is a defect of ours and keeps its traceback.
 """
 
+from collections.abc import Collection, Iterable
 from typing import Any
+
+from catsdogs.listing import to_choose_from
+
+_MOST_NAMES = 100  # that are shown of those one may choose from: there may be thousands of classes
 
 
 class CatsdogsError(Exception):
-    """A mistake a user can mend: `problem` says what is wrong and where, `remedy` what to do."""
+    """A mistake a user can mend: `problem` says what is wrong and where, `remedy` what to do.
+
+    Of a list that grows with the data the problem names the first few, and `listed` has all of it.
+    """
 
     exit_code = 1
 
-    def __init__(self, problem: str, remedy: str) -> None:
+    def __init__(self, problem: str, remedy: str, listed: Iterable[object] = ()) -> None:
         super().__init__(problem, remedy)
         self.problem = problem
         self.remedy = remedy
+        self.listed = tuple(map(str, listed))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.__dict__)  # a subclass may be made of other arguments than it shows
@@ -34,8 +43,11 @@ class UsageError(CatsdogsError):
 class UnknownNameError(CatsdogsError):
     """A backbone, head, run or engine that does not exist; the remedy lists the valid ones."""
 
-    def __init__(self, kind: str, received: str, valid: list[str]) -> None:
-        super().__init__(f"No {kind} is called {received!r}", f"Choose from: {', '.join(valid) or '(none yet)'}")
+    def __init__(self, kind: str, received: str, valid: Collection[str]) -> None:
+        choice = to_choose_from(valid, _MOST_NAMES) if valid else "(none yet)"
+        super().__init__(
+            f"No {kind} is called {received!r}", f"Choose from: {choice}", valid if len(valid) > _MOST_NAMES else ()
+        )
 
 
 class DatasetError(CatsdogsError):

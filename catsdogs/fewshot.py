@@ -16,6 +16,7 @@ from catsdogs.backbones import trained
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError
 from catsdogs.files import replacing
 from catsdogs.heads.twin import Matrix, Twin, prototypes
+from catsdogs.listing import to_choose_from
 from catsdogs.progress import Progress
 from catsdogs.store import Features, Recipe
 
@@ -196,7 +197,7 @@ def _chosen(files: Sequence[Features], new: Sequence[str], run_folder: Path | No
         if name not in classes:
             raise UnknownNameError("class", name, list(classes))
     if not new and run_folder is None:
-        raise UsageError("No class is named as new", f"Give --new some of {', '.join(classes)}")
+        raise UsageError("No class is named as new", f"Give --new some of {to_choose_from(classes)}")
     chosen = tuple(name for name in classes if name in new or not new)
     if len(chosen) < 2:
         raise UsageError(f"{len(chosen)} new class", "Give --new two classes or more")
@@ -239,7 +240,7 @@ def _taken_up(run_folder: Path, files: Sequence[Features], new: Sequence[str]) -
     known = [name for name in new if name in run.classes]
     if known:
         raise TrainingError(
-            f"The run {run.name} has learnt {', '.join(known)}",
+            f"The run {run.name} has learnt {to_choose_from(known)}",
             "Give --new classes that are new to it, or another --twin",
         )
     names = [file.name for file in files]
@@ -266,7 +267,7 @@ def _refuse_what_knows(file: Features, new: Sequence[str]) -> None:
         known = [name for name in new if name in learnt]
         if known:
             raise TrainingError(
-                f"The network {file.name} has learnt {', '.join(known)}",
+                f"The network {file.name} has learnt {to_choose_from(known)}",
                 "Give --backbones one that never saw these classes",
             )
 

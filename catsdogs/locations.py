@@ -8,14 +8,16 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
-from catsdogs import filetypes, storage, tfrecord
+from catsdogs import filetypes, splits, storage, tfrecord
 from catsdogs.errors import DatasetError, UnreadablePhotographError
 from catsdogs.filetypes import PHOTO_SUFFIXES, is_nobodys
-from catsdogs.labels import TEST_FOLDERS, TRAIN_FOLDERS, leads_elsewhere, photographs
+from catsdogs.labels import photographs
+from catsdogs.listing import in_short
+from catsdogs.names import leads_elsewhere, one_form
 from catsdogs.ranges import Ranges
 
 ABSENT = "no such file"
@@ -24,6 +26,12 @@ MAX_FILE_BYTES = 256 * 2**20  # no camera writes more; a zip member that claims 
 _ZIP_ERRORS = (
     OSError, EOFError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
+_ENCRYPTED, _IS_UTF8 = 0x1, 0x800  # flags of a zip member
+_METHODS = {
+    zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA,
+    getattr(zipfile, "ZIP_ZSTANDARD", zipfile.ZIP_STORED),  # since Python 3.14
+}  # fmt: skip
+_EXTRA_HEAD, _UNICODE_PATH = struct.Struct("<HH"), 0x7075
 _LOCAL_HEADER_BYTES = 30 + 128  # of a zip member, without its name: the fixed part, and what may be added to it
 
 
@@ -120,16 +128,24 @@ def files(root: Path) -> dict[str, Location]:
         shown = name.encode(errors="backslashreplace").decode()
         if shown != name:
             raise DatasetError(f"The name of {root}/{shown} is not UTF-8", "Rename the file")
-    zips = {name.lower(): root / name for name in locations if "/" not in name and name.lower().endswith(".zip")}
-    for split in (*TRAIN_FOLDERS, *TEST_FOLDERS):
-        start = f"{split}/"
-        if f"{split}.zip" in zips and not any(name.lower().startswith(start) for name in locations):
-            for name, member in _list_zip(zips[f"{split}.zip"]).items():
-                below = name[len(start) :] if name.lower().startswith(start) else name
-                locations[start + below] = member
+    zips = [name for name in locations if "/" not in name and name.lower().endswith(".zip")]
+    for name in _zips_of_splits(zips, locations):
+        start = f"{name[: -len('.zip')]}/"
+        for member, location in _list_zip(root / name).items():
+            is_inside = member.lower().startswith(start.lower())
+            locations[start + (member[len(start) :] if is_inside else member)] = location
     if len(zips) == 1 and not photographs(locations) and not any(map(tfrecord.is_shard, locations)):
-        return _list_zip(*zips.values())
+        return _list_zip(root / zips[0])
     return locations
+
+
+def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
+    """The zips of train, test and the like that are not unpacked beside themselves."""
+    folders = {name.partition("/")[0].lower() for name in names if "/" in name}
+    stems = {name[: -len(".zip")]: name for name in zips}
+    said = {stem: split for stem in stems if (split := splits.split_of(stem))}
+    chosen = splits.pairs(said) | {stem: split for stem, split in said.items() if not split.rest}
+    return [stems[stem] for stem in chosen if stem.lower() not in folders]
 
 
 def _of_one_file(root: Path) -> dict[str, Location]:
@@ -226,25 +242,74 @@ def _walk(root: Path) -> Iterable[str]:
 
 def _list_zip(path: Path) -> dict[str, Location]:
     try:
-        with _zip(path) as archive:  # read() needs the name as it stands there
-            members = {_tidy(info.filename): info.filename for info in archive.infolist()}
-            for name in members:
-                if leads_elsewhere(name):
-                    problem = f"{path} holds the unsafe name {name!r}"
-                    raise DatasetError(problem, "Do not use this zip; get it from its source")
-            names = [name for name in members if name[-1:] != "/" and not any(map(is_nobodys, name.split("/")))]
+        with _zip(path) as archive:
+            members = _members(path, archive.infolist())
             alike = storage.is_remote(path)
-            names = _recognised(names, lambda name: _head_of_member(archive, members[name]), alike)
+            names = _recognised(members, lambda name: _head_of_member(archive, members[name].filename), alike)
     except FileNotFoundError:
         raise DatasetError(f"No such zip: {path}", "Check --data") from None
     except _ZIP_ERRORS as error:
         if getattr(error, "errno", None) not in (None, errno.EINVAL):  # which is a place before a file's start
             raise storage.read_error(path, error, DatasetError) from None
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
-    inner = [name for name in names if name.endswith(".zip")]
-    if inner and not photographs(names):
-        raise DatasetError(f"{path} holds zips inside ({inner[0]})", f"Unpack the outer one: unzip {path.name}")
-    return {name: Location(path, members[name]) for name in names}
+    inner = [name for name in names if name.lower().endswith(".zip")]
+    if inner and (not photographs(names) or any(splits.split_of(PurePosixPath(name).stem) for name in inner)):
+        raise DatasetError(f"{path} holds zips inside ({in_short(inner)})", f"Unpack the outer one: unzip {path.name}")
+    return {name: Location(path, members[name].filename) for name in names}  # as read() needs the name
+
+
+def _members(path: Path, infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """The files of a zip by their tidy names, each once, that can be read.
+
+    Raises:
+        DatasetError: an unsafe name, members that are encrypted or packed in a way that Python does not know, or two
+            of one name that differ.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    seen: dict[str, str] = {}
+    locked, packed, twice = [], [], []
+    for info in infos:
+        name = _tidy(_as_text(info))
+        if leads_elsewhere(name):
+            raise DatasetError(f"{path} holds the unsafe name {name!r}", "Do not use this zip; get it from its source")
+        if name[-1:] == "/" or any(map(is_nobodys, name.split("/"))):
+            continue
+        twin = seen.setdefault(one_form(name), name)
+        if twin in found and (found[twin].CRC, found[twin].file_size) != (info.CRC, info.file_size):
+            twice.append(name)
+        if info.flag_bits & _ENCRYPTED:
+            locked.append(name)
+        elif info.compress_type not in _METHODS:
+            packed.append(name)
+        found[twin] = info
+    for names, problem, remedy in (
+        (locked, "encrypted members", "Unpack it with its password, and give --data the folder"),
+        (packed, "members packed in a way that cannot be read here", "Unpack it, and give --data the folder"),
+        (twice, "names that occur twice, with other content", "Unpack it, and keep the file that is meant"),
+    ):
+        if names:
+            raise DatasetError(f"{path} holds {len(names):,} {problem}: {in_short(names)}", remedy, names)
+    return found
+
+
+def _as_text(info: zipfile.ZipInfo) -> str:
+    """The name of a member. Some programs write UTF-8 and do not say so, or say it in an extra field beside the name.
+
+    zipfile takes both for names in an old code page. The field is APPNOTE.TXT's 4.6.9, Info-ZIP Unicode Path.
+    """
+    if info.flag_bits & _IS_UTF8 or info.filename.isascii():
+        return info.filename
+    written = info.filename.encode("cp437")
+    extra = info.extra
+    while len(extra) >= _EXTRA_HEAD.size:
+        kind, size = _EXTRA_HEAD.unpack_from(extra)
+        field, extra = extra[_EXTRA_HEAD.size :][:size], extra[_EXTRA_HEAD.size + size :]
+        if kind == _UNICODE_PATH and field[1:5] == struct.pack("<I", zlib.crc32(written)):
+            written = field[5:]
+    try:
+        return written.decode()
+    except UnicodeError:
+        return info.filename
 
 
 def _zip(path: Path) -> zipfile.ZipFile:
@@ -257,7 +322,3 @@ def _tidy(name: str) -> str:
     """A zip member's name as a relative path: some programs write `train\\cat.0.jpg`, `./train/` or `train//`."""
     name = name.replace("\\", "/")
     return f"{PurePosixPath(name)}{'/' * name.endswith('/')}" if "//" in name or "./" in name else name
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"

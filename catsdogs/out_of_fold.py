@@ -1,6 +1,5 @@
 """The out-of-fold table of a run, read back and held against the run, row by row."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import runs
+from catsdogs import runs, tables
 from catsdogs.crossval import SUM_TOLERANCE
 from catsdogs.errors import TrainingError
 from catsdogs.runs import Run
 from catsdogs.store import Features
+from catsdogs.tables import NoTableError
 
 
 def read(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -86,8 +86,7 @@ def train_again(path: Path) -> str:
 def read_table(path: Path, remedy: str) -> tuple[list[str], list[list[str]]]:
     """A CSV's header and its other rows; TrainingError, with this remedy, if it cannot be read."""
     try:
-        with path.open(encoding="utf-8", newline="") as text:
-            header, *rows = [*csv.reader(text)] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        header, *rows = tables.cells(path.read_bytes().decode("utf-8-sig")).rows or [[]]
+    except (OSError, UnicodeDecodeError, NoTableError) as error:
         raise TrainingError(f"{path} cannot be read: {error}", remedy) from None
     return header, rows

@@ -1,19 +1,18 @@
 """Who does not belong: no pet among ImageNet labels, doubted labels, odd pixels, copies -> a table of suspects."""
 
 import contextlib
-import csv
 import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import duplicates, label_errors, store, synsets
+from catsdogs import duplicates, label_errors, store, synsets, tables
 from catsdogs.duplicates import Place
 from catsdogs.errors import StoreError, UsageError
 from catsdogs.files import replacing
@@ -278,10 +277,10 @@ def write_everything(path: Path, files: Sequence[Features], k: int = store.TOP_K
 
 
 @contextlib.contextmanager
-def _table(path: Path, columns: Sequence[str]) -> Iterator[Any]:
-    """A csv writer of a new table that already has its header."""
+def _table(path: Path, columns: Sequence[str]) -> Iterator[tables.Writer]:
+    """The writer of a new table that already has its header."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        table = csv.writer(text, lineterminator="\n")
+        table = tables.Writer(text)
         table.writerow(columns)
         yield table
 

@@ -13,6 +13,7 @@ from catsdogs.backbones.weights import Weights, obtain
 from catsdogs.dataset import scan_unlabelled
 from catsdogs.errors import StoreError, TrainingError
 from catsdogs.extract import Settings, extract
+from catsdogs.listing import to_choose_from
 from catsdogs.runs import Run
 from catsdogs.store import Recipe, Unreadable
 
@@ -61,7 +62,7 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     probabilities = streaming.predicted(trained.predict_proba, files, "test")
     missing = {photograph.id: run.prior for photograph in files[0].unreadable}
     submission.write(target, list(ids), probabilities, run.classes, None, missing)
-    columns = run.classes[1] if len(run.classes) == 2 else ", ".join(run.classes)
+    columns = run.classes[1] if len(run.classes) == 2 else to_choose_from(run.classes)
     return Prediction(len(ids) + len(missing), columns, files[0].unreadable, dataset.left_alone)
 
 

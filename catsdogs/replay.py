@@ -1,6 +1,5 @@
 """Holds labelled photographs out as somebody else did, so that a score can be put beside theirs."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import store
+from catsdogs import store, tables
 from catsdogs.errors import TrainingError, UnknownNameError
 from catsdogs.files import replacing
 from catsdogs.store import Features
@@ -73,7 +72,7 @@ def write_truth(path: Path, truth: Mapping[str, str]) -> None:
         StoreError: the file cannot be written.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.writer(text, lineterminator="\n")
+        writer = tables.Writer(text)
         writer.writerow([ID_COLUMN, LABEL_COLUMN])
         writer.writerows(truth.items())
 

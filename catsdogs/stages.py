@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from invoke import Context
 
 from catsdogs import settings, storage
-from catsdogs.console import say, wrote
+from catsdogs.console import listed, say, wrote
 from catsdogs.errors import TrainingError, UnknownNameError, UsageError
+from catsdogs.listing import to_choose_from
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,7 @@ HOLDOUT = "a share of the labelled photographs, such as 0.15, to be the test row
 DEVICES = "one, or all: every GPU, TPU core or simulated device computes a part of each batch"
 WEIGHTS_DIR = "a folder of weights files to look in first (or the environment's CATSDOGS_WEIGHTS)"
 TRUTH_FILE = "truth.csv"
+UNREADABLE_FILE = "unreadable.csv"
 LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
 
 
@@ -147,14 +149,15 @@ def extract_features(
 
     root = dataset.root
     counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
-    say(f"{root}: {counts}, classes {', '.join(dataset.classes)}")
+    say(f"{root}: {counts}, classes {to_choose_from(dataset.classes)}")
+    for note in dataset.notes:
+        say(note)
     summary = extract(dataset, names, folder, how, limit, schedule)
     for note in summary.notes:
         say(note)
     for path in summary.set_aside:
         say(f"damaged, set aside and computed again: {path}")
-    for photograph in summary.unreadable:
-        say(f"unreadable, left out: {photograph.split}/{photograph.id} ({photograph.reason})")
+    say_unreadable(summary.unreadable, folder / UNREADABLE_FILE)
     rows = " + ".join(f"{count:,} {split}" for split, count in summary.rows.items())
     for path, (name, computed) in zip(summary.paths, summary.computed.items(), strict=True):
         recipe = store.recipe_of(path)
@@ -168,6 +171,15 @@ def extract_features(
         wrote(folder / TRUTH_FILE, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
     if summary.unreadable:
         say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
+
+
+def say_unreadable(rows: "Sequence[Sequence[str]]", path: Path, is_written: bool = False) -> None:
+    """Name the photographs, (split, id, reason), that are left out; many of them in a file, unless that is written.
+
+    A photograph that a table lists and that is not there is one of them.
+    """
+    columns = () if is_written else ("split", "id", "reason")
+    listed(rows, lambda split, id, reason: f"unreadable, left out: {split}/{id} ({reason})", path, columns)
 
 
 def read_features(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
@@ -290,7 +302,7 @@ def train(
     competition: str | None = None,
 ) -> "Run":
     """Train, write the run, and show it."""
-    from catsdogs import replay, training
+    from catsdogs import replay, runs, training
 
     to = competition_of(competition, data or files[0].source)
     truth = None
@@ -311,7 +323,11 @@ def train(
     for score in run.scores:
         say(score)
     if run.unreadable:
-        say(f"given the class prior, for they cannot be read: test {', '.join(run.unreadable)}")
+        listed(
+            list(run.unreadable.items()),
+            lambda id, reason: f"given the class prior, for it cannot be read: test/{id} ({reason})",
+            SUBMISSIONS / name / runs.RUN_FILE,
+        )
     for path in sorted((SUBMISSIONS / name).iterdir()):
         wrote(path)
     return run

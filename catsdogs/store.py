@@ -20,6 +20,7 @@ from catsdogs.dataset import Dataset, Photograph
 from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError
 from catsdogs.files import replacing, write_error
 from catsdogs.images import STATISTICS
+from catsdogs.listing import in_short
 
 FORMAT = "catsdogs features"
 VERSION = 1
@@ -250,8 +251,8 @@ def rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[
         extra = [str(id) for id in sorted(set(others) - set(ids))]
         for absent, path in ((missing, file.path), (extra, first.path)):
             if absent:
-                shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
-                raise StoreError(f"{path} lacks {len(absent):,} {split} rows: {shown}", _again(first.name, file.name))
+                problem = f"{path} lacks {len(absent):,} {split} rows: {in_short(absent)}"
+                raise StoreError(problem, _again(first.name, file.name), absent)
         rows = np.array([position[id] for id in ids], np.intp)
     if split in first.digests and split in file.digests:
         changed = np.flatnonzero(first.digests[split] != file.digests[split][rows])

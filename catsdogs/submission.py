@@ -1,8 +1,8 @@
 """The submission CSV: written in the sample's order, checked as Kaggle checks it, graded against a truth CSV."""
 
-import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -12,16 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs import tables
 from catsdogs.errors import SubmissionError
 from catsdogs.files import replacing
-from catsdogs.labels import natural_key
+from catsdogs.listing import and_more, in_short
+from catsdogs.names import Names, natural_key, one_form
+from catsdogs.tables import NoTableError
 
 ID_COLUMN = "id"
 LABEL_COLUMN = "label"
 KAGGLE_EPSILON = 1e-15  # what Kaggle's pages on log loss say probabilities are kept from 0 and 1
 ROW_SUM_TOLERANCE = 1e-3
 _DIGITS = 12  # a float32 sigmoid comes within 6e-8 of 1; fewer digits would round it to a certainty
-_SHOWN = 5
+_NUMBERS = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
 
 
 class Line(NamedTuple):
@@ -58,7 +61,7 @@ class Grade:
 
 
 class _Sheet(NamedTuple):
-    """A CSV as text: its header, and id -> the other columns and the line in the file, in the order of the rows."""
+    """A CSV as it was typed: its header, and id -> the other columns and the row in the file, row by row."""
 
     name: str
     header: list[str]
@@ -81,16 +84,23 @@ def order(
         columns = [LABEL_COLUMN] if len(classes) == 2 else list(classes)
         return [ID_COLUMN, *columns], _classes_of(columns, classes), sorted({*ids, *missing}, key=natural_key)
     sheet = _parse("The sample submission", sample)
-    photographs = {*ids, *missing}
+    photographs = Names({*ids, *missing})
+    asked = {id: photographs.find(id) for id in sheet.rows}
     _refuse_difference(
-        [id for id in sheet.rows if id not in photographs],
+        [id for id, found in asked.items() if found is None],
         "ids of the sample submission are not among the test photographs",
         "Extract the features of all test photographs, or give the sample submission of this data set",
     )
+    rows_of = Counter(asked.values())
     _refuse_difference(
-        [id for id in ids if id not in sheet.rows],
+        [id for id in ids if id not in rows_of],
         "test photographs are not in the sample submission",
         "Give the sample submission of this data set, or remove the photographs that are not part of it",
+    )
+    _refuse_difference(
+        [id for id, found in asked.items() if rows_of[found] > 1],
+        "ids of the sample submission mean a photograph that another one means, too",
+        "Keep one row for each id",
     )
     return sheet.header, _classes_of(sheet.header[1:], classes), list(sheet.rows)
 
@@ -117,13 +127,13 @@ def write(
     """
     header, columns, rows = order(ids, classes, sample, missing)
     known = dict(missing) | dict(zip(ids, probabilities, strict=True))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([id, *(as_text(known[id][column]) for column in columns)] for id in rows)
+    names = Names(known)
+    text = io.StringIO(newline="")
+    lines = ([id, *(as_text(known[str(names.find(id))][column]) for column in columns)] for id in rows)
+    tables.Writer(text).writerows((header, *lines))
     _check_values(_parse(str(path), text.getvalue()), "Train again: the head gave a number that is no probability")
     with replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
 def as_text(probability: float) -> str:
@@ -142,14 +152,13 @@ def check(path: Path, sample: str | None = None, classes: Sequence[str] | None =
     remedy = "Write it again with `catsdogs train`"
     if sample is not None:
         expected = _parse("The sample submission", sample)
-        if sheet.header != expected.header:
+        if list(map(_bare, sheet.header)) != list(map(_bare, expected.header)):
             raise SubmissionError(
-                f"{path} has the columns {_shown(sheet.header)}, the sample submission {_shown(expected.header)}",
+                f"{path} has the columns {in_short(sheet.header)}, the sample submission {in_short(expected.header)}",
                 remedy,
             )
-        absent = [id for id in expected.rows if id not in sheet.rows]
+        absent, foreign = _differences(expected.rows, sheet.rows)
         _refuse_difference(absent, f"ids of the sample submission are missing from {path}", remedy)
-        foreign = [id for id in sheet.rows if id not in expected.rows]
         _refuse_difference(foreign, f"ids of {path} are not in the sample submission", remedy)
     if classes is not None:
         _classes_of(sheet.header[1:], classes)
@@ -184,10 +193,7 @@ def grade(path: Path, truth: Path, classes: Sequence[str] | None = None) -> Grad
         SubmissionError: either file is no such table, or they hold different ids or classes.
     """
     sheet, answers = _read(path), _read(truth)
-    for absent, name in (
-        ([id for id in answers.rows if id not in sheet.rows], path),
-        ([id for id in sheet.rows if id not in answers.rows], truth),
-    ):
+    for absent, name in zip(_differences(answers.rows, sheet.rows), (path, truth), strict=True):
         _refuse_difference(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
     values = _check_values(sheet, "Write it again with `catsdogs train`")
     labels = _labels(answers, sheet, classes)
@@ -228,31 +234,50 @@ def _named(line: Line) -> str:
 
 def _classes_of(columns: Sequence[str], classes: Sequence[str]) -> list[int]:
     """Which class each probability column is of: its namesake, or the second where one column serves two classes."""
+    names = Names(classes)
+    found = [names.find(column) for column in columns]
     if len(columns) == 1 and len(classes) == 2:
-        return [classes.index(columns[0]) if columns[0] in classes else 1]
-    if sorted(columns) != sorted(classes):
+        return [classes.index(found[0]) if found[0] is not None else 1]
+    known = [name for name in found if name is not None]
+    if len(known) < len(found) or sorted(known) != sorted(classes):
         raise SubmissionError(
-            f"The columns {_shown(columns)} of the submission are not the classes {_shown(classes)}",
+            f"The columns {in_short(columns)} of the submission are not the classes {in_short(classes)}",
             "Give the sample submission of this data set",
         )
-    return [classes.index(column) for column in columns]
+    return [classes.index(name) for name in known]
 
 
 def _labels(answers: _Sheet, sheet: _Sheet, classes: Sequence[str] | None) -> NDArray[np.int64]:
     """The right class of each row of `sheet`, as a column of its probabilities."""
     if len(answers.header) != 2:
         raise SubmissionError(
-            f"{answers.name} has the columns {_shown(answers.header)}", f"A truth has {ID_COLUMN},{LABEL_COLUMN}"
+            f"{answers.name} has the columns {in_short(answers.header)}", f"A truth has {ID_COLUMN},{LABEL_COLUMN}"
         )
     texts = {id: values[0].strip() for id, values in answers.rows.items()}
-    known = _names_of_columns(sheet.header[1:], set(texts.values()), classes)
-    for id, text in texts.items():
-        if text not in known:
-            raise SubmissionError(
-                f"{answers.name}, row {answers.lines[id]}: the label {text!r} of {id} is none of {_shown(known)}",
-                "Name each class as the submission does, or give 0 and 1 for two classes",
-            )
-    return np.array([known.index(texts[id]) for id in sheet.rows], np.int64)
+    said = Names((*sheet.header[1:], *(classes or ())))
+    texts = {id: said.find(text) or _as_digits(text) for id, text in texts.items()}
+    known = _names_of_columns(list(map(_bare, sheet.header[1:])), set(texts.values()), classes)
+    places = {one_form(name): place for place, name in enumerate(known)}
+    wrong = [id for id, text in texts.items() if one_form(text) not in places]
+    if wrong:
+        id, *others = wrong
+        raise SubmissionError(
+            f"{answers.name}, row {answers.lines[id]}: the label {texts[id]!r} of {id} is none of {in_short(known)}"
+            f"{and_more([answers.lines[other] for other in others], 'rows like it')}",
+            "Name each class as the submission does, or give 0 and 1 for two classes",
+            [f"row {answers.lines[id]}: {texts[id]}" for id in wrong],
+        )
+    ids = Names(texts)
+    return np.array([places[one_form(texts[str(ids.find(id))])] for id in sheet.rows], np.int64)
+
+
+def _as_digits(text: str) -> str:
+    """`1` for 1.0, 1,0 and TRUE, as spreadsheets and pandas write what was 1; any other text as it is."""
+    try:
+        value = tables.number(text)
+        return str(int(value)) if value.is_integer() else text
+    except (ValueError, OverflowError):
+        return _NUMBERS.get(text.lower(), text)
 
 
 def _names_of_columns(columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str] | None) -> list[str]:
@@ -273,68 +298,98 @@ def _names_of_columns(columns: Sequence[str], labels: AbstractSet[str], classes:
 def _check_values(sheet: _Sheet, remedy: str) -> NDArray[np.float64]:
     """The (n, classes) probabilities of a sheet."""
     values = np.empty((len(sheet.rows), len(sheet.header) - 1))
+    wrong: dict[str, str] = {}
     for row, (id, texts) in enumerate(sheet.rows.items()):
         for column, text in enumerate(texts):
             try:
-                values[row, column] = float(text)
+                values[row, column] = tables.number(text)
             except ValueError:
                 values[row, column] = math.nan
             if not 0 <= values[row, column] <= 1:
-                raise SubmissionError(
-                    f"{sheet.name}, row {sheet.lines[id]}: {text!r} for {id} is not a probability from 0 to 1", remedy
-                )
+                wrong.setdefault(id, text)
+    if wrong:
+        (id, text), *others = wrong.items()
+        raise SubmissionError(
+            f"{sheet.name}, row {sheet.lines[id]}: {text!r} for {id} is not a probability from 0 to 1"
+            f"{and_more([sheet.lines[other] for other, _ in others], 'rows like it')}",
+            remedy,
+            [f"row {sheet.lines[id]}: {text}" for id, text in wrong.items()],
+        )
     if values.shape[1] == 1:
         return np.concatenate((1 - values, values), axis=1)
     sums = values.sum(axis=1)
-    wrong = np.flatnonzero(abs(sums - 1) > ROW_SUM_TOLERANCE)
-    if wrong.size:
-        id = list(sheet.rows)[wrong[0]]
+    ids = [id for id, total in zip(sheet.rows, sums, strict=True) if abs(total - 1) > ROW_SUM_TOLERANCE]
+    if ids:
+        total = sums[list(sheet.rows).index(ids[0])]
         raise SubmissionError(
-            f"{sheet.name}, row {sheet.lines[id]}: the probabilities of {id} add up to {sums[wrong[0]]:.6g}, not 1",
+            f"{sheet.name}, row {sheet.lines[ids[0]]}: the probabilities of {ids[0]} add up to {total:.6g}, not 1"
+            f"{and_more([sheet.lines[id] for id in ids[1:]], 'rows like it')}",
             remedy,
+            [f"row {sheet.lines[id]}: {id}" for id in ids],
         )
     return values
 
 
 def _read(path: Path) -> _Sheet:
     try:
-        return _parse(str(path), path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
+        return _parse(str(path), tables.decode(path.read_bytes()))
+    except (OSError, NoTableError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise SubmissionError(f"{path} cannot be read: {reason}", "Give the path of a CSV") from None
 
 
 def _parse(name: str, text: str) -> _Sheet:
     remedy = f"It needs a first line such as {ID_COLUMN},{LABEL_COLUMN} and a row for each photograph"
-    reader = csv.reader(io.StringIO(text))
     try:
-        header = [column.strip() for column in next(reader, [])]
-        table = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise SubmissionError(f"{name}, row {reader.line_num} is not CSV: {error}", remedy) from None
-    if len(header) < 2 or len(set(header)) < len(header) or header[0].lower() != ID_COLUMN:
-        raise SubmissionError(f"{name} has the columns {_shown(header)}", remedy)
-    if not table:
+        header, rows, numbers, _ = tables.parse(text)
+    except NoTableError as error:
+        raise SubmissionError(f"{name} is not CSV: {error}", remedy) from None
+    bare = list(map(_bare, header))
+    if len(header) < 2 or len(set(bare)) < len(bare) or bare[0].lower() != ID_COLUMN:
+        raise SubmissionError(f"{name} has the columns {in_short(header)}", remedy)
+    if not rows:
         raise SubmissionError(f"{name} has no rows", remedy)
     sheet = _Sheet(name, header, {}, {})
-    for line, (id, *values) in table:
-        if len(values) != len(header) - 1 or not id.strip():
-            raise SubmissionError(
-                f"{name}, row {line} has {len(values) + 1} columns, not {len(header)}, or no id", remedy
-            )
-        if id.strip() in sheet.rows:
-            raise SubmissionError(
-                f"{name}, row {line} holds the id {id.strip()} again, first seen in row {sheet.lines[id.strip()]}",
-                "Keep one row for each id",
-            )
-        sheet.rows[id.strip()], sheet.lines[id.strip()] = values, line
+    seen: dict[str, int] = {}
+    wide = [
+        (line, row) for line, row in zip(numbers, rows, strict=True) if len(row) != len(header) or not row[0].strip()
+    ]
+    if wide:
+        (line, row), *more = wide
+        raise SubmissionError(
+            f"{name}, row {line} has {len(row)} columns, not {len(header)}, or no id"
+            f"{and_more([line for line, _ in more], 'rows like it')}",
+            remedy,
+            [f"row {line}: {len(row)} columns" for line, row in wide],
+        )
+    again = []
+    for line, (id, *values) in zip(numbers, rows, strict=True):
+        if seen.setdefault(one_form(id), line) != line:
+            again.append((line, id))
+        else:
+            sheet.rows[id], sheet.lines[id] = values, line
+    if again:
+        (line, id), *others = again
+        raise SubmissionError(
+            f"{name}, row {line} holds the id {id.strip()} again, first seen in row {seen[one_form(id)]}"
+            f"{and_more([line for line, _ in others], 'rows like it')}",
+            "Keep one row for each id",
+            [f"row {line}: {id}" for line, id in again],
+        )
     return sheet
+
+
+def _bare(column: str) -> str:
+    """A column's name by which it is known, whatever stands around it."""
+    return one_form(column.strip())
+
+
+def _differences(expected: Collection[str], found: Collection[str]) -> tuple[list[str], list[str]]:
+    """The ids that only the first has, and those that only the second has."""
+    there, asked = Names(found), Names(expected)
+    return [id for id in expected if there.find(id) is None], [id for id in found if asked.find(id) is None]
 
 
 def _refuse_difference(ids: Sequence[str], what: str, remedy: str) -> None:
     if ids:
-        raise SubmissionError(f"{len(ids):,} {what}: {_shown(ids)}", remedy)
-
-
-def _shown(texts: Sequence[str]) -> str:
-    return (", ".join(texts[:_SHOWN]) or "(none)") + (", …" if len(texts) > _SHOWN else "")
+        raise SubmissionError(f"{len(ids):,} {what}: {in_short(ids)}", remedy, ids)

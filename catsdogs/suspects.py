@@ -1,14 +1,14 @@
 """The table of suspects read back: outliers.csv as `outliers.write_csv` wrote it, for who shows it to a person."""
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from catsdogs import store
+from catsdogs import store, tables
 from catsdogs.errors import StoreError
 from catsdogs.outliers import COLUMNS
+from catsdogs.tables import NoTableError
 
 _REMEDY = "Make it again with `catsdogs outliers`"
 # What separates two networks, and two reasons, is followed by a name or kind and a colon; the same inside an id is not.
@@ -48,9 +48,8 @@ def read(path: Path) -> list[Suspect]:
         StoreError: not there, no such table, or a row that cannot have been written by `outliers.write_csv`.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            rows = list(csv.reader(text))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = tables.cells(path.read_bytes().decode("utf-8-sig")).rows
+    except (OSError, UnicodeDecodeError, NoTableError) as error:
         raise StoreError(f"{path} cannot be read: {error}", _REMEDY) from None
     if not rows or tuple(rows[0]) != COLUMNS:
         columns = ", ".join(rows[0]) if rows else ""

@@ -8,6 +8,7 @@ labels and jumps over the pictures, and what hostile bytes may cost is settled h
     Feature   1: BytesList, 2: FloatList, or 3: Int64List; the list's field 1 is its values
 """
 
+import struct
 from collections.abc import Container, Iterator
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ _MAX_FIELDS = 10_000  # of one message; each is a turn of a Python loop, and ten
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _VARINT_BYTES = 10  # the longest
 _WINDOW_BYTES = 1024
+_FLOATS, _FLOAT = 2, struct.Struct("<f")  # the number of FloatList's field in Feature, and one of its values
 _NO_EXAMPLE = "not a tf.train.Example"
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
@@ -39,14 +41,14 @@ def encode(features: dict[str, bytes | int]) -> bytes:
     return _field(1, b"".join(entries))
 
 
-def features(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[str, Span | int]:
-    """The first value of each wanted feature of an `Example`: an integer, or where its bytes are; floats are left out.
+def features(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[str, Span | int | float]:
+    """The first value of each wanted feature of an `Example`: a number, or where its bytes are.
 
     Raises:
         NoExampleError: the bytes are no `Example`, or one of more than 10,000 fields.
     """
     walk = _Walk(file)
-    found: dict[str, Span | int] = {}
+    found: dict[str, Span | int | float] = {}
     for inner in walk.spans(message, 1):
         for entry in walk.spans(inner, 1):
             name, feature = "", None
@@ -114,9 +116,11 @@ class _Walk:
         """The fields of one number that are messages or bytes."""
         return (value for number, value in self.fields(message) if number == wanted and isinstance(value, Span))
 
-    def first_value(self, feature: Span) -> Span | int | None:
-        """The first value of the list of bytes or integers that a `Feature` is."""
+    def first_value(self, feature: Span) -> Span | int | float | None:
+        """The first value of the list of bytes or numbers that a `Feature` is."""
         for kind, values in self.fields(feature):
+            if isinstance(values, Span) and kind == _FLOATS:
+                return self._first_float(values)
             if isinstance(values, Span) and kind in (1, 3):
                 value = next((value for number, value in self.fields(values) if number == 1), None)
                 if kind == 1:
@@ -125,6 +129,20 @@ class _Walk:
                     value = self._first_packed(value)
                 return None if value is None else _signed(value)
         return None
+
+    def _first_float(self, values: Span) -> float | None:
+        """The first of a list of floats: packed, as most writers do, or each for itself."""
+        if values.stop - values.start < 1 + _FLOAT.size:
+            return None
+        tag, start = self._varint(values.start)
+        if tag & 7 == _BYTES:
+            size, start = self._varint(start)
+            if size < _FLOAT.size:
+                return None
+        if start + _FLOAT.size > values.stop:
+            raise NoExampleError(_NO_EXAMPLE)
+        self._file.seek(start)
+        return float(_FLOAT.unpack(self._file.read(_FLOAT.size))[0])
 
     def _first_packed(self, numbers: Span) -> int | None:
         if numbers.start == numbers.stop:

@@ -8,19 +8,21 @@ import io
 import json
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
 
-from catsdogs import ranges, storage, tfexample
+from catsdogs import ranges, splits, storage, tfexample
 from catsdogs.errors import DatasetError, UnreadablePhotographError
+from catsdogs.listing import and_more
+from catsdogs.names import without_suffix
 from catsdogs.tfexample import NoExampleError, Span
 
 SUFFIXES = (".tfrecord", ".tfrec", ".tfrecords")
-SPLIT_FOLDERS = ("train", "test")
 MAX_RECORD_BYTES = 257 * 2**20  # a photograph of 256 MiB and what is said of it; a record that claims more is a bomb
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"  # stands in a folder while shards are written to it, and after a run that was killed
@@ -39,7 +41,7 @@ _HEAD = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 _FRAME_BYTES = _HEAD.size + _CHECKSUM.size
 _GZIP = b"\x1f\x8b"
-_MANIFEST_BYTES = 64 * 2**20
+_MANIFEST_BYTES = 256 * 2**20  # the truth of some millions of photographs
 _WRITE_AGAIN = "Write the set again with `catsdogs shards`, or get the file from its source again"
 
 
@@ -71,22 +73,30 @@ class Shard(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a set of shards holds."""
+    """What a set of shards holds.
+
+    Attributes:
+        truth: the class of each test record that was a labelled photograph, held out when the set was written, by id.
+    """
 
     classes: tuple[str, ...]
     shards: tuple[Shard, ...]
+    truth: Mapping[str, str] = MappingProxyType({})
 
 
 class _NoRecordError(Exception):
     """Bytes that are no record of a photograph; the text says why."""
 
 
-def records(root: Path, shards: Sequence[Path] = ()) -> list[Record]:
+def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | None = None) -> list[Record]:
     """Every record of one shard, or of a folder and its subfolders train/ and test/, shard by shard.
 
     In a folder with a manifest of ours, only the shards it lists are read. A record belongs to `test` if it has no
     label, or lies in the folder test/ or in a file whose name starts with test. Pictures are neither read nor checked
     here; see `read`. A folder in an object store has to come with its shards, as `shards_among` finds them.
+
+    Args:
+        truth: gets the class of each test id that was held out when the set was written.
 
     Raises:
         DatasetError: no shards; a set that is unfinished or incomplete; a shard that is cut short, compressed, or whose
@@ -108,12 +118,16 @@ def records(root: Path, shards: Sequence[Path] = ()) -> list[Record]:
     def scan(shard: Path) -> list[Record]:
         if manifest and shard in listed:
             return _scan_listed(shard, listed[shard], manifest.classes)
-        below = shard.parent.name.lower() if shard.parent != folder else ""
-        is_test = below == "test" or shard.name.lower().startswith("test")
+        below = _split_of(shard.parent.name) if shard.parent != folder else None
+        is_test = below == splits.TEST or shard.name.lower().startswith("test")
         return [record._replace(split="test", label="") if is_test else record for record in _scan(shard)]
 
     with ThreadPoolExecutor() as pool:  # parsing holds the interpreter's lock; waiting for a disk or a network does not
-        return [record for found in pool.map(scan, shards) for record in found]
+        listing = [record for found in pool.map(scan, shards) for record in found]
+    if truth is not None and manifest:
+        ids = {record.id for record in listing if record.split == "test"}
+        truth.update({id: label for id, label in manifest.truth.items() if id in ids})
+    return listing
 
 
 def read(shard: Path, offset: int, length: int) -> bytes:
@@ -154,7 +168,7 @@ def shards_in(root: Path) -> list[Path]:
         DatasetError: a folder that is not there, or cannot be read.
     """
     try:
-        folders = [root, *(sub for sub in root.iterdir() if sub.name.lower() in SPLIT_FOLDERS and sub.is_dir())]
+        folders = [root, *(sub for sub in root.iterdir() if _split_of(sub.name) and sub.is_dir())]
         return sorted(path for folder in folders for path in folder.iterdir() if is_shard(path.name) and path.is_file())
     except FileNotFoundError as error:
         raise DatasetError(f"{root} cannot be read: {error}", "Check --data") from None
@@ -165,13 +179,19 @@ def shards_in(root: Path) -> list[Path]:
 def shards_among(root: Path, names: Iterable[str]) -> list[Path]:
     """The same as `shards_in`, of a folder whose files have been listed: their names relative to it."""
     parts = sorted(name.split("/") for name in names)
-    parts = [part for part in parts if len(part) == 1 or (len(part) == 2 and part[0].lower() in SPLIT_FOLDERS)]
+    parts = [part for part in parts if len(part) == 1 or (len(part) == 2 and _split_of(part[0]))]
     return [root / "/".join(part) for part in parts if is_shard(part[-1])]
 
 
 def is_shard(name: str) -> bool:
     """Whether a file is a shard, by its name."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _split_of(folder: str) -> str | None:
+    """The split, for training or testing, that a subfolder's name says and nothing else."""
+    said = splits.split_of(folder)
+    return said.role if said and not said.rest and said.role != splits.THIRD else None
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -190,12 +210,17 @@ def read_manifest(folder: Path) -> Manifest | None:
         shards = tuple(_listed(shard) for shard in found["shards"])
         if not shards:
             raise ValueError("no shards")
-        return Manifest(tuple(map(str, found["classes"])), shards)
+        classes = tuple(map(str, found["classes"]))
+        truth = {str(id): str(label) for id, label in found.get("truth", {}).items()}
+        strange = sorted(set(truth.values()) - set(classes))
+        if strange:
+            raise ValueError(f"the truth has the class {strange[0]!r}")
+        return Manifest(classes, shards, truth)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise storage.read_error(path, error) from None
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DatasetError(f"{path} is damaged: {error!r}", _WRITE_AGAIN) from None
 
 
@@ -213,10 +238,12 @@ def _refuse_missing(shards: Sequence[Path]) -> None:
         if match := re.fullmatch(r"(.*-)(\d{1,5})-of-(\d{1,5})(\.\w+)", path.name):
             sets.setdefault((path.parent, match[1], match[3], match[4]), {})[int(match[2])] = path
     for (folder, start, total, suffix), found in sets.items():
-        missing = next((number for number in range(int(total)) if number not in found), None)
-        if missing is not None:
-            other = f"{start}{missing:0{len(total)}d}-of-{total}{suffix}"
-            raise DatasetError(f"{folder} lacks {other}, one of {int(total)} shards", _WRITE_AGAIN)
+        missing = [number for number in range(int(total)) if number not in found]
+        if missing:
+            names = [f"{start}{number:0{len(total)}d}-of-{total}{suffix}" for number in missing]
+            raise DatasetError(
+                f"{folder} lacks {names[0]}, one of {int(total)} shards{and_more(names[1:], 'like it')}", _WRITE_AGAIN
+            )
 
 
 def _scan_listed(shard: Path, listed: Shard, classes: Sequence[str]) -> list[Record]:
@@ -299,21 +326,24 @@ def _id_and_label(file: BinaryIO, span: Span) -> tuple[str, str]:
     return _first(texts, ID_FEATURES), _first(texts, LABEL_FEATURES)
 
 
-def _picture(values: dict[str, Span | int]) -> Span:
+def _picture(values: dict[str, Span | int | float]) -> Span:
     image = next((values[name] for name in IMAGE_FEATURES if name in values), None)
     if not isinstance(image, Span):
         raise _NoRecordError(f"it holds no picture, which would be called {' or '.join(IMAGE_FEATURES)}")
     return image
 
 
-def _text(file: BinaryIO, name: str, value: Span | int) -> str:
+def _text(file: BinaryIO, name: str, value: Span | int | float) -> str:
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise _NoRecordError(f"its {name} is {value:g}, which is neither a class nor an id")
+        value = int(value)
     if isinstance(value, int):
         return "" if name in LABEL_FEATURES and value < 0 else str(value)  # -1 often stands for no label
     if name in IMAGE_FEATURES:
         return ""
     text = tfexample.text(file, value)
-    is_file = name == FILE_NAME_FEATURE and PurePosixPath(text).name
-    return str(PurePosixPath(text).with_suffix("")) if is_file else text
+    return without_suffix(text) if name == FILE_NAME_FEATURE else text
 
 
 def _first(texts: dict[str, str], names: Sequence[str]) -> str:

@@ -222,6 +222,10 @@ def _finish(
         "shards": [shard._asdict() for shard in shards],
         "unreadable": unreadable,
     }
+    left_out = {id for split, id, _ in unreadable if split == "test"}
+    truth = {id: label for id, label in dataset.truth.items() if id not in left_out}
+    if truth:
+        manifest["truth"] = truth
     with replacing(out / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / UNFINISHED).unlink()

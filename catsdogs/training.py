@@ -1,7 +1,6 @@
 """Cross-validates a head on cached vectors, and keeps what came of it: the run folder `submissions/<name>/`."""
 
 import contextlib
-import csv
 import functools
 import json
 import os
@@ -31,10 +30,12 @@ from catsdogs import (
     store,
     streaming,
     submission,
+    tables,
 )
 from catsdogs.crossval import CrossValidation
 from catsdogs.errors import StoreError, TrainingError, UsageError
 from catsdogs.files import write_error
+from catsdogs.listing import to_choose_from
 from catsdogs.progress import Progress
 from catsdogs.runs import Run, TrainedRun
 from catsdogs.store import Features, Recipe
@@ -109,8 +110,8 @@ def check_repeatable(run: Run, files: Sequence[Features]) -> None:
             )
     first = replay.hold_out(files, run.protocol)[0][0] if run.protocol else files[0]
     if store.rows_digest(first) != run.rows_digest:
-        counts = len(first.labels), len(first.ids["test"]), ", ".join(first.classes)
-        trained = run.train_rows, run.test_rows, ", ".join(run.classes)
+        counts = len(first.labels), len(first.ids["test"]), to_choose_from(first.classes)
+        trained = run.train_rows, run.test_rows, to_choose_from(run.classes)
         named = zip(("train rows", "test rows", "classes"), counts, trained, strict=True)
         differences = [f"{what}: {here}, not {there}" for what, here, there in named if here != there]
         raise StoreError(
@@ -381,7 +382,7 @@ def _write_out_of_fold(path: Path, run: Run, crossed: CrossValidation, first: Fe
     """A row per training photograph; docs/runs.md lists the columns."""
     columns = range(len(first.classes)) if len(first.classes) > 2 else (1,)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = tables.Writer(file)
         writer.writerow(["id", "label", *(f"p_{first.classes[column]}" for column in columns), *_OUT_OF_FOLD_COLUMNS])
         dropped = set(run.dropped)
         rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)

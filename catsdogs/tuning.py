@@ -326,8 +326,7 @@ def _command() -> str:
 
 def _show(c: Context, made: "Finetuned", data: str | None) -> None:
     """What was trained, how good it is, and what to do with it."""
-    for photograph in made.unreadable:
-        say(f"unreadable, left out: {photograph.split}/{photograph.id} ({photograph.reason})")
+    stages.say_unreadable(made.unreadable, made.folder / stages.UNREADABLE_FILE)
     for score in made.card.scores:
         say(score)
     for path in sorted(made.folder.iterdir()):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import networks, storage
+from catsdogs import networks, storage, tables
 from catsdogs.backbones import RESCALED, SHORTHANDS, TABLE, Backbone
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
 from catsdogs.files import replacing
@@ -185,7 +185,7 @@ def write_learnt(folder: Path, learnt: Learnt, classes: Sequence[str], columns: 
     """Write which photographs were learnt from, with further (n,) columns of numbers."""
     path = folder / LEARNT_FILE
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.writer(text, lineterminator="\n")
+        writer = tables.Writer(text)
         writer.writerow([*_LEARNT_COLUMNS, *columns])
         for number, (id, digest, label, fold) in enumerate(zip(*learnt, strict=True)):
             figures = [f"{column[number]:.9g}" for column in columns.values()]

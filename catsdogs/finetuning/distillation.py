@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError
 from catsdogs.finetuning.finetune import Lesson
+from catsdogs.listing import to_choose_from
 from catsdogs.store import Features
 
 
@@ -24,7 +25,8 @@ def from_teacher(
     """
     if first.classes != taught.dataset.classes:
         raise TrainingError(
-            f"The teacher knows the classes {', '.join(first.classes)}, not {', '.join(taught.dataset.classes)}",
+            f"The teacher knows the classes {to_choose_from(first.classes)}, "
+            f"not {to_choose_from(taught.dataset.classes)}",
             "Give --data the photographs it was trained on",
         )
     ids, digests = first.ids["train"].tolist(), first.digests["train"].tolist()

@@ -12,11 +12,11 @@ from catsdogs import calibration, comparison, decisions, out_of_fold, outliers, 
 from catsdogs.comparison import Entry
 from catsdogs.decisions import Decision
 from catsdogs.errors import SubmissionError, TrainingError
+from catsdogs.listing import in_short
+from catsdogs.names import Names
 from catsdogs.outliers import Ballots, Suspect
 from catsdogs.runs import Run
 from catsdogs.store import Features
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
         ballots=outliers.collect(files) if any(file.topk_class for file in files) else None,
-        decided=decisions.read(table, run.classes) if table.exists() else {},
+        decided=decisions.read(table, run.classes, first.ids["train"].tolist()) if table.exists() else {},
     )
 
 
@@ -151,12 +151,12 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
         return np.empty((0, len(run.classes)))
     out_of_fold.must_exist(path)
     written, probabilities = submission.read(path, run.classes)
-    row_of = {id: row for row, id in enumerate(written)}
+    known = Names({*ids, *run.unreadable})
+    row_of = {known.find(id): row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]
-    foreign = sorted(set(written) - set(ids) - set(run.unreadable))
+    foreign = sorted(id for id in written if known.find(id) is None)
     for absent, what in ((missing, "lacks"), (foreign, "has, unlike the run,")):
         if absent:
-            named = ", ".join(absent[:_SHOWN]) + (", …" if len(absent) > _SHOWN else "")
-            problem = f"{path} {what} {len(absent):,} test photographs: {named}"
-            raise SubmissionError(problem, out_of_fold.train_again(path))
+            problem = f"{path} {what} {len(absent):,} test photographs: {in_short(absent)}"
+            raise SubmissionError(problem, out_of_fold.train_again(path), absent)
     return probabilities[[row_of[id] for id in ids]]

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 from catsdogs import decisions, suspects
 from catsdogs.decisions import Decision
 from catsdogs.errors import CatsdogsError, LockedError, StoreError
+from catsdogs.listing import to_choose_from
 from catsdogs.web.context import shared, thumbnail_url
 from catsdogs.web.guard import Problem, check_token
 
@@ -57,7 +58,7 @@ def decide() -> Response:
     if word != decisions.RELABEL:
         label = ""
     elif label not in site.classes:
-        raise Problem(422, f"Relabel as one of the classes: {', '.join(site.classes)}")
+        raise Problem(422, f"Relabel as one of the classes: {to_choose_from(site.classes)}")
     try:
         return jsonify(decisions.decide(site.decisions, Decision(id, word, label), site.classes)._asdict())
     except (StoreError, LockedError) as error:
@@ -93,9 +94,11 @@ def thumbnail() -> Response:
 
 def _listed() -> list[dict[str, Any]]:
     site = shared().site
-    decided = decisions.read(site.decisions, site.classes) if site.decisions.exists() else {}
+    rows = suspects.read(site.suspects)
+    ids = [suspect.id for suspect in rows if suspect.split == "train"]
+    decided = decisions.read(site.decisions, site.classes, ids) if site.decisions.exists() else {}
     listed = []
-    for suspect in suspects.read(site.suspects):
+    for suspect in rows:
         decision = decided.get(suspect.id) if suspect.split == "train" else None
         listed.append(
             {
