@@ -35,6 +35,7 @@ def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[...,
         def guarded(c: invoke.Context, **arguments: Any) -> None:
             show_every_letter()
             try:
+                _refuse_what_is_no_text(arguments)
                 body(c, **arguments)
             except CatsdogsError as error:
                 everything = _everything(error, Path(f"catsdogs-{body.__name__}.csv"))
@@ -104,6 +105,14 @@ def show_every_letter() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+def _refuse_what_is_no_text(arguments: dict[str, Any]) -> None:
+    """A name that is not UTF-8 can be opened, but in no file of ours be written down."""
+    for flag, value in arguments.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and text.encode(errors="ignore").decode() != text:
+                raise UsageError(f"--{flag.replace('_', '-')} {text!a} is not UTF-8", "Rename that file or folder")
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:

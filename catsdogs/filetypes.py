@@ -63,9 +63,9 @@ _NOBODYS = {
     *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
     *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
     *("lost+found", "lost.dir", "__pycache__"),  # Linux, Android, Python
+    *(f"found.{number:03}" for number in range(1000)),  # what Windows finds when it checks a disk
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot", "~snapshot"),  # NAS
 }
-_CHECKED_DISK = re.compile(r"found\.\d{3}")  # what Windows finds when it checks a disk
 
 HEAD_BYTES = 32  # of a file, by which its format is told
 _SUFFIX = re.compile(r".\.(?=\d*[a-z])[a-z0-9]{1,8}$", re.IGNORECASE)  # `cat.0` has none, `cat.7z` has
@@ -96,8 +96,7 @@ def is_picture(head: bytes) -> bool:
 
 def is_nobodys(name: str) -> bool:
     """Whether a file or folder of that name is a system's or a program's own, which no person put there."""
-    lower = name.lower()
-    return name.startswith(".") or lower in _NOBODYS or _CHECKED_DISK.fullmatch(lower) is not None
+    return name[:1] == "." or name.lower() in _NOBODYS
 
 
 def left_alone(names: Iterable[str]) -> list[str]:
@@ -113,11 +112,15 @@ def unread(names: Sequence[str]) -> str:
     return f"{pictures} not read: {shown} ({'; '.join(hints)})"
 
 
-def hint(data: bytes) -> str:
-    """What can be done about bytes that no decoder takes for a picture, if they are one of a kind that is known."""
+def reason(data: bytes) -> str:
+    """Why no decoder takes bytes for a picture, and what can be done where that is known."""
     if _HEIF_MAGIC.match(data) and not READS_HEIF:
-        return _HEIF_HINT
-    return _AVIF_HINT if _AVIF_MAGIC.match(data) and "AVIF" not in FORMATS else ""
+        return f"not a picture that is read; {_HEIF_HINT}"
+    if _AVIF_MAGIC.match(data) and "AVIF" not in FORMATS:
+        return f"not a picture that is read; {_AVIF_HINT}"
+    if is_picture(data):
+        return "not a picture that can be read: its header is damaged, or Pillow does not know its kind"
+    return "not a picture"
 
 
 def _suffix(name: str) -> str:

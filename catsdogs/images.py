@@ -185,8 +185,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
     except Image.DecompressionBombError:
         raise TooManyPixelsError(f"more than {MAX_PIXELS:,} pixels") from None
     except Image.UnidentifiedImageError:
-        hint = filetypes.hint(data)
-        raise UnreadablePhotographError(f"not a picture that is read; {hint}" if hint else "not a picture") from None
+        raise UnreadablePhotographError(filetypes.reason(data)) from None
     except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything; the reason is listed
         raise UnreadablePhotographError(f"damaged: {str(error) or type(error).__name__}") from None
 

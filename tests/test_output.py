@@ -100,3 +100,11 @@ def test_no_file_is_opened_in_the_locale_s_encoding() -> None:
         [*ruff, "catsdogs", "benchmarks", "tasks.py"], cwd=CHECKOUT, capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="where names are no bytes")
+def test_a_name_that_is_not_utf_8_is_refused(folder: Path) -> None:
+    for terminal in ("ascii", "C"):
+        text = said(("-c", SEVERAL, "features --data caf\udce9"), terminal, folder)
+        assert r"catsdogs features: --data 'caf\udce9' is not UTF-8. Rename that file or folder." in text
+        assert "ended with 2" in text
