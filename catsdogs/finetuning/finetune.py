@@ -397,5 +397,6 @@ def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
 def _put(work: Path, target: Path) -> None:
     try:
         folders.put(work, target)
+        (target / (locks.NAME + locks.SOFT)).unlink(missing_ok=True)  # which came along
     except OSError as error:
         raise write_error(target, error) from None
