@@ -1,4 +1,4 @@
-"""Imports Keras without the lines that TensorFlow's C++ writes to standard error meanwhile, past every log setting."""
+"""What reaches standard error: nothing that TensorFlow's C++ writes while Keras is imported; and notes, once each."""
 
 import contextlib
 import os
@@ -7,6 +7,17 @@ import tempfile
 from collections.abc import Iterator
 
 from catsdogs.errors import UsageError
+
+_noted: set[str] = set()
+
+
+def note(text: str) -> None:
+    """A line about what goes on all the same, once; it does not disturb a bar."""
+    from tqdm import tqdm
+
+    if text not in _noted:
+        _noted.add(text)
+        tqdm.write(text, file=sys.stderr)
 
 
 @contextlib.contextmanager
