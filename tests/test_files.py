@@ -71,7 +71,7 @@ class TestCacheFolder:
         monkeypatch.setenv("XDG_CACHE_HOME", str(temporary / "new"))
         assert files.cache_folder() == temporary / "new/catsdogs"
 
-    @pytest.mark.parametrize("home", ["/dev/null", "/nonexistent/x", ""])
+    @pytest.mark.parametrize("home", ["/dev/null", ""])
     def test_commands(self, temporary: Path, home: str) -> None:
         code = "import sys; sys.argv[0] = 'catsdogs'; from catsdogs.cli import main; main()"
         for arguments in (["--list"], ["status"]):
