@@ -453,8 +453,8 @@ def clean(c: Context, features: str | None = None) -> None:
     leftovers = [path for path in all_of_it if path.exists()]
     for leftover in leftovers:
         with contextlib.ExitStack() as in_use:
-            for folder in {lock.parent for lock in leftover.rglob(".lock*")}:
-                in_use.enter_context(store.locked(folder))
+            for locked in {lock.parent for lock in leftover.rglob(".lock*")}:
+                in_use.enter_context(store.locked(locked))
             shutil.rmtree(leftover)
         say(f"removed {leftover}")
     if not leftovers:

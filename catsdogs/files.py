@@ -9,11 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import platformdirs
-
 from catsdogs import folders, lease, storage
 from catsdogs.errors import StoreError
-from catsdogs.progress import note
+from catsdogs.notes import note
 
 
 @contextlib.contextmanager
@@ -58,6 +56,8 @@ def cache_folder() -> Path:
     Raises:
         OSError: nor can that be made.
     """
+    import platformdirs
+
     usual = platformdirs.user_cache_path("catsdogs")
     if usual.is_absolute():  # it begins with ~ for a user who has no home at all
         with contextlib.suppress(OSError):

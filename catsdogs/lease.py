@@ -17,7 +17,7 @@ from pathlib import Path
 
 from catsdogs import storage
 from catsdogs.errors import LockedError, StoreError
-from catsdogs.progress import note
+from catsdogs.notes import note
 
 BEAT_SECONDS = 5.0
 PATIENCE_BEATS = 4  # without a beat, after which a holder counts as dead
@@ -126,6 +126,10 @@ class _Lease:
         Raises:
             LockedError: its holder lives, for longer than `patience`.
         """
+        if not patience:
+            note(
+                f"{self.path} is there: it shows within {PATIENCE_BEATS * BEAT_SECONDS:.0f} s whether its holder lives"
+            )
         started = changed = time.monotonic()
         seen, version = self._read(), storage.version(self.path)
         while time.monotonic() < changed + PATIENCE_BEATS * BEAT_SECONDS:

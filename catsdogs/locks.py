@@ -6,7 +6,7 @@ from pathlib import Path
 
 from catsdogs import lease, storage
 from catsdogs.errors import LockedError
-from catsdogs.progress import note
+from catsdogs.notes import note
 
 NAME = ".lock"  # in a folder with one writer
 SOFT = ".soft"  # behind the name of a lock, for the file that stands in for it

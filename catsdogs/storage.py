@@ -353,12 +353,13 @@ def move(path: Path, target: Path) -> None:
         OSError: a local file cannot be renamed.
         StoreError: the store went on failing.
     """
-    if is_remote(path):
-        # Not `mv`, to which a name such as `a*` is a pattern.
+    if not is_remote(path):
+        path.replace(target)
+    elif path.protocol not in _WITHOUT_RENAME:  # type: ignore[attr-defined]  # a place in a store has one
+        trying(path, lambda: _store(path).mv(_key(path), _key(target)))
+    else:  # where `mv` takes a name such as `a*` for a pattern
         trying(path, lambda: _store(path).cp_file(_key(path), _key(target)))
         remove_all([path])
-    else:
-        path.replace(target)
 
 
 def remove(path: Path) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from catsdogs import files, folders, progress
+from catsdogs import files, folders, quiet
 from catsdogs.backbones import TABLE
 from catsdogs.backbones.weights import Weights
 from catsdogs.engines import export
@@ -23,7 +23,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setattr(progress, "_noted", set())
+    monkeypatch.setattr(quiet, "_noted", set())
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     files._private_folder.cache_clear()
     return folder
@@ -51,7 +51,7 @@ class TestCacheFolder:
 
     def test_a_user_without_a_home(self, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         left = Path("~/.cache/catsdogs")  # of the usual name, for a number that no user has
-        monkeypatch.setattr(files.platformdirs, "user_cache_path", lambda _: left)
+        monkeypatch.setattr("platformdirs.user_cache_path", lambda _: left)
         assert files.cache_folder().parent == temporary and not Path("~").exists()
 
     @pytest.mark.parametrize("how", ["a link", "open to others"])
@@ -71,7 +71,7 @@ class TestCacheFolder:
         monkeypatch.setenv("XDG_CACHE_HOME", str(temporary / "new"))
         assert files.cache_folder() == temporary / "new/catsdogs"
 
-    @pytest.mark.parametrize("home", ["/dev/null", "/nonexistent/x", ""])
+    @pytest.mark.parametrize("home", ["/dev/null", ""])
     def test_commands(self, temporary: Path, home: str) -> None:
         code = "import sys; sys.argv[0] = 'catsdogs'; from catsdogs.cli import main; main()"
         for arguments in (["--list"], ["status"]):

@@ -12,9 +12,17 @@ from pathlib import Path
 import h5py
 import pytest
 
-from catsdogs import foreign, locations, runs, sealed, storage, store, tfrecord, virtual
+from catsdogs import backbones, foreign, locations, runs, sealed, storage, store, tfrecord, virtual
 from catsdogs.backbones import trained, weights
-from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError, UnreadablePhotographError
+from catsdogs.engines import export
+from catsdogs.errors import (
+    CatsdogsError,
+    DamagedError,
+    MissingError,
+    StoreError,
+    UnreadablePhotographError,
+    WeightsError,
+)
 from catsdogs.locations import Location
 from catsdogs.shards import Cache
 from catsdogs.stamps import Stamps
@@ -233,6 +241,25 @@ def test_shards_stay_when_the_assembled_file_cannot_be_read(folder: Path, monkey
 def test_too_many_open_files_says_what_helps(folder: Path) -> None:
     with refused(StoreError, r"Too many open files\. Allow more of them with `ulimit -n`"):
         raise storage.read_error(folder, OSError(errno.EMFILE, "x"))
+
+
+def test_a_network_in_the_cache_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    network = backbones.TABLE["VGG16"], weights.Weights(None, "random")
+    monkeypatch.setattr(export, "_export_elsewhere", lambda backbone, weights, path: path.write_text("a network"))
+    assert export.exported(*network).read_text() == "a network"
+    before, action = contents(tmp_path), Path.open
+
+    def failing(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "network.xml":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return action(path, *arguments, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", failing)
+        with refused(WeightsError, "Input/output error"):
+            export.exported(*network)
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("number", ["EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ETIMEDOUT", "EHOSTUNREACH"])

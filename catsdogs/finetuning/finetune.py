@@ -236,9 +236,12 @@ class Trainer:
         the path of a member to `keep` outlives the call.
         """
         done = self._work / f"{member}.npz"
-        if done.exists():
-            with np.load(done) as kept:
-                return json.loads(str(kept["history"])), Answers(kept["probabilities"], kept["right"])
+        if storage.exists(done):
+            try:
+                with np.load(done) as kept:
+                    return json.loads(str(kept["history"])), Answers(kept["probabilities"], kept["right"])
+            except OSError as error:
+                raise storage.read_error(done, error) from None
         rows = np.setdiff1d(self._train_rows, held)
         learnt, watched = self._split(rows)
         plan, state, seed = self._plan, self._work / f".{member}", self._plan.seed + number
@@ -379,7 +382,10 @@ def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
     """Go on with an unfinished training of the same plan; begin where there is none."""
     path, asked = work / _PLAN_FILE, json.loads(json.dumps(asked))
     if storage.exists(path):
-        there = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise storage.read_error(path, error) from None
         if there == asked:
             return
         if not force:
@@ -398,5 +404,6 @@ def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
 def _put(work: Path, target: Path) -> None:
     try:
         folders.put(work, target)
+        (target / (locks.NAME + locks.SOFT)).unlink(missing_ok=True)  # which came along
     except OSError as error:
         raise write_error(target, error) from None

@@ -142,11 +142,14 @@ class _Keeper(keras.callbacks.Callback):
         """Read the state back, if there is one; how many epochs it has behind it."""
         self._work.mkdir(parents=True, exist_ok=True)
         path = self._work / STATE_FILE
-        if path.exists():
-            state = json.loads(path.read_text(encoding="utf-8"))
-            self.history = state["history"]
-            with sealed.lockable(self._latest(self._epochs)) as path:
-                model.load_weights(path)
+        if storage.exists(path):
+            try:
+                state = json.loads(path.read_text(encoding="utf-8"))
+                self.history = state["history"]
+                with sealed.lockable(self._latest(self._epochs)) as path:
+                    model.load_weights(path)
+            except OSError as error:
+                raise storage.read_error(path, error) from None
             for counter, value in zip(_counters(model), state["counters"], strict=True):
                 counter.assign(value)
         else:

@@ -1,6 +1,7 @@
 """An object store that answers 500 or 503, hangs, breaks connections or truncates: tried again, then named."""
 
 import functools
+import os
 import signal
 import subprocess
 import sys
@@ -142,21 +143,22 @@ def test_one_that_lasts_ends_the_run_and_names_the_object(
     saw(f"{kind} for ever: named; the next run computed {summary.computed[BACKBONE]} of {sum(_COUNTS)} rows")
 
 
-# `features`, killed as soon as it has put its first shard; a lock is given up sooner than in earnest.
+# `features`, killed or stopped as soon as it has put its first shard; a lock is given up sooner than in earnest.
 _KILLED = """
 import os, signal, sys
 from catsdogs import extract, lease, storage
 from catsdogs.cli import main
 
-put = storage.put
+put, how = storage.put, sys.argv.pop(1)
 
 def put_and_die(source, target):
     put(source, target)
     if target.parent.parent.name == ".shards":
-        os.kill(os.getpid(), signal.SIGKILL)
+        storage.put = put
+        os.kill(os.getpid(), signal.SIGKILL if how == "killed" else signal.SIGSTOP)
 
 extract.SHARD_ROWS, lease.BEAT_SECONDS = 4, 0.3
-if sys.argv.pop(1) == "killed":
+if how != "whole":
     storage.put = put_and_die
 main()
 """
@@ -183,6 +185,39 @@ def test_a_run_that_writes_to_the_store_is_killed_and_goes_on(
     assert sorted(storage.listing(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
     assert "up to date" in features("whole").stdout
     saw("a run with `--out s3://` killed after its first shard: the dead one's lock taken over, the rest computed")
+
+
+def test_a_run_that_was_stopped_and_wakes_spoils_nothing(
+    layouts: dict[str, Path], reference: Features, s3_bucket: str, saw: Callable[[str], None]
+) -> None:
+    """Meanwhile another has taken its lock over; and once that one is done, and while it works."""
+    upload(layouts["folder"], f"{s3_bucket}/data")
+    flags = ["--data", f"{s3_bucket}/data", "--out", f"{s3_bucket}/out", "--backbones", BACKBONE, "--batch-size", "4"]
+
+    def features(how: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", _KILLED, how, "features", *flags]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    out, runs = storage.place(f"{s3_bucket}/out"), [features("stopped")]
+    try:
+        assert os.WIFSTOPPED(os.waitpid(runs[0].pid, os.WUNTRACED)[1])
+        runs.append(features("stopped"))
+        assert os.WIFSTOPPED(os.waitpid(runs[1].pid, os.WUNTRACED)[1])
+        theirs = storage.listing(out)
+        runs[0].send_signal(signal.SIGCONT)  # while the other one holds the lock, and is asleep as well
+        _, err = runs[0].communicate(timeout=300)
+        assert runs[0].returncode == 1 and "was taken over by another process" in err.splitlines()[-1], err
+        assert storage.listing(out) == theirs
+        runs[1].send_signal(signal.SIGCONT)
+        _, err = runs[1].communicate(timeout=300)
+        assert runs[1].returncode == 0, err
+    finally:
+        for run in runs:
+            run.kill()
+            run.communicate()
+    assert same_rows(out / f"{BACKBONE}.h5", reference)
+    assert sorted(storage.listing(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
+    saw("a run that slept past its patience: refused when it woke, the next one's lock and shards as they were")
 
 
 def test_a_second_writer_is_refused(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
