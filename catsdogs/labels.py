@@ -56,6 +56,12 @@ def parse(
         groups = [of[TRAIN], of[THIRD], of[None]]
         known = label_tables.Photographs(groups if any(groups) else [of[TEST]], lambda name: where[name].below)
         labelled = label_tables.read(*table, known, root)
+        for_test = {name for name, _ in labelled if name in where and name not in known.names}
+        if for_test and notes is not None:
+            notes.append(
+                f"{table[0]}: its {len(for_test):,} rows about photographs to be predicted are not learnt from"
+            )
+        labelled = [(name, label) for name, label in labelled if name not in for_test]
         listed = {name for name, _ in labelled}
         is_split = of[TRAIN] or of[TEST]
         test = [name for name in (of[TEST] if is_split else of[None]) if name not in listed]

@@ -16,7 +16,7 @@ from catsdogs import filetypes, splits, storage, tfrecord
 from catsdogs.errors import DatasetError, UnreadablePhotographError
 from catsdogs.filetypes import PHOTO_SUFFIXES, is_nobodys
 from catsdogs.labels import photographs
-from catsdogs.listing import in_short
+from catsdogs.listing import and_more, in_short
 from catsdogs.names import leads_elsewhere, one_form
 from catsdogs.ranges import Ranges
 
@@ -124,10 +124,11 @@ def files(root: Path) -> dict[str, Location]:
             return _of_one_file(root)
         names = _recognised(_walk(root), lambda name: _head(root / name))
     locations = {name: Location(root, name) for name in names}
-    for name in (name for name in locations if not name.isascii()):
-        shown = name.encode(errors="backslashreplace").decode()
-        if shown != name:
-            raise DatasetError(f"The name of {root}/{shown} is not UTF-8", "Rename the file")
+    shown = {name: name.encode(errors="backslashreplace").decode() for name in locations if not name.isascii()}
+    strange = [text for name, text in shown.items() if text != name]
+    if strange:
+        problem = f"The name of {root}/{strange[0]} is not UTF-8{and_more(strange[1:], 'like it')}"
+        raise DatasetError(problem, "Rename the file" if len(strange) == 1 else "Rename the files", strange)
     zips = [name for name in locations if "/" not in name and name.lower().endswith(".zip")]
     for name in _zips_of_splits(zips, locations):
         start = f"{name[: -len('.zip')]}/"
@@ -214,9 +215,12 @@ def _listed(root: Path) -> list[str]:
         names = []
     if not names:
         raise DatasetError(f"Nothing is stored at {root}", "Check --data: the bucket and the folder in it")
-    for name in names:
-        if leads_elsewhere(name):
-            raise DatasetError(f"{root} holds an object of the unsafe name {name!r}", "Rename or remove it")
+    unsafe = [name for name in names if leads_elsewhere(name)]
+    if unsafe:
+        problem = f"{root} holds an object of the unsafe name {unsafe[0]!r}"
+        raise DatasetError(
+            f"{problem}{and_more(list(map(repr, unsafe[1:])), 'like it')}", "Rename or remove it", unsafe
+        )
     return [name for name in names if not any(map(is_nobodys, name.split("/")))]
 
 

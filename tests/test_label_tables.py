@@ -1,6 +1,7 @@
 """A table of labels: which column names the photographs and which their classes follows from what is in them."""
 
 import itertools
+import os
 import random
 import unicodedata
 from collections.abc import Sequence
@@ -277,3 +278,21 @@ def test_a_sample_submission_is_no_label_table(tmp_path: Path, name: str) -> Non
     found = scan(tmp_path)
     assert (found.classes, len(found.of("test"))) == (("cat",), 1)
     assert found.sample_submission == "id,label\n1,0.5\n2,0.5\n"
+
+
+def test_rows_about_the_test_split_are_not_learnt_from_and_that_is_said(tmp_path: Path) -> None:
+    names = ["train/1.jpg", "train/2.jpg", "test/3.jpg", "test/4.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{name},{name[-5]}\n" for name in names))
+    dataset = scan(tmp_path)
+    assert (dataset.classes, len(dataset.of("train")), len(dataset.of("test"))) == (("1", "2"), 2, 2)
+    assert dataset.notes == ("labels.csv: its 2 rows about photographs to be predicted are not learnt from",)
+
+
+def test_all_names_that_are_no_text_are_counted(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / os.fsdecode(b"caf\xe9.%d.jpg" % number)).touch()
+    with refused(DatasetError, r"caf\\udce9\.0\.jpg is not UTF-8 \(2 more like it: .*\)\. Rename the files"):
+        scan(tmp_path)
