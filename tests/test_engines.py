@@ -167,10 +167,12 @@ class TestExport:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def start(command: list[str], **how: object) -> "subprocess.Popen[str]":
-            started.append(popen(command, **how))
-            return started[-1]
+            process = popen(command, **how)
+            started.extend([process] if export.__name__ in command else [])
+            return process
 
-        started, popen = [], subprocess.Popen
+        started: list[subprocess.Popen[str]] = []
+        popen = subprocess.Popen
         export.release()
         monkeypatch.setattr(subprocess, "Popen", start)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
