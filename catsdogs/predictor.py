@@ -110,7 +110,7 @@ class Predictor:
     def load(cls, run_folder: Path, features: Path | None, weights_dir: str | None) -> Self:
         """Take up a run with its networks, and its training photographs from the folder of feature files.
 
-        Takes some three seconds, and ten more for each network that OpenVINO has never run here. Feature files
+        Takes some three seconds, and a few more for each network that OpenVINO has never run here. Feature files
         that are missing or do not fit the run leave answers without neighbours.
 
         Raises:

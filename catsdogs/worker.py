@@ -186,7 +186,8 @@ def prepare(job: Job, members: Sequence[Member], photographs: Sequence[Photograp
     with Progress(len(new), "preparing", "network") as bar:
         for member, part in new:
             if part == 0 and job.settings.precision == AUTO and not _is_exact(job, member, photographs):
-                notes.append(f"{member.backbone.name}: {member.cache.recipe.precision} is too far from float32 here")
+                rounded = member.cache.recipe.precision
+                notes.append(f"{member.backbone.name} computes in float32: {rounded} gives other vectors here")
                 member.take("float32")
             member.load(part)
             bar.update()

@@ -207,3 +207,63 @@ def test_a_tpu_that_tensorflow_cannot_start() -> None:
     last = ended.stderr.strip().splitlines()[-1]
     assert "UsageError: TensorFlow cannot start the TPU 'local': " in last
     assert last.endswith("Install tensorflow-tpu, or set KERAS_BACKEND=jax.")
+
+
+def described(backend: str, kinds: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with these GPUs, as the backend describes them: a compute capability, a name for another, or "tpu"."""
+    monkeypatch.setattr(devices, "_backend", lambda: backend)
+    monkeypatch.setattr(devices, "on_accelerator", lambda _: bool(kinds))
+    tpu = "tpu" in kinds
+    if backend == "jax":
+        parts = [{"platform": "tpu"} if tpu else {"platform": "gpu", "compute_capability": kind} for kind in kinds]
+        found = [SimpleNamespace(**{name: value for name, value in part.items() if value}) for part in parts]
+        monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(devices=lambda: found))
+    elif backend == "tensorflow":
+        details = [{"compute_capability": kind} if kind else {"device_name": "METAL"} for kind in kinds]
+        config = SimpleNamespace(
+            list_physical_devices=lambda kind: [] if tpu else list(range(len(kinds))),
+            experimental=SimpleNamespace(get_device_details=lambda number: details[number]),
+        )
+        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
+    else:
+        capability = SimpleNamespace(
+            is_available=lambda: any(kinds), get_device_capability=lambda number=0: kinds[number]
+        )
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=capability))
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(
+    ("major", "minor", "precision"),
+    [
+        *((6, 0, "float32"), (6, 1, "float32"), (5, 2, "float32"), (3, 7, "float32")),
+        *((7, 0, "float16"), (7, 5, "float16")),
+        *((8, 0, "bfloat16"), (8, 6, "bfloat16"), (8, 9, "bfloat16"), (9, 0, "bfloat16"), (12, 0, "bfloat16")),
+    ],
+)
+def test_the_precision_is_what_the_card_has_units_for(
+    backend: str, major: int, minor: int, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described(backend, [f"{major}.{minor}" if backend == "jax" else (major, minor)], monkeypatch)
+    assert devices.precision("one") == precision
+
+
+def test_of_several_cards_the_oldest_decides_if_all_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    described("jax", ["8.0", "7.5"], monkeypatch)
+    assert (devices.precision("one"), devices.precision("all")) == ("bfloat16", "float16")
+    described("tensorflow", [(8, 0), (6, 0)], monkeypatch)
+    assert (devices.precision("one"), devices.precision("all")) == ("bfloat16", "float32")
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_other_accelerators(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    described(backend, [None], monkeypatch)
+    assert devices.precision("one") == "float32"
+    described(backend, [], monkeypatch)
+    assert devices.precision("one") == "float32"
+    if backend == "jax":
+        described(backend, ["gfx90a"], monkeypatch)
+        assert devices.precision("one") == "float32"
+    if backend != "torch":
+        described(backend, ["tpu"], monkeypatch)
+        assert devices.precision("one") == "bfloat16"

@@ -3,16 +3,19 @@ import platform
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from catsdogs import engines, images
+from catsdogs import engines, extract, images, store, worker
 from catsdogs.backbones import TABLE, weights
 from catsdogs.backbones.weights import Weights
+from catsdogs.dataset import Dataset
 from catsdogs.engines import Network, export, openvino
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
 from tests.conftest import jpeg, need, refused
@@ -161,6 +164,38 @@ class TestExport:
         assert victim.read_bytes() == whole and len(made) == 2
         assert export.exported(LITE0, Weights(None, "other")) != path
 
+    def test_one_process_exports_several_networks_until_they_compute(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def start(command: list[str], **how: object) -> "subprocess.Popen[str]":
+            process = popen(command, **how)
+            started.extend([process] if export.__name__ in command else [])
+            return process
+
+        started: list[subprocess.Popen[str]] = []
+        popen = subprocess.Popen
+        export.release()
+        monkeypatch.setattr(subprocess, "Popen", start)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        engine = engines.create("openvino", "float32", 1)
+        with h5py.File(tmp_path / "MobileNet.weights.h5", "w") as file:
+            file["a"] = [1.0]
+        loaded = [engine.load(LITE0, Weights(None, "random"))]
+        with refused(WeightsError, "does not fit MobileNet"):
+            engine.load(TABLE["MobileNet"], weights.obtain(TABLE["MobileNet"], str(tmp_path)))
+        loaded.append(engine.load(TABLE["MobileNetV3Small"], Weights(None, "random")))
+        assert len(started) == 1 and started[0].poll() is None
+        loaded[0].submit(np.zeros((1, 224, 224, 3), np.uint8))()
+        assert started[0].poll() == 0
+        # Killed while it exports, it is named as the reason; the next network gets another one.
+        begun = export._exporter._started()
+        begun.kill()
+        begun.wait()
+        engine.load(TABLE["MobileNet"], Weights(None, "random"))
+        assert len(started) == 3
+        export.release()
+        assert not list(tmp_path.rglob("*.tmp"))
+
     def test_weights_that_do_not_fit(self, tmp_path: Path) -> None:
         with h5py.File(tmp_path / "Xception.weights.h5", "w") as file:
             file["a"] = [1.0]
@@ -284,3 +319,124 @@ def test_other_backends_of_keras_agree(
         assert got["topk_class"].dtype == np.int16
         np.testing.assert_allclose(got["vector"], expected.vector, atol=1e-4)
         np.testing.assert_allclose(got["topk_prob"], expected.topk_prob, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision"), [("keras", "bfloat16"), ("keras", "float16"), ("openvino", "bfloat16")]
+)
+def test_the_ten_best_do_not_tie_in_a_low_precision(engine: str, precision: str) -> None:
+    if engine == "openvino" and not openvino.computes_bfloat16():
+        pytest.skip("this processor does not compute in bfloat16")
+    pixels = np.stack([images.load(jpeg(seed), [224]).by_size[224] for seed in range(16)])
+    network = lite0(engine, precision)
+    outputs = [network.submit(pixels[start : start + BATCH])() for start in range(0, len(pixels), BATCH)]
+    assert all((np.diff(output.topk_prob, axis=1) < 0).all() for output in outputs)
+
+
+def test_openvino_refuses_float16() -> None:
+    with refused(UsageError, r"OpenVINO does not compute in float16 here\. Give --precision float32"):
+        engines.create("openvino", "float16", None)
+
+
+def test_vectors_agree_or_do_not() -> None:
+    exact = np.random.default_rng(0).normal(size=(3, 100)).astype(np.float32)
+    assert engines.agree(exact, exact) and engines.agree(exact.astype(np.float16).astype(np.float32), exact)
+    for number in (0, np.nan, np.inf, 5):
+        rounded = exact.copy()
+        rounded[1, :20] = number
+        assert not engines.agree(rounded, exact)
+
+
+class OutOfMemoryError(RuntimeError):
+    """As PyTorch calls it."""
+
+
+MEMORY_ERRORS = [
+    OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor with shape[256,64,112,112]"),
+    type("XlaRuntimeError", (RuntimeError,), {})("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes."),
+    type("InternalError", (Exception,), {})("CUDNN_STATUS_ALLOC_FAILED"),
+]
+
+
+class TestOutOfMemory:
+    """A GPU whose memory takes so many photographs at once is stood in for."""
+
+    @pytest.fixture
+    def sizes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        from catsdogs.engines import keras as engine
+
+        def start(self: object, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+            tried.append(len(pixels))
+            if len(pixels) > self.fits:  # type: ignore[attr-defined]
+                raise self.error  # type: ignore[attr-defined]
+            return {"vector": pixels.reshape(len(pixels), -1)[:, :2].astype(np.float32)}
+
+        tried: list[int] = []
+        monkeypatch.setattr(engine.KerasNetwork, "_start", start)
+        monkeypatch.setattr(engine.KerasNetwork, "fits", 3, raising=False)
+        monkeypatch.setattr(engine.KerasNetwork, "error", MEMORY_ERRORS[0], raising=False)
+        monkeypatch.setattr(engine, "build", lambda *_: SimpleNamespace(name="Small", compile=lambda **_: None))
+        return tried
+
+    @pytest.mark.parametrize("error", MEMORY_ERRORS, ids=lambda error: type(error).__name__)
+    def test_the_batch_is_halved_and_the_work_goes_on(
+        self, sizes: list[int], error: Exception, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from catsdogs.engines import keras as engine
+
+        monkeypatch.setattr(engine.KerasNetwork, "error", error)
+        network = engines.create("keras", "float32", 10).load(LITE0, Weights(None, "random"))
+        batches = [np.arange(10 * 4, dtype=np.uint8).reshape(10, 2, 2, 1) + number for number in range(3)]
+        waiting = [network.submit(batch) for batch in batches]
+        for batch, result in zip(batches, waiting, strict=True):
+            np.testing.assert_array_equal(result().vector, batch.reshape(10, -1)[:, :2])
+        assert network.note == "Small: 5 photographs at once do not fit into the GPU's memory, 2 do"
+        del sizes[:]
+        network.submit(batches[0])()
+        assert sizes == [2] * 5  # and is not tried at full size again
+
+    def test_not_even_one(self, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+        from catsdogs.engines import keras as engine
+
+        monkeypatch.setattr(engine.KerasNetwork, "fits", 0)
+        network = engines.create("keras", "float32", 4).load(LITE0, Weights(None, "random"))
+        with refused(UsageError, "Small does not fit into the memory of the GPU"):
+            network.submit(np.zeros((4, 2, 2, 1), np.uint8))()
+        assert sizes == [4, 2, 1]
+
+    def test_other_failures_are_not_taken_for_it(self, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+        from catsdogs.engines import keras as engine
+
+        monkeypatch.setattr(engine.KerasNetwork, "error", ValueError("wrong shape"))
+        network = engines.create("keras", "float32", 4).load(LITE0, Weights(None, "random"))
+        with pytest.raises(ValueError, match="wrong shape"):
+            network.submit(np.zeros((4, 2, 2, 1), np.uint8))()
+        assert sizes == [4]
+
+
+class TestPrecisionIsTried:
+    """On the first photographs, before anything is kept; the GPU is stood in for."""
+
+    @pytest.fixture
+    def volta(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from catsdogs.engines import keras as engine
+
+        need(str(LITE0.package))
+        monkeypatch.setattr(engine, "fast_precision", lambda _: "float16")
+
+    def test_what_agrees_is_kept(self, volta: None, make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+        how = worker.Settings(engine="keras", batch_size=4)
+        summary = extract.extract(make_dataset(), [LITE0.name], tmp_path / "features", how)
+        assert store.recipe_of(summary.paths[0]).precision == "float16" and summary.notes == []
+
+    def test_what_does_not_is_computed_in_float32(
+        self, volta: None, make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engines, "SMALLEST_COSINE", 1.1)
+        how = worker.Settings(engine="keras", batch_size=4)
+        summary = extract.extract(make_dataset(), [LITE0.name], tmp_path / "features", how)
+        assert store.recipe_of(summary.paths[0]).precision == "float32"
+        assert summary.notes == ["EfficientNetLite0 computes in float32: float16 gives other vectors here"]
+        again = extract.extract(make_dataset(), [LITE0.name], tmp_path / "features", how)  # the file says what it is
+        assert again.computed == {LITE0.name: 0} and again.notes == []

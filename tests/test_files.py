@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from catsdogs import files, folders, quiet
+from catsdogs import files, folders, notes
 from catsdogs.backbones import TABLE
 from catsdogs.backbones.weights import Weights
 from catsdogs.engines import export
@@ -23,7 +23,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setattr(quiet, "_noted", set())
+    monkeypatch.setattr(notes, "_noted", set())
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     files._private_folder.cache_clear()
     return folder

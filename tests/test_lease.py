@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs import files, lease, quiet, storage, store
+from catsdogs import files, lease, notes, storage, store
 from catsdogs.errors import LockedError, StoreError
 from catsdogs.shards import Cache
 from tests.conftest import recipe, refused, rows_of, table
@@ -24,7 +24,7 @@ ENTRIES = table(["a", "b", "c", "d"], ["1", "2"])
 @pytest.fixture(autouse=True)
 def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(quiet, "_noted", set())
+    monkeypatch.setattr(notes, "_noted", set())
 
 
 @pytest.fixture

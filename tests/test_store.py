@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catsdogs import store
+from catsdogs.backbones import TABLE
 from catsdogs.dataset import Dataset
 from catsdogs.errors import LockedError, StoreError
 from catsdogs.shards import Cache, Entry
@@ -551,3 +552,37 @@ def test_names_lists_what_is_cached(file: Path) -> None:
     write_kaggle_folder(file.parent / "data")
     assert store.names(file.parent) == ["ResNet50"]
     assert not store.is_gap_file(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        *((f"EfficientNetB{n}", {"preprocessing": "none"}, {"preprocessing": "rescaled"}) for n in range(8)),
+        *(
+            (f"ConvNeXt{size}", {"preprocessing": "none"}, {"preprocessing": "none", "vector": "normalised"})
+            for size in ("Tiny", "Small", "Base", "Large", "XLarge")
+        ),
+    ],
+)
+def test_files_of_networks_that_were_built_wrongly_are_refused(
+    tmp_path: Path, name: str, wrong: dict[str, str], right: dict[str, str]
+) -> None:
+    """By every command that reads them, not only by the one that writes them."""
+    entries = table(["a", "b"], ["1"])
+    for said in (right, wrong):
+        cache = Cache(tmp_path, recipe(name, **said))
+        cache.write_shard(rows_of(entries, 3, name), "none")
+        cache.assemble(entries, ["x", "y"], [], "photographs")
+        path = store.path_of(tmp_path, name)
+        if said is right:
+            row = TABLE[name]
+            assert (row.preprocessing, row.vector) == (said["preprocessing"], said.get("vector", "pooled"))
+            assert store.read(path).recipe == recipe(name, **said)
+            path.unlink()
+    with opened(path) as file:
+        del file.attrs["vector"]  # as there was none
+    for function in (store.read, store.recipe_of):
+        with refused(
+            StoreError, f"{name}.h5 was made by an earlier version .* run `catsdogs features --backbones {name}`"
+        ):
+            function(path)

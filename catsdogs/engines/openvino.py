@@ -18,6 +18,7 @@ from catsdogs.engines import AUTO, Output, export
 from catsdogs.errors import UsageError
 
 BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
+_MAP = "feature map"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 # The binding asks NumPy for its interface at the first call that needs it, and two threads that make that call at once
@@ -51,7 +52,15 @@ class OpenVINOEngine:
         model = self._core.read_model(export.exported(backbone, weights))
         model.reshape([self.batch_size, backbone.input_size, backbone.input_size, 3])
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _HINTS[self.precision]}
-        return OpenVINONetwork(self._core.compile_model(model, "CPU", options))
+        if self.precision == "float32":
+            return OpenVINONetwork(self._core.compile_model(model, "CPU", options))
+        # OpenVINO knows one precision for a whole network; in bfloat16 logits tie, and the ten best are chance.
+        trunk, classifier = _cut(model)
+        exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+        return OpenVINONetwork(
+            self._core.compile_model(trunk, "CPU", options),
+            classifier and self._core.compile_model(classifier, "CPU", exact),
+        )
 
 
 class OpenVINONetwork:
@@ -62,14 +71,13 @@ class OpenVINONetwork:
 
     note = ""
 
-    def __init__(self, compiled: openvino.CompiledModel) -> None:
-        # A tensor can have further names, those of the layers it comes from.
-        self._names = [next(name for name in Output._fields if name in output.names) for output in compiled.outputs]
+    def __init__(self, compiled: openvino.CompiledModel, classifier: openvino.CompiledModel | None = None) -> None:
+        self._names, self._rest = _names(compiled), _names(classifier) if classifier else []
         self._is_busy = False
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._idle: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[tuple[openvino.InferRequest, openvino.InferRequest | None]] = queue.SimpleQueue()
         for _ in range(count):
-            self._idle.put(compiled.create_infer_request())
+            self._idle.put((compiled.create_infer_request(), classifier and classifier.create_infer_request()))
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="openvino")
         self._places = threading.BoundedSemaphore(2 * count)  # as many again wait, so that no request does
 
@@ -82,19 +90,56 @@ class OpenVINONetwork:
         return self._threads.submit(self._run, pixels).result
 
     def _run(self, pixels: NDArray[np.uint8]) -> Output:
-        request = self._idle.get()
+        request, rest = requests = self._idle.get()
         try:
             request.start_async([pixels], share_inputs=True)
             request.wait()
+            tensors = list(zip(self._names, request.output_tensors, strict=True))
+            if rest:
+                rest.infer([next(tensor.data for name, tensor in tensors if name == _MAP)], share_inputs=True)
+                tensors += zip(self._rest, rest.output_tensors, strict=True)
             # The request's memory is used again by the next batch.
-            tensors = zip(self._names, request.output_tensors, strict=True)
-            found = {name: tensor.data.copy() for name, tensor in tensors}
+            found = {name: tensor.data.copy() for name, tensor in tensors if name != _MAP}
         finally:
-            self._idle.put(request)
+            self._idle.put(requests)
             self._places.release()
         if "topk_class" in found:
             found["topk_class"] = found["topk_class"].astype(np.int16)
         return Output(**found)
+
+
+def _names(compiled: openvino.CompiledModel) -> list[str]:
+    """What each output is; a tensor can have further names, those of the layers it comes from."""
+    ours = (*Output._fields, _MAP)
+    return [next(name for name in ours if name in output.names) for output in compiled.outputs]
+
+
+def _cut(model: openvino.Model) -> tuple[openvino.Model, openvino.Model | None]:
+    """Photographs to the vector and the last feature map, and from there to the labels, where there are any."""
+    if len(model.outputs) == 1:
+        return model, None
+    other = model.clone()
+    feature_map, again = _feature_map(model), _feature_map(other)
+    vector = next(result for result in model.get_results() if "vector" in result.output(0).names)
+    feature_map.add_names({_MAP})
+    trunk = openvino.Model([vector, opset13.result(feature_map)], model.get_parameters())
+    start = opset13.parameter(again.get_partial_shape(), again.get_element_type())
+    for reader in again.get_target_inputs():
+        reader.replace_source_output(start.output(0))
+    labels = [result for result in other.get_results() if "vector" not in result.output(0).names]
+    return trunk, openvino.Model(labels, [start])
+
+
+def _feature_map(model: openvino.Model) -> "openvino.Output":
+    """What the vector is the average of: of a map there are four dimensions, of what is normalised later two."""
+    waiting = [result for result in model.get_results() if "vector" in result.output(0).names]
+    while waiting:
+        node = waiting.pop(0)
+        for source in node.input_values():
+            if node.get_type_name() == "ReduceMean" and len(source.get_partial_shape()) == 4:
+                return source
+            waiting.append(source.get_node())
+    raise AssertionError(f"{model.get_friendly_name()} averages no feature map")
 
 
 @functools.cache
