@@ -2,9 +2,9 @@
 FROM python:3.11-slim
 
 ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/opt/cache
-COPY pyproject.toml README.md /src/
+COPY pyproject.toml README.md constraints.txt /src/
 COPY catsdogs /src/catsdogs
-RUN pip install "/src[lite]" && rm -r /src
+RUN pip install "/src[lite]" -c /src/constraints.txt && rm -r /src
 
 # Networks are exported now, so that the page is ready in seconds and the container needs no cache to write to.
 RUN python -c "from catsdogs.backbones import SHORTHANDS, choose; \

@@ -220,7 +220,7 @@ def _child(folder: Path) -> dict[str, Any]:
 
 def _peak() -> float:
     """The most memory that this process ever held, in bytes."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return 1024 * float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 

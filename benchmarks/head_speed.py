@@ -185,7 +185,8 @@ def _peak() -> float:
     """The most memory that this process ever held, in bytes; getrusage also counts what started it, so comes second."""
     status = Path("/proc/self/status")
     if status.exists():
-        kilobytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        lines = status.read_text(encoding="utf-8").splitlines()
+        kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
         return float(kilobytes) * 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 

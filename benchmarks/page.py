@@ -250,7 +250,7 @@ def _multipart(name: str, data: bytes) -> bytes:
 
 def _resident(pid: int) -> int:
     """Bytes of a process that are in memory; Linux only."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
 
 

@@ -92,7 +92,7 @@ def machine() -> str:
     """Processor, cores and memory, in words."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
     facts = {key.strip(): value.strip() for key, value in facts.items()}
     name = facts.get("model name", name)

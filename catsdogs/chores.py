@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 from invoke import Context, Exit
 
-from catsdogs.console import stage
+from catsdogs.console import next_steps, stage, wrote
 from catsdogs.errors import UsageError
 
 CHECKOUT = Path(__file__).parents[1]
+CONSTRAINTS = "constraints.txt"
 
 
 @stage(options="passed on to pytest")
@@ -28,6 +30,20 @@ def lint(c: Context) -> None:
     _run("mypy")
 
 
+@stage(upgrade="take the newest releases; pins that still fit stay otherwise")
+def lock(c: Context, upgrade: bool = False) -> None:
+    """Resolve constraints.txt for every supported Python and for Linux, macOS and Windows at once."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    everywhere = ["--universal", "--all-extras", "--python-version", oldest]
+    # A pin of pip itself would have pip replace itself while it runs, which Windows forbids.
+    output = ["--output-file", CONSTRAINTS, "--no-emit-package", "pip", "--custom-compile-command", "invoke lock"]
+    newest = ["--upgrade"] if upgrade else []
+    _run("uv", "pip", "compile", "pyproject.toml", "--quiet", *everywhere, *output, *newest)
+    wrote(CHECKOUT / CONSTRAINTS)
+    next_steps("test")
+
+
 @stage()
 def faults(c: Context) -> None:
     """Bring about every fault of docs/faults.md in full, some ten minutes long, and write what was seen there."""
@@ -39,10 +55,10 @@ def faults(c: Context) -> None:
 def audit(c: Context) -> None:
     """Ask PyPI for known vulnerabilities of every installed package; fails if there are any, or no answer."""
     command = [sys.executable, "-m", "pip", "list", "--format=freeze", "--exclude-editable"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own tools
+    listed = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout  # noqa: S603 - ours
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder, "requirements.txt")
-        requirements.write_text(listed)
+        requirements.write_text(listed, encoding="utf-8")
         # Strict, because a package that PyPI says nothing of counts as harmless otherwise.
         _run("pip_audit", "--strict", "--no-deps", "--disable-pip", "--requirement", str(requirements))
 

@@ -55,7 +55,7 @@ def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     backbones=BACKBONES,
     weights_dir=WEIGHTS_DIR,
     engine="auto, keras or openvino; auto is that of the feature file, else Keras on a GPU and OpenVINO elsewhere",
-    precision="auto, float32 or bfloat16; auto is that of the feature file, else bfloat16 where it is faster and safe",
+    precision="auto, float32, bfloat16 or float16; auto is that of the feature file, else the fastest safe one",
     batch_size="photographs in a batch",
     dtype="how vectors are stored: float32 or float16",
     out=FEATURES,
@@ -279,6 +279,7 @@ def predict(
     cache = stages.location(c, "features", features) / PREDICTION_CACHE
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
+    stages.say_left_alone(predicted.left_alone)
     for photograph in predicted.unreadable:
         say(f"unreadable, given the class prior: {photograph.id} ({photograph.reason})")
     wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
@@ -442,8 +443,8 @@ def clean(c: Context, features: str | None = None) -> None:
     leftovers = [path for path in all_of_it if path.exists()]
     for leftover in leftovers:
         with contextlib.ExitStack() as in_use:
-            for lock in leftover.rglob(".lock"):
-                in_use.enter_context(store.locked(lock.parent))
+            for folder in {lock.parent for lock in leftover.rglob(".lock*")}:
+                in_use.enter_context(store.locked(folder))
             shutil.rmtree(leftover)
         say(f"removed {leftover}")
     if not leftovers:
@@ -474,6 +475,7 @@ collection = Collection(
     clean,
     chores.test,
     chores.lint,
+    chores.lock,
     chores.faults,
     chores.audit,
     chores.bench,

@@ -20,7 +20,7 @@ from catsdogs.errors import CatsdogsError, ClusterError, UsageError
 from catsdogs.quiet import quiet_import
 from catsdogs.shards import Cache
 from catsdogs.store import Recipe
-from catsdogs.worker import Done, Job, Member, Settings, Stretch
+from catsdogs.worker import SHARD_ROWS, Done, Job, Member, Settings, Stretch
 
 AUTO = "auto"
 ATTEMPTS = 3  # at a stretch, each on a new pool of workers
@@ -88,6 +88,7 @@ class Cluster:
     """Stretches wherever there is room, each tried on up to `ATTEMPTS` pools; see `extract.Schedule`."""
 
     def __init__(self, cores: int) -> None:
+        self.notes: list[str] = []
         nodes = _nodes()
         processors = [node["CPU"] for node in nodes]
         if not nodes:
@@ -103,16 +104,19 @@ class Cluster:
             return int(sum(node.get("GPU", 0) for node in _nodes()))
         return int(sum(node["CPU"] // self.cores for node in _nodes()))
 
-    def recipes(self, backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+    def recipes(
+        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
+    ) -> tuple[Recipe, ...]:
         """See `extract.Schedule.recipes`; settled on a worker, whose processor may be another than this one's."""
         asked = _settle.options(num_cpus=self.cores, num_gpus=self.gpus)
         try:
-            settled: tuple[Recipe, ...] = ray.get(
-                asked.remote(tuple(backbones), out.resolve(), _with_absolute_paths(settings))
-            )
+            first = tuple(map(_absolute, dataset.photographs[:SHARD_ROWS]))
+            job = Job(dataset.root.resolve(), tuple(backbones), (), out.resolve(), _with_absolute_paths(settings))
+            settled, notes = ray.get(asked.remote(job, first))
         except ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, CatsdogsError) else error from None
-        return settled
+        self.notes += notes
+        return tuple(settled)
 
     def compute(
         self, job: Job, members: list[Member], stretches: Sequence[Stretch], tick: Callable[[int], object]
@@ -194,11 +198,11 @@ def _nodes() -> list[dict[str, float]]:
 
 
 @ray.remote(max_retries=0)
-def _settle(backbones: tuple[Backbone, ...], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+def _settle(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
     """Settle the recipes, and load the networks once: each is built here before all workers ask for it."""
-    recipes = extract.settle(backbones, out, settings)
-    worker.prepare(worker.members_of(Job(out, backbones, recipes, out, settings)))
-    return recipes
+    members = worker.members_of(replace(job, recipes=extract.settle(job.backbones, job.out, job.settings)))
+    notes = worker.prepare(job, members, first)
+    return tuple(member.cache.recipe for member in members), notes
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:

@@ -1,6 +1,9 @@
 """What the commands share: tasks that end a user's mistake in one line, and how results are shown."""
 
+import codecs
+import contextlib
 import functools
+import io
 import os
 import re
 import sys
@@ -14,6 +17,9 @@ from catsdogs import __version__
 from catsdogs.errors import CatsdogsError, UsageError
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
+# How our own signs are written where an encoding lacks them; other letters, as those of a class, become escapes.
+_PLAIN = {"±": "+-", "…": "...", "“": '"', "”": '"', "·": "-", "³": "^3"}
+_HANDLER = "catsdogs"
 
 
 def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[..., None]], Any]:
@@ -25,6 +31,7 @@ def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[...,
     def decorate(body: Callable[..., None]) -> Any:
         @functools.wraps(body)
         def guarded(c: invoke.Context, **arguments: Any) -> None:
+            show_every_letter()
             try:
                 body(c, **arguments)
             except CatsdogsError as error:
@@ -43,9 +50,12 @@ class Program(invoke.Program):
     """The console command: it reads `invoke.yaml` in the folder it is called in, and ends wrong usage with 2."""
 
     def __init__(self, namespace: invoke.Collection) -> None:
-        super().__init__(name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__)
+        super().__init__(
+            name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__, config_class=_Config
+        )
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
+        show_every_letter()
         try:
             super().run(argv, exit)
             sys.stdout.flush()
@@ -75,6 +85,40 @@ class Program(invoke.Program):
         except invoke.ParseError as error:
             problem = f"catsdogs: {error} `catsdogs --list` and `catsdogs --help TASK` show what there is."
             raise invoke.Exit(problem, code=UsageError.exit_code) from None
+
+
+def show_every_letter() -> None:
+    """Let output go on where its encoding lacks a letter: a class may be called 猫, and a terminal know Latin-1 alone.
+
+    Where names of files are not taken for UTF-8 either, as under the locale C, this process starts again in Python's
+    UTF-8 mode, or it could neither keep nor open them.
+    """
+    if os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
+        shown = os.environ.get("PYTHONIOENCODING") or (sys.stdout.encoding if sys.stdout else "utf-8")
+        settings = {"PYTHONUTF8": "1", "PYTHONIOENCODING": shown}
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, os.environ | settings)  # noqa: S606 - what is running already
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(letter) or ascii(letter)[1:-1] for letter in letters), error.end
+
+
+codecs.register_error(_HANDLER, _plainly)
+
+
+class _Config(invoke.Config):
+    """Invoke's settings, also for a user whose home is none, such as /dev/null."""
+
+    def load_user(self, merge: bool = True) -> None:
+        with contextlib.suppress(OSError):
+            super().load_user(merge)
 
 
 def program() -> str:

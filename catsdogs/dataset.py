@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from catsdogs import locations, storage, tfrecord
+from catsdogs import filetypes, locations, storage, tfrecord
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError
 from catsdogs.labels import (
     SAMPLE_SUBMISSION,
@@ -40,7 +40,8 @@ class Photograph(NamedTuple):
 class Dataset:
     """All photographs of a competition, train rows first, each split in the natural order of its ids.
 
-    `truth` names the class of each test id that `scan` held out.
+    `truth` names the class of each test id that `scan` held out. `left_alone` names pictures of kinds that are not
+    read, and `absent` the places that a table lists and where nothing is.
     """
 
     root: Path
@@ -48,6 +49,8 @@ class Dataset:
     photographs: tuple[Photograph, ...]
     sample_submission: str | None = None
     truth: dict[str, str] = field(default_factory=dict)
+    left_alone: tuple[str, ...] = ()
+    absent: frozenset[Location] = frozenset()
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
 
     def of(self, split: str) -> list[Photograph]:
@@ -109,7 +112,7 @@ def scan_unlabelled(root: Path) -> Dataset:
     else:
         records = _records(root, found)
         if not records:
-            raise DatasetError(f"{root} holds no photographs", "Give --data a photograph, or a folder or zip of them")
+            raise _empty(root, found, "Give --data a photograph, or a folder or zip of them")
         found = {name: _location(record) for name, record in records.items()}
         names = list(records)
         paths = [f"{record.split}/{record.id}" for record in records.values()]
@@ -135,9 +138,7 @@ def _recognise(root: Path) -> Dataset:
     else:
         records = {} if is_table else _records(root, found)
         if not records:
-            raise DatasetError(
-                f"{root} holds no photographs", "Give --data the folder or zip that holds train/ and test/"
-            )
+            raise _empty(root, found, "Give --data the folder or zip that holds train/ and test/")
         found = {name: _location(record) for name, record in records.items()}
         classes, rows = tabulate(
             [(record.id, record.label, name) for name, record in records.items() if record.split == "train"],
@@ -147,14 +148,22 @@ def _recognise(root: Path) -> Dataset:
     return replace(_dataset(root, classes, rows, found), sample_submission=_read_table(sample) if sample else None)
 
 
-def _dataset(root: Path, classes: tuple[str, ...], rows: Iterable[Row], found: Mapping[str, Location]) -> Dataset:
+def _empty(root: Path, found: Iterable[str], remedy: str) -> DatasetError:
+    others = filetypes.left_alone(found)
+    return DatasetError(
+        f"{root} holds no photographs" + (f", but {filetypes.unread(others)}" if others else ""), remedy
+    )
+
+
+def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], found: Mapping[str, Location]) -> Dataset:
     folder = root if locations.is_folder(root) else root.parent  # a table may list what is not there
+    absent = {name: Location(folder, name) for _, _, _, name in rows if name not in found}
     return Dataset(
         root,
         classes,
-        tuple(
-            Photograph(id, split, label, found.get(name) or Location(folder, name)) for id, split, label, name in rows
-        ),
+        tuple(Photograph(id, split, label, found.get(name) or absent[name]) for id, split, label, name in rows),
+        left_alone=tuple(filetypes.left_alone(found)),
+        absent=frozenset(absent.values()),
     )
 
 

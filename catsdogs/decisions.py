@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catsdogs import outliers, storage
+from catsdogs import locks, outliers, storage
 from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.files import replacing, write_error
 from catsdogs.store import Features
@@ -72,7 +72,7 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
     if decision.id != decision.id.strip():  # reading forgives spaces that were typed around an id, and would miss it
         raise StoreError(f"The name of {decision.id!r} begins or ends with a space", "Rename the photograph")
     with _locked(path):
-        rows = _rows(path) if path.exists() else [list(COLUMNS)]
+        rows = _rows(path) if storage.exists(path) else [list(COLUMNS)]
         _decisions(path, rows, classes)
         header = _header(rows)
         missing = [column for column in COLUMNS if column not in header]
@@ -92,7 +92,7 @@ def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
         StoreError, LockedError: as `decide`.
     """
     with _locked(path):
-        rows = _rows(path) if path.exists() else [list(COLUMNS)]
+        rows = _rows(path) if storage.exists(path) else [list(COLUMNS)]
         decisions = _decisions(path, rows, classes)
         about = [number for number, decision in enumerate(decisions, start=1) if decision and decision.id == id]
         if about:
@@ -115,7 +115,7 @@ def corrections(folder: Path, files: Sequence[Features], policy: str) -> Correct
         TrainingError: the votes drop more than half of the train rows, so that they tell nothing.
     """
     path = folder / TABLE
-    if policy != "keep" and path.exists():
+    if policy != "keep" and storage.exists(path):
         return _decided(path, files[0])
     if policy == "drop":
         return _without_pets(folder, files)
@@ -162,25 +162,20 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the table for one writer, thread or process; whoever else wants to write waits."""
-    from filelock import FileLock, Timeout
-
     if storage.is_remote(path):
         raise StoreError(
             f"Decisions are not written to an object store such as {path.parent}",
             f"Review a copy of that folder on this machine, and put its {TABLE} there",
         )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(_LOCK))
-        lock.acquire(timeout=_PATIENCE, poll_interval=0.01)
-    except Timeout:
-        raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
-    except OSError as error:
-        raise write_error(path, error) from None
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.held(path.with_name(_LOCK), _PATIENCE))
+        except LockedError:
+            raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
+        except OSError as error:
+            raise write_error(path, error) from None
         yield
-    finally:
-        lock.release()
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -188,7 +183,9 @@ def _rows(path: Path) -> list[list[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
             rows = list(csv.reader(text))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise storage.read_error(path, error) from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise StoreError(f"{path} cannot be read: {error}", "Save it as CSV in UTF-8") from None
     header = _header(rows)
     if not {"id", "decision"} <= set(header):

@@ -75,6 +75,68 @@ def on_accelerator(devices: str) -> bool:
     return "cpu" not in name.lower()
 
 
+def precision(devices: str) -> str:
+    """What a model built in `scope(devices)` computes fast in: `bfloat16`, `float16` or `float32`.
+
+    NVIDIA's cards have units for bfloat16 from compute capability 8.0 (Ampere), and for float16 from 7.0 (Volta, and
+    the T4): https://docs.nvidia.com/cuda/cuda-c-programming-guide, features by compute capability. Without such units
+    a card is no faster in them, or falls back to much slower code. TPUs compute in bfloat16. Of other accelerators
+    nothing is known, and float32 is right on all.
+    """
+    if not on_accelerator(devices):
+        return "float32"
+    if _on_tpu():
+        return "bfloat16"
+    capability = min(_capabilities(devices), default=(0, 0))  # of several cards the oldest one has to bear it
+    return "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
+
+
+def _on_tpu() -> bool:
+    if _backend() == "jax":
+        import jax
+
+        return bool(jax.devices()[0].platform == "tpu")
+    if _backend() == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.config.list_physical_devices("GPU")
+    return False
+
+
+def _capabilities(devices: str) -> list[tuple[int, int]]:
+    """The compute capability of each GPU in use; (0, 0) for one that has none, such as AMD's or Apple's."""
+    if _backend() == "jax":
+        import jax
+
+        found = [getattr(device, "compute_capability", "") for device in jax.devices()]
+    elif _backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        found = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
+    else:
+        import torch
+
+        found = [torch.cuda.get_device_capability(0) if torch.cuda.is_available() else None]
+    return [_as_capability(said) for said in (found if devices == "all" else found[:1])]
+
+
+def _as_capability(said: object) -> tuple[int, int]:
+    """`(7, 5)` or `"7.5"`, as the backends say it."""
+    parts = said.split(".") if isinstance(said, str) else said
+    try:
+        major, minor = map(int, parts)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        return 0, 0
+    return major, minor
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an accelerator had no memory left; each backend, and each library below it, says it in its own words."""
+    said = f"{type(error).__name__} {error}".lower().replace(" ", "").replace("_", "")
+    return any(words in said for words in ("outofmemory", "resourceexhausted", "allocfailed", "failedtoallocate"))
+
+
 def split(batch: NDArray, devices: str) -> Any:
     """The batch (b, ...) cut into `count(devices)` equal parts, a device each, as `Model.predict_function` takes it.
 

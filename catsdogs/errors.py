@@ -62,6 +62,10 @@ class DamagedError(StoreError):
     """A file of ours that is not what was written: torn, cut short or changed by the disk."""
 
 
+class MissingError(StoreError):
+    """A file of ours that is not there."""
+
+
 class LockedError(CatsdogsError):
     """Another process is writing the same feature files."""
 

@@ -6,8 +6,9 @@ Here is planned and assembled; `worker` computes, on this machine or, see `clust
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -26,6 +27,7 @@ from catsdogs.errors import (
     UnreadablePhotographError,
     UsageError,
 )
+from catsdogs.locations import ABSENT, Location
 from catsdogs.progress import Progress
 from catsdogs.shards import Cache, Entry
 from catsdogs.stamps import Stamps
@@ -49,6 +51,7 @@ class Summary:
         unreadable: those of the photographs that this run looked at.
         set_aside: damaged files, under the names that they have now; their rows were computed again.
         seconds: how long it took.
+        notes: sentences on how it went.
     """
 
     paths: list[Path]
@@ -58,12 +61,17 @@ class Summary:
     unreadable: list[Unreadable]
     set_aside: list[Path]
     seconds: float
+    notes: list[str] = field(default_factory=list)
 
 
 class Schedule(Protocol):
-    """Where and in which order stretches are computed."""
+    """Where and in which order stretches are computed; `notes` are sentences for the user on how it went."""
 
-    def recipes(self, backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+    notes: list[str]
+
+    def recipes(
+        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
+    ) -> tuple[Recipe, ...]:
         """See `settle`, on a machine that will compute."""
         ...
 
@@ -80,7 +88,12 @@ class Schedule(Protocol):
 class ThisMachine:
     """All stretches in this process, one after the other; the first failure ends it."""
 
-    def recipes(self, backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def recipes(
+        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
+    ) -> tuple[Recipe, ...]:
         """See `Schedule.recipes`."""
         return settle(backbones, out, settings)
 
@@ -89,8 +102,9 @@ class ThisMachine:
     ) -> Iterator[Done]:
         """See `Schedule.compute`."""
         if stretches:
-            worker.prepare(members)
-        return worker.compute(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
+            self.notes += worker.prepare(job, members, stretches[0].photographs)
+        yield from worker.compute(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
+        self.notes += chain.from_iterable(member.notes for member in members)
 
 
 def extract(
@@ -126,14 +140,14 @@ def extract(
         obtain(backbone, settings.weights_dir)
     with store.locked(out):
         set_aside = [path for backbone in backbones if (path := _set_aside(store.path_of(out, backbone.name), out))]
-        job = Job(dataset.root, backbones, schedule.recipes(backbones, out, settings), out, settings)
+        job = Job(dataset.root, backbones, schedule.recipes(dataset, backbones, out, settings), out, settings)
         members = members_of(job)
         set_aside += [path for member in members for path in member.cache.set_aside]
         _refuse_other_dataset(dataset, members)
-        _check_space(dataset, members, out)
-        photographs = _spread(dataset.photographs, limit)
+        there = [row for row in dataset.photographs if row.location not in dataset.absent]
+        photographs = _spread(dataset.photographs if limit is None else there, limit)
         stamps = Stamps(out)
-        seen, computed = _compute(job, members, photographs, stamps, schedule)
+        seen, computed = _compute(job, members, photographs, stamps, schedule, dataset.absent)
         unreadable = [row for row in seen if isinstance(row, Unreadable)]
         if len(unreadable) == len(seen):
             raise DatasetError(
@@ -161,6 +175,7 @@ def extract(
         unreadable=unreadable,
         set_aside=set_aside,
         seconds=time.monotonic() - started,
+        notes=schedule.notes,
     )
 
 
@@ -176,13 +191,22 @@ def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tupl
 
 
 def _compute(
-    job: Job, members: list[Member], photographs: Sequence[Photograph], stamps: Stamps, schedule: Schedule
+    job: Job,
+    members: list[Member],
+    photographs: Sequence[Photograph],
+    stamps: Stamps,
+    schedule: Schedule,
+    absent: Container[Location],
 ) -> tuple[list[Entry | Unreadable], Counter[str]]:
     """Read what is new or changed and compute what is missing: what came of each, in order; rows computed."""
     complete = _complete(photographs, stamps.look(photographs), members)
     seen: list[Entry | Unreadable | None] = list(complete)
+    for row, photograph in enumerate(photographs):
+        if photograph.location in absent:  # nothing to wait for
+            seen[row] = Unreadable(photograph.split, photograph.id, ABSENT)
+    _check_space([row for row, entry in zip(photographs, seen, strict=True) if entry is None], members, job.out)
     places = [
-        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if complete[row] is None]
+        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if seen[row] is None]
         for start in range(0, len(photographs), SHARD_ROWS)
     ]
     stretches = [Stretch(number, tuple(photographs[row] for row in rows)) for number, rows in enumerate(places) if rows]
@@ -242,6 +266,7 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
         engine=name,
         precision=precision,
         dtype=settings.dtype,
+        vector=backbone.vector,
     )
 
 
@@ -305,12 +330,11 @@ def _changed(dataset: Dataset, entries: Sequence[Entry]) -> str:
     return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
 
 
-def _check_space(dataset: Dataset, members: Sequence[Member], out: Path) -> None:
-    """Shards and the file assembled from them lie on the disk at the same time."""
-    needed = 0
-    for member in members:
-        existing = member.cache.existing
-        cached = sum(map(len, existing.ids.values())) if existing else 0
+def _check_space(photographs: Sequence[Photograph], members: Sequence[Member], out: Path) -> None:
+    """Shards and the file assembled from them lie on the disk at the same time; only what lacks a row is computed."""
+    keys, needed = [Entry(photograph, 0).key for photograph in photographs], 0
+    for member in members if keys else ():
+        cached = {key for key, _ in member.cache.identities}
         row = member.backbone.width * np.dtype(member.cache.recipe.dtype).itemsize
-        needed += 2 * row * max(0, len(dataset.photographs) - cached)
+        needed += 2 * row * sum(key not in cached for key in keys)
     store.check_free_space(out, needed)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from catsdogs import kaggle
+from catsdogs import kaggle, storage
 from catsdogs.errors import FetchError, UnknownNameError
 from catsdogs.progress import Progress
 
@@ -379,6 +379,8 @@ def _reading(origin: Path) -> Iterator[None]:
         ) from error
     # What zipfile raises for bytes that are cut off or changed, as seen on 100,000 zips with a few bytes changed.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, OSError) as error:
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # which is a place before a file's start
+            raise storage.read_error(origin, error, FetchError) from error
         raise FetchError(
             f"{origin} is damaged or incomplete ({error or type(error).__name__})",
             "Delete it and run the same command again",

@@ -2,13 +2,18 @@
 
 import contextlib
 import errno
+import functools
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from catsdogs import folders, storage
+import platformdirs
+
+from catsdogs import folders, lease, storage
 from catsdogs.errors import StoreError
+from catsdogs.progress import note
 
 
 @contextlib.contextmanager
@@ -27,6 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 yield Path(folder) / path.name
             except OSError as error:
                 raise write_error(Path(folder), error) from None
+            lease.confirm(path)
             storage.put(Path(folder) / path.name, path)
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -44,6 +50,33 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be made again; one of his own among the temporary files where there is none.
+
+    Raises:
+        OSError: nor can that be made.
+    """
+    usual = platformdirs.user_cache_path("catsdogs")
+    if usual.is_absolute():  # it begins with ~ for a user who has no home at all
+        with contextlib.suppress(OSError):
+            usual.mkdir(parents=True, exist_ok=True)
+            if os.access(usual, os.W_OK | os.X_OK):
+                return usual
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    instead = Path(tempfile.gettempdir()) / f"catsdogs-cache-{user}"
+    instead.mkdir(mode=0o700, exist_ok=True)
+    found = instead.lstat()
+    if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode)):
+        instead = _private_folder()  # another user's, who could put there what is run here
+    note(f"Nothing can be kept in {usual}: {instead} stands in for it; XDG_CACHE_HOME names another")
+    return instead
+
+
+@functools.cache
+def _private_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="catsdogs-cache-"))
 
 
 def write_error(path: Path, error: Exception) -> StoreError:

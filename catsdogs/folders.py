@@ -1,7 +1,6 @@
 """Folders that take their name only once all in them is on the disk, and what killed processes leave beside a name."""
 
 import contextlib
-import glob
 import os
 import re
 import shutil
@@ -38,17 +37,39 @@ def clear(target: Path) -> None:
     If one died between taking the name from an earlier folder and giving it to the new one, the earlier one has it
     back. What cannot be removed stays, and hurts nobody.
     """
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
-        owned = _OWNED.fullmatch(path.name.removeprefix(f".{target.name}"))
-        if owned is None or _lives(int(owned[1])):
+    for path, process, kind in _left_beside(target):
+        if _lives(process):
             continue
         with contextlib.suppress(OSError):
-            if owned[2] == "old" and not target.exists():
+            if kind == "old" and not target.exists():
                 path.rename(target)
             elif path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def clear_temporary(target: Path) -> None:
+    """The same of a file whose only writer calls this, under a lock: what others began is of processes that are dead.
+
+    On a folder that machines share, their numbers say nothing here.
+    """
+    for path, _, kind in _left_beside(target):
+        if kind == "tmp":
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _left_beside(target: Path) -> list[tuple[Path, int, str]]:
+    """What stands beside a file or folder under its name, hidden: the process that put it there, and `tmp` or `old`."""
+    found = []
+    start = f".{target.name}"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(target.parent):  # noqa: PTH208 - names
+            owned = _OWNED.fullmatch(name.removeprefix(start)) if name.startswith(start) else None
+            if owned:
+                found.append((target.with_name(name), int(owned[1]), owned[2]))
+    return found
 
 
 def _lives(process: int) -> bool:

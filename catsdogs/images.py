@@ -1,10 +1,12 @@
 """Bytes -> pixels: decode any photograph to upright RGB, resize it with antialiasing, and do so on all cores."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
 import re
+import struct
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -14,19 +16,29 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin
 
+from catsdogs import essentials, filetypes
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.filetypes import FORMATS as FORMATS
 
 RESIZE_FILTER = "catmull-rom"  # the bicubic filter with a = -1/2, Pillow's too; wider than the step where it shrinks
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own line between a photograph and a bomb
-# What data sets hold and people upload. Pillow reads some forty more formats; one, EPS, by starting Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_WHITES = {"F": (1, 255, 65535), "I": (255, 65535)}  # of samples that have no range of their own
 STATISTICS = ("width", "height", "contrast", "colours")
 _STATISTICS_GRID = 64
 _COLOUR_LEVELS = 32
 _BAND_PIXELS = 2**20
-_ON_ITS_SIDE = (5, 6, 7, 8)  # values of EXIF's orientation
+_TURNS = {  # by EXIF's orientation, as in Pillow's `exif_transpose`
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = (5, 6, 7, 8)
 
 # What hostile bytes may cost. Each piece of a file, down to a byte of padding, is a turn of a Python loop in Pillow:
 # ten megabytes of them are seconds. A JPEG's segment takes three reads and holds up to 64 KB, a piece of a PNG's pixels
@@ -37,7 +49,11 @@ _BYTES_A_READ = 2048  # so that a PNG of hundreds of megabytes in the usual piec
 # Each scan of a JPEG goes over the whole picture, and an empty one takes ten bytes: a megabyte of them is minutes.
 # Progressive files have ten or so. See D. Commander, "Two Issues with the JPEG Standard" (libjpeg-turbo.org), 2016.
 _SCANNED_PIXELS = 1_500_000_000
-_SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e]")  # in coded pixels, a zero follows 0xFF
+_SCAN = b"\xff\xda\0"  # in coded pixels, a zero follows 0xFF
+# OpenJPEG takes a second for six million pixels, and tiles are its own loop.
+_JPEG2000_PIXELS = 25_000_000
+_JPEG2000_TILES = 2**12
+_JPEG2000_SIZES = re.compile(rb"\xff\x4f\xff\x51.{4}(.{32})", re.DOTALL)
 # Pillow keeps a list of a TIFF's strips or tiles, and libtiff memory for a whole tile, whatever the picture's size.
 _TIFF_PIECES = 2**16
 _TIFF_TILE = 2**22  # pixels; or as large as the picture, rounded up
@@ -51,6 +67,7 @@ _TIFF_SIDES = (
 # What Pillow remarks on odd EXIF data and the like helps nobody here: a photograph is read, or listed with a reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+_Box = tuple[int, int, int, int]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -80,9 +97,11 @@ def digest(data: bytes) -> int:
 
 
 def decode(data: bytes) -> Image.Image:
-    """An upright RGB picture from the bytes of one of `FORMATS`; the first frame of an animation.
+    """An upright RGB picture from the bytes of one of `formats()`; the first frame of an animation.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit samples are scaled to 8 bits.
+    EXIF orientation is applied and transparency laid on white. Samples become 8 bits: those of 16 bits have the range
+    0 to 65,535. Integers of 32 bits and floats have the first of 0 to 1 (floats alone), 0 to 255 and 0 to 65,535 that
+    holds all of a picture's samples; where none does, its largest sample is white, and zero or what is less is black.
 
     Raises:
         UnreadablePhotographError: no picture, cut short, or more than `MAX_PIXELS` pixels.
@@ -96,7 +115,7 @@ def size(data: bytes) -> tuple[int, int]:
     Raises:
         UnreadablePhotographError: no picture, a damaged header, or more than `MAX_PIXELS` pixels.
     """
-    with _opened(data) as image:
+    with _opened(data) as (image, _):
         return image.size
 
 
@@ -119,39 +138,55 @@ def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
     A JPEG can be decoded at a half, a quarter or an eighth of its size, for a fraction of the time. Twice the side is
     kept, so that the antialiasing is still the filter's.
     """
-    with _opened(data) as image:
+    with _opened(data) as (image, orientation):
         width, height = image.size
-        if image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
-            width, height = height, width
         if side:
             image.draft(None, (2 * side, 2 * side))
-        ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image), (width, height)
+        rgb = _to_rgb(image)
+        if orientation in _TURNS:
+            rgb = rgb.transpose(_TURNS[orientation])
+        return rgb, (height, width) if orientation in _ON_ITS_SIDE else (width, height)
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """`FORMATS`, and HEIF where pillow-heif is installed."""
+    if not filetypes.READS_HEIF:
+        return FORMATS
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
 
 
 @contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """The picture, whose header alone has been read; whatever then goes wrong with its bytes has a reason too."""
+def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
+    """The picture, whose header alone has been read, and EXIF's orientation; whatever goes wrong then has a reason."""
     if not data:
         raise UnreadablePhotographError("the file is empty")
     try:
+        data, orientation = essentials.of(data)
         _refuse_shattered_tiff(data)
         file = _Metered(data)
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=formats()) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise TooManyPixelsError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
-            is_jpeg = image.format in ("JPEG", "MPO")  # MPO is several in one file
-            if is_jpeg and len(_SCAN.findall(data)) * width * height > _SCANNED_PIXELS:
+            if image.format == "JPEG" and data.count(_SCAN) * width * height > _SCANNED_PIXELS:
                 raise UnreadablePhotographError("too many scans")
+            if image.format == "JPEG2000":
+                _refuse_large_jpeg2000(data, width * height)
+            if image.format == "AVIF":  # whose own way to say so Pillow turns into EXIF
+                orientation = essentials.exif_orientation(image.info.get("exif", b"")) or essentials.UPRIGHT
             file.reads = _PIXEL_READS + len(data) // _BYTES_A_READ
-            yield image
+            yield image, orientation
     except UnreadablePhotographError:
         raise
     except Image.DecompressionBombError:
         raise TooManyPixelsError(f"more than {MAX_PIXELS:,} pixels") from None
     except Image.UnidentifiedImageError:
-        raise UnreadablePhotographError("not a picture") from None
+        hint = filetypes.hint(data)
+        raise UnreadablePhotographError(f"not a picture that is read; {hint}" if hint else "not a picture") from None
     except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything; the reason is listed
         raise UnreadablePhotographError(f"damaged: {str(error) or type(error).__name__}") from None
 
@@ -189,28 +224,64 @@ def _refuse_shattered_tiff(data: bytes) -> None:
         raise UnreadablePhotographError(f"tiles of {across} x {down} pixels")
 
 
+def _refuse_large_jpeg2000(data: bytes, pixels: int) -> None:
+    if pixels > _JPEG2000_PIXELS:
+        raise UnreadablePhotographError(f"{pixels:,} pixels, more than the {_JPEG2000_PIXELS:,} of a JPEG 2000")
+    if match := _JPEG2000_SIZES.search(data):
+        right, bottom, _, _, across, down, _, _ = struct.unpack(">8I", match[1])
+        if not across or not down or (right // across + 1) * (bottom // down + 1) > _JPEG2000_TILES:
+            raise UnreadablePhotographError("cut into too many pieces")
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """A band at a time: each step of the way from sixteen bits or transparency takes as much memory as its picture."""
-    if image.mode == "RGB":
+    image.load()  # a PNG may say behind its pixels what is transparent
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
     rgb = Image.new("RGB", image.size)
     width, height = image.size
     rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        rgb.paste(_band_to_rgb(image.crop((0, top, width, min(top + rows, height)))), (0, top))
+    bands = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    deep = image.mode == "F" or image.mode.startswith("I")
+    black, white = _range(image, bands) if deep else (0, 255)
+    for band in bands:
+        part = image.crop(band)
+        if deep:
+            with np.errstate(invalid="ignore"):  # a float may be no number, which is black
+                samples = (_samples(image, band).astype(np.float64) - black) * (255 / (white - black))
+            part = Image.fromarray(np.clip(np.nan_to_num(samples) + 0.5, 0, 255).astype(np.uint8))
+        elif part.has_transparency_data:
+            part = part.convert("RGBA")
+            part = Image.alpha_composite(Image.new("RGBA", part.size, "white"), part)
+        rgb.paste(part.convert("RGB"), band[:2])
     return rgb
 
 
-def _band_to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        samples = np.asarray(image, dtype=np.float64)
-        scale = 255 / 65535 if image.mode.startswith("I") else 1.0
-        return Image.fromarray(np.clip(samples * scale + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image.convert("RGB")
+def _range(image: Image.Image, bands: Iterable[_Box]) -> tuple[float, float]:
+    """The samples that become black and white, see `decode`."""
+    if image.mode.startswith("I;16"):
+        return 0, 4095 if _bits(image) == 12 else 65535
+    least, most = 0.0, 0.0
+    for band in bands:
+        samples = _samples(image, band)
+        samples = samples[np.isfinite(samples)]
+        if samples.size:
+            least, most = min(least, float(samples.min())), max(most, float(samples.max()))
+    usual = [white for white in _WHITES[image.mode] if least == 0 and most <= white]
+    return (0, usual[0]) if usual else (least, most)
+
+
+def _samples(image: Image.Image, band: _Box) -> NDArray:
+    samples = np.asarray(image.crop(band))
+    tags = getattr(image, "tag_v2", {})
+    # Pillow has no unsigned integers of 32 bits, and reads those of a TIFF as signed ones.
+    is_unsigned = tags and _bits(image) == 32 and tags.get(ExifTags.Base.SampleFormat, (1,))[0] == 1
+    return samples.view(np.uint32) if image.mode == "I" and is_unsigned else samples
+
+
+def _bits(image: Image.Image) -> int:
+    """How many a TIFF has to a sample; of other pictures 0."""
+    return int(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (0,))[0])
 
 
 def load(data: bytes, sizes: Iterable[int]) -> Pixels:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from catsdogs.errors import DatasetError
+from catsdogs.filetypes import is_photograph
 
-PHOTO_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TRAIN_FOLDERS = ("train",)  # compared without case, as are the next four
 TEST_FOLDERS = ("test", "test1")  # test1 is what the 2013 edition calls it
 IMAGE_FOLDER, MASK_FOLDER = "images", "annotations"  # Oxford-IIIT Pet's; the second one holds pictures, too
@@ -21,7 +21,7 @@ LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 UNLABELLED = -1
 _NUMBERS = re.compile(r"(\d+)")
 _MAX_DIGITS = 1000  # of a number that counts in the order of names; Python refuses to read far longer ones
-_LABEL_NUMBER_SUFFIX = re.compile(r"([^.]+)\..+\.[^.]+")
+_LABEL_NUMBER_SUFFIX = re.compile(r"([^.]+)\.(?:.+\.[^.]+|\d+)")
 _LABEL_UNDERSCORE_NUMBER = re.compile(r"([^\d.]+)_\d+\.[^.]+")  # a phone's IMG_20181224_183000 has digits before
 
 Row = tuple[str, str, int, str]
@@ -29,7 +29,7 @@ Row = tuple[str, str, int, str]
 
 def photographs(names: Iterable[str]) -> list[str]:
     """Those of the names that are photographs, without the masks that lie beside Oxford-IIIT Pet's."""
-    names = [name for name in names if name.lower().endswith(PHOTO_SUFFIXES)]
+    names = [name for name in names if is_photograph(name)]
     prefix = common_folder(names, stop=(*TRAIN_FOLDERS, *TEST_FOLDERS))
     tops = [_top(name, prefix).lower() for name in names]
     if IMAGE_FOLDER in tops and MASK_FOLDER in tops:
@@ -127,9 +127,9 @@ def common_folder(names: Sequence[str], stop: Sequence[str] = ()) -> str:
 
 
 def without_suffix(name: str) -> str:
-    """`train/cat.0.jpg` -> `train/cat.0`."""
+    """`train/cat.0.jpg` -> `train/cat.0`, which stays as it is."""
     stem, _, suffix = _last(name).rpartition(".")
-    return name.removesuffix(f".{suffix}") if stem and suffix else name
+    return name.removesuffix(f".{suffix}") if stem and suffix and not suffix.isdecimal() else name
 
 
 def leads_elsewhere(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Where photographs' bytes lie, in a folder, a zip, a shard of records or an object store: listed, and read."""
 
+import errno
 import lzma
 import os
 import stat
@@ -7,15 +8,17 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
-from catsdogs import storage, tfrecord
+from catsdogs import filetypes, storage, tfrecord
 from catsdogs.errors import DatasetError, UnreadablePhotographError
-from catsdogs.labels import PHOTO_SUFFIXES, TEST_FOLDERS, TRAIN_FOLDERS, leads_elsewhere, photographs
+from catsdogs.filetypes import PHOTO_SUFFIXES, is_nobodys
+from catsdogs.labels import TEST_FOLDERS, TRAIN_FOLDERS, leads_elsewhere, photographs
 from catsdogs.ranges import Ranges
 
+ABSENT = "no such file"
 MAX_FILE_BYTES = 256 * 2**20  # no camera writes more; a zip member that claims more is a bomb
 # What zipfile raises over damaged archives: a name that is no UTF-8 is a ValueError, a newer version a RuntimeError.
 _ZIP_ERRORS = (
@@ -61,8 +64,9 @@ class Reader:
             else:
                 size, data = self._read_member(container, name)
         except FileNotFoundError:
-            raise UnreadablePhotographError("no such file") from None
+            raise UnreadablePhotographError(ABSENT) from None
         except (KeyError, *_ZIP_ERRORS) as error:
+            storage.refuse_passing(location, error)
             raise UnreadablePhotographError(f"cannot be read: {error}") from None
         if size > MAX_FILE_BYTES:
             raise UnreadablePhotographError(f"{size:,} bytes, more than {MAX_FILE_BYTES:,}")
@@ -104,13 +108,13 @@ def files(root: Path) -> dict[str, Location]:
     if storage.is_remote(root):
         if not is_folder(root):
             return _of_one_file(root)
-        names: Iterable[str] = _listed(root)
+        names: Iterable[str] = _recognised(_listed(root), lambda name: _head(root / name), all_alike=True)
     else:
         if not root.exists():
             raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
         if root.is_file():
             return _of_one_file(root)
-        names = _walk(root)
+        names = _recognised(_walk(root), lambda name: _head(root / name))
     locations = {name: Location(root, name) for name in names}
     for name in (name for name in locations if not name.isascii()):
         shown = name.encode(errors="backslashreplace").decode()
@@ -129,8 +133,47 @@ def files(root: Path) -> dict[str, Location]:
 
 
 def _of_one_file(root: Path) -> dict[str, Location]:
-    is_one = tfrecord.is_shard(root.name) or photographs([root.name])
+    is_shard, is_other = tfrecord.is_shard(root.name), filetypes.left_alone([root.name])
+    is_one = is_shard or is_other or photographs(_recognised([root.name], lambda _: _head(root)))
     return {root.name: Location(root.parent, root.name)} if is_one else _list_zip(root)
+
+
+def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: bool = False) -> list[str]:
+    """The names without those that have no suffix and are no pictures by their first bytes.
+
+    Where all are alike, one speaks for the others of its folder: to look at each would be a request.
+    """
+    told: dict[str, bool] = {}
+
+    def is_picture(name: str) -> bool:
+        key = name.rpartition("/")[0] if all_alike else name
+        if key not in told:
+            told[key] = filetypes.is_picture(head(name))
+        return told[key]
+
+    return [
+        name
+        for name in names
+        if name.lower().endswith(PHOTO_SUFFIXES) or filetypes.has_suffix(name) or is_picture(name)
+    ]
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none of what cannot be read, or is a pipe or a device."""
+    try:
+        if not storage.is_remote(path) and not path.is_file():
+            return b""
+        return storage.read(path, length=filetypes.HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _head_of_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        with archive.open(name) as file:
+            return file.read(filetypes.HEAD_BYTES)
+    except _ZIP_ERRORS:
+        return b""
 
 
 def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
@@ -148,7 +191,7 @@ def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
 
 
 def _listed(root: Path) -> list[str]:
-    """The names of the objects below a place in a store, without hidden ones."""
+    """The names of the objects below a place in a store, without those that are nobody's."""
     try:
         names = list(storage.listing(root))
     except FileNotFoundError:
@@ -158,7 +201,7 @@ def _listed(root: Path) -> list[str]:
     for name in names:
         if leads_elsewhere(name):
             raise DatasetError(f"{root} holds an object of the unsafe name {name!r}", "Rename or remove it")
-    return [name for name in names if not any(map(_is_hidden, name.split("/")))]
+    return [name for name in names if not any(map(is_nobodys, name.split("/")))]
 
 
 def _walk(root: Path) -> Iterable[str]:
@@ -174,10 +217,10 @@ def _walk(root: Path) -> Iterable[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        folders[:] = sorted(name for name in folders if not is_nobodys(name))
         relative = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            if not _is_hidden(name):
+            if not is_nobodys(name):
                 yield name if relative == "." else f"{relative}/{name}"
 
 
@@ -185,14 +228,19 @@ def _list_zip(path: Path) -> dict[str, Location]:
     try:
         with _zip(path) as archive:  # read() needs the name as it stands there
             members = {_tidy(info.filename): info.filename for info in archive.infolist()}
+            for name in members:
+                if leads_elsewhere(name):
+                    problem = f"{path} holds the unsafe name {name!r}"
+                    raise DatasetError(problem, "Do not use this zip; get it from its source")
+            names = [name for name in members if name[-1:] != "/" and not any(map(is_nobodys, name.split("/")))]
+            alike = storage.is_remote(path)
+            names = _recognised(names, lambda name: _head_of_member(archive, members[name]), alike)
     except FileNotFoundError:
         raise DatasetError(f"No such zip: {path}", "Check --data") from None
     except _ZIP_ERRORS as error:
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # which is a place before a file's start
+            raise storage.read_error(path, error, DatasetError) from None
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
-    for name in members:
-        if leads_elsewhere(name):
-            raise DatasetError(f"{path} holds the unsafe name {name!r}", "Do not use this zip; get it from its source")
-    names = [name for name in members if name[-1:] != "/" and not any(map(_is_hidden, name.split("/")))]
     inner = [name for name in names if name.endswith(".zip")]
     if inner and not photographs(names):
         raise DatasetError(f"{path} holds zips inside ({inner[0]})", f"Unpack the outer one: unzip {path.name}")

@@ -19,11 +19,12 @@ from catsdogs.store import Recipe, Unreadable
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was written: how many rows, whose probability the columns give, and who could not be read."""
+    """What was written: how many rows, whose probability the columns give, and who could not or was not to be read."""
 
     rows: int
     columns: str
     unreadable: tuple[Unreadable, ...]
+    left_alone: tuple[str, ...]
 
 
 class TrainedOn(NamedTuple):
@@ -61,7 +62,7 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     missing = {photograph.id: run.prior for photograph in files[0].unreadable}
     submission.write(target, list(ids), probabilities, run.classes, None, missing)
     columns = run.classes[1] if len(run.classes) == 2 else ", ".join(run.classes)
-    return Prediction(len(ids) + len(missing), columns, files[0].unreadable)
+    return Prediction(len(ids) + len(missing), columns, files[0].unreadable, dataset.left_alone)
 
 
 def networks_of(run_folder: Path, run: Run, weights_dir: str | None) -> list[TrainedOn]:
@@ -93,6 +94,7 @@ def _refuse_other_recipe(run_folder: Path, network: TrainedOn) -> None:
         input_size=backbone.input_size,
         resize_filter=images.RESIZE_FILTER,
         preprocessing=backbone.preprocessing,
+        vector=backbone.vector,
     )
     differences = here.differences(trained)
     if differences:

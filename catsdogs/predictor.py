@@ -164,10 +164,10 @@ def load(networks: Sequence[TrainedOn]) -> list[Member]:
     members = []
     with Progress(len(networks), "loading", "network") as progress:
         for recipe, backbone, weights in networks:
-            network = engine_of(recipe.engine, recipe.precision).load(backbone, weights)
-            network.submit(np.zeros((1, recipe.input_size, recipe.input_size, 3), np.uint8))()
-            members.append(Member(recipe, network))
+            members.append(Member(recipe, engine_of(recipe.engine, recipe.precision).load(backbone, weights)))
             progress.update()
+    for recipe, network in members:
+        network.submit(np.zeros((1, recipe.input_size, recipe.input_size, 3), np.uint8))()
     return members
 
 

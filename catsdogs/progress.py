@@ -1,4 +1,4 @@
-"""Progress of long work on standard error: a bar with rate and time left, or in a log a line now and then."""
+"""Progress of long work on standard error: a bar with rate and time left, or in a log a line now and then; notes."""
 
 import sys
 from typing import Any
@@ -6,6 +6,14 @@ from typing import Any
 from tqdm import tqdm
 
 LOG_INTERVAL_SECONDS = 20.0
+_noted: set[str] = set()
+
+
+def note(text: str) -> None:
+    """A line about what goes on all the same, once; it does not disturb a bar."""
+    if text not in _noted:
+        _noted.add(text)
+        tqdm.write(text, file=sys.stderr)
 
 
 class Progress(tqdm):

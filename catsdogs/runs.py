@@ -1,5 +1,6 @@
 """What a run is: the folder `submissions/<name>/`, its `run.json`, and taking up its trained heads again."""
 
+import errno
 import hashlib
 import json
 import sys
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import heads, store
+from catsdogs import heads, storage, store
 from catsdogs.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError
 from catsdogs.files import write_error
@@ -148,7 +149,7 @@ class Listing(NamedTuple):
 def read_run(folder: Path) -> Run:
     """What `run.json` says, without the heads; raises as `load`."""
     path = folder / RUN_FILE
-    if not path.exists():
+    if not storage.exists(path):
         raise UnknownNameError("run", folder.name, [run.name for run in list_runs(folder.parent).runs])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -164,9 +165,11 @@ def read_run(folder: Path) -> Run:
         content.setdefault("competition", "")  # which older runs do not know
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
-            typed(store.Recipe, recipe, name)
+            typed(store.Recipe, {"vector": store.POOLED} | recipe, name)  # older runs do not say
         _check_numbers(run)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise storage.read_error(path, error, TrainingError) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
     return run
 
@@ -200,7 +203,11 @@ def load(folder: Path) -> TrainedRun:
             raise _damaged(path, error) from None
         problem = f"The run {run.name} needs the package {package}, which is not installed"
         raise TrainingError(problem, f"Run: pip install {package}") from None
+    except FileNotFoundError as error:
+        raise _damaged(path, error) from None
     except Exception as error:  # a damaged file makes skops, zip, JSON and NumPy raise nearly anything
+        if storage.reason_of(error) and getattr(error, "errno", None) != errno.EINVAL:  # of a place before its start
+            raise storage.read_error(path, error, TrainingError) from None
         raise _damaged(path, error) from None
     return TrainedRun(run, heads_found)
 

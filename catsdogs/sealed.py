@@ -4,14 +4,20 @@ The seal stands in the file's user block, 512 bytes that HDF5 leaves to others: 
 there against accidents, not against attackers, who can compute a checksum as well.
 """
 
+import contextlib
 import functools
 import os
+import shutil
 import struct
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import google_crc32c
+import h5py
 
+from catsdogs import storage
 from catsdogs.errors import DamagedError
 
 try:
@@ -72,8 +78,51 @@ def _check_once(path: Path, size: int, changed: int, inode: int) -> bool:
     return True
 
 
+def opened(path: Path) -> h5py.File:
+    """An HDF5 file to read from, without HDF5's lock where the file system has none.
+
+    Raises:
+        OSError: it cannot be read, does not parse, or is open in another program that may write to it.
+    """
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if error.errno not in storage.WITHOUT_LOCKS:
+            raise
+        return h5py.File(path, "r", locking=False)
+
+
+@contextlib.contextmanager
+def lockable(path: Path) -> Iterator[Path]:
+    """The same file where another library's HDF5 can lock it: itself, or a copy if its file system has no locks.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            _share(file)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno not in storage.WITHOUT_LOCKS:
+                raise
+            with tempfile.TemporaryDirectory(prefix="catsdogs-") as folder:
+                yield Path(shutil.copyfile(path, Path(folder) / path.name))
+            return
+    yield path
+
+
 def _refuse_open(file: BinaryIO) -> None:
     """Raise a BlockingIOError if another program has the file open to write: HDF5 locks what it may write to."""
+    try:
+        _share(file)
+    except OSError as error:
+        if error.errno not in storage.WITHOUT_LOCKS:  # there, HDF5 locks nothing either
+            raise
+
+
+def _share(file: BinaryIO) -> None:
     if fcntl:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 

@@ -1,8 +1,11 @@
 """What one network has computed so far: finished shards and an earlier feature file, assembled into a new one."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, KeysView, Mapping, Sequence
+import os
+import re
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -13,14 +16,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import __version__, storage, store, virtual
+from catsdogs import __version__, folders, lease, storage, store, virtual
 from catsdogs.dataset import Photograph
-from catsdogs.errors import DamagedError, StoreError
+from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.store import SHARD_FOLDER, Features, Recipe, Unreadable
 from catsdogs.virtual import LostShardError, Shard
 
 _BLOCK_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
 _CHUNK_ROWS = 64
+_KEY_DIGITS = 12  # of a recipe, behind its network's name and a hyphen: both together name a folder of shards
 _STORED = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
 
@@ -82,10 +86,12 @@ class Cache:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.recipe = recipe
         self.path = store.path_of(folder, recipe.backbone)
-        key = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()[:12]
+        said = {name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", store.POOLED)}
+        key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_KEY_DIGITS]  # as before there was another vector
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._merged = virtual.folder_of(self.path) / key
         self.set_aside: list[Path] = []
+        self._renew = lease.over(self.path)
         self._sources: list[_Source] = []
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._renamed: dict[int, tuple[int, int]] = {}
@@ -150,6 +156,7 @@ class Cache:
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in store.SPLITS}
         changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
+            self._confirm()
             places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
             merged: dict[str, list[Shard]] = {}
             if len(entries) > virtual.VIRTUAL_ROWS:
@@ -179,14 +186,14 @@ class Cache:
                 shape = (len(unreadable), len(Unreadable._fields))
                 file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
         self._drop_unlisted()
-        if storage.is_remote(self.path):
-            storage.remove(self._shards)
-            return changed
-        for folder in self._shards.parent.glob(f"{self.recipe.backbone}-*"):
-            storage.remove(folder)
-        for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
-            leftover.unlink()  # of a run that was killed while it assembled
+        self._drop_shards()
         return changed
+
+    def _confirm(self) -> None:
+        """What is put and removed here is still this run's to put and remove, see `lease.confirm`."""
+        renew = self._renew or lease.over(self.path)
+        if renew:
+            renew()
 
     def _place(self, entry: Entry) -> tuple[int, int] | None:
         return self._places.get((entry.key, entry.digest)) or self._renamed.get(entry.digest)
@@ -210,10 +217,13 @@ class Cache:
     def _listed(self) -> list[Shard]:
         """The shards that the feature file refers to, whether they are there or not."""
         try:
-            with store.reading(self.path) as file:
-                return [shard for split in store.SPLITS for shard in virtual.shards_of(file, split)]
-        except DamagedError:
+            return self._referred()
+        except (DamagedError, MissingError):
             return []
+
+    def _referred(self) -> list[Shard]:
+        with store.reading(self.path) as file:
+            return [shard for split in store.SPLITS for shard in virtual.shards_of(file, split)]
 
     def _add_shards(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -237,15 +247,45 @@ class Cache:
             return None
 
     def _drop_unlisted(self) -> None:
-        """Remove the shards that the feature file does not refer to, and what a killed run left among them."""
-        folder, listed = virtual.folder_of(self.path), {self.path.parent / shard.name for shard in self._listed()}
-        if not listed:
-            storage.remove(folder)
+        """Remove the shards that the feature file does not refer to, and what a killed run left among them.
+
+        Raises:
+            StoreError: the feature file cannot be read, so nobody knows which these are; or they cannot be removed.
+        """
+        folder, listed = virtual.folder_of(self.path), {self.path.parent / shard.name for shard in self._referred()}
+        if not storage.exists(folder):
             return
-        names = storage.listing(folder) if storage.is_remote(folder) else folder.rglob("*")
-        for path in (folder / name for name in names):
-            if path not in listed and (storage.is_remote(path) or path.is_file()):
-                storage.remove(path)
+        self._confirm()
+        with _removing(folder):
+            if not listed:
+                storage.remove(folder)
+                return
+            names = storage.listing(folder) if storage.is_remote(folder) else folder.rglob("*")
+            paths = [folder / name for name in names]
+            storage.remove_all(
+                [path for path in paths if path not in listed and (storage.is_remote(path) or path.is_file())]
+            )
+
+    def _drop_shards(self) -> None:
+        """Remove the shards that have been assembled: in a store this run's own, which others may share.
+
+        On this machine, under its lock, also those of the network's other recipes, and what a killed run left.
+        """
+        if storage.is_remote(self.path):
+            own = [source.path for source in self._sources if source.path.parent == self._shards]
+            if own:
+                self._confirm()
+                storage.remove_all(own)
+            return
+        folders.clear_temporary(self.path)
+        if not storage.exists(self._shards.parent):
+            return
+        of_network = re.compile(rf"{re.escape(self.recipe.backbone)}-[0-9a-f]{{{_KEY_DIGITS}}}")
+        self._confirm()
+        with _removing(self._shards.parent):
+            for name in os.listdir(self._shards.parent):  # noqa: PTH208 - names
+                if of_network.fullmatch(name):
+                    storage.remove(self._shards.parent / name)
 
     def _backend(self, places: Iterable[tuple[int, int]]) -> str:
         """What computed these rows."""
@@ -319,6 +359,17 @@ def refuse_other_recipe(path: Path, existing: Recipe, recipe: Recipe) -> None:
             f"{path} was written with {'; '.join(differences)}",
             "Ask for what it was written with, choose another folder with --out, or delete it",
         )
+
+
+@contextlib.contextmanager
+def _removing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = storage.reason_of(error) or str(error)
+        raise StoreError(
+            f"What was assembled from {folder} cannot be removed: {reason}", "Run the same command again"
+        ) from None
 
 
 def _names(split: str) -> dict[str, str]:

@@ -102,7 +102,17 @@ def scan(c: Context, data: str | None, classes: str | None, holdout: str | None)
     except ValueError:
         raise UsageError(f"--holdout {holdout!r} is not a number", "Give it a share such as 0.15") from None
     chosen = [name.strip() for name in classes.split(",") if name.strip()] if classes else []
-    return dataset.scan(location(c, "data", data), chosen, share, number(c, "seed"))
+    found = dataset.scan(location(c, "data", data), chosen, share, number(c, "seed"))
+    say_left_alone(found.left_alone)
+    return found
+
+
+def say_left_alone(names: Sequence[str]) -> None:
+    """A line about pictures of kinds that are not read, if there are any."""
+    from catsdogs import filetypes
+
+    if names:
+        say(f"left alone: {filetypes.unread(names)}")
 
 
 @contextlib.contextmanager
@@ -139,6 +149,8 @@ def extract_features(
     counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
     say(f"{root}: {counts}, classes {', '.join(dataset.classes)}")
     summary = extract(dataset, names, folder, how, limit, schedule)
+    for note in summary.notes:
+        say(note)
     for path in summary.set_aside:
         say(f"damaged, set aside and computed again: {path}")
     for photograph in summary.unreadable:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from catsdogs import images, storage, store
+from catsdogs import folders, images, storage, store
 from catsdogs.dataset import Photograph
-from catsdogs.errors import StoreError
+from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.locations import is_folder
 
 NAME = ".photographs.h5"
@@ -49,8 +49,8 @@ class Stamps:
             kept = self._digests | kept
         if kept == self._digests:
             return
-        for leftover in self._path.parent.glob(f".{NAME}.*.tmp"):
-            leftover.unlink()  # of a run that was killed while it wrote this
+        if not storage.is_remote(self._path):
+            folders.clear_temporary(self._path)  # of a run that was killed while it wrote this
         with suppress(StoreError), store.writing(self._path) as file:  # no more is lost than time in the next run
             file.attrs.update(format=FORMAT, version=VERSION)
             file["stamp"] = np.array(list(kept), np.uint64)
@@ -62,8 +62,8 @@ def _load(path: Path) -> dict[int, int]:
         with store.reading(path) as file:
             if (file.attrs.get("format"), file.attrs.get("version")) == (FORMAT, VERSION):
                 return dict(zip(file["stamp"][...].tolist(), file["digest"][...].tolist(), strict=True))
-    except StoreError:
-        pass  # none yet, or damaged
+    except (MissingError, DamagedError):
+        pass
     return {}
 
 

@@ -5,17 +5,21 @@ here. Whatever a store fails at is tried again with growing pauses, and named if
 """
 
 import contextlib
+import errno
 import os
+import re
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 import tenacity
 
-from catsdogs.errors import StoreError, UsageError
+from catsdogs.errors import CatsdogsError, StoreError, UsageError
 
 ATTEMPTS = 6
 _WAIT = tenacity.wait_exponential_jitter(multiplier=0.5, max=8)  # seconds: 0.5, 1, 2, 4, 8, and up to one more each
@@ -29,6 +33,20 @@ S3_CLIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_at
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
 # Where a whole object appears at once, and a rename would only be a second copy.
 _WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
+# What a file system answers that has no locks, such as NFS without lockd and some of FUSE.
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+_UNCONDITIONAL = ("NotImplemented", "501")  # of a store like S3 that knows no conditions
+_GONE = (FileNotFoundError, NotADirectoryError)
+# What has nothing to do with the file that was to be read.
+_PASSING = {
+    getattr(errno, name, None)
+    for name in (
+        *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EAGAIN", "EINTR", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ECONNRESET"),
+        *("ECONNABORTED", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO"),
+    )
+} - {None}
+_AT_ONCE = 16  # objects that are removed
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 _Result = TypeVar("_Result")
 
@@ -139,32 +157,170 @@ def listing(root: Path) -> dict[str, str]:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file, folder or object.
+    """Whether there is a file, folder or object; never no for a place that cannot be looked at.
 
     Raises:
-        StoreError: the store went on failing.
+        StoreError: the store went on failing, or the place cannot be looked at.
     """
-    return _asking(path, path.exists) if is_remote(path) else path.exists()
+    if is_remote(path):
+        return _asking(path, path.exists)
+    try:
+        os.stat(path)  # noqa: PTH116 - of Python 3.14 on, `Path.exists` takes every failure for a no
+    except _GONE:
+        return False
+    except OSError as error:
+        raise read_error(path, error) from None
+    return True
 
 
 def names_in(folder: Path, suffix: str) -> list[str]:
     """The files of a folder that end so, by name, without hidden ones; none if there is no such folder.
 
     Raises:
-        StoreError: the store went on failing.
+        StoreError: the store went on failing, or the folder cannot be listed.
     """
-    names = listing(folder) if is_remote(folder) else (path.name for path in folder.glob(f"*{suffix}"))
+    try:
+        names: Iterable[str] = listing(folder) if is_remote(folder) else os.listdir(folder)  # noqa: PTH208 - names
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise read_error(folder, error) from None
     return sorted(name for name in names if name.endswith(suffix) and name[:1] != "." and "/" not in name)
 
 
-def write(path: Path, data: bytes, new: bool = False) -> None:
-    """Put a small object; with `new`, only if there is none.
+def reason_of(error: BaseException) -> str:
+    """Why reading failed, if the machine or the file system failed at it; empty if it says something of the content.
+
+    HDF5 tells the system's error number in its text, whatever type h5py makes of it.
+    """
+    number = getattr(error, "errno", None)
+    if number is None and (told := re.search(r"errno = (\d+)", str(error))):
+        number = int(told[1])
+    if number:
+        return os.strerror(number)
+    is_memory = isinstance(error, MemoryError) or re.search(r"\b(allocat|malloc|out of memory)", str(error))
+    return os.strerror(errno.ENOMEM) if is_memory else ""
+
+
+def read_error(path: Path, error: BaseException, kind: type[CatsdogsError] = StoreError) -> CatsdogsError:
+    """Why `path` could not be read, in one line; nothing says that it is damaged."""
+    reason = reason_of(error) or " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, PermissionError):
+        return kind(f"{path} may not be read by this user", "Check its permissions")
+    remedy = "Run the same command again when that has passed: nothing was changed"
+    if reason in map(os.strerror, WITHOUT_LOCKS):  # HDF5 was told to lock: its variable counts more than an argument
+        remedy = "Set HDF5_USE_FILE_LOCKING=FALSE, and run the same command again: nothing was changed"
+    if reason in map(os.strerror, _TOO_MANY):
+        remedy = "Allow more of them with `ulimit -n`, and run the same command again: nothing was changed"
+    return kind(f"{path} cannot be read: {reason}", remedy)
+
+
+def refuse_passing(path: object, error: BaseException) -> None:
+    """Raise a StoreError if reading failed for what other files would meet as well: then this one is not at fault."""
+    if getattr(error, "errno", None) in _PASSING:
+        raise read_error(Path(str(path)), error) from None
+
+
+def version(path: Path) -> str:
+    """What `write` takes as `instead_of`: an object's ETag or generation; empty where there is neither, or no object.
 
     Raises:
-        FileExistsError: there is one already.
+        StoreError: the store went on failing, or refuses to be read.
+    """
+    if not is_remote(path) or not _is_conditional(path):
+        return ""
+    try:
+        info = _info(path)
+    except FileNotFoundError:
+        return ""
+    return str(info.get("ETag") or info.get("generation") or "")
+
+
+def write(path: Path, data: bytes, new: bool = False, instead_of: str = "") -> str:
+    """Put a small object or file, and return its version; see `version`.
+
+    Args:
+        new: only if there is none.
+        instead_of: only if the object there is still of this version.
+
+    Raises:
+        FileExistsError: with `new`, there is one already; with `instead_of`, another is there, or none.
+        OSError: a local file cannot be written.
         StoreError: the store went on failing.
     """
-    trying(path, lambda: _store(path).pipe_file(_key(path), data, mode="create" if new else "overwrite"))
+    if not is_remote(path):
+        _write_here(path, data, new)
+        return ""
+    if instead_of:
+        return trying(path, lambda: _put_instead(path, data, instead_of))
+    answer = trying(path, lambda: _store(path).pipe_file(_key(path), data, mode="create" if new else "overwrite"))
+    return str(answer.get("ETag", "")) if isinstance(answer, dict) else ""
+
+
+def _write_here(path: Path, data: bytes, new: bool) -> None:
+    """In its place, so that a full disk does not stand in the way of what is there already."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else 0), 0o666)
+    with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123 - a descriptor
+        file.write(data)
+        file.truncate()
+
+
+def _is_conditional(path: Path) -> bool:
+    """Whether the store writes and removes on the condition that nobody else has written meanwhile."""
+    return hasattr(_store(path), "call_s3") or path.protocol in ("gs", "gcs")  # type: ignore[attr-defined]
+
+
+def _put_instead(path: Path, data: bytes, version: str) -> str:
+    """Overwrite this version of an object; a FileExistsError if it is no longer there."""
+    store = _store(path)
+    try:
+        if hasattr(store, "call_s3"):
+            bucket, key, _ = store.split_path(_key(path))
+            answer = store.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfMatch=version)
+            return str(answer["ETag"])
+        # gcsfs itself knows the condition only for a new object.
+        bucket, key, _ = store.split_path(_key(path))
+        url = f"{store._location}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
+        answer = store.call(
+            "POST", url, uploadType="media", name=key, ifGenerationMatch=version, data=data, json_out=True
+        )
+        return str(answer["generation"])
+    except OSError as error:
+        if _code(error) in _UNCONDITIONAL:
+            store.pipe_file(_key(path), data)
+            return ""
+        raise _changed(path, error) from error
+
+
+def remove_version(path: Path, version: str) -> None:
+    """Remove an object if it is still of this version; see `version`.
+
+    Raises:
+        FileExistsError: another is there, or none.
+        StoreError: the store went on failing.
+    """
+    store = _store(path)
+
+    def delete() -> None:
+        bucket, key, _ = store.split_path(_key(path))
+        try:
+            if hasattr(store, "call_s3"):
+                store.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=version)
+            else:
+                store.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=version)
+        except OSError as error:
+            if _code(error) not in _UNCONDITIONAL:
+                raise _changed(path, error) from error
+            store.rm_file(_key(path))
+
+    trying(path, delete)
+
+
+def _changed(path: Path, error: OSError) -> OSError:
+    """What a store answers to a condition that does not hold, as one exception; any other error as it is."""
+    if isinstance(error, FileNotFoundError) or _code(error) in ("PreconditionFailed", "412"):
+        return FileExistsError(f"{path} is another than it was")
+    return error
 
 
 def put(source: Path, target: Path) -> None:
@@ -198,13 +354,20 @@ def move(path: Path, target: Path) -> None:
         StoreError: the store went on failing.
     """
     if is_remote(path):
-        trying(path, lambda: _store(path).mv(_key(path), _key(target)))
+        # Not `mv`, to which a name such as `a*` is a pattern.
+        trying(path, lambda: _store(path).cp_file(_key(path), _key(target)))
+        remove_all([path])
     else:
         path.replace(target)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder and all in it, wherever it lies; nothing there is fine."""
+    """Remove a file, or a folder and all in it, wherever it lies; nothing there is fine.
+
+    Raises:
+        OSError: a local file or folder cannot be removed.
+        StoreError: the store went on failing.
+    """
     import shutil
 
     if not is_remote(path):
@@ -213,8 +376,38 @@ def remove(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    with contextlib.suppress(FileNotFoundError):
-        trying(path, lambda: _store(path).rm(_key(path), recursive=True))
+    if path.protocol not in _WITHOUT_RENAME:  # type: ignore[attr-defined]  # where there are true folders
+        with contextlib.suppress(FileNotFoundError):
+            trying(path, lambda: _store(path).rm(_key(path), recursive=True))
+        return
+    try:
+        names = list(listing(path))
+    except FileNotFoundError:
+        names = []
+    remove_all([path, *(path / name for name in names)])
+
+
+def remove_all(paths: Sequence[Path]) -> None:
+    """Remove these files or objects, and nothing else, whatever their names look like; absent ones are fine.
+
+    Raises:
+        OSError: a local file cannot be removed.
+        StoreError: the store went on failing.
+    """
+
+    def delete(path: Path) -> None:
+        try:
+            trying(path, lambda: _store(path).rm_file(_key(path)))  # not `rm`, to which `a*` is a pattern
+        except FileNotFoundError:
+            pass
+        except PermissionError as error:
+            raise StoreError(f"{path} may not be removed: {error}", "Check your credentials and rights") from error
+
+    here = [path for path in paths if not is_remote(path)]
+    for path in here:
+        path.unlink(missing_ok=True)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(delete, (path for path in paths if is_remote(path))))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,9 +15,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import foreign, lease, sealed, storage, virtual
+from catsdogs import foreign, lease, locks, sealed, storage, virtual
 from catsdogs.dataset import Dataset, Photograph
-from catsdogs.errors import CatsdogsError, DamagedError, LockedError, StoreError
+from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError
 from catsdogs.files import replacing, write_error
 from catsdogs.images import STATISTICS
 
@@ -29,6 +30,12 @@ SHARD_FOLDER = ".shards"
 GAP_PREFIX = "gap_"
 RANDOM_WEIGHTS = "random"
 UNKNOWN = "unknown"
+POOLED = "pooled"
+# What earlier versions got wrong: names of networks, how such a file is known, and what happened.
+_MISTAKEN = (
+    (r"EfficientNetB\d", "preprocessing", "none", "gave this network pixels scaled otherwise than it had learnt from"),
+    (r"ConvNeXt\w+", "vector", POOLED, "took another vector of this network than the one its classifier reads"),
+)
 _BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in the processor's cache
 
 
@@ -36,7 +43,7 @@ _BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in t
 class Recipe:
     """Everything a row's numbers depend on besides the photograph; files with different recipes are never mixed.
 
-    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels.
+    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels; `vector` is `Backbone`'s.
     """
 
     backbone: str
@@ -47,6 +54,7 @@ class Recipe:
     engine: str
     precision: str
     dtype: str
+    vector: str = POOLED  # last, and left out of what was written before there was another
 
     def differences(self, other: "Recipe") -> list[str]:
         """Each field in which the two differ, as `name: this, not that`."""
@@ -330,30 +338,23 @@ def check_free_space(folder: Path, needed: int) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one writer; the operating system lets go when the process ends, however it ends.
+    """Hold the folder for one writer, see `locks`; for a folder in an object store see `lease`.
 
-    For a folder in an object store see `lease`.
+    Raises:
+        LockedError: another process holds it.
+        StoreError: the folder cannot be written.
     """
-    from filelock import FileLock, Timeout
-
     if storage.is_remote(folder):
-        with lease.held(folder / ".lock"):
+        with lease.held(folder / locks.NAME):
             yield
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LockedError(
-            f"Another process is writing to {folder}", "Wait until it ends, or choose another --out"
-        ) from None
-    except OSError as error:
-        raise write_error(folder, error) from None
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.held(folder / locks.NAME))
+        except OSError as error:
+            raise write_error(folder, error) from None
         yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager
@@ -361,21 +362,24 @@ def reading(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file to read from, after it has been held against its seal, or without one tried out elsewhere.
 
     Raises:
-        DamagedError: it is damaged.
-        StoreError: it may not be read, or another program has it open to write.
+        DamagedError: its checksum is wrong, or it does not parse.
+        MissingError: it is not there.
+        StoreError: it cannot be read, which says nothing of its content; or another program has it open to write.
     """
     try:
         with storage.local(path) as copy:
             _check_whole(path, copy)
-            with h5py.File(copy, "r") as file:
+            with sealed.opened(copy) as file:
                 yield file
     except CatsdogsError:
         raise
-    except PermissionError:
-        raise StoreError(f"{path} may not be read by this user", "Check its permissions") from None
+    except FileNotFoundError:
+        raise MissingError(f"{path} is missing", _instead(path)) from None
     except BlockingIOError:
         raise StoreError(f"{path} is open in another program that may write to it", "Close it there") from None
-    except (OSError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        if storage.reason_of(error) and not isinstance(error, IsADirectoryError):  # which is no file of ours
+            raise storage.read_error(path, error) from None
         reason = str(error).strip("'\"").split("(")[0].strip()
         raise DamagedError(f"{path} is cut short or damaged: {reason}", _instead(path)) from None
 
@@ -397,6 +401,7 @@ def set_aside(path: Path, folder: Path) -> Path:
         StoreError: it cannot be moved.
     """
     target = folder / f"{path.name}.damaged"
+    lease.confirm(path)
     try:
         storage.move(path, target)
     except OSError as error:
@@ -416,12 +421,25 @@ def _recipe_in(path: Path, file: h5py.File) -> Recipe:
         )
     if file.attrs["version"] > VERSION:
         raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
-    recipe = Recipe(**{field.name: _plain(file.attrs[field.name]) for field in fields(Recipe)})
+    said = {field.name: file.attrs[field.name] for field in fields(Recipe) if field.name != "vector"}
+    said["vector"] = file.attrs.get("vector", POOLED)
+    recipe = Recipe(**{name: _plain(value) for name, value in said.items()})
     if recipe.backbone != path.stem:
         raise StoreError(
             f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
         )
+    _refuse_mistaken(path, recipe)
     return recipe
+
+
+def _refuse_mistaken(path: Path, recipe: Recipe) -> None:
+    """Refuse what earlier versions made of networks that they did not feed, or did not read, as they should."""
+    for names, field, value, mistake in _MISTAKEN:
+        if re.fullmatch(names, recipe.backbone) and getattr(recipe, field) == value:
+            raise StoreError(
+                f"{path} was made by an earlier version of catsdogs, which {mistake} ({field}: {value})",
+                f"Delete it, or choose another folder, and run `catsdogs features --backbones {recipe.backbone}`",
+            )
 
 
 def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
@@ -501,6 +519,7 @@ def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Feat
     unknown: dict[str, Any] = {field.name: UNKNOWN for field in fields(Recipe)} | {
         "backbone": path.stem,
         "input_size": 0,
+        "vector": POOLED,
     }
     return Features(
         path=path,

@@ -229,7 +229,7 @@ def _bytes(files: Sequence[Features]) -> int:
 def _memory() -> int:
     """Bytes of this machine, or of the container that this runs in; not what is free, so that runs can be repeated."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**33
-    limit = _CGROUP.read_text().strip() if _CGROUP.exists() else "max"
+    limit = _CGROUP.read_text(encoding="utf-8").strip() if _CGROUP.exists() else "max"
     return min(machine, int(limit)) if limit.isdigit() else machine
 
 

@@ -134,6 +134,7 @@ def read(shard: Path, offset: int, length: int) -> bytes:
     except FileNotFoundError:
         raise UnreadablePhotographError(f"{shard} is gone") from None
     except OSError as error:
+        storage.refuse_passing(shard, error)
         raise UnreadablePhotographError(f"cannot be read: {error}") from None
     except (_NoRecordError, NoExampleError) as error:
         raise UnreadablePhotographError(f"its record in {shard.name} is damaged: {error}") from None
@@ -155,8 +156,10 @@ def shards_in(root: Path) -> list[Path]:
     try:
         folders = [root, *(sub for sub in root.iterdir() if sub.name.lower() in SPLIT_FOLDERS and sub.is_dir())]
         return sorted(path for folder in folders for path in folder.iterdir() if is_shard(path.name) and path.is_file())
-    except OSError as error:
+    except FileNotFoundError as error:
         raise DatasetError(f"{root} cannot be read: {error}", "Check --data") from None
+    except OSError as error:
+        raise storage.read_error(root, error, DatasetError) from None
 
 
 def shards_among(root: Path, names: Iterable[str]) -> list[Path]:
@@ -190,7 +193,9 @@ def read_manifest(folder: Path) -> Manifest | None:
         return Manifest(tuple(map(str, found["classes"])), shards)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except OSError as error:
+        raise storage.read_error(path, error) from None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DatasetError(f"{path} is damaged: {error!r}", _WRITE_AGAIN) from None
 
 
@@ -218,8 +223,10 @@ def _scan_listed(shard: Path, listed: Shard, classes: Sequence[str]) -> list[Rec
     """The records of a shard, held against what the manifest says of it."""
     try:
         size = storage.size(shard)
-    except OSError:
+    except FileNotFoundError:
         raise DatasetError(f"{shard} is missing", _WRITE_AGAIN) from None
+    except OSError as error:
+        raise storage.read_error(shard, error, DatasetError) from None
     if size != listed.bytes:
         raise DatasetError(f"{shard} has {size:,} bytes, where {MANIFEST} says {listed.bytes:,}", _WRITE_AGAIN)
     found = _scan(shard)
@@ -249,7 +256,7 @@ def _scan(shard: Path) -> list[Record]:
                 found.append(Record(id, "train" if label else "test", label, shard, at, stop - at))
                 at = stop
     except OSError as error:
-        raise DatasetError(f"{shard} cannot be read: {error}", "Make it readable, or move it away") from None
+        raise storage.read_error(shard, error, DatasetError) from None
     except (_NoRecordError, NoExampleError) as error:
         if not found and _starts_with_gzip(shard):
             raise DatasetError(f"{shard} is compressed", f"Unpack it: gunzip < {shard.name} > plain.tfrecord") from None

@@ -93,13 +93,13 @@ def _write_set(
     rows = [photograph for _, dealt in plan for photograph in dealt]
     unreadable: list[tuple[str, str, str]] = []
     _clear(out)
-    with Progress(len(rows), "writing shards", "photo") as bar:
+    with Progress(sum(row.location not in dataset.absent for row in rows), "writing shards", "photo") as bar:
         prepare = partial(_try_example, dataset, size=size)
         prepared = zip(rows, images.in_parallel(prepare, rows, ahead=4 * (os.cpu_count() or 1)), strict=True)
 
         def readable(count: int) -> Iterator[bytes]:
             for photograph, found in islice(prepared, count):
-                bar.update()
+                bar.update(photograph.location not in dataset.absent)
                 if isinstance(found, bytes):
                     yield found
                 else:

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import storage
-from catsdogs.errors import DamagedError, StoreError
+from catsdogs.errors import DamagedError, MissingError, StoreError
 
 VIRTUAL_ROWS = 500_000  # above them, a file is written as virtual data sets
 # A shard ends after a row whose digest is a multiple of `_CUT`, so that a new photograph moves no other shard's ends.
 _CUT = 8192
 _LEAST_ROWS, _MOST_ROWS = 4096, 32768  # 12,288 on average
 _GAP = 16  # rows that are rather read in vain than skipped
-_NAME = re.compile(r"[\w.-]*[\w-]\.shards/[0-9a-f]+/[0-9a-f]+\.h5")
+_BELOW = re.compile(r"[0-9a-f]+/[0-9a-f]+\.h5")  # the folder of a feature file's shards
 _TABLE = np.dtype([("name", h5py.string_dtype()), ("rows", np.int64), ("bytes", np.int64)])
 
 Opening = Callable[[Path], AbstractContextManager[h5py.File]]
@@ -75,20 +75,26 @@ def write(
     for field, (shape, dtype) in rows.items():
         layout = h5py.VirtualLayout((starts[-1], *shape), dtype)
         for shard, start in zip(shards, starts[:-1], strict=True):
-            layout[start : start + shard.rows] = h5py.VirtualSource(shard.name, field, (shard.rows, *shape), dtype)
+            name = shard.name.replace("%", "%%")  # HDF5 puts the number of a block in the place of %b
+            layout[start : start + shard.rows] = h5py.VirtualSource(name, field, (shard.rows, *shape), dtype)
         # What HDF5 gives where a shard is missing must not look like data.
         file.create_virtual_dataset(names[field], layout, -1 if np.issubdtype(dtype, np.integer) else np.nan)
 
 
 def shards_of(file: h5py.File, split: str) -> list[Shard]:
-    """The shards of a split in order; none if its rows are in the file itself."""
+    """The shards of a split in order; none if its rows are in the file itself.
+
+    Raises:
+        ValueError: one that would lie elsewhere than in the folder of this file's shards.
+    """
     name = f"{split}_shards"
     if name not in file:
         return []
     table = file[name][...]
     names = [text.decode() for text in table["name"]]
+    start = f"{folder_of(Path(file.filename)).name}/"
     for shard in names:
-        if not _NAME.fullmatch(shard):  # nothing outside the folder
+        if not (shard.startswith(start) and _BELOW.fullmatch(shard.removeprefix(start))):
             raise ValueError(f"{shard!r} is no shard")
     return [Shard(*row) for row in zip(names, table["rows"].tolist(), table["bytes"].tolist(), strict=True)]
 
@@ -153,8 +159,8 @@ def _opened(path: Path, shard: Path, opening: Opening) -> Iterator[h5py.File]:
     try:
         with opening(shard) as file:
             yield file
-    except (DamagedError, FileNotFoundError) as error:
-        raise _lost(path, error.problem if isinstance(error, DamagedError) else f"{shard} is missing") from None
+    except (DamagedError, MissingError) as error:
+        raise _lost(path, error.problem) from None
 
 
 def _starts(shards: Sequence[Shard]) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ A stretch's batches depend on nothing but its photographs, so it gives the same 
 worker, beside whichever others, and after however many kills.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,13 +22,14 @@ from catsdogs.backbones import Backbone, trained
 from catsdogs.backbones.weights import Weights, obtain, of_folds
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.engines import AUTO, Engine, Network, Output
-from catsdogs.errors import UnreadablePhotographError, WeightsError
+from catsdogs.errors import UnreadablePhotographError, UsageError, WeightsError
 from catsdogs.images import Pixels
 from catsdogs.progress import Progress
 from catsdogs.shards import Cache, Entry, Rows
 from catsdogs.store import Recipe
 
 SHARD_ROWS = 256
+_TRIED = 16  # photographs, to try a precision on
 _REMOTE_READERS = 32  # threads that mostly wait for an object store
 
 
@@ -135,6 +137,16 @@ class Member:
         """The numbers of all its parts."""
         return [0, *self._parts]
 
+    def take(self, precision: str) -> None:
+        """Compute in another precision from now on; what is cached in the one before is not looked at."""
+        self.cache = Cache(self.cache.path.parent, replace(self.cache.recipe, precision=precision))
+        self._networks.clear()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of how its networks ran."""
+        return [network.note for network in self._networks.values() if network.note]
+
     def load(self, part: int = 0) -> Network:
         if part not in self._networks:
             self._networks[part] = self.engine.load(self.backbone, self._parts[part] if part else self.weights)
@@ -160,17 +172,47 @@ def members_of(job: Job) -> list[Member]:
     return members
 
 
-def prepare(members: Sequence[Member]) -> None:
+def prepare(job: Job, members: Sequence[Member], photographs: Sequence[Photograph]) -> list[str]:
     """Load the networks that have no feature file yet: where there is one, these very weights have fitted before.
 
+    A precision that was chosen for a GPU is tried on the first of the photographs; if their vectors are not those of
+    float32, the network computes in float32. Returns a sentence for each of these.
+
     Raises:
-        WeightsError: weights that do not fit, found out before the first photograph is read.
+        WeightsError: weights that do not fit, found out before the first photograph is computed.
     """
     new = [(member, part) for member in members if member.cache.existing is None for part in member.parts]
+    notes = []
     with Progress(len(new), "preparing", "network") as bar:
         for member, part in new:
+            if part == 0 and job.settings.precision == AUTO and not _is_exact(job, member, photographs):
+                notes.append(f"{member.backbone.name}: {member.cache.recipe.precision} is too far from float32 here")
+                member.take("float32")
             member.load(part)
             bar.update()
+    return notes
+
+
+def _is_exact(job: Job, member: Member, photographs: Sequence[Photograph]) -> bool:
+    """Whether a network gives the vectors of some photographs as in float32, or is known to."""
+    recipe, backbone = member.cache.recipe, member.backbone
+    if recipe.engine != "keras" or recipe.precision == "float32" or member.cache.identities:
+        return True  # shards of an earlier run have been through this
+    from catsdogs.engines.keras import exact_vectors
+
+    dataset, side, pixels = Dataset(job.root, (), ()), backbone.input_size, []
+    for photograph in photographs[:_TRIED]:
+        with contextlib.suppress(UnreadablePhotographError):
+            pixels.append(images.load(dataset.read(photograph), [side]).by_size[side])
+    if not pixels:
+        return True
+    batch = np.zeros((max(member.engine.batch_size, len(pixels)), side, side, 3), np.uint8)
+    batch[: len(pixels)] = pixels
+    try:
+        rounded = member.load().submit(batch)().vector[: len(pixels)]
+    except UsageError:  # numbers beyond its range
+        return False
+    return engines.agree(rounded, exact_vectors(backbone, member.weights, batch[: len(pixels)]))
 
 
 def compute(

@@ -23,8 +23,8 @@ import tenacity
 
 from catsdogs import storage
 
-KINDS = ("500", "503", "hang", "cut", "refuse")  # that trying again helps; besides, there are "403" and "short"
-_CODES = {"403": "AccessDenied", "500": "InternalError", "503": "SlowDown"}
+KINDS = ("500", "503", "hang", "cut", "refuse")  # that trying again helps; besides, there are those below
+_CODES = {"403": "AccessDenied", "500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
 _ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 _FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "FSSPEC_S3")
 _HANGING = 30  # seconds; longer than any client in the tests waits
@@ -55,10 +55,11 @@ class Faults:
         """Let requests in whose line this expression is found fail so many times, or for ever.
 
         Args:
-            kind: `403`, `500` or `503`; `hang`: no answer; `refuse`: the connection breaks; `cut`: it breaks in the
-                middle of the body; `short`: half the body, whose length is said to be just that.
+            kind: `403`, `500`, `501` or `503`; `hang`: no answer; `refuse`: the connection breaks; `cut`: it breaks in
+                the middle of the body; `short`: half the body, whose length is said to be just that; `lost`: it is
+                done, and the answer is a 500 all the same.
         """
-        assert kind in (*KINDS, *_CODES, "short")
+        assert kind in (*KINDS, *_CODES, "short", "lost")
         self._faults.append(_Fault(kind, match, float("inf") if times is None else times))
 
     def clear(self) -> None:
@@ -105,6 +106,9 @@ class _Failing:
         said: list[Any] = []
         whole = b"".join(self._app(environ, lambda *args: said.extend(args)))  # type: ignore[arg-type, return-value]
         status, headers = said[:2]
+        if kind == "lost":
+            start_response("500 InternalError", [("Content-Length", "0")])
+            return [b""]
         if kind not in ("cut", "short"):
             start_response(status, headers)
             return [whole]

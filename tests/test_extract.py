@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -118,6 +118,22 @@ def test_two_networks_in_one_pass_decode_each_photograph_once(
     summary.paths[1].unlink()  # the network that is missing catches up, the other one rests
     assert run(kaggle_folder, tmp_path, LITE0, LITE1).computed == {LITE0: 0, LITE1: 11}
     assert len(loaded) == 11 and resized == [{240}] * 11
+
+
+def test_what_a_table_lists_and_is_not_there_is_not_waited_for(
+    tmp_path: Path, kaggle_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [f"train/{id}.jpg,{id[:3]}\n" for id in CATS + DOGS] + [f"train/gone.{n}.jpg,cat\n" for n in range(9222)]
+    (kaggle_folder / "labels.csv").write_text("file,label\n" + "".join(listed))
+    asked: list[str] = []
+    read = Dataset.read
+    monkeypatch.setattr(Dataset, "read", lambda dataset, row: asked.append(row.id) or read(dataset, row))
+    summary = run(kaggle_folder, tmp_path)
+    assert sorted(asked) == sorted(CATS + DOGS + TEST) and summary.rows == {"train": 8, "test": 3}
+    assert len(summary.unreadable) == 9222 and {row.reason for row in summary.unreadable} == {"no such file"}
+    assert "| 11/11 [" in capfd.readouterr().err
+    limited = run(kaggle_folder, tmp_path / "limited", limit=4)
+    assert sum(limited.rows.values()) == 4 and "| 4/4 [" in capfd.readouterr().err
 
 
 class TestBadPhotographs:
@@ -576,3 +592,34 @@ def test_auto_takes_bfloat16_only_for_networks_that_bear_it(
     recipe = store.read(run(kaggle_folder, tmp_path, settings=settings, limit=3).paths[0]).recipe
     assert (recipe.engine, recipe.precision) == ("openvino", "float32")
     assert [row.name for row in TABLE.values() if row.bfloat16] == ["ResNet50", "InceptionV3", "Xception"]
+
+
+class TestFreeSpace:
+    """Only what is computed takes room: not what a limit leaves out, nor what is cached."""
+
+    ROW = 2 * 1280 * 4  # bytes of a photograph's row, as shard and in the file
+
+    @pytest.fixture
+    def free(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+        """Let so many rows fit on the disk."""
+        return lambda rows: monkeypatch.setattr(
+            store.shutil, "disk_usage", lambda _: SimpleNamespace(free=int(rows * self.ROW))
+        )
+
+    def test_of_a_limited_run(self, tmp_path: Path, kaggle_folder: Path, free: Callable[[float], None]) -> None:
+        free(3)
+        with refused(StoreError, r"needs about 0 MiB and has 0 MiB free"):
+            run(kaggle_folder, tmp_path / "features", limit=4)
+        assert run(kaggle_folder, tmp_path / "features", limit=3).computed == {LITE0: 3}
+        with refused(StoreError, "free"):
+            run(kaggle_folder, tmp_path / "features")
+        free(8)
+        assert run(kaggle_folder, tmp_path / "features").computed == {LITE0: 8}
+        free(0)
+        assert run(kaggle_folder, tmp_path / "features").computed == {LITE0: 0}
+
+    def test_of_several_networks(self, kaggle_folder: Path, cached: Path, free: Callable[[float], None]) -> None:
+        free(2.2)  # Lite1's rows are as wide, and Lite0's are there
+        with refused(StoreError, "free"):
+            run(kaggle_folder, cached, LITE0, LITE1, limit=3)
+        assert run(kaggle_folder, cached, LITE0, LITE1, limit=2).computed == {LITE0: 0, LITE1: 2}

@@ -5,10 +5,15 @@ import os
 import pty
 import select
 import termios
+from pathlib import Path
 
 import pytest
 
+from catsdogs import tfrecord_writer
+from catsdogs.dataset import scan
+from catsdogs.finetuning.finetune import lesson
 from catsdogs.progress import LOG_INTERVAL_SECONDS, Progress
+from tests.conftest import write_kaggle_folder
 
 
 def work(total: int, done: int) -> None:
@@ -55,3 +60,16 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
             text += os.read(reader, 4096).decode()
     os.close(reader)
     assert "\r" in text and "3/3" in text
+
+
+def test_only_what_is_there_is_counted(tmp_path: Path) -> None:
+    """A table may list ten times as many photographs; one that is damaged has to be looked at, and counts."""
+    root = write_kaggle_folder(tmp_path / "data", cats=5, dogs=5, test=0)
+    (root / "train" / "cat.0.jpg").write_bytes(b"damaged")
+    listed = [f"train/{kind}.{number}.jpg,{kind}\n" for kind in ("cat", "dog") for number in range(50)]
+    (root / "labels.csv").write_text("file,label\n" + "".join(listed))
+    dataset = scan(root)
+    for reads in (lambda: lesson(dataset, 2, 0), lambda: tfrecord_writer.write(dataset, tmp_path / "shards")):
+        with contextlib.redirect_stderr(io.StringIO()) as log:
+            assert len(reads().unreadable) == 91
+        assert "| 10/10 [" in log.getvalue()

@@ -190,3 +190,42 @@ def test_a_damaged_shard_is_set_aside(tmp_path: Path) -> None:
     cache = Cache(tmp_path, recipe())
     assert sum(entry in cache for entry in ENTRIES) in (2, 4) and not damaged.exists()
     assert [path.name for path in tmp_path.glob("*.damaged")] == [f"{damaged.name}.damaged"]
+
+
+# Names that a pattern, a prefix or a decoder would take for another's.
+NAMES = (
+    "X",
+    "X-of-blend",
+    "X-0123456789ab",
+    "X-[ab]",
+    "X*",
+    "*",
+    "?",
+    "[!.]*",
+    "X.h5",
+    "X.h5.old",
+    "a b",
+    "näh",
+    "100%",
+    "%b",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_assembling_one_network_leaves_the_others_alone(tmp_path: Path, name: str) -> None:
+    """Whatever networks are called: only the shards and the leftovers of this very one go."""
+    for other in NAMES:
+        cache = Cache(tmp_path, recipe(other))
+        cache.write_shard(rows_of(ENTRIES, name=other), "none")
+        cache.path.with_name(f".{cache.path.name}.4711.tmp").write_bytes(b"half a file")
+    ours = Cache(tmp_path, recipe(name, precision="bfloat16"))
+    ours.write_shard(rows_of(ENTRIES, name=name), "none")
+    assembled(Cache(tmp_path, recipe(name)))
+    for other in NAMES:
+        there = all(entry in Cache(tmp_path, recipe(other)) for entry in ENTRIES)
+        assert there and (tmp_path / f"{other}.h5").exists() == (other == name)
+        assert (tmp_path / f".{other}.h5.4711.tmp").exists() == (other != name)
+    assert len(shard_files(tmp_path)) == len(NAMES) - 1  # nor is one of its other recipe left
+    np.testing.assert_array_equal(
+        store.read(tmp_path / f"{name}.h5").vectors("train"), rows_of(ENTRIES[:4], name=name).vector
+    )

@@ -1,6 +1,8 @@
 """Places on this machine and in an object store: named, listed, read, put, and what is said when that fails."""
 
+import errno
 import io
+import os
 import pickle
 import sys
 import threading
@@ -243,3 +245,71 @@ def test_what_is_uploaded_is_listed(tmp_path: Path, folder: Path) -> None:
     assert {name: storage.read(folder / name).decode() for name in storage.listing(folder)} == {
         name: name for name in ("a.jpg", "b c/ü.jpg", "b c/d#e%20.jpg")
     }
+
+
+NAMES = (
+    "a",
+    "a*",
+    "a?",
+    "[ab]",
+    "a-b",
+    "**",
+    "a b",
+    "100%",
+    "%41",
+    "a+b",
+    "nätwörk 猫",
+    "a#b",
+    "{a}",
+    "~",
+    "a&b=c",
+    "a.h5",
+)
+
+
+@pytest.mark.parametrize("where", ["s3", "memory", "here"])
+def test_a_name_is_no_pattern(where: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Each object is found under its own name, and goes alone."""
+    if where == "memory":
+        root = storage.place(f"memory://bucket-{tmp_path.name}/x")
+    else:
+        root = request.getfixturevalue("folder") if where == "s3" else tmp_path
+    (tmp_path / "source").write_bytes(b"put")
+    for name in NAMES:
+        for place in (root / "files" / name, root / name / "below"):
+            if where == "here":
+                place.parent.mkdir(parents=True, exist_ok=True)
+            storage.write(place, name.encode())
+    left = set(NAMES)
+    for name in NAMES:
+        assert storage.names_in(root / "files", "") == sorted(left)
+        assert storage.read(root / name / "below") == storage.read(root / "files" / name) == name.encode()
+        storage.move(root / "files" / name, root / f"{name}.moved")
+        assert storage.read(root / f"{name}.moved") == name.encode()
+        storage.remove(root / name)
+        left.discard(name)
+        assert not storage.exists(root / name / "below")
+        assert all(storage.exists(root / other / "below") for other in left)
+        if where != "here":
+            storage.put(tmp_path / "source", root / "files" / name)
+            with storage.local(root / "files" / name) as copy:
+                assert copy.read_bytes() == b"put"
+            storage.remove_all([root / "files" / name])
+
+
+def test_a_place_that_cannot_be_looked_at_is_not_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not storage.exists(tmp_path / "x") and not storage.exists(tmp_path / "x/y")
+    (tmp_path / "x").write_text("")
+    assert storage.exists(tmp_path / "x") and not storage.exists(tmp_path / "x/y")
+    assert storage.names_in(tmp_path / "none", "") == []
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "stale")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing)
+        patch.setattr(os, "listdir", failing)
+        with refused(StoreError, "x cannot be read: Stale file handle"):
+            storage.exists(tmp_path / "x")
+        with refused(StoreError, "cannot be read: Stale file handle"):
+            storage.names_in(tmp_path, "")

@@ -129,7 +129,9 @@ def test_a_folder_without_a_card_is_no_network(folder: Path) -> None:
         trained.read(folder)
 
 
-@pytest.mark.parametrize("name", ["", ".mine", "a/b", "..", "a,b", "lite", "Xception", "four-conv"])
+@pytest.mark.parametrize(
+    "name", ["", ".mine", "a/b", "..", "a,b", " a", "a ", "a\nb", "\udcff", "lite", "Xception", "four-conv"]
+)
 def test_names_that_cannot_be(name: str) -> None:
     with refused(UsageError, "name"):
         trained.check_name(name)

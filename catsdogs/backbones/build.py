@@ -1,17 +1,51 @@
 """The Keras model of extraction: uint8 photographs in, pooled vector and top-10 ImageNet labels out."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
-from catsdogs import networks
-from catsdogs.backbones import TABLE, Backbone, efficientnet_lite, pth, trained
+from catsdogs import networks, sealed, storage
+from catsdogs.backbones import NORMALISED, RESCALED, TABLE, Backbone, efficientnet_lite, pth, trained
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import WeightsError
+from catsdogs.quiet import settle_keras
 from catsdogs.store import TOP_K
 
 RANDOM_SEED = 0
+# The deviation of ImageNet's training pixels, RGB in 0..1: keras/src/applications/efficientnet.py, IMAGENET_STDDEV_RGB.
+_DEVIATION = np.array([0.229, 0.224, 0.225])
+
+
+class Pretrained(NamedTuple):
+    """A network of the table, cut at its last feature map.
+
+    Attributes:
+        trunk: preprocessed pixels -> the map.
+        norm: the LayerNormalization through which the classifier reads the pooled map, where there is one.
+        classifier: the map -> 1,000 probabilities, where the weights have one. It computes in float32 whatever the
+            trunk does: logits in bfloat16 tie by the dozen, and the order of the ten best would be chance.
+    """
+
+    trunk: keras.Model
+    norm: keras.layers.LayerNormalization | None
+    classifier: keras.Model | None
+
+    def vector(self, feature_map: keras.KerasTensor) -> keras.KerasTensor:
+        """The map (n, h, w, width) -> the vector (n, width) float32: its average, normalised if `norm` is there."""
+        name = "vector" if self.norm is None else "pooled"
+        pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name=name)(feature_map)
+        if self.norm is None:
+            return pooled
+        norm = keras.layers.LayerNormalization(epsilon=self.norm.epsilon, dtype="float32", name="vector")
+        norm.trainable = False  # as batch normalisation, see `fit.make`
+        vector = norm(pooled)
+        norm.set_weights(self.norm.get_weights())
+        return vector
 
 
 def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> keras.Model:
@@ -24,36 +58,62 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
     Raises:
         WeightsError: the file's arrays do not fit the network.
     """
+    settle_keras()
     if weights.path is None:
         keras.utils.set_random_seed(RANDOM_SEED)
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        if backbone.trained:
+    if backbone.trained:
+        with _computing_in(policy):
             return _of_trained(backbone, backbone.trained, weights)
-        split = pretrained(backbone, weights)
-    finally:
-        keras.config.set_dtype_policy(previous)
-
+    parts = pretrained(backbone, weights, policy)
     image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
-    feature_map, *labels = split(preprocess(image, backbone.preprocessing))
-    vector = keras.layers.GlobalAveragePooling2D(dtype="float32", name="vector")(feature_map)
-    outputs = {"vector": vector}
-    if labels:
-        top = keras.ops.top_k(keras.ops.cast(labels[0], "float32"), TOP_K)
+    feature_map = parts.trunk(preprocess(image, backbone.preprocessing))
+    outputs = {"vector": parts.vector(feature_map)}
+    if parts.classifier:
+        top = keras.ops.top_k(parts.classifier(feature_map), TOP_K)
         outputs |= {"topk_prob": top[0], "topk_class": top[1]}
     return keras.Model(image, outputs, name=backbone.name)
 
 
-def pretrained(backbone: Backbone, weights: Weights) -> keras.Model:
-    """A network of the table, from preprocessed pixels to its last feature map and, where there are, its labels.
+def export(backbone: Backbone, weights: Weights, path: str) -> None:
+    """Write the model of `build` as an OpenVINO file, `.xml`; on the TensorFlow backend.
 
     Raises:
         WeightsError: as `build`.
     """
-    network = _network(backbone, weights.has_classifier)
+    keras.utils.clear_session()
+    model = build(backbone, weights)
+    parts = (model.trainable_variables, model.non_trainable_variables)
+    numbers = [[keras.ops.convert_to_numpy(variable) for variable in part] for part in parts]
+    # The same network with numbers in place of variables: at each step of a graph OpenVINO goes through all variables.
+    constant = Answering(lambda image: model.stateless_call(*numbers, image, training=False)[0])
+    signature = keras.InputSpec(shape=model.input_shape, dtype=model.input.dtype, name=model.input.name)
+    constant.export(path, format="openvino", verbose=False, input_signature=[signature])
+
+
+class Answering(keras.Model):
+    """A function as a model without weights."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._function = function
+        self.built = True
+
+    def call(self, image: Any) -> Any:
+        return self._function(image)
+
+
+def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") -> Pretrained:
+    """A network of the table with these weights; `policy` is Keras's dtype policy, for the trunk.
+
+    Raises:
+        WeightsError: as `build`.
+    """
+    with _computing_in(policy):
+        network = _network(backbone, weights.has_classifier)
     _load(network, backbone, weights)
-    return keras.Model(network.input, _feature_map_and_labels(network))
+    if backbone.preprocessing == RESCALED:
+        _rescale(network)
+    return _parts(network, backbone)
 
 
 def path_of(
@@ -69,16 +129,15 @@ def path_of(
     `base` is a network of the table, with these weights if they are given, or one of `networks`, which the last three
     settings are for.
     """
+    settle_keras()
     image = keras.Input((input_size, input_size, 3), name="image")
     if base in networks.TABLE:
         network = networks.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
         return keras.Model(image, network(preprocess(image, trained.SCRATCH_PREPROCESSING)), name=base)
     backbone = replace(TABLE[base], input_size=input_size)
-    network = pretrained(backbone, weights) if weights else _network(backbone, include_top=False)
-    feature_map = keras.Model(network.input, network.outputs[0], name="network")(
-        preprocess(image, backbone.preprocessing)
-    )
-    vector = keras.layers.GlobalAveragePooling2D(dtype="float32", name="vector")(feature_map)
+    parts = pretrained(backbone, weights) if weights else _parts(_network(backbone, include_top=False), backbone)
+    network = keras.Model(parts.trunk.input, parts.trunk.output, name="network")
+    vector = parts.vector(network(preprocess(image, backbone.preprocessing)))
     return keras.Model(image, vector, name=base)
 
 
@@ -114,7 +173,7 @@ def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
     image = keras.ops.cast(image, "float32")
     if mode == "lite":
         return (image - 127.0) / 128.0
-    if mode == "none":
+    if mode in ("none", RESCALED):  # the network does it all
         return image
     return keras.applications.imagenet_utils.preprocess_input(image, data_format="channels_last", mode=mode)
 
@@ -144,19 +203,49 @@ def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
 
 def _filled(network: keras.Model, path: Path, remedy: str) -> keras.Model:
     try:
-        network.load_weights(path)
+        with sealed.lockable(path) as lockable:
+            network.load_weights(lockable)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        if storage.reason_of(error):
+            raise storage.read_error(path, error, WeightsError) from None
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path} does not fit {network.name}: {reason}", remedy) from None
     return network
 
 
-def _feature_map_and_labels(network: keras.Model) -> list[keras.KerasTensor]:
-    """What the network's last global pooling reads (VGG flattens instead), and its probabilities if it has a top."""
-    if len(network.output.shape) == 4:
-        return [network.output]
-    for kind in (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten):
-        pooling = [layer for layer in network.layers if isinstance(layer, kind)]
-        if pooling:
-            return [pooling[-1].input, network.output]
-    raise AssertionError(f"{network.name} neither pools nor flattens")
+def _rescale(network: keras.Model) -> None:
+    """Have an EfficientNet's first convolution divide its input by the root of ImageNet's deviation.
+
+    So do the networks that the weights come from. Keras adds a layer for it, but only for `weights="imagenet"`. In the
+    kernel it is the same, since padding is with zeros, and weights trained on from there carry it along.
+    """
+    first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+    first.kernel.assign(first.kernel / np.sqrt(_DEVIATION)[:, np.newaxis].astype(np.float32))
+
+
+def _parts(network: keras.Model, backbone: Backbone) -> Pretrained:
+    """A network of Keras's, with or without top, cut where its last global pooling reads; VGG flattens instead."""
+    norm = None
+    if backbone.vector == NORMALISED:
+        norm = [layer for layer in network.layers if isinstance(layer, keras.layers.LayerNormalization)][-1]
+    if len(network.output.shape) == 4:  # without a top Keras normalises the map, not what is pooled of it
+        feature_map = norm.input if norm else network.output
+        return Pretrained(keras.Model(network.input, feature_map), norm, None)
+    kinds = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
+    pooling = next(found for kind in kinds if (found := [layer for layer in network.layers if isinstance(layer, kind)]))
+    feature_map = pooling[-1].input
+    classifier = keras.Model(feature_map, network.output, name="classifier")
+    for layer in classifier.layers:
+        layer.dtype_policy = "float32"
+    return Pretrained(keras.Model(network.input, feature_map), norm, classifier)
+
+
+@contextlib.contextmanager
+def _computing_in(policy: str) -> Iterator[None]:
+    """Layers made in the block have this dtype policy of Keras."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import networks
-from catsdogs.backbones import SHORTHANDS, TABLE, Backbone
+from catsdogs import networks, storage
+from catsdogs.backbones import RESCALED, SHORTHANDS, TABLE, Backbone
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
 from catsdogs.files import replacing
 from catsdogs.typed import typed
@@ -95,7 +96,9 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: it is refused.
     """
-    if not name or name.startswith(".") or Path(name).name != name or "," in name:
+    kinds = {unicodedata.category(character) for character in name}
+    is_one = name == name.strip() and not kinds & {"Cc", "Cs"}  # no line's end, nothing that is no text
+    if not name or name.startswith(".") or Path(name).name != name or "," in name or not is_one:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
     if name in (*TABLE, *SHORTHANDS, *networks.TABLE):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
@@ -109,7 +112,7 @@ def read(folder: Path) -> Card:
         WeightsError: it is damaged, or of a newer version.
     """
     path = folder / CARD_FILE
-    if not path.exists():
+    if not storage.exists(path):
         raise UnknownNameError("trained network", folder.name, names())
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -120,7 +123,9 @@ def read(folder: Path) -> Card:
         card: Card = typed(Card, {field.name: content[field.name] for field in fields(Card)}, "network")
         if card.base not in (*TABLE, *networks.TABLE) or ALL not in card.weights or card.input_size < 1:
             raise ValueError(f"base {card.base!r}, input size {card.input_size}, members {', '.join(card.weights)}")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise storage.read_error(path, error, WeightsError) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
             f"{path} is damaged ({type(error).__name__}: {error})", f"Train it again with --name {folder.name} --force"
         ) from None
@@ -138,10 +143,11 @@ def row(folder: Path) -> Backbone:
     """A trained network as a row of the table; raises as `read`."""
     card = read(folder)
     if card.base in networks.TABLE:
-        width, preprocessing = networks.TABLE[card.base].width, SCRATCH_PREPROCESSING
-    else:
-        width, preprocessing = TABLE[card.base].width, TABLE[card.base].preprocessing
-    return Backbone(card.name, card.input_size, width, preprocessing, trained=folder.resolve())
+        width = networks.TABLE[card.base].width
+        return Backbone(card.name, card.input_size, width, SCRATCH_PREPROCESSING, trained=folder.resolve())
+    base = TABLE[card.base]
+    preprocessing = "none" if base.preprocessing == RESCALED else base.preprocessing  # its kernels carry the rest
+    return Backbone(card.name, card.input_size, base.width, preprocessing, trained=folder.resolve(), vector=base.vector)
 
 
 def weights_path(folder: Path, member: str) -> Path:
@@ -160,8 +166,10 @@ def check_weights(folder: Path) -> str:
     for path, expected in (files | {folder / LEARNT_FILE: card.learnt}).items():
         try:
             received = sha256(path)
+        except FileNotFoundError:
+            raise WeightsError(f"{path} cannot be read: it is missing", _again(card)) from None
         except OSError as error:
-            raise WeightsError(f"{path} cannot be read: {error}", _again(card)) from None
+            raise storage.read_error(path, error, WeightsError) from None
         if received != expected:
             raise WeightsError(f"{path} has the wrong hash. Received: {received}. Expected: {expected}", _again(card))
     return hashlib.sha256(json.dumps([sorted(card.weights.items()), card.learnt]).encode()).hexdigest()
@@ -194,7 +202,9 @@ def fold_of_digest(folder: Path) -> dict[int, int]:
     try:
         with path.open(encoding="utf-8", newline="") as text:
             folds = {int(line["digest"], 16): int(line["fold"]) for line in csv.DictReader(text)}
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except OSError as error:
+        raise storage.read_error(path, error, WeightsError) from None
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise WeightsError(f"{path} is damaged: {error}", _again(read(folder))) from None
     card = read(folder)
     if not folds or not set(folds.values()) <= (set(range(1, card.folds + 1)) if card.folds > 1 else {0}):

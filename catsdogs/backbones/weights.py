@@ -3,19 +3,18 @@
 import functools
 import hashlib
 import importlib.util
-import os
 import re
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import h5py
 
-from catsdogs import foreign
+from catsdogs import foreign, sealed, storage
 from catsdogs.backbones import Backbone, trained
 from catsdogs.errors import DamagedError, WeightsError
-from catsdogs.quiet import importing_keras
+from catsdogs.quiet import importing_keras, keras_home
 from catsdogs.store import RANDOM_WEIGHTS
 
 CLASSIFIER_BIAS_SHAPE = (1000,)
@@ -45,11 +44,14 @@ class Weights:
             if isinstance(item, h5py.Dataset) and "seed_generator" not in name and not name.startswith("optimizer"):
                 shapes.append(item.shape)
 
+        path = cast(Path, self.path)
         try:
-            with h5py.File(self.path) as file:
+            with sealed.opened(path) as file:
                 file.visititems(note)
                 old_layout = "layer_names" in file.attrs
         except (OSError, RuntimeError) as error:
+            if storage.reason_of(error):
+                raise storage.read_error(path, error, WeightsError) from None
             raise WeightsError(f"{self.path} is not an HDF5 file: {error}", "Download it again") from None
         if old_layout and self.path and self.path.name.endswith(".weights.h5"):  # Keras tells the layout by this ending
             raise WeightsError(
@@ -113,19 +115,32 @@ def find(backbone: Backbone, weights_dir: str | None) -> Path | None:
 
 
 def _in_folder(backbone: Backbone, folder: Path) -> Path | None:
-    """`<Backbone>.weights.h5`, or a file under Keras's own name; of two, the one with the classifier.
-
-    Keras's own names begin with the class name in some spelling: `mobilenet_v2_weights_tf_….h5`,
-    `convnext_tiny_notop.h5`, `weights_mobilenet_v3_large_224_1.0_float.h5`.
-    """
+    """`<Backbone>.weights.h5`, or a file under Keras's own name; of two, the one with the classifier."""
     own = folder / f"{backbone.name}.weights.h5"
     if own.is_file():
         return own
-    pattern = re.compile(rf"(weights)?{backbone.name.lower()}(weights.*|notop|\d{{3}}.*)?")
-    names = sorted(path.name for path in folder.glob("*.h5")) if folder.is_dir() else []
-    names = [name for name in names if pattern.fullmatch(re.sub(r"[^a-z0-9]", "", name.removesuffix(".h5").lower()))]
-    names = [name for name in backbone.hashes if (folder / name).is_file()] or names
-    return folder / min(names, key=lambda name: ("notop" in name or "no_top" in name, name)) if names else None
+    found = [name for name in backbone.hashes if (folder / name).is_file()]
+    if not found and folder.is_dir():
+        found = [path.name for path in folder.glob("*.h5") if _is_of(backbone, path.name)]
+    # Of MobileNetV3's two files without classifier only the second one fits: `…_no_top_v2.h5`.
+    return folder / min(found, key=lambda name: ("top" in name, "_v2" not in name, name)) if found else None
+
+
+def _is_of(backbone: Backbone, name: str) -> bool:
+    """Whether a file is called as Keras calls one of this network's, in the one variant that the table means.
+
+    Such names begin with the class name in some spelling, and some go on with the variant: `convnext_tiny_notop.h5`,
+    `weights_mobilenet_v3_large_224_1.0_float.h5`, `mobilenet_1_0_224_tf.h5`. The table means the usual width, the input
+    size of its row, and kernels in TensorFlow's order.
+    """
+    plain = re.sub(r"[^a-z0-9]", "", name.removesuffix(".h5").lower())
+    match = re.fullmatch(rf"(?:weights)?{backbone.name.lower()}((?:weights|notop|\d{{3}}).*)?", plain)
+    if not match:
+        return False
+    rest = re.sub(r"notop(v\d)?$", "", match[1] or "")
+    size = str(backbone.input_size)
+    digits = "".join(re.findall(r"\d", rest))
+    return digits in ("", size, f"10{size}", f"{size}10") and not re.search("minimalistic|thdim|thkernels", rest)
 
 
 def _checked_hash(backbone: Backbone, path: Path) -> str:
@@ -135,7 +150,7 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
         with ThreadPoolExecutor() as pool:
             digests = list(pool.map(functools.partial(_digest, path), kinds))
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error}", "Check the file") from None
+        raise storage.read_error(path, error, WeightsError) from None
     if expected and digests[0] != expected:
         raise WeightsError(
             f"{path} has the wrong hash. Received: {digests[0]}. Expected: {expected}",
@@ -147,6 +162,8 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
         except DamagedError as error:
             reason = error.problem.partition("damaged: ")[2]
             raise WeightsError(f"{path} is not an HDF5 file that can be read: {reason}", "Write it again") from None
+        except OSError as error:
+            raise storage.read_error(path, error, WeightsError) from None
     return digests[-1]
 
 
@@ -156,11 +173,7 @@ def _digest(path: Path, kind: str) -> str:
 
 
 def _keras_cache() -> Path:
-    """Where Keras keeps downloads: keras/src/utils/file_utils.py, get_file."""
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    if home.exists() and not os.access(home, os.W_OK):
-        home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir(), ".keras")  # noqa: S108 - Keras's choice
-    return home / "models"
+    return keras_home() / "models"
 
 
 def _download(backbone: Backbone) -> None:

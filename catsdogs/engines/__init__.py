@@ -16,7 +16,8 @@ from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.quiet import importing_keras
 
 NAMES = ("keras", "openvino")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
+SMALLEST_COSINE = 0.999  # to the vector in float32, of any photograph, for `auto` to take another precision
 AUTO = "auto"
 ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
 
@@ -34,7 +35,9 @@ class Output(NamedTuple):
 
 
 class Network(Protocol):
-    """A loaded network."""
+    """A loaded network; `note` is what the user should know of how it ran, or empty."""
+
+    note: str
 
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
         """Start on a batch (b, size, size, 3); the returned function waits for its result.
@@ -75,6 +78,15 @@ def check(name: str, precision: str, batch_size: int | None, devices: str = "one
             "OpenVINO uses every core of the processor, and no other device, whatever --devices says",
             "Leave --devices out, or give --engine keras",
         )
+    if name == "openvino" and precision == "float16":
+        raise UsageError("OpenVINO does not compute in float16 here", "Give --precision float32, or --engine keras")
+
+
+def agree(rounded: NDArray[np.float32], exact: NDArray[np.float32]) -> bool:
+    """Whether (n, width) vectors lie where those in float32 do, each of them, to `SMALLEST_COSINE`."""
+    products = np.linalg.norm(rounded, axis=1) * np.linalg.norm(exact, axis=1)
+    # Written so that NaN and infinity do not agree.
+    return bool(((rounded * exact).sum(axis=1) >= SMALLEST_COSINE * products).all() and np.isfinite(products).all())
 
 
 def feeding(name: str) -> tuple[int, int]:
@@ -111,6 +123,7 @@ def create(name: str, precision: str, batch_size: int | None, devices: str = "on
 def _openvino(precision: str, batch_size: int | None, cores: int | None) -> Engine:
     from catsdogs.engines.openvino import OpenVINOEngine
 
+    check("openvino", precision, batch_size)  # `auto` may have been asked for
     return OpenVINOEngine(precision, batch_size, cores)
 
 

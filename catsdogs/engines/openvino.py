@@ -60,9 +60,12 @@ class OpenVINONetwork:
     OpenVINO's own queue would call back instead, but not for a request that failed: who waits would wait for ever.
     """
 
+    note = ""
+
     def __init__(self, compiled: openvino.CompiledModel) -> None:
         # A tensor can have further names, those of the layers it comes from.
         self._names = [next(name for name in Output._fields if name in output.names) for output in compiled.outputs]
+        self._is_busy = False
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._idle: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
         for _ in range(count):
@@ -72,6 +75,9 @@ class OpenVINONetwork:
 
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
         """See `engines.Network.submit`."""
+        if not self._is_busy:  # all networks are loaded now, as a rule
+            self._is_busy = True
+            export.release()
         self._places.acquire()
         return self._threads.submit(self._run, pixels).result
 

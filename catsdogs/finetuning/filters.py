@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from catsdogs import storage
 from catsdogs.errors import StoreError, UnknownNameError
 from catsdogs.files import replacing
 
@@ -246,6 +247,8 @@ def read_kernels(path: Path) -> Kernels:
     except FileNotFoundError:
         raise StoreError(f"There is no {path}, the filters of each epoch", "Train the network again") from None
     except _UNREADABLE as error:
+        if storage.reason_of(error):
+            raise storage.read_error(path, error) from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _damaged(path, reason) from None
     shape = found.kernels.shape

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import __version__, crossval, curves, devices, folders, images, store, submission
+from catsdogs import __version__, crossval, curves, devices, folders, images, locks, storage, store, submission
 from catsdogs.backbones import TABLE, trained
 from catsdogs.backbones.trained import ALL, Card, Learnt
 from catsdogs.backbones.weights import Weights, obtain
@@ -89,11 +89,12 @@ def lesson(dataset: Dataset, folds: int, seed: int) -> Lesson:
             return Unreadable(row.split, row.id, error.reason)
         return images.digest(data)
 
-    with Progress(len(known), "reading", "photo") as bar:
+    there = [row.location not in dataset.absent for row in known]
+    with Progress(sum(there), "reading", "photo") as bar:
         seen = []
-        for found in images.in_parallel(look, known, ahead=64):
+        for is_there, found in zip(there, images.in_parallel(look, known, ahead=64), strict=True):
             seen.append(found)
-            bar.update()
+            bar.update(is_there)
     readable = [(row, found) for row, found in zip(known, seen, strict=True) if isinstance(found, int)]
     train = [(row, digest) for row, digest in readable if row.split == "train"]
     test = [row for row, _ in readable if row.split == "test"]
@@ -377,7 +378,7 @@ def _refuse_taken(target: Path, force: bool) -> None:
 def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
     """Go on with an unfinished training of the same plan; begin where there is none."""
     path, asked = work / _PLAN_FILE, json.loads(json.dumps(asked))
-    if path.exists():
+    if storage.exists(path):
         there = json.loads(path.read_text(encoding="utf-8"))
         if there == asked:
             return
@@ -388,7 +389,7 @@ def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
                 "Repeat its command to go on with it, or give --force to begin anew",
             )
     for leftover in work.iterdir():
-        if leftover.name != ".lock":
+        if not locks.is_lock(leftover):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(asked), encoding="utf-8")

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import curves
+from catsdogs import curves, sealed, storage
 from catsdogs.backbones import build, trained
 from catsdogs.backbones.weights import Weights
 from catsdogs.errors import UsageError
@@ -115,7 +116,8 @@ def fit(
             callbacks=[keeper, *logs],
         )
     progress.update((plan.epochs - len(keeper.history["loss"])) * steps)  # what early stopping saved
-    model.load_weights(work / BEST)
+    with sealed.lockable(work / BEST) as path:
+        model.load_weights(path)
     return keeper.history
 
 
@@ -143,7 +145,8 @@ class _Keeper(keras.callbacks.Callback):
         if path.exists():
             state = json.loads(path.read_text(encoding="utf-8"))
             self.history = state["history"]
-            model.load_weights(self._latest(self._epochs))
+            with sealed.lockable(self._latest(self._epochs)) as path:
+                model.load_weights(path)
             for counter, value in zip(_counters(model), state["counters"], strict=True):
                 counter.assign(value)
         else:
@@ -254,7 +257,7 @@ def _save(model: keras.Model, path: Path) -> None:
     with replacing(path) as temporary:
         named = temporary.with_name(f"{temporary.name}.weights.h5")
         try:
-            model.save_weights(named)
+            _save_as(model, named)
             named.rename(temporary)
         finally:
             named.unlink(missing_ok=True)
@@ -314,3 +317,15 @@ class _Inside(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in self.model.trainable_weights}
         curves.write_histograms(self._folder, epoch, weights)
+
+
+def _save_as(model: keras.Model, path: Path) -> None:
+    try:
+        model.save_weights(path)
+    except OSError as error:
+        if error.errno not in storage.WITHOUT_LOCKS:
+            raise
+        with tempfile.TemporaryDirectory(prefix="catsdogs-") as folder:  # where HDF5 can lock what it writes
+            elsewhere = Path(folder) / path.name
+            model.save_weights(elsewhere)
+            shutil.copyfile(elsewhere, path)

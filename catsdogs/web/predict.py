@@ -28,7 +28,13 @@ def page() -> str:
     loading, site = shared().loading, shared().site
     run = loading.predictor.run if loading.predictor else None
     return render_template(
-        "predict.html", loading=loading, name=site.run, run=run and _described(run), max_bytes=uploads.MAX_BYTES
+        "predict.html",
+        loading=loading,
+        name=site.run,
+        run=run and _described(run),
+        max_bytes=uploads.MAX_BYTES,
+        formats=uploads.FORMATS,
+        accept=uploads.ACCEPT,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from catsdogs import outliers, stamps, store, tfexample, tfrecord
+from catsdogs import images, outliers, stamps, store, tfexample, tfrecord
 from catsdogs.backbones import pth, trained
 from catsdogs.calibration import Calibration
 from catsdogs.runs import FORMAT, VERSION, Run
@@ -77,7 +77,13 @@ def pictures() -> Files:
         "palette.bmp": (coarse.convert("P"), "BMP", {}),
         "bits.bmp": (coarse.convert("1"), "BMP", {}),
         "clear.bmp": (clear, "BMP", {}),
+        "float.tif": (Image.fromarray(np.asarray(deep, np.float32)), "TIFF", {}),
     }
+    if "AVIF" in images.FORMATS:
+        flavours |= {"plain.avif": (coarse, "AVIF", {"exif": exif}), "clear.avif": (clear, "AVIF", {})}
+    if "JPEG2000" in images.FORMATS:
+        tiled = {"tile_size": (32, 32), "tile_offset": (0, 0), "num_resolutions": 3}
+        flavours |= {"plain.jp2": (coarse, "JPEG2000", {}), "tiled.j2k": (coarse, "JPEG2000", tiled | {"no_jp2": True})}
     made = {}
     for name, (image, format, options) in flavours.items():
         buffer = io.BytesIO()

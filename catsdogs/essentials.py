@@ -1,0 +1,266 @@
+"""A picture file without what its pixels do not depend on, and how its camera was held.
+
+Cameras, phones and programs add EXIF, colour profiles, thumbnails, comments and more, which are often cut short, or
+against their own rules. A decoder that looks at them may refuse the whole file, or be kept busy. So none of it reaches
+one: every format keeps such parts in pieces of its own, and they are left out unread. Only EXIF's orientation is asked
+for, with XMP's where EXIF has none, as Pillow does; whatever is not 1 to 8 there counts as upright.
+
+The formats: JPEG, https://www.w3.org/Graphics/JPEG/itu-t81.pdf; PNG, https://www.w3.org/TR/png-3/; GIF,
+https://www.w3.org/Graphics/GIF/spec-gif89a.txt; WebP, https://developers.google.com/speed/webp/docs/riff_container;
+TIFF, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; AVIF and HEIF, ISO/IEC 14496-12.
+"""
+
+import contextlib
+import re
+import struct
+import zlib
+from typing import NamedTuple
+
+from catsdogs.errors import UnreadablePhotographError
+
+UPRIGHT = 1
+# Each piece of a file is a turn of a loop here, and ten megabytes of empty ones would be seconds.
+_PIECES = 2**15
+_BYTES_A_PIECE = 2048  # so that a PNG of hundreds of megabytes in the usual pieces is read
+_ORIENTATION = 274  # EXIF's tag
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of whole numbers
+_FRACTIONS = {5: "II", 10: "ii"}
+_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+_RAW_PROFILE_BYTES = 2**18  # of EXIF as ImageMagick writes it into a PNG, in hexadecimal
+
+# What libjpeg and Pillow's reader go by, with the least bytes that each believes.
+_BELIEVED = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
+_MARKER = re.compile(rb"\xff([^\xff\0])")  # there may be more of 0xFF before it
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # no segment follows these markers
+_START_OF_SCAN, _COMMENT, _APPLICATIONS = 0xDA, 0xFE, range(0xE0, 0xF0)
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_GIF_GRAPHIC_CONTROL = b"\xf9"
+_WEBP_PARTS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
+_WEBP_FLAGS = 0x20 | 0x08 | 0x04  # there are a profile, EXIF and XMP
+_XMP_TAG = 700
+# Baseline TIFF's tags of the picture's layout, and those that compressions add: fax, JPEG old and new, and predictors.
+_TIFF_TAGS = {
+    *(*range(254, 260), 262, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 317, *range(320, 326)),
+    *(332, 334, 338, 339, 340, 341, 347, *range(512, 522), *range(529, 533)),
+}
+# An item of a HEIF file that holds EXIF; how to turn the picture is a property of its own there.
+_HEIF_EXIF = re.compile(rb"(infe(?:\x02\0\0.{5}|\x03\0\0.{7}))Exif", re.DOTALL)
+
+
+class Essentials(NamedTuple):
+    """The bytes to decode, and EXIF's orientation: 1 is upright, 2 to 8 are turned or mirrored."""
+
+    data: bytes
+    orientation: int
+
+
+def of(data: bytes) -> Essentials:
+    """What a picture's pixels depend on; other files, and what cannot be followed, stay as they are.
+
+    Raises:
+        UnreadablePhotographError: a file in so many pieces that reading it would take long.
+    """
+    if data[:2] == b"\xff\xd8":
+        return _of_jpeg(data)
+    if data[:8] == _PNG:
+        return _of_png(data)
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _of_tiff(data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _of_webp(data)
+    if data[:4] == b"GIF8":
+        return Essentials(_of_gif(data), UPRIGHT)
+    if data[4:8] == b"ftyp":
+        return Essentials(_HEIF_EXIF.sub(rb"\1free", data), UPRIGHT)
+    return Essentials(data, UPRIGHT)
+
+
+def exif_orientation(exif: bytes) -> int | None:
+    """The orientation in EXIF data; None if they say nothing of it that can be understood."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return None
+    try:
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, values = struct.unpack_from(f"{order}HHI", exif, at)
+            if tag == _ORIENTATION:
+                return _orientation(exif, order, kind, values, at + 8)
+    except struct.error:  # cut short
+        pass
+    return None
+
+
+def _orientation(data: bytes, order: str, kind: int, count: int, at: int, inline: int = 4) -> int | None:
+    """The first value of the entry whose values, or the place of them, stand at `at` in so many bytes."""
+    code = order + (_NUMBERS | _FRACTIONS).get(kind, "")
+    size = struct.calcsize(code)
+    if not size or not count:
+        return None
+    if size * count > inline:
+        (at,) = struct.unpack_from(f"{order}{'I' if inline == 4 else 'Q'}", data, at)
+    value, *below = struct.unpack_from(code, data, at)
+    if below:
+        value = value / below[0] if below[0] else 0
+    return int(value) if value in range(1, 9) else UPRIGHT
+
+
+def _turned(exif: bytes, xmp: bytes) -> int:
+    found = exif_orientation(exif)
+    if found is None and (match := _XMP_ORIENTATION.search(xmp)):
+        found = int(match[1])
+    return found or UPRIGHT
+
+
+def _refuse_shattered(pieces: int, data: bytes) -> None:
+    if pieces > _PIECES + len(data) // _BYTES_A_PIECE:
+        raise UnreadablePhotographError("cut into too many pieces")
+
+
+def _of_jpeg(data: bytes) -> Essentials:
+    """Without the segments of applications and comments; what stands between the others is left out, too."""
+    kept, exif, xmp = [data[:2]], b"", b""
+    at, pieces = 2, 0
+    while match := _MARKER.search(data, at):
+        pieces += 1
+        _refuse_shattered(pieces, data)
+        marker, start = match[1][0], match.end()
+        at = start if marker in _WITHOUT_LENGTH else start + max(2, int.from_bytes(data[start : start + 2], "big"))
+        if marker == _START_OF_SCAN or at > len(data):  # pixels from here on, or cut short, which the decoder says
+            kept.append(data[start - 2 :])
+            break
+        payload = data[start + 2 : at]
+        if marker in _APPLICATIONS or marker == _COMMENT:
+            if marker == 0xE1 and payload.startswith(b"Exif\0\0"):
+                exif = exif or payload
+            elif marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+                xmp = xmp or payload
+            if not any(
+                marker == own and payload.startswith(name) and len(payload) >= least for own, name, least in _BELIEVED
+            ):
+                continue
+        kept.append(data[start - 2 : at])
+    return Essentials(b"".join(kept), _turned(exif, xmp))
+
+
+def _of_png(data: bytes) -> Essentials:
+    """Without its ancillary chunks but for transparency; the frames of an animation are such, too."""
+    kept, exif, xmp = [_PNG], b"", b""
+    at, pieces, last = len(_PNG), 0, b""
+    colour = data[25:26]
+    while at + 8 <= len(data):
+        pieces += 1
+        _refuse_shattered(pieces, data)
+        kind, stop = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if kind in (b"IHDR", b"IDAT", b"IEND") or (kind == b"PLTE" and colour == b"\3"):
+            kept.append(data[at:stop])
+        elif stop > len(data):  # cut short where there are no pixels
+            break
+        elif kind == b"tRNS" and _is_sound_transparency(colour, data[at:stop]):
+            kept.append(data[at:stop])
+        elif kind == b"eXIf":
+            exif = data[at + 8 : stop - 4]
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            keyword, _, text = data[at + 8 : stop - 4].partition(b"\0")
+            if keyword == b"Raw profile type exif":
+                exif = exif or _raw_profile(text if kind == b"tEXt" else _inflated(text[1:]))
+            elif keyword == b"XML:com.adobe.xmp":
+                xmp = text
+        at, last = stop, kind
+        if kind == b"IEND":
+            break
+    if at == len(data) and last not in (b"IDAT", b"IEND"):  # whole chunks and no end: nothing that a cut would leave
+        raise UnreadablePhotographError("damaged: it has no end")
+    return Essentials(b"".join(kept), _turned(exif, xmp))
+
+
+def _is_sound_transparency(colour: bytes, chunk: bytes) -> bool:
+    length, kind_and_values, checksum = len(chunk) - 12, chunk[4:-4], chunk[-4:]
+    fits = {b"\0": length == 2, b"\2": length == 6, b"\3": length <= 256}.get(colour, False)
+    return fits and zlib.crc32(kind_and_values) == int.from_bytes(checksum, "big")
+
+
+def _raw_profile(text: bytes) -> bytes:
+    """EXIF data as ImageMagick writes them: a line without text, the name, the length, then hexadecimal lines."""
+    try:
+        return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
+    except ValueError:
+        return b""
+
+
+def _inflated(data: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(data, _RAW_PROFILE_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _of_tiff(data: bytes) -> Essentials:
+    """With no tags in the first directory but those of the layout, and without further directories."""
+    order = "<" if data[:2] == b"II" else ">"
+    is_big = 43 in data[2:4]
+    place, number, entry = (8, "Q", 20) if is_big else (4, "I", 12)
+    kept, exif, xmp = [], b"", b""
+    orientation = None
+    try:
+        (start,) = struct.unpack_from(f"{order}{number}", data, place)
+        (count,) = struct.unpack_from(f"{order}{'Q' if is_big else 'H'}", data, start)
+        first = start + (8 if is_big else 2)
+        _refuse_shattered(count, b"")
+        for at in range(first, first + entry * count, entry):
+            tag, kind, values = struct.unpack_from(f"{order}HH{number}", data, at)
+            if tag == _ORIENTATION:
+                with contextlib.suppress(struct.error, OverflowError):
+                    orientation = _orientation(data, order, kind, values, at + entry - place, place)
+            elif tag == _XMP_TAG:
+                (where,) = struct.unpack_from(f"{order}{number}", data, at + entry - place)
+                xmp = data[where : where + values]
+            elif tag in _TIFF_TAGS:
+                kept.append(data[at : at + entry])
+    except (struct.error, OverflowError):  # there is no directory, or a part of one
+        return Essentials(data, UPRIGHT)
+    directory = struct.pack(f"{order}{'Q' if is_big else 'H'}", len(kept)) + b"".join(kept) + bytes(place)
+    return Essentials(data[:start] + directory + data[start + len(directory) :], orientation or _turned(exif, xmp))
+
+
+def _of_webp(data: bytes) -> Essentials:
+    """Without profile, EXIF and XMP."""
+    kept: list[bytes] = []
+    found = {b"EXIF": b"", b"XMP ": b""}
+    at, end, pieces = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little")), 0
+    while at + 8 <= end:
+        pieces += 1
+        _refuse_shattered(pieces, data)
+        kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        chunk = data[at : at + 8 + length + length % 2]
+        if kind == b"VP8X" and len(chunk) > 8:
+            kept.append(chunk[:8] + bytes((chunk[8] & ~_WEBP_FLAGS,)) + chunk[9:])
+        elif kind in _WEBP_PARTS:
+            kept.append(chunk)
+        elif kind in found:
+            found[kind] = chunk[8 : 8 + length]
+        at += len(chunk)
+    body = b"WEBP" + b"".join(kept)
+    whole = data if body == data[8:end] else b"RIFF" + struct.pack("<I", len(body)) + body
+    return Essentials(whole, _turned(found[b"EXIF"], found[b"XMP "]))
+
+
+def _of_gif(data: bytes) -> bytes:
+    """Without the extensions before the first picture, but for the one that says which colour is transparent."""
+    kept: list[bytes] = []
+    at = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0)
+    kept.append(data[:at])
+    pieces = 0
+    while data[at : at + 1] == b"!":
+        start, at = at, at + 2
+        while at < len(data) and data[at]:
+            pieces += 1
+            _refuse_shattered(pieces, data)
+            at += 1 + data[at]
+        at += 1
+        if data[start + 1 : start + 2] == _GIF_GRAPHIC_CONTROL:
+            kept.append(data[start:at])
+    return b"".join(kept) + data[at:]
