@@ -188,7 +188,7 @@ class TestExport:
 
     def test_cache_that_cannot_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "file").touch()
-        monkeypatch.setattr(export, "_cache", lambda: tmp_path / "file")  # and there is no other, see files.cache_folder
+        monkeypatch.setattr(export, "_cache", lambda: tmp_path / "file")  # and no other, see files.cache_folder
         with refused(WeightsError, r"EfficientNetLite0 cannot be kept in .*: .* set XDG_CACHE_HOME"):
             export.exported(LITE0, Weights(None, "random"))
         assert export.remembered("anything", lambda: True) is True
