@@ -42,6 +42,7 @@ _TYPES = (
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
 )
 # What boosted trees consist of, which a head of the user's may be or hold. They take themselves apart into the text or
 # bytes of their own formats, and are made again by their own readers. None is taken for any other head.

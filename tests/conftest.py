@@ -119,6 +119,12 @@ def need(package: str) -> None:
         pytest.skip(f"{package} is not installed")
 
 
+def need_bfloat16_of_keras() -> None:
+    """Skip the test where oneDNN may not compute what TensorFlow, which looks at the processor, asks it for."""
+    if "ONEDNN_MAX_CPU_ISA" in os.environ:
+        pytest.skip("TensorFlow goes by the processor, not by ONEDNN_MAX_CPU_ISA")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Exported networks are kept where no other process looks for them."""

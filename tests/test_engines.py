@@ -18,7 +18,7 @@ from catsdogs.backbones.weights import Weights
 from catsdogs.dataset import Dataset
 from catsdogs.engines import Network, export, openvino
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
-from tests.conftest import jpeg, need, refused
+from tests.conftest import jpeg, need, need_bfloat16_of_keras, refused
 
 LITE0 = TABLE["EfficientNetLite0"]
 BATCH = 4
@@ -122,6 +122,8 @@ def test_bfloat16_is_close_to_float32(keras_network: Network, pixels: NDArray[np
         with refused(UsageError, "does not compute in bfloat16"):
             lite0(engine, "bfloat16")
         return
+    if engine == "keras":
+        need_bfloat16_of_keras()
     rounded, exact = lite0(engine, "bfloat16").submit(pixels)(), keras_network.submit(pixels)()
     assert rounded.vector.dtype == np.float32
     assert cosines(rounded.vector, exact.vector).min() > 0.98

@@ -144,6 +144,31 @@ def test_boosted_trees_are_kept_by_their_own_formats(
     assert again.settings == run.settings and again.scores == run.scores
 
 
+ENSEMBLE = """
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+
+class MyHead({kind}):
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+        super().__init__([("logistic", LogisticRegression()), ("bayes", GaussianNB())]{more})
+
+    def get_params(self, deep=True):
+        return {{"random_state": self.random_state}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("VotingClassifier", ", voting='soft'"), ("StackingClassifier", ", LogisticRegression()")]
+)
+def test_ensembles_of_scikit_learns_are_kept(tmp_path: Path, kind: str, more: str) -> None:
+    path = tmp_path / "my_head.py"
+    path.write_text(ENSEMBLE.format(kind=kind, more=more))
+    train([features(tmp_path, apart=1)], tmp_path, head=str(path), folds=2)
+    assert len(runs.load(tmp_path / "run").heads) == 2
+
+
 STAND_IN = """
 class Booster:
     def fit(self, y):
