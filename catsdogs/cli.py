@@ -106,11 +106,11 @@ def outliers(
 
     folder = stages.location(c, "features", features)
     files = stages.read_features(c, folder, backbones, data)
-    of_pets = stages.find_outliers(
+    would_drop = stages.find_outliers(
         c, folder, files, data, settings.number("k", k), settings.number("votes", votes), quartiles, all
     )
     say(f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / decisions.TABLE}")
-    drop = " --outliers drop" if of_pets else ""
+    drop = " --outliers drop" if would_drop else ""
     found = stages.flags(c, features=str(folder))
     next_steps(f"serve{found}", f"train{drop}{stages.flags(c, backbones=backbones)}{found}")
 

@@ -200,7 +200,7 @@ def find_outliers(
     quartiles: bool = False,
     everything: bool = False,
 ) -> bool:
-    """Write the table and the contact sheet; whether these are photographs of pets at all."""
+    """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
     from catsdogs import contact_sheet, outliers
 
     outliers.check(files, k, votes)  # before the heads are trained
@@ -215,7 +215,7 @@ def find_outliers(
     if dataset:
         contact_sheet.write(folder / contact_sheet.NAME, suspects, dataset)
         wrote(folder / contact_sheet.NAME)
-    return outliers.about_pets(suspects, files)
+    return outliers.about_pets(suspects, files) and bool(outliers.collect(files).unanimous("train").any())
 
 
 def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
