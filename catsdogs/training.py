@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import functools
-import json
 import os
 import platform
 import shutil
@@ -39,6 +38,7 @@ from catsdogs.progress import Progress
 from catsdogs.runs import Run, TrainedRun
 from catsdogs.store import Features, Recipe
 from catsdogs.submission import Grade
+from catsdogs.typed import as_json
 
 WRITTEN = (
     runs.RUN_FILE,
@@ -334,7 +334,7 @@ def _scores(
 def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
     """All files of a run but the submission."""
     content = {"format": runs.FORMAT, "version": runs.VERSION, **asdict(run)}
-    (folder / runs.RUN_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / runs.RUN_FILE).write_text(as_json(content), encoding="utf-8")
     _write_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, run, crossed, first)
     runs.write_heads(folder, run.head, crossed.heads)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from catsdogs import networks
 from catsdogs.backbones import SHORTHANDS, TABLE, Backbone
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
 from catsdogs.files import replacing
-from catsdogs.typed import typed
+from catsdogs.typed import as_json, typed
 
 FOLDER = Path("networks")
 FORMAT = "catsdogs network"
@@ -25,6 +25,7 @@ LEARNT_FILE = "learnt.csv"
 KERNELS_FILE = "kernels.npz"
 ALL = "all"  # the member that learnt from every training photograph; the others are `fold-1`, `fold-2`, …
 SCRATCH_PREPROCESSING = "tf"
+_UNKNOWN_DOUBT = " ± nan"  # earlier versions wrote it where no standard error was known
 _LEARNT_COLUMNS = ("id", "digest", "label", "fold")
 
 
@@ -124,14 +125,14 @@ def read(folder: Path) -> Card:
         raise WeightsError(
             f"{path} is damaged ({type(error).__name__}: {error})", f"Train it again with --name {folder.name} --force"
         ) from None
-    return card
+    return replace(card, scores=tuple(text.replace(_UNKNOWN_DOUBT, "") for text in card.scores))
 
 
 def write(folder: Path, card: Card) -> None:
     """Write the card, which makes the folder a network."""
     content = {"format": FORMAT, "version": VERSION, **asdict(card)}
     with replacing(folder / CARD_FILE) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(content), encoding="utf-8")
 
 
 def row(folder: Path) -> Backbone:

@@ -1,5 +1,6 @@
 """What a training is told: the network, how it learns, and what is taken where nothing is said."""
 
+import math
 from dataclasses import dataclass
 
 from catsdogs.backbones import TABLE
@@ -72,6 +73,8 @@ def plan(
         seed,
     )
     least = {"size": made.input_size >= SMALLEST_INPUT, "epochs": made.epochs > 0, "rate": made.rate > 0}
+    if not math.isfinite(made.rate):
+        raise UsageError(f"--rate {made.rate} is no learning rate", "Give it a number such as 0.0003")
     for flag, enough in (least | {"batch-size": batch_size > 0}).items():
         if not enough:
             raise UsageError(f"--{flag} is too small", "Give it a larger number")
