@@ -1,6 +1,7 @@
 """Imports Keras without the lines that TensorFlow's C++ writes to standard error meanwhile, past every log setting."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -32,6 +33,13 @@ def quiet_import() -> Iterator[None]:
             os.close(kept)
 
 
+class _NoRetracing(logging.Filter):
+    """Drops TensorFlow's advice on its own retracing: each network is another graph here, and nobody can act on it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "retracing" not in record.getMessage()
+
+
 @contextlib.contextmanager
 def importing_keras() -> Iterator[None]:
     """Around a first import of Keras: quiet, and one line if its backend is unknown or not installed.
@@ -39,6 +47,9 @@ def importing_keras() -> Iterator[None]:
     Raises:
         UsageError: Keras cannot start on the backend it is told to use.
     """
+    warned = logging.getLogger("tensorflow")
+    if not any(isinstance(kept, _NoRetracing) for kept in warned.filters):
+        warned.addFilter(_NoRetracing())
     try:
         with quiet_import():
             yield

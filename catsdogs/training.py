@@ -144,7 +144,7 @@ def train(
         StoreError: the files hold different rows, or are damaged; the run cannot be written.
         SubmissionError: the sample submission has other ids.
     """
-    target = _target(submissions, name, force)
+    target = target_of(submissions, name, force)
     heads.create(plan.head, plan.seed, **plan.settings)
     check(files, plan.folds, plan.drop, plan.relabel)
     first = files[0]
@@ -289,8 +289,13 @@ def corrected_labels(first: Features, relabel: Mapping[str, str]) -> NDArray[np.
     return labels
 
 
-def _target(submissions: Path, name: str, force: bool) -> Path:
-    """The run folder to be, after a look at what is there."""
+def target_of(submissions: Path, name: str, force: bool) -> Path:
+    """The run folder to be, after a look at what is there.
+
+    Raises:
+        UsageError: a name that is not that of a folder.
+        TrainingError: the name is taken.
+    """
     target = submissions / name
     if name.startswith(".") or target.name != name or target.parent != submissions:
         raise UsageError(f"The run name {name!r} is not that of a folder", "Give --name letters, digits and hyphens")

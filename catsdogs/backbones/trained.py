@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import networks
+from catsdogs import folders, networks
 from catsdogs.backbones import SHORTHANDS, TABLE, Backbone
-from catsdogs.errors import UnknownNameError, UsageError, WeightsError
+from catsdogs.errors import TrainingError, UnknownNameError, UsageError, WeightsError
 from catsdogs.files import replacing
 from catsdogs.typed import as_json, typed
 
@@ -100,6 +100,19 @@ def check_name(name: str) -> None:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
     if name in (*TABLE, *SHORTHANDS, *networks.TABLE):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
+
+
+def check_free(name: str, force: bool) -> None:
+    """Refuse as `check_name`, and a name that is taken, unless that network may be replaced.
+
+    Raises:
+        UsageError: as `check_name`.
+        TrainingError: the name is taken.
+    """
+    check_name(name)
+    folders.clear(FOLDER / name)
+    if (FOLDER / name / CARD_FILE).exists() and not force:
+        raise TrainingError(f"There is a network at {FOLDER / name} already", "Choose another --name, or give --force")
 
 
 def read(folder: Path) -> Card:
