@@ -121,7 +121,7 @@ class Predictor:
         members = load(prediction.networks_of(run_folder, trained.run, weights_dir))
         pets = outliers.are_plain_pets(trained.run.classes)
         try:
-            files = _training_files(trained.run, features)
+            files = training_files(trained.run, features)
             gallery, why = _Gallery(files), ""
             pets = pets or _show_pets(files)
         except CatsdogsError as error:
@@ -180,8 +180,12 @@ def look(members: Sequence[Member], pixels: Pixels) -> tuple[list[Output], NDArr
     return said, np.concatenate(rounded, axis=1, dtype=np.float32)
 
 
-def _training_files(run: Run, folder: Path | None) -> list[Features]:
-    """The run's feature files; of a run that held labelled photographs out, views without them."""
+def training_files(run: Run, folder: Path | None) -> list[Features]:
+    """The run's feature files; of a run that held labelled photographs out, views without them.
+
+    Raises:
+        StoreError: there are none, or not those the run was trained on.
+    """
     if folder is None:
         raise StoreError("No folder of feature files is known", "Give --features")
     files = [store.read(store.path_of(folder, name)) for name in run.backbones]

@@ -246,8 +246,11 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
 )
 def verify(c: Context, name: str, left: str, right: str, weights_dir: str | None = None) -> None:
     """Say whether two photographs show the same class, which the run need never have seen."""
-    from catsdogs import verification
+    from catsdogs import runs, verification
 
+    run = runs.read_run(SUBMISSIONS / name)
+    stages.refuse_idle_weights(weights_dir, run.backbones)
+    stages.check_writable(SUBMISSIONS / name)
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     verdict = verification.verify(SUBMISSIONS / name, Path(left), Path(right), weights)
     say(verdict)
