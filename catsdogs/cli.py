@@ -278,6 +278,7 @@ def predict(
     for photograph in predicted.unreadable:
         say(f"unreadable, given the class prior: {photograph.id} ({photograph.reason})")
     wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
+    next_steps(f"serve --name {shlex.quote(name)}")
 
 
 @stage(name=NAME, truth="a CSV of id and label (0, 1 or the class)")

@@ -3,9 +3,12 @@
 A flag that is new and not in the table makes a test fail.
 """
 
+import errno
 import importlib
 import json
+import logging
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +18,10 @@ import h5py
 import numpy as np
 import pytest
 
-from catsdogs import chores, cli, runs
+from catsdogs import chores, cli, runs, stages
 from catsdogs.backbones import trained
 from catsdogs.errors import TrainingError
+from catsdogs.quiet import importing_keras
 from tests.conftest import Command, table, write_features, write_kaggle_folder
 from tests.test_trained import CARD
 
@@ -341,3 +345,67 @@ def test_a_flag_that_does_nothing_beside_another_is_refused(
     code, _, err = command(*arguments)
     assert code == 2 and match in err, err
     assert json.loads((inside / "submissions/ridged" / runs.RUN_FILE).read_text())["name"] == "ridged"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("finetune", "--backbone", "four-conv", "--data", "nowhere", "--name", "mine"), "networks/mine already"),
+        (("distill", "--teacher", "gone", "--name", "mine"), "networks/mine already"),
+        (("train", "--features", "nowhere", "--name", "ridged"), "submissions/ridged already"),
+        (("train", "--repeat", "gone", "--name", "ridged"), "submissions/ridged already"),
+        (("replay", "--features", "nowhere", "--name", "ridged"), "submissions/ridged already"),
+        (("features", "--data", "nowhere", *ON, "--out", f"{FILE}/x"), "cannot be written"),
+        (("predict", "--name", "ridged", "--data", "nowhere", "--out", f"{FILE}/x"), "cannot be written"),
+        (("finetune", "--backbone", "four-conv", "--data", "nowhere", "--tricks", "distillation"), "catsdogs distill"),
+        (("ablate", "--data", "nowhere", "--tricks", "Knowledge-Distillation"), "catsdogs distill"),
+    ],
+)
+def test_names_and_targets_are_refused_before_anything_is_read(
+    inside: Path, command: Command, arguments: tuple[str, ...], match: str
+) -> None:
+    code, out, err = command(*arguments)
+    (line,) = (line for line in err.splitlines() if line.startswith("catsdogs "))
+    assert code in (1, 2) and out == "" and match in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--head", "ridge", "--name", "new", *ON),
+        ("replay", "--head", "ridge", "--name", "new", *ON),
+        ("compare", "--heads", "ridge", *ON),
+        ("fewshot", "--new", "c,d", *ON),
+        ("outliers", *ON),
+        ("finetune", *TUNED, "--name", "new"),
+        ("ablate", "--data", "data"),
+        ("features", "--data", "data", *ON),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, arguments: tuple[str, ...]
+) -> None:
+    """All that is written goes below files, where no folder can be."""
+    shutil.copytree(project / "features", tmp_path / "features")
+    shutil.copytree(project / "data", tmp_path / "data")
+    for name in ("submissions", "networks"):
+        (tmp_path / name).write_text("a file")
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] in ("outliers", "features"):
+        monkeypatch.setattr(stages.tempfile, "TemporaryFile", refuse_to_write)
+    monkeypatch.setattr("catsdogs.progress.Progress.__init__", lambda *_, **__: pytest.fail("work was begun"))
+    code, out, err = command(*arguments)
+    assert (code, out, "cannot be written" in err) == (1, "", True), err
+
+
+def refuse_to_write(**_: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_advice_on_retracing_reaches_nobody_and_other_warnings_do(caplog: pytest.LogCaptureFixture) -> None:
+    with importing_keras():
+        pass
+    logger = logging.getLogger("tensorflow")
+    logger.warning("5 out of the last %d calls to %s triggered tf.function retracing.", 5, "one_step")
+    logger.warning("the card is missing")
+    assert [record.getMessage() for record in caplog.records] == ["the card is missing"]
