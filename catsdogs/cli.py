@@ -84,6 +84,8 @@ def features(
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
     how = stages.extraction_settings(c, weights_dir, engine, precision, batch_size, dtype, devices)
     names, folder = stages.networks(c, backbones), stages.location(c, "features", out)
+    stages.refuse_idle_weights(weights_dir, names)
+    stages.check_writable(folder)
     dataset = stages.scan(c, data, classes, holdout)
     count = settings.number("limit", limit) if limit else None
     with stages.schedule(c, cluster) as schedule:
@@ -96,16 +98,16 @@ def features(
     backbones=BACKBONES,
     features=FEATURES,
     data=DATA,
-    k="how many of a network's best labels to look through for a pet, 1 to 10",
-    votes="how many networks must see no pet",
+    k="how many of a network's best labels to look through for a pet, 1 to 10; 10 if not given",
+    votes="how many networks must see no pet; 1 if not given",
     quartiles="also list photographs far outside the quartiles of size, shape, contrast and colours",
     all="also write every photograph's labels to topk.csv",
 )
 def outliers(
     c: Context,
     backbones: str | None = None,
-    k: str = "10",
-    votes: str = "1",
+    k: str | None = None,
+    votes: str | None = None,
     quartiles: bool = False,
     all: bool = False,
     features: str | None = None,
@@ -116,11 +118,11 @@ def outliers(
 
     folder = stages.location(c, "features", features)
     files = stages.read_features(c, folder, backbones, data)
-    of_pets = stages.find_outliers(
-        c, folder, files, data, settings.number("k", k), settings.number("votes", votes), quartiles, all
-    )
+    stages.refuse_idle_votes(files, k, votes, quartiles)
+    labels, least = settings.number("k", k or "10"), settings.number("votes", votes or "1")
+    would_drop = stages.find_outliers(c, folder, files, data, labels, least, quartiles, all)
     say(f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / decisions.TABLE}")
-    drop = " --outliers drop" if of_pets else ""
+    drop = " --outliers drop" if would_drop else ""
     found = stages.flags(c, features=str(folder))
     next_steps(f"serve{found}", f"train{drop}{stages.flags(c, backbones=backbones)}{found}")
 
@@ -161,6 +163,7 @@ def train(
     else:
         head = stages.setting(c, "head", head)
         name = name or Path(head).stem
+        stages.check_run_name(name, force)
         folder = stages.location(c, "features", features)
         files = stages.read_features(c, folder, backbones, data)
         plan = stages.plan(c, folder, files, head, outliers, folds, seed)
@@ -203,6 +206,8 @@ def compare(
     chosen = [head.strip() for head in heads.split(",")] if heads else names()
     count, start = stages.number(c, "folds", folds), stages.number(c, "seed", seed)
     everyone = [file for networks in sets for file in networks]
+    stages.refuse_idle_data(data, everyone)
+    stages.check_writable(SUBMISSIONS)
     corrections = stages.corrections(c, folder, everyone, outliers)
     found = comparison.compare(sets, chosen, count, settings.number("repeats", repeats), start, corrections)
     say(comparison.table(found))
@@ -253,6 +258,7 @@ def replay(
     from catsdogs import runs
 
     name = name or protocol
+    stages.check_run_name(name, force)
     folder = stages.location(c, "features", features)
     files = stages.read_features(c, folder, backbones, data)
     plan = stages.plan(c, folder, files, stages.setting(c, "head", head), outliers, folds, seed, protocol)
@@ -273,11 +279,14 @@ def predict(
     features: str | None = None,
 ) -> None:
     """Probabilities for any photographs (a file, folder or zip) with a trained head."""
-    from catsdogs import prediction
+    from catsdogs import prediction, runs
 
+    stages.refuse_idle_weights(weights_dir, runs.read_run(SUBMISSIONS / name).backbones)
     target = Path(out) if out else SUBMISSIONS / name / "predictions.csv"
     cache = stages.location(c, "features", features) / PREDICTION_CACHE
     weights = stages.extraction_settings(c, weights_dir).weights_dir
+    for folder in (target.parent, cache):
+        stages.check_writable(folder)
     predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
     stages.say_left_alone(predicted.left_alone)
     listed(
@@ -287,6 +296,7 @@ def predict(
         ("id", "reason"),
     )
     wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
+    next_steps(f"serve --name {shlex.quote(name)}")
 
 
 @stage(name=NAME, truth="a CSV of id and label (0, 1 or the class)")
@@ -341,8 +351,11 @@ def status(c: Context, features: str | None = None) -> None:
     from catsdogs import runs, store
     from catsdogs.backbones import trained
 
-    folder = stages.location(c, "features", features)
-    for name in store.names(folder):
+    folder = stages.features_folder(c, features)
+    names = store.names(folder)
+    if not names:
+        say(f"{folder} holds no feature files")
+    for name in names:
         path = store.path_of(folder, name)
         try:
             say(f"{path}: an old notebook's vectors" if store.is_gap_file(path) else stages.describe(store.read(path)))
@@ -448,7 +461,7 @@ def clean(c: Context, features: str | None = None) -> None:
     """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
     from catsdogs import store
 
-    folder = stages.location(c, "features", features)
+    folder = stages.features_folder(c, features)
     all_of_it = (folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO)
     leftovers = [path for path in all_of_it if path.exists()]
     for leftover in leftovers:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs.comparison import NOISE, STANDARD_ERRORS, Comparison, Entry
+from catsdogs.curves import use_log_scale
 from catsdogs.files import replacing
 
 if TYPE_CHECKING:
@@ -59,21 +60,12 @@ def _draw_entries(axes: "Axes", comparison: Comparison, places: list[float]) -> 
             entry.log_loss, place, xerr=whisker, fmt="o", color=colour, markersize=6, capsize=3, linewidth=1.5
         )
     if comparison.entries[-1].log_loss > _LOG_FROM * best:
-        _use_log_scale(axes)
+        use_log_scale(axes, "x")
     axes.set_xlabel("log loss", fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _use_log_scale(axes: "Axes") -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _label(comparison: Comparison, entry: Entry) -> str:

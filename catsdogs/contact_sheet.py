@@ -73,9 +73,10 @@ def _title(suspects: int, shown: int) -> list[_Line]:
 def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
     best = [f"{name}: {outliers.in_words(top[:1])}" for name, top in suspect.labels.items()]
     given = f"labelled {suspect.label}, " if suspect.label else ""
+    votes = f", votes {suspect.votes} of {suspect.networks}" if suspect.networks else ""
     lines = [
         *_wrap(f"{suspect.split}/{suspect.id}", _ID_SIZE, _INK),
-        *_wrap(f"{given}score {suspect.score:.2f}, votes {suspect.votes} of {suspect.networks}", _TEXT_SIZE, _ALARM),
+        *_wrap(f"{given}score {suspect.score:.2f}{votes}", _TEXT_SIZE, _ALARM),
         *(line for text in best for line in _wrap(text, _TEXT_SIZE, _MUTED)),
         *(line for reason in suspect.reasons for line in _wrap(reason.text, _TEXT_SIZE, _INK)),
     ]

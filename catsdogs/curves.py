@@ -20,6 +20,7 @@ _PREFIXES = {TRAIN: "", VALIDATION: "val_"}  # as Keras names them
 _COLOURS = {TRAIN: "#4477aa", VALIDATION: "#cc6633"}  # apart for the colour-blind too
 _HISTOGRAM_ENTRIES = 100_000
 _TITLE_WIDTH = 110  # characters
+_DECADE, _ROOM, _APART = 10, 1.2, 1.01
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
 
@@ -39,10 +40,34 @@ def draw(path: Path, histories: Sequence[History], title: str, what: str = "fold
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.axes[0].set_yscale("log")
-    figure.axes[0].legend(frameon=False)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    use_log_scale(figure.axes[0], "y")
+    if figure.axes[0].lines:
+        figure.axes[0].legend(frameon=False)
     figure.savefig(path, format="png", dpi=120)
+
+
+def use_log_scale(axes: "Axes", which: str) -> None:
+    """A logarithmic x or y axis whose ticks are plain numbers, such as 0.7; to be called when all is drawn."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_data_interval()
+    if 0 < high < low * _APART:  # a single value, around which matplotlib finds no room
+        axes.set(**{f"{which}lim": (low / _ROOM, high * _ROOM)})
+    axes.set(**{f"{which}scale": "log"})
+    low, high = axis.get_view_interval()
+    # On less than a decade the powers of ten and their 2 and 5 leave too few numbers to read a value by.
+    narrow = high < _DECADE * low
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]) if narrow else LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(_plain))
+    axis.set_minor_formatter(NullFormatter())
+    if narrow:
+        axis.set_minor_locator(NullLocator())
+
+
+def _plain(value: float, _: int | None = None) -> str:
+    return np.format_float_positional(value, precision=6, fractional=False, trim="-")
 
 
 def _draw_folds(axes: "Axes", curves: Sequence[Sequence[float]], kind: str, what: str) -> None:
@@ -50,10 +75,16 @@ def _draw_folds(axes: "Axes", curves: Sequence[Sequence[float]], kind: str, what
     if not drawn:
         return
     for curve in drawn:
-        axes.plot(range(1, len(curve) + 1), curve, color=_COLOURS[kind], linewidth=0.8, alpha=0.4)
+        _draw_line(axes, curve, color=_COLOURS[kind], linewidth=0.8, alpha=0.4)
     mean = np.nanmean(np.array(list(zip_longest(*drawn, fillvalue=np.nan))), axis=1)
     label = f"{kind}, mean of {len(drawn)} {what}" if len(drawn) > 1 else kind
-    axes.plot(range(1, len(mean) + 1), mean, color=_COLOURS[kind], linewidth=2.4, label=label)
+    _draw_line(axes, mean, color=_COLOURS[kind], linewidth=2.4, label=label)
+
+
+def _draw_line(axes: "Axes", figures: Sequence[float] | NDArray[np.floating], **style: Any) -> None:
+    """A figure for each epoch; a single one as a dot, for a line of one point is none."""
+    marker = "o" if len(figures) == 1 else ""
+    axes.plot(range(1, len(figures) + 1), figures, marker=marker, markersize=6, **style)
 
 
 def write_tensorboard(folder: Path, histories: Sequence[History]) -> None:

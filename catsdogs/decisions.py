@@ -113,14 +113,15 @@ def corrections(folder: Path, files: Sequence[Features], policy: str) -> Correct
     """What one of `POLICIES` does to the train rows of `files`; never anything to a test row.
 
     decided: what the folder's `decisions.csv` drops and relabels; nothing where there is none.
-    drop: the same where there is one, for a person's word counts most. Otherwise the train rows are dropped in which
-        every network that can vote has no pet among its top 10 labels. They are counted anew from the feature files,
-        because an `outliers.csv` may be older than these, or made with another `-k`.
+    drop: the same where there is one, for a person's word counts most. Otherwise the train rows are dropped that should
+        show a pet and in which every network that can vote sees none among its top 10 labels, see `outliers.Ballots`.
+        They are counted anew from the feature files, because an `outliers.csv` may be older than these, or made with
+        another `-k`.
     keep: nothing, whatever was decided.
 
     Raises:
         StoreError: a bad row in `decisions.csv`; or the networks are asked, and no file has labels to vote with.
-        TrainingError: the votes drop more than half of the train rows, so that they tell nothing.
+        TrainingError: no class is of pets, or the votes drop more than half of its rows, so that they tell nothing.
     """
     path = folder / TABLE
     if policy != "keep" and storage.exists(path):
@@ -148,22 +149,32 @@ def _decided(path: Path, first: Features) -> Corrections:
 
 
 def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
-    """What the networks would drop: the train rows in which none of them sees a pet."""
-    rows = len(files[0].labels)
+    """What the networks would drop: the train rows that should show a pet, and in which none of them sees one."""
+    first = files[0]
+    rows = len(first.labels)
     ballots = outliers.collect(files)
     networks = len(ballots.names)
-    unanimous = np.flatnonzero(ballots.votes("train") == networks)
-    if 2 * len(unanimous) > rows:
+    remedy = f"Train with --outliers keep, or name the rows to drop in {folder / TABLE}"
+    if not ballots.is_about_pets:
         raise TrainingError(
-            f"No network sees a pet in {len(unanimous):,} of {rows:,} train rows, so these are not of cats and dogs",
-            f"Train with --outliers keep, or name the rows to drop in {folder / TABLE}",
+            f"--outliers drop leaves out what shows no pet, and the photographs of {outliers.shortened(first.classes)} "
+            "show none",
+            remedy,
         )
-    table = folder / outliers.TABLE
+    unanimous, asked = np.flatnonzero(ballots.unanimous("train")), np.count_nonzero(ballots.asked("train"))
+    if 2 * len(unanimous) > asked:
+        raise TrainingError(
+            f"No network sees a pet in {len(unanimous):,} of {asked:,} train rows, so these are not of cats and dogs",
+            remedy,
+        )
+    table, aside = folder / outliers.TABLE, outliers.shortened(ballots.without_vote)
     return Corrections(
         frozenset(ballots.first.ids["train"][unanimous].tolist()),
         {},
         f"Left out: {len(unanimous):,} of {rows:,} train rows, in which {networks} of {networks} networks see no pet; "
-        f"{_LISTED}" + (f", suspects and reasons are in {table}" if table.exists() else ""),
+        f"{_LISTED}"
+        + (f"; no vote among {aside}, most of which show none" if aside else "")
+        + (f", suspects and reasons are in {table}" if table.exists() else ""),
     )
 
 

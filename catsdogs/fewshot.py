@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from catsdogs import neighbours, runs, store, submission, verification
+from catsdogs import neighbours, predictor, runs, storage, store, submission, verification
 from catsdogs.backbones import trained
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError
 from catsdogs.files import replacing
@@ -23,6 +23,7 @@ from catsdogs.store import Features, Recipe
 MEMBERS = 5  # twins that are trained here, as many as a run has by default; their logits are averaged
 TWIN, NEIGHBOUR, MEAN = "twin", "nearest neighbour", "nearest class mean"
 _MAX_NAMED = 8
+_MOSTLY = 0.5  # of the new photographs
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.floating]
@@ -39,6 +40,8 @@ class Result:
         shots: examples of each new class in an episode.
         photographs: those of the new classes; the examples are drawn from them, the others classified.
         accuracy: method -> (repeats,), the share that was right in each episode; the episodes are the same for all.
+        far: the share of the new photographs that lie farther from all that the twins learnt than 99 % of the learnt
+            ones from each other, see `neighbours.unfamiliarity`; None where the learnt ones are not at hand.
     """
 
     new: tuple[str, ...]
@@ -47,6 +50,7 @@ class Result:
     shots: int
     photographs: int
     accuracy: dict[str, NDArray[np.float64]]
+    far: float | None = None
 
     @property
     def chance(self) -> float:
@@ -70,6 +74,7 @@ class _Material(NamedTuple):
     vectors: Matrix
     labels: Labels
     twins: list[Twin]
+    taught: Matrix | None
 
 
 def evaluate(
@@ -113,6 +118,7 @@ def evaluate(
         shots=shots,
         photographs=len(material.labels),
         accuracy=accuracy,
+        far=_far(material, [file.width for file in files]),
     )
 
 
@@ -165,8 +171,19 @@ def table(result: Result) -> str:
             f"{repeats} times, {result.shots} photographs of each new class were drawn as examples, and the others of "
             f"{result.photographs:,} classified.",
             "± is a standard error over these draws: it speaks of other examples, not of other classes.",
+            *_how_far(result),
         )
     )
+
+
+def _how_far(result: Result) -> list[str]:
+    """What the distance of the new photographs from the learnt ones means for the twins."""
+    if result.far is None:
+        return ["How far the new photographs lie from what the twins learnt is not known: those files are gone."]
+    far = f"{result.far:.1%} of the new photographs lie farther from all that the twins learnt than 99 % of the learnt"
+    if result.far < _MOSTLY:
+        return [f"{far}."]
+    return [f"{far}:", "these classes are of another world, and the twins' word on them counts for little."]
 
 
 def write_csv(path: Path, result: Result) -> None:
@@ -230,11 +247,14 @@ def _prepare(files: Sequence[Features], new: tuple[str, ...], seed: int, run_fol
     others = place < 0
     learnt = taken[1] if taken else tuple(name for name in first.classes if name not in new)
     twins = taken[0] if taken else _trained(X[others], first.labels[others], seed)
-    return _Material(new, learnt, X[~others], place[~others], twins)
+    taught = taken[2] if taken else X[others]
+    return _Material(new, learnt, X[~others], place[~others], twins, taught)
 
 
-def _taken_up(run_folder: Path, files: Sequence[Features], new: Sequence[str]) -> tuple[list[Twin], tuple[str, ...]]:
-    """A run's twins and classes."""
+def _taken_up(
+    run_folder: Path, files: Sequence[Features], new: Sequence[str]
+) -> tuple[list[Twin], tuple[str, ...], Matrix | None]:
+    """A run's twins and classes, and the vectors it learnt from where they are still there."""
     loaded = runs.load(run_folder)
     twins, run = verification.twins(loaded), loaded.run
     known = [name for name in new if name in run.classes]
@@ -256,7 +276,21 @@ def _taken_up(run_folder: Path, files: Sequence[Features], new: Sequence[str]) -
                 f"{file.path} holds other vectors than the run {run.name} was trained on: {'; '.join(differences)}",
                 "Extract both with the same weights and settings",
             )
-    return twins, run.classes
+    try:
+        taught = store.join(predictor.training_files(run, storage.place(run.features)), "train")[1]
+    except StoreError:
+        taught = None
+    return twins, run.classes, taught
+
+
+def _far(material: _Material, widths: Sequence[int]) -> float | None:
+    if material.taught is None:
+        return None
+    learnt, asked = material.taught.copy(), material.vectors.copy()
+    for vectors in (learnt, asked):
+        neighbours.normalise(vectors, widths)
+    cosines, usual = neighbours.nearest_cosines(asked, learnt), neighbours.usual_cosines(learnt)
+    return float((neighbours.unfamiliarity(cosines, usual) >= neighbours.FAR).mean())
 
 
 def _refuse_what_knows(file: Features, new: Sequence[str]) -> None:

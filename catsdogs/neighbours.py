@@ -18,6 +18,7 @@ SHORT = 512  # columns of a shortened row
 # Of the five nearest of 2,000 photographs by 3,840 columns, 0.68 are among the five nearest by 512, 0.997 among the 50.
 CANDIDATES = 50
 PAIRS_OF_A_ROW = 16  # so that 10,000 pictures of nothing are not 50 million pairs
+FAR = 0.99  # of the learnt photographs lie nearer to another one
 _SAMPLE = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
 _BLOCK_ROWS = 1024
 _BLOCK_CELLS = 2**25  # similarities of a block of rows with all: 128 MiB
@@ -113,6 +114,10 @@ class Gallery:
         order, cosines = exact.nearest(asked, count)
         return likely[order[0]], cosines[0]
 
+    def usual(self) -> Vectors:
+        """(m,) cosines of a photograph and the nearest other one, of a seeded sample of a thousand or of all."""
+        return _usual(self._search, len(self._table))
+
 
 class Crowd:
     """All rows of a table among one another, by shortened vectors: 512 columns in memory, above `INDEX_ROWS` an index.
@@ -152,6 +157,26 @@ class Crowd:
             cosines = np.einsum("ij,ij->i", first, second)
             for number in np.flatnonzero(cosines >= least).tolist():
                 yield int(i[number]), int(j[number]), min(1.0, float(cosines[number]))
+
+
+def unfamiliarity(cosines: Vectors, usual: Vectors) -> NDArray[np.float64]:
+    """(n,) how far photographs lie from what was learnt, by the (n,) cosines of each and the nearest learnt one.
+
+    It is the share, in [0, 1], of the learnt photographs that lie nearer to another learnt one: of their (m,) `usual`
+    cosines. 0.5 is the usual distance; above `FAR` hardly any learnt photograph lies so far from all others.
+    """
+    shares: NDArray[np.float64] = 1 - np.searchsorted(np.sort(usual), cosines, side="right") / len(usual)
+    return shares
+
+
+def nearest_cosines(asked: Vectors, learnt: Vectors) -> Vectors:
+    """(n,) the cosine of each row asked about and the nearest learnt one; all are normalised."""
+    return _matrix_of(learnt).nearest(asked, 1)[1][:, 0]
+
+
+def usual_cosines(learnt: Vectors) -> Vectors:
+    """(m,) as `Gallery.usual`, of normalised rows in memory."""
+    return _usual(_matrix_of(learnt), len(learnt))
 
 
 def normalise(vectors: Vectors, widths: Sequence[int]) -> None:
@@ -240,6 +265,17 @@ class _Index:
 
     def _rounded(self, vectors: Vectors) -> Vectors:
         return np.clip(np.rint(vectors * self._scale), -127, 127)
+
+
+def _matrix_of(vectors: Vectors) -> _Matrix:
+    matrix = _Matrix(len(vectors), vectors.shape[1])
+    matrix.add(0, vectors)
+    return matrix
+
+
+def _usual(search: _Matrix | _Index, rows: int) -> Vectors:
+    sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLE, rows), replace=False))
+    return search.nearest(search.rows(sample), 2)[1][:, -1]  # the first is the row itself
 
 
 def _shortened(table: Table) -> _Matrix | _Index:

@@ -34,8 +34,10 @@ FENCE = 3.0
 
 MAX_PIXEL_SCORE = 0.5  # a photograph may be odd and fine
 NO_PET = "no pet"
+PLAIN_PETS = ("cat", "dog")
 LABEL_ERROR = "label error"
 _BLOCK_ROWS = 4096
+_NAMED = 5
 
 # For each statistic that is odd when low: the reason's first words, the line, how a value reads.
 _STATISTICS = (
@@ -64,7 +66,7 @@ class Suspect:
 
     Attributes:
         label: name of its class, empty for a test row.
-        votes: how many networks see no pet, of the `networks` that could vote.
+        votes: how many networks see no pet, of the `networks` that were asked; none are where it would tell nothing.
         labels: network -> its top-k labels with their probabilities, best first.
         reasons: strongest first.
     """
@@ -87,23 +89,58 @@ class Suspect:
 class Ballots:
     """The ImageNet labels of all networks that have them, rows in the order of `first`.
 
+    A vote on what is no pet means something only of what should show one: a class of which most photographs do. The
+    others, such as the dingos among 120 breeds, or all classes of a data set of flowers, are not voted on.
+
     Attributes:
         names: the networks.
         topk_class, topk_prob: split -> (networks, n, k) ImageNet index and probability, best first.
+        at_home: (1,000,) the labels that speak for a photograph: pets, and whatever a class of the data set is named
+            after.
+        of_pets: (classes,) whether a class is voted on: in half of its photographs or more the best label of a network
+            is a pet. Classes that are all called cat or dog are taken at their word.
     """
 
     first: Features
     names: tuple[str, ...]
     topk_class: dict[str, NDArray[np.int16]]
     topk_prob: dict[str, NDArray[np.float32]]
+    at_home: NDArray[np.bool_]
+    of_pets: NDArray[np.bool_]
+
+    def asked(self, split: str) -> NDArray[np.bool_]:
+        """(n,) whether a row is voted on; a test row is, where each class it may be of is, or is named after labels."""
+        if split == "train":
+            return self.of_pets[self.first.labels]
+        return np.full(len(self.first.ids[split]), self.asks_of_all)
+
+    @property
+    def asks_of_all(self) -> bool:
+        """Whether a photograph whose class is not known is voted on."""
+        known = [bool(synsets.named(name)) for name in self.first.classes]
+        return self.is_about_pets and bool(np.all(self.of_pets | known))
+
+    @property
+    def is_about_pets(self) -> bool:
+        """Whether any class is voted on; a data set without classes is."""
+        return bool(self.of_pets.any()) or not self.first.classes
+
+    @property
+    def without_vote(self) -> tuple[str, ...]:
+        """The names of the classes that are not voted on."""
+        return tuple(name for name, is_asked in zip(self.first.classes, self.of_pets, strict=True) if not is_asked)
 
     def votes(self, split: str) -> NDArray[np.int64]:
-        """(n,) how many networks have no dog breed or house cat among their top-k labels."""
-        return np.count_nonzero(~self._pets(split).any(axis=2), axis=0)
+        """(n,) how many networks have no label that is at home among their top k; 0 of a row that is not voted on."""
+        return np.count_nonzero(~self._at_home(split).any(axis=2), axis=0) * self.asked(split)
+
+    def unanimous(self, split: str) -> NDArray[np.bool_]:
+        """(n,) whether every network votes against a row."""
+        return self.asked(split) & (self.votes(split) == len(self.names))
 
     def strangeness(self, split: str) -> NDArray[np.float64]:
-        """(n,) probability, in [0, 1], of the top-k labels that are no pets: the mean over the networks."""
-        strange = self.topk_prob[split] * ~self._pets(split)
+        """(n,) probability, in [0, 1], of the top-k labels that are not at home: the mean over the networks."""
+        strange = self.topk_prob[split] * ~self._at_home(split)
         return np.clip(strange.sum(axis=2, dtype=np.float64).mean(axis=0), 0, 1)
 
     def labels(self, split: str, row: int) -> dict[str, list[tuple[str, float]]]:
@@ -112,10 +149,31 @@ class Ballots:
         named = [[(synsets.labels()[label], prob) for label, prob in zip(*top, strict=True)] for top in tops]
         return dict(zip(self.names, named, strict=True))
 
-    def _pets(self, split: str) -> NDArray[np.bool_]:
-        is_pet = np.zeros(len(synsets.labels()), bool)
-        is_pet[list(synsets.PETS)] = True
-        return is_pet[self.topk_class[split]]
+    def _at_home(self, split: str) -> NDArray[np.bool_]:
+        return self.at_home[self.topk_class[split]]
+
+
+def at_home(classes: Sequence[str]) -> NDArray[np.bool_]:
+    """(1,000,) the ImageNet labels that speak for a photograph of these classes; see `Ballots`."""
+    found = np.zeros(len(synsets.labels()), bool)
+    found[list(synsets.PETS.union(*(synsets.named(name) for name in classes)))] = True
+    return found
+
+
+def are_plain_pets(classes: Sequence[str]) -> bool:
+    """Whether all classes are called cat or dog, in whatever spelling."""
+    plain = {synsets.named(name) for name in PLAIN_PETS}
+    return bool(classes) and all(synsets.named(name) in plain for name in classes)
+
+
+def _of_pets(first: Features, best: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """(classes,) which classes are voted on, by (networks, n_train) best labels."""
+    if are_plain_pets(first.classes):
+        return np.ones(len(first.classes), bool)
+    is_pet = np.isin(best, list(synsets.PETS)).any(axis=0)
+    count = len(first.classes)
+    seen, rows = np.bincount(first.labels[is_pet], minlength=count), np.bincount(first.labels, minlength=count)
+    return 2 * seen >= np.maximum(rows, 1)
 
 
 def voters(files: Sequence[Features]) -> list[Features]:
@@ -155,9 +213,10 @@ def find(
     """Every photograph with a reason against it, the most doubtful first; equals are ordered by split and id.
 
     Reasons, and their scores:
-        no pet: at least `votes` networks have no dog breed or house cat among their top `k` labels. Scored
-            (votes - 1 + strangeness) / networks, so that more votes come first and, among equals, the photographs
-            whose networks are surest of something else.
+        no pet: of a photograph that should show a pet (see `Ballots`) at least `votes` networks have neither a dog
+            breed or house cat nor a class of this data set among their top `k` labels. Scored (votes - 1 +
+            strangeness) / networks, so that more votes come first and, among equals, the photographs whose networks
+            are surest of something else.
         label error: a head believes in another class than the one given, scored as in `label_errors`.
         small, near-uniform, few colours, odd shape: a statistic below its line, scored (1 - value / line) / 2. With
             `quartiles` the line is Tukey's far-out fence of this data set, on a log scale, where that is higher.
@@ -218,17 +277,37 @@ def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
     if not able:
         return f"{found}. No network could vote, for none has a classifier: {', '.join(mute)}."
     left_out = f"; no classifier, so no vote: {', '.join(mute)}" if mute else ""
-    foreign = (
-        ""
-        if about_pets(suspects, files)
-        else "; in most no network sees a pet: these are not photographs of cats and dogs"
-    )
-    return f"{found}{foreign}. Voted: {', '.join(able)}{left_out}."
+    return f"{found}{_not_asked(suspects, files)}. Voted: {', '.join(able)}{left_out}."
 
 
 def about_pets(suspects: Sequence[Suspect], files: Sequence[Features]) -> bool:
-    """Whether networks vote, and one or more see a pet in half of the photographs or more; else votes tell nothing."""
-    return any(file.topk_class for file in files) and 2 * _unanimous(suspects) <= _photographs(files)
+    """Whether there are photographs that should show a pet, and one or more networks see one in half of them or more.
+
+    Else votes tell nothing.
+    """
+    if not any(file.topk_class for file in files):
+        return False
+    ballots = collect(files)
+    asked = sum(np.count_nonzero(ballots.asked(split)) for split in store.SPLITS)
+    return bool(0 < asked >= 2 * _unanimous(suspects))
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first names of a list that may be long, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _not_asked(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
+    """What is said where votes count for some classes only, or for none."""
+    ballots = collect(files)
+    if not ballots.is_about_pets:
+        return "; no vote on pets, for these are not photographs of cats and dogs"
+    if not about_pets(suspects, files):
+        return "; in most no network sees a pet: these are not photographs of cats and dogs"
+    if ballots.without_vote:
+        return f"; no vote on pets among {shortened(ballots.without_vote)}, most of which show none"
+    return ""
 
 
 def _photographs(files: Sequence[Features]) -> int:
@@ -236,7 +315,7 @@ def _photographs(files: Sequence[Features]) -> int:
 
 
 def _unanimous(suspects: Sequence[Suspect]) -> int:
-    return sum(suspect.votes == suspect.networks for suspect in suspects)
+    return sum(suspect.votes == suspect.networks > 0 for suspect in suspects)
 
 
 def in_words(labels: Sequence[tuple[str, float]]) -> str:
@@ -297,7 +376,8 @@ def _ballots(first: Features, able: Sequence[Features], k: int) -> Ballots:
             rows = store.rows_by_id(first, file, split)
             topk_class[split][number] = file.topk_class[split][rows, :k]
             topk_prob[split][number] = file.topk_prob[split][rows, :k]
-    return Ballots(first, tuple(file.name for file in able), topk_class, topk_prob)
+    of_pets = _of_pets(first, topk_class["train"][:, :, 0])
+    return Ballots(first, tuple(file.name for file in able), topk_class, topk_prob, at_home(first.classes), of_pets)
 
 
 def _suspects(ballots: Ballots, reasons: Iterable[tuple[Place, Reason]]) -> list[Suspect]:
@@ -306,13 +386,14 @@ def _suspects(ballots: Ballots, reasons: Iterable[tuple[Place, Reason]]) -> list
     for place, reason in reasons:
         found[place].append(reason)
     counts = {split: ballots.votes(split) for split in store.SPLITS}
+    asked = {split: ballots.asked(split) * len(ballots.names) for split in store.SPLITS}
     suspects = [
         Suspect(
             split=split,
             id=str(ballots.first.ids[split][row]),
             label=_label(ballots.first, split, row),
             votes=int(counts[split][row]),
-            networks=len(ballots.names),
+            networks=int(asked[split][row]),
             labels=ballots.labels(split, row),
             reasons=tuple(sorted(reasons, key=lambda reason: (-reason.score, reason.text))),
         )

@@ -28,6 +28,7 @@ def report(c: Context, name: str, features: str | None = None, data: str | None 
 
     _, files = stages.run_and_files(c, name, features, data)
     dataset = stages.dataset_at(data, files[0].source)
+    stages.check_writable(SUBMISSIONS / name)
     path = page.write(SUBMISSIONS / name, files, dataset, SUBMISSIONS / comparison.TABLE)
     wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")
     next_steps("serve")
@@ -60,6 +61,7 @@ def serve(
     source, classes = _remembered(run, folder) or (stages.setting(c, "data"), ())
     dataset = stages.dataset_at(data, source)
     classes = classes or (dataset.classes if dataset else ())
+    stages.refuse_idle_weights(weights_dir, run.backbones if run else ())
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     site = web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "")
     loading = web.Loading(functools.partial(_load, SUBMISSIONS / run.name, folder, weights) if run else None)
@@ -81,7 +83,7 @@ def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[R
     if name:
         run = runs.read_run(SUBMISSIONS / name)
         return run, stages.location(c, "features", features or run.features)
-    folder = stages.location(c, "features", features)
+    folder = stages.features_folder(c, features)
     listing = runs.list_runs(SUBMISSIONS)
     for damage in listing.damaged:
         say(damage)

@@ -45,10 +45,10 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     Raises:
         CatsdogsError: no such run or photographs; networks that are not those the run was trained on.
     """
+    dataset = scan_unlabelled(data)
     trained = runs.load(run_folder)
     run = trained.run
     recipes = [network.recipe for network in networks_of(run_folder, run, weights_dir)]
-    dataset = scan_unlabelled(data)
     asked = json.dumps([str(data.resolve()), run.backbones])
     folder = cache / hashlib.sha256(asked.encode()).hexdigest()[:16]
     by_settings = defaultdict(list)

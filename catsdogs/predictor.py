@@ -22,7 +22,6 @@ from catsdogs.store import Features, Recipe
 
 NEIGHBOURS = 5
 LABELS = 5
-_PETS = ("cat", "dog")
 
 
 class Neighbour(NamedTuple):
@@ -41,8 +40,9 @@ class Answer:
         width, height: pixels of the upright picture.
         probabilities: class -> probability, as in the run's submission; they add up to 1.
         labels: network -> its best ImageNet labels with their probabilities; networks without classifier are absent.
-        votes: how many networks see no pet among their ten best labels, of the `networks` that have labels.
-        no_pet: more than half of these networks see none, and the run is about pets.
+        votes: how many networks see among their ten best labels neither a pet nor a class of the run, of the `networks`
+            that have labels.
+        no_pet: more than half of these networks see none, and whatever is of the run's classes should show one.
         neighbours: nearest first, by the cosine of the vectors, averaged over the networks.
     """
 
@@ -99,6 +99,7 @@ class Predictor:
         self._members = members
         self._gallery = gallery
         self._about_pets = pets
+        self._at_home = outliers.at_home(trained.run.classes)
         self._sizes = {member.recipe.input_size for member in members}
         # A decoded photograph takes up to some hundred megabytes, and more of them than cores are done no sooner.
         self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -118,9 +119,9 @@ class Predictor:
         """
         trained = runs.load(run_folder)
         members = load(prediction.networks_of(run_folder, trained.run, weights_dir))
-        pets = sorted(name.lower() for name in trained.run.classes) == sorted(_PETS)
+        pets = outliers.are_plain_pets(trained.run.classes)
         try:
-            files = _training_files(trained.run, features)
+            files = training_files(trained.run, features)
             gallery, why = _Gallery(files), ""
             pets = pets or _show_pets(files)
         except CatsdogsError as error:
@@ -144,7 +145,7 @@ class Predictor:
             for member, output in zip(self._members, said, strict=True)
             if (labels := _labels(output))
         }
-        votes = sum(synsets.PETS.isdisjoint(label for label, _ in best) for best in labels.values())
+        votes = sum(not any(self._at_home[label] for label, _ in best) for best in labels.values())
         names = synsets.labels()
         return Answer(
             width=int(pixels.statistics[0]),
@@ -179,8 +180,12 @@ def look(members: Sequence[Member], pixels: Pixels) -> tuple[list[Output], NDArr
     return said, np.concatenate(rounded, axis=1, dtype=np.float32)
 
 
-def _training_files(run: Run, folder: Path | None) -> list[Features]:
-    """The run's feature files; of a run that held labelled photographs out, views without them."""
+def training_files(run: Run, folder: Path | None) -> list[Features]:
+    """The run's feature files; of a run that held labelled photographs out, views without them.
+
+    Raises:
+        StoreError: there are none, or not those the run was trained on.
+    """
     if folder is None:
         raise StoreError("No folder of feature files is known", "Give --features")
     files = [store.read(store.path_of(folder, name)) for name in run.backbones]
@@ -189,12 +194,10 @@ def _training_files(run: Run, folder: Path | None) -> list[Features]:
 
 
 def _show_pets(files: Sequence[Features]) -> bool:
-    """Whether a network sees a pet in half of the training photographs or more, as in `outliers.about_pets`."""
+    """Whether a photograph of any class should show a pet, or that class's own label; see `outliers.Ballots`."""
     if not any(file.topk_class for file in files):
         return False
-    ballots = outliers.collect(files)
-    votes = ballots.votes("train")
-    return bool(2 * np.count_nonzero(votes == len(ballots.names)) <= len(votes))
+    return outliers.collect(files).asks_of_all
 
 
 def _labels(output: Output) -> list[tuple[int, float]]:

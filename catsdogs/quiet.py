@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -99,6 +100,13 @@ def quiet_import() -> Iterator[None]:
             os.close(kept)
 
 
+class _NoRetracing(logging.Filter):
+    """Drops TensorFlow's advice on its own retracing: each network is another graph here, and nobody can act on it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "retracing" not in record.getMessage()
+
+
 @contextlib.contextmanager
 def importing_keras() -> Iterator[None]:
     """Around a first import of Keras: quiet, see `settle_keras`; one line if its backend is unknown or not installed.
@@ -107,6 +115,9 @@ def importing_keras() -> Iterator[None]:
         UsageError: Keras cannot start on the backend it is told to use.
     """
     settle_keras()
+    warned = logging.getLogger("tensorflow")
+    if not any(isinstance(kept, _NoRetracing) for kept in warned.filters):
+        warned.addFilter(_NoRetracing())
     try:
         with quiet_import():
             yield

@@ -4,7 +4,8 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from invoke import Context
 
 from catsdogs import settings, storage
 from catsdogs.console import listed, say, wrote
-from catsdogs.errors import TrainingError, UnknownNameError, UsageError
+from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError
 from catsdogs.listing import to_choose_from
 
 if TYPE_CHECKING:
@@ -56,6 +57,18 @@ def location(c: Context, name: str, given: str | None = None) -> Path:
     return storage.place(setting(c, name, given))
 
 
+def features_folder(c: Context, given: str | None = None) -> Path:
+    """The folder of feature files to look into, which must be there if a flag names it.
+
+    Raises:
+        StoreError: it is not.
+    """
+    folder = location(c, "features", given)
+    if given and not storage.exists(folder):
+        raise StoreError(f"No such folder of feature files: {folder}", "Check --features")
+    return folder
+
+
 def networks(c: Context, given: str | None) -> list[str]:
     """The networks that a flag or the settings name."""
     from catsdogs.backbones import expand
@@ -70,6 +83,77 @@ def flags(c: Context, **chosen: str | None) -> str:
     """The flags that the next command needs to find the same files, without those that are the default."""
     given = {name: value for name, value in chosen.items() if value and value != setting(c, name)}
     return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file or folder that cannot be written, before the work that would be lost; nothing is made.
+
+    Raises:
+        StoreError: it lies below a file, or its folder cannot be written.
+    """
+    from catsdogs.files import write_error
+
+    if storage.is_remote(path):
+        return
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise write_error(path, error) from None
+
+
+def check_run_name(name: str, force: bool) -> None:
+    """Refuse a run's name that is taken or none, and a folder that cannot be written, before anything is read."""
+    from catsdogs import training
+
+    training.target_of(SUBMISSIONS, name, force)
+    check_writable(SUBMISSIONS)
+
+
+def refuse_idle_data(given: str | None, files: "Sequence[Features]") -> None:
+    """Refuse --data where only an old notebook's vectors, which know no photographs, would need it.
+
+    Raises:
+        UsageError: it is given, and there are none.
+    """
+    from catsdogs import store
+
+    if given and not any(file.recipe.weights == store.UNKNOWN for file in files):
+        raise UsageError(
+            f"--data {given} would do nothing: {files[0].path} says which photographs its rows are",
+            "Leave --data out, or write the features of other photographs with `catsdogs features --data`",
+        )
+
+
+def refuse_idle_votes(files: "Sequence[Features]", k: str | None, votes: str | None, quartiles: bool) -> None:
+    """Refuse what `outliers` is told about votes where no network can vote, and about pixels where none are known.
+
+    Raises:
+        UsageError: a flag that would do nothing.
+    """
+    for flag, value, can in (
+        ("-k", k, any(file.topk_class for file in files)),
+        ("--votes", votes, any(file.topk_class for file in files)),
+        ("--quartiles", quartiles, any(file.statistics for file in files)),
+    ):
+        if value and not can:
+            lacking = "statistics of its pictures" if flag == "--quartiles" else "ImageNet labels to vote with"
+            raise UsageError(f"{flag} would do nothing: {files[0].path} has no {lacking}", "Leave it out")
+
+
+def refuse_idle_weights(given: str | None, networks: Iterable[str]) -> None:
+    """Refuse --weights-dir where no network would look there.
+
+    Raises:
+        UsageError: it is given, and all the networks were trained here.
+    """
+    from catsdogs.backbones import trained
+
+    names = list(networks)
+    if given and set(names) <= set(trained.names()):
+        why = f"{', '.join(names)} bring their own weights" if names else "there is no run whose networks need weights"
+        raise UsageError(f"--weights-dir {given} would do nothing: {why}", "Leave it out")
 
 
 def extraction_settings(
@@ -225,10 +309,15 @@ def find_outliers(
     quartiles: bool = False,
     everything: bool = False,
 ) -> bool:
-    """Write the table and the contact sheet; whether these are photographs of pets at all."""
+    """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
     from catsdogs import contact_sheet, outliers
 
-    outliers.check(files, k, votes)  # before the heads are trained
+    # Refused before the heads are trained.
+    outliers.check(files, k, votes)
+    if everything:
+        outliers.voters(files)
+    check_writable(folder)
+    dataset = dataset_at(data, files[0].source)
     suspects = outliers.find(files, k, votes, quartiles, _out_of_fold(c, files))
     say(outliers.summary(suspects, files))
     outliers.write_csv(folder / outliers.TABLE, suspects)
@@ -236,11 +325,10 @@ def find_outliers(
     if everything:
         outliers.write_everything(folder / outliers.EVERYTHING, files, k)
         wrote(folder / outliers.EVERYTHING)
-    dataset = dataset_at(data, files[0].source)
     if dataset:
         contact_sheet.write(folder / contact_sheet.NAME, suspects, dataset)
         wrote(folder / contact_sheet.NAME)
-    return outliers.about_pets(suspects, files)
+    return outliers.about_pets(suspects, files) and bool(outliers.collect(files).unanimous("train").any())
 
 
 def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
@@ -307,6 +395,7 @@ def train(
     to = competition_of(competition, data or files[0].source)
     truth = None
     if plan.protocol:
+        refuse_idle_data(data, files)
         files, truth = replay.hold_out(files, plan.protocol)
     dataset = None if plan.protocol else dataset_at(data, files[0].source)
     run = training.train(
@@ -351,6 +440,7 @@ def repeat(c: Context, repeated: str, name: str, features: str | None, data: str
     """Train a run again from its `run.json`, on the same rows of the same networks."""
     from catsdogs import training
 
+    check_run_name(name, force)
     run, files = run_and_files(c, repeated, features, data)
     training.check_repeatable(run, files)
     for package, now in training.versions().items():

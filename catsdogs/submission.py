@@ -47,7 +47,10 @@ MEDAL_LINES = (
 
 @dataclass(frozen=True)
 class Grade:
-    """How good probabilities are, and on what that was measured; the standard error is that of the mean log loss."""
+    """How good probabilities are, and on what that was measured.
+
+    The standard error is that of the mean log loss; NaN where it is not known, as of a single row.
+    """
 
     log_loss: float
     standard_error: float
@@ -56,8 +59,12 @@ class Grade:
     measured_on: str
 
     def __str__(self) -> str:
-        figures = f"log loss {self.log_loss:.5f} ± {self.standard_error:.5f}, accuracy {self.accuracy:.2%}"
-        return f"{figures} ({self.measured_on})"
+        return f"log loss {self.log_loss:.5f}{self.doubt}, accuracy {self.accuracy:.2%} ({self.measured_on})"
+
+    @property
+    def doubt(self) -> str:
+        """The standard error as it follows the log loss; empty where it is not known."""
+        return f" ± {self.standard_error:.5f}" if math.isfinite(self.standard_error) else ""
 
 
 class _Sheet(NamedTuple):

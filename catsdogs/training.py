@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import os
 import platform
 import shutil
@@ -40,6 +39,7 @@ from catsdogs.progress import Progress
 from catsdogs.runs import Run, TrainedRun
 from catsdogs.store import Features, Recipe
 from catsdogs.submission import Grade
+from catsdogs.typed import as_json
 
 WRITTEN = (
     runs.RUN_FILE,
@@ -148,7 +148,7 @@ def train(
         StoreError: the files hold different rows, or are damaged; the run cannot be written.
         SubmissionError: the sample submission has other ids.
     """
-    target = _target(submissions, name, force)
+    target = target_of(submissions, name, force)
     heads.create(plan.head, plan.seed, **plan.settings)
     kept = check(files, plan.folds, plan.drop, plan.relabel)
     first = files[0]
@@ -323,8 +323,13 @@ def corrected_labels(first: Features, relabel: Mapping[str, str]) -> NDArray[np.
     return labels
 
 
-def _target(submissions: Path, name: str, force: bool) -> Path:
-    """The run folder to be, after a look at what is there."""
+def target_of(submissions: Path, name: str, force: bool) -> Path:
+    """The run folder to be, after a look at what is there.
+
+    Raises:
+        UsageError: a name that is not that of a folder.
+        TrainingError: the name is taken.
+    """
     target = submissions / name
     if name.startswith(".") or target.name != name or target.parent != submissions:
         raise UsageError(f"The run name {name!r} is not that of a folder", "Give --name letters, digits and hyphens")
@@ -368,7 +373,7 @@ def _scores(
 def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
     """All files of a run but the submission."""
     content = {"format": runs.FORMAT, "version": runs.VERSION, **asdict(run)}
-    (folder / runs.RUN_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / runs.RUN_FILE).write_text(as_json(content), encoding="utf-8")
     _write_out_of_fold(folder / runs.OUT_OF_FOLD_FILE, run, crossed, first)
     runs.write_heads(folder, run.head, crossed.heads)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]

@@ -30,6 +30,7 @@ TRAINING = {
     "weights_dir": WEIGHTS_DIR,
 }
 FORCE = "replace a network of the same name"
+_LEAST_FOLDS = 2
 
 
 @stage(
@@ -64,17 +65,22 @@ def finetune(
     force: bool = False,
 ) -> None:
     """Train a network on the photographs themselves and keep it in networks/<name>/, going on where it stopped."""
+    name = name or f"my-{backbone}"
+    _check_target(name, force)
     plan = _plan(c, backbone, tricks, unfreeze, size, epochs, batch_size, rate, seed)
+    _check_plan(plan, weights_dir, devices)
+    count = stages.number(c, "folds", folds)
+    if count < 1:
+        raise UsageError(f"{count} folds", "Give --folds a number of 2 or more, or 1 for one network and no more")
     dataset = stages.scan(c, data, classes, holdout)
     with importing_keras():
         from catsdogs.finetuning.finetune import finetune as train
         from catsdogs.finetuning.finetune import lesson
 
-    count = stages.number(c, "folds", folds)
     made = train(
         lesson(dataset, count, plan.seed),
         plan,
-        name=name or f"my-{backbone}",
+        name=name,
         command=_command(),
         weights_dir=stages.extraction_settings(c, weights_dir).weights_dir,
         device_choice=devices,
@@ -115,7 +121,14 @@ def distill(
     """Teach one small network what a whole ensemble says of photographs it never saw; it then answers alone."""
     from catsdogs import calibration, out_of_fold, submission, training
 
+    name = name or f"{student}-of-{teacher}"
+    _check_target(name, force)
     plan = _plan(c, student, tricks, unfreeze, size, epochs, batch_size, rate, seed)
+    _check_plan(plan, weights_dir, devices)
+    if plan.learns_from_pairs:
+        raise UsageError(
+            f"{student} learns from pairs, and a teacher speaks of single photographs", "Give --student another network"
+        )
     run, files = stages.run_and_files(c, teacher, features, data)
     training.check_repeatable(run, files)
     raw, fold = out_of_fold.read(SUBMISSIONS / teacher, run, files[0])
@@ -130,7 +143,7 @@ def distill(
     made = train(
         taught,
         plan,
-        name=name or f"{student}-of-{teacher}",
+        name=name,
         command=_command(),
         weights_dir=stages.extraction_settings(c, weights_dir).weights_dir,
         device_choice=devices,
@@ -167,13 +180,18 @@ def ablate(
 ) -> None:
     """Try tricks one by one over the same base, on the same folds: a table with standard errors."""
     plan = _plan(c, backbone, "", unfreeze, size, epochs, batch_size, rate, seed)
+    _check_plan(plan, weights_dir)
+    count = settings.number("folds", folds)
+    if count < _LEAST_FOLDS:
+        raise UsageError(f"{count} folds", f"Give --folds a number of {_LEAST_FOLDS} or more")
     with importing_keras():
         from catsdogs.backbones import trained
         from catsdogs.finetuning import ablation, plans
         from catsdogs.finetuning.finetune import lesson
 
     chosen = plans.applicable(backbone, tricks)
-    taught = lesson(stages.scan(c, data, classes, None), settings.number("folds", folds), plan.seed)
+    stages.check_writable(trained.FOLDER)
+    taught = lesson(stages.scan(c, data, classes, None), count, plan.seed)
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     found = ablation.ablate(taught, plan, chosen, weights)
     say(ablation.table(found))
@@ -228,8 +246,11 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
 )
 def verify(c: Context, name: str, left: str, right: str, weights_dir: str | None = None) -> None:
     """Say whether two photographs show the same class, which the run need never have seen."""
-    from catsdogs import verification
+    from catsdogs import runs, verification
 
+    run = runs.read_run(SUBMISSIONS / name)
+    stages.refuse_idle_weights(weights_dir, run.backbones)
+    stages.check_writable(SUBMISSIONS / name)
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     verdict = verification.verify(SUBMISSIONS / name, Path(left), Path(right), weights)
     say(verdict)
@@ -266,8 +287,12 @@ def fewshot(
     from catsdogs import fewshot as few
 
     files = stages.read_features(c, stages.location(c, "features", features), backbones, data)
+    stages.refuse_idle_data(data, files)
+    stages.check_writable(SUBMISSIONS)
     classes = [label.strip() for label in new.split(",") if label.strip()]
     run, start = SUBMISSIONS / twin if twin else None, stages.number(c, "seed", seed)
+    if Path(name).name != name:
+        raise UsageError(f"The name {name!r} is not that of a file", "Give --name letters, digits and hyphens")
     counts = settings.number("shots", shots), settings.number("repeats", repeats)
     found = few.evaluate(files, classes, *counts, seed=start, run_folder=run)
     say(few.table(found))
@@ -318,6 +343,31 @@ def _plan(
         step,
         stages.number(c, "seed", seed),
     )
+
+
+def _check_target(name: str, force: bool) -> None:
+    """Refuse a name that is taken, or a folder that cannot be written, before anything is read."""
+    from catsdogs.backbones import trained
+
+    trained.check_free(name, force)
+    stages.check_writable(trained.FOLDER)
+
+
+def _check_plan(plan: "Plan", weights_dir: str | None, device_choice: str = "one") -> None:
+    """Refuse what would be refused after all photographs are read: devices, and a folder of weights.
+
+    The folder may not be there, or nobody would look into it.
+    """
+    from catsdogs import devices
+    from catsdogs.backbones import TABLE, weights
+
+    devices.check_batch(plan.batch_size, device_choice)
+    if weights_dir and plan.from_scratch:
+        raise UsageError(
+            f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"
+        )
+    if weights_dir:
+        weights.find(TABLE[plan.base], weights_dir)
 
 
 def _command() -> str:

@@ -1,18 +1,27 @@
-"""JSON read back as the dataclass it was written from, every value of the type it must have."""
+"""Dataclasses as JSON, and JSON read back as the dataclass it was written from, each value of its own type."""
 
+import json
+import math
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
 _JSON_TYPES: dict[type, tuple[type, ...]] = {tuple: (list,), float: (int, float), dict: (dict,)}
 
 
+def as_json(content: Any) -> str:
+    """Indented JSON that every reader takes: a number that is not finite, which JSON has none of, becomes null."""
+    return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def typed(kind: Any, value: Any, name: str) -> Any:
-    """A value as JSON gives it -> as `kind`, a dataclass or the type of a field.
+    """A value as JSON gives it -> as `kind`, a dataclass or the type of a field; null where a float is due is NaN.
 
     Raises:
         TypeError, KeyError: it is of another type, or has other fields.
     """
     origin, inside = get_origin(kind) or kind, get_args(kind)
+    if kind is float and value is None:
+        return math.nan
     if kind is not Any and type(value) not in _JSON_TYPES.get(dict if is_dataclass(kind) else origin, (origin,)):
         raise TypeError(f"{name} is of type {type(value).__name__}")
     if is_dataclass(kind):
@@ -25,3 +34,11 @@ def typed(kind: Any, value: Any, name: str) -> Any:
     if origin is dict:
         return {key: typed(inside[1], item, name) for key, item in value.items()}
     return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,21 @@ def test_a_run_on_other_classes_serves_for_all_classes_of_the_files(files: list[
     result = fewshot.evaluate(files, shots=3, repeats=5, run_folder=run_folder)
     assert result.new == CLASSES and result.learnt == ("x", "y", "z")
     assert result.photographs == 72 and result.mean(TWIN)[0] > 2 / 6
+
+
+def test_how_far_the_new_photographs_lie_from_the_learnt_ones_is_said(
+    files: list[Features], run_folder: Path, tmp_path: Path
+) -> None:
+    near = fewshot.evaluate(files, NEW, shots=3, repeats=2)
+    assert near.far is not None and "farther from all that the twins learnt than 99 % of the learnt" in fewshot.table(
+        near
+    )
+    away = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
+    assert away.far is not None and f"{away.far:.1%} of the new" in fewshot.table(away)
+    assert "of another world" in fewshot.table(replace(away, far=0.8))
+    (tmp_path / "others").rename(tmp_path / "gone")
+    lost = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
+    assert lost.far is None and "is not known" in fewshot.table(lost)
 
 
 @pytest.mark.parametrize("new", [NEW, ("apple", "cup", "fan")])

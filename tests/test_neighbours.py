@@ -207,3 +207,21 @@ def test_rows_that_differ_or_are_not_finite_are_refused(tmp_path: Path) -> None:
     broken = write(tmp_path, "VGG16", np.array([[1, 2], [3, np.nan]]), np.ones((1, 2)))
     with refused(StoreError, r"VGG16\.h5: train row 1 \(cat\.1\) is not finite"):
         Crowd(Table([broken], broken))
+
+
+@given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 99))
+def test_how_unfamiliar_a_row_is_to_others(rows: int, asked: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    learnt, new = draw.normal(size=(rows, 8)).astype(np.float32), draw.normal(size=(asked, 8)).astype(np.float32)
+    for vectors in (learnt, new):
+        neighbours.normalise(vectors, [5, 3])
+    among = learnt @ learnt.T
+    np.fill_diagonal(among, -np.inf)
+    nearest, usual = (new @ learnt.T).max(axis=1), among.max(axis=1)
+    assert neighbours.usual_cosines(learnt) == pytest.approx(usual, abs=1e-5)
+    cosines = neighbours.nearest_cosines(new, learnt)
+    assert cosines == pytest.approx(nearest, abs=1e-5)
+    found = neighbours.unfamiliarity(cosines, usual)
+    assert found == pytest.approx([(usual > cosine).mean() for cosine in cosines])
+    itself = neighbours.unfamiliarity(neighbours.nearest_cosines(learnt, learnt) + np.float32(1e-5), usual)
+    assert not (itself >= neighbours.FAR).any()

@@ -262,3 +262,9 @@ def test_where_a_score_stands_among_the_medal_lines() -> None:
         text = submission.standing(figure)
         assert place in text
         assert all(str(line.log_loss) in text for line in submission.MEDAL_LINES)
+
+
+def test_a_single_row_has_no_standard_error_and_says_none() -> None:
+    one = submission.score(np.array([[0.2, 0.8]]), np.array([1]), "a single row")
+    assert str(one) == "log loss 0.22314, accuracy 100.00% (a single row)"
+    assert " ± " in str(submission.score(np.array([[0.2, 0.8]] * 2), np.array([1, 0]), "two rows"))

@@ -135,3 +135,10 @@ def test_a_folder_without_a_card_is_no_network(folder: Path) -> None:
 def test_names_that_cannot_be(name: str) -> None:
     with refused(UsageError, "name"):
         trained.check_name(name)
+
+
+def test_a_card_without_a_standard_error_is_read_as_it_was_once_written(folder: Path) -> None:
+    path = folder / trained.CARD_FILE
+    card = json.loads(path.read_text()) | {"scores": ["log loss 0.69315 ± nan, accuracy 50.00% (validation)"]}
+    path.write_text(json.dumps(card))
+    assert trained.read(folder).scores == ("log loss 0.69315, accuracy 50.00% (validation)",)

@@ -1,5 +1,6 @@
 """Networks of one's own by the command line: trained, taught, looked at, and used as backbones, on small drawn data."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ class TestWholeJob:
             assert film.n_frames == 2  # type: ignore[attr-defined]
         assert "No GIF" in command("filters", "--name", "pocket")[1]
 
+    def test_without_test_truth_nothing_is_nan(self, inside: Path, command: Command) -> None:
+        flags = ("--backbone", "four-conv", "--name", "lone", "--data", "data", "--folds", "1")
+        code, out, err = command("finetune", *flags, *SMALL)
+        assert code == 0 and "accuracy" in out and "nan" not in (out + err).lower()
+        text = (inside / "networks/lone/network.json").read_text()
+        (score,) = json.loads(text, parse_constant=pytest.fail)["scores"]
+        assert score in out and "also chose the epoch" in score and "NaN" not in text
+        with Image.open(inside / "networks/lone/curves.png") as picture:
+            colours = picture.convert("RGB").getcolors(1 << 20) or []
+        assert {count > 50 for count, colour in colours if colour == (68, 119, 170)} == {True}
+        assert "nan" not in command("status")[1]
+
     def test_verify(self, inside: Path, command: Command) -> None:
         left, right = sorted((inside / "data/train").iterdir())[:2]
         code, out, _ = command("verify", "--name", "twins", "--left", str(left), "--right", str(right))
@@ -95,7 +108,10 @@ class TestWholeJob:
         (("finetune", "--backbone", "nothing"), 1, "four-conv, squeezenet"),
         (("finetune", "--backbone", "four-conv", "--tricks", "magic"), 1, "mixup"),
         (("finetune", "--backbone", "four-conv", "--rate", "fast"), 2, "--rate"),
+        (("finetune", "--backbone", "four-conv", "--rate", "inf"), 2, "--rate"),
+        (("finetune", "--backbone", "four-conv", "--rate", "nan"), 2, "--rate"),
         (("finetune", "--backbone", "four-conv", "--data", "nowhere"), 1, "nowhere"),
+        (("finetune", "--backbone", "four-conv", "--data", "data", "--holdout", "nan"), 2, "--holdout"),
         (("finetune", "--backbone", "four-conv", "--data", "data", "--holdout", "much"), 2, "--holdout"),
         (("finetune", "--backbone", "four-conv", "--data", "data", "--holdout", "2"), 2, "--holdout"),
         (("finetune", "--backbone", "four-conv", "--data", "data", "--classes", "cow,dog"), 1, "cat, dog"),

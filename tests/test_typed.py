@@ -1,10 +1,14 @@
 """What JSON may be read back as."""
 
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import asdict, dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from catsdogs.typed import typed
+from catsdogs.typed import as_json, typed
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,17 @@ def test_a_dataclass_comes_back() -> None:
 def test_anything_else_is_refused(change: dict[str, object]) -> None:
     with pytest.raises((TypeError, KeyError)):
         typed(Outer, GOOD | change, "outer")
+
+
+@given(st.floats(), st.dictionaries(st.text(), st.floats()))
+def test_what_is_written_is_json_whatever_the_numbers(share: float, table: dict[str, float]) -> None:
+    def refuse(token: str) -> None:
+        raise AssertionError(token)
+
+    made = Outer("a", (1,), Inner(share), table)
+    text = as_json(asdict(made))
+    back = typed(Outer, json.loads(text, parse_constant=refuse), "outer")
+    pairs = [(back.inner.share, share), *((back.table[key], value) for key, value in table.items())]
+    assert all(one == two or (math.isnan(one) and not math.isfinite(two)) for one, two in pairs)
+    older = typed(Outer, json.loads(json.dumps(asdict(made))), "outer")  # with the token NaN, as it once was written
+    assert repr(older) == repr(made)

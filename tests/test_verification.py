@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from benchmarks import kinds
 from catsdogs import runs, store, verification
@@ -58,6 +58,51 @@ def test_the_verdict_is_what_the_twins_say_of_the_vectors(
         assert verdict.probability == pytest.approx(np.mean([head.same(a, b)[0] for head in heads]), abs=0.01)
         assert (verdict.run, verdict.left, verdict.right) == ("run", *paths)
     assert verification.verify(run_folder, paths[1], paths[1]).probability > 0.5
+
+
+def unlike(folder: Path) -> list[Path]:
+    """A star and a house in black lines: nothing like the coloured things that were learnt."""
+    paths = [folder / "star.png", folder / "house.png"]
+    turns = np.arange(10) * np.pi / 5
+    star = [(100 + r * np.sin(turn), 100 - r * np.cos(turn)) for turn, r in zip(turns, (90, 35) * 5, strict=True)]
+    house = [(30, 190), (30, 90), (100, 20), (170, 90), (170, 190)]
+    for path, outline in zip(paths, (star, house), strict=True):
+        picture = Image.new("RGB", (200, 200), "white")
+        ImageDraw.Draw(picture).polygon([(float(x), float(y)) for x, y in outline], outline="black", width=4)
+        picture.save(path)
+    return paths
+
+
+def test_photographs_unlike_all_that_was_learnt_are_said_to_be(
+    run_folder: Path, pictures: Path, tmp_path: Path
+) -> None:
+    star, house = unlike(tmp_path)
+    verdict = verification.verify(run_folder, star, house)
+    assert [found.is_far for found in verdict.nearest] == [True, True]
+    assert "Both are unlike all that the run has learnt, so this probability says little" in str(verdict)
+    assert "star.png: nearest to the learnt " in str(verdict) and "100.0% of the learnt photographs lie nearer" in str(
+        verdict
+    )
+    verification.draw(tmp_path / "verdict.png", verdict)
+    fish, bird = pictures / "fish/fish-0.png", pictures / "bird/bird-1.png"
+    one = verification.verify(run_folder, fish, house)
+    assert "house.png is unlike all" in str(one) and not one.nearest[0].is_far
+    known = verification.verify(run_folder, fish, bird)
+    assert known.doubt == "" and [found.id for found in known.nearest] == ["fish/fish-0", "bird/bird-1"]
+    assert [found.similarity for found in known.nearest] == pytest.approx([1, 1], abs=1e-3)
+
+
+def test_without_the_features_the_verdict_says_what_it_cannot(
+    files: list[Features], run_folder: Path, pictures: Path
+) -> None:
+    folder = files[0].path.parent
+    folder.rename(folder.with_name("gone"))
+    try:
+        verdict = verification.verify(run_folder, *[pictures / "fish/fish-0.png"] * 2)
+    finally:
+        folder.with_name("gone").rename(folder)
+    assert verdict.nearest == () and "is not known: No feature file" in str(verdict)
+    verification.draw(run_folder / "verify.png", verdict)
 
 
 def test_mistakes_are_one_line(run_folder: Path, pictures: Path, tmp_path: Path) -> None:

@@ -5,18 +5,18 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import networks, storage, tables
+from catsdogs import folders, networks, storage, tables
 from catsdogs.backbones import RESCALED, SHORTHANDS, TABLE, Backbone
-from catsdogs.errors import UnknownNameError, UsageError, WeightsError
+from catsdogs.errors import TrainingError, UnknownNameError, UsageError, WeightsError
 from catsdogs.files import replacing
-from catsdogs.typed import typed
+from catsdogs.typed import as_json, typed
 
 FOLDER = Path("networks")
 FORMAT = "catsdogs network"
@@ -26,6 +26,7 @@ LEARNT_FILE = "learnt.csv"
 KERNELS_FILE = "kernels.npz"
 ALL = "all"  # the member that learnt from every training photograph; the others are `fold-1`, `fold-2`, …
 SCRATCH_PREPROCESSING = "tf"
+_UNKNOWN_DOUBT = " ± nan"  # earlier versions wrote it where no standard error was known
 _LEARNT_COLUMNS = ("id", "digest", "label", "fold")
 
 
@@ -104,6 +105,19 @@ def check_name(name: str) -> None:
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
 
 
+def check_free(name: str, force: bool) -> None:
+    """Refuse as `check_name`, and a name that is taken, unless that network may be replaced.
+
+    Raises:
+        UsageError: as `check_name`.
+        TrainingError: the name is taken.
+    """
+    check_name(name)
+    folders.clear(FOLDER / name)
+    if (FOLDER / name / CARD_FILE).exists() and not force:
+        raise TrainingError(f"There is a network at {FOLDER / name} already", "Choose another --name, or give --force")
+
+
 def read(folder: Path) -> Card:
     """The card of a trained network.
 
@@ -129,14 +143,14 @@ def read(folder: Path) -> Card:
         raise WeightsError(
             f"{path} is damaged ({type(error).__name__}: {error})", f"Train it again with --name {folder.name} --force"
         ) from None
-    return card
+    return replace(card, scores=tuple(text.replace(_UNKNOWN_DOUBT, "") for text in card.scores))
 
 
 def write(folder: Path, card: Card) -> None:
     """Write the card, which makes the folder a network."""
     content = {"format": FORMAT, "version": VERSION, **asdict(card)}
     with replacing(folder / CARD_FILE) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(content), encoding="utf-8")
 
 
 def row(folder: Path) -> Backbone:

@@ -24,7 +24,7 @@ from catsdogs.backbones.weights import Weights, obtain
 from catsdogs.dataset import Dataset, Photograph
 from catsdogs.errors import TrainingError, UnreadablePhotographError
 from catsdogs.files import replacing, write_error
-from catsdogs.finetuning import fit, objectives
+from catsdogs.finetuning import fit, objectives, plans
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.fit import History
 from catsdogs.finetuning.objectives import Answers
@@ -135,11 +135,9 @@ def finetune(
     Raises:
         CatsdogsError: a name that is taken, an unfinished training with other settings, weights that are not at hand.
     """
-    trained.check_name(name)
+    trained.check_free(name, force)
     devices.check_batch(plan.batch_size, device_choice)
     target, work = trained.FOLDER / name, trained.FOLDER / f".{name}.part"
-    folders.clear(target)
-    _refuse_taken(target, force)
     with store.locked(work):
         weights = None if plan.from_scratch else obtain(TABLE[plan.base], weights_dir)
         if weights and weights.sha256 == store.RANDOM_WEIGHTS:
@@ -311,7 +309,7 @@ class Trainer:
 def _scores(base: str, taught: Lesson, said: Said) -> list[Grade]:
     """The first is the one to quote; what chose the epoch is a score only where there is nothing else."""
     scores: list[Grade] = []
-    what = "pairs of photographs" if base == objectives.TWIN else "photographs"
+    what = "pairs of photographs" if base == plans.TWIN else "photographs"
     if said.held_out:
         together = Answers(*map(np.concatenate, zip(*said.held_out, strict=True)))
         how = f"out of fold, {len(together.right):,} {what}, {len(said.held_out)} folds"
@@ -371,11 +369,6 @@ def _digest_of(taught: Lesson, soft_labels: NDArray[np.float64] | None) -> str:
     for array in (taught.digests, taught.labels, taught.folds, soft_labels):
         hashed.update(b"" if array is None else array.tobytes())
     return hashed.hexdigest()
-
-
-def _refuse_taken(target: Path, force: bool) -> None:
-    if (target / trained.CARD_FILE).exists() and not force:
-        raise TrainingError(f"There is a network at {target} already", "Choose another --name, or give --force")
 
 
 def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:

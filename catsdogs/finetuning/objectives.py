@@ -16,7 +16,6 @@ from catsdogs.finetuning.plans import Plan
 from catsdogs.finetuning.stream import Batches, Pictures
 from catsdogs.networks import twin
 
-TWIN = "siamese-cnn"
 TEMPERATURE = 2.0
 TEACHER_SHARE = 0.9
 _TINY = 1e-7
@@ -146,7 +145,7 @@ def choose(
     plan: Plan, labels: NDArray[np.int64], classes: int, teacher: NDArray[np.float64] | None = None
 ) -> Objective:
     """The task for a network: `siamese-cnn` learns from pairs, all others classes."""
-    return SameClass(labels) if plan.base == TWIN else Classification(labels, classes, teacher)
+    return SameClass(labels) if plan.learns_from_pairs else Classification(labels, classes, teacher)
 
 
 class Distillation(keras.losses.Loss):

@@ -1,17 +1,20 @@
 """What a training is told: the network, how it learns, and what is taken where nothing is said."""
 
+import math
 from dataclasses import dataclass
 
 from catsdogs.backbones import TABLE
+from catsdogs.crossval import MAX_SEED
 from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.finetuning.tricks import MIXING, parse
 from catsdogs.finetuning.tricks import TABLE as TRICKS
-from catsdogs.finetuning.tricks import parse
 from catsdogs.networks import SMALLEST_INPUT
 from catsdogs.networks import TABLE as SMALL
 
-BATCH_SIZE = 32
 SCRATCH_EPOCHS, SCRATCH_RATE = 50, 3e-4  # at 1e-3 four-conv with dropout stays at chance on 1,280 photographs
 PRETRAINED_EPOCHS, PRETRAINED_RATE = 5, 5e-5
+BATCH_SIZE = 32  # for which learning rates are given, see `optimisation.REFERENCE_BATCH`
+TWIN = "siamese-cnn"
 SCRATCH_ONLY = ("batch-norm", "glorot", "he")
 LAST_BLOCK, EVERYTHING, NOTHING = "last-block", "all", "none"
 UNFREEZE = (LAST_BLOCK, EVERYTHING, NOTHING)
@@ -34,6 +37,11 @@ class Plan:
     def from_scratch(self) -> bool:
         """Whether the base is one of `networks`, without pretrained weights."""
         return self.base in SMALL
+
+    @property
+    def learns_from_pairs(self) -> bool:
+        """Whether it learns which photographs show the same class; all others learn the classes."""
+        return self.base == TWIN
 
 
 def plan(
@@ -59,6 +67,11 @@ def plan(
     if scratch and unfreeze not in (None, EVERYTHING):
         raise UsageError(f"{base} starts from random weights, so all of it learns", "Leave --unfreeze out")
     names = applicable(base, tricks)
+    if "lr-scaling" in names and batch_size == BATCH_SIZE:
+        raise UsageError(
+            f"A batch of {batch_size} is what learning rates are given for, so lr-scaling would do nothing",
+            "Give another --batch-size, or leave it out of --tricks",
+        )
     usual_size = (SMALL if scratch else TABLE)[base].input_size
     usual = (SCRATCH_EPOCHS, SCRATCH_RATE) if scratch else (PRETRAINED_EPOCHS, PRETRAINED_RATE)
     made = Plan(
@@ -72,6 +85,10 @@ def plan(
         seed,
     )
     least = {"size": made.input_size >= SMALLEST_INPUT, "epochs": made.epochs > 0, "rate": made.rate > 0}
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
+    if not math.isfinite(made.rate):
+        raise UsageError(f"--rate {made.rate} is no learning rate", "Give it a number such as 0.0003")
     for flag, enough in (least | {"batch-size": batch_size > 0}).items():
         if not enough:
             raise UsageError(f"--{flag} is too small", "Give it a larger number")
@@ -84,11 +101,12 @@ def applicable(base: str, tricks: str | None) -> tuple[str, ...]:
     Raises:
         UnknownNameError, UsageError: an unknown trick, or one that would do nothing.
     """
-    idle = () if base in SMALL else SCRATCH_ONLY
+    idle = MIXING if base == TWIN else () if base in SMALL else SCRATCH_ONLY
     if tricks is None:
         return tuple(name for name in TRICKS if name not in idle)
     names = parse(tricks)
     useless = [name for name in names if name in idle]
     if useless:
-        raise UsageError(f"{base} comes pretrained, so {useless[0]} would do nothing", "Leave it out of --tricks")
+        why = "learns from pairs" if base == TWIN else "comes pretrained"
+        raise UsageError(f"{base} {why}, so {useless[0]} would do nothing", "Leave it out of --tricks")
     return names

@@ -166,9 +166,15 @@ MIXING = ("mixup", "cutmix", "ricap")
 def parse(text: str) -> tuple[str, ...]:
     """The names in a list such as "mixup,cosine": in table order, each once; an empty text names none.
 
-    Raises `UnknownNameError` for a name that is not in the table, `UsageError` for two ways to draw the first weights.
+    Raises `UnknownNameError` for a name that is not in the table, `UsageError` for two ways to draw the first weights
+    and for distillation, which is a command.
     """
     names = {name.strip() for name in text.split(",")} - {""}
+    if any("distil" in name.lower() for name in names):
+        raise UsageError(
+            "Distillation is a command of its own, no trick",
+            "Train a run with `catsdogs train --name RUN`, then give `catsdogs distill --teacher RUN`",
+        )
     for name in sorted(names - TABLE.keys()):
         raise UnknownNameError("trick", name, list(TABLE))
     if {"glorot", "he"} <= names:
