@@ -171,6 +171,7 @@ class TestExport:
 
     def test_without_tensorflow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "tensorflow.py").write_text("raise ModuleNotFoundError('no tensorflow here')")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.syspath_prepend(tmp_path)
         with refused(WeightsError, r"cannot be exported for OpenVINO: .*no tensorflow here\. Install tensorflow"):
             export.exported(TABLE["MobileNetV2"], Weights(None, "random"))

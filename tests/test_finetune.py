@@ -113,7 +113,7 @@ def test_without_folds_its_vectors_yield_no_score(
     monkeypatch.chdir(tmp_path)
     dataset = make_dataset(cats=8, dogs=8)
     held = scan(dataset.root, holdout=0.25, seed=1)
-    plan = plans.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
+    plan = plans.plan("four-conv", input_size=32, epochs=1, batch_size=8)
     found = finetune.finetune(finetune.lesson(held, 1, 0), plan, name="alone", command="")
     assert found.card.scores[0].endswith("(held out, 4 photographs)") and list(found.card.weights) == ["all"]
     extract.extract(dataset, ["alone"], tmp_path / "features", extract.Settings(engine="keras"))
@@ -158,7 +158,7 @@ def test_a_taken_name_and_another_plan_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
-    plan = plans.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
+    plan = plans.plan("four-conv", input_size=32, epochs=1, batch_size=8)
     finetune.finetune(taught, plan, name="mine", command="")
     with refused(TrainingError, "--force"):
         finetune.finetune(taught, plan, name="mine", command="")
