@@ -56,7 +56,7 @@ def test_what_is_frozen_does_not_learn(unfreeze: str, share: float) -> None:
     assert learning / sum(layer.count_params() for layer in kernels) == pytest.approx(share, abs=0.05)
     assert not any(one.trainable for one in network.layers if isinstance(one, keras.layers.BatchNormalization))
     before = [layer.get_weights() for layer in network.layers]
-    model.compile("sgd", "categorical_crossentropy")
+    model.compile("sgd", "categorical_crossentropy", run_eagerly=True)  # for one step, tracing takes longer
     model.train_on_batch(np.full((4, 32, 32, 3), 99.0), np.eye(3)[[0, 1, 2, 0]])
     for layer, weights in zip(network.layers, before, strict=True):
         same = all(map(np.array_equal, layer.get_weights(), weights))
@@ -108,20 +108,28 @@ class Squares:
         return self.pixels[rows]
 
 
-def train(work: Path, epochs: int, tricks: str = "dropout,cosine", pause: float = 0.0) -> tuple[object, dict]:
-    """A small network on `Squares`, as `fit` is called for real."""
+def train(
+    work: Path, epochs: int, tricks: str = "dropout,cosine", stuck_in: int | None = None, wrong: int = 0
+) -> tuple[object, dict]:
+    """A small network on `Squares`, as `fit` is called for real; it is judged by labels of which some are wrong.
+
+    In the middle of the epoch `stuck_in` it says so by a file beside `work`, and waits to be killed.
+    """
     squares = Squares(48, 32)
     plan = plans.plan("four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3)
     task = Classification(squares.labels, 2)
     _, model = task.make(plan, None, 3)
     rows = np.arange(48)
 
-    def slowly(pixels: np.ndarray, labels: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        time.sleep(pause)
+    def change(pixels: np.ndarray, labels: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        if (epoch, batch) == (stuck_in, 1):
+            work.with_name("stuck").touch()
+            time.sleep(600)
         return pixels.astype(np.float32), labels
 
     targets = np.eye(2, dtype=np.float32)[squares.labels]
-    learn = Batches(squares, rows[:40], targets[:40], 16, seed=3, change=slowly)  # type: ignore[arg-type]
+    learn = Batches(squares, rows[:40], targets[:40], 16, seed=3, change=change)  # type: ignore[arg-type]
+    targets[40 : 40 + wrong] = 1 - targets[40 : 40 + wrong]
     watch = Batches(squares, rows[40:], targets[40:], 16)  # type: ignore[arg-type]
     with Progress(epochs * len(learn), "training", "batch") as bar:
         history = fit.fit(model, plan, learn, watch, task.loss(plan), task.metrics(), work, [], bar)
@@ -130,45 +138,53 @@ def train(work: Path, epochs: int, tricks: str = "dropout,cosine", pause: float 
 
 
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
-    model, history = train(tmp_path, 6)
+    """The surer it gets, the more the two wrong labels of eight cost: the best epoch is an early one."""
+    model, history = train(tmp_path, 6, wrong=2)
     squares = Squares(48, 32)
+    squares.labels[40:42] = 1 - squares.labels[40:42]
     said = model.predict(squares.pixels[40:].astype(np.float32), verbose=0)  # type: ignore[attr-defined]
     loss = -np.log(said[np.arange(8), squares.labels[40:]]).mean()
     assert loss == pytest.approx(min(history["val_loss"]), rel=1e-3)
+    assert history["val_loss"][-1] > 1.1 * loss
     assert {len(values) for values in history.values()} == {6}
 
 
 def test_early_stopping_counts_from_the_best_epoch(tmp_path: Path) -> None:
-    _, history = train(tmp_path, 60, "early-stopping")
+    _, history = train(tmp_path, 20, "early-stopping", wrong=2)
     best = int(np.argmin(history["val_loss"]))
-    assert len(history["loss"]) in (best + 1 + 60 // 5, 60)
+    assert len(history["loss"]) in (best + 1 + 20 // 5, 20)
 
 
-def test_the_kernels_of_every_epoch_are_kept(tmp_path: Path) -> None:
-    train(tmp_path, 3)
-    with np.load(tmp_path / trained.KERNELS_FILE) as kept:
-        assert kept["kernels"].shape == (4, 3, 3, 3, 32) and kept["epochs"].tolist() == [0, 1, 2, 3]
-        assert not np.array_equal(kept["kernels"][0], kept["kernels"][3])
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """What a training of five epochs leaves that nothing disturbed, and its history."""
+    work = tmp_path_factory.mktemp("whole")
+    return work, train(work, 5)[1]
 
 
-def test_killed_in_an_epoch_it_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+def test_the_kernels_of_every_epoch_are_kept(whole: tuple[Path, dict]) -> None:
+    with np.load(whole[0] / trained.KERNELS_FILE) as kept:
+        assert kept["kernels"].shape == (6, 3, 3, 3, 32) and kept["epochs"].tolist() == [0, 1, 2, 3, 4, 5]
+        assert not np.array_equal(kept["kernels"][0], kept["kernels"][5])
+
+
+def test_killed_in_an_epoch_it_goes_on_as_if_nothing_had_been(whole: tuple[Path, dict], tmp_path: Path) -> None:
     """The process dies by SIGKILL in the middle of an epoch; the losses are those of an undisturbed training."""
-    code = f"import pathlib, tests.test_fit as t;t.train(pathlib.Path({str(tmp_path / 'killed')!r}), 5, pause=0.2)"
-    state = tmp_path / "killed" / fit.STATE_FILE
+    code = f"import pathlib, tests.test_fit as t;t.train(pathlib.Path({str(tmp_path / 'killed')!r}), 5, stuck_in=2)"
+    state, stuck = tmp_path / "killed" / fit.STATE_FILE, tmp_path / "stuck"
     root = Path(__file__).parents[1]
     with subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (state.exists() and epochs_in(state) >= 2):
+        while process.poll() is None and not (stuck.exists() and state.exists() and epochs_in(state) >= 2):
             time.sleep(0.02)
-        time.sleep(0.25)
         process.kill()
     done = epochs_in(state)
     assert 2 <= done < 5
     _, resumed = train(tmp_path / "killed", 5)
-    _, undisturbed = train(tmp_path / "whole", 5)
+    work, undisturbed = whole
     for name, values in undisturbed.items():
         assert resumed[name] == pytest.approx(values, rel=1e-3, abs=1e-4)
-    shapes = {path: [array.shape for array in arrays(tmp_path / path / fit.BEST)] for path in ("killed", "whole")}
-    assert shapes["killed"] == shapes["whole"]
+    shapes = [[array.shape for array in arrays(path / fit.BEST)] for path in (tmp_path / "killed", work)]
+    assert shapes[0] == shapes[1]
     assert not list((tmp_path / "killed").glob(".*"))
 
 
