@@ -1,6 +1,7 @@
 """What several test modules share: small real data sets, feature files with known vectors, and the shared folder."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
@@ -120,6 +121,20 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     base = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def networks_are_loaded_once() -> Iterator[None]:
+    """The tests of a module share what takes a second each time: engines, and networks that are loaded."""
+    from catsdogs import engines
+    from catsdogs.engines.keras import KerasEngine
+    from catsdogs.engines.openvino import OpenVINOEngine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "create", functools.cache(engines.create))
+        for engine in (KerasEngine, OpenVINOEngine):
+            patch.setattr(engine, "load", functools.cache(engine.load))
         yield
 
 
