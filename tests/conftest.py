@@ -1,6 +1,7 @@
 """What several test modules share: small real data sets, feature files with known vectors, and the shared folder."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
@@ -127,9 +128,24 @@ def need_bfloat16_of_keras() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Exported networks are kept where no other process looks for them."""
+    """Exported networks are kept for all processes of one run of the tests, and for no other: an export takes long."""
+    base = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def networks_are_loaded_once() -> Iterator[None]:
+    """The tests of a module share what takes a second each time: engines, and networks that are loaded."""
+    from catsdogs import engines
+    from catsdogs.engines.keras import KerasEngine
+    from catsdogs.engines.openvino import OpenVINOEngine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "create", functools.cache(engines.create))
+        for engine in (KerasEngine, OpenVINOEngine):
+            patch.setattr(engine, "load", functools.cache(engine.load))
         yield
 
 

@@ -23,7 +23,7 @@ def test_each_trick_is_judged_on_every_photograph(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plan = plans.plan("squeezenet", input_size=32, epochs=1, batch_size=8, seed=1)
+    plan = plans.plan("four-conv", input_size=32, epochs=1, batch_size=8, seed=1)
     entries = ablation.ablate(lesson(make_dataset(cats=6, dogs=6), 2, 1), plan, ["flip"])
     assert [entry.trick for entry in entries] == [BASE, AGAIN, "flip"]
     assert entries[0].difference == 0 and all(np.isfinite(entry.log_loss) for entry in entries)
@@ -31,7 +31,7 @@ def test_each_trick_is_judged_on_every_photograph(
     ablation.write_csv(tmp_path / "table.csv", entries)
     with (tmp_path / "table.csv").open(newline="") as text:
         assert [row["trick"] for row in csv.DictReader(text)] == [BASE, AGAIN, "flip"]
-    ablation.draw(tmp_path / "chart.png", entries, "squeezenet")
+    ablation.draw(tmp_path / "chart.png", entries, "four-conv")
     with Image.open(tmp_path / "chart.png") as chart:
         assert chart.size[0] > 500 and len(chart.convert("RGB").getcolors(1 << 20) or []) > 10
 

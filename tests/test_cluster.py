@@ -1,8 +1,16 @@
-"""The shard function on Ray's workers, real processes and simulated nodes, against the same on one machine."""
+"""The shard function on Ray's workers, real processes and simulated nodes, against the same on one machine.
 
-from collections.abc import Iterator
+More of what may happen to workers and nodes is in tests/faults/test_cluster.py.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +35,9 @@ SETTINGS = Settings(batch_size=4)
 
 @pytest.fixture(scope="module")
 def ray() -> Iterator[cluster.Cluster]:
-    """Three simulated nodes of a core each."""
+    """Two simulated nodes of a core each."""
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    for _ in range(2):
-        nodes.add_node(num_cpus=1)
+    nodes.add_node(num_cpus=1)
     try:
         with cluster.connected(nodes.address, cores=1) as connected:
             yield connected
@@ -59,20 +66,65 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return extract(scan(data), [LITE0], tmp_path_factory.mktemp("one"), SETTINGS).paths[0]
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+class Disturbed:
+    """A cluster to which something happens once two stretches have come back."""
+
+    def __init__(self, schedule: cluster.Cluster, disturb: Callable[[], object]) -> None:
+        self.schedule, self.disturb, self.seconds = schedule, disturb, 0.0
+        self.recipes = schedule.recipes
+
+    def compute(self, *arguments: Any) -> Iterator[Any]:
+        started = time.monotonic()
+        for number, done in enumerate(self.schedule.compute(*arguments)):
+            if number == 1:
+                self.disturb()
+            yield done
+        self.seconds = time.monotonic() - started
+
+
+def workers() -> list[int]:
+    """The processes that compute."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker"):
+                found.append(int(folder.name))
+    return found
+
+
+def check_disturbed(disturbed: Disturbed, data: Path, undisturbed: Path, out: Path) -> None:
+    summary = extract(scan(data), [LITE0], out, SETTINGS, schedule=disturbed)
+    # A shard that was written while the word of it was lost is found, and not computed again.
+    assert 29 - 4 * 4 <= summary.computed[LITE0] <= 29
+    assert content(summary.paths[0]) == content(undisturbed)
+
+
 def test_workers_give_the_rows_of_one_process(
-    ray: cluster.Cluster, data: Path, undisturbed: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+    ray: cluster.Cluster, data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ray, "workers", workers)
+    assert ray.workers == 2
     summary = extract(scan(data), [LITE0], tmp_path, SETTINGS, schedule=ray)
     assert summary.computed == {LITE0: 29} and [row.id for row in summary.unreadable] == ["cat.3"]
     assert content(summary.paths[0]) == content(undisturbed)
     assert not list((tmp_path / store.SHARD_FOLDER).rglob("*.h5"))
 
 
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="workers are found by Linux's /proc")
+def test_a_worker_is_killed(ray: cluster.Cluster, data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill() -> None:
+        killed.append(workers()[0])
+        os.kill(killed[0], signal.SIGKILL)
+
+    check_disturbed(Disturbed(ray, kill), data, undisturbed, tmp_path)
+    assert killed
+
+
 def test_a_shard_that_fails_three_times_is_named_and_the_rest_is_kept(
-    ray: cluster.Cluster, data: Path, undisturbed: Path, tmp_path: Path
+    ray: cluster.Cluster, data: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ray, "workers", 1)  # each attempt has a new pool of workers
     dataset = scan(data)
     photographs = list(dataset.photographs)
     photographs[8] = photographs[8]._replace(location=Location(Path("/"), None))  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
+import functools
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,8 @@ TWO_DEVICES = """
     import os
     import sys
 
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    # Unoptimised: to compile takes longer than to compute.
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     import keras
     import numpy as np
 
@@ -33,20 +35,111 @@ TWO_DEVICES = """
     from catsdogs import devices
 
     assert (devices.count("one"), devices.count("all")) == (1, 2)
-    random = np.random.default_rng(0)
 """
 
 
-def on_two_devices(backend: str, code: str, out: Path) -> Arrays:
-    """Run the code where Keras sees two devices, each a part of the processor; the arrays it saved under `out`."""
-    need(backend)
-    program = textwrap.dedent(TWO_DEVICES) + textwrap.dedent(code)
-    environment = os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    ended = subprocess.run(
-        [sys.executable, "-c", program, str(out)], env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert ended.returncode == 0, ended.stderr
-    with np.load(out) as file:
+TRAINING = """
+    from catsdogs import networks
+
+    ROWS, BATCH = 20, 8
+    pixels = np.random.default_rng(0).uniform(-1, 1, (ROWS, 32, 32, 3)).astype("float32")
+    labels = np.random.default_rng(1).integers(0, 2, (ROWS, 1)).astype("float32")
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return -(-ROWS // BATCH)
+
+        def __getitem__(self, number):
+            places = np.arange(BATCH) + number * BATCH
+            weights = (places < ROWS).astype("float32")  # the last batch is filled up with rows that do not count
+            return pixels[places % ROWS], labels[places % ROWS], weights
+
+    def trained(choice):
+        keras.utils.set_random_seed(0)
+        with devices.scope(choice):
+            path = networks.build("four-conv", 32, batch_norm=True)
+            first, *others = [layer for layer in path.layers if isinstance(layer, keras.layers.BatchNormalization)]
+            first.trainable = False  # as in a pretrained network; the others normalise over the batch
+            model = keras.Sequential([path, keras.layers.Dense(1, "sigmoid", name="top")], name="model")
+            optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
+            model.compile(optimizer, "binary_crossentropy", weighted_metrics=["accuracy"])
+            kept = keras.callbacks.ModelCheckpoint(sys.argv[1] + "kept.weights.h5", save_weights_only=True)
+            resumable = keras.callbacks.BackupAndRestore(sys.argv[1] + "state")
+            watched = {"validation_data": Batches(workers=0), "callbacks": [kept, resumable]}
+            before = {weight.path: weight.numpy() for weight in model.weights}
+            history = model.fit(Batches(workers=1), shuffle=False, verbose=0, **watched).history
+            model.load_weights(kept.filepath)
+            said = model.predict(Batches(workers=0), verbose=0)[:ROWS]
+            assert len(np.unique(said)) == ROWS  # so that rows in another order would show
+        learnt = {f"{choice} {weight.path}": weight.numpy() - before[weight.path] for weight in model.weights}
+        return learnt | {f"{choice} {name}": np.array(figures) for name, figures in history.items()} | {
+            f"{choice} predicted": said
+        }
+
+    np.savez(sys.argv[1] + "training.npz", **trained("one"), **trained("all"))
+"""
+
+FEATURES = """
+    from catsdogs import engines, networks
+    from catsdogs.backbones import TABLE, weights
+
+    def small(backbone, weights, policy):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((32, 32, 3), dtype="uint8")
+        vector = networks.build("four-conv", 32)(keras.ops.cast(image, "float32") / 127.5 - 1)
+        top = keras.ops.top_k(keras.layers.Dense(1000, "softmax")(vector), 10)
+        return keras.Model(image, {"vector": vector, "topk_prob": top[0], "topk_class": top[1]})
+
+    import catsdogs.engines.keras
+
+    catsdogs.engines.keras.build = small  # to compile a pretrained network takes most of a minute
+    backbone = TABLE["MobileNetV2"]
+    batches = np.random.default_rng(0).integers(0, 256, (3, 6, 32, 32, 3), np.uint8)
+    found = {}
+    for choice in devices.CHOICES:
+        engine = engines.create("keras", "float32", 5 if choice == "all" else 6, choice)
+        assert engine.batch_size == 6  # a multiple of two
+        network = engine.load(backbone, weights.obtain(backbone, "random"))
+        waiting = [network.submit(batch) for batch in batches]
+        for number, result in enumerate(waiting):
+            for name, array in result()._asdict().items():
+                if array is not None:
+                    found[f"{choice} {name} {number}"] = array
+    parts = devices.split(batches[0], "all")
+    jax = keras.backend.backend() == "jax"
+    found["parts"] = [part.data for part in parts.addressable_shards] if jax else [part for part in parts.values]
+    found["batch"] = batches[0]
+    np.savez(sys.argv[1] + "features.npz", **found)
+"""
+
+# TensorFlow starts once in a process; here it has none to start, and the program ends with that.
+A_TPU = """
+    os.environ["TPU_NAME"] = "local"
+    devices._all.cache_clear()
+    devices.count("all")
+"""
+
+
+@pytest.fixture(scope="module")
+def on_two_devices(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, str]]:
+    """Of a backend: where the programs left their arrays, and what its process said last. It runs them once."""
+
+    @functools.cache
+    def run(backend: str) -> tuple[Path, str]:
+        need(backend)
+        folder, tpu = tmp_path_factory.mktemp(backend), backend == "tensorflow"
+        program = "".join(map(textwrap.dedent, (TWO_DEVICES, TRAINING, FEATURES, A_TPU if tpu else "")))
+        environment = os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-c", program, f"{folder}{os.sep}"]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+        assert (folder / "features.npz").exists() and ended.returncode == tpu, ended.stderr
+        return folder, (ended.stderr.strip().splitlines() or [""])[-1]
+
+    return run
+
+
+def arrays(path: Path) -> Arrays:
+    with np.load(path) as file:
         return dict(file)
 
 
@@ -69,87 +162,15 @@ def unsettled() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_training_on_two_devices_is_training_on_one(backend: str, tmp_path: Path) -> None:
-    code = """
-        from catsdogs import networks
-
-        ROWS, BATCH = 20, 8
-        pixels = random.uniform(-1, 1, (ROWS, 32, 32, 3)).astype("float32")
-        labels = random.integers(0, 2, (ROWS, 1)).astype("float32")
-
-        class Batches(keras.utils.PyDataset):
-            def __len__(self):
-                return -(-ROWS // BATCH)
-
-            def __getitem__(self, number):
-                places = np.arange(BATCH) + number * BATCH
-                weights = (places < ROWS).astype("float32")  # the last batch is filled up with rows that do not count
-                return pixels[places % ROWS], labels[places % ROWS], weights
-
-        def trained(choice):
-            keras.utils.set_random_seed(0)
-            with devices.scope(choice):
-                path = networks.build("four-conv", 32, batch_norm=True)
-                first, *others = [layer for layer in path.layers if isinstance(layer, keras.layers.BatchNormalization)]
-                first.trainable = False  # as in a pretrained network; the others normalise over the batch
-                model = keras.Sequential([path, keras.layers.Dense(1, "sigmoid", name="top")], name="model")
-                optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
-                model.compile(optimizer, "binary_crossentropy", weighted_metrics=["accuracy"])
-                kept = keras.callbacks.ModelCheckpoint(sys.argv[1] + ".weights.h5", save_weights_only=True)
-                resumable = keras.callbacks.BackupAndRestore(sys.argv[1] + ".state")
-                watched = {"validation_data": Batches(workers=0), "callbacks": [kept, resumable]}
-                before = {weight.path: weight.numpy() for weight in model.weights}
-                history = model.fit(Batches(workers=1), shuffle=False, verbose=0, **watched).history
-                model.load_weights(kept.filepath)
-                said = model.predict(Batches(workers=0), verbose=0)[:ROWS]
-                assert len(np.unique(said)) == ROWS  # so that rows in another order would show
-            learnt = {f"{choice} {weight.path}": weight.numpy() - before[weight.path] for weight in model.weights}
-            return learnt | {f"{choice} {name}": np.array(figures) for name, figures in history.items()} | {
-                f"{choice} predicted": said
-            }
-
-        np.savez(sys.argv[1], **trained("one"), **trained("all"))
-    """
-    found = on_two_devices(backend, code, tmp_path / "weights.npz")
+def test_training_on_two_devices_is_training_on_one(backend: str, on_two_devices: Callable) -> None:
+    found = arrays(on_two_devices(backend)[0] / "training.npz")
     agree(found)
     assert np.abs(found["one conv1/kernel"]).max() > 1e-4
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_features_of_two_devices_are_those_of_one(backend: str, tmp_path: Path) -> None:
-    code = """
-        from catsdogs import engines, networks
-        from catsdogs.backbones import TABLE, weights
-
-        def small(backbone, weights, policy):
-            keras.utils.set_random_seed(0)
-            image = keras.Input((32, 32, 3), dtype="uint8")
-            vector = networks.build("four-conv", 32)(keras.ops.cast(image, "float32") / 127.5 - 1)
-            top = keras.ops.top_k(keras.layers.Dense(1000, "softmax")(vector), 10)
-            return keras.Model(image, {"vector": vector, "topk_prob": top[0], "topk_class": top[1]})
-
-        import catsdogs.engines.keras
-
-        catsdogs.engines.keras.build = small  # to compile a pretrained network takes most of a minute
-        backbone = TABLE["MobileNetV2"]
-        batches = random.integers(0, 256, (3, 6, 32, 32, 3), np.uint8)
-        found = {}
-        for choice in devices.CHOICES:
-            engine = engines.create("keras", "float32", 5 if choice == "all" else 6, choice)
-            assert engine.batch_size == 6  # a multiple of two
-            network = engine.load(backbone, weights.obtain(backbone, "random"))
-            waiting = [network.submit(batch) for batch in batches]
-            for number, result in enumerate(waiting):
-                for name, array in result()._asdict().items():
-                    if array is not None:
-                        found[f"{choice} {name} {number}"] = array
-        parts = devices.split(batches[0], "all")
-        jax = keras.backend.backend() == "jax"
-        found["parts"] = [part.data for part in parts.addressable_shards] if jax else [part for part in parts.values]
-        found["batch"] = batches[0]
-        np.savez(sys.argv[1], **found)
-    """
-    found = on_two_devices(backend, code, tmp_path / "vectors.npz")
+def test_features_of_two_devices_are_those_of_one(backend: str, on_two_devices: Callable) -> None:
+    found = arrays(on_two_devices(backend)[0] / "features.npz")
     np.testing.assert_array_equal(found["parts"], found["batch"].reshape(2, 3, 32, 32, 3))
     agree(found)
     vectors = np.concatenate([found[f"one vector {number}"] for number in range(3)])
@@ -200,11 +221,8 @@ def test_where_a_tpu_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert devices._tpu() == "mine"
 
 
-def test_a_tpu_that_tensorflow_cannot_start() -> None:
-    code = "from catsdogs import devices; devices.count('all')"
-    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TPU_NAME": "local", "CUDA_VISIBLE_DEVICES": ""}
-    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
-    last = ended.stderr.strip().splitlines()[-1]
+def test_a_tpu_that_tensorflow_cannot_start(on_two_devices: Callable) -> None:
+    last = on_two_devices("tensorflow")[1]
     assert "UsageError: TensorFlow cannot start the TPU 'local': " in last
     assert last.endswith("Install tensorflow-tpu, or set KERAS_BACKEND=jax.")
 

@@ -1,4 +1,3 @@
-import functools
 import os
 import resource
 import shutil
@@ -30,15 +29,8 @@ CATS, DOGS, TEST = [f"cat.{n}" for n in range(4)], [f"dog.{n}" for n in range(4)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def networks_are_built_once() -> Iterator[None]:
-    """Building a network takes seconds, so these tests share them."""
+def networks(networks_are_loaded_once: None) -> None:
     need(str(TABLE[LITE0].package))
-    from catsdogs.engines.keras import KerasEngine
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "create", functools.cache(engines.create))
-        patch.setattr(KerasEngine, "load", functools.cache(KerasEngine.load))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -496,7 +488,7 @@ def test_full_disk_then_room_again(tmp_path: Path, kaggle_folder: Path, referenc
 
 
 def test_random_weights_and_float16_are_marked(tmp_path: Path, kaggle_folder: Path) -> None:
-    settings = Settings(weights_dir="random", dtype="float16", batch_size=4)
+    settings = Settings(weights_dir="random", dtype="float16", batch_size=4, engine="keras")  # which needs no export
     summary = run(kaggle_folder, tmp_path, LITE0, settings=settings)
     got = store.read(summary.paths[0])
     assert (got.recipe.weights, got.recipe.dtype) == (store.RANDOM_WEIGHTS, "float16")

@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +17,13 @@ from catsdogs.backbones import trained
 from catsdogs.dataset import Dataset, scan
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.quiet import importing_keras
-from tests.conftest import need, refused, write_kaggle_folder
+from tests.conftest import Command, need, refused, write_kaggle_folder
 
 with importing_keras():
     import keras
 
     from catsdogs.backbones import build
     from catsdogs.finetuning import finetune, plans
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +110,7 @@ def test_without_folds_its_vectors_yield_no_score(
     monkeypatch.chdir(tmp_path)
     dataset = make_dataset(cats=8, dogs=8)
     held = scan(dataset.root, holdout=0.25, seed=1)
-    plan = plans.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
+    plan = plans.plan("four-conv", input_size=32, epochs=1, batch_size=8)
     found = finetune.finetune(finetune.lesson(held, 1, 0), plan, name="alone", command="")
     assert found.card.scores[0].endswith("(held out, 4 photographs)") and list(found.card.weights) == ["all"]
     extract.extract(dataset, ["alone"], tmp_path / "features", extract.Settings(engine="keras"))
@@ -158,7 +155,7 @@ def test_a_taken_name_and_another_plan_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
-    plan = plans.plan("squeezenet", input_size=32, epochs=1, batch_size=8)
+    plan = plans.plan("four-conv", input_size=32, epochs=1, batch_size=8)
     finetune.finetune(taught, plan, name="mine", command="")
     with refused(TrainingError, "--force"):
         finetune.finetune(taught, plan, name="mine", command="")
@@ -186,34 +183,39 @@ def test_numbers_of_folds_that_cannot_be(make_dataset: Callable[..., Dataset]) -
         finetune.lesson(make_dataset(), 0, 0)
 
 
-def test_killed_and_run_again_by_the_command_it_finishes(tmp_path: Path) -> None:
+# Dies in the middle of the second member of a fold.
+KILLED = """
+import os, signal
+from catsdogs.finetuning import fit
+from catsdogs.cli import main
+
+after_batch = fit._Keeper.on_train_batch_end
+
+def die(self, batch, logs=None):
+    if self._work.name == ".fold-2" and len(self.history["loss"]) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    after_batch(self, batch, logs)
+
+fit._Keeper.on_train_batch_end = die
+main()
+"""
+
+
+def test_killed_and_run_again_by_the_command_it_finishes(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGKILL in the middle of the second member: the first is not trained again, no half-written network is seen."""
-    write_kaggle_folder(tmp_path / "data", cats=12, dogs=12)
-    command = [sys.executable, "-c", "from catsdogs.cli import main; main()", "finetune", "--backbone", "four-conv"]
-    command += [
-        "--data",
-        "data",
-        "--size",
-        "32",
-        "--epochs",
-        "6",
-        "--folds",
-        "2",
-        "--name",
-        "mine",
-        "--batch-size",
-        "4",
-    ]
+    write_kaggle_folder(tmp_path / "data", cats=8, dogs=8)
+    flags = ["--backbone", "four-conv", "--data", "data", "--size", "32", "--epochs", "2", "--folds", "2"]
+    asked = ["finetune", *flags, "--name", "mine", "--batch-size", "4"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *asked], cwd=tmp_path, capture_output=True)
     work = tmp_path / "networks/.mine.part"
-    where = {"cwd": tmp_path, "env": None, "stderr": subprocess.DEVNULL, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, **where) as process:  # type: ignore[call-overload]
-        while process.poll() is None and not (work / ".fold-2/state.json").exists():
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL and (work / ".fold-2/state.json").exists()
     assert (work / "fold-1.npz").exists() and not (tmp_path / "networks/mine").exists()
     first = (work / "fold-1.weights.h5").stat().st_mtime_ns
-    again = subprocess.run(command, check=True, text=True, **where)  # type: ignore[call-overload]
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = command(*asked)
     folder = tmp_path / "networks/mine"
-    assert "networks/mine/network.json" in again.stdout and "features --backbones mine" in again.stdout
+    assert code == 0 and "networks/mine/network.json" in out and "features --backbones mine" in out
     assert (folder / "fold-1.weights.h5").stat().st_mtime_ns == first
     assert not work.exists() and trained.check_weights(folder)

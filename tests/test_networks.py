@@ -171,6 +171,7 @@ assert not np.allclose(before, path.predict(photographs, verbose=0))
 
 def test_they_answer_and_learn_on_jax() -> None:
     need("jax")
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    unoptimised = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # to compile takes longer than to compute
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", **unoptimised}
     done = subprocess.run([sys.executable, "-c", ON_JAX], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

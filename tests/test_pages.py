@@ -41,6 +41,19 @@ def catsdogs(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+# Several commands in one process, which so imports what they need once.
+ONE_AFTER_ANOTHER = """
+import json, sys
+from catsdogs.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["catsdogs", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code, arguments
+"""
+
+
 @contextlib.contextmanager
 def serving(folder: Path, *arguments: str) -> Iterator[str]:
     """The address of a server on a free port, which answers; it is stopped as Ctrl-C would."""
@@ -61,14 +74,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if weights.find(LITE, None) is None:
         pytest.skip(f"{LITE.package} is not installed")
     root = draw_data(tmp_path_factory.mktemp("pages"), 16, 10, 12)
-    for arguments in (
+    stages = (
         ("features", "--data", "data", "--backbones", LITE.name),
         ("outliers", "--backbones", LITE.name),
         ("train", "--backbones", LITE.name, "--head", "ridge", "--name", RUN),
         ("report", "--name", RUN),
-    ):
-        done = catsdogs(root, *arguments)
-        assert done.returncode == 0, done.stderr
+    )
+    done = subprocess.run([sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(stages)], cwd=root, capture_output=True)
+    assert done.returncode == 0, done.stderr
     return root
 
 

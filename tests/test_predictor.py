@@ -27,6 +27,7 @@ from tests.test_prediction import read
 from tests.test_training import train
 
 LITE0, LITE1 = "EfficientNetLite0", "EfficientNetLite1"
+pytestmark = pytest.mark.usefixtures("networks_are_loaded_once")
 SIZE = (200, 160)
 PER_CLASS, TEST_PETS, TEST_SCENES = 10, 6, 4
 

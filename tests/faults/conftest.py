@@ -37,9 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(key): the row of the matrix of faults that a test belongs to")
+    config.addinivalue_line("markers", "only_in_full: a test of minutes, that only `invoke faults` runs")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if not FULL and item.get_closest_marker("only_in_full")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
     for item in items:
         if Path(__file__).parent in item.path.parents:
             marker = item.get_closest_marker("fault")

@@ -13,15 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from catsdogs import store
 from catsdogs.backbones import TABLE
 from catsdogs.dataset import scan
 from catsdogs.extract import extract
 from tests.conftest import need
-from tests.faults.matrix import FULL
 
 need("ray")
 need(str(TABLE["EfficientNetLite0"].package))
@@ -29,36 +28,20 @@ need(str(TABLE["EfficientNetLite0"].package))
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
 from catsdogs import cluster  # noqa: E402
-from tests.test_cluster import LITE0, SETTINGS, content, data, small_shards, undisturbed  # noqa: E402, F401
+from tests.test_cluster import (  # noqa: E402
+    LITE0,
+    SETTINGS,
+    Disturbed,
+    check_disturbed,
+    content,
+    data,  # noqa: F401
+    small_shards,  # noqa: F401
+    undisturbed,  # noqa: F401
+    workers,
+)
 
-SHARD = 4  # rows
-pytestmark = pytest.mark.fault("cluster")
-
-
-class Disturbed:
-    """A cluster to which something happens once two stretches have come back."""
-
-    def __init__(self, schedule: cluster.Cluster, disturb: Callable[[], object]) -> None:
-        self.schedule, self.disturb, self.seconds = schedule, disturb, 0.0
-        self.recipes = schedule.recipes
-
-    def compute(self, *arguments: Any) -> Iterator[Any]:
-        started = time.monotonic()
-        for number, done in enumerate(self.schedule.compute(*arguments)):
-            if number == 1:
-                self.disturb()
-            yield done
-        self.seconds = time.monotonic() - started
-
-
-def workers() -> list[int]:
-    """The processes that compute."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker"):
-                found.append(int(folder.name))
-    return found
+# The plain suite has a killed worker in tests/test_cluster.py.
+pytestmark = [pytest.mark.fault("cluster"), pytest.mark.only_in_full]
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +60,24 @@ def connected(nodes: Nodes) -> Iterator[cluster.Cluster]:
         yield schedule
 
 
-def check(schedule: Disturbed, data: Path, undisturbed: Path, out: Path) -> None:  # noqa: F811
-    summary = extract(scan(data), [LITE0], out, SETTINGS, schedule=schedule)
-    # A shard that was written while the word of it was lost is found, and not computed again.
-    assert 29 - 4 * SHARD <= summary.computed[LITE0] <= 29
+def test_workers_on_three_nodes_give_the_rows_of_one_process(
+    nodes: Nodes,
+    connected: cluster.Cluster,
+    data: Path,  # noqa: F811
+    undisturbed: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    saw: Callable[[str], None],
+) -> None:
+    node = nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
+    monkeypatch.setattr(connected, "workers", 3)
+    summary = extract(scan(data), [LITE0], tmp_path, SETTINGS, schedule=connected)
+    nodes.remove_node(node)
+    assert summary.computed == {LITE0: 29} and [row.id for row in summary.unreadable] == ["cat.3"]
     assert content(summary.paths[0]) == content(undisturbed)
+    assert not list((tmp_path / store.SHARD_FOLDER).rglob("*.h5"))
+    saw("three workers on three nodes: the rows of one process")
 
 
 def test_a_worker_is_killed(
@@ -98,7 +94,7 @@ def test_a_worker_is_killed(
         os.kill(killed[0], signal.SIGKILL)
 
     schedule = Disturbed(connected, kill)
-    check(schedule, data, undisturbed, tmp_path)
+    check_disturbed(schedule, data, undisturbed, tmp_path)
     assert killed
     saw("a worker of two killed: the others' and a second pool's rows are those of one process")
 
@@ -117,7 +113,7 @@ def test_a_worker_hangs_for_a_while(
         os.kill(stopped[0], signal.SIGSTOP)
         threading.Timer(3, os.kill, (stopped[0], signal.SIGCONT)).start()
 
-    check(Disturbed(connected, stop), data, undisturbed, tmp_path)
+    check_disturbed(Disturbed(connected, stop), data, undisturbed, tmp_path)
     assert stopped
     saw("a worker stopped for 3 s: its shards came late, once")
 
@@ -134,7 +130,7 @@ def test_a_node_is_killed(
     nodes.wait_for_nodes()
     schedule = Disturbed(connected, lambda: nodes.remove_node(node, allow_graceful=False))
     connected.workers = 3
-    check(schedule, data, undisturbed, tmp_path)
+    check_disturbed(schedule, data, undisturbed, tmp_path)
     saw("a node of three killed")
 
 
@@ -144,7 +140,7 @@ import subprocess, sys
 from pathlib import Path
 from catsdogs import cluster, extract
 from catsdogs.dataset import scan
-from tests.faults.test_cluster import SETTINGS, Disturbed
+from tests.test_cluster import SETTINGS, Disturbed
 
 data, out, address, device = sys.argv[1:]
 extract.SHARD_ROWS = 4
@@ -160,8 +156,6 @@ _SPACE, _HERE, _THERE, _HEAD, _NODE, _PORT = "catsdogs", "cd-here", "cd-there", 
 @pytest.fixture
 def two_networks() -> Iterator[dict[str, str]]:
     """Two nodes, the second in a network of its own, joined by one cable; the environment in which both run."""
-    if not FULL:
-        pytest.skip("in `invoke faults` only, for it takes two minutes")
     if os.geteuid() or not shutil.which("ip"):
         pytest.skip("a network of its own takes root and iproute2")
     environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

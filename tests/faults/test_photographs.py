@@ -18,7 +18,7 @@ from tests.conftest import jpeg, write_kaggle_folder
 from tests.faults.commands import BACKBONE
 from tests.faults.matrix import FULL
 
-pytestmark = pytest.mark.fault("photographs")
+pytestmark = [pytest.mark.fault("photographs"), pytest.mark.usefixtures("networks_are_loaded_once")]
 
 _RUNS = 100 if FULL else 5
 
