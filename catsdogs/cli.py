@@ -277,7 +277,7 @@ def grade(c: Context, name: str, truth: str) -> None:
     from catsdogs import runs, submission
 
     run = runs.read_run(SUBMISSIONS / name)
-    graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes)
+    graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes, run.left_out)
     say(graded)
     if run.protocol:
         say(EASIER)
@@ -300,7 +300,7 @@ def submit(c: Context, name: str, message: str | None = None, data: str | None =
         )
     dataset = stages.dataset_at(data, run.source)
     sample = dataset.sample_submission if dataset else None
-    rows = submission.check(path, sample, run.classes)
+    rows = submission.check(path, sample, run.classes, run.left_out)
     say(f"{path}: {rows:,} rows, {'like the sample submission' if sample else 'with no sample submission to compare'}")
     answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}")
     scores = [("public", answer.public_score), ("private", answer.private_score)]

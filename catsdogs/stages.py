@@ -267,7 +267,7 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
 
     truth = None
     if plan.protocol:
-        files, truth = replay.hold_out(files, plan.protocol)
+        files, truth = replay.hold_out(files, plan.protocol, plan.held_out)
     dataset = None if plan.protocol else dataset_at(data, files[0].source)
     run = training.train(
         files,

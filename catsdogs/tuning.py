@@ -118,6 +118,7 @@ def distill(
     plan = _plan(c, student, tricks, unfreeze, size, epochs, batch_size, rate, seed)
     run, files = stages.run_and_files(c, teacher, features, data)
     training.check_repeatable(run, files)
+    files = training.rows_of(run, files)
     raw, fold = out_of_fold.read(SUBMISSIONS / teacher, run, files[0])
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)
     dataset = stages.scan(c, data or run.source, ",".join(run.classes), None)

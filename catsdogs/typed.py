@@ -1,6 +1,7 @@
 """JSON read back as the dataclass it was written from, every value of the type it must have."""
 
 from dataclasses import is_dataclass
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 _JSON_TYPES: dict[type, tuple[type, ...]] = {tuple: (list,), float: (int, float), dict: (dict,)}
@@ -12,6 +13,8 @@ def typed(kind: Any, value: Any, name: str) -> Any:
     Raises:
         TypeError, KeyError: it is of another type, or has other fields.
     """
+    if get_origin(kind) is UnionType:  # of a type and None
+        kind = NoneType if value is None else get_args(kind)[0]
     origin, inside = get_origin(kind) or kind, get_args(kind)
     if kind is not Any and type(value) not in _JSON_TYPES.get(dict if is_dataclass(kind) else origin, (origin,)):
         raise TypeError(f"{name} is of type {type(value).__name__}")

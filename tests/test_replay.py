@@ -95,7 +95,7 @@ def test_a_run_is_graded_on_what_was_hidden_and_its_truth_repeats_the_figure(tmp
     files = [features(tmp_path, name, rows=60, apart=1) for name in ("ResNet50", "Xception")]
     views, truth = replay.hold_out(files, "mlebench")
     run = train(views, tmp_path, head="stack", protocol="mlebench", truth=truth, drop=set(views[0].ids["test"][:3]))
-    assert run.scores[0].measured_on == "held out by MLE-bench's split, 12 labelled photographs"
+    assert run.scores[0].measured_on == "held out, a seeded tenth, 12 labelled photographs"
     assert run.scores[1].measured_on.startswith("out of fold, 108 training photographs")
     assert (run.train_rows, run.test_rows, run.dropped, run.protocol) == (108, 12, (), "mlebench")
     assert runs.read_run(tmp_path / "run") == run

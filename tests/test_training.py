@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from catsdogs import calibration, images, replay, runs, store, submission, training
+from catsdogs import calibration, heads, images, replay, runs, store, submission, training
 from catsdogs.dataset import Location, Photograph
 from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, TrainingError, UnknownNameError, UsageError
 from catsdogs.shards import Cache, Entry
@@ -122,13 +122,21 @@ def test_the_scores_are_those_of_the_out_of_fold_file(tmp_path: Path) -> None:
     assert run.calibration.clip == pytest.approx(delivered.clip, rel=1e-6)
 
 
+def learnt_from(folder: Path, file: Features, kept: np.ndarray, labels: np.ndarray) -> None:
+    """Assert that each head of a run of ridge regression learnt from the kept rows of the other folds, so labelled."""
+    X, fold = file.vectors("train"), np.array([int(row["fold"]) for row in table(folder / "oof.csv")])
+    for number, head in enumerate(runs.load(folder).heads, start=1):
+        rows = kept & (fold != number)
+        oracle = heads.create("ridge").fit(X[rows], labels[rows])
+        assert np.array_equal(head.predict_proba(X), oracle.predict_proba(X))
+
+
 def test_dropped_rows_are_scored_but_never_learnt_from(tmp_path: Path) -> None:
     file = features(tmp_path)
     honest = train([file], tmp_path, name="honest")
     wrong = replace(file, labels=np.where(file.ids["train"] == "dog.3", 0, file.labels))
     drop = frozenset({"dog.3", "bird.7"})
     run = train([wrong], tmp_path, name="wrong", drop=drop)
-    train([file], tmp_path, name="right", drop=drop)
     assert run.dropped == ("dog.3",)
     assert run.prior == (20 / 39, 19 / 39)
     everyone, _, kept = run.scores
@@ -136,26 +144,21 @@ def test_dropped_rows_are_scored_but_never_learnt_from(tmp_path: Path) -> None:
     assert everyone.log_loss > kept.log_loss  # the wrong label costs, and is not hidden
     assert not any("dropped" in score.measured_on for score in honest.scores)
     assert [row["id"] for row in table(tmp_path / "wrong" / "oof.csv") if row["dropped"] == "1"] == ["dog.3"]
-    X = file.vectors("train")
-    ours, theirs = (runs.load(tmp_path / name).heads for name in ("wrong", "right"))
-    for one, other in zip(ours, theirs, strict=True):
-        assert np.array_equal(one.predict_proba(X), other.predict_proba(X))
+    learnt_from(tmp_path / "wrong", file, file.ids["train"] != "dog.3", file.labels)
 
 
 def test_relabelled_rows_are_learnt_as_told_and_scored_as_they_came(tmp_path: Path) -> None:
     file = features(tmp_path)
     mistaken = replace(file, labels=np.where(file.ids["train"] == "dog.3", 0, file.labels))
-    right = train([file], tmp_path, name="right")
     run = train([mistaken], tmp_path, name="mended", relabel={"dog.3": "dog", "dog.99": "cat"})
     assert run.relabelled == {"dog.3": "dog"} and run.prior == (0.5, 0.5)
     as_given, _, as_learnt = run.scores
     assert "0 dropped and 1 relabelled" in as_learnt.measured_on
     assert as_given.accuracy == 39 / 40 and as_learnt.accuracy == 1
-    X = file.vectors("train")
-    for one, other in zip(*(runs.load(tmp_path / name).heads for name in ("right", "mended")), strict=True):
-        assert np.array_equal(one.predict_proba(X), other.predict_proba(X))
+    learnt_from(tmp_path / "mended", file, np.ones(40, bool), file.labels)
     row = table(tmp_path / "mended" / "oof.csv")[23]
     assert (row["label"], row["relabelled"]) == ("cat", "dog")
+    right = train([file], tmp_path, name="right")
     assert right.dropped == () and right.relabelled == {}
 
 
