@@ -292,7 +292,8 @@ def _outcome(
             for _ in crossed.heads:
                 advance()
         else:
-            crossed = crossval.cross_validate(X, protocol.learnt, protocol.kept, fold, make, advance, protocol.pictures)
+            groups = {} if protocol.pictures is None else {"pictures": protocol.pictures}
+            crossed = crossval.cross_validate(X, protocol.learnt, protocol.kept, fold, make, advance, **groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
         losses += submission.log_losses(probabilities, given) / len(protocol.fold_of)
         right += float((probabilities.argmax(axis=1) == given).mean()) / len(protocol.fold_of)

@@ -101,14 +101,21 @@ def copies(files: Sequence[Features]) -> Copies:
     return tuple(tuple(ids) for ids in members.values() if len(ids) > 1)
 
 
-def pictures(ids: Sequence[str] | NDArray[np.object_], groups: Copies) -> NDArray[np.int64]:
-    """(n,) the number of the picture that each photograph shows, which is the row of its first copy."""
+def pictures(
+    ids: Sequence[str] | NDArray[np.object_], groups: Copies, digests: NDArray[np.uint64] | None = None
+) -> NDArray[np.int64]:
+    """(n,) the number of the picture that each photograph shows, which is the row of its first copy.
+
+    Copies are of one of the `groups`, or have the same of the (n,) `digests`.
+    """
     number, row_of = np.arange(len(ids)), {id: row for row, id in enumerate(ids)}
     for group in groups:
         rows = [row_of[id] for id in group if id in row_of]
         if rows:
             number[rows] = min(rows)
-    return number
+    if digests is None:
+        return number
+    return _joined_by(np.stack((np.arange(len(ids)), number), axis=1), _first_of_each(digests))
 
 
 def why_not_near(files: Sequence[Features]) -> str:
@@ -136,9 +143,7 @@ def _same_bytes(files: Sequence[Features]) -> NDArray[np.int64]:
     """(n_train,) for each row of the first file the row of its first copy."""
     for file in files:
         if file.digests:  # an old notebook's file has none
-            digests = file.digests["train"][store.rows_by_id(files[0], file, "train")]
-            _, row, which = np.unique(digests, return_index=True, return_inverse=True)
-            return row[which]
+            return _first_of_each(file.digests["train"][store.rows_by_id(files[0], file, "train")])
     return np.arange(len(files[0].labels))
 
 
@@ -159,8 +164,13 @@ def _joined_by(pairs: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[
 
     rows = len(numbers)
     i, j = np.concatenate((pairs, np.stack((np.arange(rows), numbers), axis=1))).T
-    found = connected_components(coo_array((np.ones(len(i), bool), (i, j)), (rows, rows)), directed=False)[1]
-    _, row, which = np.unique(found, return_index=True, return_inverse=True)
+    links = coo_array((np.ones(len(i), bool), (i, j)), (rows, rows))
+    return _first_of_each(connected_components(links, directed=False)[1])
+
+
+def _first_of_each(values: NDArray[np.generic]) -> NDArray[np.int64]:
+    """(n,) for each row the first that has the same value."""
+    _, row, which = np.unique(values, return_index=True, return_inverse=True)
     return row[which]
 
 

@@ -83,7 +83,7 @@ def _levelled(
     rank[np.argsort(sizes, kind="stable")] = np.arange(len(sizes))
     owner = np.full(len(fold), len(sizes))
     np.minimum.at(owner, which, rank[labels])
-    total = np.bincount(fold, rows_of, folds)
+    total = np.bincount(fold[which], minlength=folds)
     for label in np.argsort(sizes, kind="stable").tolist():
         own = labels == label
         counts = np.bincount(fold[which[own]], minlength=folds)
@@ -103,7 +103,7 @@ def _levelled(
 
 
 def _move(
-    counts: NDArray[np.int64], total: NDArray[np.float64], fold: NDArray[np.int64], size: NDArray[np.int64]
+    counts: NDArray[np.int64], total: NDArray[np.int64], fold: NDArray[np.int64], size: NDArray[np.int64]
 ) -> tuple[int, int] | None:
     """Which picture to move, and to which fold, so that the numbers of a class in the folds come closer; None if done.
 

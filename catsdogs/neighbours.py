@@ -20,6 +20,7 @@ CANDIDATES = 50
 PAIRS_OF_A_ROW = 16  # so that 10,000 pictures of nothing are not 50 million pairs
 _SAMPLE = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
 _BLOCK_ROWS = 1024
+_MANY_ROWS = 5000  # fewer are read and compared within a second
 _BLOCK_CELLS = 2**25  # similarities of a block of rows with all: 128 MiB
 _LINKS, _EFFORT = 32, 64  # of each row to near ones; how many near ones are looked at
 _DEVIATIONS = 4.0  # how many standard deviations off a shortened cosine may be
@@ -191,7 +192,7 @@ class _Matrix:
 
     def pairs(self, least: float, among: int) -> Iterator[tuple[Rows, Rows]]:
         vectors = self._vectors[:among]
-        with Progress(among, "comparing", "row") as progress:
+        with _progress(among, "comparing") as progress:
             for start, block in _in_blocks(vectors, among):
                 cosines = block @ vectors[start:].T
                 cosines[:, : len(block)][np.tril_indices(len(block))] = -np.inf  # itself, and the pairs already seen
@@ -230,7 +231,7 @@ class _Index:
         return rows.astype(np.intp), products / self._scale**2
 
     def pairs(self, least: float, among: int) -> Iterator[tuple[Rows, Rows]]:
-        with Progress(among, "comparing", "row") as progress:
+        with _progress(among, "comparing") as progress:
             for start in range(0, among, _BLOCK_ROWS):
                 asked = np.arange(start, min(start + _BLOCK_ROWS, among))
                 found, cosines = self.nearest(self.rows(asked), PAIRS_OF_A_ROW + 1)
@@ -248,11 +249,16 @@ def _shortened(table: Table) -> _Matrix | _Index:
     """All rows of a table, shortened: in memory, or above `INDEX_ROWS` in an index."""
     width = min(SHORT, table.width)
     search = _Index(width) if len(table) > INDEX_ROWS else _Matrix(len(table), width)
-    with Progress(len(table), "reading", "row") as progress:
+    with _progress(len(table), "reading") as progress:
         for start, block in table.blocks():
             search.add(start, _shorten(block))
             progress.update(len(block))
     return search
+
+
+def _progress(rows: int, description: str) -> Progress:
+    """A bar for what may take a while."""
+    return Progress(rows if rows >= _MANY_ROWS else 0, description, "row")
 
 
 def _shorten(vectors: Vectors) -> Vectors:

@@ -5,14 +5,15 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from catsdogs import settings, storage
+from catsdogs import __version__, settings, storage
 from catsdogs.console import say, wrote
-from catsdogs.errors import TrainingError, UnknownNameError, UsageError
+from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,7 @@ DEVICES = "one, or all: every GPU, TPU core or simulated device computes a part 
 WEIGHTS_DIR = "a folder of weights files to look in first (or the environment's CATSDOGS_WEIGHTS)"
 TRUTH_FILE = "truth.csv"
 LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
+_SHOWN = 5
 
 
 def setting(c: Context, name: str, given: str | None = None) -> str:
@@ -176,6 +178,25 @@ def read_features(c: Context, folder: Path, backbones: str | None, data: str | N
     return files
 
 
+def files_of(c: Context, dataset: "Dataset") -> "list[Features]":
+    """The feature files that tell near-copies among these photographs, if there are any; says which."""
+    from catsdogs import duplicates, store
+    from catsdogs.backbones import TABLE
+
+    folder, ids = location(c, "features"), {row.id for row in dataset.of("train")}
+    found: list[Features] = []
+    for path in (store.path_of(folder, name) for name in TABLE):
+        with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
+            if storage.exists(path) and not store.is_gap_file(path):
+                file = store.read(path)
+                store.check_joinable([*found[:1], file])
+                if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):
+                    found.append(file)
+    near = f", and near-copies as {', '.join(file.name for file in found)} of {folder} see them" if found else ""
+    say(f"Copies of a photograph share a fold: the same bytes{near}")
+    return found
+
+
 def dataset_at(given: str | None, remembered: str) -> "Dataset | None":
     """The photographs at a path given by hand, which must be there; else where a file of ours remembers them.
 
@@ -201,8 +222,9 @@ def find_outliers(
     everything: bool = False,
 ) -> bool:
     """Write the table and the contact sheet; whether these are photographs of pets at all."""
-    from catsdogs import contact_sheet, outliers
+    from catsdogs import contact_sheet, outliers, training
 
+    files = training.occupied(files)
     outliers.check(files, k, votes)  # before the heads are trained
     suspects = outliers.find(files, k, votes, quartiles, _out_of_fold(c, files))
     say(outliers.summary(suspects, files))
@@ -220,10 +242,15 @@ def find_outliers(
 
 def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
     """(n_train, classes) what heads say of photographs they never saw; None, said aloud, where none can be trained."""
-    from catsdogs import training
+    from catsdogs import duplicates, training
 
     plan = training.Plan(LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"))
     try:
+        plan = replace(plan, copies=duplicates.copies(files))
+        most = training.most_folds(files, plan)
+        if 2 <= most < plan.folds:
+            say(f"Looked for wrong labels with {most} folds, for the smallest class has no more photographs")
+            plan = replace(plan, folds=most)
         return training.out_of_fold(files, plan).probabilities
     except TrainingError as error:
         say(f"Not looked for wrong labels: {error.problem}")
@@ -263,7 +290,7 @@ def corrections(c: Context, folder: Path, files: "Sequence[Features]", policy: s
 
 def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None, force: bool = False) -> "Run":
     """Train, write the run, and show it."""
-    from catsdogs import replay, training
+    from catsdogs import duplicates, replay, training
 
     truth = None
     if plan.protocol:
@@ -279,6 +306,13 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
         command=" ".join(["catsdogs", *sys.argv[1:]]),
         force=force,
     )
+    if run.left_out:
+        say(f"left out, for no photograph shows them: {len(run.left_out):,} classes ({shortened(run.left_out)})")
+    if run.copies:
+        several = sum(map(len, run.copies))
+        say(f"kept in one fold each: {len(run.copies):,} pictures that occur again, {several:,} photographs")
+    if why := duplicates.why_not_near(files):
+        say(f"Of copies, only those of the same bytes were looked for: {why}")
     for score in run.scores:
         say(score)
     if run.unreadable:
@@ -286,6 +320,11 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
     for path in sorted((SUBMISSIONS / name).iterdir()):
         wrote(path)
     return run
+
+
+def shortened(names: "Sequence[str]") -> str:
+    """The first few of a list that may be long."""
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
 def _sample_for(first: "Features", dataset: "Dataset") -> str | None:
@@ -308,9 +347,10 @@ def repeat(c: Context, repeated: str, name: str, features: str | None, data: str
 
     run, files = run_and_files(c, repeated, features, data)
     training.check_repeatable(run, files)
-    for package, now in training.versions().items():
-        if run.versions.get(package) != now:
-            say(f"{package} is {now}, and was {run.versions.get(package)}: the last digits may differ")
+    used = training.versions() | {"catsdogs": __version__}
+    for package, then in (run.versions | {"catsdogs": run.package_version}).items():
+        if used.get(package, then) != then:
+            say(f"{package} is {used[package]}, and was {then}: the last digits may differ")
     return train(files, training.plan_of(run), name, data, force)
 
 

@@ -216,7 +216,7 @@ def check_readable(files: Sequence[Features], split: str) -> None:
 
 def check_columns(files: Sequence[Features]) -> None:
     """Read all training vectors in vain; raises as `cross_validate` for damage and constant columns."""
-    first, same = np.empty(0, np.float32), np.bool_(True)
+    first, same = np.empty(0, np.float32), np.ones(sum(file.width for file in files), bool)
     for rows, X in Joined(files, "train").blocks():
         first = X[0] if rows[0] == 0 else first
         same = same & (first == X).all(axis=0)

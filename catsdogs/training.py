@@ -36,7 +36,7 @@ from catsdogs import (
 )
 from catsdogs.crossval import CrossValidation
 from catsdogs.duplicates import Copies
-from catsdogs.errors import StoreError, TrainingError, UsageError
+from catsdogs.errors import StoreError, SubmissionError, TrainingError, UsageError
 from catsdogs.files import write_error
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
@@ -72,6 +72,7 @@ class Plan:
         copies: the training photographs that share a fold, see `duplicates.copies`, which finds them if this is None.
         streamed: whether heads read their rows in blocks; None if that is for this machine's memory to decide.
         version: of the rules to train by, see `runs.OLDEST`.
+        sample_submission: SHA-256 of the sample submission that is to be obeyed, see `digest_of`; None for any.
     """
 
     head: str
@@ -85,6 +86,7 @@ class Plan:
     copies: Copies | None = None
     streamed: bool | None = None
     version: int = runs.VERSION
+    sample_submission: str | None = None
 
 
 class _Prepared(NamedTuple):
@@ -126,6 +128,7 @@ def plan_of(run: Run) -> Plan:
         copies=run.copies,
         streamed=run.streamed,
         version=run.version,
+        sample_submission=None if run.version == runs.OLDEST else run.sample_submission,
     )
 
 
@@ -213,6 +216,11 @@ def train(
     target = _target(submissions, name, force)
     given, files = files[0], occupied(files, plan.relabel)
     _refuse_unwritten(plan)
+    if plan.sample_submission not in (None, digest_of(sample_submission)) and sample_submission is not None:
+        raise SubmissionError(
+            "The sample submission is not the one that the run to repeat was written after",
+            "Bring that file back, or train anew without --repeat",
+        )
     kept = check(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
     first = files[0]
     left_out = [name for name in given.classes if name not in first.classes]
@@ -390,7 +398,7 @@ def check_folds(
     if count < rows:
         problem += f", which show {count} pictures"
     problem += f", fewer than {folds} folds" if count < folds else f", all in one of {folds} folds"
-    most = most_folds(first, learnt, kept, pictures, folds - 1, seeds)
+    most = _most_folds(first, learnt, kept, pictures, folds - 1, seeds)
     instead = f"Give --folds {most}, the most that can be, add" if most else "Add"
     fewer = ", drop or relabel fewer" if np.count_nonzero(first.labels == smallest) > rows else ""
     raise TrainingError(
@@ -398,7 +406,19 @@ def check_folds(
     )
 
 
-def most_folds(
+def most_folds(files: Sequence[Features], plan: Plan) -> int:
+    """The folds of a plan, or as many as there can be where a class has too few pictures; 0 if there can be none.
+
+    Copies are those of the plan.
+    """
+    files = occupied(files, plan.relabel)
+    first, learnt = files[0], corrected_labels(files[0], plan.relabel)
+    kept = np.array([id not in plan.drop for id in first.ids["train"]], bool)
+    pictures = duplicates.pictures(first.ids["train"], plan.copies or ())
+    return _most_folds(first, learnt, kept, pictures, plan.folds, [plan.seed]) if len(first.classes) > 1 else 0
+
+
+def _most_folds(
     first: Features,
     learnt: NDArray[np.int64],
     kept: NDArray[np.bool_],

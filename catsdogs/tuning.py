@@ -13,7 +13,8 @@ from catsdogs.quiet import importing_keras
 from catsdogs.stages import CLASSES, DATA, DEVICES, HOLDOUT, SUBMISSIONS, WEIGHTS_DIR
 
 if TYPE_CHECKING:
-    from catsdogs.finetuning.finetune import Finetuned
+    from catsdogs.dataset import Dataset
+    from catsdogs.finetuning.finetune import Finetuned, Lesson
     from catsdogs.finetuning.plans import Plan
 
 NAME = "what the network will be called, and its folder in networks/"
@@ -71,8 +72,10 @@ def finetune(
         from catsdogs.finetuning.finetune import lesson
 
     count = stages.number(c, "folds", folds)
+    taught = lesson(dataset, count, plan.seed, stages.files_of(c, dataset))
+    _say_left_out(dataset, taught)
     made = train(
-        lesson(dataset, count, plan.seed),
+        taught,
         plan,
         name=name or f"my-{backbone}",
         command=_command(),
@@ -127,7 +130,7 @@ def distill(
         from catsdogs.finetuning.finetune import finetune as train
         from catsdogs.finetuning.finetune import lesson
 
-    taught, soft = from_teacher(lesson(dataset, 1, plan.seed), files[0], probabilities, fold)
+    taught, soft = from_teacher(lesson(dataset, 1, plan.seed, files), files[0], probabilities, fold)
     made = train(
         taught,
         plan,
@@ -174,7 +177,9 @@ def ablate(
         from catsdogs.finetuning.finetune import lesson
 
     chosen = plans.applicable(backbone, tricks)
-    taught = lesson(stages.scan(c, data, classes, None), settings.number("folds", folds), plan.seed)
+    dataset = stages.scan(c, data, classes, None)
+    taught = lesson(dataset, settings.number("folds", folds), plan.seed, stages.files_of(c, dataset))
+    _say_left_out(dataset, taught)
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     found = ablation.ablate(taught, plan, chosen, weights)
     say(ablation.table(found))
@@ -319,6 +324,12 @@ def _plan(
         step,
         stages.number(c, "seed", seed),
     )
+
+
+def _say_left_out(dataset: "Dataset", taught: "Lesson") -> None:
+    left_out = [name for name in dataset.classes if name not in taught.dataset.classes]
+    if left_out:
+        say(f"left out, for no photograph shows them: {len(left_out):,} classes ({stages.shortened(left_out)})")
 
 
 def _command() -> str:
