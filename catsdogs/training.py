@@ -72,7 +72,7 @@ class Plan:
         copies: the training photographs that share a fold, see `duplicates.copies`, which finds them if this is None.
         streamed: whether heads read their rows in blocks; None if that is for this machine's memory to decide.
         version: of the rules to train by, see `runs.OLDEST`.
-        sample_submission: SHA-256 of the sample submission that is to be obeyed, see `digest_of`; None for any.
+        sample_digest: SHA-256 of the sample submission that is to be obeyed, see `digest_of`; None for any.
     """
 
     head: str
@@ -86,7 +86,7 @@ class Plan:
     copies: Copies | None = None
     streamed: bool | None = None
     version: int = runs.VERSION
-    sample_submission: str | None = None
+    sample_digest: str | None = None
 
 
 class _Prepared(NamedTuple):
@@ -128,7 +128,7 @@ def plan_of(run: Run) -> Plan:
         copies=run.copies,
         streamed=run.streamed,
         version=run.version,
-        sample_submission=None if run.version == runs.OLDEST else run.sample_submission,
+        sample_digest=None if run.version == runs.OLDEST else run.sample_submission,
     )
 
 
@@ -216,7 +216,7 @@ def train(
     target = _target(submissions, name, force)
     given, files = files[0], occupied(files, plan.relabel)
     _refuse_unwritten(plan)
-    if plan.sample_submission not in (None, digest_of(sample_submission)) and sample_submission is not None:
+    if plan.sample_digest not in (None, digest_of(sample_submission)) and sample_submission is not None:
         raise SubmissionError(
             "The sample submission is not the one that the run to repeat was written after",
             "Bring that file back, or train anew without --repeat",
