@@ -69,15 +69,13 @@ class Reader:
         return data
 
     def size(self, location: Location) -> int | None:
-        """The bytes of one photograph where that takes no reading; None of what is gone, or lies in an object store."""
+        """How many bytes a photograph has, where that takes no reading: of a file or a zip's member on this machine."""
         container, name = location
-        if storage.is_remote(container):
+        if storage.is_remote(container) or tfrecord.is_shard(container.name):
             return None
         try:
             if is_folder(container):
                 return (container / name).stat().st_size
-            if tfrecord.is_shard(container.name):
-                return int(name.split(":")[1])
             return self._open_zip(container).getinfo(name).file_size
         except (KeyError, *_ZIP_ERRORS):
             return None

@@ -74,7 +74,7 @@ def hold_out(
         )
     views = split(files, held or _drawn(first, () if _is_theirs(first) else duplicates.copies(files)))
     for view in views:
-        _refuse_taught(view)
+        refuse_taught(view)
     return views, first.labels[np.isin(first.ids["train"], views[0].ids["test"])]
 
 
@@ -84,6 +84,26 @@ def split(files: Sequence[Features], held: Collection[str]) -> list[Features]:
     return [_view(file, chosen, _is_theirs(files[0])) for file in files]
 
 
+def refuse_taught(file: Features) -> None:
+    """A TrainingError for a network trained here that has learnt the label of a test row, which was held out."""
+    if file.name in TABLE or file.recipe.weights in (store.UNKNOWN, store.RANDOM_WEIGHTS):
+        return
+    if file.name not in trained.names():
+        raise TrainingError(
+            f"The network {file.name} is not in {trained.FOLDER}/, and may have learnt the labels to be hidden",
+            f"Bring {trained.FOLDER / file.name} back, or leave {file.name} out of --backbones",
+        )
+    shown = set(file.digests["train"].tolist())  # of the same bytes, no hidden label need have been learnt
+    learnt = trained.fold_of_digest(trained.FOLDER / file.name).keys() - shown
+    taught = sum(digest in learnt for digest in file.digests["test"].tolist())
+    if taught:
+        raise TrainingError(
+            f"The network {file.name} has learnt the labels of {taught:,} of the {len(file.ids['test']):,} photographs "
+            "that are to be hidden, so no score on them would be honest",
+            f"Leave {file.name} out of --backbones, or train it without these photographs",
+        )
+
+
 def to_remember(file: Features) -> tuple[str, ...]:
     """The ids of a view's test rows where copies moved some of them, so that `split` would not find them alone."""
     if not isinstance(file, _View):
@@ -91,6 +111,11 @@ def to_remember(file: Features) -> tuple[str, ...]:
     held = file.ids["test"].tolist()
     plain = _drawn(file.original, ()) & set(file.original.ids["train"])
     return () if plain == set(held) else tuple(held)
+
+
+def copies_learnt(view: Features) -> int:
+    """How many test rows have the bytes of a train row, which MLE-bench's own split allows."""
+    return int(np.isin(view.digests["test"], view.digests["train"]).sum()) if view.digests else 0
 
 
 def in_words(file: Features) -> str:
@@ -139,20 +164,6 @@ def _refuse_taught(view: Features) -> None:
     """A TrainingError for a network trained here that has learnt the label of a test row."""
     if view.name in TABLE or view.recipe.weights in (store.UNKNOWN, store.RANDOM_WEIGHTS):
         return
-    if view.name not in trained.names():
-        raise TrainingError(
-            f"The network {view.name} is not in {trained.FOLDER}/, and may have learnt the labels to be hidden",
-            f"Bring {trained.FOLDER / view.name} back, or leave {view.name} out of --backbones",
-        )
-    shown = set(view.digests["train"].tolist())  # of the same bytes, no hidden label need have been learnt
-    learnt = trained.fold_of_digest(trained.FOLDER / view.name).keys() - shown
-    taught = sum(digest in learnt for digest in view.digests["test"].tolist())
-    if taught:
-        raise TrainingError(
-            f"The network {view.name} has learnt the labels of {taught:,} of the {len(view.ids['test']):,} photographs "
-            "that are to be hidden, so no score on them would be honest",
-            f"Leave {view.name} out of --backbones, or train it without these photographs",
-        )
 
 
 def _view(file: Features, held: AbstractSet[str], theirs: bool) -> _View:

@@ -295,7 +295,15 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
     truth = None
     if plan.protocol:
         files, truth = replay.hold_out(files, plan.protocol, plan.held_out)
+        if twins := replay.copies_learnt(files[0]):
+            say(f"{twins:,} of the {len(truth):,} hidden photographs have copies among the others, as in that split")
     dataset = None if plan.protocol else dataset_at(data, files[0].source)
+    if dataset and _is_held_out(files[0], dataset):
+        for file in files:
+            try:
+                replay.refuse_taught(file)
+            except TrainingError as error:  # the score out of fold is fair all the same
+                say(f"No grade of the test photographs will be honest: {error.problem}")
     run = training.train(
         files,
         plan,
@@ -329,8 +337,13 @@ def shortened(names: "Sequence[str]") -> str:
 
 def _sample_for(first: "Features", dataset: "Dataset") -> str | None:
     """The data set's sample submission, unless its labelled photographs were held out to be the test rows."""
-    found = [dataset.find("test", id) for id in first.ids["test"]]
-    return None if any(row and row.split == "train" for row in found) else dataset.sample_submission
+    return None if _is_held_out(first, dataset) else dataset.sample_submission
+
+
+def _is_held_out(first: "Features", dataset: "Dataset") -> bool:
+    """Whether the test rows are labelled photographs that were held out."""
+    found = (dataset.find("test", id) for id in first.ids["test"])
+    return any(row and row.split == "train" for row in found)
 
 
 def run_and_files(c: Context, name: str, features: str | None, data: str | None) -> "tuple[Run, list[Features]]":
