@@ -241,20 +241,34 @@ def find_outliers(
 
 
 def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
-    """(n_train, classes) what heads say of photographs they never saw; None, said aloud, where none can be trained."""
-    from catsdogs import duplicates, training
+    """(n_train, classes) what heads say of photographs they never saw; None, said aloud, where none can be trained.
 
-    plan = training.Plan(LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"))
+    With as many folds as the smallest class allows. A class of a single picture cannot be judged, nor learnt by who
+    judges the others: its photographs count as certain of their label.
+    """
+    import numpy as np
+
+    from catsdogs import duplicates, replay, training
+
+    first = files[0]
     try:
-        plan = replace(plan, copies=duplicates.copies(files))
-        most = training.most_folds(files, plan)
-        if 2 <= most < plan.folds:
-            say(f"Looked for wrong labels with {most} folds, for the smallest class has no more photographs")
-            plan = replace(plan, folds=most)
-        return training.out_of_fold(files, plan).probabilities
+        plan = training.Plan(LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"), copies=duplicates.copies(files))
+        alone = training.of_single_pictures(first, plan.copies or ())
+        seen = training.occupied(replay.split(files, alone)) if alone else list(files)
+        most = training.most_folds(seen, plan)
+        if alone or 2 <= most < plan.folds:
+            plan = replace(plan, folds=max(2, most))
+            beside = f", without {len(alone):,} photographs that are alone in their class" if alone else ""
+            say(f"Looked for wrong labels with {plan.folds} folds, as many as the smallest class allows{beside}")
+        said = training.out_of_fold(seen, plan).probabilities
     except TrainingError as error:
         say(f"Not looked for wrong labels: {error.problem}")
         return None
+    probabilities = np.eye(len(first.classes))[first.labels]
+    rows = np.flatnonzero(np.isin(first.ids["train"], seen[0].ids["train"]))
+    columns = [first.classes.index(name) for name in seen[0].classes]
+    probabilities[np.ix_(rows, columns)] = said
+    return probabilities
 
 
 def plan(

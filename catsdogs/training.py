@@ -418,6 +418,14 @@ def most_folds(files: Sequence[Features], plan: Plan) -> int:
     return _most_folds(first, learnt, kept, pictures, plan.folds, [plan.seed]) if len(first.classes) > 1 else 0
 
 
+def of_single_pictures(first: Features, copies: Copies) -> list[str]:
+    """The ids of the photographs of all classes that show a single picture."""
+    pictures = duplicates.pictures(first.ids["train"], copies)
+    several = _pictures_of(first, first.labels, np.ones(len(pictures), bool), pictures)
+    ids: list[str] = first.ids["train"][several[first.labels] < 2].tolist()
+    return ids
+
+
 def _most_folds(
     first: Features,
     learnt: NDArray[np.int64],

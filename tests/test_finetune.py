@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from invoke import Config, Context
 
-from catsdogs import extract, images, store, training
+from catsdogs import extract, images, stages, store, training
 from catsdogs.backbones import trained
 from catsdogs.dataset import Dataset, scan
 from catsdogs.errors import TrainingError, UsageError
@@ -292,3 +293,21 @@ def test_the_smallest_class_and_the_most_folds_are_named(
         finetune.lesson(dataset, folds, 0)
     if remedy.startswith("--folds"):
         assert finetune.lesson(dataset, int(remedy[-1]), 0).folds.max() == int(remedy[-1])
+
+
+def test_near_copies_are_told_by_the_feature_files_of_these_photographs(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """A damaged file, one of other photographs, or none leaves those of the same bytes."""
+    monkeypatch.chdir(tmp_path)
+    dataset, c = make_dataset(cats=8, dogs=8), Context(Config(lazy=True))
+    assert stages.files_of(c, dataset) == []
+    file = features_of(tmp_path / "features", dataset, [("cat.1", "cat.2")])
+    (tmp_path / "features/Xception.h5").write_bytes(b"no HDF5")
+    assert [one.path for one in stages.files_of(c, dataset)] == [Path("features/ResNet50.h5")]
+    assert capsys.readouterr().out.splitlines() == [
+        "Copies of a photograph share a fold: the same bytes",
+        "Copies of a photograph share a fold: the same bytes, and near-copies as ResNet50 of features see them",
+    ]
+    others = scan(write_kaggle_folder(tmp_path / "other", cats=0, dogs=0))
+    assert stages.files_of(c, others) == [] and file.width == 600
