@@ -138,7 +138,7 @@ def measure(files: Sequence[Features], repeats: int, judged: Collection[str]) ->
         raise UsageError(f"No training photograph {unknown[0]} in {first.path}", "Give --judged ids that it holds")
     compared = comparison.compare([files], heads.names(), FOLDS, repeats, SEED, NO_CORRECTIONS)
     everyone = np.ones(len(first.labels), bool)
-    fold_of = [crossval.fold_numbers(first.labels, everyone, FOLDS, SEED + repeat) for repeat in range(repeats)]
+    fold_of = [crossval.deal(first.labels, np.arange(len(first.labels)), FOLDS, SEED + repeat) for repeat in range(repeats)]
     widths = tuple(file.width for file in files)
     vectors = _Vectors(training.training_vectors(files), first.labels, widths, fold_of)
     ratios = _ratios(vectors, compared)
@@ -248,7 +248,7 @@ def _ways(
     """
     X, labels, unseen = vectors.X[learnt], vectors.labels[learnt], vectors.X[held]
     make, everyone = vectors.maker(DEFAULT, repeat), np.ones(len(learnt), bool)
-    inner = crossval.fold_numbers(labels, everyone, FOLDS, SEED + repeat)
+    inner = crossval.deal(labels, np.arange(len(labels)), FOLDS, SEED + repeat)
     said = crossval.cross_validate(X, labels, everyone, inner, make, advance).probabilities
     suspects = list(label_errors.find(said, labels))
     trusted = ~np.isin(np.arange(len(labels)), suspects)
