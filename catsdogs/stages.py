@@ -266,7 +266,7 @@ def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64
         return None
     probabilities = np.eye(len(first.classes))[first.labels]
     rows = np.flatnonzero(np.isin(first.ids["train"], seen[0].ids["train"]))
-    columns = [first.classes.index(name) for name in seen[0].classes]
+    columns = np.array([first.classes.index(name) for name in seen[0].classes])
     probabilities[np.ix_(rows, columns)] = said
     return probabilities
 
