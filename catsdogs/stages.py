@@ -333,7 +333,7 @@ def train(files: "Sequence[Features]", plan: "Plan", name: str, data: str | None
     if run.copies:
         several = sum(map(len, run.copies))
         say(f"kept in one fold each: {len(run.copies):,} pictures that occur again, {several:,} photographs")
-    if why := duplicates.why_not_near(files):
+    if plan.copies is None and (why := duplicates.why_not_near(files)):
         say(f"Of copies, only those of the same bytes were looked for: {why}")
     for score in run.scores:
         say(score)

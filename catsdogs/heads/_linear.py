@@ -289,8 +289,8 @@ def inner_splits(target: NDArray[np.int64], random_state: int, groups: NDArray[n
         raise ValueError("every class has a single row, so none can be held out")
     seed = random_state if isinstance(random_state, Integral) else check_random_state(random_state).randint(2**31)
     fold = deal(target, rows, folds, seed)
-    splits = [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(folds)]
-    enough = next((n for n in range(1, folds) if sum(len(held) for _, held in splits[:n]) >= INNER_ROWS), folds)
+    splits = [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in np.unique(fold)]
+    enough = next((n for n in range(1, len(splits)) if sum(len(held) for _, held in splits[:n]) >= INNER_ROWS), folds)
     return splits[:enough]
 
 
