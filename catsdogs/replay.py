@@ -23,7 +23,7 @@ TEST_SHARE = 0.1
 SPLIT_SEED = 0
 MIN_ROWS = 11  # of which two are held out, the fewest that have a standard error
 KAGGLES_FILES = {f"{name}.{number}" for name in ("cat", "dog") for number in range(12_500)}
-THEIRS, OURS = "by MLE-bench's split", "a seeded tenth"
+THEIRS, OURS = " by MLE-bench's split", ", a seeded tenth"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def copies_learnt(view: Features) -> int:
 
 
 def in_words(file: Features) -> str:
-    """How the test rows of a view were held out; empty for what is no view."""
+    """How the test rows of a view were held out, to follow these words; empty for what is no view."""
     return (THEIRS if file.theirs else OURS) if isinstance(file, _View) else ""
 
 

@@ -224,9 +224,8 @@ def train(
     kept = check(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
     first = files[0]
     left_out = [name for name in given.classes if name not in first.classes]
-    asked = left_out if sample_submission is not None or truth is None else []
-    if sample_submission is None:
-        asked = [name for name in left_out if truth is not None and given.classes.index(name) in truth]
+    answers = set() if truth is None else {given.classes[label] for label in truth}
+    asked = [name for name in left_out if sample_submission is not None or name in answers]
     unreadable = {row.id: row.reason for file in files for row in file.unreadable if row.split == "test"}
     header, _, _ = submission.order(first.ids["test"], first.classes, sample_submission, unreadable, asked)
     streaming.check_readable(files, "test")  # so that no fit is lost to a row that turns out damaged after it
@@ -240,12 +239,11 @@ def train(
         probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, files, "test")
     share = _share_of_the_unseen(int(kept.sum()), len(given.classes))
     if truth is not None:
-        by = replay.in_words(given)
-        by = f" {by}" if by == replay.THEIRS else f", {by}" if by else ""
         names, further = [*first.classes, *left_out], [share] * len(left_out)
         right = np.array([names.index(given.classes[label]) for label in truth], np.int64)
         said = submission.widened(probabilities, further) if left_out else probabilities
-        held_out = submission.score(said, right, f"held out{by}, {len(truth):,} labelled photographs")
+        how = f"held out{replay.in_words(given)}, {len(truth):,} labelled photographs"
+        held_out = submission.score(said, right, how)
         run = replace(run, scores=(held_out, *run.scores))
     with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, first)
