@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import calibration, comparison, crossval, heads, label_errors, submission, training
+from catsdogs import calibration, comparison, crossval, duplicates, heads, label_errors, submission, training
 from catsdogs.calibration import MAX_TEMPERATURE, Calibration
 from catsdogs.comparison import STANDARD_ERRORS, Comparison
 from catsdogs.decisions import Corrections
@@ -137,8 +137,8 @@ def measure(files: Sequence[Features], repeats: int, judged: Collection[str]) ->
     if unknown:
         raise UsageError(f"No training photograph {unknown[0]} in {first.path}", "Give --judged ids that it holds")
     compared = comparison.compare([files], heads.names(), FOLDS, repeats, SEED, NO_CORRECTIONS)
-    everyone = np.ones(len(first.labels), bool)
-    fold_of = [crossval.fold_numbers(first.labels, everyone, FOLDS, SEED + repeat) for repeat in range(repeats)]
+    pictures = duplicates.pictures(first.ids["train"], duplicates.copies(files))  # as `compare` does
+    fold_of = [crossval.deal(first.labels, pictures, FOLDS, SEED + repeat) for repeat in range(repeats)]
     widths = tuple(file.width for file in files)
     vectors = _Vectors(training.training_vectors(files), first.labels, widths, fold_of)
     ratios = _ratios(vectors, compared)
@@ -248,7 +248,7 @@ def _ways(
     """
     X, labels, unseen = vectors.X[learnt], vectors.labels[learnt], vectors.X[held]
     make, everyone = vectors.maker(DEFAULT, repeat), np.ones(len(learnt), bool)
-    inner = crossval.fold_numbers(labels, everyone, FOLDS, SEED + repeat)
+    inner = crossval.deal(labels, np.arange(len(labels)), FOLDS, SEED + repeat)
     said = crossval.cross_validate(X, labels, everyone, inner, make, advance).probabilities
     suspects = list(label_errors.find(said, labels))
     trusted = ~np.isin(np.arange(len(labels)), suspects)

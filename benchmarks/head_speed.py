@@ -154,7 +154,7 @@ def _cross_validate(files: Sequence[Features], name: str) -> dict[str, float]:
     few = X[:_WARM_UP_ROWS].copy()
     make().fit(few, labels[: len(few)]).predict_proba(few)
     everyone, fits = np.ones(len(labels), bool), list[float]()
-    fold = crossval.fold_numbers(labels, everyone, FOLDS, SEED)
+    fold = crossval.deal(labels, np.arange(len(labels)), FOLDS, SEED)
     started = time.perf_counter()
     fitted = crossval.cross_validate(X, labels, everyone, fold, lambda: _timed(make(), fits), lambda: None).heads
     seconds = time.perf_counter() - started

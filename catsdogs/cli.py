@@ -305,7 +305,7 @@ def grade(c: Context, name: str, truth: str) -> None:
     from catsdogs import kaggle, runs, submission
 
     run = runs.read_run(SUBMISSIONS / name)
-    graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes)
+    graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes, run.left_out)
     say(graded)
     if (
         stages.competition_of(run.competition, run.source) == kaggle.COMPETITION
@@ -336,7 +336,7 @@ def submit(
         )
     dataset = stages.dataset_at(data, run.source)
     sample = dataset.sample_submission if dataset else None
-    rows = submission.check(path, sample, run.classes)
+    rows = submission.check(path, sample, run.classes, run.left_out)
     alike = "like the sample submission" if sample else "with no sample submission to compare"
     say(f"{path}: {rows:,} rows, {alike}; to {to}")
     answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}", to)

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import calibration, crossval, heads, store, submission, training
+from catsdogs import calibration, crossval, duplicates, heads, store, streaming, submission, training
+from catsdogs.crossval import CrossValidation
 from catsdogs.decisions import Corrections
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.files import replacing
+from catsdogs.heads import Head
 from catsdogs.progress import Progress
 from catsdogs.store import Features
 
@@ -93,12 +95,14 @@ class _Protocol(NamedTuple):
         first: the file whose rows, in their order, those of all others are matched to.
         learnt: (n,) corrected labels, to learn from.
         kept: (n,) whether a row is learnt from.
+        pictures: (n,) the same number for copies; None if there are none.
         fold_of: of each repeat, the (n,) numbers of the folds.
     """
 
     first: Features
     learnt: NDArray[np.int64]
     kept: NDArray[np.bool_]
+    pictures: NDArray[np.int64] | None
     fold_of: list[NDArray[np.int64]]
     seed: int
 
@@ -125,13 +129,14 @@ def compare(
 
     Out-of-fold probabilities are calibrated as `train` does, each fold's on the other folds. Heads learn from corrected
     labels and not from dropped photographs, but all photographs are scored, against the labels as given: what a person
-    corrected after looking at a head's mistakes would flatter that head.
+    corrected after looking at a head's mistakes would flatter that head. Copies share a fold, and vectors that are too
+    much for the memory are streamed, both as in `train`.
 
     Raises:
         UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
             that cannot be used.
-        TrainingError: as `training.check`, `training.check_heads` and `training.training_vectors`; no head at all can
-            take the vectors.
+        TrainingError: as `training.check`, `training.check_heads` and `training.train`; no head at all can take the
+            vectors.
         StoreError: files that hold different rows, or are damaged.
     """
     _refuse_twice("head", head_names, str)
@@ -140,15 +145,21 @@ def compare(
         raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
     for name in head_names:
         heads.create(name)
+    seeds = range(seed, seed + repeats)
     files = list({file.path: file for networks in sets for file in networks}.values())
-    first = files[0]
-    kept = training.check(files, folds, corrections.drop, corrections.relabel)
+    kept = training.check(files, folds, corrections.drop, corrections.relabel, seeds)
+    files = training.occupied(files, corrections.relabel)
+    first, by_path = files[0], {file.path: file for file in files}
+    sets = [[by_path[file.path] for file in networks] for networks in sets]
     training.check_heads(sets[0], kept, head_names, seed)  # what `train` would refuse is not recommended to it
     learnt = training.corrected_labels(first, corrections.relabel)
-    fold_of = [crossval.fold_numbers(learnt, kept, folds, seed + repeat) for repeat in range(repeats)]
     for file in files:
-        training.training_vectors([file])  # read in vain, so that no fit is lost to a network found bad after it
-    protocol = _Protocol(first, learnt, kept, fold_of, seed)
+        streaming.check_columns([file])  # read in vain, so that no fit is lost to a network found bad after it
+    copies = duplicates.copies(files)
+    pictures = duplicates.pictures(first.ids["train"], copies)
+    training.check_folds(first, learnt, kept, pictures, folds, seeds)
+    fold_of = [crossval.deal(first.labels, pictures, folds, one) for one in seeds]
+    protocol = _Protocol(first, learnt, kept, pictures if copies else None, fold_of, seed)
     total = len(sets) * len(head_names) * repeats * folds
     with Progress(total=total, description=head_names[0], unit="fit") as progress:
         outcomes = [outcome for networks in sets for outcome in _outcomes(networks, head_names, protocol, progress)]
@@ -251,7 +262,7 @@ def _outcomes(
 ) -> list[_Outcome | TrainingError]:
     """Of every head on one set of networks, whose vectors are in memory no longer than this takes."""
     order = store.rows_by_id(protocol.first, files[0], "train")
-    X = store.join(files, "train")[1][order]
+    X = None if streaming.is_needed(files) else store.join(files, "train")[1][order]
     outcomes: list[_Outcome | TrainingError] = []
 
     def advance() -> None:
@@ -267,18 +278,38 @@ def _outcomes(
 
 
 def _outcome(
-    X: NDArray[np.float32], files: Sequence[Features], name: str, protocol: _Protocol, advance: Callable[[], None]
+    X: NDArray[np.float32] | None,
+    files: Sequence[Features],
+    name: str,
+    protocol: _Protocol,
+    advance: Callable[[], None],
 ) -> _Outcome:
+    """Of one head; without `X` it is streamed."""
     given, widths = protocol.first.labels, tuple(file.width for file in files)
     losses, right, seconds = np.zeros(len(given)), 0.0, []
     for repeat, fold in enumerate(protocol.fold_of):
         make = partial(heads.create, name, protocol.seed + repeat, widths)
-        crossed = crossval.cross_validate(X, protocol.learnt, protocol.kept, fold, make, advance)
+        if X is None:
+            crossed = _streamed(files, protocol, fold, make, protocol.seed + repeat)
+            for _ in crossed.heads:
+                advance()
+        else:
+            groups = {} if protocol.pictures is None else {"pictures": protocol.pictures}
+            crossed = crossval.cross_validate(X, protocol.learnt, protocol.kept, fold, make, advance, **groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
         losses += submission.log_losses(probabilities, given) / len(protocol.fold_of)
         right += float((probabilities.argmax(axis=1) == given).mean()) / len(protocol.fold_of)
         seconds.append(crossed.seconds)
     return _Outcome(name, tuple(file.name for file in files), losses, right, float(np.median(seconds)))
+
+
+def _streamed(
+    files: Sequence[Features], protocol: _Protocol, fold: NDArray[np.int64], make: Callable[[], Head], seed: int
+) -> CrossValidation:
+    """As `streaming.cross_validate`, with the rows of `protocol.first`."""
+    rows = np.arange(len(fold))[store.rows_by_id(files[0], protocol.first, "train")]
+    crossed = streaming.cross_validate(files, protocol.learnt[rows], protocol.kept[rows], fold[rows], make, seed)
+    return crossed._replace(probabilities=crossed.probabilities[np.argsort(rows)], fold=fold)
 
 
 def _entries(outcomes: Sequence[_Outcome]) -> tuple[Entry, ...]:
@@ -317,6 +348,8 @@ def _measured_on(protocol: _Protocol) -> str:
         "against the labels as given"
     )
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(protocol.learnt != protocol.first.labels)
+    if protocol.pictures is not None:
+        sentence += ", copies in one fold"
     if dropped or relabelled:
         sentence += f", learnt with {dropped:,} photographs dropped and {relabelled:,} relabelled"
     return sentence

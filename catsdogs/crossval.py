@@ -3,15 +3,17 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import TrainingError, UsageError
-from catsdogs.heads import Head, is_of_a_file, watches
+from catsdogs.errors import TrainingError
+from catsdogs.folds import MAX_SEED as MAX_SEED
+from catsdogs.folds import deal as deal
+from catsdogs.folds import fold_numbers as fold_numbers
+from catsdogs.heads import Head, is_of_a_file, takes
 
-MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
 SUM_TOLERANCE = 1e-3  # of a row's probabilities
 
 
@@ -27,29 +29,6 @@ class CrossValidation(NamedTuple):
     seconds: float
 
 
-def fold_numbers(labels: NDArray[np.int64], kept: NDArray[np.bool_], folds: int, seed: int) -> NDArray[np.int64]:
-    """(n,) the fold, from 0, in which each row is held out: stratified by class, in an order drawn with the seed.
-
-    Rows that are not kept are spread evenly over the folds as well, to be predicted.
-
-    Raises:
-        UsageError: fewer than two folds, or a seed that cannot be used.
-    """
-    from sklearn.model_selection import StratifiedKFold
-
-    if folds < 2:
-        raise UsageError(f"{folds} folds", "Give --folds a number of 2 or more")
-    if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
-    rows = np.flatnonzero(kept)
-    fold = np.empty(len(labels), np.int64)
-    fold[~kept] = np.arange(np.count_nonzero(~kept)) % folds
-    splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels[rows])
-    for number, (_, held) in enumerate(splits):
-        fold[rows[held]] = number
-    return fold
-
-
 def cross_validate(
     X: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -57,13 +36,16 @@ def cross_validate(
     fold: NDArray[np.int64],
     make: Callable[[], Head],
     advance: Callable[[], object],
+    pictures: NDArray[np.int64] | None = None,
 ) -> CrossValidation:
     """Fit on the kept rows of all folds but one, predict the rows of that one, kept or not; for each fold.
 
     Args:
         X, labels, kept: (n, width) vectors, (n,) classes from 0, (n,) whether a row may be learnt from.
-        make: a new head; it is given the held-out kept rows to watch, where it watches any.
+        make: a new head; it is given the held-out kept rows to watch, where it watches any, and `pictures` as `groups`,
+            where it takes them.
         advance: called after each fold.
+        pictures: (n,) numbers, the same for copies of a picture; without them there are no copies.
 
     Raises:
         TrainingError: the head refuses these vectors, or gives what are no probabilities.
@@ -76,12 +58,14 @@ def cross_validate(
         watched, unseen = np.flatnonzero(kept & (fold == number)), np.flatnonzero(~kept & (fold == number))
         held = np.concatenate((watched, unseen))
         head = make()
+        more: dict[str, Any] = {}
+        if takes(head, "validation"):
+            more["validation"] = X[watched], labels[watched]
+        if takes(head, "groups") and pictures is not None:
+            more["groups"] = pictures[learnt]
         started = time.perf_counter()
         with refusals(head):
-            if watches(head):
-                head.fit(X[learnt], labels[learnt], validation=(X[watched], labels[watched]))  # type: ignore[call-arg]
-            else:
-                head.fit(X[learnt], labels[learnt])
+            head.fit(X[learnt], labels[learnt], **more)
         probabilities[held] = checked_probabilities(head, X[held], classes)
         seconds += time.perf_counter() - started
         fitted.append(head)

@@ -1,7 +1,10 @@
 """Which photographs there are: in Kaggle's folder or zips, a folder per class, TFRecords, by a CSV -> one table."""
 
+import contextlib
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +30,7 @@ from catsdogs.tables import NoTableError
 from catsdogs.tfrecord import Record
 
 SEED = 2018
+_READERS = 8
 
 
 class Photograph(NamedTuple):
@@ -72,6 +76,10 @@ class Dataset:
         """The photograph of a row; of a test row that was once held out, the labelled photograph it was."""
         return self.by_key.get((split, id)) or (self.by_key.get(("train", id)) if split == "test" else None)
 
+    def size(self, photograph: Photograph) -> int | None:
+        """How many bytes a photograph has, where that takes no reading; see `Reader.size`."""
+        return self._reader.size(photograph.location)
+
     def read(self, photograph: Photograph) -> bytes:
         """The bytes of one photograph.
 
@@ -87,8 +95,8 @@ def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: in
 
     Args:
         classes: only these are learnt from, and labelled photographs of others left out; all, if none is named.
-        holdout: between 0 and 1, this share of each class (at least one photograph) becomes the test rows, instead of
-            the data set's own, and `Dataset.truth` keeps their classes.
+        holdout: between 0 and 1, this share of each class (at least one photograph, and the copies of each) becomes the
+            test rows, instead of the data set's own, and `Dataset.truth` keeps their classes.
         seed: which photographs those are, together with their ids and classes and nothing else.
 
     Raises:
@@ -210,27 +218,50 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     """With a share of each class's photographs for test rows.
 
     Photographs are drawn in the order of a hash of seed and id: which are held out does not change with the order of
-    files, other classes or the versions of libraries, and a larger share holds out the same ones and more.
+    files, other classes or the versions of libraries, and a larger share holds out the same ones and more. Files of the
+    same bytes are drawn together, so that none is judged by who has learnt its copy.
     """
+    train = dataset.of("train")
+    picture = _pictures(dataset, train)
     ids: dict[str, list[str]] = {name: [] for name in dataset.classes}
-    for row in dataset.of("train"):
+    for row in train:
         ids[dataset.classes[row.label]].append(row.id)
-    truth = {}
-    for name, all_ids in ids.items():
+    held: set[str] = set()
+    for all_ids in ids.values():
         count = max(1, round(share * len(all_ids)))
-        if count == len(all_ids):
+        drawn = sorted(all_ids, key=lambda id: hashlib.sha256(f"{seed} {picture[id]}".encode()).digest())
+        held.update(picture[id] for id in drawn[:count])
+    for name, all_ids in ids.items():
+        if all_ids and {picture[id] for id in all_ids} <= held:
             raise DatasetError(
-                f"{dataset.root}: a share of {share:g} leaves none of the {count} photographs of {name} to learn from",
+                f"{dataset.root}: a share of {share:g} leaves none of the {len(all_ids)} photographs of {name} "
+                "to learn from",
                 "Hold out less, add photographs of it, or leave the class out",
             )
-        drawn = sorted(all_ids, key=lambda id: hashlib.sha256(f"{seed} {id}".encode()).digest())
-        truth.update(dict.fromkeys(drawn[:count], name))
+    truth = {id: name for name, all_ids in ids.items() for id in all_ids if picture[id] in held}
     if not truth:
         raise DatasetError(f"{dataset.root} has no labelled photographs to hold out", "Give --data a labelled data set")
-    train = dataset.of("train")
     kept = [row for row in train if row.id not in truth]
-    held = [row._replace(split="test", label=UNLABELLED) for row in train if row.id in truth]
-    return replace(dataset, photographs=(*kept, *held), sample_submission=None, truth=truth)
+    test = [row._replace(split="test", label=UNLABELLED) for row in train if row.id in truth]
+    return replace(dataset, photographs=(*kept, *test), sample_submission=None, truth=truth)
+
+
+def _pictures(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
+    """Id -> the id of the first row with the same bytes; only files of one size are read."""
+    by_size: dict[int | None, list[Photograph]] = defaultdict(list)
+    for row in rows:
+        by_size[dataset.size(row)].append(row)
+    alike = [row for size, several in by_size.items() if size != 0 and len(several) > 1 for row in several]
+
+    def digest(row: Photograph) -> bytes:
+        with contextlib.suppress(UnreadablePhotographError):
+            return hashlib.sha256(dataset.read(row)).digest()
+        return row.id.encode()  # it is like no other
+
+    with ThreadPoolExecutor(_READERS, "reader") as readers:
+        digests = dict(zip((row.id for row in alike), readers.map(digest, alike), strict=True))
+    first: dict[bytes, str] = {}
+    return {row.id: first.setdefault(digests.get(row.id, row.id.encode()), row.id) for row in rows}
 
 
 def _records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:

@@ -80,6 +80,18 @@ class Reader:
             raise UnreadablePhotographError(f"{size:,} bytes, more than {MAX_FILE_BYTES:,}")
         return data
 
+    def size(self, location: Location) -> int | None:
+        """How many bytes a photograph has, where that takes no reading: of a file or a zip's member on this machine."""
+        container, name = location
+        if storage.is_remote(container) or tfrecord.is_shard(container.name):
+            return None
+        try:
+            if is_folder(container):
+                return (container / name).stat().st_size
+            return self._open_zip(container).getinfo(name).file_size
+        except (KeyError, *_ZIP_ERRORS):
+            return None
+
     def _read_member(self, path: Path, name: str) -> tuple[int, bytes]:
         archive = self._open_zip(path)
         info = archive.getinfo(name)

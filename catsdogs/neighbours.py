@@ -21,6 +21,7 @@ PAIRS_OF_A_ROW = 16  # so that 10,000 pictures of nothing are not 50 million pai
 FAR = 0.99  # of the learnt photographs lie nearer to another one
 _SAMPLE = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
 _BLOCK_ROWS = 1024
+_MANY_ROWS = 5000  # fewer are read and compared within a second
 _BLOCK_CELLS = 2**25  # similarities of a block of rows with all: 128 MiB
 _LINKS, _EFFORT = 32, 64  # of each row to near ones; how many near ones are looked at
 _DEVIATIONS = 4.0  # how many standard deviations off a shortened cosine may be
@@ -143,13 +144,14 @@ class Crowd:
         _, cosines = self._search.nearest(self._search.rows(sample), rank + 1)
         return float(np.median(cosines[:, rank]))  # the first is the row itself
 
-    def pairs(self, least: float) -> Iterator[tuple[int, int, float]]:
+    def pairs(self, least: float, among: int | None = None) -> Iterator[tuple[int, int, float]]:
         """Pairs (i, j) of rows, i < j, whose cosine is `least` or more, with that cosine, verified on whole vectors.
 
-        A row has at most `PAIRS_OF_A_ROW` pairs with later ones, the nearest of them; an index misses about 1 in 100.
+        Both are of the first `among` rows, or of all. A row has at most `PAIRS_OF_A_ROW` pairs with later ones, the
+        nearest of them; an index misses about 1 in 100.
         """
         slack = _DEVIATIONS * (1 - least**2) / SHORT**0.5
-        left, right = _sorted_pairs(self._search.pairs(least - slack))
+        left, right = _sorted_pairs(self._search.pairs(least - slack, len(self._table) if among is None else among))
         for start in range(0, len(left), _BLOCK_ROWS):
             i, j = left[start : start + _BLOCK_ROWS], right[start : start + _BLOCK_ROWS]
             rows, back = np.unique(np.concatenate([i, j]), return_inverse=True)
@@ -213,10 +215,11 @@ class _Matrix:
                 cosines[number] = all_cosines[rows[number]]
         return rows, cosines
 
-    def pairs(self, least: float) -> Iterator[tuple[Rows, Rows]]:
-        with Progress(len(self._vectors), "comparing", "row") as progress:
-            for start, block in _in_blocks(self._vectors, len(self._vectors)):
-                cosines = block @ self._vectors[start:].T
+    def pairs(self, least: float, among: int) -> Iterator[tuple[Rows, Rows]]:
+        vectors = self._vectors[:among]
+        with _progress(among, "comparing") as progress:
+            for start, block in _in_blocks(vectors, among):
+                cosines = block @ vectors[start:].T
                 cosines[:, : len(block)][np.tril_indices(len(block))] = -np.inf  # itself, and the pairs already seen
                 near = cosines >= least
                 crowded = np.flatnonzero(np.count_nonzero(near, axis=1) > PAIRS_OF_A_ROW)
@@ -252,12 +255,12 @@ class _Index:
         products, rows = self._index.search(self._rounded(asked), min(count, self._index.ntotal))
         return rows.astype(np.intp), products / self._scale**2
 
-    def pairs(self, least: float) -> Iterator[tuple[Rows, Rows]]:
-        with Progress(self._index.ntotal, "comparing", "row") as progress:
-            for start in range(0, self._index.ntotal, _BLOCK_ROWS):
-                asked = np.arange(start, min(start + _BLOCK_ROWS, self._index.ntotal))
+    def pairs(self, least: float, among: int) -> Iterator[tuple[Rows, Rows]]:
+        with _progress(among, "comparing") as progress:
+            for start in range(0, among, _BLOCK_ROWS):
+                asked = np.arange(start, min(start + _BLOCK_ROWS, among))
                 found, cosines = self.nearest(self.rows(asked), PAIRS_OF_A_ROW + 1)
-                near = (cosines >= least) & (found != asked[:, np.newaxis])
+                near = (cosines >= least) & (found != asked[:, np.newaxis]) & (found < among)
                 number, rank = np.nonzero(near)
                 i, j = asked[number], found[number, rank]
                 yield np.minimum(i, j), np.maximum(i, j)
@@ -282,11 +285,16 @@ def _shortened(table: Table) -> _Matrix | _Index:
     """All rows of a table, shortened: in memory, or above `INDEX_ROWS` in an index."""
     width = min(SHORT, table.width)
     search = _Index(width) if len(table) > INDEX_ROWS else _Matrix(len(table), width)
-    with Progress(len(table), "reading", "row") as progress:
+    with _progress(len(table), "reading") as progress:
         for start, block in table.blocks():
             search.add(start, _shorten(block))
             progress.update(len(block))
     return search
+
+
+def _progress(rows: int, description: str) -> Progress:
+    """A bar for what may take a while."""
+    return Progress(rows if rows >= _MANY_ROWS else 0, description, "row")
 
 
 def _shorten(vectors: Vectors) -> Vectors:

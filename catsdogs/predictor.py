@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import engines, images, neighbours, outliers, prediction, replay, runs, store, synsets, training
+from catsdogs import engines, images, neighbours, outliers, prediction, runs, store, synsets, training
 from catsdogs.engines import Network, Output
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.images import Pixels
@@ -190,7 +190,7 @@ def training_files(run: Run, folder: Path | None) -> list[Features]:
         raise StoreError("No folder of feature files is known", "Give --features")
     files = [store.read(store.path_of(folder, name)) for name in run.backbones]
     training.check_repeatable(run, files)
-    return replay.hold_out(files, run.protocol)[0] if run.protocol else files
+    return training.rows_of(run, files)
 
 
 def _show_pets(files: Sequence[Features]) -> bool:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,8 @@ from catsdogs.submission import Grade
 from catsdogs.typed import typed
 
 FORMAT = "catsdogs run"
-VERSION = 2
+VERSION = 3
+OLDEST = 2  # whose folds were dealt over the kept rows, and whose heads' mean was calibrated, not each
 RUN_FILE = "run.json"
 SUBMISSION_FILE = "submission.csv"
 OUT_OF_FOLD_FILE = "oof.csv"
@@ -82,10 +83,16 @@ class Run:
         protocol: how rows were held out to be the test rows, see `replay`; empty if they are the data set's own.
         dropped: ids of training photographs that were not learnt from.
         relabelled: id of a training photograph -> the class it was learnt as.
-        calibration: what is done to the mean of the heads' probabilities.
+        calibration: what is done to each head's probabilities, before their mean is taken.
         scores: the first is the one to quote; each says what it was measured on.
         unreadable: id of a test photograph that got the class prior -> why.
         competition: Kaggle's name of the one it is for; empty if nothing told.
+        version: of the rules by which it was trained. What follows is since version 3, and has defaults before.
+        streamed: whether heads read their rows in blocks; None if the memory of that machine decided and nobody knows.
+        copies: of each picture that occurs again, the ids of the training photographs that share a fold.
+        left_out: classes that no photograph shows, so that no head knows them.
+        held_out: ids of the rows that the protocol hid, where copies moved some; else it draws the same again.
+        sample_submission: SHA-256 of the text that `submission.csv` has its columns and order from; empty if of none.
     """
 
     name: str
@@ -114,6 +121,15 @@ class Run:
     scores: tuple[Grade, ...]
     unreadable: dict[str, str]
     competition: str = ""
+    version: int = VERSION
+    streamed: bool | None = None
+    copies: tuple[tuple[str, ...], ...] = ()
+    left_out: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+    sample_submission: str = ""
+
+
+_SINCE_3 = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,9 @@ class TrainedRun:
     heads: Sequence[Head]
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, classes) probabilities for (n, width) vectors, averaged over the folds' heads, then calibrated.
+        """(n, classes) probabilities for (n, width) vectors: the mean of what the folds' heads say, each calibrated.
+
+        The temperature was fitted on what single heads say. Their mean is softer already.
 
         Raises:
             TrainingError: the vectors have another width.
@@ -134,10 +152,13 @@ class TrainedRun:
                 f"The run {self.run.name} takes vectors of width {sum(self.run.widths):,}, not {X.shape[1]:,}",
                 f"Give it the features of {', '.join(self.run.backbones)}, in this order",
             )
-        total = np.zeros((len(X), len(self.run.classes)))
-        for head in self.heads:
-            total += head.predict_proba(X)
-        return self.run.calibration.apply(total / len(self.heads))
+        said = (np.asarray(head.predict_proba(X), np.float64) for head in self.heads)
+        if self.run.version == OLDEST:
+            return self.run.calibration.apply(sum(said, start=self._nothing(X)) / len(self.heads))
+        return sum(map(self.run.calibration.apply, said), start=self._nothing(X)) / len(self.heads)
+
+    def _nothing(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.zeros((len(X), len(self.run.classes)))
 
 
 class Listing(NamedTuple):
@@ -158,12 +179,13 @@ def read_run(folder: Path) -> Run:
             raise ValueError(f"the format is {content['format']!r}")
         if content["version"] > VERSION:
             raise TrainingError(f"{path} has version {content['version']}, newer than {VERSION}", "Upgrade catsdogs")
-        if content["version"] < VERSION:
+        if content["version"] < OLDEST:
             raise TrainingError(
                 f"{path} was written by catsdogs {content['package_version']} before heads were kept as they are now",
                 f"Train again with --name {folder.name} --force",
             )
-        content.setdefault("competition", "")  # which older runs do not know
+        if content["version"] == OLDEST:
+            content = {name: list(value) if value == () else value for name, value in _SINCE_3.items()} | content
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
             typed(store.Recipe, {"vector": store.POOLED} | recipe, name)  # older runs do not say

@@ -6,15 +6,16 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from catsdogs import settings, storage
+from catsdogs import __version__, settings, storage
 from catsdogs.console import listed, say, wrote
-from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError
-from catsdogs.listing import to_choose_from
+from catsdogs.errors import CatsdogsError, StoreError, TrainingError, UnknownNameError, UsageError
+from catsdogs.listing import in_short, to_choose_from
 
 if TYPE_CHECKING:
     import numpy as np
@@ -285,6 +286,25 @@ def read_features(c: Context, folder: Path, backbones: str | None, data: str | N
     return files
 
 
+def files_of(c: Context, dataset: "Dataset") -> "list[Features]":
+    """The feature files that tell near-copies among these photographs, if there are any; says which."""
+    from catsdogs import duplicates, store
+    from catsdogs.backbones import TABLE
+
+    folder, ids = location(c, "features"), {row.id for row in dataset.of("train")}
+    found: list[Features] = []
+    for path in (store.path_of(folder, name) for name in TABLE):
+        with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
+            if storage.exists(path) and not store.is_gap_file(path):
+                file = store.read(path)
+                store.check_joinable([*found[:1], file])
+                if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):
+                    found.append(file)
+    near = f", and near-copies as {', '.join(file.name for file in found)} of {folder} see them" if found else ""
+    say(f"Copies of a photograph share a fold: the same bytes{near}")
+    return found
+
+
 def dataset_at(given: str | None, remembered: str) -> "Dataset | None":
     """The photographs at a path given by hand, which must be there; else where a file of ours remembers them.
 
@@ -310,8 +330,9 @@ def find_outliers(
     everything: bool = False,
 ) -> bool:
     """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
-    from catsdogs import contact_sheet, outliers
+    from catsdogs import contact_sheet, outliers, training
 
+    files = training.occupied(files)
     # Refused before the heads are trained.
     outliers.check(files, k, votes)
     if everything:
@@ -332,15 +353,34 @@ def find_outliers(
 
 
 def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
-    """(n_train, classes) what heads say of photographs they never saw; None, said aloud, where none can be trained."""
-    from catsdogs import training
+    """(n_train, classes) what heads say of photographs they never saw; None, said aloud, where none can be trained.
 
-    plan = training.Plan(LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"))
+    With as many folds as the smallest class allows. A class of a single picture cannot be judged, nor learnt by who
+    judges the others: its photographs count as certain of their label.
+    """
+    import numpy as np
+
+    from catsdogs import duplicates, replay, training
+
+    first = files[0]
     try:
-        return training.out_of_fold(files, plan).probabilities
+        plan = training.Plan(LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"), copies=duplicates.copies(files))
+        alone = training.of_single_pictures(first, plan.copies or ())
+        seen = training.occupied(replay.split(files, alone)) if alone else list(files)
+        most = training.most_folds(seen, plan)
+        if alone or 2 <= most < plan.folds:
+            plan = replace(plan, folds=max(2, most))
+            beside = f", without {len(alone):,} photographs that are alone in their class" if alone else ""
+            say(f"Looked for wrong labels with {plan.folds} folds, as many as the smallest class allows{beside}")
+        said = training.out_of_fold(seen, plan).probabilities
     except TrainingError as error:
         say(f"Not looked for wrong labels: {error.problem}")
         return None
+    probabilities = np.eye(len(first.classes))[first.labels]
+    rows = np.flatnonzero(np.isin(first.ids["train"], seen[0].ids["train"]))
+    columns = np.array([first.classes.index(name) for name in seen[0].classes])
+    probabilities[np.ix_(rows, columns)] = said
+    return probabilities
 
 
 def plan(
@@ -390,14 +430,22 @@ def train(
     competition: str | None = None,
 ) -> "Run":
     """Train, write the run, and show it."""
-    from catsdogs import replay, runs, training
+    from catsdogs import duplicates, replay, runs, training
 
     to = competition_of(competition, data or files[0].source)
     truth = None
     if plan.protocol:
         refuse_idle_data(data, files)
-        files, truth = replay.hold_out(files, plan.protocol)
+        files, truth = replay.hold_out(files, plan.protocol, plan.held_out)
+        if twins := replay.copies_learnt(files[0]):
+            say(f"{twins:,} of the {len(truth):,} hidden photographs have copies among the others, as in that split")
     dataset = None if plan.protocol else dataset_at(data, files[0].source)
+    if dataset and _is_held_out(files[0], dataset):
+        for file in files:
+            try:
+                replay.refuse_taught(file)
+            except TrainingError as error:  # the score out of fold is fair all the same
+                say(f"No grade of the test photographs will be honest: {error.problem}")
     run = training.train(
         files,
         plan,
@@ -409,6 +457,13 @@ def train(
         command=" ".join(["catsdogs", *sys.argv[1:]]),
         force=force,
     )
+    if run.left_out:
+        say(f"left out, for no photograph shows them: {len(run.left_out):,} classes ({in_short(run.left_out)})")
+    if run.copies:
+        several = sum(map(len, run.copies))
+        say(f"kept in one fold each: {len(run.copies):,} pictures that occur again, {several:,} photographs")
+    if plan.copies is None and (why := duplicates.why_not_near(files)):
+        say(f"Of copies, only those of the same bytes were looked for: {why}")
     for score in run.scores:
         say(score)
     if run.unreadable:
@@ -424,8 +479,13 @@ def train(
 
 def _sample_for(first: "Features", dataset: "Dataset") -> str | None:
     """The data set's sample submission, unless its labelled photographs were held out to be the test rows."""
-    found = [dataset.find("test", id) for id in first.ids["test"]]
-    return None if any(row and row.split == "train" for row in found) else dataset.sample_submission
+    return None if _is_held_out(first, dataset) else dataset.sample_submission
+
+
+def _is_held_out(first: "Features", dataset: "Dataset") -> bool:
+    """Whether the test rows are labelled photographs that were held out."""
+    found = (dataset.find("test", id) for id in first.ids["test"])
+    return any(row and row.split == "train" for row in found)
 
 
 def run_and_files(c: Context, name: str, features: str | None, data: str | None) -> "tuple[Run, list[Features]]":
@@ -443,9 +503,10 @@ def repeat(c: Context, repeated: str, name: str, features: str | None, data: str
     check_run_name(name, force)
     run, files = run_and_files(c, repeated, features, data)
     training.check_repeatable(run, files)
-    for package, now in training.versions().items():
-        if run.versions.get(package) != now:
-            say(f"{package} is {now}, and was {run.versions.get(package)}: the last digits may differ")
+    used = training.versions() | {"catsdogs": __version__}
+    for package, then in (run.versions | {"catsdogs": run.package_version}).items():
+        if used.get(package, then) != then:
+            say(f"{package} is {used[package]}, and was {then}: the last digits may differ")
     return train(files, training.plan_of(run), name, data, force, run.competition)
 
 

@@ -148,7 +148,7 @@ def cross_validate(
         StoreError: the files are damaged.
     """
     heads = [make() for _ in range(int(fold.max()) + 1)]
-    _refuse_others(heads[0], files)
+    check_head(heads[0], files)
     joined = Joined(files, "train")
     allowed = kept & (fold != np.arange(len(heads))[:, np.newaxis])
     classes = np.arange(int(labels.max()) + 1)
@@ -176,6 +176,26 @@ def cross_validate(
     return CrossValidation(heads, probabilities, fold, seconds)
 
 
+def check_head(head: Head, files: Sequence[Features]) -> None:
+    """A TrainingError for a head that cannot learn from blocks of rows."""
+    if not hasattr(head, "streamed") and not hasattr(head, "partial_fit"):
+        raise TrainingError(
+            f"The training vectors take {_bytes(files) / 1e9:,.1f} GB, more than {MEMORY_SHARE:.0%} of this machine's "
+            f"{_memory() / 1e9:,.1f} GB, and the head {type(head).__name__} needs all of them in memory",
+            "Choose dropout-sigmoid or a classifier with partial_fit, such as GaussianNB, which read them in blocks",
+        )
+
+
+def check_memory(files: Sequence[Features]) -> None:
+    """A TrainingError for vectors that `is_needed` would stream, where they are to be in memory."""
+    if is_needed(files):
+        raise TrainingError(
+            f"The training vectors take {_bytes(files) / 1e9:,.1f} GB, more than {MEMORY_SHARE:.0%} of this machine's "
+            f"{_memory() / 1e9:,.1f} GB, and they were in memory when this run was trained",
+            "Repeat it on a machine with more memory, or train anew without --repeat",
+        )
+
+
 def predicted(
     predict_proba: Callable[[NDArray[np.float32]], NDArray[np.float64]], files: Sequence[Features], split: str
 ) -> NDArray[np.float64]:
@@ -194,6 +214,15 @@ def check_readable(files: Sequence[Features], split: str) -> None:
         pass
 
 
+def check_columns(files: Sequence[Features]) -> None:
+    """Read all training vectors in vain; raises as `cross_validate` for damage and constant columns."""
+    first, same = np.empty(0, np.float32), np.ones(sum(file.width for file in files), bool)
+    for rows, X in Joined(files, "train").blocks():
+        first = X[0] if rows[0] == 0 else first
+        same = same & (first == X).all(axis=0)
+    refuse_constant(files, same)
+
+
 def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -> None:
     """A TrainingError for a network of which every column is constant; `is_constant` is of the joined columns."""
     start = 0
@@ -204,15 +233,6 @@ def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -
                 f"Write it again with working weights: `catsdogs features --backbones {file.name}`",
             )
         start += file.width
-
-
-def _refuse_others(head: Head, files: Sequence[Features]) -> None:
-    if not hasattr(head, "streamed") and not hasattr(head, "partial_fit"):
-        raise TrainingError(
-            f"The training vectors take {_bytes(files) / 1e9:,.1f} GB, more than {MEMORY_SHARE:.0%} of this machine's "
-            f"{_memory() / 1e9:,.1f} GB, and the head {type(head).__name__} needs all of them in memory",
-            "Choose dropout-sigmoid or a classifier with partial_fit, such as GaussianNB, which read them in blocks",
-        )
 
 
 def _learner(heads: Sequence[Any], scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]) -> Learner:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -77,19 +78,24 @@ class _Sheet(NamedTuple):
 
 
 def order(
-    ids: Collection[str], classes: Sequence[str], sample: str | None, missing: Collection[str]
+    ids: Collection[str],
+    classes: Sequence[str],
+    sample: str | None,
+    missing: Collection[str],
+    left_out: Collection[str] = (),
 ) -> tuple[list[str], list[int], list[str]]:
     """What a submission will look like: its header, the class each further column is of, and the ids, row by row.
 
     `sample` is the text of a sample submission; without one, ids follow each other in natural order. `missing` are
-    the ids of photographs that were there but could not be read.
+    the ids of photographs that were there but could not be read. `left_out` are classes that no head knows, numbered
+    after the others: a sample may have columns for them, and without a sample they have.
 
     Raises:
         SubmissionError: the sample has other ids or classes than we, or is no table.
     """
     if sample is None:
-        columns = [LABEL_COLUMN] if len(classes) == 2 else list(classes)
-        return [ID_COLUMN, *columns], _classes_of(columns, classes), sorted({*ids, *missing}, key=natural_key)
+        columns = [LABEL_COLUMN] if len(classes) == 2 and not left_out else [*classes, *left_out]
+        return [ID_COLUMN, *columns], _classes_of(columns, classes, left_out), sorted({*ids, *missing}, key=natural_key)
     sheet = _parse("The sample submission", sample)
     photographs = Names({*ids, *missing})
     asked = {id: photographs.find(id) for id in sheet.rows}
@@ -109,7 +115,7 @@ def order(
         "ids of the sample submission mean a photograph that another one means, too",
         "Keep one row for each id",
     )
-    return sheet.header, _classes_of(sheet.header[1:], classes), list(sheet.rows)
+    return sheet.header, _classes_of(sheet.header[1:], classes, left_out), list(sheet.rows)
 
 
 def write(
@@ -119,6 +125,7 @@ def write(
     classes: Sequence[str],
     sample: str | None,
     missing: Mapping[str, Sequence[float]],
+    left_out: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Write the CSV, whole or not at all.
 
@@ -127,13 +134,16 @@ def write(
     Args:
         probabilities: (n, classes), rows as `ids`.
         missing: id -> (classes,) probabilities of a photograph that could not be read, such as the class prior.
+        left_out: classes that no head knows, with a probability for each, where `order` gives them columns.
 
     Raises:
         SubmissionError: as `order`, or a probability is not finite or outside [0, 1].
         StoreError: the disk is full, or the folder cannot be written.
     """
-    header, columns, rows = order(ids, classes, sample, missing)
+    header, columns, rows = order(ids, classes, sample, missing, left_out)
     known = dict(missing) | dict(zip(ids, probabilities, strict=True))
+    if len(columns) > len(classes):
+        known = dict(zip(known, widened(np.array([*known.values()]), [*left_out.values()]), strict=True))
     names = Names(known)
     text = io.StringIO(newline="")
     lines = ([id, *(as_text(known[str(names.find(id))][column]) for column in columns)] for id in rows)
@@ -143,14 +153,25 @@ def write(
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
+def widened(probabilities: NDArray[np.float64], shares: Sequence[float]) -> NDArray[np.float64]:
+    """(n, classes) probabilities and those of further classes, the same in each row: (n, classes + further)."""
+    more = np.tile(np.array(shares, np.float64), (len(probabilities), 1))
+    return np.hstack((probabilities.reshape(len(more), -1) * (1 - sum(shares)), more))
+
+
 def as_text(probability: float) -> str:
     """How probabilities are written: rounded, but never to a certainty."""
     text = f"{probability:.{_DIGITS}g}"
     return repr(float(probability)) if float(text) == 1 != probability else text
 
 
-def check(path: Path, sample: str | None = None, classes: Sequence[str] | None = None) -> int:
-    """Look for all that Kaggle would reject, and return the number of rows.
+def check(
+    path: Path,
+    sample: str | None = None,
+    classes: Sequence[str] | None = None,
+    left_out: Collection[str] = (),
+) -> int:
+    """Look for all that Kaggle would reject, and return the number of rows; `left_out` as in `order`.
 
     Raises:
         SubmissionError: no such file, another header, an id twice, missing or foreign, a value that is no probability.
@@ -168,26 +189,28 @@ def check(path: Path, sample: str | None = None, classes: Sequence[str] | None =
         _refuse_difference(absent, f"ids of the sample submission are missing from {path}", remedy)
         _refuse_difference(foreign, f"ids of {path} are not in the sample submission", remedy)
     if classes is not None:
-        _classes_of(sheet.header[1:], classes)
+        _classes_of(sheet.header[1:], classes, left_out)
     _check_values(sheet, remedy)
     return len(sheet.rows)
 
 
-def read(path: Path, classes: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
+def read(path: Path, classes: Sequence[str], left_out: Collection[str] = ()) -> tuple[list[str], NDArray[np.float64]]:
     """The ids of a submission in the order of its rows, and their (n, classes) probabilities in that of `classes`.
+
+    Columns of classes that were `left_out`, see `order`, are not returned.
 
     Raises:
         SubmissionError: no such file, no such table, columns of other classes, a value that is no probability.
     """
     sheet = _read(path)
-    columns = _classes_of(sheet.header[1:], classes)
+    columns = _classes_of(sheet.header[1:], classes, left_out)
     values = _check_values(sheet, "Write it again with `catsdogs train`")
     if len(columns) == 1:
         return list(sheet.rows), values if columns == [1] else values[:, ::-1]
-    return list(sheet.rows), values[:, np.argsort(columns)]
+    return list(sheet.rows), values[:, np.argsort(columns)[: len(classes)]]
 
 
-def grade(path: Path, truth: Path, classes: Sequence[str] | None = None) -> Grade:
+def grade(path: Path, truth: Path, classes: Sequence[str] | None = None, left_out: Collection[str] = ()) -> Grade:
     """Log loss and accuracy of a submission against a CSV with the columns `id,label`, matched by id.
 
     A label is the name of a class, or 0 or 1. One column is the probability of the class it is named after, or else of
@@ -195,6 +218,7 @@ def grade(path: Path, truth: Path, classes: Sequence[str] | None = None) -> Grad
 
     Args:
         classes: the names in order; without them, two different names in the truth are taken for all there are.
+        left_out: as in `order`.
 
     Raises:
         SubmissionError: either file is no such table, or they hold different ids or classes.
@@ -203,7 +227,7 @@ def grade(path: Path, truth: Path, classes: Sequence[str] | None = None) -> Grad
     for absent, name in zip(_differences(answers.rows, sheet.rows), (path, truth), strict=True):
         _refuse_difference(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
     values = _check_values(sheet, "Write it again with `catsdogs train`")
-    labels = _labels(answers, sheet, classes)
+    labels = _labels(answers, sheet, classes, left_out)
     return score(values, labels, f"{truth.name}, {len(labels):,} rows")
 
 
@@ -239,31 +263,37 @@ def _named(line: Line) -> str:
     return f"{line.name} ({line.log_loss}{f', rank {line.rank}' if line.rank else ''})"
 
 
-def _classes_of(columns: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Which class each probability column is of: its namesake, or the second where one column serves two classes."""
-    names = Names(classes)
+def _classes_of(columns: Sequence[str], classes: Sequence[str], left_out: Collection[str] = ()) -> list[int]:
+    """Which class each probability column is of: its namesake, or the second where one column serves two classes.
+
+    Columns may be missing of those that are `left_out`, which are numbered after the classes.
+    """
+    known = [*classes, *left_out]
+    names = Names(known)
     found = [names.find(column) for column in columns]
     if len(columns) == 1 and len(classes) == 2:
-        return [classes.index(found[0]) if found[0] is not None else 1]
-    known = [name for name in found if name is not None]
-    if len(known) < len(found) or sorted(known) != sorted(classes):
+        return [classes.index(found[0]) if found[0] in classes else 1]
+    asked = [name for name in found if name is not None]
+    if len(set(asked)) < len(found) or not set(classes) <= set(asked):
         raise SubmissionError(
             f"The columns {in_short(columns)} of the submission are not the classes {in_short(classes)}",
             "Give the sample submission of this data set",
         )
-    return [classes.index(name) for name in known]
+    return [known.index(name) for name in asked]
 
 
-def _labels(answers: _Sheet, sheet: _Sheet, classes: Sequence[str] | None) -> NDArray[np.int64]:
+def _labels(
+    answers: _Sheet, sheet: _Sheet, classes: Sequence[str] | None, left_out: Collection[str]
+) -> NDArray[np.int64]:
     """The right class of each row of `sheet`, as a column of its probabilities."""
     if len(answers.header) != 2:
         raise SubmissionError(
             f"{answers.name} has the columns {in_short(answers.header)}", f"A truth has {ID_COLUMN},{LABEL_COLUMN}"
         )
     texts = {id: values[0].strip() for id, values in answers.rows.items()}
-    said = Names((*sheet.header[1:], *(classes or ())))
+    said = Names((*sheet.header[1:], *(classes or ()), *left_out))
     texts = {id: said.find(text) or _as_digits(text) for id, text in texts.items()}
-    known = _names_of_columns(list(map(_bare, sheet.header[1:])), set(texts.values()), classes)
+    known = _names_of_columns(list(map(_bare, sheet.header[1:])), set(texts.values()), classes, left_out)
     places = {one_form(name): place for place, name in enumerate(known)}
     wrong = [id for id, text in texts.items() if one_form(text) not in places]
     if wrong:
@@ -287,11 +317,13 @@ def _as_digits(text: str) -> str:
         return _NUMBERS.get(text.lower(), text)
 
 
-def _names_of_columns(columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str] | None) -> list[str]:
+def _names_of_columns(
+    columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str] | None, left_out: Collection[str]
+) -> list[str]:
     """What a truth calls the columns of `_check_values`: of two, the second is the probability of a single column."""
     numbers = {"0", "1"}
     if classes is not None:
-        _classes_of(columns, classes)
+        _classes_of(columns, classes, left_out)
         names = list(classes)
     else:
         names = sorted(labels, key=natural_key) if labels == numbers or not labels & numbers else []

@@ -9,11 +9,13 @@ from invoke import Context
 from catsdogs import settings, stages, storage
 from catsdogs.console import next_steps, say, stage, wrote
 from catsdogs.errors import UsageError
+from catsdogs.listing import in_short
 from catsdogs.quiet import importing_keras
 from catsdogs.stages import CLASSES, DATA, DEVICES, HOLDOUT, SUBMISSIONS, WEIGHTS_DIR
 
 if TYPE_CHECKING:
-    from catsdogs.finetuning.finetune import Finetuned
+    from catsdogs.dataset import Dataset
+    from catsdogs.finetuning.finetune import Finetuned, Lesson
     from catsdogs.finetuning.plans import Plan
 
 NAME = "what the network will be called, and its folder in networks/"
@@ -77,8 +79,10 @@ def finetune(
         from catsdogs.finetuning.finetune import finetune as train
         from catsdogs.finetuning.finetune import lesson
 
+    taught = lesson(dataset, count, plan.seed, stages.files_of(c, dataset))
+    _say_left_out(dataset, taught)
     made = train(
-        lesson(dataset, count, plan.seed),
+        taught,
         plan,
         name=name,
         command=_command(),
@@ -131,6 +135,7 @@ def distill(
         )
     run, files = stages.run_and_files(c, teacher, features, data)
     training.check_repeatable(run, files)
+    files = training.rows_of(run, files)
     raw, fold = out_of_fold.read(SUBMISSIONS / teacher, run, files[0])
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)
     dataset = stages.scan(c, data or run.source, ",".join(run.classes), None)
@@ -139,7 +144,7 @@ def distill(
         from catsdogs.finetuning.finetune import finetune as train
         from catsdogs.finetuning.finetune import lesson
 
-    taught, soft = from_teacher(lesson(dataset, 1, plan.seed), files[0], probabilities, fold)
+    taught, soft = from_teacher(lesson(dataset, 1, plan.seed, files), files[0], probabilities, fold)
     made = train(
         taught,
         plan,
@@ -191,7 +196,9 @@ def ablate(
 
     chosen = plans.applicable(backbone, tricks)
     stages.check_writable(trained.FOLDER)
-    taught = lesson(stages.scan(c, data, classes, None), count, plan.seed)
+    dataset = stages.scan(c, data, classes, None)
+    taught = lesson(dataset, count, plan.seed, stages.files_of(c, dataset))
+    _say_left_out(dataset, taught)
     weights = stages.extraction_settings(c, weights_dir).weights_dir
     found = ablation.ablate(taught, plan, chosen, weights)
     say(ablation.table(found))
@@ -368,6 +375,12 @@ def _check_plan(plan: "Plan", weights_dir: str | None, device_choice: str = "one
         )
     if weights_dir:
         weights.find(TABLE[plan.base], weights_dir)
+
+
+def _say_left_out(dataset: "Dataset", taught: "Lesson") -> None:
+    left_out = [name for name in dataset.classes if name not in taught.dataset.classes]
+    if left_out:
+        say(f"left out, for no photograph shows them: {len(left_out):,} classes ({in_short(left_out)})")
 
 
 def _command() -> str:

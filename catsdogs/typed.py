@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import is_dataclass
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 _JSON_TYPES: dict[type, tuple[type, ...]] = {tuple: (list,), float: (int, float), dict: (dict,)}
@@ -19,6 +20,8 @@ def typed(kind: Any, value: Any, name: str) -> Any:
     Raises:
         TypeError, KeyError: it is of another type, or has other fields.
     """
+    if get_origin(kind) is UnionType:  # of a type and None
+        kind = NoneType if value is None else get_args(kind)[0]
     origin, inside = get_origin(kind) or kind, get_args(kind)
     if kind is float and value is None:
         return math.nan

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import sem, ttest_rel
 
-from catsdogs import calibration, comparison, comparison_chart, crossval, heads, images, store, training
+from catsdogs import calibration, comparison, comparison_chart, crossval, heads, images, store, streaming, training
 from catsdogs.comparison import NOISE, WORSE, Comparison, Entry
 from catsdogs.dataset import Location, Photograph
 from catsdogs.decisions import Corrections
@@ -70,9 +70,9 @@ def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
     original = crossval.cross_validate
 
-    def spy(*arguments: Any) -> crossval.CrossValidation:
+    def spy(*arguments: Any, **more: Any) -> crossval.CrossValidation:
         calls.append(arguments)
-        return original(*arguments)
+        return original(*arguments, **more)
 
     monkeypatch.setattr(crossval, "cross_validate", spy)
     return calls
@@ -345,3 +345,41 @@ def test_files_are_replaced_whole_or_not_at_all(
                 write(path, found)
         assert path.read_bytes() == before
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_it_streams_where_train_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And gives the figures that `train` gives, whatever the order of a file's rows; other heads are left out."""
+    one, two = features(tmp_path, rows=40), features(tmp_path, "Xception", rows=40, backwards=True)
+    monkeypatch.setattr(streaming, "MEMORY_SHARE", 0.0)
+    monkeypatch.setattr(streaming, "_RUN_ROWS", 4)
+    found = compare([[one, two], [two]], ["GaussianNB", "logistic"], seed=5)
+    assert {(entry.head, entry.backbones) for entry in found.entries} == {
+        ("GaussianNB", ("ResNet50", "Xception")),
+        ("GaussianNB", ("Xception",)),
+    }
+    assert len(found.refused) == 2 and all("needs all of them in memory" in problem for problem in found.refused)
+    entry = next(entry for entry in found.entries if len(entry.backbones) == 2)
+    run = training.train(
+        [one, two], training.Plan("GaussianNB", 4, 5), name="run", submissions=tmp_path / "runs", command=""
+    )
+    assert run.streamed and entry.log_loss == pytest.approx(run.scores[0].log_loss, rel=1e-6)
+
+
+def test_copies_share_a_fold_here_too(tmp_path: Path, crossed: list[tuple[Any, ...]]) -> None:
+    file = features(tmp_path, rows=12)
+    digests = file.digests["train"].copy()
+    digests[[5, 9, 14]] = digests[2]
+    file = replace(file, digests={**file.digests, "train": digests})
+    found = compare([[file]], ["ridge"])
+    (fold,) = [arguments[3] for arguments in crossed]
+    assert len({fold[row] for row in (2, 5, 9, 14)}) == 1
+    assert np.array_equal(fold, training.out_of_fold([file], training.Plan("ridge", 4, 0)).fold)
+    assert "copies in one fold" in found.measured_on
+
+
+def test_a_class_that_no_photograph_shows_is_left_out_and_a_rare_one_named(tmp_path: Path) -> None:
+    file = features(tmp_path, rows=12)
+    more = replace(file, classes=("ant", *file.classes), labels=file.labels + 1)
+    assert figures(compare([[more]], ["ridge"])) == figures(compare([[file]], ["ridge"]))
+    with refused(TrainingError, r"class cat has 3 photographs .* fewer than 4 folds\. Give --folds 3, the most"):
+        compare([[file]], ["ridge"], corrections=Corrections(frozenset(f"cat.{n}" for n in range(9)), {}, ""))

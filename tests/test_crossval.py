@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from catsdogs import crossval, heads
 from catsdogs.errors import TrainingError, UsageError
+from catsdogs.heads import _linear
 from tests.conftest import refused
 
 
@@ -116,3 +117,47 @@ def test_a_head_that_gives_no_probabilities_is_refused(head: Answer, message: st
             lambda: head,
             lambda: None,  # type: ignore[arg-type, return-value]
         )
+
+
+def test_a_head_that_splits_what_it_learns_from_is_told_of_copies() -> None:
+    seen = []
+
+    class Splitter(Answer):
+        def fit(self, X: NDArray, y: NDArray, groups: NDArray | None = None) -> "Splitter":
+            assert groups is not None
+            seen.append((X[:, 0].tolist(), groups.tolist()))
+            return self
+
+    labels, kept = np.arange(24) % 2, np.arange(24) != 5
+    pictures = np.arange(24) // 3
+    X = np.stack([np.arange(24), labels], axis=1).astype(np.float32)
+    fold = crossval.deal(labels, pictures, 3, 0)
+    crossval.cross_validate(X, labels, kept, fold, lambda: Splitter([0.5, 0.5]), lambda: None, pictures)
+    assert [groups for _, groups in seen] == [[row // 3 for row in rows] for rows, _ in seen]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10), st.lists(st.integers(1, 4), min_size=8, max_size=20))
+def test_the_splits_of_heads_part_no_copies(seed: int, sizes: list[int]) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    target = groups % 2
+    splits = _linear.inner_splits(target, seed, groups)
+    assert len(splits) == min(5, len(sizes) // 2 + len(sizes) % 2)
+    for learnt, held in splits:
+        assert not set(groups[learnt]) & set(groups[held]) and len(held) and len(learnt) + len(held) == len(groups)
+    assert np.array_equal(np.sort(_linear.held_rows(splits)), np.arange(len(groups)))
+
+
+@pytest.mark.parametrize("head", [name for name in heads.names() if name not in ("notebook", "dropout-sigmoid")])
+def test_copies_among_what_a_head_learns_make_it_no_surer(head: str) -> None:
+    """Of rows without a pattern each is there three times: who parts them takes what it knows by heart for skill."""
+    random = np.random.default_rng(0)
+    X, labels = random.normal(size=(60, 200)).astype(np.float32), np.arange(60) % 2
+    fresh, groups = random.normal(size=(200, 200)).astype(np.float32), np.tile(np.arange(60), 3)
+    tripled = np.tile(X, (3, 1)), np.tile(labels, 3)
+    parted, together = heads.create(head, 0, (200,)), heads.create(head, 0, (200,))
+    surest = [
+        np.abs(one.predict_proba(fresh) - 0.5).mean()
+        for one in (parted.fit(*tripled), together.fit(*tripled, groups=groups))  # type: ignore[call-arg]
+    ]
+    assert surest[1] < surest[0]

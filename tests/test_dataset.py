@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import tempfile
 import zipfile
 from collections import Counter
@@ -367,6 +368,29 @@ class TestHoldout:
     def test_a_class_that_would_be_gone(self, tmp_path: Path, counts: dict[str, int], share: float) -> None:
         with refused(DatasetError, f"leaves none of the {counts['a']} photographs of a to learn from"):
             scan(write_letters(tmp_path, counts), holdout=share)
+
+    def test_copies_stay_on_one_side(self, tmp_path: Path) -> None:
+        """Of one class or of two, in whatever they lie; a larger share still holds out the same ones and more."""
+        for layout in ("folder", "zip", "shards"):
+            root = write_kaggle_folder(tmp_path / layout, cats=20, dogs=20)
+            groups = [(f"cat.{n}", f"cat.{n + 8}", f"dog.{n}") for n in range(4)] + [("dog.8", "dog.9")]
+            for first, *others in groups:
+                for other in others:
+                    (root / f"train/{other}.jpg").write_bytes((root / f"train/{first}.jpg").read_bytes())
+            if layout == "zip":
+                root = Path(shutil.make_archive(f"{root}", "zip", root))
+            elif layout == "shards":
+                tfrecord_writer.write(scan(root), tmp_path / "records", count=3)
+                root = tmp_path / "records"
+            seen = set()
+            for seed in range(8):
+                truth, more = (scan(root, holdout=share, seed=seed).truth for share in (0.2, 0.4))
+                assert truth.items() < more.items()
+                for held in (truth, more):
+                    assert all(len(held.keys() & set(group)) in (0, len(group)) for group in groups)
+                assert 4 <= list(truth.values()).count("cat") <= 4 + 8
+                seen |= truth.keys()
+            assert seen & {id for group in groups for id in group}
 
     def test_nothing_to_hold_out(self, tmp_path: Path) -> None:
         with refused(DatasetError, "no labelled photographs to hold out"):

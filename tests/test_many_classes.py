@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from catsdogs.extract import Settings, extract
 from catsdogs.runs import Run
 from catsdogs.shards import Cache
 from catsdogs.store import Features
-from tests.conftest import need, recipe, refused, rows_of
+from tests.conftest import Command, need, opened, recipe, refused, rows_of
 from tests.test_training import entries
 
 LITE0 = "EfficientNetLite0"
@@ -226,3 +227,61 @@ def test_the_notebooks_head_ends_in_a_softmax(tmp_path: Path) -> None:
     for head in runs.load(tmp_path / "run").heads:
         history = head.history_  # type: ignore[attr-defined]
         assert len(history["loss"]) == 8 and history["val_loss"][-1] < history["val_loss"][0]
+
+
+def uneven(folder: Path, counts: dict[str, int]) -> Features:
+    """A feature file of so many photographs of each class, around places far apart, and two test rows."""
+    labels = np.repeat(np.arange(len(counts)), [*counts.values()])
+    rows = entries([(f"p{row}", label) for row, label in enumerate(labels)], 2)
+    known = rows_of(rows, 24, labelled=False)
+    places = np.random.default_rng(0).normal(size=(len(counts), 24), scale=4).astype(np.float32)
+    cache = Cache(folder, recipe("ResNet50"))
+    cache.write_shard(replace(known, vector=known.vector + places[[*labels, 0, 0]]), "none")
+    cache.assemble(rows, [*counts], [], "photographs")
+    return store.read(cache.path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"ant": 20, "bee": 20}, ""),
+        ({"ant": 20, "bee": 3, "cat": 20}, "with 3 folds, as many as the smallest class allows"),
+        ({"ant": 20, "bee": 1, "cat": 20}, "with 5 folds, as many as the smallest class allows, without 1 photographs"),
+        ({"ant": 20, "bee": 1, "cat": 2, "dog": 1, "emu": 0}, "with 3 folds, .*, without 2 photographs"),
+    ],
+)
+def test_wrong_labels_are_looked_for_with_as_many_folds_as_there_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, counts: dict[str, int], said: str
+) -> None:
+    """One rare class used to cost the whole look."""
+    monkeypatch.chdir(tmp_path)
+    file = uneven(tmp_path / "features", counts)
+    with opened(file.path) as content:
+        content["label"][4] = 1 + ("cat" in counts)  # an ant
+    code, out, err = command("outliers", "--backbones", "ResNet50")
+    assert code == 0, err
+    assert "Not looked for" not in out and (re.search(said, out) if said else "Looked for" not in out)
+    with (tmp_path / "features/outliers.csv").open(newline="") as table:
+        assert [row["id"] for row in csv.DictReader(table) if "label error" in row["reasons"]] == ["p4"]
+
+
+def test_train_says_what_is_left_out_and_kept_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = uneven(tmp_path / "features", {"ant": 12, "bee": 0, "cat": 12, "dog": 4, "emu": 0})
+    with opened(file.path) as content:
+        digests = content["train_digest"][...]
+        content["train_digest"][...] = np.where(np.isin(np.arange(28), (3, 5, 14)), digests[1], digests)
+    code, _, err = command("train", "--backbones", "ResNet50", "--head", "ridge")
+    assert code == 1 and "The class dog has 4 photographs to learn from, fewer than 5 folds. Give --folds 4" in err
+    code, out, err = command("train", "--backbones", "ResNet50", "--head", "ridge", "--folds", "4")
+    assert code == 0, err
+    assert "left out, for no photograph shows them: 2 classes (bee, emu)" in out
+    assert "kept in one fold each: 1 pictures that occur again, 4 photographs" in out
+    assert "4 folds with copies in one" in out
+    code, out, err = command("train", "--repeat", "ridge")
+    assert code == 0, err
+    for part in ("submission.csv", "oof.csv"):
+        ours, theirs = (tmp_path / "submissions" / name / part for name in ("ridge", "ridge-again"))
+        assert ours.read_bytes() == theirs.read_bytes()

@@ -1,5 +1,6 @@
 """MLE-bench's split of the labelled photographs, and a run on it that never sees what it is graded on."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from catsdogs import replay, runs, store, submission
+from catsdogs import replay, runs, store, submission, training
+from catsdogs.backbones import trained
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError
 from catsdogs.shards import Cache
 from catsdogs.store import Features, Unreadable
 from tests.conftest import opened, recipe, refused, rows_of
-from tests.test_training import CLASSES, entries, features, train
+from tests.faults.specimens import network_card
+from tests.test_training import CLASSES, entries, features, train, with_copies
 
 
 def oracle(ids: list[str]) -> tuple[set[str], set[str]]:
@@ -95,7 +98,7 @@ def test_a_run_is_graded_on_what_was_hidden_and_its_truth_repeats_the_figure(tmp
     files = [features(tmp_path, name, rows=60, apart=1) for name in ("ResNet50", "Xception")]
     views, truth = replay.hold_out(files, "mlebench")
     run = train(views, tmp_path, head="stack", protocol="mlebench", truth=truth, drop=set(views[0].ids["test"][:3]))
-    assert run.scores[0].measured_on == "held out by MLE-bench's split, 12 labelled photographs"
+    assert run.scores[0].measured_on == "held out, a seeded tenth, 12 labelled photographs"
     assert run.scores[1].measured_on.startswith("out of fold, 108 training photographs")
     assert (run.train_rows, run.test_rows, run.dropped, run.protocol) == (108, 12, (), "mlebench")
     assert runs.read_run(tmp_path / "run") == run
@@ -135,3 +138,87 @@ def test_what_cannot_be_replayed_is_told_in_one_line(tmp_path: Path) -> None:
         damaged["train"][7] = np.nan
     with refused(StoreError, r"train row 7 \(cat\.7\) is not finite"):
         view.vectors("test")
+
+
+def kaggles(folder: Path, monkeypatch: pytest.MonkeyPatch, rows: int = 60) -> Features:
+    """A file that holds all of Kaggle's labelled photographs, were there so few."""
+    monkeypatch.setattr(replay, "KAGGLES_FILES", {f"{name}.{n}" for name in CLASSES for n in range(rows)})
+    return features(folder, rows=rows, apart=1)
+
+
+def test_the_split_is_called_theirs_for_kaggles_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(replay.KAGGLES_FILES) == 25_000
+    file = kaggles(tmp_path, monkeypatch)
+    lost = tuple(Unreadable("train", f"dog.{n}", "empty") for n in (60, 61))
+    for one, theirs in (
+        (file, True),
+        (features(tmp_path / "fewer", rows=59, apart=1), False),
+        (features(tmp_path / "more", rows=60, classes=("cat", "dog", "fox"), apart=1), False),
+        (features(tmp_path / "others", rows=60, classes=("ant", "bee"), apart=1), False),
+        (replace(file, unreadable=lost), False),
+    ):
+        (view,), truth = replay.hold_out([one], "mlebench")
+        run = train([view], tmp_path / "runs", protocol="mlebench", truth=truth, force=True)
+        said = run.scores[0].measured_on
+        expected = "held out by MLE-bench's split" if theirs else "held out, a seeded tenth"
+        assert said == f"{expected}, {len(truth)} labelled photographs"
+
+
+def test_copies_stay_on_one_side_unless_the_rule_is_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = [(f"cat.{n}", f"cat.{n + 20}", f"dog.{n}") for n in range(20)]
+    for ours in (True, False):
+        file = features(tmp_path, rows=60, apart=1) if ours else kaggles(tmp_path, monkeypatch)
+        file = with_copies(file, *groups)
+        views, truth = replay.hold_out([file], "mlebench")
+        held = set(views[0].ids["test"])
+        parted = [group for group in groups if 0 < len(held & set(group)) < 3]
+        assert bool(parted) != ours and (replay.copies_learnt(views[0]) == 0) == ours
+        assert held == oracle(file.ids["train"].tolist())[1] or ours
+        assert [CLASSES[label] for label in truth] == [id.split(".")[0] for id in views[0].ids["test"]]
+        run = train(views, tmp_path / "runs", protocol="mlebench", truth=truth, force=True)
+        assert (run.held_out == ()) != ours
+        bare = replace(file, digests={})  # what is known of copies is in run.json alone
+        assert set(training.rows_of(runs.read_run(tmp_path / "runs/run"), [bare])[0].ids["test"]) == held
+        training.check_repeatable(run, [file])
+        again, _ = replay.hold_out([file], "mlebench", training.plan_of(run).held_out)
+        assert again[0].ids["test"].tolist() == views[0].ids["test"].tolist()
+
+
+@pytest.mark.parametrize("knows", ["hidden", "visible", "gone"])
+def test_a_network_that_learnt_what_is_hidden_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows: str
+) -> None:
+    """Its vectors are fair to each row alone: members that learnt hidden labels made those that heads learn from."""
+    monkeypatch.chdir(tmp_path)
+    files = [features(tmp_path), features(tmp_path, "tuned")]
+    file = files[1]
+    (view,), _ = replay.hold_out(files[:1], "mlebench")
+    rows = np.flatnonzero(~np.isin(file.ids["train"], view.ids["test"]) | (knows == "hidden"))
+    if knows != "gone":
+        (trained.FOLDER / "tuned").mkdir(parents=True)
+        learnt = trained.Learnt(
+            file.ids["train"][rows], file.digests["train"][rows], file.labels[rows], 1 + np.arange(len(rows)) % 2
+        )
+        trained.write_learnt(trained.FOLDER / "tuned", learnt, CLASSES, {})
+        content = json.loads(network_card()) | {"name": "tuned"}
+        (trained.FOLDER / "tuned" / trained.CARD_FILE).write_text(json.dumps(content))
+    if knows == "visible":
+        assert len(replay.hold_out(files, "mlebench")[1]) == 4
+        return
+    message = (
+        "tuned has learnt the labels of 4 of the 4 photographs" if knows == "hidden" else "tuned is not in networks/"
+    )
+    with refused(TrainingError, message):
+        replay.hold_out(files, "mlebench")
+
+
+def test_hidden_classes_that_nobody_learnt_are_scored_all_the_same(tmp_path: Path) -> None:
+    file = features(tmp_path, classes=("ant", "bee", "cat"), rows=20, apart=1)
+    (view,), _ = replay.hold_out([file], "mlebench")
+    rows = np.isin(file.ids["train"], view.ids["test"])
+    labels = np.where(rows, file.labels, np.minimum(file.labels, 1))  # cats are among the hidden ones alone
+    views, truth = replay.hold_out([replace(file, labels=labels)], "mlebench")
+    run = train(views, tmp_path, protocol="mlebench", truth=truth)
+    assert (run.classes, run.left_out) == (("ant", "bee"), ("cat",)) and 2 in truth
+    grade = submission.grade(tmp_path / "run/submission.csv", tmp_path / "run/truth.csv", run.classes, run.left_out)
+    assert grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-6)

@@ -277,7 +277,7 @@ def test_a_protocols_test_rows_are_training_photographs(tmp_path: Path) -> None:
     here = world(tmp_path, protocol="mlebench")
     elements = Elements(here.write(here.dataset))
     assert "mlebench: the test photographs are labelled ones" in elements.text
-    assert "Measured held out by MLE-bench's split, 4 labelled photographs" in elements.text
+    assert "Measured held out, a seeded tenth, 4 labelled photographs" in elements.text
     assert "not shown" not in elements.text
 
 

@@ -1,6 +1,7 @@
 """A run scores rows that its heads never saw, is whole or not there at all, and can be had again from its run.json."""
 
 import csv
+import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -10,13 +11,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from catsdogs import calibration, images, replay, runs, store, submission, training
+from catsdogs import (
+    calibration,
+    crossval,
+    duplicates,
+    heads,
+    images,
+    replay,
+    runs,
+    store,
+    streaming,
+    submission,
+    training,
+)
 from catsdogs.dataset import Location, Photograph
 from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, TrainingError, UnknownNameError, UsageError
 from catsdogs.shards import Cache, Entry
 from catsdogs.store import RANDOM_WEIGHTS, Features, Unreadable
-from tests.conftest import recipe, refused, rows_of
+from tests.conftest import opened, recipe, refused, rows_of
+from tests.test_duplicates import again
+from tests.test_neighbours import write
 
 DAMAGED = Unreadable("test", "99", "the file is empty")
 CLASSES = ("cat", "dog")
@@ -122,13 +139,21 @@ def test_the_scores_are_those_of_the_out_of_fold_file(tmp_path: Path) -> None:
     assert run.calibration.clip == pytest.approx(delivered.clip, rel=1e-6)
 
 
+def learnt_from(folder: Path, file: Features, kept: np.ndarray, labels: np.ndarray) -> None:
+    """Assert that each head of a run of ridge regression learnt from the kept rows of the other folds, so labelled."""
+    X, fold = file.vectors("train"), np.array([int(row["fold"]) for row in table(folder / "oof.csv")])
+    for number, head in enumerate(runs.load(folder).heads, start=1):
+        rows = kept & (fold != number)
+        oracle = heads.create("ridge").fit(X[rows], labels[rows])
+        assert np.array_equal(head.predict_proba(X), oracle.predict_proba(X))
+
+
 def test_dropped_rows_are_scored_but_never_learnt_from(tmp_path: Path) -> None:
     file = features(tmp_path)
     honest = train([file], tmp_path, name="honest")
     wrong = replace(file, labels=np.where(file.ids["train"] == "dog.3", 0, file.labels))
     drop = frozenset({"dog.3", "bird.7"})
     run = train([wrong], tmp_path, name="wrong", drop=drop)
-    train([file], tmp_path, name="right", drop=drop)
     assert run.dropped == ("dog.3",)
     assert run.prior == (20 / 39, 19 / 39)
     everyone, _, kept = run.scores
@@ -136,26 +161,21 @@ def test_dropped_rows_are_scored_but_never_learnt_from(tmp_path: Path) -> None:
     assert everyone.log_loss > kept.log_loss  # the wrong label costs, and is not hidden
     assert not any("dropped" in score.measured_on for score in honest.scores)
     assert [row["id"] for row in table(tmp_path / "wrong" / "oof.csv") if row["dropped"] == "1"] == ["dog.3"]
-    X = file.vectors("train")
-    ours, theirs = (runs.load(tmp_path / name).heads for name in ("wrong", "right"))
-    for one, other in zip(ours, theirs, strict=True):
-        assert np.array_equal(one.predict_proba(X), other.predict_proba(X))
+    learnt_from(tmp_path / "wrong", file, file.ids["train"] != "dog.3", file.labels)
 
 
 def test_relabelled_rows_are_learnt_as_told_and_scored_as_they_came(tmp_path: Path) -> None:
     file = features(tmp_path)
     mistaken = replace(file, labels=np.where(file.ids["train"] == "dog.3", 0, file.labels))
-    right = train([file], tmp_path, name="right")
     run = train([mistaken], tmp_path, name="mended", relabel={"dog.3": "dog", "dog.99": "cat"})
     assert run.relabelled == {"dog.3": "dog"} and run.prior == (0.5, 0.5)
     as_given, _, as_learnt = run.scores
     assert "0 dropped and 1 relabelled" in as_learnt.measured_on
     assert as_given.accuracy == 39 / 40 and as_learnt.accuracy == 1
-    X = file.vectors("train")
-    for one, other in zip(*(runs.load(tmp_path / name).heads for name in ("right", "mended")), strict=True):
-        assert np.array_equal(one.predict_proba(X), other.predict_proba(X))
+    learnt_from(tmp_path / "mended", file, np.ones(40, bool), file.labels)
     row = table(tmp_path / "mended" / "oof.csv")[23]
     assert (row["label"], row["relabelled"]) == ("cat", "dog")
+    right = train([file], tmp_path, name="right")
     assert right.dropped == () and right.relabelled == {}
 
 
@@ -403,3 +423,230 @@ def test_a_run_is_not_repeated_with_a_changed_head_file(tmp_path: Path) -> None:
     path.unlink()
     with refused(TrainingError, r"nearest_mean\.py is gone"):
         training.plan_of(run)
+
+
+def dealt(run_folder: Path) -> dict[str, str]:
+    return {row["id"]: row["fold"] for row in table(run_folder / "oof.csv")}
+
+
+def with_copies(file: Features, *groups: Sequence[str]) -> Features:
+    """The same file, in which the photographs of each group have the bytes of the group's first."""
+    ids, digests = file.ids["train"].tolist(), file.digests["train"].copy()
+    for first, *others in groups:
+        digests[[ids.index(id) for id in others]] = digests[ids.index(first)]
+    return replace(file, digests={**file.digests, "train": digests})
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_dropping_and_relabelling_move_no_other_row(dozens: Features, data: st.DataObject) -> None:
+    """Before, the folds of a quarter to a half of all rows changed with one decision."""
+    ids = dozens.ids["train"].tolist()
+    plan = training.Plan("GaussianNB", 3, data.draw(st.integers(0, 5)))
+    before = training.out_of_fold([dozens], plan).fold
+    drop = data.draw(st.sets(st.sampled_from(ids), max_size=8))
+    relabel = data.draw(st.dictionaries(st.sampled_from(ids), st.sampled_from(CLASSES), max_size=8))
+    try:
+        after = training.out_of_fold([dozens], replace(plan, drop=drop, relabel=relabel)).fold
+    except TrainingError:  # a class that is gone but for one fold
+        return
+    assert np.array_equal(before, after)
+
+
+@pytest.fixture(scope="module")
+def dozens(tmp_path_factory: pytest.TempPathFactory) -> Features:
+    """Two dozen photographs of either class, of which some are copies."""
+    file = features(tmp_path_factory.mktemp("dozens"), rows=24)
+    return with_copies(file, ["cat.1", "cat.7", "cat.9"], ["dog.2", "dog.20"], ["cat.4", "dog.4"])
+
+
+def test_copies_are_judged_by_heads_that_never_learnt_their_twins(tmp_path: Path) -> None:
+    """A head that knows by heart what it learnt, on vectors without a pattern: half the rows are copies of others."""
+    file = features(tmp_path, rows=40, apart=0, width=8)
+    pairs = [(f"{name}.{n}", f"{name}.{n + 20}") for name in CLASSES for n in range(20)]
+    ids, X = file.ids["train"].tolist(), file.vectors("train")
+    with opened(file.path) as content:
+        for one, other in pairs:
+            content["train"][ids.index(other)] = X[ids.index(one)]
+    copied = with_copies(file, *pairs)
+    crossed = training.out_of_fold([copied], training.Plan("KNeighborsClassifier", 4, 0, settings={"n_neighbors": 1}))
+    assert all(crossed.fold[ids.index(one)] == crossed.fold[ids.index(other)] for one, other in pairs)
+    right = crossed.probabilities.argmax(axis=1) == file.labels
+    assert 0.25 < right.mean() < 0.75  # without a pattern in the vectors all else is a leak
+    run = train([copied], tmp_path)
+    assert {frozenset(group) for group in run.copies} == {frozenset(pair) for pair in pairs}
+    assert "4 folds with copies in one" in run.scores[0].measured_on
+    assert dealt(tmp_path / "run") == dealt_again(tmp_path, run)
+
+
+def dealt_again(folder: Path, run: runs.Run) -> dict[str, str]:
+    """The folds of a run that is repeated on files that know of no copies: `run.json` alone determines them."""
+    bare = [replace(file, digests={}) for file in read_again(run)]
+    training.train(bare, training.plan_of(run), submissions=folder, name="again", command="")
+    return dealt(folder / "again")
+
+
+def test_near_copies_share_a_fold(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    train_rows = np.abs(random.normal(size=(60, 600))).astype(np.float32)
+    train_rows[3], train_rows[8] = (again(train_rows[row]) for row in (1, 5))
+    file = write(tmp_path, "ResNet50", train_rows, np.abs(random.normal(size=(6, 600))).astype(np.float32))
+    groups = duplicates.copies([file])
+    assert groups == (("cat.1", "cat.3"), ("cat.5", "cat.8"))
+    run = train([file], tmp_path / "runs", folds=3)
+    assert run.copies == groups
+    folds = dealt(tmp_path / "runs" / "run")
+    assert folds["cat.1"] == folds["cat.3"] and folds["cat.5"] == folds["cat.8"]
+    trained_here = replace(file, path=tmp_path / "mine.h5")
+    assert duplicates.copies([trained_here]) == ()  # it brings the photographs of a class together
+    assert "no network of the table" in duplicates.why_not_near([trained_here])
+
+
+def test_a_run_says_whether_it_was_streamed_and_is_repeated_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, the memory of the machine decided each time anew."""
+    file = features(tmp_path, rows=40, apart=1)
+    for name, share, other in (("streamed", 0.0, 1.0), ("in-memory", 1.0, 0.0)):
+        monkeypatch.setattr(streaming, "MEMORY_SHARE", share)
+        run = train([file], tmp_path, name=name, head="dropout-sigmoid", settings={"min_updates": 40})
+        assert runs.read_run(tmp_path / name).streamed == run.streamed == (name == "streamed")
+        monkeypatch.setattr(streaming, "MEMORY_SHARE", other)
+        if run.streamed:
+            train_as_planned(run, tmp_path, f"{name}-again")
+            for part in ("submission.csv", "oof.csv"):
+                ours, theirs = (tmp_path / folder / part for folder in (name, f"{name}-again"))
+                assert ours.read_bytes() == theirs.read_bytes()
+        else:
+            with refused(TrainingError, "were in memory when this run was trained. Repeat it on a machine with more"):
+                train_as_planned(run, tmp_path, f"{name}-again")
+
+
+def test_each_head_is_calibrated_before_their_mean_is_taken(tmp_path: Path) -> None:
+    """The temperature belongs to single heads; their mean is softer already."""
+    file = features(tmp_path, rows=60, test=20, apart=1)
+    train([file], tmp_path, folds=5)
+    loaded = runs.load(tmp_path / "run")
+    X = file.vectors("test")
+    for temperature, clip in ((2.5, 0.01), (0.4, 0.0)):
+        one = replace(loaded.run, calibration=calibration.Calibration(temperature, clip))
+        said = runs.TrainedRun(one, loaded.heads).predict_proba(X)
+        each = [one.calibration.apply(head.predict_proba(X)) for head in loaded.heads]
+        np.testing.assert_allclose(said, np.mean(each, axis=0), rtol=1e-12)
+        assert np.abs(said - one.calibration.apply(np.mean([h.predict_proba(X) for h in loaded.heads], 0))).max() > 1e-4
+        np.testing.assert_allclose(said.sum(axis=1), 1)
+
+
+def as_version_2(folder: Path) -> None:
+    """Rewrite a run's description as version 2 had it."""
+    path = folder / "run.json"
+    content = json.loads(path.read_text())
+    for name in ("streamed", "copies", "left_out", "held_out", "sample_submission"):
+        del content[name]
+    path.write_text(json.dumps(content | {"version": 2}))
+
+
+def test_a_run_of_version_2_answers_and_is_repeated_as_it_was(tmp_path: Path) -> None:
+    file = with_copies(features(tmp_path, rows=30, apart=1), ["cat.1", "cat.2"], ["dog.5", "dog.9"])
+    old = {"version": 2, "drop": {"cat.4"}, "relabel": {"dog.7": "cat"}}
+    run = train([file], tmp_path, head="stack", copies=(), **old)
+    as_version_2(tmp_path / "run")
+    read = runs.read_run(tmp_path / "run")
+    assert (read.version, read.streamed, read.copies, read.left_out) == (2, None, (), ())
+    assert replace(read, streamed=run.streamed, sample_submission=run.sample_submission) == run
+    learnt = training.corrected_labels(file, run.relabelled)
+    folds = crossval.fold_numbers(learnt, file.ids["train"] != "cat.4", 4, 0)
+    assert [int(row["fold"]) - 1 for row in table(tmp_path / "run" / "oof.csv")] == folds.tolist()
+    loaded = runs.load(tmp_path / "run")
+    mean = np.mean([head.predict_proba(file.vectors("test")) for head in loaded.heads], axis=0)
+    np.testing.assert_allclose(loaded.predict_proba(file.vectors("test")), run.calibration.apply(mean), rtol=1e-12)
+    training.train([file], training.plan_of(read), submissions=tmp_path, name="again", command="")
+    for part in ("submission.csv", "oof.csv"):
+        assert (tmp_path / "again" / part).read_bytes() == (tmp_path / "run" / part).read_bytes()
+
+
+def test_classes_that_no_photograph_shows_are_left_out(tmp_path: Path) -> None:
+    """As of a breed table of which a part of the photographs is there."""
+    whole = features(tmp_path / "whole", classes=("ant", "bee", "cat"), test=6)
+    rows = [(id, ["ape", "ant", "bat", "bee", "cat", "cow"].index(id.split(".")[0])) for id in whole.ids["train"]]
+    known = rows_of(entries(rows, 6), 5, "ResNet50")
+    cache = Cache(tmp_path, recipe("ResNet50"))
+    vectors = np.concatenate((whole.vectors("train"), whole.vectors("test")))
+    cache.write_shard(replace(known, vector=vectors), "none")
+    cache.assemble(entries(rows, 6), ["ape", "ant", "bat", "bee", "cat", "cow"], [DAMAGED], "photographs")
+    file = store.read(cache.path)
+    run = train([file], tmp_path / "runs")
+    assert (run.classes, run.left_out) == (("ant", "bee", "cat"), ("ape", "bat", "cow"))
+    plain = train([whole], tmp_path / "runs", name="plain", head="ridge")
+    assert run.scores == plain.scores
+    header = (tmp_path / "runs/run/submission.csv").read_text().splitlines()[0]
+    assert header == "id,ant,bee,cat"
+    training.check_repeatable(run, [file])
+
+    sample = "id,bee,ape,cat,ant,cow\n" + "".join(f"{id},0.2,0.2,0.2,0.2,0.2\n" for id in (99, 3, 1, 2, 4, 5, 6))
+    run = train([file], tmp_path / "runs", name="sampled", sample_submission=sample)
+    path = tmp_path / "runs/sampled/submission.csv"
+    assert submission.check(path, sample, run.classes, run.left_out) == 7
+    for row in table(path):
+        values = {name: float(value) for name, value in row.items() if name != "id"}
+        assert sum(values.values()) == pytest.approx(1)
+        assert values["ape"] == values["cow"] == pytest.approx(0.5 / (60 + 0.5 * 6))
+    ids, probabilities = submission.read(path, run.classes, run.left_out)
+    assert ids[0] == "99" and probabilities.shape == (7, 3)
+    (tmp_path / "truth.csv").write_text("id,label\n" + "".join(f"{n},{'cow' if n == 2 else 'ant'}\n" for n in ids))
+    losses = -math.log(0.5 / 63) / 7
+    assert submission.grade(path, tmp_path / "truth.csv", run.classes, run.left_out).log_loss > losses
+    with refused(SubmissionError, "are not the classes"):
+        train([file], tmp_path / "runs", name="other", sample_submission=sample.replace("ape", "pug"))
+
+
+RARE: dict[str, tuple[list[int], dict[str, Any], int, str, int]] = {
+    "a rare class": ([20, 3, 9], {}, 5, "class bee has 3 photographs to learn from, fewer than 5 folds", 3),
+    "two rare classes": ([4, 20, 2], {}, 5, "class cat has 2 photographs to learn from, fewer than 5 folds", 2),
+    "one photograph": ([20, 1, 2], {}, 3, "class bee has 1 photographs to learn from", 0),
+    "dropped": ([20, 9, 9], {"drop": {f"cat.{n}" for n in range(6)}}, 4, "class cat has 3 .*drop or relabel fewer", 3),
+    "relabelled": ([20, 9, 4], {"relabel": {"cat.0": "ant"}}, 4, "class cat has 3", 3),
+}
+
+
+@pytest.mark.parametrize("case", RARE)
+def test_the_smallest_class_and_the_most_folds_are_named_at_once(tmp_path: Path, case: str) -> None:
+    counts, corrections, folds, message, most = RARE[case]
+    classes = ("ant", "bee", "cat")
+    rows = [(f"{name}.{n}", label) for label, name in enumerate(classes) for n in range(counts[label])]
+    known = rows_of(entries(rows, 2), 5, "ResNet50")
+    cache = Cache(tmp_path, recipe("ResNet50"))
+    cache.write_shard(known, "none")
+    cache.assemble(entries(rows, 2), classes, [], "photographs")
+    file = store.read(cache.path)
+    with pytest.raises(TrainingError, match=message) as caught:
+        train([file], tmp_path / "runs", folds=folds, **corrections)
+    assert caught.value.remedy.startswith(f"Give --folds {most}, the most" if most else "Add photographs of it")
+    if most:
+        assert train([file], tmp_path / "runs", folds=most, **corrections).folds == most
+    plan = training.Plan("ridge", folds, 0, **corrections)
+    assert training.most_folds([file], plan) == most
+
+
+def test_copies_count_as_one_picture_of_a_rare_class(tmp_path: Path) -> None:
+    file = with_copies(features(tmp_path, rows=5), ["dog.0", "dog.1", "dog.2"])
+    with refused(TrainingError, "dog has 5 .*, which show 3 pictures, fewer than 4 folds. Give --folds 3, the most"):
+        train([file], tmp_path / "runs")
+    assert train([file], tmp_path / "runs", folds=3).scores[0].rows == 10
+
+
+def test_settings_that_run_json_cannot_hold_are_refused(tmp_path: Path) -> None:
+    """They would be lost, and the run could not be had again."""
+    with refused(TrainingError, r"The setting hidden_layer_sizes of the head MLPClassifier cannot be written"):
+        train([features(tmp_path)], tmp_path, head="MLPClassifier", settings={"hidden_layer_sizes": (3, 3)})
+
+
+def test_a_run_is_not_repeated_after_another_sample_submission(tmp_path: Path) -> None:
+    file = features(tmp_path)
+    sample = "id,label\n" + "".join(f"{id},0.5\n" for id in (6, 5, 4, 3, 2, 1))
+    run = train([file], tmp_path, sample_submission=sample)
+    plan = training.plan_of(runs.read_run(tmp_path / "run"))
+    reordered = "\n".join(sample.splitlines()[:1] + sample.splitlines()[1:][::-1]) + "\n"
+    assert run.sample_submission
+    with refused(SubmissionError, "not the one that the run to repeat was written after"):
+        training.train([file], plan, submissions=tmp_path, name="b", command="", sample_submission=reordered)
+    training.train([file], plan, submissions=tmp_path, name="c", command="", sample_submission=sample)
+    assert (tmp_path / "c/submission.csv").read_bytes() == (tmp_path / "run/submission.csv").read_bytes()

@@ -22,13 +22,15 @@ class Outer:
     numbers: tuple[int, ...]
     inner: Inner
     table: dict[str, float]
+    sure: bool | None
 
 
-GOOD = {"name": "a", "numbers": [1, 2], "inner": {"share": 1}, "table": {"x": 0.5}}
+GOOD = {"name": "a", "numbers": [1, 2], "inner": {"share": 1}, "table": {"x": 0.5}, "sure": None}
 
 
 def test_a_dataclass_comes_back() -> None:
-    assert typed(Outer, GOOD, "outer") == Outer("a", (1, 2), Inner(1), {"x": 0.5})
+    assert typed(Outer, GOOD, "outer") == Outer("a", (1, 2), Inner(1), {"x": 0.5}, None)
+    assert typed(Outer, GOOD | {"sure": True}, "outer").sure is True
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_a_dataclass_comes_back() -> None:
         {"inner": []},
         {"table": {"x": "y"}},
         {"more": 1},
+        {"sure": "yes"},
     ],
 )
 def test_anything_else_is_refused(change: dict[str, object]) -> None:

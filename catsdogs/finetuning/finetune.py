@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,19 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import __version__, crossval, curves, devices, folders, images, locks, storage, store, submission
+from catsdogs import (
+    __version__,
+    crossval,
+    curves,
+    devices,
+    duplicates,
+    folders,
+    images,
+    locks,
+    storage,
+    store,
+    submission,
+)
 from catsdogs.backbones import TABLE, trained
 from catsdogs.backbones.trained import ALL, Card, Learnt
 from catsdogs.backbones.weights import Weights, obtain
@@ -31,7 +43,7 @@ from catsdogs.finetuning.objectives import Answers
 from catsdogs.finetuning.plans import Plan
 from catsdogs.finetuning.stream import Batches, Pictures
 from catsdogs.progress import Progress
-from catsdogs.store import Unreadable
+from catsdogs.store import Features, Unreadable
 from catsdogs.submission import Grade
 
 CURVES_FILE = "curves.png"
@@ -51,6 +63,7 @@ class Lesson:
         labels, test_labels: (n,) classes.
         folds: (n_train,) the fold, from 1, in which each row is held out; 0 everywhere without cross-validation.
         unreadable: what was left out, and why.
+        pictures: (n_train,) numbers, the same for copies of a picture, which no split parts; None if there are none.
     """
 
     dataset: Dataset
@@ -61,6 +74,7 @@ class Lesson:
     test_labels: NDArray[np.int64]
     folds: NDArray[np.int64]
     unreadable: tuple[Unreadable, ...]
+    pictures: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +86,13 @@ class Finetuned:
     unreadable: tuple[Unreadable, ...]
 
 
-def lesson(dataset: Dataset, folds: int, seed: int) -> Lesson:
-    """Read every photograph once, and deal them to the folds; copies of a photograph share one.
+def lesson(dataset: Dataset, folds: int, seed: int, files: Sequence[Features] = ()) -> Lesson:
+    """Read every photograph once, and deal them to the folds as `train` does; copies of a photograph share one.
+
+    Classes of which no photograph can be read are left out.
+
+    Args:
+        files: feature files of these photographs, if there are any, which tell near-copies; see `duplicates.copies`.
 
     Raises:
         TrainingError: fewer than two classes, or a class with too few photographs.
@@ -99,8 +118,12 @@ def lesson(dataset: Dataset, folds: int, seed: int) -> Lesson:
     train = [(row, digest) for row, digest in readable if row.split == "train"]
     test = [row for row, _ in readable if row.split == "test"]
     digests = np.array([digest for _, digest in train], np.uint64)
-    labels = np.array([row.label for row, _ in train], np.int64)
-    _check_counts(dataset, labels, folds)
+    given = np.array([row.label for row, _ in train], np.int64)
+    shown, labels = np.unique(given, return_inverse=True)
+    dataset = replace(dataset, classes=tuple(dataset.classes[label] for label in shown))
+    test = [row for row in test if dataset.truth[row.id] in dataset.classes]
+    pictures = _pictures([row.id for row, _ in train], digests, files)
+    _check_counts(dataset, labels, pictures, folds)
     return Lesson(
         dataset,
         [row for row, _ in train],
@@ -108,8 +131,9 @@ def lesson(dataset: Dataset, folds: int, seed: int) -> Lesson:
         digests,
         labels,
         np.array([dataset.classes.index(dataset.truth[row.id]) for row in test], np.int64),
-        _dealt(labels, digests, folds, seed),
+        np.zeros(len(labels), np.int64) if folds == 1 else crossval.deal(labels, pictures, folds, seed) + 1,
         tuple(found for found in seen if isinstance(found, Unreadable)),
+        pictures,
     )
 
 
@@ -282,13 +306,18 @@ class Trainer:
         fit.save_path(path, trained.weights_path(self._work, member))
 
     def _split(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The rows to learn from and those that choose the epoch, a share of each class but never all of it."""
+        """The rows to learn from and those that choose the epoch, a share of each class but never all its pictures."""
         random = np.random.default_rng(self._plan.seed)
-        watched = []
+        pictures = self._train_rows if self._taught.pictures is None else self._taught.pictures
+        watched = np.empty(0, np.int64)
         for label in range(len(self._taught.dataset.classes)):
-            of_class = random.permutation(rows[self._taught.labels[rows] == label])
-            watched.append(of_class[: min(max(1, round(VALIDATION_SHARE * len(of_class))), len(of_class) - 1)])
-        return np.setdiff1d(rows, np.concatenate(watched)), np.sort(np.concatenate(watched))
+            shown = pictures[random.permutation(rows[self._taught.labels[rows] == label])]
+            _, first, counts = np.unique(shown, return_index=True, return_counts=True)
+            order = np.argsort(first)
+            enough = 1 + np.searchsorted(np.cumsum(counts[order]), max(1, round(VALIDATION_SHARE * len(shown))))
+            watched = np.union1d(watched, shown[first[order]][: min(enough, len(order) - 1)])
+        is_watched = np.isin(pictures[rows], watched)
+        return rows[~is_watched], rows[is_watched]
 
     def _vectors(self, name: str, path: keras.Model | None = None) -> NDArray[np.float32]:
         """(n_train, width) vectors kept in a file of that name, computed by a path where there is none."""
@@ -339,29 +368,41 @@ def fold_rows(taught: Lesson) -> dict[int, NDArray[np.intp]]:
     return {fold: np.flatnonzero(taught.folds == fold) for fold in range(1, int(taught.folds.max()) + 1)}
 
 
-def _dealt(labels: NDArray[np.int64], digests: NDArray[np.uint64], folds: int, seed: int) -> NDArray[np.int64]:
-    """The folds that `train` takes too, from 1, but that copies of a photograph go where the first one went."""
-    if folds == 1:
-        return np.zeros(len(labels), np.int64)
-    dealt = crossval.fold_numbers(labels, np.ones(len(labels), bool), folds, seed) + 1
-    _, first, which = np.unique(digests, return_index=True, return_inverse=True)
-    return dealt[first[which]]
+def _pictures(ids: Sequence[str], digests: NDArray[np.uint64], files: Sequence[Features]) -> NDArray[np.int64]:
+    """(n_train,) numbers, the same for photographs of the same bytes, and for those that feature files call copies."""
+    groups: duplicates.Copies = ()
+    if files:
+        first, here = files[0], dict(zip(ids, digests.tolist(), strict=True))
+        known = dict(zip(first.ids["train"].tolist(), first.digests["train"].tolist(), strict=True))
+        found = duplicates.copies(files)
+        groups = tuple(tuple(id for id in group if here.get(id) == known[id]) for group in found)  # as they are now
+    return duplicates.pictures(ids, groups, digests)
 
 
-def _check_counts(dataset: Dataset, labels: NDArray[np.int64], folds: int) -> None:
-    counts = np.bincount(labels, minlength=len(dataset.classes))
-    if len(counts) < 2:
+def _check_counts(dataset: Dataset, labels: NDArray[np.int64], pictures: NDArray[np.int64], folds: int) -> None:
+    """Refuse what leaves a member without two pictures of a class, one to learn from and one to choose the epoch by."""
+    if len(dataset.classes) < 2:
         raise TrainingError(
-            f"{dataset.root} has {len(labels):,} photographs to learn from, of {len(counts)} classes",
+            f"{dataset.root} has {len(labels):,} photographs to learn from, of {len(dataset.classes)} classes",
             "Give --data photographs of two classes or more",
         )
-    needed = max(3 if folds != 2 else 4, folds)  # so that each member has two of a class, one to choose the epoch by
-    if counts.min() < needed:
-        name, count = dataset.classes[int(counts.argmin())], counts.min()
+    counts = np.bincount(np.unique(np.stack((labels, pictures)), axis=1)[0])
+    if counts.min() < _needed(folds):
+        label = int(counts.argmin())
+        rows, count = np.count_nonzero(labels == label), counts[label]
+        shown = f", which show {count} pictures" if count < rows else ""
+        most = max((number for number in range(2, max(folds, 3) + 1) if _needed(number) <= count), default=0)
         raise TrainingError(
-            f"The class {name} has {count} photographs to learn from, and it takes {needed}",
-            "Add photographs, leave the class out with --classes, or give --folds a smaller number",
+            f"The class {dataset.classes[label]} has {rows} photographs to learn from{shown}, "
+            f"and it takes {_needed(folds)}",
+            (f"Give --folds {most}, the most that can be, add" if most else "Add")
+            + " photographs of it, or leave it out with --classes",
         )
+
+
+def _needed(folds: int) -> int:
+    """How many pictures of a class it takes."""
+    return max(3 if folds != 2 else 4, folds)
 
 
 def _digest_of(taught: Lesson, soft_labels: NDArray[np.float64] | None) -> str:

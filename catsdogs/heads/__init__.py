@@ -26,6 +26,7 @@ class Head(Protocol):
         parameter `random_state`: its seed.
         parameter `widths`: how many columns each network has, in their order.
         argument `validation` of `fit`: vectors and labels to watch and never to learn from.
+        argument `groups` of `fit`: (n,) numbers, the same for copies of a picture, which no split of its own may part.
         attribute `history_`: a list with one figure per epoch for each of `loss`, `accuracy`, `val_loss` and
             `val_accuracy`.
     """
@@ -98,7 +99,12 @@ def _is_plain(value: Any) -> bool:
 
 def watches(head: Head) -> bool:
     """Whether `fit` takes a validation set to watch."""
-    return "validation" in inspect.signature(head.fit).parameters
+    return takes(head, "validation")
+
+
+def takes(head: Head, argument: str) -> bool:
+    """Whether `fit` takes an argument besides vectors and labels, see `Head`."""
+    return argument in inspect.signature(head.fit).parameters
 
 
 def find(name: str) -> type:

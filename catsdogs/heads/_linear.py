@@ -1,8 +1,8 @@
 """What the heads share: standardised columns without a second copy, convex fits, and a linear model at the end."""
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -12,10 +12,12 @@ from scipy.linalg.blas import ssyrk
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
+
+from catsdogs.folds import deal
 
 # Penalties are set for a prior on the whole weight vector, whatever its length: the variance of a coefficient is
 # PRIOR_VARIANCE / width. 100 is what 1,600 photographs on 3,840 and 5,888 columns ask for, each within a factor of 2.
@@ -31,6 +33,7 @@ _MAX_ITERATIONS = 1000  # some dozens are enough; the limit is for columns that 
 Array = NDArray[np.float64]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]  # learnt and held rows
 Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
+Groups = NDArray[np.int64] | None  # numbers, the same for copies of a picture
 Loss = Callable[[Array, NDArray[np.int64]], tuple[Array, Array]]
 
 
@@ -282,16 +285,21 @@ def units_of(target: NDArray[np.int64]) -> int:
     return 1 if classes == 2 else classes
 
 
-def inner_splits(target: NDArray[np.int64], random_state: int) -> list[Split]:
-    """(learnt, held) rows by which a head chooses numbers of its own; `INNER_ROWS` are held out in all, or each one."""
-    folds = min(INNER_FOLDS, int(np.bincount(target).max()))
+def inner_splits(target: NDArray[np.int64], random_state: int, groups: NDArray[np.int64] | None = None) -> list[Split]:
+    """(learnt, held) rows by which a head chooses numbers of its own; `INNER_ROWS` are held out in all, or each one.
+
+    Rows of one of the (n,) `groups` are copies of a picture, and are not parted. A class with fewer of them is missing
+    from some folds, where its unit learns that it is rare.
+    """
+    rows = np.arange(len(target)) if groups is None else groups
+    several = np.bincount(target[np.unique(rows, return_index=True)[1]])
+    folds = min(INNER_FOLDS, int(several.max()))
     if folds < 2:
         raise ValueError("every class has a single row, so none can be held out")
-    with warnings.catch_warnings():
-        # A class with fewer rows is missing from some folds, where its unit learns that it is rare.
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        splits = list(StratifiedKFold(folds, shuffle=True, random_state=random_state).split(target, target))
-    enough = next((n for n in range(1, folds) if sum(len(held) for _, held in splits[:n]) >= INNER_ROWS), folds)
+    seed = random_state if isinstance(random_state, Integral) else check_random_state(random_state).randint(2**31)
+    fold = deal(target, rows, folds, seed)
+    splits = [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in np.unique(fold)]
+    enough = next((n for n in range(1, len(splits)) if sum(len(held) for _, held in splits[:n]) >= INNER_ROWS), folds)
     return splits[:enough]
 
 
@@ -357,13 +365,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         n_features_in_: width.
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Learn from (n, width) vectors and (n,) labels.
+    def fit(self, X: Any, y: Any, *, groups: Any = None) -> Self:
+        """Learn from (n, width) vectors and (n,) labels; rows of one of the (n,) `groups` are copies of a picture.
 
         Raises:
             ValueError: as scikit-learn's classifiers.
         """
-        return self._fit(X, y)
+        return self._fit(X, y, groups=groups)
 
     def decision_function(self, X: Any) -> Array:
         """(n,) logits of the second class for two classes, else (n, classes)."""
@@ -384,15 +392,17 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         labels: NDArray[Any] = self.classes_[most_probable]
         return labels
 
-    def _fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
+    def _fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, groups: Any = None) -> Self:
         X, target = self._checked(X, y)
         watched = (validation[0], np.searchsorted(self.classes_, validation[1])) if validation else None
         # Products with few rows end sooner than a second thread wakes up: twenty times sooner beside other work.
         with threadpool_limits(1 if X.size < _LARGE else None):
-            self._learn(X, target, watched)
+            self._learn(X, target, watched, None if groups is None else np.asarray(groups))
         return self
 
-    def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
+    def _learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
+    ) -> None:
         """Set `coef_` and `intercept_`; labels are class indices here."""
         raise NotImplementedError
 

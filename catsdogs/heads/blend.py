@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.heads import _linear
-from catsdogs.heads._linear import PRIOR_VARIANCE, LinearHead, Rows
+from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LinearHead, Rows
 from catsdogs.heads.ridge import RIDGE
 
 # Of a weight from equal weights, a priori: a few hundred rows, of which a handful are doubtful, tell little.
@@ -28,8 +28,10 @@ class Blend(LinearHead):
     widths: tuple[int, ...] = ()
     random_state: int = 0
 
-    def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
-        splits = _linear.inner_splits(target, self.random_state)
+    def _learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
+    ) -> None:
+        splits = _linear.inner_splits(target, self.random_state, groups)
         truth = target[_linear.held_rows(splits)]
         columns = _linear.columns_of(self.widths, X.shape[1])
         networks = [

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from catsdogs.heads import _linear
 from catsdogs.heads._adam import Adam
-from catsdogs.heads._linear import PRIOR_VARIANCE, Array, LinearHead, Rows, Scaling, Standardised
+from catsdogs.heads._linear import PRIOR_VARIANCE, Array, Groups, LinearHead, Rows, Scaling, Standardised
 
 _MIN_BATCHES = 16  # to an epoch: a few hundred rows get smaller batches
 
@@ -41,11 +41,13 @@ class DropoutSigmoid(LinearHead):
     min_updates: int = 400
     random_state: int = 0
 
-    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
+    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, *, groups: Any = None) -> Self:
         """See `LinearHead.fit`; the validation set, vectors and labels, is watched, never learnt from."""
-        return self._fit(X, y, validation)
+        return self._fit(X, y, validation, groups)
 
-    def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
+    def _learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
+    ) -> None:
         vectors = Standardised(X)
         everyone = np.ones((1, len(X)), bool)
         descent = _Descent([self], vectors, _linear.units_of(target), everyone.sum(axis=1))

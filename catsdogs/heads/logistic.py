@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.heads import _linear
-from catsdogs.heads._linear import PRIOR_VARIANCE, LinearHead, Rows, Standardised
+from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LinearHead, Rows, Standardised
 
 GRID = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)  # times PRIOR_VARIANCE / width
 
@@ -23,20 +23,27 @@ class Logistic(LinearHead):
     C: float | None = None
     random_state: int = 0
 
-    def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
+    def _learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
+    ) -> None:
         vectors = Standardised(X)
         matrix = _linear.compact(vectors)
         usual = PRIOR_VARIANCE / X.shape[1]
         factor = matrix.factor(_linear.log_loss, 1 / (self.C or usual))
-        self.C_ = self.C or self._chosen(matrix, target, usual, factor)
+        self.C_ = self.C or self._chosen(matrix, target, usual, factor, groups)
         theta = _linear.minimise(matrix, target, _linear.log_loss, 1 / self.C_, factor=factor)
         self._keep(vectors, matrix.expand(theta[:-1]), theta[-1])
 
     def _chosen(
-        self, matrix: _linear.Matrix, target: NDArray[np.int64], usual: float, factor: NDArray[np.float32] | None
+        self,
+        matrix: _linear.Matrix,
+        target: NDArray[np.int64],
+        usual: float,
+        factor: NDArray[np.float32] | None,
+        groups: Groups,
     ) -> float:
         losses = np.zeros(len(GRID))
-        for learnt, held in _linear.inner_splits(target, self.random_state):
+        for learnt, held in _linear.inner_splits(target, self.random_state, groups):
             theta = None
             for number, step in enumerate(GRID):  # from strong to weak, each starts where the last ended
                 penalty = 1 / (step * usual)

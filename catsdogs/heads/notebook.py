@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.utils import shuffle
 
 from catsdogs.heads import _linear
-from catsdogs.heads._linear import LinearHead, Rows
+from catsdogs.heads._linear import Groups, LinearHead, Rows
 from catsdogs.quiet import importing_keras
 
 SHUFFLE_SEED = 2018
@@ -36,7 +36,9 @@ class Notebook(LinearHead):
         with importing_keras():  # now, or the first of several fits that are timed would be charged with it
             import keras  # noqa: F401
 
-    def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
+    def _learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
+    ) -> None:
         import keras
 
         keras.utils.set_random_seed(self.random_state)

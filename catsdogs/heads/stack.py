@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.heads import _linear
-from catsdogs.heads._linear import PRIOR_VARIANCE, LinearHead, Rows
+from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LinearHead, Rows
 
 WEIGHT_DEVIATION = 1.0  # of a network's weight from 0, a priori
 
@@ -23,8 +23,10 @@ class Stack(LinearHead):
     widths: tuple[int, ...] = ()
     random_state: int = 0
 
-    def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
-        splits = _linear.inner_splits(target, self.random_state)
+    def _learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
+    ) -> None:
+        splits = _linear.inner_splits(target, self.random_state, groups)
         parts = [
             _linear.fit_and_hold_out(part, target, _linear.log_loss, part.shape[1] / PRIOR_VARIANCE, splits)
             for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))

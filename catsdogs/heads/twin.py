@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from catsdogs.heads import _linear
 from catsdogs.heads._adam import Adam
-from catsdogs.heads._linear import Array, LinearHead, Rows, Standardised
+from catsdogs.heads._linear import Array, Groups, LinearHead, Rows, Standardised
 
 EMBEDDING = 32
 GAIN = 8.0  # the logit of a pair of equal embeddings before anything is learnt: of unlike ones it is around 0
@@ -81,10 +81,12 @@ class Twin(LinearHead):
         probabilities: Array = expit(self.pair_scale_ * self._pairs(self.embed(A), self.embed(B)))
         return probabilities
 
-    def _learn(self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None) -> None:
+    def _learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
+    ) -> None:
         random = np.random.default_rng(self.random_state)
         vectors = Standardised(X)  # of all rows, held out or not: it knows nothing of labels
-        splits = _linear.inner_splits(target, self.random_state)[:_INNER_FITS]
+        splits = _linear.inner_splits(target, self.random_state, groups)[:_INNER_FITS]
         said, likened, same = [], [], []
         for learnt, held in splits:
             embedded = self._train(vectors, X, target, learnt, random)[held]

@@ -8,7 +8,7 @@ from typing import NamedTuple, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import calibration, comparison, decisions, out_of_fold, outliers, replay, runs, submission, training
+from catsdogs import calibration, comparison, decisions, out_of_fold, outliers, runs, submission, training
 from catsdogs.comparison import Entry
 from catsdogs.decisions import Decision
 from catsdogs.errors import SubmissionError, TrainingError
@@ -80,8 +80,7 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
     """
     run = runs.read_run(folder)
     training.check_repeatable(run, files)
-    if run.protocol:
-        files, _ = replay.hold_out(files, run.protocol)
+    files = training.rows_of(run, files)
     first = files[0]
     raw, fold = out_of_fold.read(folder, run, first)
     calibrated = calibration.cross_fitted(raw, first.labels, fold)
@@ -98,7 +97,9 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
         ballots=outliers.collect(files) if any(file.topk_class for file in files) else None,
-        decided=decisions.read(table, run.classes, first.ids["train"].tolist()) if table.exists() else {},
+        decided=decisions.read(table, (*run.classes, *run.left_out), first.ids["train"].tolist())
+        if table.exists()
+        else {},
     )
 
 
@@ -150,7 +151,7 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     if not ids:
         return np.empty((0, len(run.classes)))
     out_of_fold.must_exist(path)
-    written, probabilities = submission.read(path, run.classes)
+    written, probabilities = submission.read(path, run.classes, run.left_out)
     known = Names({*ids, *run.unreadable})
     row_of = {known.find(id): row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]

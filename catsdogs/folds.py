@@ -1,0 +1,120 @@
+"""Which fold each row is held out in: classes spread evenly, copies together, the same whatever is dropped."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.errors import UsageError
+
+MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
+
+
+def deal(labels: NDArray[np.int64], pictures: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    """(n,) the fold, from 0, in which each row is held out: stratified by class, in an order drawn with the seed.
+
+    Rows of the same picture share a fold, and each class is spread as evenly as that allows: without copies its numbers
+    in two folds differ by at most 1, and a class that shows as many pictures as there are folds is in each. Every
+    row is dealt, whether it will be learnt from or not, so that dropping or relabelling some moves no other; and one
+    copy more moves few.
+
+    Args:
+        labels, pictures: (n,) the classes as they were given, from 0; numbers, the same for copies of a picture.
+
+    Raises:
+        UsageError: fewer than two folds, or a seed that cannot be used.
+        ValueError: no class has as many rows as there are folds.
+    """
+    fold = _stratified(labels, folds, seed)
+    _, first, which = np.unique(pictures, return_index=True, return_inverse=True)
+    if len(first) == len(labels):
+        return fold
+    order = np.random.default_rng(seed).permutation(len(labels))[first]
+    return _levelled(fold[first], which, labels, folds, order)[which]
+
+
+def fold_numbers(labels: NDArray[np.int64], kept: NDArray[np.bool_], folds: int, seed: int) -> NDArray[np.int64]:
+    """(n,) folds as runs before version 3 dealt them, to repeat those: the kept rows, and then all others."""
+    rows = np.flatnonzero(kept)
+    fold = np.empty(len(labels), np.int64)
+    fold[~kept] = np.arange(np.count_nonzero(~kept)) % folds
+    fold[rows] = _stratified(labels[rows], folds, seed)
+    return fold
+
+
+def _stratified(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    """(n,) the fold of each row, copies or not."""
+    from sklearn.model_selection import StratifiedKFold
+
+    if folds < 2:
+        raise UsageError(f"{folds} folds", "Give --folds a number of 2 or more")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
+    fold = np.empty(len(labels), np.int64)
+    with warnings.catch_warnings():  # a class with fewer rows than folds is missing from some
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
+        for number, (_, held) in enumerate(splits):
+            fold[held] = number
+    return fold
+
+
+def _levelled(
+    fold: NDArray[np.int64],
+    which: NDArray[np.intp],
+    labels: NDArray[np.int64],
+    folds: int,
+    order: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """(pictures,) the fold of each picture, after as few as need be were moved to spread the classes evenly.
+
+    Class by class, the rarest first, pictures go from a fold with more rows of it to the one with the fewest, as long
+    as that brings them closer. A picture under several labels moves with the rarest of these classes.
+
+    Args:
+        fold: (pictures,) where they were dealt.
+        which, labels: (n,) of each row, its picture and its class.
+        order: (pictures,) which are moved first.
+    """
+    fold = fold.copy()
+    rows_of = np.bincount(which)
+    sizes = np.bincount(labels)
+    rank = np.empty(len(sizes), np.int64)
+    rank[np.argsort(sizes, kind="stable")] = np.arange(len(sizes))
+    owner = np.full(len(fold), len(sizes))
+    np.minimum.at(owner, which, rank[labels])
+    total = np.bincount(fold[which], minlength=folds)
+    for label in np.argsort(sizes, kind="stable").tolist():
+        own = labels == label
+        counts = np.bincount(fold[which[own]], minlength=folds)
+        if counts.max() - counts.min() <= 1:
+            continue
+        size = np.bincount(which[own], minlength=len(fold))
+        movable = np.flatnonzero(owner == rank[label])
+        movable = movable[np.argsort(order[movable])]
+        while (move := _move(counts, total, fold[movable], size[movable])) is not None:
+            place, target = move
+            picture = movable[place]
+            for array, moved in ((counts, size[picture]), (total, rows_of[picture])):
+                array[fold[picture]] -= moved
+                array[target] += moved
+            fold[picture] = target
+    return fold
+
+
+def _move(
+    counts: NDArray[np.int64], total: NDArray[np.int64], fold: NDArray[np.int64], size: NDArray[np.int64]
+) -> tuple[int, int] | None:
+    """Which picture to move, and to which fold, so that the numbers of a class in the folds come closer; None if done.
+
+    `fold` and `size`, (m,), are of the pictures that may move.
+    """
+    target = int(np.lexsort((total, counts))[0])
+    for giver in np.lexsort((-total, -counts)).tolist():
+        surplus = counts[giver] - counts[target]
+        if surplus < 2:
+            return None
+        able = np.flatnonzero((fold == giver) & (size < surplus))
+        if able.size:
+            return int(able[np.argmin(abs(2 * size[able] - surplus))]), target
+    return None
