@@ -256,11 +256,13 @@ def _of_gif(data: bytes) -> bytes:
     pieces = 0
     while data[at : at + 1] == b"!":
         start, at = at, at + 2
+        pieces += 1
         while at < len(data) and data[at]:
             pieces += 1
-            _refuse_shattered(pieces, data)
             at += 1 + data[at]
+            _refuse_shattered(pieces, data)
         at += 1
+        _refuse_shattered(pieces, data)
         if data[start + 1 : start + 2] == _GIF_GRAPHIC_CONTROL:
             kept.append(data[start:at])
     return b"".join(kept) + data[at:]

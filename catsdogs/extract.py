@@ -133,7 +133,7 @@ def extract(
         _refuse_other_dataset(dataset, members)
         _check_space(dataset, members, out)
         there = [row for row in dataset.photographs if row.location not in dataset.absent]
-        photographs = _spread(dataset.photographs if limit is None else there, limit)
+        photographs = dataset.photographs if limit is None or limit >= len(there) else _spread(there, limit)
         stamps = Stamps(out)
         seen, computed = _compute(job, members, photographs, stamps, schedule, dataset.absent)
         unreadable = [row for row in seen if isinstance(row, Unreadable)]
