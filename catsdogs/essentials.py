@@ -122,7 +122,8 @@ def _refuse_shattered(pieces: int, data: bytes) -> None:
 
 def _of_jpeg(data: bytes) -> Essentials:
     """Without the segments of applications and comments; what stands between the others is left out, too."""
-    kept, exif, xmp = [data[:2]], b"", b""
+    view, exif, xmp = memoryview(data), b"", b""  # a slice of a view is no copy
+    kept = [view[:2]]
     at, pieces = 2, 0
     while match := _MARKER.search(data, at):
         pieces += 1
@@ -130,7 +131,7 @@ def _of_jpeg(data: bytes) -> Essentials:
         marker, start = match[1][0], match.end()
         at = start if marker in _WITHOUT_LENGTH else start + max(2, int.from_bytes(data[start : start + 2], "big"))
         if marker == _START_OF_SCAN or at > len(data):  # pixels from here on, or cut short, which the decoder says
-            kept.append(data[start - 2 :])
+            kept.append(view[start - 2 :])
             break
         payload = data[start + 2 : at]
         if marker in _APPLICATIONS or marker == _COMMENT:
@@ -142,13 +143,14 @@ def _of_jpeg(data: bytes) -> Essentials:
                 marker == own and payload.startswith(name) and len(payload) >= least for own, name, least in _BELIEVED
             ):
                 continue
-        kept.append(data[start - 2 : at])
+        kept.append(view[start - 2 : at])
     return Essentials(b"".join(kept), _turned(exif, xmp))
 
 
 def _of_png(data: bytes) -> Essentials:
     """Without its ancillary chunks but for transparency; the frames of an animation are such, too."""
-    kept, exif, xmp = [_PNG], b"", b""
+    view, exif, xmp = memoryview(data), b"", b""
+    kept = [view[: len(_PNG)]]
     at, pieces, last = len(_PNG), 0, b""
     colour = data[25:26]
     while at + 8 <= len(data):
@@ -156,11 +158,11 @@ def _of_png(data: bytes) -> Essentials:
         _refuse_shattered(pieces, data)
         kind, stop = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
         if kind in (b"IHDR", b"IDAT", b"IEND") or (kind == b"PLTE" and colour == b"\3"):
-            kept.append(data[at:stop])
+            kept.append(view[at:stop])
         elif stop > len(data):  # cut short where there are no pixels
             break
         elif kind == b"tRNS" and _is_sound_transparency(colour, data[at:stop]):
-            kept.append(data[at:stop])
+            kept.append(view[at:stop])
         elif kind == b"eXIf":
             exif = data[at + 8 : stop - 4]
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
@@ -223,7 +225,9 @@ def _of_tiff(data: bytes) -> Essentials:
     except (struct.error, OverflowError):  # there is no directory, or a part of one
         return Essentials(data, UPRIGHT)
     directory = struct.pack(f"{order}{'Q' if is_big else 'H'}", len(kept)) + b"".join(kept) + bytes(place)
-    return Essentials(data[:start] + directory + data[start + len(directory) :], orientation or _turned(exif, xmp))
+    view = memoryview(data)
+    whole = b"".join((view[:start], directory, view[start + len(directory) :]))
+    return Essentials(whole, orientation or _turned(exif, xmp))
 
 
 def _of_webp(data: bytes) -> Essentials:
@@ -256,11 +260,13 @@ def _of_gif(data: bytes) -> bytes:
     pieces = 0
     while data[at : at + 1] == b"!":
         start, at = at, at + 2
+        pieces += 1
         while at < len(data) and data[at]:
             pieces += 1
-            _refuse_shattered(pieces, data)
             at += 1 + data[at]
+            _refuse_shattered(pieces, data)
         at += 1
+        _refuse_shattered(pieces, data)
         if data[start + 1 : start + 2] == _GIF_GRAPHIC_CONTROL:
             kept.append(data[start:at])
-    return b"".join(kept) + data[at:]
+    return b"".join((*kept, memoryview(data)[at:]))

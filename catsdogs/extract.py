@@ -145,7 +145,7 @@ def extract(
         set_aside += [path for member in members for path in member.cache.set_aside]
         _refuse_other_dataset(dataset, members)
         there = [row for row in dataset.photographs if row.location not in dataset.absent]
-        photographs = _spread(dataset.photographs if limit is None else there, limit)
+        photographs = dataset.photographs if limit is None or limit >= len(there) else _spread(there, limit)
         stamps = Stamps(out)
         seen, computed = _compute(job, members, photographs, stamps, schedule, dataset.absent)
         unreadable = [row for row in seen if isinstance(row, Unreadable)]

@@ -119,7 +119,7 @@ def reason(data: bytes) -> str:
     if _AVIF_MAGIC.match(data) and "AVIF" not in FORMATS:
         return f"not a picture that is read; {_AVIF_HINT}"
     if is_picture(data):
-        return "not a picture that can be read: its header is damaged, or Pillow does not know its kind"
+        return "not a picture that can be read: it is damaged, or of a kind that Pillow does not know"
     return "not a picture"
 
 

@@ -226,7 +226,7 @@ def _refuse_shattered_tiff(data: bytes) -> None:
 def _refuse_large_jpeg2000(data: bytes, pixels: int) -> None:
     if pixels > _JPEG2000_PIXELS:
         raise UnreadablePhotographError(f"{pixels:,} pixels, more than the {_JPEG2000_PIXELS:,} of a JPEG 2000")
-    if match := _JPEG2000_SIZES.search(data):
+    for match in _JPEG2000_SIZES.finditer(data):
         right, bottom, _, _, across, down, _, _ = struct.unpack(">8I", match[1])
         if not across or not down or (right // across + 1) * (bottom // down + 1) > _JPEG2000_TILES:
             raise UnreadablePhotographError("cut into too many pieces")

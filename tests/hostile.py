@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 MEGABYTE = 2**20
 LARGEST = 10 * MEGABYTE  # what an upload may have
@@ -184,6 +184,16 @@ def many_scans(width: int, height: int, size: int) -> bytes:
     return filled(JFIF + TABLES + frame(width, height, 0xC2) + first, again, size)
 
 
+# JPEG 2000: https://www.itu.int/rec/T-REC-T.800
+
+
+def codestream(width: int, height: int, tile: tuple[int, int], components: int = 3) -> bytes:
+    """The header of a JPEG 2000 picture without a pixel."""
+    sizes = struct.pack(">HIIIIIIIIH", 0, width, height, 0, 0, *tile, 0, 0, components) + b"\7\1\1" * components
+    coding = segment(0x52, b"\0\0\0\1\0\5\4\4\0\1") + segment(0x5C, b"\x40" + bytes(16))
+    return b"\xff\x4f" + segment(0x51, sizes) + coding + segment(0x90, b"\0\0\0\0\0\0\0\1") + b"\xff\x93\xff\xd9"
+
+
 def exif(entries: Sequence[Entry], following: int = 0, data: bytes = b"") -> bytes:
     return segment(0xE1, b"Exif\0\0" + tiff(entries, data, following))
 
@@ -228,6 +238,8 @@ def _named(filename: str) -> Upload:
 
 def _truncated() -> dict[str, Upload]:
     formats = {"JPEG": "jpg", "PNG": "png", "GIF": "gif", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp"}
+    formats |= {"AVIF": "avif"} if features.check("avif") else {}
+    formats |= {"JPEG2000": "jp2"} if features.check("jpg_2000") else {}
     found = {}
     for format, suffix in formats.items():
         for where, share in (("header", 0.0), ("middle", 0.5)):
@@ -314,7 +326,15 @@ UPLOADS: dict[str, Upload] = {
     "WebP with a canvas of 16,384 x 16,384": Upload("bomb.webp", lambda: webp(canvas(16_384, 16_384))),
     "WebP with a canvas of 7,000 x 7,000 and no picture": Upload("bomb.webp", lambda: webp(canvas(7000, 7000))),
     "JPEG that claims 65,535 x 65,535": Upload("bomb.jpg", lambda: JFIF + frame(65535, 65535) + segment(0xDA, b"\0")),
+    "JPEG 2000 that claims 60,000 x 60,000": Upload("bomb.j2k", lambda: codestream(60_000, 60_000, (60_000, 60_000))),
+    "JPEG 2000 that claims 7,000 x 7,000": Upload("bomb.j2k", lambda: codestream(7000, 7000, (7000, 7000))),
+    "JPEG 2000 of 3,000 x 3,000 without pixels": Upload("bomb.j2k", lambda: codestream(3000, 3000, (3000, 3000))),
+    "JPEG 2000 with tiles of 4 billion x 4 billion": Upload(
+        "bomb.j2k", lambda: codestream(99, 99, (2**32 - 1, 2**32 - 1))
+    ),
+    "JPEG 2000 of 16,384 components": Upload("bomb.j2k", lambda: codestream(4000, 4000, (4000, 4000), 16_384)),
     # Files that keep a parser busy.
+    "JPEG 2000 of a million tiles": Upload("busy.j2k", lambda: codestream(1000, 1000, (1, 1))),
     "JPEG of 150,000 scans": Upload("busy.jpg", lambda: many_scans(7000, 7000, MEGABYTE)),
     "JPEG of a million empty segments": Upload("busy.jpg", lambda: filled(JFIF, segment(0xFE))),
     "JPEG of ten megabytes of padding": Upload("busy.jpg", lambda: filled(JFIF, b"\xff")),
