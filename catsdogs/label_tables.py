@@ -62,6 +62,8 @@ class Photographs:
     def called(self, written: str) -> list[str]:
         """Those that a table may mean."""
         form = one_form(written)
+        if self._groups and (fit := self._groups[0].get(form)):
+            return fit[1]
         spellings = dict.fromkeys(
             spelling
             for bare in (form, form.strip())
@@ -191,10 +193,9 @@ def _file_column(parsed: Table, photographs: Photographs, header: Sequence[str],
 
 def _look(parsed: Table, position: int, photographs: Photographs) -> _Column:
     values = _column(parsed, position)
-    fits = [
-        photographs.called(row[position]) if value else [] for row, value in zip(_padded(parsed), values, strict=True)
-    ]
-    found = [names[0] if len(names) == 1 else None for names in fits]
+    raw = [row[position] for row in _padded(parsed)]
+    fits = {cell: photographs.called(cell) if cell.strip() else [] for cell in set(raw)}
+    found = [fits[cell][0] if len(fits[cell]) == 1 else None for cell in raw]
     filled = [value for value in values if value]
     return _Column(
         position,

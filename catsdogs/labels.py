@@ -85,12 +85,12 @@ def tabulate(
         DatasetError: an id is given twice in a split.
     """
     labelled = list(labelled)
+    labels = sorted({label for _, label, _ in labelled}, key=natural_key)
     written: dict[str, str] = {}  # one class is one in all its Unicode forms, and is called by the first of them
-    for label in sorted({label for _, label, _ in labelled}, key=natural_key):
-        written.setdefault(one_form(label), label)
-    classes = tuple(sorted(written.values(), key=natural_key))
-    index = {one_form(label): position for position, label in enumerate(classes)}
-    rows = [(id, "train", index[one_form(label)], name) for id, label, name in labelled]
+    classes = tuple(label for label in labels if written.setdefault(one_form(label), label) == label)
+    position = {label: number for number, label in enumerate(classes)}
+    index = {label: position[written[one_form(label)]] for label in labels}
+    rows = [(id, "train", index[label], name) for id, label, name in labelled]
     rows += [(id, "test", UNLABELLED, name) for id, name in test]
     _refuse_twins(rows, root)
     return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))
@@ -180,17 +180,13 @@ def _split_folders(labelled: Iterable[tuple[str, str]], where: dict[str, Place])
 
 def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Place]) -> list[tuple[str, str, str]]:
     """(id, label, name): the path below the split, after the split's own name where there are several."""
-
-    def place_of(name: str) -> Place:
-        return where.get(name) or Place(None, "", name)  # a table may list what is not there
-
-    ids = [without_suffix(place_of(name).below) for name, _ in labelled]
-    several = len({place_of(name).folder for name, _ in labelled if place_of(name).role == TRAIN}) > 1
+    places = [where.get(name) or Place(None, "", name) for name, _ in labelled]  # a table may list what is not there
+    ids = [without_suffix(place.below) for place in places]
+    several = len({place.folder for place in places if place.role == TRAIN}) > 1
     clash = several and len(set(map(one_form, ids))) < len(ids)
-    is_third_alone = all(place_of(name).role == THIRD for name, _ in labelled)
+    is_third_alone = all(place.role == THIRD for place in places)
     found = []
-    for id, (name, label) in zip(ids, labelled, strict=True):
-        place = place_of(name)
+    for id, place, (name, label) in zip(ids, places, labelled, strict=True):
         if (clash and place.role) or (place.role == THIRD and not is_third_alone):
             id = f"{_last(place.folder.rstrip('/'))}/{id}"
         found.append((id, label, name))
@@ -212,21 +208,21 @@ def _test_ids(test: Sequence[str], where: dict[str, Place]) -> list[tuple[str, s
 
 def _notes(where: dict[str, Place], labelled: set[str], test: set[str], is_left_out: str) -> list[str]:
     """What is said of labelled photographs in other splits than the one to learn from, and of those in no row."""
-    third: Counter[str] = Counter()
-    hidden: Counter[str] = Counter()
-    left: Counter[str] = Counter()
-    classes = {place.below.partition("/")[0] for name, place in where.items() if name in labelled}
-    for name, place in where.items():
-        if name in labelled:
-            third[place.folder] += place.role == THIRD
-        elif name in test:
-            hidden[place.folder] += "/" in place.below and place.below.partition("/")[0] in classes
-        else:
-            left[(place.folder if place.role else name.rpartition("/")[0]) or "the folder itself"] += 1
-    notes = [f"{folder}: its {count:,} labelled photographs are learnt from, too" for folder, count in (+third).items()]
+    third = Counter(where[name].folder for name in labelled if name in where and where[name].role == THIRD)
+    classes = {where[name].below.partition("/")[0] for name in labelled if name in where}
+    in_folders = (where[name] for name in test if "/" in where[name].below)
+    hidden = Counter(place.folder for place in in_folders if place.below.partition("/")[0] in classes)
+    left = Counter(
+        (place.folder if place.role else name.rpartition("/")[0]) or "the folder itself"
+        for name, place in where.items()
+        if name not in labelled and name not in test
+    )
+    notes = [
+        f"{folder}: its {count:,} labelled photographs are learnt from, too" for folder, count in sorted(third.items())
+    ]
     notes += [
         f"{folder}: its {count:,} photographs are there to be predicted, and their class folders are not looked at"
-        for folder, count in (+hidden).items()
+        for folder, count in sorted(hidden.items())
     ]
     if left:
         folders = in_short([f"{count:,} in {folder}" for folder, count in left.items()])
@@ -235,10 +231,10 @@ def _notes(where: dict[str, Place], labelled: set[str], test: set[str], is_left_
 
 
 def _refuse_twins(rows: Sequence[Row], root: str) -> None:
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[str, dict[str, str]] = {"train": {}, "test": {}}
     twins: dict[str, tuple[str, str]] = {}
     for id, split, _, name in rows:
-        twin = seen.setdefault((split, one_form(id)), name)
+        twin = seen[split].setdefault(one_form(id), name)
         if twin != name:
             twins.setdefault(id, (twin, name))
     if twins:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from catsdogs.filetypes import PHOTO_SUFFIXES
 
+_BARE_SUFFIXES = {suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES}
 _NUMBERS = re.compile(r"(\d+)")
 _MAX_DIGITS = 1000  # of a number that counts in the order of names; Python refuses to read far longer ones
 
@@ -18,8 +19,8 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
 
 def without_suffix(name: str) -> str:
     """`train/cat.0.jpg` -> `train/cat.0`, and `cat.0` stays."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if stem[-1:] not in ("", "/") and f"{dot}{suffix}".lower() in PHOTO_SUFFIXES else name
+    stem, _, suffix = name.rpartition(".")
+    return stem if suffix.lower() in _BARE_SUFFIXES and stem[-1:] not in ("", "/") else name
 
 
 def common_folder(names: Sequence[str]) -> str:

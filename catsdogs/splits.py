@@ -36,7 +36,6 @@ _SEAMS = re.compile(
 )
 _SAID, _ADDED = "|".join(sorted(_WORDS, key=len, reverse=True)), "|".join(sorted(_PLAIN, key=len, reverse=True))
 _JOINED = re.compile(rf"({_SAID})({_SAID}|{_ADDED})|({_ADDED})({_SAID})")
-_LABEL = re.compile(r"([^.]+)\.(?:.+\.[^.]+|\d+)")  # what stands before the first dot of cat.0.jpg, and of cat.0
 
 
 class Split(NamedTuple):
@@ -77,15 +76,26 @@ def places(names: Sequence[str], root: str = ".", has_table: bool = False) -> di
     Raises:
         DatasetError: folders that may be splits or classes, and nothing tells which; with a label table they are none.
     """
+    # A folder's photographs all lie in one place, and a few of them show which: one for each label in their names.
+    folders = [name[: name.rfind("/") + 1] for name in names]
+    some = {(folder, label_before_dot(name)): name for folder, name in zip(folders, names, strict=True)}
     found: dict[str, Place] = {}
     try:
-        _place(names, "", None, root, found)
+        _place(list(some.values()), "", None, root, found)
     except DatasetError:
         if not has_table:
             raise
         prefix = common_folder(names)
         return {name: Place(None, prefix, name.removeprefix(prefix)) for name in names}
-    return found
+    of_folder = {
+        folder: found[name]._replace(below=found[name].below.removesuffix(name[len(folder) :]))
+        for (folder, _), name in some.items()
+    }
+    return {
+        name: Place(place.role, place.folder, place.below + name[len(folder) :])
+        for folder, name in zip(folders, names, strict=True)
+        for place in (of_folder[folder],)
+    }
 
 
 def pairs(said: Mapping[str, Split]) -> dict[str, Split]:
@@ -97,9 +107,10 @@ def pairs(said: Mapping[str, Split]) -> dict[str, Split]:
 
 
 def label_before_dot(name: str) -> str | None:
-    """`cat` of `train/cat.0.jpg`."""
-    match = _LABEL.fullmatch(name.rpartition("/")[2])
-    return match[1] if match else None
+    """`cat` of `train/cat.0.jpg`, and of `train/cat.0`."""
+    label, _, rest = name[name.rfind("/") + 1 :].partition(".")
+    number, _, suffix = rest.rpartition(".")
+    return label if label and ((number and suffix) or rest.isdecimal()) else None
 
 
 def _words(folder: str) -> list[str]:
