@@ -285,6 +285,8 @@ def predict(
     target = Path(out) if out else SUBMISSIONS / name / "predictions.csv"
     cache = stages.location(c, "features", features) / PREDICTION_CACHE
     weights = stages.extraction_settings(c, weights_dir).weights_dir
+    if target.is_dir():
+        raise UsageError(f"--out {target} is a folder", "Give the name of a CSV to write")
     for folder in (target.parent, cache):
         stages.check_writable(folder)
     predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)

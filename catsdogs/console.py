@@ -87,7 +87,8 @@ class Program(invoke.Program):
         try:
             super().parse_tasks()
         except invoke.ParseError as error:
-            problem = f"catsdogs: {error} `catsdogs --list` and `catsdogs --help TASK` show what there is."
+            what = _of_flags(str(error), self.argv)
+            problem = f"catsdogs: {what} `catsdogs --list` and `catsdogs --help TASK` show what there is."
             raise invoke.Exit(problem, code=UsageError.exit_code) from None
 
 
@@ -131,6 +132,20 @@ class _Config(invoke.Config):
     def load_user(self, merge: bool = True) -> None:
         with contextlib.suppress(OSError):
             super().load_user(merge)
+
+
+def _of_flags(error: str, arguments: Sequence[str]) -> str:
+    """What invoke's parser says, in the words of who typed flags."""
+    if missing := re.match(r"'(\S+)' did not receive required positional arguments: (.*)", error):
+        flags = [f"--{name.replace('_', '-')}" for name in re.findall(r"'(\w+)'", missing[2])]
+        return f"{missing[1]} needs {' and '.join(flags)}."
+    if empty := re.match(r"Flag <Argument: ([\w-]+)", error):
+        return f"--{empty[1].replace('_', '-')} needs a value."
+    flags = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
+    twice = [flag for flag in flags if flags.count(flag) > 1]
+    if twice and error.startswith("No idea what"):  # of a flag that is given again, invoke takes the value for a task
+        return f"{twice[0]} is given twice: give it once."
+    return error
 
 
 def program() -> str:

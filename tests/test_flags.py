@@ -370,6 +370,27 @@ def test_names_and_targets_are_refused_before_anything_is_read(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("finetune",), "finetune needs --backbone."),
+        (("predict", "--name", "ridged"), "predict needs --data."),
+        (("verify", "--name", "twins"), "verify needs --left and --right."),
+        (("train", "--name"), "--name needs a value."),
+        (("features", "--weights-dir"), "--weights-dir needs a value."),
+        (("finetune", "--backbone", "four-conv", "--backbone", "squeezenet"), "--backbone is given twice"),
+        (("train", "--head", "ridge", "--seed=1", "--head", "stack"), "--head is given twice: give it once."),
+        (("trian", "--head", "ridge"), "No idea what 'trian' is!"),
+        (("predict", "--name", "ridged", "--data", "data", "--out", "data"), "--out data is a folder"),
+    ],
+)
+def test_wrong_usage_is_said_in_the_words_of_who_typed_it(
+    inside: Path, command: Command, arguments: tuple[str, ...], said: str
+) -> None:
+    code, out, err = command(*arguments)
+    assert (code, out, len(err.strip().splitlines())) == (2, "", 1) and said in err
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("train", "--head", "ridge", "--name", "new", *ON),
