@@ -120,6 +120,18 @@ def need(package: str) -> None:
         pytest.skip(f"{package} is not installed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "optional(package): a test of a package that `.[test]` does not bring")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of optional packages that are not installed."""
+    marks = [(item, item.get_closest_marker("optional")) for item in items]
+    left_out = [item for item, mark in marks if mark and importlib.util.find_spec(mark.args[0]) is None]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 def need_bfloat16_of_keras() -> None:
     """Skip the test where oneDNN may not compute what TensorFlow, which looks at the processor, asks it for."""
     if "ONEDNN_MAX_CPU_ISA" in os.environ:

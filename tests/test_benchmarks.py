@@ -122,8 +122,8 @@ def test_wrong_usage_is_one_line(
     assert "benchmarks: " in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())
 
 
+@pytest.mark.optional("torch")
 def test_port_to_pytorch_agrees_with_keras(tmp_path: Path) -> None:
-    need("torch")
     import keras
     import torch
     from keras import layers

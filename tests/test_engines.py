@@ -291,7 +291,7 @@ def test_a_gpu_that_keras_does_not_use_leaves_the_work_to_openvino(monkeypatch: 
     assert engine.name == ("keras" if getattr(engine, "on_gpu", False) else "openvino")
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.optional("torch"))])
 def test_other_backends_of_keras_agree(
     keras_network: Network, pixels: NDArray[np.uint8], tmp_path: Path, backend: str
 ) -> None:

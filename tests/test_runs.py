@@ -26,7 +26,7 @@ from sklearn.preprocessing import FunctionTransformer
 from catsdogs import comparison, heads, runs, store, training
 from catsdogs.decisions import Corrections
 from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError
-from tests.conftest import need, recipe, refused
+from tests.conftest import recipe, refused
 from tests.test_training import NEAREST_MEAN, features, table, train
 
 EXECUTED: list[str] = []
@@ -126,12 +126,13 @@ BOOSTED = {
 
 @pytest.mark.parametrize("classes", [("ape", "bee"), ("ape", "bee", "cow")], ids=len)
 @pytest.mark.parametrize("code", [DERIVED, HELD], ids=["derived", "held"])
-@pytest.mark.parametrize("kind", BOOSTED)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.optional(package)) for kind, (package, _) in BOOSTED.items()]
+)
 def test_boosted_trees_are_kept_by_their_own_formats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, code: str, classes: tuple[str, ...]
 ) -> None:
     module, chosen = BOOSTED[kind]
-    need(module)
     monkeypatch.chdir(tmp_path)
     passed = ", ".join(f"{name}={name}" for name in re.findall(r"(\w+)=", chosen))
     Path("my_head.py").write_text(code.format(module=module, kind=kind, settings=chosen, passed=passed))
