@@ -69,7 +69,8 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
     feature_map = parts.trunk(preprocess(image, backbone.preprocessing))
     outputs = {"vector": parts.vector(feature_map)}
     if parts.classifier:
-        top = keras.ops.top_k(parts.classifier(feature_map), TOP_K)
+        # It is float32 already, but Keras goes on noting what it was before the classifier's layers were told so.
+        top = keras.ops.top_k(keras.ops.cast(parts.classifier(feature_map), "float32"), TOP_K)
         outputs |= {"topk_prob": top[0], "topk_class": top[1]}
     return keras.Model(image, outputs, name=backbone.name)
 
