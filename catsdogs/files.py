@@ -51,7 +51,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be made again; one of his own among the temporary files where there is none.
+    """The user's folder for what can be made again; one of his own among the temporary files if his home is none.
+
+    A folder that XDG_CACHE_HOME names is meant, and stays it even if nothing can be written there.
 
     Raises:
         OSError: nor can that be made.
@@ -59,6 +61,8 @@ def cache_folder() -> Path:
     import platformdirs
 
     usual = platformdirs.user_cache_path("catsdogs")
+    if os.environ.get("XDG_CACHE_HOME"):
+        return usual
     if usual.is_absolute():  # it begins with ~ for a user who has no home at all
         with contextlib.suppress(OSError):
             usual.mkdir(parents=True, exist_ok=True)

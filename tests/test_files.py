@@ -32,12 +32,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the cache is not set by these variables")
 class TestCacheFolder:
     @pytest.mark.parametrize("home", ["/dev/null", "/dev/null/x", "/proc/none", "file"])
-    @pytest.mark.parametrize("name", ["HOME", "XDG_CACHE_HOME"])
     def test_a_home_that_cannot_be_written(
-        self, temporary: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], home: str, name: str
+        self, temporary: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], home: str
     ) -> None:
         (temporary.parent / "file").write_text("")
-        monkeypatch.setenv(name, str(temporary.parent / home))
+        monkeypatch.setenv("HOME", str(temporary.parent / home))
         folder = files.cache_folder()
         assert folder.parent == temporary and folder.stat().st_mode & 0o777 == 0o700
         assert files.cache_folder() == folder  # and that of the next process
@@ -45,7 +44,7 @@ class TestCacheFolder:
         assert len(said) == 1 and f"{folder} stands in for it; XDG_CACHE_HOME names another" in said[0]
 
     def test_a_read_only_cache(self, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(temporary.parent))
+        monkeypatch.setenv("HOME", str(temporary.parent))
         monkeypatch.setattr(os, "access", lambda *_: False)
         assert files.cache_folder().parent == temporary
 
@@ -68,8 +67,11 @@ class TestCacheFolder:
         assert files.cache_folder() not in (there, temporary.parent)
 
     def test_where_there_is_one(self, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(temporary / "new"))
-        assert files.cache_folder() == temporary / "new/catsdogs"
+        monkeypatch.setenv("HOME", str(temporary))
+        assert files.cache_folder() == temporary / ".cache/catsdogs"
+        for named in (temporary / "new", Path("/dev/null/x")):  # as it was told, or the user is told that it cannot be
+            monkeypatch.setenv("XDG_CACHE_HOME", str(named))
+            assert files.cache_folder() == named / "catsdogs"
 
     @pytest.mark.parametrize("home", ["/dev/null", ""])
     def test_commands(self, temporary: Path, home: str) -> None:
