@@ -262,8 +262,9 @@ def replay(
     folder = stages.location(c, "features", features)
     files = stages.read_features(c, folder, backbones, data)
     plan = stages.plan(c, folder, files, stages.setting(c, "head", head), outliers, folds, seed, protocol)
-    stages.train(files, plan, name, data, force)
-    say(EASIER)
+    run = stages.train(files, plan, name, data, force)
+    if stages.is_the_missions(run):
+        say(EASIER)
     next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / runs.TRUTH_FILE}", "status")
 
 
@@ -304,14 +305,12 @@ def predict(
 @stage(name=NAME, truth="a CSV of id and label (0, 1 or the class)")
 def grade(c: Context, name: str, truth: str) -> None:
     """Log loss of a run's CSV against a truth CSV; for Dogs vs. Cats Redux beside Kaggle's medal lines."""
-    from catsdogs import kaggle, runs, submission
+    from catsdogs import runs, submission
 
     run = runs.read_run(SUBMISSIONS / name)
     graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes, run.left_out)
     say(graded)
-    if (
-        stages.competition_of(run.competition, run.source) == kaggle.COMPETITION
-    ):  # no other one's scores can be put beside these
+    if stages.is_the_missions(run):  # no other one's scores can be put beside these
         say(EASIER if run.protocol else submission.standing(graded.log_loss))
 
 

@@ -421,6 +421,13 @@ def competition_of(given: str | None, place: str) -> str:
     return kaggle.name_of(given) if given else fetch.competition_of(place)
 
 
+def is_the_missions(run: "Run") -> bool:
+    """Whether a run is for Dogs vs. Cats Redux, whose scores and medals are known."""
+    from catsdogs import kaggle
+
+    return competition_of(run.competition, run.source) == kaggle.COMPETITION
+
+
 def train(
     files: "Sequence[Features]",
     plan: "Plan",

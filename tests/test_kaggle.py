@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from catsdogs import fetch, kaggle
+from catsdogs import fetch, kaggle, runs
 from catsdogs.errors import FetchError, SubmissionError
 from tests.conftest import Command, write_kaggle_folder
 from tests.test_training import features
@@ -414,8 +414,8 @@ def test_a_run_from_before_is_submitted_where_its_photographs_say(
 ) -> None:
     assert command(*TRAIN)[0] == 0
     path = project / "submissions/run/run.json"
-    content = json.loads(path.read_text())
-    del content["competition"]
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name not in runs._SINCE_3}
+    content["version"] = runs.OLDEST
     for source, competition in (("photographs", None), (f"/kaggle/input/{kaggle.COMPETITION}", kaggle.COMPETITION)):
         path.write_text(json.dumps(content | {"source": source}))
         assert command("submit", "--name", "run")[0] == (0 if competition else 2)
