@@ -153,10 +153,7 @@ def _load_chunk(paths: list[Path], sizes: set[int]) -> list[Batch]:
 
 
 def _load(path: Path, sizes: set[int]) -> Batch:
-    if _resizer() == RESIZER:
-        return images.load(path.read_bytes(), sizes).by_size
-    image = images.decode(path.read_bytes())
-    return {side: np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)) for side in sizes}
+    return images.load(path.read_bytes(), sizes).by_size
 
 
 def _resizer() -> str:

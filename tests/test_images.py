@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 
@@ -135,7 +137,12 @@ def test_damaged_bytes_never_escape(noise: bytes, at: int, keep_tail: bool) -> N
         assert error.reason
 
 
-def test_resizing_is_antialiased_and_keeps_the_whole_picture() -> None:
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_resizing_is_antialiased_and_keeps_the_whole_picture(
+    monkeypatch: pytest.MonkeyPatch, is_compiled: bool
+) -> None:
+    """Also where the compiled resizer has no wheel."""
+    monkeypatch.setattr(images, "_HAS_COMPILED_RESIZER", is_compiled and images._HAS_COMPILED_RESIZER)
     checks = Image.fromarray((np.indices((400, 300)).sum(0) % 2 * 255).astype(np.uint8)).convert("RGB")
     pixels = images.load(encoded(checks, "PNG"), [50, 20])
     assert {size: array.shape for size, array in pixels.by_size.items()} == {50: (50, 50, 3), 20: (20, 20, 3)}
@@ -152,6 +159,18 @@ def test_resizing_agrees_with_pillow(width: int, height: int, size: int) -> None
     ours = images.load(encoded(picture, "PNG"), [size]).by_size[size].astype(int)
     theirs = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC), int)
     assert np.abs(ours - theirs).mean() < 1
+
+
+def test_rows_say_which_resizer_made_them() -> None:
+    code = (
+        "import importlib.util, sys; find = importlib.util.find_spec;"
+        "importlib.util.find_spec = lambda name: None if name == 'cykooz_resizer' else find(name);"
+        "from catsdogs import images; print(images.RESIZE_FILTER)"
+    )
+    without = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert without == "catmull-rom of Pillow"
+    if images._HAS_COMPILED_RESIZER:
+        assert images.RESIZE_FILTER == "catmull-rom"
 
 
 def test_large_jpegs_are_decoded_small_and_look_the_same() -> None:
