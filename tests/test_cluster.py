@@ -71,7 +71,7 @@ class Disturbed:
 
     def __init__(self, schedule: cluster.Cluster, disturb: Callable[[], object]) -> None:
         self.schedule, self.disturb, self.seconds = schedule, disturb, 0.0
-        self.recipes = schedule.recipes
+        self.recipes, self.notes = schedule.recipes, schedule.notes
 
     def compute(self, *arguments: Any) -> Iterator[Any]:
         started = time.monotonic()

@@ -88,8 +88,9 @@ class TestCacheFolder:
         weights = tmp_path / "large.h5"
         weights.write_bytes(bytes(1000))
         monkeypatch.setattr(export.shutil, "disk_usage", lambda _: SimpleNamespace(free=999))
-        failed = SimpleNamespace(returncode=1, stdout="", stderr="RuntimeError: basic_ios::clear: iostream error")
-        monkeypatch.setattr(export.subprocess, "run", lambda *_, **__: failed)
+        dying = [sys.executable, "-c", "input(); raise RuntimeError('basic_ios::clear: iostream error')"]
+        start = subprocess.Popen
+        monkeypatch.setattr(export.subprocess, "Popen", lambda _, **how: start(dying, **how))
         with refused(
             WeightsError, "VGG16 cannot be kept in .*: .*No space left on device. Free some space, or set XDG"
         ):

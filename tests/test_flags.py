@@ -89,6 +89,7 @@ RUN: dict[str, Shown] = {
     "--features": Refused("nowhere", "No feature file nowhere", ON),
 }
 IDLE = "--data data would do nothing"
+FOR, NO_COMPETITION = ("--competition", "cats"), "is no name of a competition"
 OWN_WEIGHTS = "would do nothing: mine bring their own weights"
 
 FLAGS: dict[str, dict[str, Shown]] = {
@@ -125,6 +126,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--data": Refused("nowhere", GONE, (*ON, "--head", "ridge")),
         "--repeat": Refused("gone", "No run is called 'gone'"),
         "--force": Instead(TAKEN, ("--name", "ridged", "--head", "svm", *ON)),
+        "--competition": Refused("a/b", NO_COMPETITION, ("--name", "new", *ON)),
     },
     "compare": {name: shown for name, shown in RUN.items() if name not in ("--name", "--head")}
     | {
@@ -152,8 +154,9 @@ FLAGS: dict[str, dict[str, Shown]] = {
     },
     "submit": {
         "--name": Refused("gone", "No run is called 'gone'"),
-        "--message": Handed("hello", "catsdogs.kaggle.upload", ("--name", "ridged", "--data", "data")),
-        "--data": Refused("nowhere", GONE, ("--name", "ridged")),
+        "--message": Handed("hello", "catsdogs.kaggle.upload", ("--name", "ridged", "--data", "data", *FOR)),
+        "--data": Refused("nowhere", GONE, ("--name", "ridged", *FOR)),
+        "--competition": Refused("a/b", NO_COMPETITION, ("--name", "ridged")),
     },
     "report": {
         "--name": Refused("gone", "No run is called 'gone'"),

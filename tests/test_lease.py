@@ -33,7 +33,7 @@ def out(s3_bucket: str) -> Path:
 
 
 @contextlib.contextmanager
-def asleep(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def asleep(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The hearts of this process stand still, as while it is stopped; when they wake, each beats at once."""
     beating, awake = lease._Lease.confirm, threading.Event()
 
@@ -44,7 +44,7 @@ def asleep(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patch:
         patch.setattr(lease._Lease, "confirm", waiting)
-        yield
+        yield awake
         awake.set()
 
 
@@ -107,7 +107,7 @@ class TestFenced:
 def test_two_holders_in_one_process(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose cache it is decides, not who came last."""
     with contextlib.ExitStack() as first:
-        with asleep(monkeypatch):
+        with asleep(monkeypatch) as awake:
             first.enter_context(store.locked(out))
             old = Cache(out, recipe())
             old.write_shard(rows_of(ENTRIES[:3]), "none")
@@ -120,6 +120,7 @@ def test_two_holders_in_one_process(out: Path, monkeypatch: pytest.MonkeyPatch) 
                     old.assemble(ENTRIES[:3], ("a", "b"), [], "photographs")
                 assert objects(out).keys() == before.keys()
                 new.assemble(ENTRIES, ("a", "b"), [], "photographs")
+                awake.set()  # or the second one's heart, asleep too, would not end
         with pytest.raises(LockedError):
             first.close()
     assert list(storage.listing(out)) == ["ResNet50.h5"]

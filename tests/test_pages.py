@@ -133,6 +133,8 @@ def test_suspects_and_the_run_that_predicts_are_of_one_folder(
     shutil.copy(project / "features" / f"{LITE.name}.h5", tmp_path / "features")
     assert shown() == (RUN, "features")
     assert shown(name="demo") == ("demo", "features/demo")
+    for folder in ("features/demo", "elsewhere"):  # of features, given by hand, that must be there
+        (tmp_path / folder).mkdir()
     assert shown(features="features/demo") == ("demo", "features/demo")
     assert shown(features="elsewhere") == (None, "elsewhere")
 

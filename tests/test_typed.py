@@ -57,7 +57,7 @@ def test_what_is_written_is_json_whatever_the_numbers(share: float, table: dict[
     def refuse(token: str) -> None:
         raise AssertionError(token)
 
-    made = Outer("a", (1,), Inner(share), table)
+    made = Outer("a", (1,), Inner(share), table, None)
     text = as_json(asdict(made))
     back = typed(Outer, json.loads(text, parse_constant=refuse), "outer")
     pairs = [(back.inner.share, share), *((back.table[key], value) for key, value in table.items())]
