@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 from invoke import Context, Exit
@@ -33,6 +32,8 @@ def lint(c: Context) -> None:
 @stage(upgrade="take the newest releases; pins that still fit stay otherwise")
 def lock(c: Context, upgrade: bool = False) -> None:
     """Resolve constraints.txt for every supported Python and for Linux, macOS and Windows at once."""
+    import tomllib
+
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     oldest = project["requires-python"].removeprefix(">=")
     everywhere = ["--universal", "--all-extras", "--python-version", oldest]

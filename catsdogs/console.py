@@ -13,9 +13,8 @@ from typing import Any
 
 import invoke
 
-from catsdogs import __version__, storage, tables
+from catsdogs import __version__, storage
 from catsdogs.errors import CatsdogsError, StoreError, UsageError
-from catsdogs.files import replacing
 from catsdogs.listing import SHOWN
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
@@ -191,6 +190,9 @@ def _everything(error: CatsdogsError, path: Path) -> str:
 
 
 def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from catsdogs import tables
+    from catsdogs.files import replacing
+
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         tables.Writer(text).writerows((columns, *rows))
 

@@ -11,7 +11,6 @@ import os
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,7 +70,7 @@ class _Lease:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lost = False
-        self._name = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4()}"
+        self._name = f"{socket.gethostname()} {os.getpid()} {os.urandom(16).hex()}"
         self._beats = 0
         self._version = ""
         self._beating = threading.Lock()

@@ -1,7 +1,6 @@
 """Imports Keras: without what TensorFlow's C++ writes to standard error meanwhile, and whatever `keras.json` says."""
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import logging
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.errors import UsageError
-from catsdogs.files import cache_folder
 
 _BACKENDS = ("tensorflow", "jax", "torch")
 _USUAL = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
@@ -63,6 +61,10 @@ def _send_elsewhere(home: Path) -> None:
         return
     if not asked and (installed := [name for name in (backend, *_BACKENDS) if _is_installed(name)]):
         os.environ["KERAS_BACKEND"] = installed[0]
+    import hashlib
+
+    from catsdogs.files import cache_folder
+
     elsewhere = cache_folder() / f"keras-{hashlib.sha256(bytes(home)).hexdigest()[:8]}"
     with contextlib.suppress(OSError):  # without such a folder, or without the link, Keras downloads once more
         elsewhere.mkdir(parents=True, exist_ok=True)

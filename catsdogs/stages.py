@@ -229,7 +229,7 @@ def extract_features(
     schedule: "Schedule | None" = None,
 ) -> None:
     """Write feature files, and show what was written and what could not be read."""
-    from catsdogs import replay, store
+    from catsdogs import store
     from catsdogs.extract import extract
 
     root = dataset.root
@@ -252,6 +252,8 @@ def extract_features(
         else:
             say(f"{path} is up to date  ({rows} rows, {how_made})")
     if dataset.truth:
+        from catsdogs import replay
+
         replay.write_truth(folder / TRUTH_FILE, dataset.truth)
         wrote(folder / TRUTH_FILE, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
     if summary.unreadable:

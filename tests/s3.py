@@ -19,7 +19,6 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
 import s3fs
-import tenacity
 
 from catsdogs import storage
 
@@ -182,5 +181,5 @@ def s3_bucket(s3_faults: Faults) -> str:
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three attempts follow each other at once, and each gives up a store that hangs after a second."""
     monkeypatch.setattr(storage, "ATTEMPTS", 3)
-    monkeypatch.setattr(storage, "_WAIT", tenacity.wait_none())
+    monkeypatch.setattr(storage, "_WAIT", {"initial": 0, "max": 0, "jitter": 0})
     monkeypatch.setitem(storage.S3_CLIENT, "read_timeout", 1)

@@ -152,7 +152,7 @@ class TestFaults:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-        monkeypatch.setattr(storage, "_WAIT", None)  # it is not tried again
+        monkeypatch.setattr(tenacity.nap.time, "sleep", lambda _: pytest.fail("it is tried again"))
         with refused(StoreError, "cannot be reached: .*redentials.*Check its name and your credentials"):
             storage.read(storage.place(str(path)))
 
