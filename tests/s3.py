@@ -181,5 +181,5 @@ def s3_bucket(s3_faults: Faults) -> str:
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three attempts follow each other at once, and each gives up a store that hangs after a second."""
     monkeypatch.setattr(storage, "ATTEMPTS", 3)
-    monkeypatch.setattr(storage, "_WAIT", {"initial": 0, "max": 0, "jitter": 0})
+    monkeypatch.setattr(storage, "_WAIT", {"multiplier": 0, "max": 0, "jitter": 0})
     monkeypatch.setitem(storage.S3_CLIENT, "read_timeout", 1)
