@@ -15,7 +15,7 @@ from catsdogs import filetypes, images
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.web import uploads
 from tests import hostile
-from tests.conftest import jpeg, need
+from tests.conftest import jpeg
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)
 
@@ -618,8 +618,8 @@ def test_a_phones_pictures_say_what_reads_them(monkeypatch: pytest.MonkeyPatch) 
         images.decode(HEIC)
 
 
+@pytest.mark.optional("pillow_heif")
 def test_a_phones_pictures_are_read_by_pillow_heif() -> None:
-    need("pillow_heif")
     buffer = io.BytesIO()
     import pillow_heif
 

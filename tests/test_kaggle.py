@@ -14,7 +14,7 @@ import pytest
 
 from catsdogs import fetch, kaggle, runs
 from catsdogs.errors import FetchError, SubmissionError
-from tests.conftest import Command, write_kaggle_folder
+from tests.conftest import Command, opened, write_kaggle_folder
 from tests.test_training import features
 
 KEY = "0123456789abcdef-key"
@@ -429,6 +429,16 @@ def test_what_is_no_name_of_a_competition_is_refused_before_anything(
     code, _, err = command(*TRAIN, "--competition", name)
     assert (code, "is no name of a competition" in err, len(err.strip().splitlines())) == (2, True, 1)
     assert not (project / "submissions").exists() and not uploads
+
+
+@pytest.mark.parametrize("source", [f"/kaggle/input/{kaggle.COMPETITION}", "photographs"])
+def test_only_its_replay_says_that_its_training_photographs_are_easier(
+    project: Path, command: Command, source: str
+) -> None:
+    with opened(project / "features/ResNet50.h5") as file:
+        file.attrs["source"] = source
+    code, out, err = command("replay", "--backbones", "ResNet50", "--head", "ridge")
+    assert (code, "easier than Kaggle's test set" in out) == (0, source != "photographs"), err
 
 
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("ape", "bee")], ids=str)
