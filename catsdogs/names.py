@@ -14,7 +14,9 @@ _MAX_DIGITS = 1000  # of a number that counts in the order of names; Python refu
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
     """A sort key by which `cat.10` follows `cat.9`; the text itself breaks ties such as `01` and `1`."""
-    return [int(part[:_MAX_DIGITS]) if part.isdecimal() else part for part in _NUMBERS.split(text)], text
+    parts: list[str | int] = list(_NUMBERS.split(text))
+    parts[1::2] = [int(str(number)[:_MAX_DIGITS]) for number in parts[1::2]]
+    return parts, text
 
 
 def without_suffix(name: str) -> str:

@@ -91,10 +91,11 @@ def places(names: Sequence[str], root: str = ".", has_table: bool = False) -> di
         folder: found[name]._replace(below=found[name].below.removesuffix(name[len(folder) :]))
         for (folder, _), name in some.items()
     }
+    starts = {folder: (place.role, place.folder, place.below, len(folder)) for folder, place in of_folder.items()}
     return {
-        name: Place(place.role, place.folder, place.below + name[len(folder) :])
+        name: Place(role, split, below + name[length:])
         for folder, name in zip(folders, names, strict=True)
-        for place in (of_folder[folder],)
+        for role, split, below, length in (starts[folder],)
     }
 
 
