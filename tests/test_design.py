@@ -26,7 +26,7 @@ ONLY_IN = {
     },
     "faiss": {"neighbours.py"},
     "google_crc32c": {"tfrecord.py", "sealed.py"},
-    "openvino": {"openvino.py"},
+    "openvino": {"openvino.py", "export.py"},
     "tensorflow": {"curves.py", "devices.py"},
     "invoke": {"chores.py", "cli.py", "console.py", "pages.py", "stages.py", "tuning.py"},
     "ray": {"cluster.py"},

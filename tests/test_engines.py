@@ -222,6 +222,17 @@ class TestExport:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         assert export.exported(LITE0, Weights(None, "random")).exists()
 
+    def test_the_converter_is_told_the_version_of_tensorflow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From Python 3.13 on it cannot find that out, and no network could be exported."""
+        from openvino.frontend.tensorflow import utils
+
+        monkeypatch.setattr(utils, "get_environment_setup", utils.get_environment_setup)  # put back at the end
+        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(__version__="9.9"))
+        with monkeypatch.context() as patch:
+            patch.setattr(export.sys, "version_info", (3, 13))
+            export._mend_converter()
+        assert utils.get_environment_setup("tf") == {"tensorflow": "9.9"}
+
     def test_cache_that_cannot_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "file").touch()
         monkeypatch.setattr(export, "_cache", lambda: tmp_path / "file")  # nor is there another

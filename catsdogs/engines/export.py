@@ -220,8 +220,20 @@ def _export(name: str, folder: str, weights_path: str, sha256: str, path: str) -
     settle_keras()
     from catsdogs.backbones import build
 
+    _mend_converter()
     backbone = trained.row(Path(folder)) if folder else TABLE[name]
     build.export(backbone, Weights(Path(weights_path) if weights_path else None, sha256), path)
+
+
+def _mend_converter() -> None:
+    """Give OpenVINO 2026.4's converter TensorFlow's version, which it cannot find out from Python 3.13 on.
+
+    It imports TensorFlow by one `exec` and deletes the name by another, which no longer sees it: PEP 667.
+    """
+    if sys.version_info >= (3, 13):
+        from openvino.frontend.tensorflow import utils
+
+        utils.get_environment_setup = lambda framework: {"tensorflow": sys.modules["tensorflow"].__version__}
 
 
 if __name__ == "__main__":
