@@ -315,7 +315,10 @@ def _as_text(info: zipfile.ZipInfo) -> str:
     """
     if info.flag_bits & _IS_UTF8 or info.filename.isascii():
         return info.filename
-    written = info.filename.encode("cp437")
+    try:
+        written = info.filename.encode("cp437")
+    except UnicodeEncodeError:  # Python 3.12 and later have read the field
+        return info.filename
     extra = info.extra
     while len(extra) >= _EXTRA_HEAD.size:
         kind, size = _EXTRA_HEAD.unpack_from(extra)
