@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import Job, by_name, load
-from catsdogs.backbones import TABLE, choose
+from catsdogs.networks.choice import choose
+from catsdogs.networks.table import TABLE
 
 
 def run(column: str, variant: str, backbones: str, photographs: str, prepared: str) -> dict[str, Any]:

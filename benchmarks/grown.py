@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import store, streaming, submission, training, virtual
-from catsdogs.dataset import Location, Photograph
 from catsdogs.errors import CatsdogsError, TrainingError, UsageError
-from catsdogs.images import STATISTICS
+from catsdogs.features import feature_file, virtual
+from catsdogs.features.cache import Cache, Entry, Rows
+from catsdogs.features.feature_file import Recipe
+from catsdogs.photographs.dataset import Location, Photograph
+from catsdogs.photographs.images import STATISTICS
 from catsdogs.progress import Progress
-from catsdogs.shards import Cache, Entry, Rows
-from catsdogs.store import Recipe
+from catsdogs.scoring import grades, streaming, training_plan
 
 OUT = Path("docs/benchmarks.md")
 MARK = "<!-- python -m benchmarks.grown -->\n"
@@ -96,12 +97,12 @@ def read(folder: Path) -> dict[str, Any]:
         now = time.perf_counter()
         seconds[what], started = now - started, now
 
-    files = [store.read(path) for path in sorted(folder.glob("*.h5"))]
+    files = [feature_file.read(path) for path in sorted(folder.glob("*.h5"))]
     done("open")
-    for split in store.SPLITS:
+    for split in feature_file.SPLITS:
         streaming.check_readable(files, split)
     done("join")
-    crossed = training.out_of_fold(files, training.Plan(HEAD, FOLDS, SEED))
+    crossed = training_plan.out_of_fold(files, training_plan.Plan(HEAD, FOLDS, SEED))
     done("train")
     means = streaming.predicted(
         lambda X: np.mean([head.predict_proba(X) for head in crossed.heads], axis=0), files, "test"
@@ -112,8 +113,8 @@ def read(folder: Path) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "memory": _peak(),
-        "out_of_fold": vars(submission.score(crossed.probabilities, labels, "out of fold")),
-        "test_score": vars(submission.score(means, truth, "test")),
+        "out_of_fold": vars(grades.score(crossed.probabilities, labels, "out of fold")),
+        "test_score": vars(grades.score(means, truth, "test")),
         "epochs": len(getattr(crossed.heads[0], "history_", {}).get("loss", ())),
         "heavy": sorted({"keras", "tensorflow", "torch", "jax"} & set(sys.modules)),
     }

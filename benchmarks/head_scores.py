@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import calibration, comparison, crossval, duplicates, heads, label_errors, submission, training
-from catsdogs.calibration import MAX_TEMPERATURE, Calibration
-from catsdogs.comparison import STANDARD_ERRORS, Comparison
-from catsdogs.decisions import Corrections
+from catsdogs import heads
+from catsdogs.cleaning import duplicates, label_errors
+from catsdogs.cleaning.decisions import Corrections
+from catsdogs.commands.settings import DEFAULTS
 from catsdogs.errors import UsageError
+from catsdogs.features.feature_file import Features
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
-from catsdogs.settings import DEFAULTS
-from catsdogs.store import Features
+from catsdogs.scoring import calibration, comparison, crossval, grades, training_plan
+from catsdogs.scoring.calibration import MAX_TEMPERATURE, Calibration
+from catsdogs.scoring.comparison import STANDARD_ERRORS, Comparison
 
 DEFAULT, NOTEBOOK = DEFAULTS["head"], "notebook"
 FOLDS, SEED = int(DEFAULTS["folds"]), int(DEFAULTS["seed"])
@@ -118,7 +120,7 @@ class _Vectors(NamedTuple):
 
     def mean_losses(self, answers: Sequence[Array]) -> Array:
         """(n,) log losses, means over the repeats."""
-        mean: Array = np.mean([submission.log_losses(said, self.labels) for said in answers], axis=0)
+        mean: Array = np.mean([grades.log_losses(said, self.labels) for said in answers], axis=0)
         return mean
 
 
@@ -140,7 +142,7 @@ def measure(files: Sequence[Features], repeats: int, judged: Collection[str]) ->
     pictures = duplicates.pictures(first.ids["train"], duplicates.copies(files))  # as `compare` does
     fold_of = [crossval.deal(first.labels, pictures, FOLDS, SEED + repeat) for repeat in range(repeats)]
     widths = tuple(file.width for file in files)
-    vectors = _Vectors(training.training_vectors(files), first.labels, widths, fold_of)
+    vectors = _Vectors(training_plan.training_vectors(files), first.labels, widths, fold_of)
     ratios = _ratios(vectors, compared)
     fair = ~np.isin(first.ids["train"].astype(str), list(judged))
     handling_repeats = min(repeats, HANDLING_REPEATS)
@@ -202,7 +204,7 @@ def _fitted_on_truth(probabilities: Array, labels: Labels) -> Array:
 
     def loss(logarithm: float) -> float:
         said = Calibration(float(np.exp(logarithm))).apply(probabilities)
-        return float(submission.log_losses(said, labels).mean())
+        return float(grades.log_losses(said, labels).mean())
 
     bound = np.log(MAX_TEMPERATURE)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-4})

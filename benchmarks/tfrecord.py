@@ -18,9 +18,9 @@ from pathlib import Path
 from benchmarks import parts
 from benchmarks.arithmetic import Spread
 from benchmarks.report import machine, spread_text, table
-from catsdogs import images, tfrecord_writer
-from catsdogs.dataset import Dataset, Photograph, scan
 from catsdogs.errors import CatsdogsError, DatasetError
+from catsdogs.photographs import images, tfrecord_writer
+from catsdogs.photographs.dataset import Dataset, Photograph, scan
 from catsdogs.progress import Progress
 
 OUT = Path("docs/benchmarks.md")

@@ -3,7 +3,7 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs.backbones import pth
+    from catsdogs.networks import pth
 
 from fuzz import harness
 from tests.faults import specimens

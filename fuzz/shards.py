@@ -3,8 +3,8 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs import tfrecord
     from catsdogs.errors import UnreadablePhotographError
+    from catsdogs.photographs import tfrecord
 
 from fuzz import harness
 from tests.faults import specimens

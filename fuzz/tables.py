@@ -3,8 +3,10 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs import decisions, out_of_fold, submission, suspects
-    from catsdogs.backbones import trained
+    from catsdogs.cleaning import decisions, suspect_table
+    from catsdogs.competition import submission
+    from catsdogs.networks import trained
+    from catsdogs.runs import out_of_fold
 
 from fuzz import harness
 from tests.faults import specimens
@@ -35,7 +37,7 @@ def target(data: bytes) -> None:
             assert decisions.read(path, CLASSES)["cat.1"].decision == decisions.DROP  # noqa: S101 - a finding
             decisions.undo(path, "cat.1", CLASSES)
     elif kind == b"o":
-        harness.refused(suspects.read, harness.written("outliers.csv", text))
+        harness.refused(suspect_table.read, harness.written("outliers.csv", text))
     elif kind == b"f":
         harness.written("oof.csv", text)
         harness.refused(out_of_fold.read, harness.FOLDER, RUN, FEATURES)

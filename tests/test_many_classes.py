@@ -14,16 +14,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from sklearn.metrics import log_loss
 
-from catsdogs import heads, outliers, replay, runs, store, submission, training
-from catsdogs.backbones import TABLE
-from catsdogs.dataset import Dataset, scan
+from catsdogs import heads
+from catsdogs.cleaning import outliers, suspect_table
+from catsdogs.competition import submission
+from catsdogs.competition import submission as submission_module
 from catsdogs.errors import SubmissionError
-from catsdogs.extract import Settings, extract
-from catsdogs.runs import Run
-from catsdogs.shards import Cache
-from catsdogs.store import Features
+from catsdogs.features import feature_file
+from catsdogs.features.cache import Cache
+from catsdogs.features.extract import Settings, extract
+from catsdogs.features.feature_file import Features
+from catsdogs.networks.table import TABLE
+from catsdogs.photographs.dataset import Dataset, scan
+from catsdogs.runs import run_card, training
+from catsdogs.runs.run_card import Run
+from catsdogs.scoring import replay, training_plan
 from tests.conftest import Command, need, opened, recipe, refused, rows_of
-from tests.test_training import entries
+from tests.runs.test_training import entries
 
 LITE0 = "EfficientNetLite0"
 BREEDS = ("affenpinscher", "borzoi", "chow", "malinois", "whippet")
@@ -65,7 +71,7 @@ def draw(path: Path, breed: int, seed: int) -> None:
 
 def write_competition(root: Path) -> Path:
     """train/ and test/ of hashed names, labels.csv, sample_submission.csv, and beside them the truth.csv of test/."""
-    for split in store.SPLITS:
+    for split in feature_file.SPLITS:
         (root / split).mkdir(parents=True)
     labels, truth = [], []
     for breed, name in enumerate(BREEDS):
@@ -108,11 +114,11 @@ def extracted(competition: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     out = tmp_path_factory.mktemp("features")
     summary = extract(competition, [LITE0], out, Settings(engine="keras", batch_size=8))
     assert not summary.unreadable
-    return store.read(summary.paths[0])
+    return feature_file.read(summary.paths[0])
 
 
 def train(files: Sequence[Features], head: str, submissions: Path, sample: str | None = None, folds: int = 3) -> Run:
-    plan = training.Plan(head, folds, seed=0)
+    plan = training_plan.Plan(head, folds, seed=0)
     return training.train(
         files, plan, name="run", submissions=submissions, command="catsdogs train", sample_submission=sample
     )
@@ -146,19 +152,19 @@ def test_from_photographs_to_a_graded_submission(
     assert grade.rows == TEST and grade.accuracy > 0.8
     assert grade.log_loss < math.log(len(BREEDS)) / 2
     assert run.scores[0].accuracy > 0.8 and run.scores[0].rows == len(BREEDS) * EACH
-    again = runs.load(tmp_path / "run").predict_proba(extracted.vectors("test"))
+    again = run_card.load(tmp_path / "run").predict_proba(extracted.vectors("test"))
     by_id = dict(zip(extracted.ids["test"], again, strict=True))
     assert np.allclose([by_id[id] for id in ids], in_order, atol=1e-9)
 
 
 def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Features, tmp_path: Path) -> None:
-    plan = training.Plan("stack", folds=3, seed=0)
-    suspects = outliers.find([extracted], out_of_fold=training.out_of_fold([extracted], plan).probabilities)
+    plan = training_plan.Plan("stack", folds=3, seed=0)
+    suspects = outliers.find([extracted], out_of_fold=training_plan.out_of_fold([extracted], plan).probabilities)
     doubted = {s.id for s in suspects if any(reason.kind == outliers.LABEL_ERROR for reason in s.reasons)}
     wrong = hashed(f"{BREEDS[0]}{MISTAKEN}")
     assert wrong in doubted and len(doubted) <= 3
-    outliers.write_csv(tmp_path / outliers.TABLE, suspects)
-    assert "label error" in (tmp_path / outliers.TABLE).read_text()
+    suspect_table.write_csv(tmp_path / suspect_table.TABLE, suspects)
+    assert "label error" in (tmp_path / suspect_table.TABLE).read_text()
     as_given = train([extracted], "stack", tmp_path / "given")
     mended = training.train(
         [extracted], replace(plan, relabel={wrong: BREEDS[0]}), name="run", submissions=tmp_path, command="train"
@@ -169,9 +175,9 @@ def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Featu
 
 def test_a_tenth_can_be_held_out(extracted: Features, tmp_path: Path) -> None:
     (view,), truth = replay.hold_out([extracted], "mlebench")
-    plan = training.Plan("ridge", folds=3, seed=0, protocol="mlebench")
+    plan = training_plan.Plan("ridge", folds=3, seed=0, protocol="mlebench")
     run = training.train([view], plan, name="run", submissions=tmp_path, command="catsdogs replay", truth=truth)
-    replay.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
+    submission_module.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
     grade = submission.grade(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
     assert grade.rows == 6 and grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
 
@@ -196,7 +202,7 @@ def made_up(
     cache = Cache(folder, recipe(name))
     cache.write_shard(replace(known, vector=vectors), "none")
     cache.assemble(rows, names, [], "photographs")
-    return store.read(cache.path)
+    return feature_file.read(cache.path)
 
 
 @pytest.mark.parametrize("head", WITHOUT_KERAS)
@@ -215,7 +221,7 @@ def test_120_classes(tmp_path: Path, head: str) -> None:
     assert run.scores[0].log_loss < math.log(120) / 2
     with (tmp_path / "run" / "oof.csv").open() as file:
         assert len(next(csv.reader(file))) == 2 + 120 + 3
-    assert len(runs.load(tmp_path / "run").heads) == 2
+    assert len(run_card.load(tmp_path / "run").heads) == 2
 
 
 def test_the_notebooks_head_ends_in_a_softmax(tmp_path: Path) -> None:
@@ -224,7 +230,7 @@ def test_the_notebooks_head_ends_in_a_softmax(tmp_path: Path) -> None:
     _, _, probabilities = table(tmp_path / "run" / "submission.csv")
     assert probabilities.shape == (5, 5) and np.allclose(probabilities.sum(axis=1), 1)
     assert math.isfinite(run.scores[0].log_loss)
-    for head in runs.load(tmp_path / "run").heads:
+    for head in run_card.load(tmp_path / "run").heads:
         history = head.history_  # type: ignore[attr-defined]
         assert len(history["loss"]) == 8 and history["val_loss"][-1] < history["val_loss"][0]
 
@@ -238,7 +244,7 @@ def uneven(folder: Path, counts: dict[str, int]) -> Features:
     cache = Cache(folder, recipe("ResNet50"))
     cache.write_shard(replace(known, vector=known.vector + places[[*labels, 0, 0]]), "none")
     cache.assemble(rows, [*counts], [], "photographs")
-    return store.read(cache.path)
+    return feature_file.read(cache.path)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs import tfrecord_writer
-from catsdogs.dataset import scan
 from catsdogs.finetuning.finetune import lesson
+from catsdogs.photographs import tfrecord_writer
+from catsdogs.photographs.dataset import scan
 from catsdogs.progress import LOG_INTERVAL_SECONDS, Progress
 from tests.conftest import write_kaggle_folder
 

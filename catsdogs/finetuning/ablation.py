@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from catsdogs import store, submission
-from catsdogs.backbones import TABLE, trained
-from catsdogs.backbones.weights import obtain
-from catsdogs.files import replacing
+from catsdogs.files import locks
+from catsdogs.files.atomic import replacing
 from catsdogs.finetuning import fit
 from catsdogs.finetuning.finetune import Lesson, Trainer, fold_rows
 from catsdogs.finetuning.objectives import Answers
 from catsdogs.finetuning.plans import Plan
 from catsdogs.finetuning.tricks import parse
+from catsdogs.networks import trained
+from catsdogs.networks.table import TABLE
+from catsdogs.networks.weights import obtain
+from catsdogs.scoring import grades
 
 TABLE_FILE, CHART_FILE = "ablation.csv", "ablation.png"
 BASE, AGAIN = "(base)", "(base again, another seed)"
@@ -61,7 +63,7 @@ def ablate(taught: Lesson, plan: Plan, tricks: Sequence[str], weights_dir: str |
     made_of = [asdict(plan), taught.digests.tolist(), taught.labels.tolist(), taught.folds.tolist()]
     root = trained.FOLDER / f".ablation-{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]}"
     losses, accuracy = {}, {}
-    with store.locked(root):
+    with locks.locked(root):
         for number, (name, cell) in enumerate(cells.items(), start=1):
             trainer = Trainer(taught, cell, weights, root / name.strip("()").replace(" ", "-"), "one")
             answers = []
@@ -69,7 +71,7 @@ def ablate(taught: Lesson, plan: Plan, tricks: Sequence[str], weights_dir: str |
                 which = f"{name}, {number} of {len(cells)}"
                 answers.append(trainer.train(f"fold-{fold}", which, fold, held)[1])
             said = Answers(*map(np.concatenate, zip(*answers, strict=True)))
-            losses[name] = submission.log_losses(*said)
+            losses[name] = grades.log_losses(*said)
             accuracy[name] = float((said.probabilities.argmax(axis=1) == said.right).mean())
         fit.clear(root)
     chance = abs(float((losses[AGAIN] - losses[BASE]).mean()))

@@ -17,34 +17,29 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import (
-    __version__,
-    crossval,
-    curves,
-    devices,
-    duplicates,
-    folders,
-    images,
-    locks,
-    storage,
-    store,
-    submission,
-)
-from catsdogs.backbones import TABLE, trained
-from catsdogs.backbones.trained import ALL, Card, Learnt
-from catsdogs.backbones.weights import Weights, obtain
-from catsdogs.dataset import Dataset, Photograph
+from catsdogs import __version__
+from catsdogs.cleaning import duplicates
 from catsdogs.errors import TrainingError, UnreadablePhotographError
-from catsdogs.files import replacing, write_error
+from catsdogs.features.feature_file import Features, Unreadable
+from catsdogs.files import atomic, locks, storage
+from catsdogs.files import locks as locks_module
+from catsdogs.files.atomic import replacing, write_error
 from catsdogs.finetuning import fit, objectives, plans
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.fit import History
 from catsdogs.finetuning.objectives import Answers
 from catsdogs.finetuning.plans import Plan
 from catsdogs.finetuning.stream import Batches, Pictures
+from catsdogs.networks import devices, trained
+from catsdogs.networks import weights as weights_module
+from catsdogs.networks.table import TABLE
+from catsdogs.networks.trained import ALL, Card, Learnt
+from catsdogs.networks.weights import Weights, obtain
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.progress import Progress
-from catsdogs.store import Features, Unreadable
-from catsdogs.submission import Grade
+from catsdogs.scoring import crossval, curves, grades
+from catsdogs.scoring.grades import Grade
 
 CURVES_FILE = "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -162,9 +157,9 @@ def finetune(
     trained.check_free(name, force)
     devices.check_batch(plan.batch_size, device_choice)
     target, work = trained.FOLDER / name, trained.FOLDER / f".{name}.part"
-    with store.locked(work):
+    with locks_module.locked(work):
         weights = None if plan.from_scratch else obtain(TABLE[plan.base], weights_dir)
-        if weights and weights.sha256 == store.RANDOM_WEIGHTS:
+        if weights and weights.sha256 == weights_module.RANDOM_WEIGHTS:
             raise TrainingError("Random weights are nothing to start from", "Give --weights-dir a folder, or none")
         asked = {**asdict(plan), "teacher": teacher, "rows": _digest_of(taught, soft_labels)}
         _take_up(work, asked | {"weights": weights.sha256 if weights else ""}, force)
@@ -342,9 +337,9 @@ def _scores(base: str, taught: Lesson, said: Said) -> list[Grade]:
     if said.held_out:
         together = Answers(*map(np.concatenate, zip(*said.held_out, strict=True)))
         how = f"out of fold, {len(together.right):,} {what}, {len(said.held_out)} folds"
-        scores.append(submission.score(*together, how))
+        scores.append(grades.score(*together, how))
     if taught.test:
-        scores.append(submission.score(*said.test, f"held out, {len(said.test.right):,} {what}"))
+        scores.append(grades.score(*said.test, f"held out, {len(said.test.right):,} {what}"))
     if not scores:
         history = said.histories[ALL]
         best = int(np.argmin(history["val_loss"]))
@@ -437,7 +432,7 @@ def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
 
 def _put(work: Path, target: Path) -> None:
     try:
-        folders.put(work, target)
+        atomic.put(work, target)
         (target / (locks.NAME + locks.SOFT)).unlink(missing_ok=True)  # which came along
     except OSError as error:
         raise write_error(target, error) from None

@@ -13,16 +13,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import curves, sealed, storage
-from catsdogs.backbones import build, trained
-from catsdogs.backbones.weights import Weights
 from catsdogs.errors import UsageError
-from catsdogs.files import replacing
+from catsdogs.files import seal, storage
+from catsdogs.files.atomic import check_free_space, replacing
 from catsdogs.finetuning import optimisation
 from catsdogs.finetuning.plans import EVERYTHING, LAST_BLOCK, NOTHING, Plan
 from catsdogs.heads.logistic import Logistic
+from catsdogs.networks import build, trained
+from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
-from catsdogs.store import check_free_space
+from catsdogs.scoring import curves
 
 DROPOUT = 0.5
 STATE_FILE = "state.json"
@@ -116,7 +116,7 @@ def fit(
             callbacks=[keeper, *logs],
         )
     progress.update((plan.epochs - len(keeper.history["loss"])) * steps)  # what early stopping saved
-    with sealed.lockable(work / BEST) as path:
+    with seal.lockable(work / BEST) as path:
         model.load_weights(path)
     return keeper.history
 
@@ -146,7 +146,7 @@ class _Keeper(keras.callbacks.Callback):
             try:
                 state = json.loads(path.read_text(encoding="utf-8"))
                 self.history = state["history"]
-                with sealed.lockable(self._latest(self._epochs)) as path:
+                with seal.lockable(self._latest(self._epochs)) as path:
                     model.load_weights(path)
             except OSError as error:
                 raise storage.read_error(path, error) from None

@@ -8,13 +8,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from catsdogs.backbones.weights import Weights
 from catsdogs.finetuning import fit, optimisation
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.pairs import Pairs
 from catsdogs.finetuning.plans import Plan
 from catsdogs.finetuning.stream import Batches, Pictures
-from catsdogs.networks import twin
+from catsdogs.networks.architectures import twin
+from catsdogs.networks.weights import Weights
 
 TEMPERATURE = 2.0
 TEACHER_SHARE = 0.9

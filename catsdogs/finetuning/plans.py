@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from catsdogs.backbones import TABLE
-from catsdogs.crossval import MAX_SEED
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.finetuning.tricks import MIXING, parse
 from catsdogs.finetuning.tricks import TABLE as TRICKS
-from catsdogs.networks import SMALLEST_INPUT
-from catsdogs.networks import TABLE as SMALL
+from catsdogs.networks.architectures.small import SMALLEST_INPUT
+from catsdogs.networks.architectures.small import TABLE as SMALL
+from catsdogs.networks.table import TABLE
+from catsdogs.scoring.crossval import MAX_SEED
 
 SCRATCH_EPOCHS, SCRATCH_RATE = 50, 3e-4  # at 1e-3 four-conv with dropout stays at chance on 1,280 photographs
 PRETRAINED_EPOCHS, PRETRAINED_RATE = 5, 5e-5

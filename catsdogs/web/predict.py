@@ -12,8 +12,8 @@ from catsdogs.web.context import shared, thumbnail_url
 from catsdogs.web.guard import Problem
 
 if TYPE_CHECKING:
-    from catsdogs.predictor import Answer, Predictor
-    from catsdogs.runs import Run
+    from catsdogs.runs.answers import Answer, Predictor
+    from catsdogs.runs.run_card import Run
 
 FIELD = "file"
 _SHOWN_NAME = 100  # characters

@@ -1,7 +1,7 @@
 """What the page takes for a photograph, told by its size in bytes and its header before anything is decoded."""
 
-from catsdogs import images
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.photographs import images
 
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 50_000_000

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs import decisions
-from catsdogs.decisions import Decision
+from catsdogs.cleaning import decisions
+from catsdogs.cleaning.decisions import Decision
 from catsdogs.errors import StoreError
 from tests.conftest import Command, jpeg, refused, write_kaggle_folder
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN
@@ -64,7 +64,7 @@ def small(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comman
         pytest.skip("only root may mount a small disk")
     try:
         monkeypatch.chdir(disk)
-        monkeypatch.setattr("catsdogs.extract.SHARD_ROWS", 4)
+        monkeypatch.setattr("catsdogs.features.extract.SHARD_ROWS", 4)
         for name in ("data", "more"):
             Path(name).symlink_to(project / name)
         if not (project / "features").exists():

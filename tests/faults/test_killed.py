@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from catsdogs import decisions, runs
+from catsdogs.cleaning import decisions
+from catsdogs.runs import run_card
 from tests.conftest import write_kaggle_folder
 from tests.faults import commands
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN, finished
@@ -147,7 +148,7 @@ def test_training(learnt: Undisturbed, tmp_path: Path, again: bool, saw: Callabl
         if next(ways)(folder).in_time:
             phases[in_training(folder)] += 1
         if (folder / "submissions/run").exists():
-            assert runs.load(folder / "submissions/run").heads  # what has its name is whole
+            assert run_card.load(folder / "submissions/run").heads  # what has its name is whole
         finished(folder, *TRAIN, "--force")
         assert names(folder / "submissions") == names(whole / "submissions") | ({"run/notes.txt"} if again else set())
         assert_same_run(whole / "submissions/run", folder / "submissions/run")
@@ -190,10 +191,10 @@ def test_decisions(tmp_path: Path, saw: Callable[[str], None]) -> None:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    told, again = (vars(runs.read_run(folder)) for folder in (one, other))
+    told, again = (vars(run_card.read_run(folder)) for folder in (one, other))
     for name in told.keys() - {"created", "command", "files"}:
         assert told[name] == again[name], name
-    for name in (runs.SUBMISSION_FILE, runs.OUT_OF_FOLD_FILE):
+    for name in (run_card.SUBMISSION_FILE, run_card.OUT_OF_FOLD_FILE):
         assert (one / name).read_bytes() == (other / name).read_bytes()
     X = np.random.default_rng(0).normal(size=(5, sum(told["widths"]))).astype(np.float32)
-    np.testing.assert_array_equal(*(runs.load(folder).predict_proba(X) for folder in (one, other)))
+    np.testing.assert_array_equal(*(run_card.load(folder).predict_proba(X) for folder in (one, other)))

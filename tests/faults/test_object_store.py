@@ -12,18 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs import engines, extract, images, lease, storage, store, tfrecord_writer, worker
-from catsdogs.dataset import Dataset, scan
 from catsdogs.errors import CatsdogsError, LockedError, StoreError, UnreadablePhotographError
-from catsdogs.extract import Summary
-from catsdogs.store import SPLITS, Features
-from catsdogs.worker import Settings
+from catsdogs.features import extract, feature_file, worker
+from catsdogs.features.extract import Summary
+from catsdogs.features.feature_file import SPLITS, Features
+from catsdogs.features.worker import Settings
+from catsdogs.files import lease, locks, storage
+from catsdogs.networks.engines import interface, selection
+from catsdogs.photographs import images, tfrecord_writer
+from catsdogs.photographs.dataset import Dataset, scan
 from tests.conftest import refused, write_kaggle_folder
 from tests.faults.commands import BACKBONE
 from tests.faults.matrix import FULL
-from tests.s3 import KINDS, Faults, upload
+from tests.support.s3 import KINDS, Faults, upload
 
-pytest_plugins = ("tests.s3",)
+pytest_plugins = ("tests.support.s3",)
 pytestmark = [pytest.mark.fault("object-store"), pytest.mark.usefixtures("quick_retries", "networks_are_built_once")]
 
 STRETCH = 4  # photographs
@@ -33,10 +36,10 @@ _LAYOUTS = ("folder", "zips", "shards")
 
 @pytest.fixture(scope="module")
 def networks_are_built_once() -> Iterator[None]:
-    from catsdogs.engines.openvino import OpenVINOEngine
+    from catsdogs.networks.engines.openvino import OpenVINOEngine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "create", functools.cache(engines.create))
+        patch.setattr(interface, "create", functools.cache(selection.create))
         patch.setattr(OpenVINOEngine, "load", functools.cache(OpenVINOEngine.load))
         yield
 
@@ -65,7 +68,7 @@ def reference(layouts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         for module in (extract, worker):
             patch.setattr(module, "SHARD_ROWS", STRETCH)
-        return store.read(run(scan(layouts["folder"]), tmp_path_factory.mktemp("reference")).paths[0])
+        return feature_file.read(run(scan(layouts["folder"]), tmp_path_factory.mktemp("reference")).paths[0])
 
 
 def run(dataset: Dataset, out: Path) -> Summary:
@@ -73,7 +76,7 @@ def run(dataset: Dataset, out: Path) -> Summary:
 
 
 def same_rows(path: Path, reference: Features) -> bool:
-    found = store.read(path)
+    found = feature_file.read(path)
     return (
         not found.unreadable
         and all(
@@ -146,7 +149,7 @@ def test_one_that_lasts_ends_the_run_and_names_the_object(
 # `features`, killed or stopped as soon as it has put its first shard; a lock is given up sooner than in earnest.
 _KILLED = """
 import os, signal, sys
-from catsdogs import extract, lease, storage
+from catsdogs.features import extract; from catsdogs.files import lease, storage
 from catsdogs.cli import main
 
 put, how = storage.put, sys.argv.pop(1)
@@ -223,9 +226,9 @@ def test_a_run_that_was_stopped_and_wakes_spoils_nothing(
 def test_a_second_writer_is_refused(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
     out = storage.place(f"{s3_bucket}/out")
-    with store.locked(out), refused(LockedError, "Another process is writing to"), store.locked(out):
+    with locks.locked(out), refused(LockedError, "Another process is writing to"), locks.locked(out):
         pass
-    with store.locked(out):  # let go
+    with locks.locked(out):  # let go
         pass
 
 
