@@ -11,7 +11,7 @@ from catsdogs.features import feature_file
 from catsdogs.features.extract import Settings, extract
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import weights
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import Dataset
 from catsdogs.scoring import grades, training_plan
 
@@ -36,7 +36,7 @@ class Accuracy:
 
 def available(names: tuple[str, ...], weights_dir: str | None) -> list[str]:
     """The networks whose real weights lie in an installed package or the user's folder."""
-    return [name for name in names if weights.find(TABLE[name], weights_dir) is not None]
+    return [name for name in names if weights.find(BACKBONES[name], weights_dir) is not None]
 
 
 def measure(dataset: Dataset, names: list[str], weights_dir: str | None, out: Path) -> list[Accuracy]:
@@ -46,7 +46,8 @@ def measure(dataset: Dataset, names: list[str], weights_dir: str | None, out: Pa
     def extracted(engine: str, precision: str, limit: int | None = None) -> list[Features]:
         settings = Settings(weights_dir, engine, precision)
         return [
-            feature_file.read(path) for path in extract(dataset, names, out / engine / precision, settings, limit).paths
+            feature_file.read_features(path)
+            for path in extract(dataset, names, out / engine / precision, settings, limit).paths
         ]
 
     exact = extracted(ENGINE, "float32")

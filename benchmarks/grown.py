@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import CatsdogsError, TrainingError, UsageError
 from catsdogs.features import feature_file, virtual
-from catsdogs.features.cache import Cache, Entry, Rows
+from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Recipe
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.photographs.images import STATISTICS
@@ -97,7 +97,7 @@ def read(folder: Path) -> dict[str, Any]:
         now = time.perf_counter()
         seconds[what], started = now - started, now
 
-    files = [feature_file.read(path) for path in sorted(folder.glob("*.h5"))]
+    files = [feature_file.read_features(path) for path in sorted(folder.glob("*.h5"))]
     done("open")
     for split in feature_file.SPLITS:
         streaming.check_readable(files, split)
@@ -169,7 +169,7 @@ def _met(memory: float) -> str:
     return "met" if memory < TARGET_BYTES else "not met"
 
 
-def _table(folder: Path, rows: int) -> tuple[list[Entry], NDArray[np.float32]]:
+def _table(folder: Path, rows: int) -> tuple[list[DigestedPhotograph], NDArray[np.float32]]:
     """Entries in the order of their ids, as a data set lists them, and on which side of the middle each lies."""
     test = rows // TEST_SHARE
     counts = [("train", side, (rows - test + 1 - side) // 2) for side in range(2)]
@@ -179,13 +179,16 @@ def _table(folder: Path, rows: int) -> tuple[list[Entry], NDArray[np.float32]]:
     for split, side, count in counts:
         label = side if split == "train" else -1
         entries += [
-            Entry(Photograph(f"{CLASSES[side]}.{n}", split, label, location), next(digests)) for n in range(count)
+            DigestedPhotograph(Photograph(f"{CLASSES[side]}.{n}", split, label, location), next(digests))
+            for n in range(count)
         ]
     sides = np.repeat([2 * side - 1 for _, side, _ in counts], [count for *_, count in counts])
     return entries, sides.astype(np.float32)
 
 
-def _write_network(folder: Path, number: int, entries: Sequence[Entry], sides: NDArray[np.float32]) -> None:
+def _write_network(
+    folder: Path, number: int, entries: Sequence[DigestedPhotograph], sides: NDArray[np.float32]
+) -> None:
     random = np.random.default_rng((SEED, number))
     direction: NDArray[np.float32] = random.standard_normal(WIDTH, np.float32)
     direction *= APART / math.sqrt(NETWORKS) / np.linalg.norm(direction)
@@ -198,7 +201,9 @@ def _write_network(folder: Path, number: int, entries: Sequence[Entry], sides: N
             )
             keys = np.array([entry.key for entry in block], object)
             digests = np.array([entry.digest for entry in block], np.uint64)
-            cache.write_shard(Rows(keys, digests, vectors, np.zeros((len(block), len(STATISTICS)), np.float32)), "none")
+            cache.write_shard(
+                ShardRows(keys, digests, vectors, np.zeros((len(block), len(STATISTICS)), np.float32)), "none"
+            )
             bar.update(len(block))
     cache.assemble(entries, CLASSES, [], "drawn")
 

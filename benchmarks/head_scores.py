@@ -139,7 +139,7 @@ def measure(files: Sequence[Features], repeats: int, judged: Collection[str]) ->
     if unknown:
         raise UsageError(f"No training photograph {unknown[0]} in {first.path}", "Give --judged ids that it holds")
     compared = comparison.compare([files], heads.names(), FOLDS, repeats, SEED, NO_CORRECTIONS)
-    pictures = duplicates.pictures(first.ids["train"], duplicates.copies(files))  # as `compare` does
+    pictures = duplicates.picture_numbers(first.ids["train"], duplicates.find_copies(files))  # as `compare` does
     fold_of = [crossval.deal(first.labels, pictures, FOLDS, SEED + repeat) for repeat in range(repeats)]
     widths = tuple(file.width for file in files)
     vectors = _Vectors(training_plan.training_vectors(files), first.labels, widths, fold_of)
@@ -252,7 +252,7 @@ def _ways(
     make, everyone = vectors.maker(DEFAULT, repeat), np.ones(len(learnt), bool)
     inner = crossval.deal(labels, np.arange(len(labels)), FOLDS, SEED + repeat)
     said = crossval.cross_validate(X, labels, everyone, inner, make, advance).probabilities
-    suspects = list(label_errors.find(said, labels))
+    suspects = list(label_errors.find_label_errors(said, labels))
     trusted = ~np.isin(np.arange(len(labels)), suspects)
     believed = np.where(trusted, labels, said.argmax(axis=1))
     plain = {

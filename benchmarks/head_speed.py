@@ -22,7 +22,7 @@ from benchmarks.rows import PATIENCE_SECONDS, environment
 from catsdogs import heads
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import feature_file, joining
-from catsdogs.features.cache import Cache, Entry, Rows
+from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Features, Recipe
 from catsdogs.heads import Head
 from catsdogs.photographs.dataset import Location, Photograph
@@ -72,7 +72,9 @@ def draw(folder: Path, rows: int, width: int) -> None:
         )
     keys = [("train", row) for row in range(rows)] + [("test", row) for row in range(rows // 2)]
     entries = [
-        Entry(Photograph(f"{row}", split, row % 2 if split == "train" else -1, Location(folder, f"{row}")), digest)
+        DigestedPhotograph(
+            Photograph(f"{row}", split, row % 2 if split == "train" else -1, Location(folder, f"{row}")), digest
+        )
         for digest, (split, row) in enumerate(keys)
     ]
     sides = np.array([row % 2 for _, row in keys], np.float32) * 2 - 1
@@ -114,10 +116,10 @@ def measure(folder: Path, rounds: int) -> Iterator[list[Timing]]:
             yield timings
 
 
-def _shard(block: Sequence[Entry], vectors: NDArray[np.float32]) -> Rows:
+def _shard(block: Sequence[DigestedPhotograph], vectors: NDArray[np.float32]) -> ShardRows:
     keys, digests = [entry.key for entry in block], [entry.digest for entry in block]
     statistics = np.zeros((len(block), len(STATISTICS)), np.float32)
-    return Rows(np.array(keys, object), np.array(digests, np.uint64), vectors, statistics)
+    return ShardRows(np.array(keys, object), np.array(digests, np.uint64), vectors, statistics)
 
 
 def _child(subject: str, folder: Path, number: int) -> Timing:
@@ -137,7 +139,7 @@ def _child(subject: str, folder: Path, number: int) -> Timing:
 
 def main(subject: str, folder: str) -> None:
     """Measure in this process, and print what `Timing` holds besides subject and round."""
-    files = [feature_file.read(path) for path in sorted(Path(folder).glob("*.h5"))]
+    files = [feature_file.read_features(path) for path in sorted(Path(folder).glob("*.h5"))]
     names = subject.split(",")
     found = _compare(files, names) if len(names) > 1 else _cross_validate(files, names[0])
     print(json.dumps(found | {"memory": _peak()}))

@@ -66,7 +66,10 @@ def benchmark(options: argparse.Namespace) -> Iterator[Record]:
         if not options.features:
             raise UsageError("Scores need real vectors", "Give --features a folder of feature files, or --only speed")
         sets = [expand(names) for names in options.backbones or ["lite"]]
-        files = [[feature_file.read(feature_file.path_of(options.features, name)) for name in names] for names in sets]
+        files = [
+            [feature_file.read_features(feature_file.path_of(options.features, name)) for name in names]
+            for names in sets
+        ]
         for networks in files:
             record.scores.append(head_scores.measure(networks, options.repeats, options.judged))
             yield record

@@ -73,8 +73,8 @@ def prepare(data: Path, scratch: Path) -> dict[str, Path]:
     with zipfile.ZipFile(roots[ZIP], "w") as archive:  # stored, as a JPEG cannot be compressed further
         for path in filter(Path.is_file, data.rglob("*")):
             archive.write(path, path.relative_to(data))
-    tfrecord_writer.write(dataset, roots[SHARDS])
-    tfrecord_writer.write(dataset, roots[RESIZED], size=SIDE)
+    tfrecord_writer.write_record_files(dataset, roots[SHARDS])
+    tfrecord_writer.write_record_files(dataset, roots[RESIZED], size=SIDE)
     return roots
 
 

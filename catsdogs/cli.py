@@ -124,7 +124,9 @@ def outliers(
     flags_module.refuse_idle_votes(files, k, votes, quartiles)
     labels, least = settings.number("k", k or "10"), settings.number("votes", votes or "1")
     would_drop = flags_module.find_outliers(c, folder, files, data, labels, least, quartiles, all)
-    say(f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / decisions.TABLE}")
+    say(
+        f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / decisions.DECISIONS_FILE}"
+    )
     drop = " --outliers drop" if would_drop else ""
     found = flags_module.flags(c, features=str(folder))
     next_steps(f"serve{found}", f"train{drop}{flags_module.flags(c, backbones=backbones)}{found}")
@@ -215,11 +217,11 @@ def compare(
     flags_module.check_writable(SUBMISSIONS)
     corrections = flags_module.corrections(c, folder, everyone, outliers)
     found = comparison.compare(sets, chosen, count, settings.number("repeats", repeats), start, corrections)
-    say(comparison.table(found))
-    comparison.write_csv(SUBMISSIONS / comparison.TABLE, found)
-    wrote(SUBMISSIONS / comparison.TABLE)
-    comparison_chart.draw(SUBMISSIONS / comparison.CHART, found)
-    wrote(SUBMISSIONS / comparison.CHART)
+    say(comparison.format_table(found))
+    comparison.write_comparison(SUBMISSIONS / comparison.COMPARISON_FILE, found)
+    wrote(SUBMISSIONS / comparison.COMPARISON_FILE)
+    comparison_chart.draw_comparison(SUBMISSIONS / comparison.CHART_FILE, found)
+    wrote(SUBMISSIONS / comparison.CHART_FILE)
     best = found.entries[0]
     flags = flags_module.flags(
         c,
@@ -314,7 +316,9 @@ def grade(c: Context, name: str, truth: str) -> None:
     from catsdogs.runs import run_card
 
     run = run_card.read_run(SUBMISSIONS / name)
-    graded = submission.grade(SUBMISSIONS / name / run_card.SUBMISSION_FILE, Path(truth), run.classes, run.left_out)
+    graded = submission.grade_submission(
+        SUBMISSIONS / name / run_card.SUBMISSION_FILE, Path(truth), run.classes, run.left_out
+    )
     say(graded)
     if flags_module.is_the_missions(run):  # no other one's scores can be put beside these
         say(EASIER if run.protocol else submission.standing(graded.log_loss))
@@ -344,7 +348,7 @@ def submit(
         )
     dataset = flags_module.dataset_at(data, run.source)
     sample = dataset.sample_submission if dataset else None
-    rows = submission.check(path, sample, run.classes, run.left_out)
+    rows = submission.check_submission(path, sample, run.classes, run.left_out)
     alike = "like the sample submission" if sample else "with no sample submission to compare"
     say(f"{path}: {rows:,} rows, {alike}; to {to}")
     answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}", to)
@@ -370,13 +374,13 @@ def status(c: Context, features: str | None = None) -> None:
             say(
                 f"{path}: an old notebook's vectors"
                 if feature_file.is_gap_file(path)
-                else flags_module.describe(feature_file.read(path))
+                else flags_module.describe(feature_file.read_features(path))
             )
         except StoreError as error:
             say(error)
     for name in trained.names():
         try:
-            card = trained.read(trained.FOLDER / name)
+            card = trained.read_card(trained.FOLDER / name)
             say(f"{trained.FOLDER / name}: {card.base}, {card.scores[0]}")
         except WeightsError as error:
             say(error)
@@ -417,7 +421,7 @@ def shards(
     dataset = flags_module.scan(c, data, classes, holdout)
     for note in dataset.notes:
         say(note)
-    summary = tfrecord_writer.write(dataset, Path(out), pieces, side)
+    summary = tfrecord_writer.write_record_files(dataset, Path(out), pieces, side)
     manifest = summary.folder / tfrecord.MANIFEST
     flags_module.say_unreadable(summary.unreadable, manifest, is_written=True)
     listed(
@@ -456,7 +460,7 @@ def demo(c: Context, data: str | None = None) -> None:
     say("\n[4 of 4] grade: the CSV against the truth")
     path, truth = SUBMISSIONS / name / run_card.SUBMISSION_FILE, root / "truth.csv"
     if path.exists() and truth.exists():
-        say(submission.grade(path, truth, run_card.read_run(path.parent).classes))
+        say(submission.grade_submission(path, truth, run_card.read_run(path.parent).classes))
     else:
         say(f"{root} has no truth.csv for test photographs; the out-of-fold log loss above is the estimate")
     say(f"the CSV: {path if path.exists() else f'none, for {root} has no test photographs'}")
@@ -481,7 +485,7 @@ def clean(c: Context, features: str | None = None) -> None:
     for leftover in leftovers:
         with contextlib.ExitStack() as in_use:
             for locked in {lock.parent for lock in leftover.rglob(".lock*")}:
-                in_use.enter_context(locks.locked(locked))
+                in_use.enter_context(locks.hold_folder(locked))
             shutil.rmtree(leftover)
         say(f"removed {leftover}")
     if not leftovers:

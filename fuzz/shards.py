@@ -19,7 +19,7 @@ def target(data: bytes) -> None:
         return
     for record in found:
         try:
-            tfrecord.read(path, record.offset, record.length)
+            tfrecord.read_photograph(path, record.offset, record.length)
         except UnreadablePhotographError as error:
             assert error.reason  # noqa: S101 - a finding
 

@@ -42,7 +42,7 @@ def _model(backbone: Any) -> Any:
         base = efficientnet_lite.build(backbone.name, backbone.input_size)
         path = weights_of(backbone).path
         if path:
-            efficientnet_lite.set_weights(base, pth.read(path))
+            efficientnet_lite.set_weights(base, pth.read_pth(path))
         base = keras.Model(base.input, base.get_layer("avg_pool").input)
     else:
         base = getattr(keras.applications, backbone.name)(

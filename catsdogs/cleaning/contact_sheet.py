@@ -14,7 +14,7 @@ from catsdogs.files.atomic import replacing
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset
 
-NAME = "outliers.png"
+CONTACT_SHEET_FILE = "outliers.png"
 TILES = 60
 COLUMNS = 6
 THUMBNAIL = (240, 180)  # pixels; larger pictures are shrunk to fit, smaller ones shown as they are
@@ -51,7 +51,7 @@ class _Tile:
         return THUMBNAIL[1] + _GAP // 2 + sum(line.height for line in self.lines)
 
 
-def write(path: Path, suspects: Sequence[Suspect], dataset: Dataset, tiles: int = TILES) -> None:
+def write_contact_sheet(path: Path, suspects: Sequence[Suspect], dataset: Dataset, tiles: int = TILES) -> None:
     """Draw the first `tiles` suspects, in the order given, into a PNG; a photograph that is gone leaves its tile empty.
 
     Raises:
@@ -66,13 +66,13 @@ def write(path: Path, suspects: Sequence[Suspect], dataset: Dataset, tiles: int 
 def _title(suspects: int, shown: int) -> list[_Line]:
     head = f"{suspects:,} suspects" if suspects != 1 else "1 suspect"
     if suspects > shown:
-        head += f", the {shown:,} most doubtful; {suspects - shown:,} more in {suspect_table.TABLE}"
+        head += f", the {shown:,} most doubtful; {suspects - shown:,} more in {suspect_table.OUTLIERS_FILE}"
     legend = "label, score and votes for “no pet” · each network's best label and its probability · the reasons"
     return [_Line(head, _TITLE_SIZE, _INK), _Line(legend, _ID_SIZE, _MUTED)]
 
 
 def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
-    best = [f"{name}: {suspect_table.in_words(top[:1])}" for name, top in suspect.labels.items()]
+    best = [f"{name}: {suspect_table.labels_in_words(top[:1])}" for name, top in suspect.labels.items()]
     given = f"labelled {suspect.label}, " if suspect.label else ""
     votes = f", votes {suspect.votes} of {suspect.networks}" if suspect.networks else ""
     lines = [

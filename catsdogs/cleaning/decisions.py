@@ -18,7 +18,7 @@ from catsdogs.files.atomic import replacing, write_error
 from catsdogs.files.tables import Cells, NoTableError
 from catsdogs.photographs.names import Names, one_form
 
-TABLE = "decisions.csv"
+DECISIONS_FILE = "decisions.csv"
 COLUMNS = ("id", "decision", "label", "when")
 KEEP, DROP, RELABEL = "keep", "drop", "relabel"
 POLICIES = ("decided", "drop", "keep")  # what may be asked of `corrections`, the default first
@@ -50,7 +50,7 @@ class Corrections(NamedTuple):
     sentence: str
 
 
-def read(path: Path, classes: Sequence[str], ids: Iterable[str] = ()) -> dict[str, Decision]:
+def read_decisions(path: Path, classes: Sequence[str], ids: Iterable[str] = ()) -> dict[str, Decision]:
     """Train id -> the last decision about it in `decisions.csv`; `label` and `when` may be missing or empty.
 
     Args:
@@ -72,7 +72,7 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
     The table is on the disk when this returns. Columns and rows that a person typed stay as they are.
 
     Raises:
-        StoreError: as `read`, or the decision itself is a bad row; or the table cannot be written. It is unchanged.
+        StoreError: as `read_decisions`; the decision itself is a bad row; the table cannot be written. It is unchanged.
         LockedError: another process is writing it, and does not come to an end.
     """
     decision = decision._replace(when=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -123,7 +123,7 @@ def corrections(folder: Path, files: Sequence[Features], policy: str) -> Correct
         StoreError: a bad row in `decisions.csv`; or the networks are asked, and no file has labels to vote with.
         TrainingError: no class is of pets, or the votes drop more than half of its rows, so that they tell nothing.
     """
-    path = folder / TABLE
+    path = folder / DECISIONS_FILE
     if policy != "keep" and storage.exists(path):
         return _decided(path, files[0])
     if policy == "drop":
@@ -134,7 +134,7 @@ def corrections(folder: Path, files: Sequence[Features], policy: str) -> Correct
 def _decided(path: Path, first: Features) -> Corrections:
     """A person's word about the train rows; decisions about other rows are counted, and do nothing."""
     there = set(first.ids["train"].tolist())
-    decided = read(path, first.classes, there).values()
+    decided = read_decisions(path, first.classes, there).values()
     present = [decision for decision in decided if decision.id in there]
     absent = Counter(decision.decision for decision in decided if decision.id not in there)
     drop = frozenset(decision.id for decision in present if decision.decision == DROP)
@@ -152,9 +152,9 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
     """What the networks would drop: the train rows that should show a pet, and in which none of them sees one."""
     first = files[0]
     rows = len(first.labels)
-    ballots = outliers.collect(files)
+    ballots = outliers.collect_votes(files)
     networks = len(ballots.names)
-    remedy = f"Train with --outliers keep, or name the rows to drop in {folder / TABLE}"
+    remedy = f"Train with --outliers keep, or name the rows to drop in {folder / DECISIONS_FILE}"
     if not ballots.is_about_pets:
         raise TrainingError(
             f"--outliers drop leaves out what shows no pet, and the photographs of {outliers.shortened(first.classes)} "
@@ -167,7 +167,7 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
             f"No network sees a pet in {len(unanimous):,} of {asked:,} train rows, so these are not of cats and dogs",
             remedy,
         )
-    table, aside = folder / suspect_table.TABLE, outliers.shortened(ballots.without_vote)
+    table, aside = folder / suspect_table.OUTLIERS_FILE, outliers.shortened(ballots.without_vote)
     return Corrections(
         frozenset(ballots.first.ids["train"][unanimous].tolist()),
         {},
@@ -184,12 +184,12 @@ def _locked(path: Path) -> Iterator[None]:
     if storage.is_remote(path):
         raise StoreError(
             f"Decisions are not written to an object store such as {path.parent}",
-            f"Review a copy of that folder on this machine, and put its {TABLE} there",
+            f"Review a copy of that folder on this machine, and put its {DECISIONS_FILE} there",
         )
     with contextlib.ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locks.held(path.with_name(_LOCK), _PATIENCE))
+            held.enter_context(locks.hold(path.with_name(_LOCK), _PATIENCE))
         except LockedError:
             raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
         except OSError as error:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features
-from catsdogs.features.neighbours import Crowd, Table
+from catsdogs.features.neighbours import Crowd, JoinedVectors
 from catsdogs.networks import weights
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 
 Place = tuple[str, int]  # split and row
 Copies = tuple[tuple[str, ...], ...]  # of each picture that occurs again, the ids of its train photographs
@@ -71,7 +71,7 @@ def near(files: Sequence[Features], first: Features) -> Iterator[Copied]:
     able = _able(files)
     if not able:
         return
-    twins = _twins(Table(able, first), first)
+    twins = _twins(JoinedVectors(able, first), first)
     for place, alike in twins.items():
         label = _label(first, place)
         contradicted = bool(label) and any(_label(first, twin) not in ("", label) for _, twin in alike)
@@ -80,7 +80,7 @@ def near(files: Sequence[Features], first: Features) -> Iterator[Copied]:
         yield Copied(place, score, f"{kind}: looks like {_listed(named)}")
 
 
-def copies(files: Sequence[Features]) -> Copies:
+def find_copies(files: Sequence[Features]) -> Copies:
     """The train photographs that are to share a fold: of the same bytes, or near-copies as `near` finds them.
 
     A photograph is of one group at most; groups and ids are in the order of the first file's rows. Near-copies are left
@@ -102,7 +102,7 @@ def copies(files: Sequence[Features]) -> Copies:
     return tuple(tuple(ids) for ids in members.values() if len(ids) > 1)
 
 
-def pictures(
+def picture_numbers(
     ids: Sequence[str] | NDArray[np.object_], groups: Copies, digests: NDArray[np.uint64] | None = None
 ) -> NDArray[np.int64]:
     """(n,) the number of the picture that each photograph shows, which is the row of its first copy.
@@ -120,7 +120,7 @@ def pictures(
 
 
 def why_not_near(files: Sequence[Features]) -> str:
-    """Why `copies` looks for the same bytes alone; empty if it looks for near-copies too."""
+    """Why `find_copies` looks for the same bytes alone; empty if it looks for near-copies too."""
     rows = sum(map(len, files[0].ids.values()))
     if rows > neighbours.INDEX_ROWS:
         return f"there are {rows:,} photographs, more than {neighbours.INDEX_ROWS:,}"
@@ -129,7 +129,7 @@ def why_not_near(files: Sequence[Features]) -> str:
 
 def _able(files: Sequence[Features]) -> list[Features]:
     """The files whose vectors say what is in a picture."""
-    known = (*TABLE, *(file.name for file in files if file.recipe.weights == feature_file.UNKNOWN))
+    known = (*BACKBONES, *(file.name for file in files if file.recipe.weights == feature_file.UNKNOWN))
     return [
         file
         for file in files
@@ -153,7 +153,7 @@ def _near_pairs(files: Sequence[Features]) -> NDArray[np.int64]:
     first, able = files[0], _able(files)
     if why_not_near(files) or len(first.labels) < 2:
         return np.empty((0, 2), np.int64)
-    crowd = Crowd(Table(able, first))
+    crowd = Crowd(JoinedVectors(able, first))
     found = [(i, j) for i, j, _ in crowd.pairs(_least(crowd), len(first.labels))]
     return np.array(found, np.int64).reshape(-1, 2)
 
@@ -180,7 +180,7 @@ def _least(crowd: Crowd) -> float:
     return max(LEAST_COSINE, 1 - NEARNESS * (1 - crowd.usual(_RANK)))
 
 
-def _twins(table: Table, first: Features) -> dict[Place, list[tuple[float, Place]]]:
+def _twins(table: JoinedVectors, first: Features) -> dict[Place, list[tuple[float, Place]]]:
     """Photograph -> those that look like it, with the cosine of the two."""
     places = [(split, row) for split in feature_file.SPLITS for row in range(len(first.ids[split]))]
     crowd = Crowd(table)

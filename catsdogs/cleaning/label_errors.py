@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 DOUBT = 0.8
 
 
-def find(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[int, float]:
+def find_label_errors(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[int, float]:
     """Row -> label-error score, in [`DOUBT`, 1], of each row whose given label is doubted, in the order of the rows.
 
     A row is doubted where the head believes in another class and that class leads the given one clearly: the score is

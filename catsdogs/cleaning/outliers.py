@@ -18,7 +18,7 @@ from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
 
-EVERYTHING = "topk.csv"
+TOPK_FILE = "topk.csv"
 
 # Where a picture stops being a usable photograph. Of 2,000 photographs of Dogs vs. Cats, whose extremes stand behind
 # each line, only a logo of 195 x 33 pixels falls below any of them.
@@ -177,7 +177,7 @@ def voters(files: Sequence[Features]) -> list[Features]:
     return able
 
 
-def collect(files: Sequence[Features], k: int = imagenet.TOP_K) -> Ballots:
+def collect_votes(files: Sequence[Features], k: int = imagenet.TOP_K) -> Ballots:
     """The top `k` labels of all files that can vote, matched by id.
 
     Raises:
@@ -188,7 +188,7 @@ def collect(files: Sequence[Features], k: int = imagenet.TOP_K) -> Ballots:
     return _ballots(able[0], able, k)
 
 
-def find(
+def find_outliers(
     files: Sequence[Features],
     k: int = imagenet.TOP_K,
     votes: int = 1,
@@ -221,7 +221,7 @@ def find(
     # The richest file gives the order: one of an old notebook has no statistics and no digests.
     first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
     ballots = _ballots(first, able, k)
-    check(files, k, votes)
+    check_votes(files, k, votes)
     reasons = itertools.chain(
         _no_pets(ballots, votes) if able else (),
         _label_errors(first, files[0], out_of_fold) if out_of_fold is not None else (),
@@ -232,8 +232,8 @@ def find(
     return _suspects(ballots, reasons)
 
 
-def check(files: Sequence[Features], k: int, votes: int) -> None:
-    """Refuse what `find` would refuse of these flags; where no network can vote they say nothing.
+def check_votes(files: Sequence[Features], k: int, votes: int) -> None:
+    """Refuse what `find_outliers` would refuse of these flags; where no network can vote they say nothing.
 
     Raises:
         UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote.
@@ -272,7 +272,7 @@ def about_pets(suspects: Sequence[Suspect], files: Sequence[Features]) -> bool:
     """
     if not any(file.topk_class for file in files):
         return False
-    ballots = collect(files)
+    ballots = collect_votes(files)
     asked = sum(np.count_nonzero(ballots.asked(split)) for split in feature_file.SPLITS)
     return bool(0 < asked >= 2 * _unanimous(suspects))
 
@@ -285,7 +285,7 @@ def shortened(names: Sequence[str]) -> str:
 
 def _not_asked(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
     """What is said where votes count for some classes only, or for none."""
-    ballots = collect(files)
+    ballots = collect_votes(files)
     if not ballots.is_about_pets:
         return "; no vote on pets, for these are not photographs of cats and dogs"
     if not about_pets(suspects, files):
@@ -303,13 +303,13 @@ def _unanimous(suspects: Sequence[Suspect]) -> int:
     return sum(suspect.votes == suspect.networks > 0 for suspect in suspects)
 
 
-def write_everything(path: Path, files: Sequence[Features], k: int = imagenet.TOP_K) -> None:
+def write_topk(path: Path, files: Sequence[Features], k: int = imagenet.TOP_K) -> None:
     """Every photograph's top `k` labels, a row for each network: split, id, label, network, label_1, probability_1, …
 
     Raises:
-        UsageError, StoreError: as `collect`.
+        UsageError, StoreError: as `collect_votes`.
     """
-    ballots = collect(files, k)
+    ballots = collect_votes(files, k)
     names = np.array(imagenet.labels(), object)
     ranks = [column for rank in range(1, k + 1) for column in (f"label_{rank}", f"probability_{rank}")]
     with _table(path, ("split", "id", "label", "network", *ranks)) as table:
@@ -327,7 +327,7 @@ def write_everything(path: Path, files: Sequence[Features], k: int = imagenet.TO
 
 def _ballots(first: Features, able: Sequence[Features], k: int) -> Ballots:
     """The top `k` labels of the files `able` to vote, which may be none, rows in the order of `first`."""
-    check(able, k, votes=1)
+    check_votes(able, k, votes=1)
     joining.check_joinable([first, *able])
     topk_class, topk_prob = {}, {}
     for split in feature_file.SPLITS:
@@ -379,7 +379,7 @@ def _label_errors(
     """A reason for each train row of `first` whose label is doubted; the probabilities are in the order of `judged`."""
     rows = joining.rows_by_id(first, judged, "train")
     probabilities = out_of_fold[rows]
-    for row, score in label_errors.find(probabilities, judged.labels[rows]).items():
+    for row, score in label_errors.find_label_errors(probabilities, judged.labels[rows]).items():
         best = int(probabilities[row].argmax())
         believed = f"{judged.classes[best]} {probabilities[row, best]:.3f}"
         yield ("train", row), Reason(score, f"{LABEL_ERROR}: out of fold, {believed}")

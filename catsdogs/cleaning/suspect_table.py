@@ -20,7 +20,7 @@ _REMEDY = "Make it again with `catsdogs outliers`"
 _NEXT = re.compile(r"; (?=[^;:,]+: )")
 
 
-TABLE = "outliers.csv"
+OUTLIERS_FILE = "outliers.csv"
 COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
 SHOWN_LABELS = 3  # of each network in the table of suspects; `write_everything` has all
 
@@ -51,7 +51,7 @@ class Suspect(NamedTuple):
         return tuple(reason.split(":", 1)[0] for reason in self.reasons)
 
 
-def read(path: Path) -> list[Suspect]:
+def read_suspects(path: Path) -> list[Suspect]:
     """The rows of `outliers.csv` in their order, the most doubtful first.
 
     Raises:
@@ -120,16 +120,16 @@ class Reason(NamedTuple):
         return self.text.split(":", 1)[0]
 
 
-def in_words(labels: Sequence[tuple[str, float]]) -> str:
+def labels_in_words(labels: Sequence[tuple[str, float]]) -> str:
     """`tabby 0.81, Egyptian cat 0.10`."""
     return ", ".join(f"{label} {probability:.2f}" for label, probability in labels)
 
 
-def write_csv(path: Path, suspects: "Sequence[outliers.Suspect]") -> None:
+def write_suspects(path: Path, suspects: "Sequence[outliers.Suspect]") -> None:
     """The table of suspects in the order given, with `COLUMNS`; each network's best labels in words."""
     with _table(path, COLUMNS) as table:
         for suspect in suspects:
-            labels = "; ".join(f"{name}: {in_words(top[:SHOWN_LABELS])}" for name, top in suspect.labels.items())
+            labels = "; ".join(f"{name}: {labels_in_words(top[:SHOWN_LABELS])}" for name, top in suspect.labels.items())
             reasons = "; ".join(reason.text for reason in suspect.reasons)
             row = (suspect.split, suspect.id, suspect.label, f"{suspect.score:.4f}", suspect.votes, suspect.networks)
             table.writerow((*row, labels, reasons))

@@ -16,7 +16,7 @@ from catsdogs.networks.quiet import importing_keras
 
 if TYPE_CHECKING:
     from catsdogs.finetuning.finetune import Finetuned, Lesson
-    from catsdogs.finetuning.plans import Plan
+    from catsdogs.finetuning.plans import Hyperparameters
     from catsdogs.photographs.dataset import Dataset
 
 NAME = "what the network will be called, and its folder in networks/"
@@ -138,7 +138,7 @@ def distill(
     run, files = flags_module.run_and_files(c, teacher, features, data)
     run_card.check_repeatable(run, files)
     files = run_card.rows_of(run, files)
-    raw, fold = out_of_fold.read(SUBMISSIONS / teacher, run, files[0])
+    raw, fold = out_of_fold.read_out_of_fold(SUBMISSIONS / teacher, run, files[0])
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)
     dataset = flags_module.scan(c, data or run.source, ",".join(run.classes), None)
     with importing_keras():
@@ -203,13 +203,13 @@ def ablate(
     _say_left_out(dataset, taught)
     weights = flags_module.extraction_settings(c, weights_dir).weights_dir
     found = ablation.ablate(taught, plan, chosen, weights)
-    say(ablation.table(found))
-    ablation.write_csv(trained.FOLDER / ablation.TABLE_FILE, found)
+    say(ablation.format_table(found))
+    ablation.write_ablation(trained.FOLDER / ablation.TABLE_FILE, found)
     wrote(trained.FOLDER / ablation.TABLE_FILE)
     title = (
         f"{backbone}, {plan.input_size} pixels, {plan.epochs} epochs, {len(taught.train):,} photographs, {folds} folds"
     )
-    ablation.draw(trained.FOLDER / ablation.CHART_FILE, found, title)
+    ablation.draw_ablation(trained.FOLDER / ablation.CHART_FILE, found, title)
     wrote(trained.FOLDER / ablation.CHART_FILE)
     better = [entry.trick for entry in found if entry.verdict == "better"]
     next_steps(f"finetune --backbone {backbone}" + (f" --tricks {','.join(better)}" if better else ""))
@@ -226,7 +226,7 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
     from catsdogs.photographs import images
 
     folder = trained.FOLDER / name
-    card = trained.read(folder)
+    card = trained.read_card(folder)
     picture = images.load(_photograph(data, card.source), {card.input_size}).by_size[card.input_size]
     with importing_keras():
         from catsdogs.finetuning import filters as pictures
@@ -265,7 +265,7 @@ def verify(c: Context, name: str, left: str, right: str, weights_dir: str | None
     verdict = verification.verify(SUBMISSIONS / name, Path(left), Path(right), weights)
     say(verdict)
     path = SUBMISSIONS / name / "verify.png"
-    verification.draw(path, verdict)
+    verification.draw_verdict(path, verdict)
     wrote(path)
     next_steps(f"fewshot --twin {name}")
 
@@ -305,8 +305,8 @@ def fewshot(
         raise UsageError(f"The name {name!r} is not that of a file", "Give --name letters, digits and hyphens")
     counts = settings.number("shots", shots), settings.number("repeats", repeats)
     found = few.evaluate(files, classes, *counts, seed=start, run_folder=run)
-    say(few.table(found))
-    few.write_csv(SUBMISSIONS / f"{name}.csv", found)
+    say(few.format_table(found))
+    few.write_few_shot(SUBMISSIONS / f"{name}.csv", found)
     wrote(SUBMISSIONS / f"{name}.csv")
     if len(files[0].ids["test"]):
         path = SUBMISSIONS / f"{name}-test.csv"
@@ -334,7 +334,7 @@ def _plan(
     batch_size: str | None,
     rate: str | None,
     seed: str | None,
-) -> "Plan":
+) -> "Hyperparameters":
     """What to train, from flags."""
     with importing_keras():
         from catsdogs.finetuning import plans
@@ -343,7 +343,7 @@ def _plan(
         step = float(rate) if rate else None
     except ValueError:
         raise UsageError(f"--rate {rate!r} is not a number", "Give it one such as 0.0003") from None
-    return plans.plan(
+    return plans.hyperparameters(
         base,
         tricks,
         unfreeze,
@@ -363,13 +363,13 @@ def _check_target(name: str, force: bool) -> None:
     flags_module.check_writable(trained.FOLDER)
 
 
-def _check_plan(plan: "Plan", weights_dir: str | None, device_choice: str = "one") -> None:
+def _check_plan(plan: "Hyperparameters", weights_dir: str | None, device_choice: str = "one") -> None:
     """Refuse what would be refused after all photographs are read: devices, and a folder of weights.
 
     The folder may not be there, or nobody would look into it.
     """
     from catsdogs.networks import devices, weights
-    from catsdogs.networks.table import TABLE
+    from catsdogs.networks.table import BACKBONES
 
     devices.check_batch(plan.batch_size, device_choice)
     if weights_dir and plan.from_scratch:
@@ -377,7 +377,7 @@ def _check_plan(plan: "Plan", weights_dir: str | None, device_choice: str = "one
             f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"
         )
     if weights_dir:
-        weights.find(TABLE[plan.base], weights_dir)
+        weights.find(BACKBONES[plan.base], weights_dir)
 
 
 def _say_left_out(dataset: "Dataset", taught: "Lesson") -> None:

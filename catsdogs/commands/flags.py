@@ -282,19 +282,19 @@ def read_features(c: Context, folder: Path, backbones: str | None, data: str | N
     """The feature files of the networks that a flag or the settings name."""
     from catsdogs.features import feature_file
     from catsdogs.networks import trained
-    from catsdogs.networks.table import SHORTHANDS, TABLE
+    from catsdogs.networks.table import BACKBONES, SHORTHANDS
     from catsdogs.photographs.dataset import scan
 
     files = []
     for name in networks(c, backbones):
         path = feature_file.path_of(folder, name)
-        known = (*trained.names(), *SHORTHANDS, *TABLE)
+        known = (*trained.names(), *SHORTHANDS, *BACKBONES)
         if name not in known and not storage.exists(path):
             raise UnknownNameError(
                 "backbone or feature file", name, list(dict.fromkeys((*feature_file.names(folder), *known)))
             )
         old = storage.exists(path) and feature_file.is_gap_file(path)
-        files.append(feature_file.read(path, scan(location(c, "data", data)) if old else None))
+        files.append(feature_file.read_features(path, scan(location(c, "data", data)) if old else None))
     return files
 
 
@@ -302,14 +302,14 @@ def files_of(c: Context, dataset: "Dataset") -> "list[Features]":
     """The feature files that tell near-copies among these photographs, if there are any; says which."""
     from catsdogs.cleaning import duplicates
     from catsdogs.features import feature_file, joining
-    from catsdogs.networks.table import TABLE
+    from catsdogs.networks.table import BACKBONES
 
     folder, ids = location(c, "features"), {row.id for row in dataset.of("train")}
     found: list[Features] = []
-    for path in (feature_file.path_of(folder, name) for name in TABLE):
+    for path in (feature_file.path_of(folder, name) for name in BACKBONES):
         with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
             if storage.exists(path) and not feature_file.is_gap_file(path):
-                file = feature_file.read(path)
+                file = feature_file.read_features(path)
                 joining.check_joinable([*found[:1], file])
                 if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):
                     found.append(file)
@@ -348,22 +348,22 @@ def find_outliers(
 
     files = training_plan.occupied(files)
     # Refused before the heads are trained.
-    outliers.check(files, k, votes)
+    outliers.check_votes(files, k, votes)
     if everything:
         outliers.voters(files)
     check_writable(folder)
     dataset = dataset_at(data, files[0].source)
-    suspects = outliers.find(files, k, votes, quartiles, _out_of_fold(c, files))
+    suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(c, files))
     say(outliers.summary(suspects, files))
-    suspect_table.write_csv(folder / suspect_table.TABLE, suspects)
-    wrote(folder / suspect_table.TABLE)
+    suspect_table.write_suspects(folder / suspect_table.OUTLIERS_FILE, suspects)
+    wrote(folder / suspect_table.OUTLIERS_FILE)
     if everything:
-        outliers.write_everything(folder / outliers.EVERYTHING, files, k)
-        wrote(folder / outliers.EVERYTHING)
+        outliers.write_topk(folder / outliers.TOPK_FILE, files, k)
+        wrote(folder / outliers.TOPK_FILE)
     if dataset:
-        contact_sheet.write(folder / contact_sheet.NAME, suspects, dataset)
-        wrote(folder / contact_sheet.NAME)
-    return outliers.about_pets(suspects, files) and bool(outliers.collect(files).unanimous("train").any())
+        contact_sheet.write_contact_sheet(folder / contact_sheet.CONTACT_SHEET_FILE, suspects, dataset)
+        wrote(folder / contact_sheet.CONTACT_SHEET_FILE)
+    return outliers.about_pets(suspects, files) and bool(outliers.collect_votes(files).unanimous("train").any())
 
 
 def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
@@ -380,7 +380,7 @@ def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64
     first = files[0]
     try:
         plan = training_plan.Plan(
-            LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"), copies=duplicates.copies(files)
+            LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"), copies=duplicates.find_copies(files)
         )
         alone = training_plan.of_single_pictures(first, plan.copies or ())
         seen = training_plan.occupied(replay.split(files, alone)) if alone else list(files)

@@ -30,7 +30,7 @@ def report(c: Context, name: str, features: str | None = None, data: str | None 
     _, files = flags.run_and_files(c, name, features, data)
     dataset = flags.dataset_at(data, files[0].source)
     flags.check_writable(SUBMISSIONS / name)
-    path = page.write(SUBMISSIONS / name, files, dataset, SUBMISSIONS / comparison.TABLE)
+    path = page.write(SUBMISSIONS / name, files, dataset, SUBMISSIONS / comparison.COMPARISON_FILE)
     wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")
     next_steps("serve")
 
@@ -113,7 +113,7 @@ def _remembered(run: "Run | None", folder: Path) -> tuple[str, tuple[str, ...]] 
     if run:
         return run.source, run.classes
     paths = (feature_file.path_of(folder, name) for name in feature_file.names(folder))
-    first = next((feature_file.read(path) for path in paths if not feature_file.is_gap_file(path)), None)
+    first = next((feature_file.read_features(path) for path in paths if not feature_file.is_gap_file(path)), None)
     return (first.source, first.classes) if first else None
 
 

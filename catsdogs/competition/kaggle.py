@@ -54,7 +54,7 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Answer:
+class UploadAnswer:
     """What Kaggle said of a submission: `status` is "complete" or "pending", a score is a log loss, or None."""
 
     status: str
@@ -113,7 +113,7 @@ def archive_url(competition: str = COMPETITION) -> str:
     return _ask(locate, CALL_SECONDS, competition)
 
 
-def upload(csv: Path, message: str, competition: str = COMPETITION) -> Answer:
+def upload(csv: Path, message: str, competition: str = COMPETITION) -> UploadAnswer:
     """Hands a CSV in and waits some minutes for its score; `pending` says that Kaggle has it and is not done.
 
     Raises FetchError where the file did not reach Kaggle, SubmissionError where Kaggle rejected it.
@@ -131,7 +131,7 @@ def upload(csv: Path, message: str, competition: str = COMPETITION) -> Answer:
     return _wait(api, csv, receipt.ref, competition)
 
 
-def _wait(api: Any, csv: Path, ref: int, competition: str) -> Answer:
+def _wait(api: Any, csv: Path, ref: int, competition: str) -> UploadAnswer:
     page = f"{_page(competition)}/submissions"
     detail = "Kaggle has the file and is still scoring it"
     deadline = time.monotonic() + ANSWER_SECONDS
@@ -147,9 +147,9 @@ def _wait(api: Any, csv: Path, ref: int, competition: str) -> Answer:
                 reason = _short(entry.error_description) or "no reason given"
                 raise SubmissionError(f"Kaggle rejected {csv}: {reason}", "Mend the CSV, then submit again")
             if status == "COMPLETE":
-                return Answer("complete", _score(entry.public_score), _score(entry.private_score), page, "scored")
+                return UploadAnswer("complete", _score(entry.public_score), _score(entry.private_score), page, "scored")
         if time.monotonic() >= deadline:
-            return Answer("pending", None, None, page, detail)
+            return UploadAnswer("pending", None, None, page, detail)
         time.sleep(POLL_SECONDS)
 
 

@@ -94,7 +94,7 @@ def order(
     return sheet.header, _classes_of(sheet.header[1:], classes, left_out), list(sheet.rows)
 
 
-def write(
+def write_submission(
     path: Path,
     ids: Sequence[str],
     probabilities: NDArray[np.float64],
@@ -141,7 +141,7 @@ def as_text(probability: float) -> str:
     return repr(float(probability)) if float(text) == 1 != probability else text
 
 
-def check(
+def check_submission(
     path: Path,
     sample: str | None = None,
     classes: Sequence[str] | None = None,
@@ -170,7 +170,9 @@ def check(
     return len(sheet.rows)
 
 
-def read(path: Path, classes: Sequence[str], left_out: Collection[str] = ()) -> tuple[list[str], NDArray[np.float64]]:
+def read_submission(
+    path: Path, classes: Sequence[str], left_out: Collection[str] = ()
+) -> tuple[list[str], NDArray[np.float64]]:
     """The ids of a submission in the order of its rows, and their (n, classes) probabilities in that of `classes`.
 
     Columns of classes that were `left_out`, see `order`, are not returned.
@@ -186,7 +188,9 @@ def read(path: Path, classes: Sequence[str], left_out: Collection[str] = ()) -> 
     return list(sheet.rows), values[:, np.argsort(columns)[: len(classes)]]
 
 
-def grade(path: Path, truth: Path, classes: Sequence[str] | None = None, left_out: Collection[str] = ()) -> Grade:
+def grade_submission(
+    path: Path, truth: Path, classes: Sequence[str] | None = None, left_out: Collection[str] = ()
+) -> Grade:
     """Log loss and accuracy of a submission against a CSV with the columns `id,label`, matched by id.
 
     A label is the name of a class, or 0 or 1. One column is the probability of the class it is named after, or else of
@@ -391,7 +395,7 @@ def _refuse_difference(ids: Sequence[str], what: str, remedy: str) -> None:
 
 
 def write_truth(path: Path, truth: Mapping[str, str]) -> None:
-    """Write the hidden classes of test rows, id -> class: a CSV that `submission.grade` takes.
+    """Write the hidden classes of test rows, id -> class: a CSV that `submission.grade_submission` takes.
 
     Raises:
         StoreError: the file cannot be written.

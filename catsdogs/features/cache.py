@@ -20,7 +20,7 @@ from catsdogs import __version__
 from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.features import feature_file, virtual
 from catsdogs.features.feature_file import SHARD_FOLDER, Features, Recipe, Unreadable
-from catsdogs.features.virtual import LostShardError, Shard
+from catsdogs.features.virtual import LostPartError, Part
 from catsdogs.files import atomic, hdf5, lease, storage
 from catsdogs.photographs.dataset import Photograph
 
@@ -31,7 +31,7 @@ _STORED = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
 
 @dataclass(frozen=True)
-class Rows:
+class ShardRows:
     """What one network says of n photographs: the arrays of a shard, rows aligned.
 
     Attributes:
@@ -50,7 +50,7 @@ class Rows:
     topk_prob: NDArray[np.float32] | None = None
 
 
-class Entry(NamedTuple):
+class DigestedPhotograph(NamedTuple):
     """A readable photograph and the digest of its bytes."""
 
     photograph: Photograph
@@ -64,7 +64,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class _Source:
-    """A shard, or one split of a feature file: field of `Rows` -> data set in the file at `path`."""
+    """A shard, or one split of a feature file: field of `ShardRows` -> data set in the file at `path`."""
 
     path: Path
     datasets: Mapping[str, str]
@@ -106,7 +106,7 @@ class Cache:
         if self._existing:
             with feature_file.reading(self.path) as file:
                 for split in feature_file.SPLITS:
-                    if not virtual.shards_of(file, split):
+                    if not virtual.parts_of(file, split):
                         fields = {field: name for field, name in _names(split).items() if name in file}
                         source = _Source(self.path, fields, file.attrs["backend"])
                         keys = (f"{split}/{id}" for id in self._existing.ids[split])
@@ -119,7 +119,7 @@ class Cache:
             self._renamed = {digest: self._places[key, digest] for key, digest in reversed(kept)}
         self._add_shards(_files(self._shards))
 
-    def __contains__(self, entry: Entry) -> bool:
+    def __contains__(self, entry: DigestedPhotograph) -> bool:
         return self._place(entry) is not None
 
     @property
@@ -132,7 +132,7 @@ class Cache:
         """The key and digest of every row in the feature file and the shards, in this order."""
         return self._places.keys()
 
-    def write_shard(self, rows: Rows, backend: str) -> None:
+    def write_shard(self, rows: ShardRows, backend: str) -> None:
         """Keep finished rows and what computed them; from now on they survive a kill."""
         arrays = {field: getattr(rows, field) for field in _STORED if getattr(rows, field) is not None}
         arrays["vector"] = rows.vector.astype(self.recipe.dtype)
@@ -146,7 +146,7 @@ class Cache:
 
     def assemble(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[DigestedPhotograph],
         classes: Sequence[str],
         unreadable: Sequence[Unreadable],
         source: str,
@@ -164,7 +164,7 @@ class Cache:
         if changed:
             self._confirm()
             places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
-            merged: dict[str, list[Shard]] = {}
+            merged: dict[str, list[Part]] = {}
             if len(entries) > virtual.VIRTUAL_ROWS:
                 merged = {split: self._merge(rows, places[split]) for split, rows in splits.items()}
             with hdf5.writing(self.path) as file:
@@ -184,7 +184,7 @@ class Cache:
                     if merged.get(split):
                         file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
                         shapes = {field: self._shape_and_dtype(field) for field in self._fields if field != "digest"}
-                        virtual.write(file, split, merged[split], _names(split), shapes)
+                        virtual.write_virtual(file, split, merged[split], _names(split), shapes)
                     else:
                         self._copy(file, _names(split), places[split])
                 file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
@@ -201,10 +201,10 @@ class Cache:
         if renew:
             renew()
 
-    def _place(self, entry: Entry) -> tuple[int, int] | None:
+    def _place(self, entry: DigestedPhotograph) -> tuple[int, int] | None:
         return self._places.get((entry.key, entry.digest)) or self._renamed.get(entry.digest)
 
-    def _known_place(self, entry: Entry) -> tuple[int, int]:
+    def _known_place(self, entry: DigestedPhotograph) -> tuple[int, int]:
         place = self._place(entry)
         if place is None:
             raise AssertionError(f"{entry.key} was never computed")
@@ -220,16 +220,16 @@ class Cache:
         """What there is of every row, as data sets of a shard."""
         return self._sources[0].datasets
 
-    def _listed(self) -> list[Shard]:
+    def _listed(self) -> list[Part]:
         """The shards that the feature file refers to, whether they are there or not."""
         try:
             return self._referred()
         except (DamagedError, MissingError):
             return []
 
-    def _referred(self) -> list[Shard]:
+    def _referred(self) -> list[Part]:
         with feature_file.reading(self.path) as file:
-            return [shard for split in feature_file.SPLITS for shard in virtual.shards_of(file, split)]
+            return [shard for split in feature_file.SPLITS for shard in virtual.parts_of(file, split)]
 
     def _add_shards(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -247,8 +247,8 @@ class Cache:
             return None
         try:
             refuse_other_recipe(self.path, feature_file.recipe_of(self.path), self.recipe)
-            return feature_file.read(self.path)
-        except (DamagedError, LostShardError):
+            return feature_file.read_features(self.path)
+        except (DamagedError, LostPartError):
             self.set_aside.append(hdf5.set_aside(self.path, self.path.parent))
             return None
 
@@ -266,7 +266,7 @@ class Cache:
             if not listed:
                 storage.remove(folder)
                 return
-            names = storage.listing(folder) if storage.is_remote(folder) else folder.rglob("*")
+            names = storage.list_stamps(folder) if storage.is_remote(folder) else folder.rglob("*")
             paths = [folder / name for name in names]
             storage.remove_all(
                 [path for path in paths if path not in listed and (storage.is_remote(path) or path.is_file())]
@@ -298,7 +298,7 @@ class Cache:
         used = {number for number, _ in places}
         return ",".join(sorted({name for number in used for name in self._sources[number].backend.split(",")}))
 
-    def _merge(self, rows: Sequence[Entry], places: Sequence[tuple[int, int]]) -> list[Shard]:
+    def _merge(self, rows: Sequence[DigestedPhotograph], places: Sequence[tuple[int, int]]) -> list[Part]:
         """Bring rows, given as (source, row in it), into shards of a virtual file; those that are there stay."""
         shards = []
         for stretch in virtual.stretches(np.array([row.digest for row in rows], np.uint64)):
@@ -311,12 +311,12 @@ class Cache:
                     self._copy(file, {field: field for field in self._fields}, places[stretch])
                     file.attrs["backend"] = self._backend(places[stretch])
             name = "/".join(path.parts[-3:])
-            shards.append(Shard(name, len(keys), storage.size(path)))
+            shards.append(Part(name, len(keys), storage.size(path)))
         return shards
 
     def _is_current(
         self,
-        splits: Mapping[str, Sequence[Entry]],
+        splits: Mapping[str, Sequence[DigestedPhotograph]],
         classes: Sequence[str],
         unreadable: Sequence[Unreadable],
         source: str,
@@ -379,7 +379,7 @@ def _removing(folder: Path) -> Iterator[None]:
 
 
 def _names(split: str) -> dict[str, str]:
-    """Field of `Rows` -> its data set in a feature file."""
+    """Field of `ShardRows` -> its data set in a feature file."""
     return {field: split if field == "vector" else f"{split}_{field}" for field in _STORED}
 
 

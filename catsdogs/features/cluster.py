@@ -17,7 +17,7 @@ from catsdogs.errors import CatsdogsError, ClusterError, UsageError
 from catsdogs.features import extract, worker
 from catsdogs.features.cache import Cache
 from catsdogs.features.feature_file import Recipe
-from catsdogs.features.worker import SHARD_ROWS, Done, Job, Member, Settings, Stretch
+from catsdogs.features.worker import SHARD_ROWS, Done, Job, RunningNetwork, Settings, Stretch
 from catsdogs.files import storage
 from catsdogs.networks.quiet import quiet_import
 from catsdogs.networks.table import Backbone
@@ -120,7 +120,7 @@ class Cluster:
         return tuple(settled)
 
     def compute(
-        self, job: Job, members: list[Member], stretches: Sequence[Stretch], tick: Callable[[int], object]
+        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
         """See `extract.Schedule.compute`."""
         settings = replace(_with_absolute_paths(job.settings), cores=self.cores)

@@ -23,13 +23,13 @@ from catsdogs.errors import (
     UsageError,
 )
 from catsdogs.features import feature_file, worker
-from catsdogs.features.cache import Cache, Entry
+from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Recipe, Unreadable
-from catsdogs.features.worker import SHARD_ROWS, Done, Engines, Job, Member, Settings, Stretch, members_of
+from catsdogs.features.worker import SHARD_ROWS, Done, Engines, Job, RunningNetwork, Settings, Stretch, members_of
 from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
-from catsdogs.networks.engines.selection import AUTO
+from catsdogs.networks.engines.interface import AUTO
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights, obtain
 from catsdogs.photographs import images
@@ -44,7 +44,7 @@ _Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
-class Summary:
+class Extraction:
     """What a run did.
 
     Attributes:
@@ -80,7 +80,7 @@ class Schedule(Protocol):
         ...
 
     def compute(
-        self, job: Job, members: list[Member], stretches: Sequence[Stretch], tick: Callable[[int], object]
+        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
         """What came of each stretch, in any order; `tick` is told how many photographs more have been seen.
 
@@ -102,7 +102,7 @@ class ThisMachine:
         return settle(backbones, out, settings)
 
     def compute(
-        self, job: Job, members: list[Member], stretches: Sequence[Stretch], tick: Callable[[int], object]
+        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
         """See `Schedule.compute`."""
         if stretches:
@@ -118,7 +118,7 @@ def extract(
     settings: Settings | None = None,
     limit: int | None = None,
     schedule: Schedule | None = None,
-) -> Summary:
+) -> Extraction:
     """Bring `out/<Backbone>.h5` up to date with the data set for every network named, in one pass.
 
     With `limit`, at most that many photographs are read, spread evenly over the table; what is already cached of
@@ -136,13 +136,13 @@ def extract(
     if limit is not None and limit < 1:
         raise UsageError(f"A limit of {limit} photographs", "Give --limit a number above 0")
     started = time.monotonic()
-    selection.check(settings.engine, settings.precision, settings.batch_size, settings.devices)
+    selection.check_engine(settings.engine, settings.precision, settings.batch_size, settings.devices)
     if (settings.batch_size or 0) > SHARD_ROWS:
         raise UsageError(f"A batch size of {settings.batch_size}", f"Give --batch-size at most {SHARD_ROWS}, a shard")
     backbones = tuple(choose(names))
     for backbone in backbones:
         obtain(backbone, settings.weights_dir)
-    with locks.locked(out):
+    with locks.hold_folder(out):
         set_aside = [
             path for backbone in backbones if (path := _set_aside(feature_file.path_of(out, backbone.name), out))
         ]
@@ -161,7 +161,7 @@ def extract(
                 f"{unreadable[0].id}: {unreadable[0].reason}",
                 "Check the files",
             )
-        fresh = [row for row in seen if isinstance(row, Entry)]
+        fresh = [row for row in seen if isinstance(row, DigestedPhotograph)]
         limited = len(seen) < len(dataset.photographs)
         written, rows = {}, []
         for member in members:
@@ -172,8 +172,8 @@ def extract(
                 entries, dataset.classes, listed, str(dataset.root.resolve()), member.learnt_from(entries)
             )
             rows.append(Counter(entry.photograph.split for entry in entries))
-        stamps.keep([row.digest if isinstance(row, Entry) else None for row in seen], others=limited)
-    return Summary(
+        stamps.keep([row.digest if isinstance(row, DigestedPhotograph) else None for row in seen], others=limited)
+    return Extraction(
         paths=[member.cache.path for member in members],
         computed={backbone.name: computed[backbone.name] for backbone in backbones},
         written=written,
@@ -198,15 +198,15 @@ def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tupl
 
 def _compute(
     job: Job,
-    members: list[Member],
+    members: list[RunningNetwork],
     photographs: Sequence[Photograph],
     stamps: Stamps,
     schedule: Schedule,
     absent: Container[Location],
-) -> tuple[list[Entry | Unreadable], Counter[str]]:
+) -> tuple[list[DigestedPhotograph | Unreadable], Counter[str]]:
     """Read what is new or changed and compute what is missing: what came of each, in order; rows computed."""
     complete = _complete(photographs, stamps.look(photographs), members)
-    seen: list[Entry | Unreadable | None] = list(complete)
+    seen: list[DigestedPhotograph | Unreadable | None] = list(complete)
     for row, photograph in enumerate(photographs):
         if photograph.location in absent:  # nothing to wait for
             seen[row] = Unreadable(photograph.split, photograph.id, ABSENT)
@@ -229,7 +229,7 @@ def _compute(
                 if isinstance(outcome, str):
                     seen[row] = Unreadable(photograph.split, photograph.id, outcome)
                 else:
-                    seen[row] = Entry(photograph, outcome)
+                    seen[row] = DigestedPhotograph(photograph, outcome)
     if failures:
         first, rows = failures[0], places[failures[0].number]
         raise StoreError(
@@ -262,7 +262,9 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
         if precision == AUTO and engine.precision == "bfloat16" and not backbone.bfloat16:
             engine = engine_of(engine.name, "float32")
         name, precision = engine.name, engine.precision
-    selection.check(name, precision, settings.batch_size, settings.devices)  # what an earlier run chose may not do now
+    selection.check_engine(
+        name, precision, settings.batch_size, settings.devices
+    )  # what an earlier run chose may not do now
     return Recipe(
         backbone=backbone.name,
         weights=weights.sha256,
@@ -277,11 +279,14 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
 
 
 def _complete(
-    photographs: Sequence[Photograph], digests: Sequence[int | None], members: Sequence[Member]
-) -> list[Entry | None]:
+    photographs: Sequence[Photograph], digests: Sequence[int | None], members: Sequence[RunningNetwork]
+) -> list[DigestedPhotograph | None]:
     """The entries that need no reading: their digests are remembered, and no network lacks their rows."""
     everywhere = set.intersection(*(set(member.cache.identities) for member in members))
-    entries = [None if digest is None else Entry(row, digest) for row, digest in zip(photographs, digests, strict=True)]
+    entries = [
+        None if digest is None else DigestedPhotograph(row, digest)
+        for row, digest in zip(photographs, digests, strict=True)
+    ]
     return [entry if entry and (entry.key, entry.digest) in everywhere else None for entry in entries]
 
 
@@ -292,21 +297,21 @@ def _spread(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
 
 
 def _with_kept(
-    dataset: Dataset, fresh: Sequence[Entry], unreadable: Sequence[Unreadable], cache: Cache
-) -> tuple[list[Entry], list[Unreadable]]:
+    dataset: Dataset, fresh: Sequence[DigestedPhotograph], unreadable: Sequence[Unreadable], cache: Cache
+) -> tuple[list[DigestedPhotograph], list[Unreadable]]:
     """Add what is cached of the photographs that a limited run did not look at, in the order of the table."""
     digests = dict(cache.identities) | {entry.key: entry.digest for entry in fresh}
     reasons = {row[:2]: row for row in (*(cache.existing.unreadable if cache.existing else ()), *unreadable)}
     for entry in fresh:
         reasons.pop((entry.photograph.split, entry.photograph.id), None)
-    entries = [Entry(photograph, 0) for key, photograph in dataset.by_key.items() if key not in reasons]
+    entries = [DigestedPhotograph(photograph, 0) for key, photograph in dataset.by_key.items() if key not in reasons]
     return (
         [entry._replace(digest=digests[entry.key]) for entry in entries if entry.key in digests],
         [reasons[key] for key in dataset.by_key if key in reasons],
     )
 
 
-def _refuse_other_dataset(dataset: Dataset, members: Sequence[Member]) -> None:
+def _refuse_other_dataset(dataset: Dataset, members: Sequence[RunningNetwork]) -> None:
     """A slip of --data must not replace an evening's work: the data set must hold most rows, as the same pictures."""
     for member in members:
         existing = member.cache.existing
@@ -317,7 +322,7 @@ def _refuse_other_dataset(dataset: Dataset, members: Sequence[Member]) -> None:
             for split in feature_file.SPLITS
             for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True)
         ]
-        shared = [Entry(photograph, digest) for photograph, digest in rows if photograph]
+        shared = [DigestedPhotograph(photograph, digest) for photograph, digest in rows if photograph]
         difference = f"has only {len(shared):,} of them" if len(shared) < len(rows) / 2 else _changed(dataset, shared)
         if difference:
             raise StoreError(
@@ -326,7 +331,7 @@ def _refuse_other_dataset(dataset: Dataset, members: Sequence[Member]) -> None:
             )
 
 
-def _changed(dataset: Dataset, entries: Sequence[Entry]) -> str:
+def _changed(dataset: Dataset, entries: Sequence[DigestedPhotograph]) -> str:
     """Says so if most photographs of a sample are no longer those that were digested."""
     same = []
     for entry in _spread(entries, _COMPARED):
@@ -336,9 +341,9 @@ def _changed(dataset: Dataset, entries: Sequence[Entry]) -> str:
     return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
 
 
-def _check_space(photographs: Sequence[Photograph], members: Sequence[Member], out: Path) -> None:
+def _check_space(photographs: Sequence[Photograph], members: Sequence[RunningNetwork], out: Path) -> None:
     """Shards and the file assembled from them lie on the disk at the same time; only what lacks a row is computed."""
-    keys, needed = [Entry(photograph, 0).key for photograph in photographs], 0
+    keys, needed = [DigestedPhotograph(photograph, 0).key for photograph in photographs], 0
     for member in members if keys else ():
         cached = {key for key, _ in member.cache.identities}
         row = member.backbone.width * np.dtype(member.cache.recipe.dtype).itemsize

@@ -148,7 +148,7 @@ def names(folder: Path) -> list[str]:
     return [name.removesuffix(".h5") for name in storage.names_in(folder, ".h5")]
 
 
-def read(path: Path, dataset: Dataset | None = None) -> Features:
+def read_features(path: Path, dataset: Dataset | None = None) -> Features:
     """Open a feature file and check that it is whole; a `gap_*.h5` file needs the data set to take its ids from.
 
     Raises:
@@ -166,7 +166,7 @@ def read(path: Path, dataset: Dataset | None = None) -> Features:
         recipe = _recipe_in(path, file)
         shapes = _vector_shapes(path, file)
         _check_shapes(path, file, _expected_shapes(file, shapes))
-        virtual.check(path, file, SPLITS)
+        virtual.check_parts(path, file, SPLITS)
         features = Features(
             path=path,
             recipe=recipe,
@@ -190,7 +190,7 @@ def recipe_of(path: Path) -> Recipe:
     """What a feature file was written with; its rows are not read.
 
     Raises:
-        StoreError: as `read`.
+        StoreError: as `read_features`.
     """
     with reading(path) as file:
         return _recipe_in(path, file)

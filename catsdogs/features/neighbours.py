@@ -31,7 +31,7 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
 
-class Table:
+class JoinedVectors:
     """Rows of feature files side by side, matched by id and normalised; read when asked for, never all in memory.
 
     Row i is row i of `first`, its splits one after the other in the order given.
@@ -83,7 +83,7 @@ class Table:
 class Gallery:
     """Photographs to find the nearest of: their vectors in memory, or above `INDEX_ROWS` rows an index of them."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: JoinedVectors) -> None:
         """Read all rows; raises as `Table.take`, and UsageError where an index is needed and not installed."""
         self._table = table
         self._search: _Matrix | _Index
@@ -126,7 +126,7 @@ class Crowd:
     The cosine of two shortened rows is off by (1 - cosine²) / √512 (one standard deviation): 0.005 at 0.94.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: JoinedVectors) -> None:
         """Read all rows; raises as `Gallery`."""
         self._table = table
         self._search = _shortened(table)
@@ -281,7 +281,7 @@ def _usual(search: _Matrix | _Index, rows: int) -> Vectors:
     return search.nearest(search.rows(sample), 2)[1][:, -1]  # the first is the row itself
 
 
-def _shortened(table: Table) -> _Matrix | _Index:
+def _shortened(table: JoinedVectors) -> _Matrix | _Index:
     """All rows of a table, shortened: in memory, or above `INDEX_ROWS` in an index."""
     width = min(SHORT, table.width)
     search = _Index(width) if len(table) > INDEX_ROWS else _Matrix(len(table), width)

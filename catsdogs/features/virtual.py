@@ -29,7 +29,7 @@ _TABLE = np.dtype([("name", h5py.string_dtype()), ("rows", np.int64), ("bytes", 
 Opening = Callable[[Path], AbstractContextManager[h5py.File]]
 
 
-class Shard(NamedTuple):
+class Part(NamedTuple):
     """A file with consecutive rows of a split: its name beside the feature file, how many rows, its size in bytes."""
 
     name: str
@@ -37,7 +37,7 @@ class Shard(NamedTuple):
     bytes: int
 
 
-class LostShardError(StoreError):
+class LostPartError(StoreError):
     """A shard of a feature file is missing or damaged; the file itself is whole."""
 
 
@@ -57,10 +57,10 @@ def stretches(digests: NDArray[np.uint64]) -> Iterator[slice]:
         start = end
 
 
-def write(
+def write_virtual(
     file: h5py.File,
     split: str,
-    shards: Sequence[Shard],
+    shards: Sequence[Part],
     names: Mapping[str, str],
     rows: Mapping[str, tuple[tuple[int, ...], np.dtype]],
 ) -> None:
@@ -81,7 +81,7 @@ def write(
         file.create_virtual_dataset(names[field], layout, -1 if np.issubdtype(dtype, np.integer) else np.nan)
 
 
-def shards_of(file: h5py.File, split: str) -> list[Shard]:
+def parts_of(file: h5py.File, split: str) -> list[Part]:
     """The shards of a split in order; none if its rows are in the file itself.
 
     Raises:
@@ -96,17 +96,17 @@ def shards_of(file: h5py.File, split: str) -> list[Shard]:
     for shard in names:
         if not (shard.startswith(start) and _BELOW.fullmatch(shard.removeprefix(start))):
             raise ValueError(f"{shard!r} is no shard")
-    return [Shard(*row) for row in zip(names, table["rows"].tolist(), table["bytes"].tolist(), strict=True)]
+    return [Part(*row) for row in zip(names, table["rows"].tolist(), table["bytes"].tolist(), strict=True)]
 
 
-def check(path: Path, file: h5py.File, splits: Sequence[str]) -> None:
+def check_parts(path: Path, file: h5py.File, splits: Sequence[str]) -> None:
     """Refuse a file of which a shard is gone or has another size; what is in it is checked when it is read.
 
     Raises:
         LostShardError: names the shard.
     """
     for split in splits:
-        for shard in shards_of(file, split):
+        for shard in parts_of(file, split):
             place = path.parent / shard.name
             try:
                 size = storage.size(place)
@@ -124,7 +124,7 @@ def take(
     Raises:
         LostShardError: a shard is missing or damaged.
     """
-    shards = shards_of(file, split)
+    shards = parts_of(file, split)
     if not shards or not len(rows):
         return chosen(file[name], rows)
     values = np.empty((len(rows), *file[name].shape[1:]), file[name].dtype)
@@ -163,12 +163,10 @@ def _opened(path: Path, shard: Path, opening: Opening) -> Iterator[h5py.File]:
         raise _lost(path, error.problem) from None
 
 
-def _starts(shards: Sequence[Shard]) -> NDArray[np.int64]:
+def _starts(shards: Sequence[Part]) -> NDArray[np.int64]:
     """The first row of each shard, and at the end the number of all rows."""
     return np.fromiter(accumulate((shard.rows for shard in shards), initial=0), np.int64, len(shards) + 1)
 
 
-def _lost(path: Path, problem: str) -> LostShardError:
-    return LostShardError(
-        problem, f"Run `catsdogs features --backbones {path.stem}` again: it computes what is missing"
-    )
+def _lost(path: Path, problem: str) -> LostPartError:
+    return LostPartError(problem, f"Run `catsdogs features --backbones {path.stem}` again: it computes what is missing")

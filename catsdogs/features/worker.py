@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import UnreadablePhotographError, UsageError, WeightsError
-from catsdogs.features.cache import Cache, Entry, Rows
+from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Recipe
 from catsdogs.files import storage
 from catsdogs.networks import trained
 from catsdogs.networks.engines import interface, selection
-from catsdogs.networks.engines.interface import Engine, Network, Output
-from catsdogs.networks.engines.selection import AUTO
+from catsdogs.networks.engines.interface import AUTO, Engine, Network, Output
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights, obtain, of_folds
 from catsdogs.photographs import images
@@ -102,7 +101,7 @@ class Engines:
 
 
 @dataclass
-class Member:
+class RunningNetwork:
     """One network of the ensemble, loaded when it is first asked for.
 
     A network that was trained here has a further part for each fold of the photographs it learnt from, and each of
@@ -128,11 +127,11 @@ class Member:
     def _folds(self) -> dict[int, int]:
         return trained.fold_of_digest(self.backbone.trained) if self.backbone.trained else {}
 
-    def part_for(self, entry: Entry) -> int:
+    def part_for(self, entry: DigestedPhotograph) -> int:
         """The number of the part that a photograph goes through; 0 is the network as it is for all others."""
         return self._folds.get(entry.digest, 0)
 
-    def learnt_from(self, entries: Sequence[Entry]) -> int:
+    def learnt_from(self, entries: Sequence[DigestedPhotograph]) -> int:
         """How many of these photographs the part that they go through has learnt from."""
         return sum(self._folds.get(entry.digest) == 0 for entry in entries)
 
@@ -157,7 +156,7 @@ class Member:
         return self._networks[part]
 
 
-def members_of(job: Job) -> list[Member]:
+def members_of(job: Job) -> list[RunningNetwork]:
     """The networks of a job, with what is cached of each; none is loaded yet.
 
     Raises:
@@ -172,11 +171,11 @@ def members_of(job: Job) -> list[Member]:
                 f"{backbone.name} has the weights {weights.sha256[:12]}… on this machine, not {recipe.weights[:12]}…",
                 "Give every machine the same weights",
             )
-        members.append(Member(backbone, weights, Cache(job.out, recipe), engine_of))
+        members.append(RunningNetwork(backbone, weights, Cache(job.out, recipe), engine_of))
     return members
 
 
-def prepare(job: Job, members: Sequence[Member], photographs: Sequence[Photograph]) -> list[str]:
+def prepare(job: Job, members: Sequence[RunningNetwork], photographs: Sequence[Photograph]) -> list[str]:
     """Load the networks that have no feature file yet: where there is one, these very weights have fitted before.
 
     A precision that was chosen for a GPU is tried on the first of the photographs; if their vectors are not those of
@@ -198,7 +197,7 @@ def prepare(job: Job, members: Sequence[Member], photographs: Sequence[Photograp
     return notes
 
 
-def _is_exact(job: Job, member: Member, photographs: Sequence[Photograph]) -> bool:
+def _is_exact(job: Job, member: RunningNetwork, photographs: Sequence[Photograph]) -> bool:
     """Whether a network gives the vectors of some photographs as in float32, or is known to."""
     recipe, backbone = member.cache.recipe, member.backbone
     if recipe.engine != "keras" or recipe.precision == "float32" or member.cache.identities:
@@ -221,7 +220,10 @@ def _is_exact(job: Job, member: Member, photographs: Sequence[Photograph]) -> bo
 
 
 def compute(
-    dataset: Dataset, members: Sequence[Member], stretches: Iterable[Stretch], tick: Callable[[], object] = lambda: None
+    dataset: Dataset,
+    members: Sequence[RunningNetwork],
+    stretches: Iterable[Stretch],
+    tick: Callable[[], object] = lambda: None,
 ) -> Iterator[Done]:
     """Load each photograph, compute what is missing of it, write a shard for each network; in the order of stretches.
 
@@ -267,7 +269,7 @@ def compute(
 class _Loaded:
     """A photograph, read; its pixels if some network still needs them, or the reason why there are none."""
 
-    entry: Entry
+    entry: DigestedPhotograph
     needed_by: tuple[str, ...] = ()
     pixels: Pixels | None = None
     reason: str = ""
@@ -280,7 +282,7 @@ class _Shard:
     Each part of a network gathers batches of its own; `results` are the rows of a batch, and the wait for its output.
     """
 
-    member: Member
+    member: RunningNetwork
     rows: list[_Loaded] = field(default_factory=list)
     waiting: dict[int, list[int]] = field(default_factory=dict)
     results: list[tuple[list[int], Callable[[], Output]]] = field(default_factory=list)
@@ -309,7 +311,7 @@ class _Shard:
             return np.concatenate([getattr(output, name)[: len(rows)] for output, (rows, _) in batches])[order]
 
         labelled = outputs[0].topk_class is not None
-        rows = Rows(
+        rows = ShardRows(
             key=np.array([row.entry.key for row in self.rows], object),
             digest=np.array([row.entry.digest for row in self.rows], np.uint64),
             vector=gather("vector"),
@@ -333,12 +335,12 @@ class _Shard:
         self.results.append((positions, self.member.load(part).submit(batch)))
 
 
-def _load(dataset: Dataset, members: Sequence[Member], photograph: Photograph) -> _Loaded:
+def _load(dataset: Dataset, members: Sequence[RunningNetwork], photograph: Photograph) -> _Loaded:
     """Read a photograph, and decode it at the sizes of the networks that lack its row."""
-    entry = Entry(photograph, 0)
+    entry = DigestedPhotograph(photograph, 0)
     try:
         data = dataset.read(photograph)
-        entry = Entry(photograph, images.digest(data))
+        entry = DigestedPhotograph(photograph, images.digest(data))
         needing = [member for member in members if entry not in member.cache]
         if not needing:
             return _Loaded(entry)

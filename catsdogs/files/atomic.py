@@ -35,13 +35,13 @@ def replacing(path: Path) -> Iterator[Path]:
             except OSError as error:
                 raise write_error(Path(folder), error) from None
             lease.confirm(path)
-            storage.put(Path(folder) / path.name, path)
+            storage.upload(Path(folder) / path.name, path)
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix != ".h5":  # of these there may be thousands in a folder, and who writes them clears it
-            clear(path)
+            clear_leftovers(path)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -95,10 +95,10 @@ def write_error(path: Path, error: Exception) -> StoreError:
     return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
 
 
-def put(work: Path, target: Path) -> None:
+def put_folder(work: Path, target: Path) -> None:
     """Give a finished folder its name; a folder that bore it goes.
 
-    Whatever fails on the way, one of the two has the name; after a kill, once `clear` has been called.
+    Whatever fails on the way, one of the two has the name; after a kill, once `clear_leftovers` has been called.
 
     Raises:
         OSError: a disk that is full or fails, or a folder that cannot be written.
@@ -117,7 +117,7 @@ def put(work: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def clear(target: Path) -> None:
+def clear_leftovers(target: Path) -> None:
     """Take away what processes that are no more left beside a file or folder that they were about to write.
 
     If one died between taking the name from an earlier folder and giving it to the new one, the earlier one has it

@@ -76,7 +76,7 @@ def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
     try:
         with storage.local(path) as copy:
             _check_whole(path, copy, remedy)
-            with seal.opened(copy) as file:
+            with seal.open_sealed(copy) as file:
                 yield file
     except CatsdogsError:
         raise
@@ -94,8 +94,8 @@ def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
 def _check_whole(path: Path, copy: Path, remedy: str) -> None:
     """Refuse a damaged file, before HDF5 parses it here; `copy` is what lies at `path`, on this machine."""
     try:
-        if not seal.check(copy):
-            trial.check(copy)
+        if not seal.check_seal(copy):
+            trial.try_out(copy)
     except DamagedError as error:
         reason = error.problem.partition("damaged: ")[2]
         raise DamagedError(f"{path} is cut short or damaged: {reason}", remedy) from None

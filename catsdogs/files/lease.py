@@ -24,7 +24,7 @@ _held: "list[_Lease]" = []  # those that this process holds, or has lost without
 
 
 @contextlib.contextmanager
-def held(path: Path, patience: float = 0.0) -> Iterator[None]:
+def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock at `path` over its folder while the body runs; `patience` is in seconds, for a holder that lives.
 
     Raises:
@@ -114,7 +114,7 @@ class _Lease:
 
     def _created(self) -> bool:
         try:
-            self._version = storage.write(self.path, self._content(), new=True)
+            self._version = storage.write_bytes(self.path, self._content(), new=True)
         except FileExistsError:  # it may be ours, if the answer to the first attempt was lost
             return self._is_ours()
         return True
@@ -163,7 +163,7 @@ class _Lease:
         try:
             if not self._version and self._beats and not self._is_ours():
                 return False
-            self._version = storage.write(self.path, self._content(), instead_of=self._version)
+            self._version = storage.write_bytes(self.path, self._content(), instead_of=self._version)
         except FileExistsError:  # it may be ours, if the answer to an earlier attempt was lost
             self._version = storage.version(self.path)
             return self._read() == self._content()
@@ -184,7 +184,7 @@ class _Lease:
 
     def _read(self) -> bytes:
         try:
-            return storage.read(self.path)
+            return storage.read_bytes(self.path)
         except FileNotFoundError:
             return b""
 

@@ -9,18 +9,18 @@ from catsdogs.files import lease, storage
 from catsdogs.files.atomic import write_error
 from catsdogs.progress import note
 
-NAME = ".lock"  # in a folder with one writer
+LOCK_FILE = ".lock"  # in a folder with one writer
 SOFT = ".soft"  # behind the name of a lock, for the file that stands in for it
 _POLL_SECONDS = 0.01
 
 
 def is_lock(path: Path) -> bool:
     """Whether a file is a folder's lock, of either kind."""
-    return path.name in (NAME, NAME + SOFT)
+    return path.name in (LOCK_FILE, LOCK_FILE + SOFT)
 
 
 @contextlib.contextmanager
-def held(path: Path, patience: float = 0.0) -> Iterator[None]:
+def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold a lock while the body runs, or wait for `patience` seconds for who holds it; negative: for ever.
 
     The operating system lets go when the process ends, however it ends. Where a file system has no locks, a file beside
@@ -46,7 +46,7 @@ def held(path: Path, patience: float = 0.0) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in storage.WITHOUT_LOCKS:
             raise
         note(f"{path.parent} is on a file system without locks: a file that is renewed stands in for one")
-        with lease.held(path.with_name(path.name + SOFT), float("inf") if patience < 0 else patience):
+        with lease.hold(path.with_name(path.name + SOFT), float("inf") if patience < 0 else patience):
             yield
         return
     try:
@@ -56,21 +56,21 @@ def held(path: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one writer, see `held`; for a folder in an object store see `lease`.
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder for one writer, see `hold`; for a folder in an object store see `lease`.
 
     Raises:
         LockedError: another process holds it.
         StoreError: the folder cannot be written.
     """
     if storage.is_remote(folder):
-        with lease.held(folder / NAME):
+        with lease.hold(folder / LOCK_FILE):
             yield
         return
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(folder / NAME))
+            stack.enter_context(hold(folder / LOCK_FILE))
         except OSError as error:
             raise write_error(folder, error) from None
         yield

@@ -11,7 +11,7 @@ BLOCK_BYTES = 4 * 2**20  # read ahead: some hundred photographs, and more than a
 _TAIL_BYTES = 2**16  # where a zip says how long the list before it is; who reads there goes on just before
 
 
-def opened(path: Path) -> BinaryIO:
+def open_by_ranges(path: Path) -> BinaryIO:
     """The file, to be read.
 
     Raises:
@@ -67,6 +67,6 @@ class Ranges(io.RawIOBase):
 
     def fetch(self, start: int, length: int) -> tuple[int, bytes]:
         """Read a range for this thread to find."""
-        data = storage.read(self._path, start, min(length, self.size - start))
+        data = storage.read_bytes(self._path, start, min(length, self.size - start))
         self._kept.range = start, data
         return self._kept.range

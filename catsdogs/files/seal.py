@@ -54,7 +54,7 @@ def is_sealed(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def check(path: Path) -> bool:
+def check_seal(path: Path) -> bool:
     """Hold a sealed file against its seal, once as long as it does not change; False for a file without a seal.
 
     Raises:
@@ -78,7 +78,7 @@ def _check_once(path: Path, size: int, changed: int, inode: int) -> bool:
     return True
 
 
-def opened(path: Path) -> h5py.File:
+def open_sealed(path: Path) -> h5py.File:
     """An HDF5 file to read from, without HDF5's lock where the file system has none.
 
     Raises:

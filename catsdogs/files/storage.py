@@ -90,7 +90,7 @@ def is_remote(path: object) -> bool:
     return not isinstance(path, str | Path)
 
 
-def read(path: Path, start: int = 0, length: int | None = None) -> bytes:
+def read_bytes(path: Path, start: int = 0, length: int | None = None) -> bytes:
     """The bytes of a file or object, or `length` of them from `start`.
 
     Raises:
@@ -130,7 +130,7 @@ def size(path: Path) -> int:
 
 
 def stamp(path: Path) -> str:
-    """What tells an object's content from an earlier one's, as in `listing`.
+    """What tells an object's content from an earlier one's, as in `list_stamps`.
 
     Raises:
         FileNotFoundError: there is none.
@@ -139,7 +139,7 @@ def stamp(path: Path) -> str:
     return _stamp(_info(path))
 
 
-def listing(root: Path) -> dict[str, str]:
+def list_stamps(root: Path) -> dict[str, str]:
     """Every object below a place in a store: its relative name -> what tells its content from an earlier one's.
 
     What tells it is empty where the store says nothing but its size.
@@ -178,7 +178,7 @@ def names_in(folder: Path, suffix: str) -> list[str]:
         StoreError: the store went on failing, or the folder cannot be listed.
     """
     try:
-        names: Iterable[str] = listing(folder) if is_remote(folder) else os.listdir(folder)  # noqa: PTH208 - names
+        names: Iterable[str] = list_stamps(folder) if is_remote(folder) else os.listdir(folder)  # noqa: PTH208 - names
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -220,7 +220,7 @@ def refuse_passing(path: object, error: BaseException) -> None:
 
 
 def version(path: Path) -> str:
-    """What `write` takes as `instead_of`: an object's ETag or generation; empty where there is neither, or no object.
+    """What `write_bytes` takes as `instead_of`: an ETag or generation; empty without one, or without an object.
 
     Raises:
         StoreError: the store went on failing, or refuses to be read.
@@ -234,7 +234,7 @@ def version(path: Path) -> str:
     return str(info.get("ETag") or info.get("generation") or "")
 
 
-def write(path: Path, data: bytes, new: bool = False, instead_of: str = "") -> str:
+def write_bytes(path: Path, data: bytes, new: bool = False, instead_of: str = "") -> str:
     """Put a small object or file, and return its version; see `version`.
 
     Args:
@@ -321,7 +321,7 @@ def _changed(path: Path, error: OSError) -> OSError:
     return error
 
 
-def put(source: Path, target: Path) -> None:
+def upload(source: Path, target: Path) -> None:
     """Copy a local file to a store, where it appears whole or not at all.
 
     Raises:
@@ -380,7 +380,7 @@ def remove(path: Path) -> None:
             trying(path, lambda: _store(path).rm(_key(path), recursive=True))
         return
     try:
-        names = list(listing(path))
+        names = list(list_stamps(path))
     except FileNotFoundError:
         names = []
     remove_all([path, *(path / name for name in names)])

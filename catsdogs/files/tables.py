@@ -10,7 +10,10 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple, TextIO
+
+from catsdogs.errors import TrainingError
 
 DELIMITERS = ",;\t|"
 _SAMPLE = 200  # rows by which the delimiter is known
@@ -184,3 +187,18 @@ def _trimmed(row: list[str], width: int) -> list[str]:
     while stop > width and not row[stop - 1].strip():
         stop -= 1
     return row[:stop]
+
+
+def check_width(cells: Sequence[str], header: Sequence[str]) -> None:
+    """ValueError for a row that has not a cell for each column."""
+    if len(cells) != len(header):
+        raise ValueError(f"{len(cells)} columns, not {len(header)}")
+
+
+def read_table(path: Path, remedy: str) -> tuple[list[str], list[list[str]]]:
+    """A CSV's header and its other rows; TrainingError, with this remedy, if it cannot be read."""
+    try:
+        header, *rows = cells(path.read_bytes().decode("utf-8-sig")).rows or [[]]
+    except (OSError, UnicodeDecodeError, NoTableError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}", remedy) from None
+    return header, rows

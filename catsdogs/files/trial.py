@@ -103,7 +103,7 @@ except Exception as error:
 """
 
 
-def check(path: Path) -> None:
+def try_out(path: Path) -> None:
     """Try a file out, once as long as it does not change.
 
     Raises:

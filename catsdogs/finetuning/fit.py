@@ -17,7 +17,7 @@ from catsdogs.errors import UsageError
 from catsdogs.files import seal, storage
 from catsdogs.files.atomic import check_free_space, replacing
 from catsdogs.finetuning import optimisation
-from catsdogs.finetuning.plans import EVERYTHING, LAST_BLOCK, NOTHING, Plan
+from catsdogs.finetuning.plans import EVERYTHING, LAST_BLOCK, NOTHING, Hyperparameters
 from catsdogs.heads.logistic import Logistic
 from catsdogs.networks import build, trained
 from catsdogs.networks.weights import Weights
@@ -35,7 +35,7 @@ _MERGES = ("Add", "Concatenate", "MaxPooling2D")
 History = dict[str, list[float]]
 
 
-def make(plan: Plan, weights: Weights | None, classes: int, seed: int) -> tuple[keras.Model, keras.Model]:
+def make(plan: Hyperparameters, weights: Weights | None, classes: int, seed: int) -> tuple[keras.Model, keras.Model]:
     """The path to the vector, and the model that learns: pixels (n, size, size, 3) in 0..255 -> probabilities (n, c).
 
     The two share their layers. Those of a pretrained network that are not to learn are frozen, batch normalisation
@@ -76,7 +76,7 @@ def start_top(model: keras.Model, vectors: NDArray[np.float32], labels: NDArray[
 
 def fit(
     model: keras.Model,
-    plan: Plan,
+    plan: Hyperparameters,
     learn: Any,
     watch: Any,
     loss: keras.losses.Loss,

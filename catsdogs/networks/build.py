@@ -15,7 +15,7 @@ from catsdogs.networks import pth, trained
 from catsdogs.networks.architectures import efficientnet_lite, small
 from catsdogs.networks.imagenet import TOP_K
 from catsdogs.networks.quiet import settle_keras
-from catsdogs.networks.table import NORMALISED, RESCALED, TABLE, Backbone
+from catsdogs.networks.table import BACKBONES, NORMALISED, RESCALED, Backbone
 from catsdogs.networks.weights import Weights
 
 RANDOM_SEED = 0
@@ -134,10 +134,10 @@ def path_of(
     """
     settle_keras()
     image = keras.Input((input_size, input_size, 3), name="image")
-    if base in small.TABLE:
+    if base in small.ARCHITECTURES:
         network = small.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
         return keras.Model(image, network(preprocess(image, trained.SCRATCH_PREPROCESSING)), name=base)
-    backbone = replace(TABLE[base], input_size=input_size)
+    backbone = replace(BACKBONES[base], input_size=input_size)
     parts = pretrained(backbone, weights) if weights else _parts(_network(backbone, include_top=False), backbone)
     network = keras.Model(parts.trunk.input, parts.trunk.output, name="network")
     vector = parts.vector(network(preprocess(image, backbone.preprocessing)))
@@ -156,7 +156,7 @@ def read_path(folder: Path, member: str) -> keras.Model:
     Raises:
         WeightsError: the weights do not fit.
     """
-    card = trained.read(folder)
+    card = trained.read_card(folder)
     path = path_of(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
     if member != trained.ALL:
         path = with_language(path)
@@ -192,7 +192,7 @@ def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
     if weights.path is None:
         return
     if weights.path.suffix == ".pth":
-        efficientnet_lite.set_weights(network, pth.read(weights.path))
+        efficientnet_lite.set_weights(network, pth.read_pth(weights.path))
         return
     remedy = f"Use weights of keras.applications.{backbone.name}"
     found, expected = sorted(weights.shapes()), sorted(tuple(weight.shape) for weight in network.weights)

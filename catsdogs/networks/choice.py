@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from catsdogs.errors import UnknownNameError
-from catsdogs.networks.table import SHORTHANDS, TABLE, Backbone
+from catsdogs.networks.table import BACKBONES, SHORTHANDS, Backbone
 
 
 def expand(text: str) -> list[str]:
@@ -22,7 +22,7 @@ def choose(names: Sequence[str]) -> list[Backbone]:
     from catsdogs.networks import trained
 
     mine = trained.names()
-    unknown = next((name for name in names if name not in TABLE and name not in mine), None if names else "")
+    unknown = next((name for name in names if name not in BACKBONES and name not in mine), None if names else "")
     if unknown is not None:
-        raise UnknownNameError("backbone", unknown, [*mine, *SHORTHANDS, *TABLE])
-    return [TABLE[name] if name in TABLE else trained.row(trained.FOLDER / name) for name in names]
+        raise UnknownNameError("backbone", unknown, [*mine, *SHORTHANDS, *BACKBONES])
+    return [BACKBONES[name] if name in BACKBONES else trained.row(trained.FOLDER / name) for name in names]

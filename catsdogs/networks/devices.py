@@ -16,7 +16,7 @@ CHOICES = ("one", "all")
 TPUS = ("/dev/accel0", "/dev/vfio/0")  # Google's, old and new
 
 
-def check(devices: str) -> None:
+def check_choice(devices: str) -> None:
     """Refuse what is not one of `CHOICES`.
 
     Raises:
@@ -162,7 +162,7 @@ def split(batch: NDArray, devices: str) -> Any:
 
 
 def _chosen(devices: str) -> Any:
-    check(devices)
+    check_choice(devices)
     return _all() if devices == "all" else None
 
 

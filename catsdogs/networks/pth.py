@@ -44,7 +44,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-def read(path: Path) -> dict[str, NDArray[Any]]:
+def read_pth(path: Path) -> dict[str, NDArray[Any]]:
     """The state dictionary of a legacy `.pth` file: name -> array.
 
     Raises:

@@ -122,5 +122,5 @@ _ROWS = (
     Backbone("VGG16", 224, 512, "caffe"),
     Backbone("VGG19", 224, 512, "caffe"),
 )
-TABLE = {backbone.name: backbone for backbone in _ROWS}
+BACKBONES = {backbone.name: backbone for backbone in _ROWS}
 SHORTHANDS = {"lite": ("EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2")}

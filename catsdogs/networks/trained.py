@@ -17,7 +17,7 @@ from catsdogs.files import atomic, storage, tables
 from catsdogs.files.atomic import replacing
 from catsdogs.files.cards import as_json, typed
 from catsdogs.networks.architectures import small
-from catsdogs.networks.table import RESCALED, SHORTHANDS, TABLE, Backbone
+from catsdogs.networks.table import BACKBONES, RESCALED, SHORTHANDS, Backbone
 
 FOLDER = Path("networks")
 FORMAT = "catsdogs network"
@@ -102,7 +102,7 @@ def check_name(name: str) -> None:
     is_one = name == name.strip() and not kinds & {"Cc", "Cs"}  # no line's end, nothing that is no text
     if not name or name.startswith(".") or Path(name).name != name or "," in name or not is_one:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
-    if name in (*TABLE, *SHORTHANDS, *small.TABLE):
+    if name in (*BACKBONES, *SHORTHANDS, *small.ARCHITECTURES):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
 
 
@@ -114,12 +114,12 @@ def check_free(name: str, force: bool) -> None:
         TrainingError: the name is taken.
     """
     check_name(name)
-    atomic.clear(FOLDER / name)
+    atomic.clear_leftovers(FOLDER / name)
     if (FOLDER / name / CARD_FILE).exists() and not force:
         raise TrainingError(f"There is a network at {FOLDER / name} already", "Choose another --name, or give --force")
 
 
-def read(folder: Path) -> Card:
+def read_card(folder: Path) -> Card:
     """The card of a trained network.
 
     Raises:
@@ -136,7 +136,7 @@ def read(folder: Path) -> Card:
         if content["version"] != VERSION:
             raise WeightsError(f"{path} has version {content['version']}, not {VERSION}", "Upgrade catsdogs")
         card: Card = typed(Card, {field.name: content[field.name] for field in fields(Card)}, "network")
-        if card.base not in (*TABLE, *small.TABLE) or ALL not in card.weights or card.input_size < 1:
+        if card.base not in (*BACKBONES, *small.ARCHITECTURES) or ALL not in card.weights or card.input_size < 1:
             raise ValueError(f"base {card.base!r}, input size {card.input_size}, members {', '.join(card.weights)}")
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
@@ -147,7 +147,7 @@ def read(folder: Path) -> Card:
     return replace(card, scores=tuple(text.replace(_UNKNOWN_DOUBT, "") for text in card.scores))
 
 
-def write(folder: Path, card: Card) -> None:
+def write_card(folder: Path, card: Card) -> None:
     """Write the card, which makes the folder a network."""
     content = {"format": FORMAT, "version": VERSION, **asdict(card)}
     with replacing(folder / CARD_FILE) as temporary:
@@ -155,12 +155,12 @@ def write(folder: Path, card: Card) -> None:
 
 
 def row(folder: Path) -> Backbone:
-    """A trained network as a row of the table; raises as `read`."""
-    card = read(folder)
-    if card.base in small.TABLE:
-        width = small.TABLE[card.base].width
+    """A trained network as a row of the table; raises as `read_card`."""
+    card = read_card(folder)
+    if card.base in small.ARCHITECTURES:
+        width = small.ARCHITECTURES[card.base].width
         return Backbone(card.name, card.input_size, width, SCRATCH_PREPROCESSING, trained=folder.resolve())
-    base = TABLE[card.base]
+    base = BACKBONES[card.base]
     preprocessing = "none" if base.preprocessing == RESCALED else base.preprocessing  # its kernels carry the rest
     return Backbone(card.name, card.input_size, base.width, preprocessing, trained=folder.resolve(), vector=base.vector)
 
@@ -176,7 +176,7 @@ def check_weights(folder: Path) -> str:
     Raises:
         WeightsError: a file is missing or is not the one that was trained.
     """
-    card = read(folder)
+    card = read_card(folder)
     files = {weights_path(folder, member): digest for member, digest in card.weights.items()}
     for path, expected in (files | {folder / LEARNT_FILE: card.learnt}).items():
         try:
@@ -220,8 +220,8 @@ def fold_of_digest(folder: Path) -> dict[int, int]:
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise WeightsError(f"{path} is damaged: {error}", _again(read(folder))) from None
-    card = read(folder)
+        raise WeightsError(f"{path} is damaged: {error}", _again(read_card(folder))) from None
+    card = read_card(folder)
     if not folds or not set(folds.values()) <= (set(range(1, card.folds + 1)) if card.folds > 1 else {0}):
         raise WeightsError(f"{path} does not fit {CARD_FILE}", _again(card))
     return folds

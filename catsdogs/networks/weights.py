@@ -47,7 +47,7 @@ class Weights:
 
         path = cast(Path, self.path)
         try:
-            with seal.opened(path) as file:
+            with seal.open_sealed(path) as file:
                 file.visititems(note)
                 old_layout = "layer_names" in file.attrs
         except (OSError, RuntimeError) as error:
@@ -92,7 +92,7 @@ def of_folds(backbone: Backbone) -> dict[int, Weights]:
     """Number of each fold, from 1 -> the weights of the member that never learnt from its photographs."""
     if not backbone.trained:
         return {}
-    card = trained.read(backbone.trained)
+    card = trained.read_card(backbone.trained)
     members = {number: f"fold-{number}" for number in range(1, card.folds + 1 if card.folds > 1 else 1)}
     return {
         number: Weights(trained.weights_path(backbone.trained, name), card.weights[name])
@@ -159,7 +159,7 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
         )
     if not expected and path.suffix == ".h5":
         try:
-            trial.check(path)
+            trial.try_out(path)
         except DamagedError as error:
             reason = error.problem.partition("damaged: ")[2]
             raise WeightsError(f"{path} is not an HDF5 file that can be read: {reason}", "Write it again") from None

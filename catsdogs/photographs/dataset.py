@@ -158,7 +158,7 @@ def _recognise(root: Path) -> Dataset:
         if not records:
             raise _empty(root, found, "Give --data the folder or zip that holds train/ and test/")
         read = {str(record.shard) for record in records.values()}
-        left = [name for name, place in found.items() if tfrecord.is_shard(name) and str(place) not in read]
+        left = [name for name, place in found.items() if tfrecord.is_record_file(name) and str(place) not in read]
         if left:
             notes.append(f"left out, for they are in no folder train/ or test/: {len(left):,} shards, {in_short(left)}")
         found = {name: _location(record) for name, record in records.items()}
@@ -267,9 +267,9 @@ def _pictures(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
 def _records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:
     """The photographs in TFRecords, under the names of their places; none if there are no TFRecords."""
     if locations.is_folder(root):
-        shards = tfrecord.shards_among(root, (name for name, place in files.items() if place.container == root))
+        shards = tfrecord.record_files_among(root, (name for name, place in files.items() if place.container == root))
     else:
-        shards = [root] if tfrecord.is_shard(root.name) else []
+        shards = [root] if tfrecord.is_record_file(root.name) else []
     return {str(_location(record)): record for record in tfrecord.records(root, shards, truth)} if shards else {}
 
 

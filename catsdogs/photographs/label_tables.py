@@ -75,7 +75,7 @@ class Photographs:
         return []
 
 
-def read(table: str, text: str, photographs: Photographs, root: str) -> list[tuple[str, str]]:
+def read_label_table(table: str, text: str, photographs: Photographs, root: str) -> list[tuple[str, str]]:
     """(photograph, label) for each row; a row may name a photograph that is not there, but not all of them may.
 
     Raises:

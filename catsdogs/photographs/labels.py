@@ -54,7 +54,7 @@ def parse(
     if table:
         groups = [of[TRAIN], of[THIRD], of[None]]
         known = label_tables.Photographs(groups if any(groups) else [of[TEST]], lambda name: where[name].below)
-        labelled = label_tables.read(*table, known, root)
+        labelled = label_tables.read_label_table(*table, known, root)
         for_test = {name for name, _ in labelled if name in where and name not in known.names}
         if for_test and notes is not None:
             notes.append(

@@ -66,9 +66,9 @@ class Reader:
         try:
             if is_folder(container):
                 size, data = _read_file(container, name)
-            elif tfrecord.is_shard(container.name):
+            elif tfrecord.is_record_file(container.name):
                 offset, length = name.split(":")
-                return tfrecord.read(container, int(offset), int(length))
+                return tfrecord.read_photograph(container, int(offset), int(length))
             else:
                 size, data = self._read_member(container, name)
         except FileNotFoundError:
@@ -83,7 +83,7 @@ class Reader:
     def size(self, location: Location) -> int | None:
         """How many bytes a photograph has, where that takes no reading: of a file or a zip's member on this machine."""
         container, name = location
-        if storage.is_remote(container) or tfrecord.is_shard(container.name):
+        if storage.is_remote(container) or tfrecord.is_record_file(container.name):
             return None
         try:
             if is_folder(container):
@@ -115,7 +115,7 @@ def is_folder(path: Path) -> bool:
     if not storage.is_remote(path):
         return path.is_dir()
     name = path.name.lower()
-    return not (name.endswith((".zip", ".csv", *PHOTO_SUFFIXES)) or tfrecord.is_shard(name))
+    return not (name.endswith((".zip", ".csv", *PHOTO_SUFFIXES)) or tfrecord.is_record_file(name))
 
 
 def files(root: Path) -> dict[str, Location]:
@@ -147,7 +147,7 @@ def files(root: Path) -> dict[str, Location]:
         for member, location in _list_zip(root / name).items():
             is_inside = member.lower().startswith(start.lower())
             locations[start + (member[len(start) :] if is_inside else member)] = location
-    if len(zips) == 1 and not photographs(locations) and not any(map(tfrecord.is_shard, locations)):
+    if len(zips) == 1 and not photographs(locations) and not any(map(tfrecord.is_record_file, locations)):
         return _list_zip(root / zips[0])
     return locations
 
@@ -162,7 +162,7 @@ def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
 
 
 def _of_one_file(root: Path) -> dict[str, Location]:
-    is_shard, is_other = tfrecord.is_shard(root.name), filetypes.left_alone([root.name])
+    is_shard, is_other = tfrecord.is_record_file(root.name), filetypes.left_alone([root.name])
     is_one = is_shard or is_other or photographs(_recognised([root.name], lambda _: _head(root)))
     return {root.name: Location(root.parent, root.name)} if is_one else _list_zip(root)
 
@@ -192,7 +192,7 @@ def _head(path: Path) -> bytes:
     try:
         if not storage.is_remote(path) and not path.is_file():
             return b""
-        return storage.read(path, length=filetypes.HEAD_BYTES)
+        return storage.read_bytes(path, length=filetypes.HEAD_BYTES)
     except OSError:
         return b""
 
@@ -210,7 +210,7 @@ def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
     if storage.is_remote(folder):
         if leads_elsewhere(name):  # a table may list anything
             raise FileNotFoundError(name)
-        data = storage.read(folder / name, length=MAX_FILE_BYTES + 1)
+        data = storage.read_bytes(folder / name, length=MAX_FILE_BYTES + 1)
         return len(data), data
     path = folder / name
     found = path.stat()
@@ -222,7 +222,7 @@ def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
 def _listed(root: Path) -> list[str]:
     """The names of the objects below a place in a store, without those that are nobody's."""
     try:
-        names = list(storage.listing(root))
+        names = list(storage.list_stamps(root))
     except FileNotFoundError:
         names = []
     if not names:

@@ -99,7 +99,7 @@ def _of_objects(container: Path) -> Callable[[str], str]:
     """The same of a folder or archive in a store, whose versions tell changes at once."""
     try:
         if is_folder(container):
-            listed = storage.listing(container)
+            listed = storage.list_stamps(container)
             return lambda name: listed.get(name, "")
         archive = storage.stamp(container)
     except FileNotFoundError:

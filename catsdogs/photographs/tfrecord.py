@@ -62,7 +62,7 @@ class Record(NamedTuple):
     length: int
 
 
-class Shard(NamedTuple):
+class RecordFile(NamedTuple):
     """A shard as the manifest lists it; `bytes` is the size of the file."""
 
     file: str
@@ -80,7 +80,7 @@ class Manifest(NamedTuple):
     """
 
     classes: tuple[str, ...]
-    shards: tuple[Shard, ...]
+    shards: tuple[RecordFile, ...]
     truth: Mapping[str, str] = MappingProxyType({})
 
 
@@ -93,7 +93,7 @@ def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | Non
 
     In a folder with a manifest of ours, only the shards it lists are read. A record belongs to `test` if it has no
     label, or lies in the folder test/ or in a file whose name starts with test. Pictures are neither read nor checked
-    here; see `read`. A folder in an object store has to come with its shards, as `shards_among` finds them.
+    here; see `read_photograph`. A folder in an object store has to come with its files, see `record_files_among`.
 
     Args:
         truth: gets the class of each test id that was held out when the set was written.
@@ -103,13 +103,13 @@ def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | Non
             records cannot be followed.
         StoreError: the object store went on failing, or refuses to be read.
     """
-    is_one = is_shard(root.name) if storage.is_remote(root) else root.is_file()
+    is_one = is_record_file(root.name) if storage.is_remote(root) else root.is_file()
     folder = root.parent if is_one else root
     if storage.exists(folder / UNFINISHED):
         raise DatasetError(f"The shards in {folder} are unfinished", "Run `catsdogs shards` again with the same folder")
     manifest = read_manifest(folder)
     listed = {folder / shard.file: shard for shard in manifest.shards} if manifest else {}
-    shards = [root] if is_one else list(listed) or shards or shards_in(root)
+    shards = [root] if is_one else list(listed) or shards or record_files_in(root)
     if not shards:
         raise DatasetError(f"{root} holds no shards", f"Give --data a folder with {', '.join(SUFFIXES)} files")
     if not listed and not is_one:
@@ -130,7 +130,7 @@ def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | Non
     return listing
 
 
-def read(shard: Path, offset: int, length: int) -> bytes:
+def read_photograph(shard: Path, offset: int, length: int) -> bytes:
     """The bytes of the picture in the framed record at `offset`, checked against their checksum.
 
     Raises:
@@ -140,7 +140,7 @@ def read(shard: Path, offset: int, length: int) -> bytes:
     if not _FRAME_BYTES <= length <= MAX_RECORD_BYTES:
         raise UnreadablePhotographError(f"a record of {length:,} bytes")
     try:
-        found = storage.read(shard, offset, length)
+        found = storage.read_bytes(shard, offset, length)
         span = _record_at(io.BytesIO(found), 0, len(found))
         if len(found) < length or found[span.stop :] != _CHECKSUM.pack(_masked_crc(found[span.start : span.stop])):
             raise _NoRecordError("its checksum is wrong")
@@ -161,7 +161,7 @@ def frame(data: bytes) -> bytes:
     return length + _CHECKSUM.pack(_masked_crc(length)) + data + _CHECKSUM.pack(_masked_crc(data))
 
 
-def shards_in(root: Path) -> list[Path]:
+def record_files_in(root: Path) -> list[Path]:
     """The shards in a folder and in its subfolders train/ and test/, in the order of their names.
 
     Raises:
@@ -169,21 +169,23 @@ def shards_in(root: Path) -> list[Path]:
     """
     try:
         folders = [root, *(sub for sub in root.iterdir() if _split_of(sub.name) and sub.is_dir())]
-        return sorted(path for folder in folders for path in folder.iterdir() if is_shard(path.name) and path.is_file())
+        return sorted(
+            path for folder in folders for path in folder.iterdir() if is_record_file(path.name) and path.is_file()
+        )
     except FileNotFoundError as error:
         raise DatasetError(f"{root} cannot be read: {error}", "Check --data") from None
     except OSError as error:
         raise storage.read_error(root, error, DatasetError) from None
 
 
-def shards_among(root: Path, names: Iterable[str]) -> list[Path]:
-    """The same as `shards_in`, of a folder whose files have been listed: their names relative to it."""
+def record_files_among(root: Path, names: Iterable[str]) -> list[Path]:
+    """The same as `record_files_in`, of a folder whose files have been listed: their names relative to it."""
     parts = sorted(name.split("/") for name in names)
     parts = [part for part in parts if len(part) == 1 or (len(part) == 2 and _split_of(part[0]))]
-    return [root / "/".join(part) for part in parts if is_shard(part[-1])]
+    return [root / "/".join(part) for part in parts if is_record_file(part[-1])]
 
 
-def is_shard(name: str) -> bool:
+def is_record_file(name: str) -> bool:
     """Whether a file is a shard, by its name."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
@@ -202,7 +204,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
-        found = json.loads(storage.read(path, length=_MANIFEST_BYTES))
+        found = json.loads(storage.read_bytes(path, length=_MANIFEST_BYTES))
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             return None
         if found["version"] != VERSION:
@@ -224,11 +226,11 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise DatasetError(f"{path} is damaged: {error!r}", _WRITE_AGAIN) from None
 
 
-def _listed(shard: dict[str, Any]) -> Shard:
+def _listed(shard: dict[str, Any]) -> RecordFile:
     match = SHARD_NAME.fullmatch(shard["file"])  # nothing outside the folder
     if not match:
         raise ValueError(shard["file"])
-    return Shard(shard["file"], match[1], int(shard["rows"]), int(shard["bytes"]), str(shard["sha256"]))
+    return RecordFile(shard["file"], match[1], int(shard["rows"]), int(shard["bytes"]), str(shard["sha256"]))
 
 
 def _refuse_missing(shards: Sequence[Path]) -> None:
@@ -246,7 +248,7 @@ def _refuse_missing(shards: Sequence[Path]) -> None:
             )
 
 
-def _scan_listed(shard: Path, listed: Shard, classes: Sequence[str]) -> list[Record]:
+def _scan_listed(shard: Path, listed: RecordFile, classes: Sequence[str]) -> list[Record]:
     """The records of a shard, held against what the manifest says of it."""
     try:
         size = storage.size(shard)
@@ -273,7 +275,7 @@ def _scan(shard: Path) -> list[Record]:
     found: list[Record] = []
     at = 0
     try:
-        with ranges.opened(shard) as file:
+        with ranges.open_by_ranges(shard) as file:
             size = file.seek(0, io.SEEK_END)
             while at < size:
                 span = _record_at(file, at, size)
@@ -292,7 +294,7 @@ def _scan(shard: Path) -> list[Record]:
 
 
 def _starts_with_gzip(shard: Path) -> bool:
-    return storage.read(shard, length=len(_GZIP)) == _GZIP
+    return storage.read_bytes(shard, length=len(_GZIP)) == _GZIP
 
 
 def _record_at(file: BinaryIO, start: int, size: int) -> Span:

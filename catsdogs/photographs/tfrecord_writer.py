@@ -25,11 +25,11 @@ from catsdogs.photographs.tfrecord import (
     SHARD_NAME,
     UNFINISHED,
     VERSION,
-    Shard,
+    RecordFile,
     frame,
-    is_shard,
+    is_record_file,
     read_manifest,
-    shards_in,
+    record_files_in,
 )
 from catsdogs.progress import Progress
 
@@ -42,7 +42,7 @@ _SAMPLE = 64  # photographs by which the size of all is guessed
 
 
 @dataclass(frozen=True)
-class Summary:
+class WrittenRecordFiles:
     """What was written.
 
     Attributes:
@@ -51,16 +51,18 @@ class Summary:
     """
 
     folder: Path
-    shards: tuple[Shard, ...]
+    shards: tuple[RecordFile, ...]
     unreadable: tuple[tuple[str, str, str], ...]
 
     @property
-    def odd_sizes(self) -> tuple[Shard, ...]:
+    def odd_sizes(self) -> tuple[RecordFile, ...]:
         """The shards below `SMALLEST` or above `LARGEST`."""
         return tuple(shard for shard in self.shards if not SMALLEST <= shard.bytes <= LARGEST)
 
 
-def write(dataset: Dataset, out: Path, count: int | None = None, size: int | None = None) -> Summary:
+def write_record_files(
+    dataset: Dataset, out: Path, count: int | None = None, size: int | None = None
+) -> WrittenRecordFiles:
     """Write a data set to `out` as shards like `train-00000-of-00016.tfrecord`, and a manifest last.
 
     Each photograph stands in the shard and in the place that a hash of its id gives it. So every stretch of every shard
@@ -82,7 +84,7 @@ def write(dataset: Dataset, out: Path, count: int | None = None, size: int | Non
     if _overlap(dataset.root, out):
         raise UsageError(f"The data set itself lies in {out}", "Give a folder of its own for the shards")
     plan = _plan(dataset, count, size)
-    with locks.locked(out):
+    with locks.hold_folder(out):
         summary = _write_set(dataset, out, plan, size)
         (out / ".lock").unlink(missing_ok=True)  # the folder is a data set now, and nothing else
     return summary
@@ -90,7 +92,7 @@ def write(dataset: Dataset, out: Path, count: int | None = None, size: int | Non
 
 def _write_set(
     dataset: Dataset, out: Path, plan: Sequence[tuple[str, Sequence[Photograph]]], size: int | None
-) -> Summary:
+) -> WrittenRecordFiles:
     rows = [photograph for _, dealt in plan for photograph in dealt]
     unreadable: list[tuple[str, str, str]] = []
     _clear(out)
@@ -110,7 +112,7 @@ def _write_set(
     if len(unreadable) == len(rows):
         raise DatasetError(f"Not one photograph of {dataset.root} can be read", "Fetch them again")
     _finish(dataset, out, size, shards, unreadable)
-    return Summary(out, shards, tuple(unreadable))
+    return WrittenRecordFiles(out, shards, tuple(unreadable))
 
 
 def _plan(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
@@ -167,7 +169,7 @@ def _try_example(dataset: Dataset, photograph: Photograph, size: int | None) -> 
         return error
 
 
-def _write_shard(path: Path, split: str, examples: Iterator[bytes]) -> Shard:
+def _write_shard(path: Path, split: str, examples: Iterator[bytes]) -> RecordFile:
     rows = written = 0
     digest = hashlib.sha256()
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -177,20 +179,20 @@ def _write_shard(path: Path, split: str, examples: Iterator[bytes]) -> Shard:
             digest.update(record)
             rows += 1
             written += len(record)
-    return Shard(path.name, split, rows, written, digest.hexdigest())
+    return RecordFile(path.name, split, rows, written, digest.hexdigest())
 
 
 def _overlap(root: Path, out: Path) -> bool:
     """Whether shards in `out` would replace the data set, or become part of it."""
     root, out = root.resolve(), out.resolve()
-    return root == out or root in out.parents or (is_shard(root.name) and root.parent == out)
+    return root == out or root in out.parents or (is_record_file(root.name) and root.parent == out)
 
 
 def _clear(out: Path) -> None:
     """Make the folder ready: an earlier set of ours, finished or not, goes as a whole; nothing else is touched."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if not _is_ours(out) and shards_in(out):
+        if not _is_ours(out) and record_files_in(out):
             raise StoreError(f"{out} holds shards that are not of this program", "Choose another folder for --out")
         # From here on, whatever happens, nobody takes what is in the folder for a whole set.
         (out / UNFINISHED).write_text("These shards are being written, or were when the run was killed.\n")
@@ -210,7 +212,11 @@ def _is_ours(out: Path) -> bool:
 
 
 def _finish(
-    dataset: Dataset, out: Path, size: int | None, shards: Sequence[Shard], unreadable: Sequence[tuple[str, str, str]]
+    dataset: Dataset,
+    out: Path,
+    size: int | None,
+    shards: Sequence[RecordFile],
+    unreadable: Sequence[tuple[str, str, str]],
 ) -> None:
     """Write the manifest, by which the shards become a set."""
     manifest = {

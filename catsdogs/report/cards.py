@@ -127,7 +127,7 @@ class Maker:
         if ballots is None:
             return {}
         labels = ballots.labels(split, self._ballot_rows[split][id])
-        return {name: suspect_table.in_words(top[:IMAGENET_LABELS]) for name, top in labels.items()}
+        return {name: suspect_table.labels_in_words(top[:IMAGENET_LABELS]) for name, top in labels.items()}
 
 
 def _places(ids: NDArray[np.object_]) -> dict[str, int]:

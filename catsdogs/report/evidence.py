@@ -72,10 +72,10 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
     run_card.check_repeatable(run, files)
     files = run_card.rows_of(run, files)
     first = files[0]
-    raw, fold = out_of_fold.read(folder, run, first)
+    raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
     calibrated = calibration.cross_fitted(raw, first.labels, fold)
-    table = first.path.parent / decisions.TABLE
-    suspects = outliers.find(files, out_of_fold=raw)
+    table = first.path.parent / decisions.DECISIONS_FILE
+    suspects = outliers.find_outliers(files, out_of_fold=raw)
     about_pets = outliers.about_pets(suspects, files)
     return Evidence(
         run=run,
@@ -86,8 +86,8 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
         tested=_read_submission(folder / run_card.SUBMISSION_FILE, run, first),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
-        ballots=outliers.collect(files) if any(file.topk_class for file in files) else None,
-        decided=decisions.read(table, (*run.classes, *run.left_out), first.ids["train"].tolist())
+        ballots=outliers.collect_votes(files) if any(file.topk_class for file in files) else None,
+        decided=decisions.read_decisions(table, (*run.classes, *run.left_out), first.ids["train"].tolist())
         if table.exists()
         else {},
     )
@@ -109,7 +109,7 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     if not ids:
         return np.empty((0, len(run.classes)))
     out_of_fold.must_exist(path)
-    written, probabilities = submission.read(path, run.classes, run.left_out)
+    written, probabilities = submission.read_submission(path, run.classes, run.left_out)
     known = Names({*ids, *run.unreadable})
     row_of = {known.find(id): row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]

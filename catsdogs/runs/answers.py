@@ -76,7 +76,7 @@ class _Gallery:
         first = files[0]
         self._ids = first.ids["train"]
         self._labels = np.array(first.classes)[first.labels]
-        self._gallery = neighbours.Gallery(neighbours.Table(files, first, ["train"]))
+        self._gallery = neighbours.Gallery(neighbours.JoinedVectors(files, first, ["train"]))
 
     def nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
         """Those nearest to one photograph's vectors, (1, sum of widths)."""
@@ -122,7 +122,7 @@ class Predictor:
         Raises:
             CatsdogsError: no such run, or networks that are not those the run was trained on.
         """
-        trained = run_card.load(run_folder)
+        trained = run_card.load_run(run_folder)
         members = load(prediction.networks_of(run_folder, trained.run, weights_dir))
         pets = outliers.are_plain_pets(trained.run.classes)
         try:
@@ -193,7 +193,7 @@ def training_files(run: Run, folder: Path | None) -> list[Features]:
     """
     if folder is None:
         raise StoreError("No folder of feature files is known", "Give --features")
-    files = [feature_file.read(feature_file.path_of(folder, name)) for name in run.backbones]
+    files = [feature_file.read_features(feature_file.path_of(folder, name)) for name in run.backbones]
     run_card.check_repeatable(run, files)
     return run_card.rows_of(run, files)
 
@@ -202,7 +202,7 @@ def _show_pets(files: Sequence[Features]) -> bool:
     """Whether a photograph of any class should show a pet, or that class's own label; see `outliers.Ballots`."""
     if not any(file.topk_class for file in files):
         return False
-    return outliers.collect(files).asks_of_all
+    return outliers.collect_votes(files).asks_of_all
 
 
 def _labels(output: Output) -> list[tuple[int, float]]:

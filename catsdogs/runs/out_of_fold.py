@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from catsdogs.errors import TrainingError
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
-from catsdogs.files.tables import NoTableError
+from catsdogs.files.tables import check_width, read_table
 from catsdogs.runs import run_card
 from catsdogs.runs.run_card import Run
 from catsdogs.scoring.crossval import SUM_TOLERANCE, CrossValidation
 
 
-def read(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(n_train, classes) probabilities and (n_train,) folds from 0, after every row was held against the run.
 
     Raises:
@@ -45,12 +45,6 @@ def read(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], 
             raise TrainingError(f"{path}, row {row + 2}: {error}", train_again(path)) from None
     _check_folds(path, fold, run)
     return (np.concatenate((1 - said, said), axis=1) if len(judged) == 1 else said), fold
-
-
-def check_width(cells: Sequence[str], header: Sequence[str]) -> None:
-    """ValueError for a row that has not a cell for each column."""
-    if len(cells) != len(header):
-        raise ValueError(f"{len(cells)} columns, not {len(header)}")
 
 
 def _check_identity(cells: Sequence[str], id: str, label: str) -> None:
@@ -84,19 +78,10 @@ def train_again(path: Path) -> str:
     return f"Train again with --name {path.parent.name} --force"
 
 
-def read_table(path: Path, remedy: str) -> tuple[list[str], list[list[str]]]:
-    """A CSV's header and its other rows; TrainingError, with this remedy, if it cannot be read."""
-    try:
-        header, *rows = tables.cells(path.read_bytes().decode("utf-8-sig")).rows or [[]]
-    except (OSError, UnicodeDecodeError, NoTableError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}", remedy) from None
-    return header, rows
-
-
 _OUT_OF_FOLD_COLUMNS = ("fold", "dropped", "relabelled")
 
 
-def _write_out_of_fold(path: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
+def write_out_of_fold(path: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
     """A row per training photograph; docs/runs.md lists the columns."""
     columns = range(len(first.classes)) if len(first.classes) > 2 else (1,)
     with path.open("w", encoding="utf-8", newline="") as file:

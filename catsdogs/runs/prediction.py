@@ -50,7 +50,7 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
         CatsdogsError: no such run or photographs; networks that are not those the run was trained on.
     """
     dataset = scan_unlabelled(data)
-    trained = run_card.load(run_folder)
+    trained = run_card.load_run(run_folder)
     run = trained.run
     recipes = [network.recipe for network in networks_of(run_folder, run, weights_dir)]
     asked = json.dumps([str(data.resolve()), run.backbones])
@@ -61,11 +61,11 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
         by_settings[settings].append(recipe.backbone)
     for settings, names in by_settings.items():
         extract(dataset, names, folder, settings)
-    files = [feature_file.read(feature_file.path_of(folder, recipe.backbone)) for recipe in recipes]
+    files = [feature_file.read_features(feature_file.path_of(folder, recipe.backbone)) for recipe in recipes]
     ids = files[0].ids["test"]
     probabilities = streaming.predicted(trained.predict_proba, files, "test")
     missing = {photograph.id: run.prior for photograph in files[0].unreadable}
-    submission.write(target, list(ids), probabilities, run.classes, None, missing)
+    submission.write_submission(target, list(ids), probabilities, run.classes, None, missing)
     columns = run.classes[1] if len(run.classes) == 2 else to_choose_from(run.classes)
     return Prediction(len(ids) + len(missing), columns, files[0].unreadable, dataset.left_alone)
 

@@ -140,7 +140,7 @@ class Listing(NamedTuple):
 
 
 def read_run(folder: Path) -> Run:
-    """What `run.json` says, without the heads; raises as `load`."""
+    """What `run.json` says, without the heads; raises as `load_run`."""
     path = folder / RUN_FILE
     if not storage.exists(path):
         raise UnknownNameError("run", folder.name, [run.name for run in list_runs(folder.parent).runs])
@@ -168,7 +168,7 @@ def read_run(folder: Path) -> Run:
     return run
 
 
-def load(folder: Path) -> TrainedRun:
+def load_run(folder: Path) -> TrainedRun:
     """Take up a run again, heads and all; nothing is unpickled, and no types but the head's own and `_TYPES` are taken.
 
     A head file of the user's is run, to find its class, but only if it is the one that was trained.
@@ -178,7 +178,7 @@ def load(folder: Path) -> TrainedRun:
         TrainingError: the run is damaged or of another version, or its head file has changed.
     """
     run = read_run(folder)
-    check_head(run)
+    check_head_file(run)
     kind = heads.find(run.head)
     path = folder / HEAD_FILE
     try:
@@ -206,7 +206,7 @@ def load(folder: Path) -> TrainedRun:
     return TrainedRun(run, heads_found)
 
 
-def check_head(run: Run) -> None:
+def check_head_file(run: Run) -> None:
     """Raise TrainingError if the head's file is not the one that was trained."""
     if run.head_digest != head_digest(run.head):
         raise TrainingError(
@@ -258,7 +258,7 @@ def plan_of(run: Run) -> Plan:
     Raises:
         TrainingError: the user's own head file has changed since.
     """
-    check_head(run)
+    check_head_file(run)
     return Plan(
         head=run.head,
         folds=run.folds,

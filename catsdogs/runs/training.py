@@ -22,13 +22,13 @@ from catsdogs.files import atomic
 from catsdogs.files.atomic import write_error
 from catsdogs.files.cards import as_json
 from catsdogs.runs import run_card
-from catsdogs.runs.out_of_fold import _write_out_of_fold
+from catsdogs.runs.out_of_fold import write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
 from catsdogs.scoring import calibration, curves, grades, kept_heads, replay, streaming
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import check_heads
-from catsdogs.scoring.training_plan import Plan, _crossed, _Prepared, check, occupied
+from catsdogs.scoring.training_plan import Plan, Prepared, check_trainable, cross_validate_plan, occupied
 
 WRITTEN = (
     run_card.RUN_FILE,
@@ -57,7 +57,7 @@ def train(
     """Cross-validate a head on the vectors of several networks, and write the run folder, whole or not at all.
 
     Args:
-        sample_submission: its text, see `submission.write`.
+        sample_submission: its text, see `submission.write_submission`.
         truth: (n_test,) classes of the test rows, where they are known: then the first score is measured on them.
         competition: Kaggle's name of the one it is for, if it is known.
         force: replace the run of that name, all but the files in its folder that are not ours.
@@ -77,7 +77,7 @@ def train(
             "The sample submission is not the one that the run to repeat was written after",
             "Bring that file back, or train anew without --repeat",
         )
-    kept = check(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
+    kept = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
     first = files[0]
     left_out = [name for name in given.classes if name not in first.classes]
     answers = set() if truth is None else {given.classes[label] for label in truth}
@@ -87,7 +87,7 @@ def train(
     check_heads(files, kept, [plan.head], plan.seed, plan.settings, submissions)
     streaming.check_readable(files, "test")  # so that no fit is lost to a row that turns out damaged after it
 
-    prepared, crossed = _crossed(files, plan)
+    prepared, crossed = cross_validate_plan(files, plan)
     run = _described(prepared, plan, crossed)
     run = replace(run, name=name, command=command, unreadable=unreadable, left_out=tuple(left_out))
     run = replace(run, sample_submission=digest_of(sample_submission), competition=competition)
@@ -99,7 +99,7 @@ def train(
         names, further = [*first.classes, *left_out], [share] * len(left_out)
         right = np.array([names.index(given.classes[label]) for label in truth], np.int64)
         said = submission.widened(probabilities, further) if left_out else probabilities
-        how = f"held out{replay.in_words(given)}, {len(truth):,} labelled photographs"
+        how = f"held out{replay.protocol_in_words(given)}, {len(truth):,} labelled photographs"
         held_out = grades.score(said, right, how)
         run = replace(run, scores=(held_out, *run.scores))
     with _appearing(target, force) as folder:
@@ -110,7 +110,7 @@ def train(
             path = folder / run_card.SUBMISSION_FILE
             ids, missing = first.ids["test"].tolist(), dict.fromkeys(unreadable, run.prior)
             rare = {name: share for name in asked if name in header}
-            submission.write(path, ids, probabilities, first.classes, sample_submission, missing, rare)
+            submission.write_submission(path, ids, probabilities, first.classes, sample_submission, missing, rare)
     return run
 
 
@@ -138,7 +138,7 @@ def _refuse_unwritten(plan: Plan) -> None:
             )
 
 
-def _described(prepared: _Prepared, plan: Plan, crossed: CrossValidation) -> Run:
+def _described(prepared: Prepared, plan: Plan, crossed: CrossValidation) -> Run:
     """What can be said of a run once its heads are fitted; the rest is empty."""
     files, kept, learnt = prepared.files, prepared.kept, prepared.learnt
     first = files[0]
@@ -185,7 +185,7 @@ def target_of(submissions: Path, name: str, force: bool) -> Path:
     target = submissions / name
     if name.startswith(".") or target.name != name or target.parent != submissions:
         raise UsageError(f"The run name {name!r} is not that of a folder", "Give --name letters, digits and hyphens")
-    atomic.clear(target)
+    atomic.clear_leftovers(target)
     _refuse_taken(target, force)
     if target.exists() and not (target / run_card.RUN_FILE).exists():
         raise TrainingError(f"{target} is not a run, so --force does not replace it", "Choose another --name")
@@ -197,7 +197,7 @@ def _refuse_taken(target: Path, force: bool) -> None:
         raise TrainingError(f"There is a run at {target} already", "Choose another --name, or replace it with --force")
 
 
-def _scores(crossed: CrossValidation, labels: NDArray[np.int64], prepared: _Prepared) -> tuple[Grade, ...]:
+def _scores(crossed: CrossValidation, labels: NDArray[np.int64], prepared: Prepared) -> tuple[Grade, ...]:
     """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
     kept, learnt = prepared.kept, prepared.learnt
     after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
@@ -226,12 +226,12 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
     """All files of a run but the submission."""
     content = {"format": run_card.FORMAT, **asdict(run)}
     (folder / run_card.RUN_FILE).write_text(as_json(content), encoding="utf-8")
-    _write_out_of_fold(folder / run_card.OUT_OF_FOLD_FILE, run, crossed, first)
+    write_out_of_fold(folder / run_card.OUT_OF_FOLD_FILE, run, crossed, first)
     kept_heads.write_heads(folder, run.head, crossed.heads)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]
     if any(histories):
         title = f"{run.name}: {run.head} on {' + '.join(run.backbones)}\n{run.scores[0]}"
-        curves.draw(folder / run_card.CURVES_FILE, histories, title)
+        curves.draw_curves(folder / run_card.CURVES_FILE, histories, title)
         curves.write_tensorboard(folder / run_card.TENSORBOARD_FOLDER, histories)
 
 
@@ -248,7 +248,7 @@ def _appearing(target: Path, force: bool) -> Iterator[Path]:
         _refuse_taken(target, force)  # again, for training takes a while and another process may use the name
         if target.exists():
             _carry_over(target, temporary)
-        atomic.put(temporary, target)
+        atomic.put_folder(temporary, target)
     except OSError as error:
         raise write_error(target, error) from None
     finally:

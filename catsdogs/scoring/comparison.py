@@ -19,14 +19,14 @@ from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.files import tables
 from catsdogs.files.atomic import replacing
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
-from catsdogs.runs import out_of_fold
 from catsdogs.scoring import calibration, crossval, grades, kept_heads, streaming, training_plan
 from catsdogs.scoring.crossval import CrossValidation
 
-TABLE, CHART = "compare.csv", "compare.png"
+COMPARISON_FILE, CHART_FILE = "compare.csv", "compare.png"
 NOISE, WORSE = "noise", "worse"
 STANDARD_ERRORS = 2  # a difference within as many of its own is noise: chance alone gives that 19 times of 20
 COLUMNS = (
@@ -64,7 +64,7 @@ class Entry:
     @property
     def networks(self) -> str:
         """The set of networks, in short."""
-        return in_short(self.backbones)
+        return networks_in_short(self.backbones)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def compare(
         heads.create(name)
     seeds = range(seed, seed + repeats)
     files = list({file.path: file for networks in sets for file in networks}.values())
-    kept = training_plan.check(files, folds, corrections.drop, corrections.relabel, seeds)
+    kept = training_plan.check_trainable(files, folds, corrections.drop, corrections.relabel, seeds)
     files = training_plan.occupied(files, corrections.relabel)
     first, by_path = files[0], {file.path: file for file in files}
     sets = [[by_path[file.path] for file in networks] for networks in sets]
@@ -159,8 +159,8 @@ def compare(
     learnt = training_plan.corrected_labels(first, corrections.relabel)
     for file in files:
         streaming.check_columns([file])  # read in vain, so that no fit is lost to a network found bad after it
-    copies = duplicates.copies(files)
-    pictures = duplicates.pictures(first.ids["train"], copies)
+    copies = duplicates.find_copies(files)
+    pictures = duplicates.picture_numbers(first.ids["train"], copies)
     training_plan.check_folds(first, learnt, kept, pictures, folds, seeds)
     fold_of = [crossval.deal(first.labels, pictures, folds, one) for one in seeds]
     protocol = _Protocol(first, learnt, kept, pictures if copies else None, fold_of, seed)
@@ -175,7 +175,7 @@ def compare(
     return Comparison(_entries(fitted), len(kept), folds, repeats, _measured_on(protocol), refused)
 
 
-def write_csv(path: Path, comparison: Comparison) -> None:
+def write_comparison(path: Path, comparison: Comparison) -> None:
     """A row per entry with `COLUMNS`; networks are joined by `+`; the first row's difference is 0.
 
     Raises:
@@ -190,7 +190,7 @@ def write_csv(path: Path, comparison: Comparison) -> None:
             writer.writerow(vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)})
 
 
-def table(comparison: Comparison) -> str:
+def format_table(comparison: Comparison) -> str:
     """The entries as lines of at most `TABLE_WIDTH` characters, and in words what to make of them."""
     grid: list[tuple[str, ...]] = [_HEADER]
     for rank, entry in enumerate(comparison.entries, start=1):
@@ -228,7 +228,7 @@ def conclusion(comparison: Comparison) -> str:
     return f"{said} Of those within one standard error of the first, the fastest will do: {comparison.label(fastest)}."
 
 
-def in_short(backbones: Sequence[str]) -> str:
+def networks_in_short(backbones: Sequence[str]) -> str:
     """`EfficientNetLite0+1+2 + Xception`: names that differ only in the number at their end are said together."""
     parts = [re.fullmatch(r"(.*?)(\d*)", name).groups() for name in backbones]  # type: ignore[union-attr]
     groups = [(stem, [number for _, number in group]) for stem, group in groupby(parts, lambda part: part[0])]
@@ -378,13 +378,13 @@ def read_comparison(path: Path) -> Compared | None:
     remedy = "Make it again with `catsdogs compare`, or delete it"
     if not path.exists():
         return None
-    header, table = out_of_fold.read_table(path, remedy)
+    header, table = tables.read_table(path, remedy)
     if tuple(header) != COLUMNS or not table:
         raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
     entries = []
     for number, cells in enumerate(table, start=2):
         try:
-            out_of_fold.check_width(cells, header)
+            tables.check_width(cells, header)
             named = dict(zip(header, cells, strict=True))
             rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
             entries.append(_entry(named))

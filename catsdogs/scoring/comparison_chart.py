@@ -21,7 +21,7 @@ _CAPTION = (
 )
 
 
-def draw(path: Path, comparison: Comparison) -> None:
+def draw_comparison(path: Path, comparison: Comparison) -> None:
     """A PNG of the log losses of all entries.
 
     Raises:

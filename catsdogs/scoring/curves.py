@@ -24,7 +24,7 @@ _DECADE, _ROOM, _APART = 10, 1.2, 1.01
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
 
-def draw(path: Path, histories: Sequence[History], title: str, what: str = "folds") -> None:
+def draw_curves(path: Path, histories: Sequence[History], title: str, what: str = "folds") -> None:
     """A PNG of loss and accuracy by epoch: each fold a thin line, their mean a thick one; see `heads.Head`.
 
     `what` says what the histories are of.

@@ -12,7 +12,7 @@ from catsdogs.errors import TrainingError, UnknownNameError
 from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import trained, weights
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 
 # MLE-bench (Chan et al. 2024, https://github.com/openai/mle-bench) says in its
 # competitions/dogs-vs-cats-redux-kernels-edition/prepare.py which tenth of Kaggle's labelled files it grades on.
@@ -70,7 +70,7 @@ def hold_out(
             f"{first.path} has {len(first.labels)} labelled rows, too few to hold a tenth of them out",
             f"Extract the features of {MIN_ROWS} labelled photographs or more",
         )
-    views = split(files, held or _drawn(first, () if _is_theirs(first) else duplicates.copies(files)))
+    views = split(files, held or _drawn(first, () if _is_theirs(first) else duplicates.find_copies(files)))
     for view in views:
         refuse_taught(view)
     return views, first.labels[np.isin(first.ids["train"], views[0].ids["test"])]
@@ -84,7 +84,7 @@ def split(files: Sequence[Features], held: Collection[str]) -> list[Features]:
 
 def refuse_taught(file: Features) -> None:
     """A TrainingError for a network trained here that has learnt the label of a test row, which was held out."""
-    if file.name in TABLE or file.recipe.weights in (feature_file.UNKNOWN, weights.RANDOM_WEIGHTS):
+    if file.name in BACKBONES or file.recipe.weights in (feature_file.UNKNOWN, weights.RANDOM_WEIGHTS):
         return
     if file.name not in trained.names():
         raise TrainingError(
@@ -116,7 +116,7 @@ def copies_learnt(view: Features) -> int:
     return int(np.isin(view.digests["test"], view.digests["train"]).sum()) if view.digests else 0
 
 
-def in_words(file: Features) -> str:
+def protocol_in_words(file: Features) -> str:
     """How the test rows of a view were held out, to follow these words; empty for what is no view."""
     return (THEIRS if file.theirs else OURS) if isinstance(file, _View) else ""
 
@@ -148,7 +148,7 @@ def _drawn(first: Features, copies: duplicates.Copies) -> set[str]:
 
 def _refuse_taught(view: Features) -> None:
     """A TrainingError for a network trained here that has learnt the label of a test row."""
-    if view.name in TABLE or view.recipe.weights in (feature_file.UNKNOWN, weights.RANDOM_WEIGHTS):
+    if view.name in BACKBONES or view.recipe.weights in (feature_file.UNKNOWN, weights.RANDOM_WEIGHTS):
         return
 
 

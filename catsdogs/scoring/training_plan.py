@@ -37,7 +37,7 @@ class Plan:
         relabel: id of a training photograph -> the class to learn it as. It is scored by the label it came with.
         protocol: how rows were held out to be the test rows, see `replay`; empty if they are the data set's own.
         held_out: ids of the rows that the protocol held out, where it is not to draw them.
-        copies: the training photographs that share a fold, see `duplicates.copies`, which finds them if this is None.
+        copies: the training photographs that share a fold; None has `duplicates.find_copies` find them.
         streamed: whether heads read their rows in blocks; None if that is for this machine's memory to decide.
         version: of the rules to train by, see `runs.OLDEST`.
         sample_digest: SHA-256 of the sample submission that is to be obeyed, see `digest_of`; None for any.
@@ -57,7 +57,7 @@ class Plan:
     sample_digest: str | None = None
 
 
-class _Prepared(NamedTuple):
+class Prepared(NamedTuple):
     """What heads learn from, and where each row is held out; all arrays are (n_train,).
 
     Attributes:
@@ -92,7 +92,7 @@ def occupied(files: Sequence[Features], relabel: Mapping[str, str] = MappingProx
     return found
 
 
-def check(
+def check_trainable(
     files: Sequence[Features],
     folds: int,
     drop: AbstractSet[str],
@@ -132,7 +132,7 @@ def check(
         )
     learnt = corrected_labels(first, relabel)
     if np.bincount(learnt[kept], minlength=len(first.classes)).min() < folds:
-        pictures = duplicates.pictures(first.ids["train"], duplicates.copies(files))
+        pictures = duplicates.picture_numbers(first.ids["train"], duplicates.find_copies(files))
         check_folds(first, learnt, kept, pictures, folds, seeds)
     return kept
 
@@ -181,13 +181,13 @@ def most_folds(files: Sequence[Features], plan: Plan) -> int:
     files = occupied(files, plan.relabel)
     first, learnt = files[0], corrected_labels(files[0], plan.relabel)
     kept = np.array([id not in plan.drop for id in first.ids["train"]], bool)
-    pictures = duplicates.pictures(first.ids["train"], plan.copies or ())
+    pictures = duplicates.picture_numbers(first.ids["train"], plan.copies or ())
     return _most_folds(first, learnt, kept, pictures, plan.folds, [plan.seed]) if len(first.classes) > 1 else 0
 
 
 def of_single_pictures(first: Features, copies: Copies) -> list[str]:
     """The ids of the photographs of all classes that show a single picture."""
-    pictures = duplicates.pictures(first.ids["train"], copies)
+    pictures = duplicates.picture_numbers(first.ids["train"], copies)
     several = _pictures_of(first, first.labels, np.ones(len(pictures), bool), pictures)
     ids: list[str] = first.ids["train"][several[first.labels] < 2].tolist()
     return ids
@@ -235,10 +235,10 @@ def _gone_without(
 
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
     """Cross-validate as `train` does; raises as `train`, and writes nothing."""
-    return _crossed(files, plan)[1]
+    return cross_validate_plan(files, plan)[1]
 
 
-def _crossed(files: Sequence[Features], plan: Plan) -> tuple[_Prepared, CrossValidation]:
+def cross_validate_plan(files: Sequence[Features], plan: Plan) -> tuple[Prepared, CrossValidation]:
     """Deal the folds, and cross-validate."""
     widths = tuple(file.width for file in files)
     make = functools.partial(heads.create, plan.head, plan.seed, widths, **plan.settings)
@@ -256,9 +256,9 @@ def _crossed(files: Sequence[Features], plan: Plan) -> tuple[_Prepared, CrossVal
     return prepared, crossed
 
 
-def _prepared(files: Sequence[Features], plan: Plan, head: Head) -> _Prepared:
+def _prepared(files: Sequence[Features], plan: Plan, head: Head) -> Prepared:
     """Everything but the vectors; raises as `train`."""
-    kept = check(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
+    kept = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
     files = occupied(files, plan.relabel)
     streamed = streaming.is_needed(files) if plan.streamed is None else plan.streamed
     if streamed:
@@ -268,12 +268,12 @@ def _prepared(files: Sequence[Features], plan: Plan, head: Head) -> _Prepared:
     first, learnt = files[0], corrected_labels(files[0], plan.relabel)
     if plan.version == OLDEST:
         fold = crossval.fold_numbers(learnt, kept, plan.folds, plan.seed)
-        return _Prepared(files, kept, learnt, (), np.arange(len(kept)), fold, streamed)
-    copies = duplicates.copies(files) if plan.copies is None else plan.copies
-    pictures = duplicates.pictures(first.ids["train"], copies)
+        return Prepared(files, kept, learnt, (), np.arange(len(kept)), fold, streamed)
+    copies = duplicates.find_copies(files) if plan.copies is None else plan.copies
+    pictures = duplicates.picture_numbers(first.ids["train"], copies)
     check_folds(first, learnt, kept, pictures, plan.folds, [plan.seed])
     fold = crossval.deal(first.labels, pictures, plan.folds, plan.seed)
-    return _Prepared(files, kept, learnt, copies, pictures, fold, streamed)
+    return Prepared(files, kept, learnt, copies, pictures, fold, streamed)
 
 
 def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ Scores = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Result:
+class FewShotResult:
     """How often the right new class was named.
 
     Attributes:
@@ -87,7 +87,7 @@ def evaluate(
     repeats: int = 20,
     seed: int = 0,
     run_folder: Path | None = None,
-) -> Result:
+) -> FewShotResult:
     """Measure on labelled photographs of classes that the twins never saw.
 
     In each episode `shots` examples of every new class are drawn at random, and all other photographs of these classes
@@ -114,7 +114,7 @@ def evaluate(
     _refuse_few(files[0], new, shots + 1)
     material = _prepare(files, new, seed, run_folder)
     accuracy = _accuracies(material, [file.width for file in files], shots, repeats, seed)
-    return Result(
+    return FewShotResult(
         new=material.new,
         learnt=material.learnt,
         networks=tuple(file.name for file in files),
@@ -148,11 +148,11 @@ def classify(
     vectors = joining.join(files, "test")[1]
     asked, shown = ([twin.embed(rows) for twin in material.twins] for rows in (vectors, material.vectors))
     probabilities = softmax(_likeness(material.twins, asked, shown, material.labels), axis=1)
-    submission.write(path, ids.tolist(), probabilities, material.new, None, {})
+    submission.write_submission(path, ids.tolist(), probabilities, material.new, None, {})
     return len(ids)
 
 
-def table(result: Result) -> str:
+def format_table(result: FewShotResult) -> str:
     """The methods as lines, best first, and in words how it was measured."""
     named = ", ".join(result.new[:_MAX_NAMED]) + (", …" if len(result.new) > _MAX_NAMED else "")
     others = ", ".join(result.learnt[:_MAX_NAMED]) + (", …" if len(result.learnt) > _MAX_NAMED else "")
@@ -179,7 +179,7 @@ def table(result: Result) -> str:
     )
 
 
-def _how_far(result: Result) -> list[str]:
+def _how_far(result: FewShotResult) -> list[str]:
     """What the distance of the new photographs from the learnt ones means for the twins."""
     if result.far is None:
         return ["How far the new photographs lie from what the twins learnt is not known: those files are gone."]
@@ -189,7 +189,7 @@ def _how_far(result: Result) -> list[str]:
     return [f"{far}:", "these classes are of another world, and the twins' word on them counts for little."]
 
 
-def write_csv(path: Path, result: Result) -> None:
+def write_few_shot(path: Path, result: FewShotResult) -> None:
     """A row for each method and episode.
 
     Raises:
@@ -258,7 +258,7 @@ def _taken_up(
     run_folder: Path, files: Sequence[Features], new: Sequence[str]
 ) -> tuple[list[Twin], tuple[str, ...], Matrix | None]:
     """A run's twins and classes, and the vectors it learnt from where they are still there."""
-    loaded = run_card.load(run_folder)
+    loaded = run_card.load_run(run_folder)
     twins, run = verification.twins(loaded), loaded.run
     known = [name for name in new if name in run.classes]
     if known:
@@ -300,7 +300,7 @@ def _refuse_what_knows(file: Features, new: Sequence[str]) -> None:
     if file.recipe.weights == weights.RANDOM_WEIGHTS:
         raise TrainingError(f"{file.path} comes from random weights", "Extract its features with real weights")
     if file.recipe.backbone in trained.names():
-        learnt = trained.read(trained.FOLDER / file.recipe.backbone).classes
+        learnt = trained.read_card(trained.FOLDER / file.recipe.backbone).classes
         known = [name for name in new if name in learnt]
         if known:
             raise TrainingError(

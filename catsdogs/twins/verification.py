@@ -93,7 +93,7 @@ def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = 
         UnreadablePhotographError: one of the photographs is missing or cannot be decoded.
         CatsdogsError: no such run, or networks that are not those the run was trained on.
     """
-    trained = run_card.load(run_folder)
+    trained = run_card.load_run(run_folder)
     heads = twins(trained)
     for path in (left, right):
         _picture(path)  # refused before networks are loaded
@@ -115,7 +115,7 @@ def _nearest(run: run_card.Run, photographs: Sequence[NDArray[np.float32]]) -> t
     """
     files = answers.training_files(run, storage.place(run.features))
     first = files[0]
-    gallery = neighbours.Gallery(neighbours.Table(files, first, ["train"]))
+    gallery = neighbours.Gallery(neighbours.JoinedVectors(files, first, ["train"]))
     usual, found = gallery.usual(), []
     for vectors in photographs:
         (row,), (cosine,) = gallery.nearest(vectors, 1)
@@ -140,7 +140,7 @@ def twins(trained: TrainedRun) -> list[Twin]:
     return found
 
 
-def draw(path: Path, verdict: Verdict) -> None:
+def draw_verdict(path: Path, verdict: Verdict) -> None:
     """The two photographs side by side under the verdict, as a PNG.
 
     Raises:

@@ -93,9 +93,9 @@ def thumbnail() -> Response:
 
 def _listed() -> list[dict[str, Any]]:
     site = shared().site
-    rows = suspect_table.read(site.suspects)
+    rows = suspect_table.read_suspects(site.suspects)
     ids = [suspect.id for suspect in rows if suspect.split == "train"]
-    decided = decisions.read(site.decisions, site.classes, ids) if site.decisions.exists() else {}
+    decided = decisions.read_decisions(site.decisions, site.classes, ids) if site.decisions.exists() else {}
     listed = []
     for suspect in rows:
         decision = decided.get(suspect.id) if suspect.split == "train" else None
@@ -133,7 +133,7 @@ def _check_row(id: str) -> None:
         splits = {split for split in ("train", "test") if (split, id) in site.dataset.by_key}
     else:
         try:
-            splits = {suspect.split for suspect in suspect_table.read(site.suspects) if suspect.id == id}
+            splits = {suspect.split for suspect in suspect_table.read_suspects(site.suspects) if suspect.id == id}
         except StoreError as error:
             raise _problem(error) from None
     if not splits:

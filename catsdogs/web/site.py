@@ -28,9 +28,9 @@ class Site:
     @property
     def suspects(self) -> Path:
         """The table of suspects."""
-        return self.features / suspect_table.TABLE
+        return self.features / suspect_table.OUTLIERS_FILE
 
     @property
     def decisions(self) -> Path:
         """The table of decisions."""
-        return self.features / decisions.TABLE
+        return self.features / decisions.DECISIONS_FILE

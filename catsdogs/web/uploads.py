@@ -21,7 +21,7 @@ class Refusal(Exception):  # noqa: N818 - not an error of the program's, but its
         self.sentence = sentence
 
 
-def check(data: bytes) -> None:
+def check_upload(data: bytes) -> None:
     """Refuse what is too large, and what is no picture by its header; the rest may still turn out to be damaged.
 
     Raises:

@@ -226,7 +226,7 @@ def test_a_promise_of_a_ratio(
 
 
 def test_stand_ins_are_feature_files_of_two_classes(stand_ins: Path) -> None:
-    files = [feature_file.read(path) for path in sorted(stand_ins.glob("*.h5"))]
+    files = [feature_file.read_features(path) for path in sorted(stand_ins.glob("*.h5"))]
     assert [file.width for file in files] == [4, 3, 3] and files[0].labels.tolist() == [0, 1] * 30
     assert len(joining.join(files, "test")[1]) == 30
     with refused(UsageError, "Give --rows 20 or more"):
@@ -258,7 +258,7 @@ def test_label_errors_are_handled_without_a_look_at_held_rows() -> None:
 
 
 def test_scores_of_heads(stand_ins: Path, without_keras: None) -> None:
-    files = [feature_file.read(path) for path in sorted(stand_ins.glob("*.h5"))]
+    files = [feature_file.read_features(path) for path in sorted(stand_ins.glob("*.h5"))]
     scores = head_scores.measure(files, 1, ["3", "8"])
     entries = {entry.head: entry for entry in scores.comparison.entries}
     against_notebook, against_best, of_truth = scores.ratios[0], scores.ratios[6], scores.ratios[7]

@@ -42,8 +42,8 @@ def first_seen(sheet: np.ndarray, colour: tuple[int, int, int]) -> tuple[int, in
 
 
 def test_thumbnails_stand_in_the_order_given(tmp_path: Path, data: dataset.Dataset) -> None:
-    path = tmp_path / contact_sheet.NAME
-    contact_sheet.write(path, [suspect(id) for id in ("dog.0", "cat.1", "cat.0")], data)
+    path = tmp_path / contact_sheet.CONTACT_SHEET_FILE
+    contact_sheet.write_contact_sheet(path, [suspect(id) for id in ("dog.0", "cat.1", "cat.0")], data)
     sheet = drawn(path)
     places = [first_seen(sheet, COLOURS[id]) for id in ("dog.0", "cat.1", "cat.0")]
     columns = [place[1] for place in places if place]
@@ -54,8 +54,10 @@ def test_thumbnails_stand_in_the_order_given(tmp_path: Path, data: dataset.Datas
 
 def test_text_stands_under_each_thumbnail_and_long_reasons_make_room(tmp_path: Path, data: dataset.Dataset) -> None:
     short, long = tmp_path / "short.png", tmp_path / "long.png"
-    contact_sheet.write(short, [suspect("cat.0", "no pet")], data)
-    contact_sheet.write(long, [suspect("cat.0", "duplicate: same file as " + "train/" + "0123456789" * 12)], data)
+    contact_sheet.write_contact_sheet(short, [suspect("cat.0", "no pet")], data)
+    contact_sheet.write_contact_sheet(
+        long, [suspect("cat.0", "duplicate: same file as " + "train/" + "0123456789" * 12)], data
+    )
     sheet = drawn(long)
     assert sheet.shape[0] > drawn(short).shape[0]
     top, left = first_seen(sheet, COLOURS["cat.0"]) or (0, 0)
@@ -67,7 +69,7 @@ def test_text_stands_under_each_thumbnail_and_long_reasons_make_room(tmp_path: P
 def test_at_most_so_many_tiles(tmp_path: Path, data: dataset.Dataset) -> None:
     heights, two_rows = [], 2 * contact_sheet.COLUMNS
     for number in (contact_sheet.COLUMNS, two_rows, two_rows + 5):
-        contact_sheet.write(tmp_path / "sheet.png", [suspect("cat.0")] * number, data, tiles=two_rows)
+        contact_sheet.write_contact_sheet(tmp_path / "sheet.png", [suspect("cat.0")] * number, data, tiles=two_rows)
         heights.append(drawn(tmp_path / "sheet.png").shape[0])
     assert heights[0] < heights[1] == heights[2]
     title = [line.text for line in contact_sheet._title(contact_sheet.TILES + 40, contact_sheet.TILES)]
@@ -77,8 +79,8 @@ def test_at_most_so_many_tiles(tmp_path: Path, data: dataset.Dataset) -> None:
 def test_a_photograph_that_is_gone_or_damaged_leaves_its_tile_empty(tmp_path: Path, data: dataset.Dataset) -> None:
     (data.root / "train" / "cat.0.png").unlink()
     (data.root / "train" / "cat.1.png").write_bytes(b"not a picture")
-    path = tmp_path / contact_sheet.NAME
-    contact_sheet.write(path, [suspect(id) for id in ("cat.0", "cat.1", "never.there", "dog.0")], data)
+    path = tmp_path / contact_sheet.CONTACT_SHEET_FILE
+    contact_sheet.write_contact_sheet(path, [suspect(id) for id in ("cat.0", "cat.1", "never.there", "dog.0")], data)
     sheet = drawn(path)
     assert first_seen(sheet, COLOURS["cat.0"]) is None
     place = first_seen(sheet, COLOURS["dog.0"])
@@ -87,14 +89,16 @@ def test_a_photograph_that_is_gone_or_damaged_leaves_its_tile_empty(tmp_path: Pa
 
 
 def test_no_suspects_still_make_a_picture(tmp_path: Path, data: dataset.Dataset) -> None:
-    contact_sheet.write(tmp_path / contact_sheet.NAME, [], data)
-    assert (drawn(tmp_path / contact_sheet.NAME) < 128).any()
+    contact_sheet.write_contact_sheet(tmp_path / contact_sheet.CONTACT_SHEET_FILE, [], data)
+    assert (drawn(tmp_path / contact_sheet.CONTACT_SHEET_FILE) < 128).any()
 
 
 def test_tiny_and_extreme_shapes_are_not_enlarged(tmp_path: Path, data: dataset.Dataset) -> None:
     for id, size in (("cat.2", (3, 2)), ("cat.3", (4000, 1))):
         Image.new("RGB", size, COLOURS["dog.0"]).save(data.root / "train" / f"{id}.png")
-    contact_sheet.write(tmp_path / "sheet.png", [suspect("cat.2"), suspect("cat.3")], dataset.scan(data.root))
+    contact_sheet.write_contact_sheet(
+        tmp_path / "sheet.png", [suspect("cat.2"), suspect("cat.3")], dataset.scan(data.root)
+    )
     blue = np.abs(drawn(tmp_path / "sheet.png") - np.array(COLOURS["dog.0"])).max(axis=2) < 12
     assert 6 <= blue.sum() <= 6 + contact_sheet.THUMBNAIL[0]
 
@@ -102,4 +106,6 @@ def test_tiny_and_extreme_shapes_are_not_enlarged(tmp_path: Path, data: dataset.
 def test_a_sheet_that_cannot_be_written_is_one_line(tmp_path: Path, data: dataset.Dataset) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
-        contact_sheet.write(tmp_path / "file" / contact_sheet.NAME, [suspect("cat.0")], data)
+        contact_sheet.write_contact_sheet(
+            tmp_path / "file" / contact_sheet.CONTACT_SHEET_FILE, [suspect("cat.0")], data
+        )

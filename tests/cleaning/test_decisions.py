@@ -34,7 +34,7 @@ def files(tmp_path: Path) -> list[Features]:
 
 
 def table(folder: Path, *lines: str, encoding: str = "utf-8") -> Path:
-    path = folder / decisions.TABLE
+    path = folder / decisions.DECISIONS_FILE
     path.write_text("\n".join(lines) + "\n", encoding=encoding)
     return path
 
@@ -48,7 +48,7 @@ def test_the_last_decision_about_a_row_counts(tmp_path: Path) -> None:
         "",
         "cat.1, Keep ,,2024-05-01T10:00:02Z",
     )
-    assert decisions.read(path, CLASSES) == {
+    assert decisions.read_decisions(path, CLASSES) == {
         "cat.1": Decision("cat.1", "keep", "", "2024-05-01T10:00:02Z"),
         "dog.2": Decision("dog.2", "relabel", "cat", "2024-05-01T10:00:01Z"),
     }
@@ -56,7 +56,7 @@ def test_the_last_decision_about_a_row_counts(tmp_path: Path) -> None:
 
 def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
     path = table(tmp_path, "Decision,ID", "drop,cat.1", encoding="utf-8-sig")
-    assert decisions.read(path, CLASSES) == {"cat.1": Decision("cat.1", "drop", "", "")}
+    assert decisions.read_decisions(path, CLASSES) == {"cat.1": Decision("cat.1", "drop", "", "")}
 
 
 @pytest.mark.parametrize(
@@ -73,29 +73,29 @@ def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
 )
 def test_a_bad_row_is_named_in_one_line(tmp_path: Path, lines: list[str], said: str) -> None:
     with pytest.raises(StoreError, match=said) as caught:
-        decisions.read(table(tmp_path, *lines), CLASSES)
-    assert decisions.TABLE in str(caught.value)
+        decisions.read_decisions(table(tmp_path, *lines), CLASSES)
+    assert decisions.DECISIONS_FILE in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    (tmp_path / decisions.TABLE).write_bytes(b"id,decision\n\xff\xfe\n")
+    (tmp_path / decisions.DECISIONS_FILE).write_bytes(b"id,decision\n\xff\xfe\n")
     with pytest.raises(StoreError, match="UTF-8"):
-        decisions.read(tmp_path / decisions.TABLE, CLASSES)
+        decisions.read_decisions(tmp_path / decisions.DECISIONS_FILE, CLASSES)
 
 
 def test_without_decisions_unanimous_train_rows_are_dropped_whatever_the_table_says(
     tmp_path: Path, files: list[Features]
 ) -> None:
-    suspect_table.write_csv(tmp_path / suspect_table.TABLE, [])
+    suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, [])
     done = decisions.corrections(tmp_path, files, "drop")
     assert done.drop == {"cat.1"}  # not dog.0, on which one of two networks votes, and no test row
     assert done.relabel == {}
     assert "1 of 4 train rows" in done.sentence
     assert "the run's oof.csv marks them" in done.sentence
-    assert str(tmp_path / suspect_table.TABLE) in done.sentence
-    (tmp_path / suspect_table.TABLE).unlink()
-    assert suspect_table.TABLE not in decisions.corrections(tmp_path, files, "drop").sentence
+    assert str(tmp_path / suspect_table.OUTLIERS_FILE) in done.sentence
+    (tmp_path / suspect_table.OUTLIERS_FILE).unlink()
+    assert suspect_table.OUTLIERS_FILE not in decisions.corrections(tmp_path, files, "drop").sentence
 
 
 def test_votes_against_most_rows_are_not_followed_but_a_persons_word_is(tmp_path: Path) -> None:
@@ -174,36 +174,36 @@ def cells(path: Path) -> list[list[str]]:
 
 
 def test_a_decision_is_a_row_at_once_and_the_file_is_made_if_need_be(tmp_path: Path) -> None:
-    path = tmp_path / "features" / decisions.TABLE
+    path = tmp_path / "features" / decisions.DECISIONS_FILE
     before = datetime.now(UTC).replace(microsecond=0)
     first = decisions.decide(path, Decision("cat.1", "drop"), CLASSES)
     assert before <= datetime.fromisoformat(first.when) <= datetime.now(UTC)
     assert first.when.endswith("+00:00")
     second = decisions.decide(path, Decision("dog.2", "relabel", "cat"), CLASSES)
     assert cells(path) == [list(decisions.COLUMNS), list(first), list(second)]
-    assert decisions.read(path, CLASSES) == {"cat.1": first, "dog.2": second}
-    assert {file.name for file in path.parent.iterdir()} <= {decisions.TABLE, ".decisions.lock"}
+    assert decisions.read_decisions(path, CLASSES) == {"cat.1": first, "dog.2": second}
+    assert {file.name for file in path.parent.iterdir()} <= {decisions.DECISIONS_FILE, ".decisions.lock"}
 
 
 def test_undo_makes_the_earlier_decision_count_again(tmp_path: Path) -> None:
-    path = tmp_path / decisions.TABLE
+    path = tmp_path / decisions.DECISIONS_FILE
     assert decisions.undo(path, "cat.1", CLASSES) is None
     assert not path.exists()
     first = decisions.decide(path, Decision("cat.1", "drop"), CLASSES)
     other = decisions.decide(path, Decision("dog.2", "keep"), CLASSES)
     decisions.decide(path, Decision("cat.1", "relabel", "dog"), CLASSES)
     assert decisions.undo(path, "cat.1", CLASSES) == first
-    assert decisions.read(path, CLASSES) == {"cat.1": first, "dog.2": other}
+    assert decisions.read_decisions(path, CLASSES) == {"cat.1": first, "dog.2": other}
     assert decisions.undo(path, "cat.1", CLASSES) is None
     assert decisions.undo(path, "cat.1", CLASSES) is None
-    assert decisions.read(path, CLASSES) == {"dog.2": other}
+    assert decisions.read_decisions(path, CLASSES) == {"dog.2": other}
 
 
 @pytest.mark.parametrize("id", [" cat.1", "cat.1 ", "cat.1\n"])
 def test_a_name_that_would_not_be_found_again_is_refused(tmp_path: Path, id: str) -> None:
     with pytest.raises(StoreError, match="begins or ends with a space"):
-        decisions.decide(tmp_path / decisions.TABLE, Decision(id, "drop"), CLASSES)
-    assert not (tmp_path / decisions.TABLE).exists()
+        decisions.decide(tmp_path / decisions.DECISIONS_FILE, Decision(id, "drop"), CLASSES)
+    assert not (tmp_path / decisions.DECISIONS_FILE).exists()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -217,7 +217,7 @@ def test_a_table_typed_by_hand_keeps_its_columns_and_rows(tmp_path: Path, encodi
     assert written[1:-1] == typed[1:]
     assert written[-1][:5] == ["", "relabel", "dog.2", "", "cat"]
     assert path.read_bytes().startswith(codecs.BOM_UTF8) is (encoding == "utf-8-sig")
-    assert decisions.read(path, CLASSES)["cat.2"] == Decision("cat.2", "drop")
+    assert decisions.read_decisions(path, CLASSES)["cat.2"] == Decision("cat.2", "drop")
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
@@ -241,13 +241,13 @@ hand_rows = st.fixed_dictionaries(
 def test_deciding_adds_and_undoing_takes_away_nothing_else(
     tmp_path: Path, header: list[str], rows: list[dict[str, str]], id: str
 ) -> None:
-    path = tmp_path / decisions.TABLE
+    path = tmp_path / decisions.DECISIONS_FILE
     with path.open("w", encoding="utf-8", newline="") as text:
         csv.writer(text).writerows([header, *([row[column] for column in header] for row in rows)])
-    typed, before = cells(path), decisions.read(path, CLASSES)
+    typed, before = cells(path), decisions.read_decisions(path, CLASSES)
     decided = decisions.decide(path, Decision(id, "relabel", "dog"), CLASSES)
     assert cells(path)[:-1] == typed
-    assert decisions.read(path, CLASSES) == before | {id: decided}
+    assert decisions.read_decisions(path, CLASSES) == before | {id: decided}
     assert decisions.undo(path, id, CLASSES) == before.get(id)
     assert cells(path) == typed
 
@@ -259,7 +259,7 @@ def test_a_bad_table_is_left_as_it_is(tmp_path: Path, lines: list[str]) -> None:
     path = table(tmp_path, *lines)
     before = path.read_bytes()
     with pytest.raises(StoreError) as said:
-        decisions.read(path, CLASSES)
+        decisions.read_decisions(path, CLASSES)
     with refused(StoreError, re.escape(str(said.value))):
         decisions.decide(path, Decision("cat.1", "keep"), CLASSES)
     with refused(StoreError, re.escape(str(said.value))):
@@ -272,8 +272,8 @@ def test_a_bad_table_is_left_as_it_is(tmp_path: Path, lines: list[str]) -> None:
 )
 def test_a_bad_decision_is_refused(tmp_path: Path, decision: Decision) -> None:
     with refused(StoreError, "The decision about"):
-        decisions.decide(tmp_path / decisions.TABLE, decision, CLASSES)
-    assert not (tmp_path / decisions.TABLE).exists()
+        decisions.decide(tmp_path / decisions.DECISIONS_FILE, decision, CLASSES)
+    assert not (tmp_path / decisions.DECISIONS_FILE).exists()
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,13 +292,13 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_who_writes_for_ever_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decisions, "_PATIENCE", 0.05)
     with FileLock(tmp_path / ".decisions.lock"), refused(LockedError, "Another process"):
-        decisions.decide(tmp_path / decisions.TABLE, Decision("cat.1", "drop"), CLASSES)
+        decisions.decide(tmp_path / decisions.DECISIONS_FILE, Decision("cat.1", "drop"), CLASSES)
 
 
 DECIDE_TWENTY = """
 import sys
 from pathlib import Path
-from catsdogs import decisions
+from catsdogs.cleaning import decisions
 decisions._PATIENCE = 600
 for number in range(20):
     decisions.decide(Path(sys.argv[1]), decisions.Decision(f"{sys.argv[2]}.{number}", "drop"), ("cat", "dog"))
@@ -307,7 +307,7 @@ for number in range(20):
 
 def test_threads_and_processes_lose_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decisions, "_PATIENCE", 600)
-    path = tmp_path / decisions.TABLE
+    path = tmp_path / decisions.DECISIONS_FILE
     command = [sys.executable, "-c", DECIDE_TWENTY, str(path)]
     others = [subprocess.Popen([*command, f"process {number}"]) for number in range(2)]
     ids = [f"thread.{number}" for number in range(40)]

@@ -44,7 +44,7 @@ def test_near_copies_name_their_twins_and_a_contradiction_weighs_more(
 ) -> None:
     mute = [dataclasses.replace(file, topk_class={}, statistics={}) for file in copies]
     no_doubt = np.where(np.arange(2) == copies[0].labels[:, np.newaxis], 0.95, 0.05)
-    found = outliers.find(mute, out_of_fold=no_doubt)
+    found = outliers.find_outliers(mute, out_of_fold=no_doubt)
     reasons = {(suspect.split, suspect.id): suspect.reasons for suspect in found}
     words = {key: [reason.text.rsplit(" ", 1)[0] for reason in said] for key, said in reasons.items()}
     assert words == {
@@ -58,8 +58,10 @@ def test_near_copies_name_their_twins_and_a_contradiction_weighs_more(
     assert {suspect.id for suspect in found[:2]} == {"cat.5", "cat.8"}
     assert all(0.95 < float(said[0].text.rsplit(" ", 1)[1]) <= 1 for said in reasons.values())
     assert "near-duplicate 4" in outliers.summary(found, mute)
-    suspect_table.write_csv(tmp_path / suspect_table.TABLE, found)
-    kinds = {(row.split, row.id): row.kinds for row in suspect_table.read(tmp_path / suspect_table.TABLE)}
+    suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, found)
+    kinds = {
+        (row.split, row.id): row.kinds for row in suspect_table.read_suspects(tmp_path / suspect_table.OUTLIERS_FILE)
+    }
     assert kinds["train", "cat.40"] == ("near-duplicate",) and kinds["train", "cat.5"] == ("two labels",)
 
 

@@ -34,7 +34,7 @@ def test_planted_errors_are_found_and_few_others(classes: int, each: int) -> Non
     planted = np.random.default_rng(1).choice(len(truth), 9, replace=False)
     labels = truth.copy()
     labels[planted] = (truth[planted] + 1) % classes
-    found = label_errors.find(out_of_fold(X, labels), labels)
+    found = label_errors.find_label_errors(out_of_fold(X, labels), labels)
     assert len(set(planted.tolist()) & set(found)) >= 8
     assert len(set(found) - set(planted.tolist())) <= 2
 
@@ -44,7 +44,7 @@ def test_a_hard_problem_is_no_heap_of_label_errors() -> None:
     probabilities = out_of_fold(X, labels)
     wrong = np.count_nonzero(probabilities.argmax(axis=1) != labels)
     assert wrong > 80
-    assert len(label_errors.find(probabilities, labels)) < wrong / 5
+    assert len(label_errors.find_label_errors(probabilities, labels)) < wrong / 5
 
 
 def test_120_classes_of_a_few_rows_some_empty_are_no_trouble_and_make_no_noise(capfd: pytest.CaptureFixture) -> None:
@@ -54,7 +54,7 @@ def test_120_classes_of_a_few_rows_some_empty_are_no_trouble_and_make_no_noise(c
     probabilities[7, [labels[7], 100]] = probabilities[7, [100, labels[7]]]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = label_errors.find(probabilities.astype(np.float32), labels)
+        found = label_errors.find_label_errors(probabilities.astype(np.float32), labels)
     assert list(found) == [7]
     assert capfd.readouterr() == ("", "")
 
@@ -65,7 +65,7 @@ def test_what_is_found_whatever_the_probabilities(classes: int, rows: int, seed:
     rng = np.random.default_rng(seed)
     labels = np.concatenate([[0, 1], rng.integers(0, classes, rows - 2)])
     probabilities = rng.dirichlet(np.full(classes, 0.2), rows)
-    found = label_errors.find(probabilities, labels)
+    found = label_errors.find_label_errors(probabilities, labels)
     assert list(found) == sorted(found)
     given_one, best = probabilities[np.arange(rows), labels], probabilities.max(axis=1)
     for row in range(rows):
@@ -84,9 +84,9 @@ def test_a_wrong_label_is_found_by_a_head_on_drawn_pictures(tmp_path: Path) -> N
     data = save_dataset(tmp_path / "data", pictures)
     files = write_features(tmp_path, data, {"One": {}})
     colours = [np.asarray(images.decode(data.read(photo))).mean(axis=(0, 1)) / 100 for photo in data.of("train")]
-    suspects = outliers.find(files, out_of_fold=out_of_fold(np.array(colours), files[0].labels))
-    suspect_table.write_csv(tmp_path / suspect_table.TABLE, suspects)
-    (row,) = rows_of(tmp_path / suspect_table.TABLE)
+    suspects = outliers.find_outliers(files, out_of_fold=out_of_fold(np.array(colours), files[0].labels))
+    suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, suspects)
+    (row,) = rows_of(tmp_path / suspect_table.OUTLIERS_FILE)
     assert (row["split"], row["id"], row["label"], row["votes"]) == ("train", "dog.99", "dog", "0")
     assert row["reasons"].startswith("label error: out of fold, cat 0.9")
     assert float(row["score"]) > 0.9

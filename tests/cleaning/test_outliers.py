@@ -57,7 +57,7 @@ def write_features(
 ) -> list[feature_file.Features]:
     """A feature file for each network through the real store; None has no classifier, an absent row shows a pet."""
     decoded = [(data.read(photo), photo) for photo in data.photographs]
-    entries = [cache_module.Entry(photo, images.digest(content)) for content, photo in decoded]
+    entries = [cache_module.DigestedPhotograph(photo, images.digest(content)) for content, photo in decoded]
     files = []
     for name, tops in networks.items():
         cache = cache_module.Cache(
@@ -66,7 +66,7 @@ def write_features(
         voting = tops is not None
         classes = [(tops or {}).get((entry.photograph.split, entry.photograph.id), PET_TOP) for entry in entries]
         cache.write_shard(
-            cache_module.Rows(
+            cache_module.ShardRows(
                 key=np.array([entry.key for entry in entries], object),
                 digest=np.array([entry.digest for entry in entries], np.uint64),
                 vector=np.zeros((len(entries), 3), np.float32),
@@ -77,7 +77,7 @@ def write_features(
             "none",
         )
         cache.assemble(entries, data.classes, [], str(data.root))
-        files.append(feature_file.read(feature_file.path_of(folder, name)))
+        files.append(feature_file.read_features(feature_file.path_of(folder, name)))
     return files
 
 
@@ -96,22 +96,22 @@ def test_a_photograph_without_pet_labels_is_suspect_and_unanimity_comes_first(tm
     files = write_features(
         tmp_path, data, {"One": {once: STRANGE_TOP, twice: STRANGE_TOP}, "Two": {twice: STRANGE_TOP}, "Three": {}}
     )
-    suspects = outliers.find(files)
+    suspects = outliers.find_outliers(files)
     assert [(suspect.split, suspect.id, suspect.votes, suspect.networks) for suspect in suspects] == [
         (*twice, 2, 3),
         (*once, 1, 3),
     ]
     assert [suspect.label for suspect in suspects] == ["", "dog"]
-    assert [(suspect.split, suspect.id) for suspect in outliers.find(files, votes=2)] == [twice]
-    assert outliers.find(files, votes=3) == []
+    assert [(suspect.split, suspect.id) for suspect in outliers.find_outliers(files, votes=2)] == [twice]
+    assert outliers.find_outliers(files, votes=3) == []
     assert suspects[0].labels["Two"][0] == (imagenet.labels()[STRANGE_TOP[0]], pytest.approx(0.15))
 
 
 def test_only_the_first_k_labels_count(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", plain_pictures())
     files = write_features(tmp_path, data, {"One": {("test", "2"): [*OTHERS[:4], PETS[0], *OTHERS[4:9]]}})
-    assert outliers.find(files, k=5) == []
-    assert kinds(outliers.find(files, k=4)) == {("test", "2"): ["no pet"]}
+    assert outliers.find_outliers(files, k=5) == []
+    assert kinds(outliers.find_outliers(files, k=4)) == {("test", "2"): ["no pet"]}
 
 
 @pytest.mark.parametrize(("k", "votes"), [(0, 1), (11, 1), (10, 0), (10, 3), (-1, 1)])
@@ -119,19 +119,19 @@ def test_flags_out_of_range_are_usage_errors(tmp_path: Path, k: int, votes: int)
     data = save_dataset(tmp_path / "data", plain_pictures())
     files = write_features(tmp_path, data, {"One": {}, "Two": {}, "Mute": None})
     with pytest.raises(UsageError, match="from 1 to"):
-        outliers.find(files, k=k, votes=votes)
+        outliers.find_outliers(files, k=k, votes=votes)
 
 
 def test_a_network_without_classifier_does_not_vote_and_is_named(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", plain_pictures())
     mute, able = write_features(tmp_path, data, {"Mute": None, "Able": {("train", "cat.1"): STRANGE_TOP}})
-    (suspect,) = suspects = outliers.find([mute, able])
+    (suspect,) = suspects = outliers.find_outliers([mute, able])
     assert (suspect.networks, list(suspect.labels)) == (1, ["Able"])
     summary = outliers.summary(suspects, [mute, able])
     assert "1 of 7 photographs are suspect: no pet 1 (1 unanimous)" in summary
     assert "no vote: Mute" in summary
     with pytest.raises(StoreError, match=r"Mute\.h5.*no classifier.*--backbones lite"):
-        outliers.find([mute])
+        outliers.find_outliers([mute])
 
 
 def test_photographs_of_something_else_are_said_to_be(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_photographs_of_something_else_are_said_to_be(tmp_path: Path) -> None:
     strange = {(photo.split, photo.id): STRANGE_TOP for photo in data.photographs[:4]}  # of 7
     for tops, about_pets in ((strange, False), (dict(list(strange.items())[:3]), True)):
         files = write_features(tmp_path / str(about_pets), data, {"One": strange, "Two": tops})
-        suspects = outliers.find(files)
+        suspects = outliers.find_outliers(files)
         assert len(suspects) == 4
         assert outliers.about_pets(suspects, files) is about_pets
         assert ("not photographs of cats and dogs" in outliers.summary(suspects, files)) is not about_pets
@@ -153,10 +153,10 @@ def test_rows_of_several_files_are_matched_by_id(tmp_path: Path) -> None:
     (two,) = write_features(tmp_path / "b", reversed_data, {"Two": tops})
     assert two.ids["train"].tolist() != one.ids["train"].tolist()
     for files in ([one, two], [two, one]):
-        assert {(s.split, s.id): s.votes for s in outliers.find(files)} == dict.fromkeys(tops, 2)
+        assert {(s.split, s.id): s.votes for s in outliers.find_outliers(files)} == dict.fromkeys(tops, 2)
     (other,) = write_features(tmp_path / "c", save_dataset(tmp_path / "more", plain_pictures(6)), {"Other": {}})
     with pytest.raises(StoreError, match="lacks 2 train rows"):
-        outliers.find([one, other])
+        outliers.find_outliers([one, other])
 
 
 def test_odd_pixels_are_reasons_and_photographs_are_not(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_odd_pixels_are_reasons_and_photographs_are_not(tmp_path: Path) -> None:
         "train/dog.13.jpg": photograph(13).convert("L"),
     }
     files = write_features(tmp_path, save_dataset(tmp_path / "data", pictures), {"One": {}})
-    suspects = outliers.find(files)
+    suspects = outliers.find_outliers(files)
     assert kinds(suspects) == {
         ("train", "cat.10"): ["small"],
         ("train", "cat.11"): ["few colours", "near-uniform"],
@@ -185,7 +185,7 @@ def test_real_photographs_lie_above_the_lines_and_a_logo_below(shared_photograph
     file = in_memory("One", [PET_TOP] * len(photos))
     statistics = np.array([images.statistics(images.decode(data.read(photo))) for photo in photos])
     file = dataclasses.replace(file, statistics=file.statistics | {"train": statistics})
-    odd = {photos[int(suspect.id)].id for suspect in outliers.find([file])}
+    odd = {photos[int(suspect.id)].id for suspect in outliers.find_outliers([file])}
     assert odd == {"dog.4367"}
 
 
@@ -193,8 +193,8 @@ def test_quartiles_add_what_is_far_out_for_this_data_set_only(tmp_path: Path) ->
     pictures = {f"train/cat.{n}.jpg": photograph(n, (400 + 7 * n, 300 + 5 * n)) for n in range(20)}
     pictures["train/dog.0.jpg"] = photograph(99, (80, 60))
     files = write_features(tmp_path, save_dataset(tmp_path / "data", pictures), {"One": {}})
-    assert outliers.find(files) == []
-    found = kinds(outliers.find(files, quartiles=True))
+    assert outliers.find_outliers(files) == []
+    found = kinds(outliers.find_outliers(files, quartiles=True))
     assert "small" in found[("train", "dog.0")]
     assert not any("small" in reasons for key, reasons in found.items() if key != ("train", "dog.0"))
 
@@ -203,7 +203,9 @@ def test_quartiles_of_a_statistic_that_never_varies_flag_nothing(tmp_path: Path)
     files = write_features(
         tmp_path, save_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(5)}), {"One": {}}
     )
-    assert {kind for found in kinds(outliers.find(files, quartiles=True)).values() for kind in found} == {"duplicate"}
+    assert {kind for found in kinds(outliers.find_outliers(files, quartiles=True)).values() for kind in found} == {
+        "duplicate"
+    }
 
 
 def test_duplicates_name_their_twins_and_a_contradiction_weighs_more(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_duplicates_name_their_twins_and_a_contradiction_weighs_more(tmp_path: P
         "test/31.jpg": harmless,
     }
     files = write_features(tmp_path, save_dataset(tmp_path / "data", pictures), {"One": {}})
-    suspects = outliers.find(files)
+    suspects = outliers.find_outliers(files)
     texts = {(suspect.split, suspect.id): suspect.reasons[0].text for suspect in suspects}
     assert texts == {
         ("train", "cat.20"): "duplicate: same file as test/20",
@@ -230,7 +232,7 @@ def test_duplicates_name_their_twins_and_a_contradiction_weighs_more(tmp_path: P
 
 def test_many_twins_are_counted_not_listed(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(9)})
-    for suspect in outliers.find(write_features(tmp_path, data, {"One": {}})):
+    for suspect in outliers.find_outliers(write_features(tmp_path, data, {"One": {}})):
         assert suspect.reasons[0].text.endswith(" and 5 more")
         assert suspect.id not in suspect.reasons[0].text.replace(",", " ").split()
 
@@ -238,9 +240,9 @@ def test_many_twins_are_counted_not_listed(tmp_path: Path) -> None:
 def test_the_table_has_the_columns_of_the_contract_in_order_of_doubt(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", plain_pictures() | {"train/cat.10.jpg": photograph(10, (60, 30))})
     files = write_features(tmp_path, data, {"One": {("train", "cat.10"): STRANGE_TOP, ("test", "0"): STRANGE_TOP}})
-    suspects = outliers.find(files)
-    path = tmp_path / "new folder" / suspect_table.TABLE
-    suspect_table.write_csv(path, suspects)
+    suspects = outliers.find_outliers(files)
+    path = tmp_path / "new folder" / suspect_table.OUTLIERS_FILE
+    suspect_table.write_suspects(path, suspects)
     rows = rows_of(path)
     assert tuple(rows[0]) == suspect_table.COLUMNS
     assert [(row["split"], row["id"]) for row in rows] == [("train", "cat.10"), ("test", "0")]
@@ -248,14 +250,14 @@ def test_the_table_has_the_columns_of_the_contract_in_order_of_doubt(tmp_path: P
     assert (rows[0]["votes"], rows[0]["networks"], rows[1]["label"]) == ("1", "1", "")
     assert rows[0]["labels"].startswith(f"One: {imagenet.labels()[OTHERS[0]]} 0.15, ")
     assert [float(row["score"]) for row in rows] == pytest.approx([suspect.score for suspect in suspects], abs=1e-4)
-    assert [entry.name for entry in path.parent.iterdir()] == [suspect_table.TABLE]
+    assert [entry.name for entry in path.parent.iterdir()] == [suspect_table.OUTLIERS_FILE]
 
 
 def test_everything_lists_each_photograph_once_per_network(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", plain_pictures())
     files = write_features(tmp_path, data, {"One": {("test", "2"): STRANGE_TOP}, "Two": {}, "Mute": None})
-    path = tmp_path / outliers.EVERYTHING
-    outliers.write_everything(path, files, k=3)
+    path = tmp_path / outliers.TOPK_FILE
+    outliers.write_topk(path, files, k=3)
     rows = rows_of(path)
     expected = [(p.split, p.id, name) for p in data.photographs for name in ("One", "Two")]
     assert [(row["split"], row["id"], row["network"]) for row in rows] == expected
@@ -266,17 +268,17 @@ def test_everything_lists_each_photograph_once_per_network(tmp_path: Path) -> No
 
 
 def test_a_failed_write_leaves_the_old_table_and_no_litter(tmp_path: Path) -> None:
-    path = tmp_path / suspect_table.TABLE
-    suspect_table.write_csv(path, [])
+    path = tmp_path / suspect_table.OUTLIERS_FILE
+    suspect_table.write_suspects(path, [])
     before = path.read_bytes()
-    with pytest.raises(KeyboardInterrupt), outliers.replacing(path) as temporary:
+    with pytest.raises(KeyboardInterrupt), suspect_table.replacing(path) as temporary:
         temporary.write_text("half a ta")
         raise KeyboardInterrupt
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
-        suspect_table.write_csv(tmp_path / "file" / suspect_table.TABLE, [])
+        suspect_table.write_suspects(tmp_path / "file" / suspect_table.OUTLIERS_FILE, [])
 
 
 def believed(files: list[feature_file.Features], wrong: Mapping[str, float]) -> np.ndarray:
@@ -291,7 +293,7 @@ def believed(files: list[feature_file.Features], wrong: Mapping[str, float]) -> 
 def test_a_doubted_label_joins_the_table_with_its_reason(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", plain_pictures(8))
     files = write_features(tmp_path, data, {"One": {("train", "cat.1"): STRANGE_TOP, ("test", "1"): STRANGE_TOP}})
-    suspects = outliers.find(files, out_of_fold=believed(files, {"cat.1": 0.996, "dog.2": 0.9, "dog.4": 0.6}))
+    suspects = outliers.find_outliers(files, out_of_fold=believed(files, {"cat.1": 0.996, "dog.2": 0.9, "dog.4": 0.6}))
     assert kinds(suspects) == {
         ("train", "cat.1"): ["label error", "no pet"],
         ("train", "dog.2"): ["label error"],
@@ -299,8 +301,8 @@ def test_a_doubted_label_joins_the_table_with_its_reason(tmp_path: Path) -> None
     }
     assert [suspect.id for suspect in suspects] == ["cat.1", "dog.2", "1"]
     assert "label error 2" in outliers.summary(suspects, files)
-    suspect_table.write_csv(tmp_path / suspect_table.TABLE, suspects)
-    row = rows_of(tmp_path / suspect_table.TABLE)[0]
+    suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, suspects)
+    row = rows_of(tmp_path / suspect_table.OUTLIERS_FILE)[0]
     assert (row["id"], row["label"]) == ("cat.1", "cat")
     assert row["reasons"].split("; ") == ["label error: out of fold, dog 0.996", "no pet: 1 of 1 networks"]
 
@@ -314,7 +316,7 @@ def test_out_of_fold_rows_are_those_of_the_first_file(tmp_path: Path, first_vote
     (able,) = write_features(tmp_path / "b", reversed_data, {"Able": strange})
     assert able.ids["train"].tolist() != mute.ids["train"].tolist()
     files = [able, mute] if first_votes else [mute, able]
-    suspects = outliers.find(files, out_of_fold=believed(files, {"cat.5": 0.99}))
+    suspects = outliers.find_outliers(files, out_of_fold=believed(files, {"cat.5": 0.99}))
     assert kinds(suspects) == {("train", "cat.5"): ["label error"], ("train", "dog.6"): ["no pet"]}
     assert suspects[0].reasons[0].text == "label error: out of fold, dog 0.990"
 
@@ -322,13 +324,13 @@ def test_out_of_fold_rows_are_those_of_the_first_file(tmp_path: Path, first_vote
 def test_doubted_labels_are_found_where_no_network_can_vote(tmp_path: Path) -> None:
     pictures = plain_pictures(8) | {"train/cat.9.jpg": photograph(9, (60, 30))}
     files = write_features(tmp_path, save_dataset(tmp_path / "data", pictures), {"Mute": None, "Silent": None})
-    suspects = outliers.find(files, votes=2, out_of_fold=believed(files, {"dog.0": 0.97}))
+    suspects = outliers.find_outliers(files, votes=2, out_of_fold=believed(files, {"dog.0": 0.97}))
     assert kinds(suspects) == {("train", "dog.0"): ["label error"], ("train", "cat.9"): ["small"]}
     assert {(suspect.votes, suspect.networks, len(suspect.labels)) for suspect in suspects} == {(0, 0, 0)}
     assert "No network could vote, for none has a classifier: Mute, Silent" in outliers.summary(suspects, files)
     assert not outliers.about_pets(suspects, files)
-    suspect_table.write_csv(tmp_path / suspect_table.TABLE, suspects)
-    assert rows_of(tmp_path / suspect_table.TABLE)[0]["networks"] == "0"
+    suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, suspects)
+    assert rows_of(tmp_path / suspect_table.OUTLIERS_FILE)[0]["networks"] == "0"
 
 
 def test_doubted_labels_are_found_in_files_of_an_old_notebook() -> None:
@@ -338,8 +340,8 @@ def test_doubted_labels_are_found_in_files_of_an_old_notebook() -> None:
     old = dataclasses.replace(old, labels=np.array([0, 0, 0, 1, 1, 1]))
     new = dataclasses.replace(in_memory("New", [PET_TOP] * 5 + [STRANGE_TOP]), labels=old.labels)
     doubts = believed([old], {"4": 0.93})
-    assert kinds(outliers.find([old], out_of_fold=doubts)) == {("train", "4"): ["label error"]}
-    both = outliers.find([old, new], out_of_fold=doubts)
+    assert kinds(outliers.find_outliers([old], out_of_fold=doubts)) == {("train", "4"): ["label error"]}
+    both = outliers.find_outliers([old, new], out_of_fold=doubts)
     assert kinds(both) == {("train", "4"): ["label error"], ("train", "5"): ["no pet"]}
 
 
@@ -375,7 +377,7 @@ networks_of_rows = st.integers(1, 8).flatmap(
 @given(networks_of_rows, st.integers(1, 10))
 def test_votes_and_scores_on_any_labels(classes: list[list[list[int]]], k: int) -> None:
     files = [in_memory(f"N{number}", rows) for number, rows in enumerate(classes)]
-    suspects = outliers.find(files, k=k)
+    suspects = outliers.find_outliers(files, k=k)
     counted = {
         str(row): sum(not imagenet.PETS & set(rows[row][:k]) for rows in classes) for row in range(len(classes[0]))
     }
@@ -384,7 +386,9 @@ def test_votes_and_scores_on_any_labels(classes: list[list[list[int]]], k: int) 
     by_votes = [suspect.votes for suspect in suspects]
     assert by_votes == sorted(by_votes, reverse=True)
     for votes in range(1, len(files) + 1):
-        assert outliers.find(files, k=k, votes=votes) == [suspect for suspect in suspects if suspect.votes >= votes]
+        assert outliers.find_outliers(files, k=k, votes=votes) == [
+            suspect for suspect in suspects if suspect.votes >= votes
+        ]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.floats(0, 1))
@@ -422,7 +426,7 @@ def of_classes(rows: Mapping[str, list[list[int]]], test: Sequence[list[int]] = 
 
 
 def no_pets(file: feature_file.Features) -> set[str]:
-    suspects = outliers.find([file])
+    suspects = outliers.find_outliers([file])
     return {suspect.id for suspect in suspects if any(reason.kind == outliers.NO_PET for reason in suspect.reasons)}
 
 
@@ -441,7 +445,7 @@ def test_a_class_of_wild_dogs_among_breeds_is_no_outlier(dhole: str, dingo: str,
     wild = {dhole: [[DHOLE]] * 3 + [[LAPTOP]], dingo: [[DINGO]] * 3, hunting: [[HUNTING]] * 3}
     file = of_classes({"beagle": [[BEAGLE]] * 5 + [[LAPTOP]], "pug": [[PUG]] * 4} | wild)
     assert no_pets(file) == {"5"}
-    suspects = outliers.find([file])
+    suspects = outliers.find_outliers([file])
     assert outliers.about_pets(suspects, [file])
     assert f"no vote on pets among {dhole}, {dingo}, {hunting}" in outliers.summary(suspects, [file])
     dropped = decisions.corrections(Path("none"), [file], "drop")
@@ -465,7 +469,7 @@ def test_test_photographs_of_breeds_are_judged_by_all_classes_they_may_be_of() -
 )
 def test_where_no_class_is_of_pets_nothing_is_voted_on_and_nothing_dropped(rows: dict[str, list[list[int]]]) -> None:
     file = of_classes(rows, test=[[LAPTOP], [TABBY]])
-    suspects = outliers.find([file])
+    suspects = outliers.find_outliers([file])
     assert suspects == [] and not outliers.about_pets(suspects, [file])
     assert "not photographs of cats and dogs" in outliers.summary(suspects, [file])
     with refused(TrainingError, f"the photographs of {next(iter(rows))}, .* show none. Train with --outliers keep"):
@@ -477,7 +481,7 @@ def test_a_class_beside_pets_that_is_no_pet_loses_nothing() -> None:
     wild = [[LION, TABBY]] * 3 + [[LION]] * 3
     file = of_classes({"cat": [[TABBY]] * 6, "dog": [[PUG]] * 5 + [[LAPTOP]], "wild": wild}, test=[[LION]])
     assert no_pets(file) == {"11"}
-    (suspect,) = outliers.find([file])
+    (suspect,) = outliers.find_outliers([file])
     assert (suspect.votes, suspect.networks) == (1, 1)
 
 

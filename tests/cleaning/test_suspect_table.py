@@ -17,7 +17,7 @@ ROW = 'train,cat.1,cat,0.9000,1,2,"One: tabby 0.81, lynx 0.10; Two: puck 0.71",n
 
 
 def table(folder: Path, *lines: str) -> Path:
-    path = folder / suspect_table.TABLE
+    path = folder / suspect_table.OUTLIERS_FILE
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -27,9 +27,9 @@ def test_what_was_found_is_read_back(tmp_path: Path) -> None:
     pictures["test/2.jpg"] = pictures["train/dog.0.jpg"]  # the same bytes
     data = save_dataset(tmp_path / "data", pictures)
     strange = {("train", "cat.9"): STRANGE_TOP, ("test", "1"): STRANGE_TOP}
-    found = outliers.find(write_features(tmp_path, data, {"One": strange, "Two": {}}))
-    suspect_table.write_csv(tmp_path / suspect_table.TABLE, found)
-    read = suspect_table.read(tmp_path / suspect_table.TABLE)
+    found = outliers.find_outliers(write_features(tmp_path, data, {"One": strange, "Two": {}}))
+    suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, found)
+    read = suspect_table.read_suspects(tmp_path / suspect_table.OUTLIERS_FILE)
     assert len(read) == len(found) == 4
     for there, suspect in zip(read, found, strict=True):
         assert there[:3] == (suspect.split, suspect.id, suspect.label)
@@ -37,7 +37,7 @@ def test_what_was_found_is_read_back(tmp_path: Path) -> None:
         assert (there.votes, there.networks) == (suspect.votes, suspect.networks)
         assert there.reasons == tuple(reason.text for reason in suspect.reasons)
         assert there.kinds == tuple(reason.kind for reason in suspect.reasons)
-        assert there.labels == {name: suspect_table.in_words(top[:3]) for name, top in suspect.labels.items()}
+        assert there.labels == {name: suspect_table.labels_in_words(top[:3]) for name, top in suspect.labels.items()}
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -59,10 +59,12 @@ def test_any_id_and_label_survives(tmp_path: Path, rows: list[tuple[str, str, li
         for split, id, labels, score in rows
         for reason in [suspect_table.Reason(score, "label error: out of fold, dog 0.9")]
     ]
-    suspect_table.write_csv(tmp_path / suspect_table.TABLE, found)
-    read = suspect_table.read(tmp_path / suspect_table.TABLE)
+    suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, found)
+    read = suspect_table.read_suspects(tmp_path / suspect_table.OUTLIERS_FILE)
     assert [row[:2] for row in read] == [row[:2] for row in rows]
-    assert [row.labels["One"] for row in read] == [suspect_table.in_words(suspect.labels["One"]) for suspect in found]
+    assert [row.labels["One"] for row in read] == [
+        suspect_table.labels_in_words(suspect.labels["One"]) for suspect in found
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,14 +89,14 @@ def test_damage_is_told_with_its_row(tmp_path: Path, lines: list[str], said: str
     if not lines:
         path.write_text("")
     with refused(StoreError, said):
-        suspect_table.read(path)
+        suspect_table.read_suspects(path)
     with pytest.raises(StoreError, match=r"outliers\.csv.*`catsdogs outliers`"):
-        suspect_table.read(path)
+        suspect_table.read_suspects(path)
 
 
 def test_what_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:
     with refused(StoreError, "cannot be read"):
-        suspect_table.read(tmp_path / suspect_table.TABLE)
-    (tmp_path / suspect_table.TABLE).write_bytes(b"\xff\xfe")
+        suspect_table.read_suspects(tmp_path / suspect_table.OUTLIERS_FILE)
+    (tmp_path / suspect_table.OUTLIERS_FILE).write_bytes(b"\xff\xfe")
     with refused(StoreError, "cannot be read"):
-        suspect_table.read(tmp_path / suspect_table.TABLE)
+        suspect_table.read_suspects(tmp_path / suspect_table.OUTLIERS_FILE)

@@ -18,11 +18,11 @@ from PIL import Image
 from catsdogs import cli
 from catsdogs.commands import settings
 from catsdogs.networks import weights
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from tests.conftest import Command, draw_data
 
 ROOT = Path(__file__).parents[2]
-LITE = TABLE["EfficientNetLite0"]
+LITE = BACKBONES["EfficientNetLite0"]
 README = (ROOT / "README.md").read_text()
 
 

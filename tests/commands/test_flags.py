@@ -208,7 +208,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
     },
     "filters": {
         "--name": Refused("gone", "mine"),
-        "--layer": Elsewhere("test_tuning.py::test_finetune_and_filters"),
+        "--layer": Elsewhere("test_finetuning.py::test_finetune_and_filters"),
         "--data": Refused("nowhere", GONE, ("--name", "mine")),
     },
     "verify": {
@@ -261,7 +261,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name, head in (("ridged", "ridge"), ("twins", "twin")):
             patch.setattr(sys, "argv", ["catsdogs", "train", "--head", head, "--name", name, "--folds", "2", *ON])
             cli.main()
-        trained.write(trained.FOLDER / "mine", trained_card())
+        trained.write_card(trained.FOLDER / "mine", trained_card())
         yield folder
 
 

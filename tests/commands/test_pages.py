@@ -21,7 +21,7 @@ from benchmarks import page as benchmark
 from catsdogs.cleaning import decisions
 from catsdogs.commands import pages
 from catsdogs.networks import weights
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.runs import run_card
 from tests.conftest import draw_data
 from tests.support.browser import complaints, launch
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[2]
-LITE = TABLE["EfficientNetLite0"]
+LITE = BACKBONES["EfficientNetLite0"]
 RUN = "first"
 REVIEWED = 10
 
@@ -192,7 +192,7 @@ def test_suspects_are_reviewed_with_the_keyboard(project: Path, server: str, pag
         page.keyboard.press("u")  # taken back
     page.reload()
     expect(page.locator("#count")).to_have_text(re.compile(f"^{REVIEWED} of "))
-    written = decisions.read(project / "features" / decisions.TABLE, ("cat", "dog"))
+    written = decisions.read_decisions(project / "features" / decisions.DECISIONS_FILE, ("cat", "dog"))
     assert [decision.decision for decision in written.values()] == list(keys)
     assert list(written) == suspects[:REVIEWED]
     done = catsdogs(project, "train", "--backbones", LITE.name, "--head", "ridge", "--name", "reviewed")
@@ -204,7 +204,7 @@ def test_suspects_are_reviewed_with_the_keyboard(project: Path, server: str, pag
 def test_a_double_click_is_one_decision_and_a_click_takes_it_back(project: Path, server: str, page: "Page") -> None:
     from playwright.sync_api import expect
 
-    path = project / "features" / decisions.TABLE
+    path = project / "features" / decisions.DECISIONS_FILE
     before = rows(path) if path.exists() else []
     page.goto(f"{server}/review")
     card, undo = page.locator("#cards .card").last, page.locator("#undo")

@@ -230,7 +230,7 @@ def test_killed_while_unpacking_and_run_again(small_kaggle: FileServer, tmp_path
     script = f"""
 import os, shutil, signal
 from pathlib import Path
-from catsdogs import fetch, kaggle
+from catsdogs.competition import fetch, kaggle
 copy, calls = shutil.copyfileobj, []
 def dies(packed, sink, *rest):
     calls.append(1)

@@ -354,9 +354,9 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What was uploaded: the arguments, without Kaggle."""
     seen: list[tuple[Any, ...]] = []
 
-    def upload(*arguments: Any) -> kaggle.Answer:
+    def upload(*arguments: Any) -> kaggle.UploadAnswer:
         seen.append(arguments)
-        return kaggle.Answer("complete", 0.1, None, "https://www.kaggle.com", "scored")
+        return kaggle.UploadAnswer("complete", 0.1, None, "https://www.kaggle.com", "scored")
 
     monkeypatch.setattr(kaggle, "upload", upload)
     return seen
@@ -505,7 +505,7 @@ def test_a_home_that_cannot_be_written(bare_home: Path) -> None:
     pytest.importorskip("kaggle", reason='Kaggle\'s client is not installed: pip install "catsdogs[kaggle]"')
     (bare_home / "file").touch()
     environment = os.environ | {"KAGGLE_CONFIG_DIR": str(bare_home / "file" / "kaggle")}
-    script = "from catsdogs import kaggle; kaggle.check_credentials()"
+    script = "from catsdogs.competition import kaggle; kaggle.check_credentials()"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
     )

@@ -47,8 +47,8 @@ def test_what_is_written_passes_the_check_and_keeps_its_numbers(
         sample = "id,label\n" + "".join(f"{id},0.5\n" for id in data.draw(st.permutations([*ids, *missing])))
 
     path = tmp_path_factory.mktemp("written") / "submission.csv"
-    submission.write(path, ids, probabilities, names, sample, dict.fromkeys(missing, prior))
-    assert submission.check(path, sample, names) == len(ids) + len(missing)
+    submission.write_submission(path, ids, probabilities, names, sample, dict.fromkeys(missing, prior))
+    assert submission.check_submission(path, sample, names) == len(ids) + len(missing)
     truth = path.with_name("truth.csv")
     right = probabilities.argmax(axis=1)
     lines = [f'{id},"{names[label].replace(chr(34), chr(34) * 2)}"' for id, label in zip(ids, right, strict=True)]
@@ -58,7 +58,7 @@ def test_what_is_written_passes_the_check_and_keeps_its_numbers(
         labels = np.concatenate((right, np.zeros(len(missing), int)))
         everything = np.concatenate((probabilities, np.tile(prior, (len(missing), 1))))
         expected = -np.log(everything[np.arange(len(labels)), labels])
-        graded = submission.grade(path, truth)
+        graded = submission.grade_submission(path, truth)
         assert graded.log_loss == pytest.approx(expected.mean(), abs=1e-9)
         assert graded.rows == len(labels)
 
@@ -72,10 +72,12 @@ def test_what_is_nearly_certain_is_not_written_as_certain(probability: float) ->
 
 def test_the_order_and_header_are_the_samples(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
-    submission.write(path, ["1", "2", "3"], pairs([0.1, 0.2, 0.3]), CAT_DOG, SAMPLE.replace("label", "dog"), {})
+    submission.write_submission(
+        path, ["1", "2", "3"], pairs([0.1, 0.2, 0.3]), CAT_DOG, SAMPLE.replace("label", "dog"), {}
+    )
     assert rows(path) == [["id", "dog"], ["3", "0.3"], ["1", "0.1"], ["2", "0.2"]]
     breeds = "id,beagle,affenpinscher\na,0.5,0.5\n"
-    submission.write(path, ["a"], np.array([[0.9, 0.1]]), ("affenpinscher", "beagle"), breeds, {})
+    submission.write_submission(path, ["a"], np.array([[0.9, 0.1]]), ("affenpinscher", "beagle"), breeds, {})
     assert rows(path) == [["id", "beagle", "affenpinscher"], ["a", "0.1", "0.9"]]
 
 
@@ -92,15 +94,15 @@ def test_what_is_written_is_read_back_in_the_order_of_the_classes(
 ) -> None:
     path = tmp_path / "submission.csv"
     probabilities = np.array([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]]) if len(classes) == 3 else pairs([0.2, 0.7])
-    submission.write(path, ["1", "2"], probabilities, classes, sample, {})
-    ids, found = submission.read(path, classes)
+    submission.write_submission(path, ["1", "2"], probabilities, classes, sample, {})
+    ids, found = submission.read_submission(path, classes)
     assert ids == ["2", "1"]
     assert found == pytest.approx(probabilities[::-1])
 
 
 def test_without_a_sample_rows_are_in_natural_order_and_a_certainty_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
-    submission.write(path, ["2", "10"], pairs([1 - 3e-9, 1.0]), CAT_DOG, None, {"3": (0.25, 0.75)})
+    submission.write_submission(path, ["2", "10"], pairs([1 - 3e-9, 1.0]), CAT_DOG, None, {"3": (0.25, 0.75)})
     assert [row[0] for row in rows(path)] == ["id", "2", "3", "10"]
     assert float(rows(path)[1][1]) < 1 == float(rows(path)[3][1])
     assert rows(path)[2] == ["3", "0.75"]
@@ -122,14 +124,16 @@ def test_another_sample_is_refused_and_nothing_is_written(
 ) -> None:
     path = tmp_path / "submission.csv"
     with pytest.raises(SubmissionError, match=message):
-        submission.write(path, ids, pairs([0.5] * len(ids)), CAT_DOG, sample, {})
+        submission.write_submission(path, ids, pairs([0.5] * len(ids)), CAT_DOG, sample, {})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1.1])
 def test_what_is_no_probability_is_never_written(tmp_path: Path, value: float) -> None:
     with pytest.raises(SubmissionError, match=r"row 3: .* for 2 is not a probability"):
-        submission.write(tmp_path / "s.csv", ["1", "2"], np.array([[0.5, 0.5], [0.5, value]]), CAT_DOG, None, {})
+        submission.write_submission(
+            tmp_path / "s.csv", ["1", "2"], np.array([[0.5, 0.5], [0.5, value]]), CAT_DOG, None, {}
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,22 +156,22 @@ def test_what_is_no_probability_is_never_written(tmp_path: Path, value: float) -
 def test_what_kaggle_rejects_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     path = save(tmp_path / "submission.csv", text)
     with pytest.raises(SubmissionError, match=message) as raised:
-        submission.check(path, SAMPLE, CAT_DOG)
+        submission.check_submission(path, SAMPLE, CAT_DOG)
     assert "\n" not in str(raised.value)
 
 
 def test_many_classes_must_add_up_to_one(tmp_path: Path) -> None:
     path = save(tmp_path / "submission.csv", "id,a,b,c\n1,0.2,0.3,0.5\n2,0.2,0.3,0.4\n")
     with pytest.raises(SubmissionError, match=r"row 3: the probabilities of 2 add up to 0\.9, not 1"):
-        submission.check(path, None, ("a", "b", "c"))
+        submission.check_submission(path, None, ("a", "b", "c"))
 
 
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(SubmissionError, match="no such file"):
-        submission.check(tmp_path / "absent.csv")
+        submission.check_submission(tmp_path / "absent.csv")
     (tmp_path / "zip.csv").write_bytes(b"PK\x03\x04\xff\xfe")
     with pytest.raises(SubmissionError, match=r"zip\.csv cannot be read"):
-        submission.check(tmp_path / "zip.csv")
+        submission.check_submission(tmp_path / "zip.csv")
 
 
 @given(
@@ -193,7 +197,7 @@ def test_a_confident_mistake_costs_what_it_costs_on_kaggle() -> None:
 def test_a_truth_is_matched_by_id(tmp_path: Path, labels: tuple[str, str, str]) -> None:
     path = save(tmp_path / "submission.csv", "id,label\n10,0.9\n2,0.2\n1,0.6\n")
     truth = save(tmp_path / "truth.csv", f"id,label\n2,{labels[0]}\n1,{labels[1]}\n10,{labels[2]}\n")
-    graded = submission.grade(path, truth)
+    graded = submission.grade_submission(path, truth)
     assert graded.log_loss == pytest.approx(-np.log([0.8, 0.6, 0.9]).mean())
     assert graded.accuracy == 1 and graded.rows == 3 and "truth.csv" in graded.measured_on
 
@@ -211,7 +215,7 @@ def test_a_truth_is_matched_by_id(tmp_path: Path, labels: tuple[str, str, str]) 
 def test_a_truth_that_does_not_fit_is_refused(tmp_path: Path, truth: str, message: str) -> None:
     path = save(tmp_path / "submission.csv", "id,label\n1,0.9\n2,0.2\n")
     with pytest.raises(SubmissionError, match=message):
-        submission.grade(path, save(tmp_path / "truth.csv", truth))
+        submission.grade_submission(path, save(tmp_path / "truth.csv", truth))
 
 
 @pytest.mark.parametrize(
@@ -235,24 +239,26 @@ def test_a_column_named_after_a_class_is_of_that_class(
     path = save(tmp_path / "submission.csv", f"id,{column}\n1,0.9\n2,0.2\n3,0.6\n")
     truth = save(tmp_path / "truth.csv", "id,label\n" + "".join(f"{n},{label}\n" for n, label in enumerate(labels, 1)))
     expected = grades.score(pairs([0.9, 0.2, 0.6]), np.array(right), "")
-    graded = submission.grade(path, truth, classes)
+    graded = submission.grade_submission(path, truth, classes)
     assert (graded.log_loss, graded.accuracy) == (pytest.approx(expected.log_loss), expected.accuracy)
 
 
 def test_what_is_written_under_a_class_name_is_graded_as_that_class(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
-    submission.write(path, ["1", "2", "3"], pairs([0.1, 0.9, 0.9]), CAT_DOG, SAMPLE.replace("label", "cat"), {})
+    submission.write_submission(
+        path, ["1", "2", "3"], pairs([0.1, 0.9, 0.9]), CAT_DOG, SAMPLE.replace("label", "cat"), {}
+    )
     truth = save(tmp_path / "truth.csv", "id,label\n1,cat\n2,dog\n3,dog\n")
-    assert submission.grade(path, truth, CAT_DOG).accuracy == 1
+    assert submission.grade_submission(path, truth, CAT_DOG).accuracy == 1
 
 
 def test_a_label_that_is_no_class_of_the_run_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "submission.csv", "id,label\n1,0.9\n2,0.2\n")
     truth = save(tmp_path / "truth.csv", "id,label\n1,cat\n2,fox\n")
     with pytest.raises(SubmissionError, match="row 3: the label 'fox' of 2 is none of cat, dog"):
-        submission.grade(path, truth, CAT_DOG)
+        submission.grade_submission(path, truth, CAT_DOG)
     with pytest.raises(SubmissionError, match="are not the classes ape, cat, dog"):
-        submission.grade(path, truth, ("ape", *CAT_DOG))
+        submission.grade_submission(path, truth, ("ape", *CAT_DOG))
 
 
 def test_where_a_score_stands_among_the_medal_lines() -> None:

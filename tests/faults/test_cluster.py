@@ -18,12 +18,12 @@ import pytest
 
 from catsdogs.features import feature_file
 from catsdogs.features.extract import extract
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import scan
 from tests.conftest import need
 
 need("ray")
-need(str(TABLE["EfficientNetLite0"].package))
+need(str(BACKBONES["EfficientNetLite0"].package))
 
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 

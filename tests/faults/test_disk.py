@@ -70,7 +70,7 @@ def small(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comman
         if not (project / "features").exists():
             for arguments in (FEATURES, ("outliers", "--backbones", BACKBONE), TRAIN):
                 assert command(*arguments)[0] == 0
-            decisions.decide(Path("features") / decisions.TABLE, Decision("cat.1", "drop"), ("cat", "dog"))
+            decisions.decide(Path("features") / decisions.DECISIONS_FILE, Decision("cat.1", "drop"), ("cat", "dog"))
             for name in ("features", "submissions"):
                 shutil.copytree(name, project / name)
         for name in ("features", "submissions"):
@@ -167,7 +167,7 @@ def test_quota(small: Path, command: Command, name: str, monkeypatch: pytest.Mon
 
 def test_decisions(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decision that cannot be written is refused, and those before it stand."""
-    path, decision = Path("features") / decisions.TABLE, Decision("dog.1", "drop")
+    path, decision = Path("features") / decisions.DECISIONS_FILE, Decision("dog.1", "drop")
     before = path.read_bytes()
     with full(small, 0), refused(StoreError, "The disk is full"):
         decisions.decide(path, decision, ("cat", "dog"))
@@ -176,4 +176,4 @@ def test_decisions(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert path.read_bytes() == before
     assert sorted(path.parent.glob(".*.tmp")) == []
     decisions.decide(path, decision, ("cat", "dog"))
-    assert list(decisions.read(path, ("cat", "dog"))) == ["cat.1", "dog.1"]
+    assert list(decisions.read_decisions(path, ("cat", "dog"))) == ["cat.1", "dog.1"]

@@ -11,7 +11,7 @@ import pytest
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.features import feature_file
-from catsdogs.features.extract import Settings, Summary, extract
+from catsdogs.features.extract import Extraction, Settings, extract
 from catsdogs.features.feature_file import Features
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import scan
@@ -103,9 +103,9 @@ class Photographer:
 EDITS = ("change", "change_in_secret", "exchange", "touch", "rename", "swap", "copy", "remove", "add", "cut")
 
 
-def run(data: Path, out: Path) -> tuple[Summary, Features]:
+def run(data: Path, out: Path) -> tuple[Extraction, Features]:
     summary = extract(scan(data), [BACKBONE], out, Settings())
-    return summary, feature_file.read(summary.paths[0])
+    return summary, feature_file.read_features(summary.paths[0])
 
 
 def digests(features: Features) -> set[int]:

@@ -155,7 +155,7 @@ def test_a_torn_feature_file_is_known_by_its_checksum(
     project: Path, tmp_path: Path, saw: Callable[[str], None]
 ) -> None:
     path = Path(shutil.copy(project / f"features/{BACKBONE}.h5", tmp_path))
-    ends = read_torn(path, lambda: _content(feature_file.read(path)))
+    ends = read_torn(path, lambda: _content(feature_file.read_features(path)))
     assert set(ends) <= {"refused", "read as it was"} and ends["read as it was"] <= 2  # without its seal
     saw(f"feature file torn in {ends.total()} ways, {ends['refused']} refused")
 
@@ -200,7 +200,7 @@ def test_a_torn_feature_file_is_set_aside_and_computed_again(
     (tmp_path / "data").symlink_to(project / "data")
     shutil.copytree(project / "features", "features")
     path = Path(f"features/{BACKBONE}.h5")
-    wanted, data = _content(feature_file.read(path)), path.read_bytes()
+    wanted, data = _content(feature_file.read_features(path)), path.read_bytes()
     blocks = len(data) // BLOCK
     for block in np.random.default_rng(5).choice(np.arange(1, blocks), 8 if FULL else 1, replace=False):
         spoilt = data[: block * BLOCK] + bytes(BLOCK) + data[(block + 1) * BLOCK :]
@@ -209,32 +209,34 @@ def test_a_torn_feature_file_is_set_aside_and_computed_again(
         path.unlink()
         path.write_bytes(spoilt)
         with pytest.raises(DamagedError):
-            feature_file.read(path)
+            feature_file.read_features(path)
         code, out, err = command(*FEATURES)
         assert code == 0 and f"{path.name}.damaged" in out + err
         assert path.with_name(f"{path.name}.damaged").read_bytes() == spoilt
-        assert _content(feature_file.read(path)) == wanted
+        assert _content(feature_file.read_features(path)) == wanted
     saw("a torn feature file set aside as .damaged, the next run writes the same again")
 
 
 def test_torn_tables(project: Path, tmp_path: Path, saw: Callable[[str], None]) -> None:
     """Text that is torn is refused, or read as it was. docs/faults.md says what a table cannot know of itself."""
     run, folder = project / "submissions/run", project / "features"
-    described, first = run_card.read_run(run), feature_file.read(folder / f"{BACKBONE}.h5")
+    described, first = run_card.read_run(run), feature_file.read_features(folder / f"{BACKBONE}.h5")
     X = np.ones((2, sum(described.widths)), np.float32)
     sums = dict.fromkeys(("fold-1", "fold-2", trained.ALL), "0" * 64)
-    trained.write(tmp_path / "network", replace(CARD, weights=sums, learnt="0" * 64))
+    trained.write_card(tmp_path / "network", replace(CARD, weights=sums, learnt="0" * 64))
     classes = ("cat", "dog")
     readers: dict[Path, Callable[[], Any]] = {
         run / run_card.RUN_FILE: lambda: run_card.read_run(run),
-        run / run_card.OUT_OF_FOLD_FILE: lambda: [array.tolist() for array in out_of_fold.read(run, described, first)],
-        run / run_card.SUBMISSION_FILE: lambda: [
-            list(map(str, part)) for part in submission.read(run / run_card.SUBMISSION_FILE, classes)
+        run / run_card.OUT_OF_FOLD_FILE: lambda: [
+            array.tolist() for array in out_of_fold.read_out_of_fold(run, described, first)
         ],
-        run / kept_heads.HEAD_FILE: lambda: run_card.load(run).predict_proba(X).tolist(),
-        folder / suspect_table.TABLE: lambda: suspect_table.read(folder / suspect_table.TABLE),
-        folder / decisions.TABLE: lambda: decisions.read(folder / decisions.TABLE, classes),
-        tmp_path / "network" / trained.CARD_FILE: lambda: trained.read(tmp_path / "network"),
+        run / run_card.SUBMISSION_FILE: lambda: [
+            list(map(str, part)) for part in submission.read_submission(run / run_card.SUBMISSION_FILE, classes)
+        ],
+        run / kept_heads.HEAD_FILE: lambda: run_card.load_run(run).predict_proba(X).tolist(),
+        folder / suspect_table.OUTLIERS_FILE: lambda: suspect_table.read_suspects(folder / suspect_table.OUTLIERS_FILE),
+        folder / decisions.DECISIONS_FILE: lambda: decisions.read_decisions(folder / decisions.DECISIONS_FILE, classes),
+        tmp_path / "network" / trained.CARD_FILE: lambda: trained.read_card(tmp_path / "network"),
         project / "packed" / tfrecord.MANIFEST: lambda: tfrecord.read_manifest(project / "packed"),
     }
     for path, read in readers.items():
@@ -246,20 +248,22 @@ def test_torn_tables(project: Path, tmp_path: Path, saw: Callable[[str], None]) 
 def test_a_table_cut_at_the_end_of_a_line(project: Path, saw: Callable[[str], None]) -> None:
     """Those that can be held against the rows of the features are refused; the others hold fewer rows, all right."""
     run, folder = project / "submissions/run", project / "features"
-    described, first = run_card.read_run(run), feature_file.read(folder / f"{BACKBONE}.h5")
+    described, first = run_card.read_run(run), feature_file.read_features(folder / f"{BACKBONE}.h5")
     oof, answers = run / run_card.OUT_OF_FOLD_FILE, run / run_card.SUBMISSION_FILE
     ids = first.ids["test"].tolist()
     sample = "id,label\n" + "".join(f"{id},0.5\n" for id in ids)
     for path, read in (
-        (oof, lambda: out_of_fold.read(run, described, first)),
-        (answers, lambda: submission.check(answers, sample, described.classes)),
+        (oof, lambda: out_of_fold.read_out_of_fold(run, described, first)),
+        (answers, lambda: submission.check_submission(answers, sample, described.classes)),
     ):
         for _ in _shortened(path):
             with pytest.raises(CatsdogsError):
                 read()
     readers: dict[Path, Callable[[], list[Any]]] = {
-        folder / suspect_table.TABLE: lambda: suspect_table.read(folder / suspect_table.TABLE),
-        folder / decisions.TABLE: lambda: list(decisions.read(folder / decisions.TABLE, described.classes).values()),
+        folder / suspect_table.OUTLIERS_FILE: lambda: suspect_table.read_suspects(folder / suspect_table.OUTLIERS_FILE),
+        folder / decisions.DECISIONS_FILE: lambda: list(
+            decisions.read_decisions(folder / decisions.DECISIONS_FILE, described.classes).values()
+        ),
     }
     for path, rows in readers.items():
         whole = rows()

@@ -110,7 +110,7 @@ def test_two_pages_decide_at_once(project: Path, saw: Callable[[str], None]) -> 
     for page in pages:
         assert page.communicate(timeout=300)[1] == "" and page.returncode == 0
     expected = {f"{name}.{number}" for name in ("cat", "dog") for number in range(count)}
-    assert decisions.read(Path("decisions.csv"), ("cat", "dog")).keys() == expected
+    assert decisions.read_decisions(Path("decisions.csv"), ("cat", "dog")).keys() == expected
     saw(f"two pages: {2 * count} decisions, none lost")
 
 
@@ -152,14 +152,14 @@ def test_a_clock_that_jumps(
         assert code == 0, err
         with h5py.File(f"features/{BACKBONE}.h5") as file:
             said = dict(zip(file["train_id"].asstr()[:], file["train_digest"][:].tolist(), strict=True))
-        unreadable = {row.id for row in feature_file.read(Path(f"features/{BACKBONE}.h5")).unreadable}
+        unreadable = {row.id for row in feature_file.read_features(Path(f"features/{BACKBONE}.h5")).unreadable}
         assert said == {
             path.stem: images.digest(path.read_bytes()) for path in photographs if path.stem not in unreadable
         }
         command(*TRAIN[:-1], f"run{number}")
         decision = decisions.DROP if number % 2 else decisions.KEEP
         decisions.decide(Path("features/decisions.csv"), Decision("cat.7", decision), ("cat", "dog"))
-        assert decisions.read(Path("features/decisions.csv"), ("cat", "dog"))["cat.7"].decision == decision
+        assert decisions.read_decisions(Path("features/decisions.csv"), ("cat", "dog"))["cat.7"].decision == decision
     code, out, err = command("status")
     assert code == 0 and all(f"run{number}" in out for number in range(len(jumps) + 1))
     years = [run_card.read_run(Path(f"submissions/run{number}")).created[:4] for number in range(len(jumps) + 1)]
@@ -168,6 +168,6 @@ def test_a_clock_that_jumps(
 
 def test_two_threads_of_one_process(project: Path) -> None:
     """A page and a command in one process are two writers as well."""
-    with locks.locked(Path("packed")), refused(LockedError, "Another process is writing"):
-        tfrecord_writer.write(scan(Path("data")), Path("packed"), 2)
+    with locks.hold_folder(Path("packed")), refused(LockedError, "Another process is writing"):
+        tfrecord_writer.write_record_files(scan(Path("data")), Path("packed"), 2)
     assert np.all([path.name == ".lock" for path in Path("packed").iterdir()])

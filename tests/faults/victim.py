@@ -74,7 +74,7 @@ def dataset(path: Path) -> None:
 
 def shard(path: Path) -> None:
     for record in tfrecord.records(path):
-        tfrecord.read(path, record.offset, record.length)
+        tfrecord.read_photograph(path, record.offset, record.length)
 
 
 def table(path: Path) -> None:
@@ -86,17 +86,17 @@ def table(path: Path) -> None:
             text = scan(path.parent).sample_submission
             submission.order(("1", "2"), CLASSES, text, ())
         case "submission.csv":
-            submission.check(path, sample, CLASSES)
-            submission.grade(path, path.parent / "hidden.csv", CLASSES)
+            submission.check_submission(path, sample, CLASSES)
+            submission.grade_submission(path, path.parent / "hidden.csv", CLASSES)
         case "truth.csv":
-            submission.grade(path.parent / "sound.csv", path, CLASSES)
+            submission.grade_submission(path.parent / "sound.csv", path, CLASSES)
         case "decisions.csv":
-            decisions.read(path, CLASSES)
+            decisions.read_decisions(path, CLASSES)
             decisions.corrections(path.parent, [specimens.features()], "decided")
         case "outliers.csv":
-            suspect_table.read(path)
+            suspect_table.read_suspects(path)
         case "oof.csv":
-            out_of_fold.read(path.parent, specimens.run(), specimens.features())
+            out_of_fold.read_out_of_fold(path.parent, specimens.run(), specimens.features())
         case "learnt.csv":
             trained.fold_of_digest(path.parent)
         case "run.json":
@@ -118,16 +118,16 @@ def sealed(path: Path) -> None:
     with feature_file.reading(path) as file:
         assert len(file)
     if path.name == "ResNet50.h5":
-        feature_file.read(path).vectors("train")
+        feature_file.read_features(path).vectors("train")
     # What is read at all is what was written, but for the user block.
     content = path.read_bytes()[sealed_files.BLOCK_BYTES :]
     assert _sound.setdefault(path.name, content) == content
 
 
 def unsealed(path: Path) -> None:
-    trial.check(path)
+    trial.try_out(path)
     if path.name == "ResNet50.h5":
-        feature_file.read(path).vectors("train")
+        feature_file.read_features(path).vectors("train")
 
 
 def pinned(path: Path) -> None:
@@ -135,7 +135,7 @@ def pinned(path: Path) -> None:
 
 
 def unpinned(path: Path) -> None:
-    trial.check(path)
+    trial.try_out(path)
     weights.Weights(path, "").shapes()
 
 
@@ -158,7 +158,7 @@ def trap(path: Path) -> None:
 
 
 KINDS: dict[str, Callable[[Path], object]] = {
-    "pictures": picture, "zips": dataset, "tables": table, "cards": table, "TFRecords": shard, ".pth": pth.read,
+    "pictures": picture, "zips": dataset, "tables": table, "cards": table, "TFRecords": shard, ".pth": pth.read_pth,
     "sealed HDF5": sealed, "unsealed HDF5": unsealed, "trained weights": pinned, "foreign weights": unpinned,
     "traps": trap,
 }  # fmt: skip

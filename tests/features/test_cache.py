@@ -7,7 +7,7 @@ import pytest
 
 from catsdogs.errors import StoreError
 from catsdogs.features import feature_file
-from catsdogs.features.cache import Cache, Entry
+from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import SHARD_FOLDER
 from catsdogs.networks import weights
 from tests.conftest import recipe, refused, rows_of, table, write_features
@@ -16,7 +16,7 @@ from tests.features.test_feature_file import peak
 ENTRIES = table(["a", "b", "c", "d"], ["1", "2"])
 
 
-def written(folder: Path, *shards: list[Entry], backend: str = "none") -> Cache:
+def written(folder: Path, *shards: list[DigestedPhotograph], backend: str = "none") -> Cache:
     """A cache with these shards, opened anew."""
     cache = Cache(folder, recipe())
     for shard in shards:
@@ -24,7 +24,7 @@ def written(folder: Path, *shards: list[Entry], backend: str = "none") -> Cache:
     return Cache(folder, recipe())
 
 
-def assembled(cache: Cache, entries: list[Entry] = ENTRIES) -> bool:
+def assembled(cache: Cache, entries: list[DigestedPhotograph] = ENTRIES) -> bool:
     return cache.assemble(entries, ("x", "y"), [], "photographs")
 
 
@@ -104,22 +104,22 @@ def test_damaged_shard_is_dropped(tmp_path: Path, keep: int) -> None:
     assert not damaged.exists()
     cache.write_shard(rows_of(ENTRIES[:2]), "none")
     assembled(cache)
-    np.testing.assert_array_equal(feature_file.read(cache.path).vectors("train"), rows_of(ENTRIES[:4]).vector)
+    np.testing.assert_array_equal(feature_file.read_features(cache.path).vectors("train"), rows_of(ENTRIES[:4]).vector)
 
 
 def test_changed_new_removed_and_renamed_photographs(tmp_path: Path) -> None:
     written(tmp_path, ENTRIES)
     assembled(Cache(tmp_path, recipe()))
     a, b, c, _, one, two = ENTRIES
-    changed = Entry(b.photograph, b.digest + 1)
-    new = Entry(b.photograph._replace(id="new"), 5)
-    renamed = Entry(c.photograph._replace(id="renamed"), c.digest)
+    changed = DigestedPhotograph(b.photograph, b.digest + 1)
+    new = DigestedPhotograph(b.photograph._replace(id="new"), 5)
+    renamed = DigestedPhotograph(c.photograph._replace(id="renamed"), c.digest)
     cache = Cache(tmp_path, recipe())
     wanted = [a, changed, new, renamed, one, two]
     assert [entry in cache for entry in wanted] == [True, False, False, True, True, True]
     cache.write_shard(rows_of([changed, new]), "none")
     assembled(cache, wanted)
-    got = feature_file.read(cache.path)
+    got = feature_file.read_features(cache.path)
     assert got.ids["train"].tolist() == ["a", "b", "new", "renamed"]
     np.testing.assert_array_equal(got.vectors("train"), rows_of([a, changed, new, c]).vector)
 
@@ -127,7 +127,7 @@ def test_changed_new_removed_and_renamed_photographs(tmp_path: Path) -> None:
 def test_a_renamed_photograph_is_not_taken_from_a_shard(tmp_path: Path) -> None:
     # Else what a second run computes, and in which batches, would depend on where the first was killed.
     cache = written(tmp_path, ENTRIES)
-    twin = Entry(ENTRIES[0].photograph._replace(id="twin"), ENTRIES[0].digest)
+    twin = DigestedPhotograph(ENTRIES[0].photograph._replace(id="twin"), ENTRIES[0].digest)
     assert ENTRIES[0] in cache and twin not in cache
 
 
@@ -140,7 +140,7 @@ def test_more_rows_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         cache.write_shard(rows_of(entries[start::7]), "none")
     wanted = entries[::-2]
     cache.assemble(wanted, ("x", "y"), [], "photographs")
-    got = feature_file.read(cache.path)
+    got = feature_file.read_features(cache.path)
     for split in feature_file.SPLITS:
         rows = [entry for entry in wanted if entry.photograph.split == split]
         assert got.ids[split].tolist() == [entry.photograph.id for entry in rows]
@@ -228,5 +228,5 @@ def test_assembling_one_network_leaves_the_others_alone(tmp_path: Path, name: st
         assert (tmp_path / f".{other}.h5.4711.tmp").exists() == (other != name)
     assert len(shard_files(tmp_path)) == len(NAMES) - 1  # nor is one of its other recipe left
     np.testing.assert_array_equal(
-        feature_file.read(tmp_path / f"{name}.h5").vectors("train"), rows_of(ENTRIES[:4], name=name).vector
+        feature_file.read_features(tmp_path / f"{name}.h5").vectors("train"), rows_of(ENTRIES[:4], name=name).vector
     )

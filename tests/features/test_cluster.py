@@ -17,13 +17,13 @@ import pytest
 from catsdogs.errors import CatsdogsError, ClusterError, StoreError, UsageError, WeightsError
 from catsdogs.features import feature_file
 from catsdogs.features.extract import Settings, extract
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import Location, scan
 from tests.conftest import need, refused, write_kaggle_folder
 from tests.features.test_extract import content
 
 need("ray")
-need(str(TABLE["EfficientNetLite0"].package))
+need(str(BACKBONES["EfficientNetLite0"].package))
 
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 

@@ -14,12 +14,12 @@ import pytest
 
 from catsdogs.errors import DatasetError, LockedError, StoreError, UnknownNameError, UsageError, WeightsError
 from catsdogs.features import feature_file, joining
-from catsdogs.features.extract import Settings, Summary, extract
+from catsdogs.features.extract import Extraction, Settings, extract
 from catsdogs.features.feature_file import SPLITS, Features
 from catsdogs.files import locks
 from catsdogs.networks import weights
-from catsdogs.networks.engines import interface, openvino
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.engines import openvino, selection
+from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs import images, stamps
 from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.runs import run_card
@@ -34,7 +34,7 @@ CATS, DOGS, TEST = [f"cat.{n}" for n in range(4)], [f"dog.{n}" for n in range(4)
 
 @pytest.fixture(scope="module", autouse=True)
 def networks(networks_are_loaded_once: None) -> None:
-    need(str(TABLE[LITE0].package))
+    need(str(BACKBONES[LITE0].package))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Features:
     """The features of `write_kaggle_folder`, from a run that nothing disturbed."""
     root = tmp_path_factory.mktemp("reference")
     write_kaggle_folder(root / "data")
-    return feature_file.read(run(root / "data", root / "features").paths[0])
+    return feature_file.read_features(run(root / "data", root / "features").paths[0])
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def cached(tmp_path: Path, kaggle_folder: Path, reference: Features) -> Path:
     return out
 
 
-def run(data: Path, out: Path, *names: str, limit: int | None = None, settings: Settings = SETTINGS) -> Summary:
+def run(data: Path, out: Path, *names: str, limit: int | None = None, settings: Settings = SETTINGS) -> Extraction:
     return extract(scan(data), names or (LITE0,), out, settings, limit)
 
 
@@ -82,7 +82,7 @@ def test_a_fresh_run(reference: Features) -> None:
     assert reference.ids["train"].tolist() == CATS + DOGS and reference.ids["test"].tolist() == TEST
     assert reference.labels.tolist() == [0] * 4 + [1] * 4 and reference.classes == ("cat", "dog")
     assert reference.width == 1280 and not reference.unreadable
-    assert reference.recipe.weights == next(iter(TABLE[LITE0].hashes.values()))
+    assert reference.recipe.weights == next(iter(BACKBONES[LITE0].hashes.values()))
     assert (reference.recipe.input_size, reference.recipe.preprocessing) == (224, "lite")
     for split in SPLITS:
         assert reference.digests[split].tolist() == [images.digest(data.read(row)) for row in data.of(split)]
@@ -104,7 +104,7 @@ def test_two_networks_in_one_pass_decode_each_photograph_once(
     summary = run(kaggle_folder, tmp_path, LITE0, LITE1)
     assert len(loaded) == len(set(loaded)) == 11 and resized == [{224, 240}] * 11
     assert summary.computed == {LITE0: 11, LITE1: 11} and summary.rows == {"train": 8, "test": 3}
-    files = [feature_file.read(path) for path in summary.paths]
+    files = [feature_file.read_features(path) for path in summary.paths]
     joining.check_joinable(files)
     assert joining.join(files, "train")[1].shape == (8, 2560)
     np.testing.assert_array_equal(files[0].vectors("train"), reference.vectors("train"))
@@ -144,7 +144,7 @@ class TestBadPhotographs:
         data = scan(kaggle_folder)
         (test / "2.jpg").unlink()
         summary = extract(data, [LITE0], tmp_path / "features", SETTINGS)
-        got = feature_file.read(summary.paths[0])
+        got = feature_file.read_features(summary.paths[0])
         assert got.unreadable == tuple(summary.unreadable)
         reasons = {(row.split, row.id): row.reason for row in got.unreadable}
         assert list(reasons) == [*(("train", id) for id in ("cat.1", "cat.2", "dog.0", "dog.3")), ("test", "2")]
@@ -163,7 +163,11 @@ class TestBadPhotographs:
         (train / "cat.2.jpg").write_bytes(jpeg(2))  # mended
         (test / "2.jpg").write_bytes(jpeg(9))
         assert run(kaggle_folder, tmp_path / "features").computed == {LITE0: 2}
-        assert {row.id for row in feature_file.read(summary.paths[0]).unreadable} == {"cat.1", "dog.0", "dog.3"}
+        assert {row.id for row in feature_file.read_features(summary.paths[0]).unreadable} == {
+            "cat.1",
+            "dog.0",
+            "dog.3",
+        }
 
     def test_none_can_be_read(self, cached: Path, kaggle_folder: Path) -> None:
         before = (cached / f"{LITE0}.h5").read_bytes()
@@ -179,7 +183,7 @@ class TestAgain:
         path = cached / f"{LITE0}.h5"
         run(kaggle_folder, cached)
         before, status = path.read_bytes(), path.stat()
-        monkeypatch.setattr(interface, "create", None)  # not even an engine is made
+        monkeypatch.setattr(selection, "create", None)  # not even an engine is made
         assert run(kaggle_folder, cached).computed == {LITE0: 0}
         assert path.read_bytes() == before
         assert (path.stat().st_mtime_ns, path.stat().st_ino) == (status.st_mtime_ns, status.st_ino)
@@ -188,7 +192,7 @@ class TestAgain:
         moved = kaggle_folder.rename(kaggle_folder.with_name("moved"))
         summary = run(moved, cached)
         assert (summary.computed, summary.written) == ({LITE0: 0}, {LITE0: True})
-        assert feature_file.read(cached / f"{LITE0}.h5").source == str(moved)
+        assert feature_file.read_features(cached / f"{LITE0}.h5").source == str(moved)
 
     @pytest.mark.parametrize(
         ("change", "computed"),
@@ -218,8 +222,8 @@ class TestAgain:
             case "twin":
                 shutil.copy(train / "cat.3.jpg", test / "4.jpg")
         assert run(kaggle_folder, cached).computed == {LITE0: computed}
-        got = feature_file.read(cached / f"{LITE0}.h5")
-        fresh = feature_file.read(run(kaggle_folder, tmp_path / "fresh").paths[0])
+        got = feature_file.read_features(cached / f"{LITE0}.h5")
+        fresh = feature_file.read_features(run(kaggle_folder, tmp_path / "fresh").paths[0])
         assert got.labels.tolist() == fresh.labels.tolist()
         for split in SPLITS:
             assert got.ids[split].tolist() == fresh.ids[split].tolist()
@@ -233,7 +237,7 @@ class TestAgain:
     def test_duplicates_each_get_a_row(self, tmp_path: Path, kaggle_folder: Path) -> None:
         shutil.copy(kaggle_folder / "train/cat.0.jpg", kaggle_folder / "test/2.jpg")
         shutil.copy(kaggle_folder / "train/cat.0.jpg", kaggle_folder / "train/cat.3.jpg")
-        got = feature_file.read(run(kaggle_folder, tmp_path / "features").paths[0])
+        got = feature_file.read_features(run(kaggle_folder, tmp_path / "features").paths[0])
         assert got.ids["train"].tolist() == CATS + DOGS and got.ids["test"].tolist() == TEST
         for split, id in (("train", "cat.3"), ("test", "2")):
             np.testing.assert_allclose(vector(got, split, id), vector(got, "train", "cat.0"), atol=1e-5)
@@ -341,12 +345,12 @@ class TestLimit:
     def test_photographs_are_spread_over_both_splits(self, tmp_path: Path, kaggle_folder: Path) -> None:
         summary = run(kaggle_folder, tmp_path, limit=4)
         assert summary.computed == {LITE0: 4}
-        got = feature_file.read(summary.paths[0])
+        got = feature_file.read_features(summary.paths[0])
         assert set(got.labels.tolist()) == {0, 1} and len(got.ids["test"]) > 0
 
         assert run(kaggle_folder, tmp_path, limit=4).computed == {LITE0: 0}
         assert run(kaggle_folder, tmp_path, limit=1000).computed == {LITE0: 7}
-        assert feature_file.read(summary.paths[0]).ids["train"].tolist() == CATS + DOGS
+        assert feature_file.read_features(summary.paths[0]).ids["train"].tolist() == CATS + DOGS
 
     def test_rows_in_the_file_stay(self, cached: Path, kaggle_folder: Path) -> None:
         path = cached / f"{LITE0}.h5"
@@ -361,7 +365,7 @@ class TestLimit:
         summary = run(kaggle_folder, cached, limit=1)
         assert (summary.computed, summary.written) == ({LITE0: 1}, {LITE0: True})
         assert summary.rows == {"train": 7, "test": 3}
-        assert feature_file.read(path).ids["train"].tolist() == ["cat.0", *CATS[2:], *DOGS]
+        assert feature_file.read_features(path).ids["train"].tolist() == ["cat.0", *CATS[2:], *DOGS]
 
     def test_what_was_unreadable_stays_listed(self, tmp_path: Path, kaggle_folder: Path) -> None:
         (kaggle_folder / "train/cat.1.jpg").write_bytes(b"")
@@ -381,7 +385,7 @@ class TestLimit:
             run(kaggle_folder, tmp_path)
         summary = run(kaggle_folder, tmp_path, limit=1)
         assert summary.computed == {LITE0: 0}
-        assert feature_file.read(summary.paths[0]).ids["test"].tolist() == TEST
+        assert feature_file.read_features(summary.paths[0]).ids["test"].tolist() == TEST
 
     @pytest.mark.parametrize("limit", [0, -5])
     def test_no_photographs_at_all(self, tmp_path: Path, kaggle_folder: Path, limit: int) -> None:
@@ -436,9 +440,9 @@ class TestRefused:
     def test_prediction_on_other_weights(
         self, tmp_path: Path, cached: Path, kaggle_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        recipe = feature_file.read(cached / f"{LITE0}.h5").recipe
+        recipe = feature_file.read_features(cached / f"{LITE0}.h5").recipe
         run = SimpleNamespace(backbones={LITE0: vars(recipe)})
-        monkeypatch.setattr(run_card, "load", lambda folder: SimpleNamespace(run=run))
+        monkeypatch.setattr(run_card, "load_run", lambda folder: SimpleNamespace(run=run))
         with refused(StoreError, rf"trained on other vectors of {LITE0}: weights: random, not 579344248a93…\. Give"):
             target, cache = tmp_path / "answer.csv", tmp_path / "cache"
             predict(tmp_path / "run", kaggle_folder / "test", target, cache, weights.RANDOM_WEIGHTS)
@@ -456,7 +460,7 @@ class TestRefused:
             run(kaggle_folder, cached, settings=Settings(batch_size=0))
 
     def test_second_writer(self, cached: Path, kaggle_folder: Path) -> None:
-        with locks.locked(cached), refused(LockedError, "Another process is writing"):
+        with locks.hold_folder(cached), refused(LockedError, "Another process is writing"):
             run(kaggle_folder, cached)
 
     def test_no_room(self, tmp_path: Path, kaggle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,7 +479,7 @@ def test_a_damaged_feature_file_is_set_aside_and_computed_again(
     assert summary.set_aside == [cached / f"{LITE0}.h5.damaged"]
     assert summary.set_aside[0].read_bytes() == damaged
     assert summary.computed == {LITE0: 11}
-    assert summary.paths[0].exists() and feature_file.read(summary.paths[0]).digests["test"].size == 3
+    assert summary.paths[0].exists() and feature_file.read_features(summary.paths[0]).digests["test"].size == 3
 
 
 def test_full_disk_then_room_again(tmp_path: Path, kaggle_folder: Path, reference: Features) -> None:
@@ -487,14 +491,14 @@ def test_full_disk_then_room_again(tmp_path: Path, kaggle_folder: Path, referenc
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files_in(tmp_path / "features") == []
-    got = feature_file.read(run(kaggle_folder, tmp_path / "features").paths[0])
+    got = feature_file.read_features(run(kaggle_folder, tmp_path / "features").paths[0])
     np.testing.assert_array_equal(got.vectors("train"), reference.vectors("train"))
 
 
 def test_random_weights_and_float16_are_marked(tmp_path: Path, kaggle_folder: Path) -> None:
     settings = Settings(weights_dir="random", dtype="float16", batch_size=4, engine="keras")  # which needs no export
     summary = run(kaggle_folder, tmp_path, LITE0, settings=settings)
-    got = feature_file.read(summary.paths[0])
+    got = feature_file.read_features(summary.paths[0])
     assert (got.recipe.weights, got.recipe.dtype) == (weights.RANDOM_WEIGHTS, "float16")
     with h5py.File(got.path) as file:
         assert file["train"].dtype == np.float16
@@ -585,9 +589,9 @@ def test_auto_takes_bfloat16_only_for_networks_that_bear_it(
     monkeypatch.setattr(openvino, "computes_bfloat16", lambda: True)
     monkeypatch.setattr(openvino, "bfloat16_is_faster", lambda: True)
     settings = Settings(engine="openvino", batch_size=3)
-    recipe = feature_file.read(run(kaggle_folder, tmp_path, settings=settings, limit=3).paths[0]).recipe
+    recipe = feature_file.read_features(run(kaggle_folder, tmp_path, settings=settings, limit=3).paths[0]).recipe
     assert (recipe.engine, recipe.precision) == ("openvino", "float32")
-    assert [row.name for row in TABLE.values() if row.bfloat16] == ["ResNet50", "InceptionV3", "Xception"]
+    assert [row.name for row in BACKBONES.values() if row.bfloat16] == ["ResNet50", "InceptionV3", "Xception"]
 
 
 class TestFreeSpace:

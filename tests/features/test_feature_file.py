@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from catsdogs.errors import LockedError, StoreError
 from catsdogs.features import feature_file, joining
-from catsdogs.features.cache import Cache, Entry
+from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import SPLITS, Unreadable
 from catsdogs.files import atomic, hdf5, locks
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import Dataset
 from tests.conftest import opened, recipe, refused, rows_of, table, write_features, write_kaggle_folder
 
@@ -77,7 +77,7 @@ def test_what_is_written_is_read(
         for start in range(0, len(entries), shard):
             cache.write_shard(rows_of(shuffled[start : start + shard], width, labelled=labelled), "none")
         cache.assemble(entries, ("кот", "dog"), bad, "photographs")
-        got = feature_file.read(cache.path)
+        got = feature_file.read_features(cache.path)
         vectors = {split: got.vectors(split) for split in SPLITS}
     assert (got.recipe, got.width, got.classes) == (recipe(dtype=dtype), width, ("кот", "dog"))
     assert (got.unreadable, got.source, got.name) == (bad, "photographs", "ResNet50")
@@ -96,7 +96,7 @@ def test_what_is_written_is_read(
 
 
 def test_the_recipe_can_be_read_alone(file: Path) -> None:
-    assert feature_file.recipe_of(file) == feature_file.read(file).recipe
+    assert feature_file.recipe_of(file) == feature_file.read_features(file).recipe
     with opened(file) as h5:
         h5.attrs["version"] = feature_file.VERSION + 1
     with refused(StoreError, "newer than"):
@@ -141,7 +141,7 @@ class TestJoin:
             cache = Cache(tmp_path, recipe(name, dtype=dtype))
             cache.write_shard(rows_of(entries, 5, name), "none")
             cache.assemble(order, ("a", "b"), [], "photographs")
-            files.append(feature_file.read(cache.path))
+            files.append(feature_file.read_features(cache.path))
         expected = [rows_of(entries[:7], 5, name).vector.astype(dtype) for name in ("ResNet50", "Xception")]
         joined = joining.join(files, "train")[1]
         assert joined.dtype == np.float32
@@ -164,7 +164,7 @@ class TestJoin:
         entries = table([str(n) for n in range(600)], [])
         for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
             write_features(tmp_path, order, name, width=3000)
-        files = [feature_file.read(tmp_path / f"{name}.h5") for name in ("ResNet50", "Xception")]
+        files = [feature_file.read_features(tmp_path / f"{name}.h5") for name in ("ResNet50", "Xception")]
         assert peak(lambda: joining.join(files, "train")) < 1.25 * len(entries) * 2 * 3000 * 4
 
     def test_different_rows_name_the_missing_ids_and_what_to_run(self, tmp_path: Path) -> None:
@@ -184,7 +184,9 @@ class TestJoin:
 
     def test_changed_photographs_are_refused(self, tmp_path: Path) -> None:
         entries = table(TRAIN, TEST)
-        changed = [Entry(row.photograph, row.digest + (row.key in ("test/2", "test/3"))) for row in entries]
+        changed = [
+            DigestedPhotograph(row.photograph, row.digest + (row.key in ("test/2", "test/3"))) for row in entries
+        ]
         files = [write_features(tmp_path, entries, "ResNet50"), write_features(tmp_path, changed, "Xception")]
         with refused(StoreError, r"2 and 1 other test photographs changed between .*ResNet50\.h5 and .*Xception\.h5"):
             joining.check_joinable(files)
@@ -204,14 +206,14 @@ class TestDamage:
 
     def test_no_such_file(self, file: Path) -> None:
         with refused(StoreError, r"No feature file .*Xception\.h5 \(there are: ResNet50\)\. .*--backbones Xception"):
-            feature_file.read(file.with_name("Xception.h5"))
+            feature_file.read_features(file.with_name("Xception.h5"))
 
     def test_cut_short_anywhere(self, file: Path) -> None:
         data = file.read_bytes()
         for keep in [0, 1, 8, 100, *range(0, len(data), len(data) // 20), len(data) - 1]:
             file.write_bytes(data[:keep])
             with refused(StoreError, r"cut short or damaged.*Run .*--backbones ResNet50"):
-                feature_file.read(file)
+                feature_file.read_features(file)
 
     @pytest.mark.parametrize("content", ["text", "other HDF5", "a folder"])
     def test_no_feature_file(self, file: Path, content: str) -> None:
@@ -223,7 +225,7 @@ class TestDamage:
         else:
             with h5py.File(file, "w") as other:
                 other["weights"] = np.zeros(3)
-        for read in (feature_file.read, feature_file.recipe_of):
+        for read in (feature_file.read_features, feature_file.recipe_of):
             with refused(StoreError, "not a feature file" if content == "other HDF5" else "cut short or damaged"):
                 read(file)
 
@@ -233,14 +235,14 @@ class TestDamage:
         with refused(
             StoreError, rf"has version {feature_file.VERSION + 1}, newer than {feature_file.VERSION}\. Upgrade catsdogs"
         ):
-            feature_file.read(file)
+            feature_file.read_features(file)
 
     @pytest.mark.parametrize("name", ["train_id", "label", "test_digest", "test_topk_class", "train_statistics"])
     def test_missing_part(self, file: Path, name: str) -> None:
         with opened(file) as h5:
             del h5[name]
         with refused(StoreError, rf"ResNet50\.h5 lacks {name}\. Run .*--backbones ResNet50"):
-            feature_file.read(file)
+            feature_file.read_features(file)
 
     @pytest.mark.parametrize(
         "name",
@@ -251,7 +253,7 @@ class TestDamage:
         with opened(file) as h5:
             replace_dataset(h5, name, h5[name][:-1])
         with refused(StoreError, rf"{name} has the shape \([36],.*\), not \([47],.*\)\. Run .*--backbones ResNet50"):
-            feature_file.read(file)
+            feature_file.read_features(file)
 
     @pytest.mark.parametrize(
         ("name", "values"),
@@ -271,7 +273,7 @@ class TestDamage:
         with opened(file) as h5:
             replace_dataset(h5, name, values)
         with refused(StoreError, rf"{name} .*the shape.* not \(.*\)\. Run .*--backbones ResNet50"):
-            feature_file.read(file)
+            feature_file.read_features(file)
 
     @pytest.mark.parametrize("name", ["train", "test_id", "label", "unreadable"])
     def test_group_in_the_place_of_rows(self, file: Path, name: str) -> None:
@@ -279,19 +281,19 @@ class TestDamage:
             del h5[name]
             h5.create_group(name)
         with refused(StoreError, "the shape|cut short or damaged"):
-            feature_file.read(file)
+            feature_file.read_features(file)
 
     @pytest.mark.parametrize("label", [5000, 1000, -5])
     def test_label_that_imagenet_lacks(self, file: Path, label: int) -> None:
         with opened(file) as h5:
             h5["test_topk_class"][2, 9] = label
         with refused(StoreError, "test_topk_class names a label outside 0 to 999"):
-            feature_file.read(file)
+            feature_file.read_features(file)
 
     def test_file_under_the_name_of_another_backbone(self, file: Path) -> None:
         renamed = file.rename(file.with_name("Xception.h5"))
         with refused(StoreError, r"Xception\.h5 holds vectors of ResNet50\. Rename it to ResNet50\.h5, or delete it"):
-            feature_file.read(renamed)
+            feature_file.read_features(renamed)
 
     def test_file_that_may_not_be_read(self, file: Path) -> None:
         file.chmod(0)
@@ -300,13 +302,13 @@ class TestDamage:
             import os
             from pathlib import Path
             import filelock  # the library may lie where nobody may not read it
-            from catsdogs.features import feature_file as store
+            from catsdogs.features import feature_file
             from catsdogs.errors import StoreError
 
             if os.getuid() == 0:
                 os.setuid(65534)
             try:
-                store.is_gap_file(Path("ResNet50.h5"))
+                feature_file.is_gap_file(Path("ResNet50.h5"))
             except StoreError as error:
                 print(error)
         """
@@ -315,7 +317,7 @@ class TestDamage:
         assert (out, err) == ("ResNet50.h5 may not be read by this user. Check its permissions.\n", "")
 
     def test_file_that_is_open_elsewhere(self, file: Path) -> None:
-        code = "import sys; from pathlib import Path; from catsdogs.features import feature_file; feature_file.read(Path(sys.argv[1]))"
+        code = "import sys, pathlib; from catsdogs.features.feature_file import read; read(pathlib.Path(sys.argv[1]))"
         with opened(file):
             err = child(code, file).communicate(timeout=60)[1]
         assert err.endswith("ResNet50.h5 is open in another program that may write to it. Close it there.\n")
@@ -325,20 +327,20 @@ class TestDamage:
         with opened(file) as h5:
             h5[f"{split}_id"][0] = id
         with refused(StoreError, f"{split}_id misses an id or holds one twice"):
-            feature_file.read(file)
+            feature_file.read_features(file)
 
     @pytest.mark.parametrize("label", [-1, 2])
     def test_label_without_class(self, file: Path, label: int) -> None:
         with opened(file) as h5:
             h5["label"][3] = label
         with refused(StoreError, "label names a class"):
-            feature_file.read(file)
+            feature_file.read_features(file)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_not_finite_names_the_row(self, file: Path, value: float) -> None:
         with opened(file) as h5:
             h5["train"][4, 1] = value
-        features = feature_file.read(file)
+        features = feature_file.read_features(file)
         assert np.isfinite(features.vectors("test")).all()
         with refused(StoreError, r"train row 4 \(cat\.4\) is not finite\. Run .*--backbones ResNet50"):
             features.vectors("train")
@@ -363,7 +365,7 @@ class TestGapFiles:
         labels = np.repeat([0, 1], [11, 3])
         path = self.write(tmp_path / "gap_ResNet50.h5", labels, 12)
         assert feature_file.is_gap_file(path)
-        got = feature_file.read(path, dataset)
+        got = feature_file.read_features(path, dataset)
         cats = ["cat.0", "cat.1", "cat.10", *(f"cat.{n}" for n in range(2, 10))]
         assert got.ids["train"].tolist() == [*cats, "dog.0", "dog.1", "dog.2"]
         assert got.ids["test"].tolist() == ["1", "10", "11", "12", *(str(n) for n in range(2, 10))]
@@ -372,8 +374,8 @@ class TestGapFiles:
         assert got.vectors("test")[1].tolist() == [2, 3]
 
     def test_it_joins_a_file_of_ours(self, tmp_path: Path, dataset: Dataset) -> None:
-        old = feature_file.read(self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12), dataset)
-        entries = [Entry(photograph, 1) for photograph in dataset.photographs]
+        old = feature_file.read_features(self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12), dataset)
+        entries = [DigestedPhotograph(photograph, 1) for photograph in dataset.photographs]
         ours = write_features(tmp_path, entries, classes=dataset.classes)
         joining.check_joinable([ours, old])
         ids, joined = joining.join([ours, old], "test")
@@ -385,12 +387,12 @@ class TestGapFiles:
         with opened(path) as h5:
             replace_dataset(h5, "train", np.zeros(shape))
         with refused(StoreError, r"gap_X\.h5: train and test have the shapes .* Write it again with what wrote it"):
-            feature_file.read(path, dataset)
+            feature_file.read_features(path, dataset)
 
     def test_wrong_data_sets(self, tmp_path: Path, dataset: Dataset) -> None:
         path = self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12)
         with refused(StoreError, r"gap_X\.h5 has no ids\. Give --data"):
-            feature_file.read(path)
+            feature_file.read_features(path)
         for labels, test, problem in (
             (np.repeat([0, 1], [11, 4]), 12, "train has 15 rows, .* has 14 photographs"),
             (np.repeat([0, 1], [11, 3]), 13, "test has 13 rows, .* has 12 photographs"),
@@ -398,7 +400,7 @@ class TestGapFiles:
             (np.repeat([1, 0], [11, 3]), 12, "label does not fit"),
         ):
             with refused(StoreError, problem):
-                feature_file.read(self.write(path, labels, test), dataset)
+                feature_file.read_features(self.write(path, labels, test), dataset)
 
 
 class TestWriting:
@@ -417,7 +419,7 @@ class TestWriting:
             import os, resource, sys
             from pathlib import Path
             import h5py, numpy as np
-            from catsdogs.features import feature_file as store
+            from catsdogs.files import hdf5
             from catsdogs.errors import StoreError
 
             path, limit = Path(sys.argv[1]), int(sys.argv[2])
@@ -425,7 +427,7 @@ class TestWriting:
                 limit = limit * 3 // 2
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
                 try:
-                    with store.writing(path) as file:
+                    with hdf5.writing(path) as file:
                         for part in "ab":
                             rows = file.create_dataset(f"rows_{part}", (1000, 64), chunks=(64, 64))
                             for start in range(0, 1000, 64):
@@ -480,19 +482,19 @@ class TestWriting:
             import os
             from pathlib import Path
             import filelock  # the library may lie where nobody may not read it
-            from catsdogs.features import feature_file as store
+            from catsdogs.files import hdf5, locks
             from catsdogs.errors import StoreError
 
             if os.getuid() == 0:
                 os.setuid(65534)
             for path in ("", "deeper/still"):
                 try:
-                    with store.locked(Path(path)):
+                    with locks.locked(Path(path)):
                         print("locked")
                 except StoreError as error:
                     print(error)
             try:
-                with store.writing(Path("x.h5")):
+                with hdf5.writing(Path("x.h5")):
                     print("written")
             except StoreError as error:
                 print(error)
@@ -505,7 +507,7 @@ class TestWriting:
         assert not list(folder.iterdir())
 
     def test_a_file_in_the_place_of_the_folder(self, file: Path) -> None:
-        with refused(StoreError, "cannot be written"), locks.locked(file / "features" / "deeper"):
+        with refused(StoreError, "cannot be written"), locks.hold_folder(file / "features" / "deeper"):
             pass
 
 
@@ -513,9 +515,9 @@ class TestLock:
     HOLD = """
         import sys
         from pathlib import Path
-        from catsdogs import store
+        from catsdogs.files import locks
 
-        with store.locked(Path(sys.argv[1])):
+        with locks.locked(Path(sys.argv[1])):
             print("held", flush=True)
             sys.stdin.read()
     """
@@ -529,22 +531,22 @@ class TestLock:
         process.communicate()
 
     def test_second_writer_is_refused(self, tmp_path: Path, holder: subprocess.Popen) -> None:
-        with refused(LockedError, f"Another process is writing to {tmp_path}"), locks.locked(tmp_path):
+        with refused(LockedError, f"Another process is writing to {tmp_path}"), locks.hold_folder(tmp_path):
             raise AssertionError("both hold the lock")
         holder.communicate("")
-        with locks.locked(tmp_path):
+        with locks.hold_folder(tmp_path):
             pass
 
     def test_a_killed_writer_lets_go(self, tmp_path: Path, holder: subprocess.Popen) -> None:
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-        with locks.locked(tmp_path):
+        with locks.hold_folder(tmp_path):
             pass
 
     def test_the_lock_ends_with_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(ZeroDivisionError), locks.locked(tmp_path):
+        with pytest.raises(ZeroDivisionError), locks.hold_folder(tmp_path):
             raise ZeroDivisionError
-        with locks.locked(tmp_path):
+        with locks.hold_folder(tmp_path):
             pass
 
 
@@ -578,13 +580,13 @@ def test_files_of_networks_that_were_built_wrongly_are_refused(
         cache.assemble(entries, ["x", "y"], [], "photographs")
         path = feature_file.path_of(tmp_path, name)
         if said is right:
-            row = TABLE[name]
+            row = BACKBONES[name]
             assert (row.preprocessing, row.vector) == (said["preprocessing"], said.get("vector", "pooled"))
-            assert feature_file.read(path).recipe == recipe(name, **said)
+            assert feature_file.read_features(path).recipe == recipe(name, **said)
             path.unlink()
     with opened(path) as file:
         del file.attrs["vector"]  # as there was none
-    for function in (feature_file.read, feature_file.recipe_of):
+    for function in (feature_file.read_features, feature_file.recipe_of):
         with refused(
             StoreError, f"{name}.h5 was made by an earlier version .* run `catsdogs features --backbones {name}`"
         ):

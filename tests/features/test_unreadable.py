@@ -66,15 +66,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # Which file, and who reads it.
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "feature file": ("Plain.h5", lambda folder: Cache(folder, recipe("Plain"))),
-    "vectors": ("Plain.h5", lambda folder: feature_file.read(folder / "Plain.h5").vectors("train")),
+    "vectors": ("Plain.h5", lambda folder: feature_file.read_features(folder / "Plain.h5").vectors("train")),
     "virtual file": ("Virtual.h5", lambda folder: Cache(folder, recipe("Virtual"))),
-    "virtual part": ("Virtual.shards", lambda folder: feature_file.read(folder / "Virtual.h5").vectors("train")),
+    "virtual part": (
+        "Virtual.shards",
+        lambda folder: feature_file.read_features(folder / "Virtual.h5").vectors("train"),
+    ),
     "virtual parts in a cache": ("Virtual.shards", lambda folder: Cache(folder, recipe("Virtual"))),
     "shard": (".shards/Shards-", lambda folder: Cache(folder, recipe("Shards"))),
     "unsealed": ("unsealed/", lambda folder: Cache(folder / "unsealed", recipe())),
     "stamps": (".photographs.h5", Stamps),
     "weights": ("all.weights.h5", lambda folder: weights.Weights(folder / "mine/all.weights.h5", "").shapes()),
-    "network": ("network.json", lambda folder: trained.read(folder / "mine")),
+    "network": ("network.json", lambda folder: trained.read_card(folder / "mine")),
     "learnt": ("learnt.csv", lambda folder: trained.fold_of_digest(folder / "mine")),
     "run": ("run.json", lambda folder: run_card.read_run(folder / "run")),
     "manifest": ("manifest.json", lambda folder: tfrecord.read_manifest(folder / "packed")),
@@ -158,7 +161,7 @@ def test_wherever_it_fails(folder: Path, monkeypatch: pytest.MonkeyPatch, module
             patch.setattr(module, name, failing)
             with pytest.raises(StoreError) as caught:
                 Cache(folder, recipe(backbone))
-        assert not isinstance(caught.value, DamagedError | virtual.LostShardError | MissingError), number
+        assert not isinstance(caught.value, DamagedError | virtual.LostPartError | MissingError), number
     assert contents(folder) == before
 
 
@@ -180,8 +183,8 @@ def test_whatever_h5py_makes_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patch:
         patch.setattr(feature_file, "_recipe_in", failing)
-        patch.setattr(virtual, "shards_of", failing)
-        for read in (lambda: Cache(folder, recipe("Plain")), lambda: feature_file.read(folder / "Virtual.h5")):
+        patch.setattr(virtual, "parts_of", failing)
+        for read in (lambda: Cache(folder, recipe("Plain")), lambda: feature_file.read_features(folder / "Virtual.h5")):
             with refused(StoreError, "cannot be read: (Input/output error|Stale file handle|Cannot allocate memory)"):
                 read()
     assert contents(folder) == before
@@ -252,7 +255,7 @@ def test_too_many_open_files_says_what_helps(folder: Path) -> None:
 
 def test_a_network_in_the_cache_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    network = table_module.TABLE["VGG16"], weights.Weights(None, "random")
+    network = table_module.BACKBONES["VGG16"], weights.Weights(None, "random")
     monkeypatch.setattr(export, "_export_elsewhere", lambda backbone, weights, path: path.write_text("a network"))
     assert export.exported(*network).read_text() == "a network"
     before, action = contents(tmp_path), Path.open

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from catsdogs.errors import StoreError
 from catsdogs.features import feature_file, virtual
-from catsdogs.features.cache import Cache, Entry
+from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Features
-from catsdogs.features.virtual import LostShardError
+from catsdogs.features.virtual import LostPartError
 from catsdogs.files import hdf5
 from tests.conftest import opened, recipe, refused, rows_of, table
 
@@ -27,14 +27,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(virtual, name, value)
 
 
-def written(folder: Path, entries: Sequence[Entry] = ENTRIES, step: int = 32) -> Features:
+def written(folder: Path, entries: Sequence[DigestedPhotograph] = ENTRIES, step: int = 32) -> Features:
     """A feature file of these rows; those that are not there are computed."""
     cache = Cache(folder, recipe())
     missing = [entry for entry in entries if entry not in cache]
     for start in range(0, len(missing), step):
         cache.write_shard(rows_of(missing[start : start + step]), "none")
     cache.assemble(entries, ("a", "b"), [], "photographs")
-    return feature_file.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 def missing_in(folder: Path, name: str = "ResNet50") -> list[str]:
@@ -46,7 +46,7 @@ def shards_in(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "ResNet50.shards").rglob("*") if path.is_file())
 
 
-def check(features: Features, entries: Sequence[Entry] = ENTRIES) -> None:
+def check(features: Features, entries: Sequence[DigestedPhotograph] = ENTRIES) -> None:
     for split in feature_file.SPLITS:
         right = [entry for entry in entries if entry.photograph.split == split]
         rows = rows_of(right or ENTRIES[:1])
@@ -79,7 +79,7 @@ def test_a_virtual_file_reads_as_a_plain_one(tmp_path: Path, monkeypatch: pytest
         assert {name: value for name, value in ours.attrs.items() if name != "created"} == {
             name: value for name, value in theirs.attrs.items() if name != "created"
         }
-    check(feature_file.read(tmp_path / "moved/ResNet50.h5"))
+    check(feature_file.read_features(tmp_path / "moved/ResNet50.h5"))
 
 
 @settings(deadline=None, max_examples=30)
@@ -88,7 +88,7 @@ def test_rows_in_any_order(tmp_path_factory: pytest.TempPathFactory, chosen: lis
     folder = tmp_path_factory.getbasetemp() / "any-order"
     if not folder.exists():
         written(folder)
-    found = feature_file.read(folder / "ResNet50.h5").read_rows("train", np.array(chosen, np.intp))
+    found = feature_file.read_features(folder / "ResNet50.h5").read_rows("train", np.array(chosen, np.intp))
     np.testing.assert_array_equal(found, rows_of(ENTRIES[:230]).vector[chosen])
 
 
@@ -116,8 +116,8 @@ def test_only_shards_with_changed_rows_are_written_anew(tmp_path: Path) -> None:
     written(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in shards_in(tmp_path)}
     changed = ENTRIES[50]._replace(digest=ENTRIES[50].digest + 1)
-    renamed = Entry(ENTRIES[51].photograph._replace(id="t051x"), ENTRIES[51].digest)
-    new = Entry(ENTRIES[51].photograph._replace(id="t051y"), 77)
+    renamed = DigestedPhotograph(ENTRIES[51].photograph._replace(id="t051x"), ENTRIES[51].digest)
+    new = DigestedPhotograph(ENTRIES[51].photograph._replace(id="t051y"), 77)
     entries = [*ENTRIES[:50], changed, renamed, new, *ENTRIES[53:]]
     cache = Cache(tmp_path, recipe())
     assert [entry.key for entry in entries if entry not in cache] == ["train/t050", "train/t051y"]
@@ -125,7 +125,7 @@ def test_only_shards_with_changed_rows_are_written_anew(tmp_path: Path) -> None:
     cache.assemble(entries, ("a", "b"), [], "photographs")
     after = {path: path.stat().st_mtime_ns for path in shards_in(tmp_path)}
     assert len(before.items() & after.items()) > len(before) / 2 and len(after.keys() - before.keys()) <= 4
-    features = feature_file.read(cache.path)
+    features = feature_file.read_features(cache.path)
     np.testing.assert_array_equal(
         features.vectors("train"), rows_of([*entries[:51], ENTRIES[51], *entries[52:230]]).vector
     )
@@ -166,8 +166,8 @@ def test_a_lost_shard_is_named_and_only_its_rows_are_computed_again(tmp_path: Pa
         shard.unlink()
     else:
         shard.write_bytes(content[:1000] if damage == "cut" else content)
-    with refused(LostShardError, rf"{shard.name} .*Run `catsdogs features --backbones ResNet50` again"):
-        feature_file.read(features.path).vectors(lost[0].split("/")[0])
+    with refused(LostPartError, rf"{shard.name} .*Run `catsdogs features --backbones ResNet50` again"):
+        feature_file.read_features(features.path).vectors(lost[0].split("/")[0])
     with h5py.File(features.path) as file:  # of whoever reads it without us
         if damage == "missing":
             split = lost[0].split("/")[0]
@@ -192,12 +192,12 @@ def test_killed_while_it_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
             raise KeyboardInterrupt
         return writing(path)
 
-    monkeypatch.setattr(feature_file, "writing", dying)
+    monkeypatch.setattr(hdf5, "writing", dying)
     try:
         cache.assemble(ENTRIES, ("a", "b"), [], "photographs")
     except KeyboardInterrupt:
-        check(feature_file.read(cache.path), old)
-    monkeypatch.setattr(feature_file, "writing", writing)
+        check(feature_file.read_features(cache.path), old)
+    monkeypatch.setattr(hdf5, "writing", writing)
     assert missing_in(tmp_path) == []
     check(written(tmp_path))
 
@@ -214,13 +214,13 @@ def test_a_network_of_any_name(tmp_path: Path, name: str) -> None:
     cache = Cache(tmp_path, recipe(name))
     cache.write_shard(rows_of(ENTRIES), "none")
     cache.assemble(ENTRIES, ("a", "b"), [], "photographs")
-    check(feature_file.read(cache.path))
+    check(feature_file.read_features(cache.path))
     assert missing_in(tmp_path, name) == []
     with h5py.File(cache.path) as file:
         assert file["train"].is_virtual
         np.testing.assert_array_equal(file["train"][...], rows_of(ENTRIES[:230]).vector)
     assert not Cache(tmp_path, recipe(name)).assemble(ENTRIES, ("a", "b"), [], "photographs")
-    check(feature_file.read(cache.path))
+    check(feature_file.read_features(cache.path))
 
 
 @pytest.mark.parametrize(
@@ -234,4 +234,4 @@ def test_a_shard_that_lies_elsewhere_is_refused(tmp_path: Path, name: str) -> No
         table["name"][1] = name
         file["train_shards"][...] = table
     with refused(StoreError, "is no shard"):
-        feature_file.read(path)
+        feature_file.read_features(path)

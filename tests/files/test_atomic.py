@@ -13,7 +13,7 @@ from catsdogs import progress
 from catsdogs.errors import WeightsError
 from catsdogs.files import atomic
 from catsdogs.networks.engines import export
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.networks.weights import Weights
 from tests.conftest import refused
 
@@ -95,7 +95,7 @@ class TestCacheFolder:
         with refused(
             WeightsError, "VGG16 cannot be kept in .*: .*No space left on device. Free some space, or set XDG"
         ):
-            export.exported(TABLE["VGG16"], Weights(weights, "ab"))
+            export.exported(BACKBONES["VGG16"], Weights(weights, "ab"))
         assert not [path for path in temporary.rglob("*") if path.suffix == ".tmp"]
 
 

@@ -51,7 +51,7 @@ def asleep(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def objects(out: Path) -> dict[str, bytes]:
-    return {name: storage.read(out / name) for name in storage.listing(out)}
+    return {name: storage.read_bytes(out / name) for name in storage.list_stamps(out)}
 
 
 class TestFenced:
@@ -64,7 +64,7 @@ class TestFenced:
         self.cache = Cache(out, recipe())
         with contextlib.ExitStack() as held:
             with asleep(monkeypatch):
-                held.enter_context(locks.locked(out))
+                held.enter_context(locks.hold_folder(out))
                 self.cache.write_shard(rows_of(ENTRIES[:3]), "none")
                 next_one = lease._Lease(out / ".lock")
                 # The first heart sleeps; that of the next one beats in a thread of another name.
@@ -80,7 +80,7 @@ class TestFenced:
                 next_one.release()
                 with pytest.raises(LockedError, match="was taken over by another process"):
                     held.close()
-        assert ".lock" not in storage.listing(out)  # which the next one let go of, and nobody else
+        assert ".lock" not in storage.list_stamps(out)  # which the next one let go of, and nobody else
 
     def test_it_cannot_assemble(self, taken_over: dict[str, bytes]) -> None:
         with refused(LockedError, r"/out/\.lock was taken over by another process, .*Run the same command again"):
@@ -110,11 +110,11 @@ def test_two_holders_in_one_process(out: Path, monkeypatch: pytest.MonkeyPatch) 
     """Whose cache it is decides, not who came last."""
     with contextlib.ExitStack() as first:
         with asleep(monkeypatch) as awake:
-            first.enter_context(locks.locked(out))
+            first.enter_context(locks.hold_folder(out))
             old = Cache(out, recipe())
             old.write_shard(rows_of(ENTRIES[:3]), "none")
             with contextlib.ExitStack() as second:
-                second.enter_context(locks.locked(out))
+                second.enter_context(locks.hold_folder(out))
                 new = Cache(out, recipe())
                 new.write_shard(rows_of(ENTRIES[3:]), "none")
                 before = objects(out)
@@ -125,31 +125,31 @@ def test_two_holders_in_one_process(out: Path, monkeypatch: pytest.MonkeyPatch) 
                 awake.set()  # or the second one's heart, asleep too, would not end
         with pytest.raises(LockedError):
             first.close()
-    assert list(storage.listing(out)) == ["ResNet50.h5"]
-    np.testing.assert_array_equal(feature_file.read(new.path).vectors("train"), rows_of(ENTRIES[:4]).vector)
+    assert list(storage.list_stamps(out)) == ["ResNet50.h5"]
+    np.testing.assert_array_equal(feature_file.read_features(new.path).vectors("train"), rows_of(ENTRIES[:4]).vector)
 
 
 def test_another_s_shards_stay(out: Path) -> None:
     """Assembling removes the shards that were assembled, not what others put beside them meanwhile."""
-    with locks.locked(out):
+    with locks.hold_folder(out):
         cache = Cache(out, recipe())
         cache.write_shard(rows_of(ENTRIES[:3]), "none")
         other = Cache(out, recipe())
         other.write_shard(rows_of(ENTRIES[3:]), "none")
-        before = set(storage.listing(out / feature_file.SHARD_FOLDER))
+        before = set(storage.list_stamps(out / feature_file.SHARD_FOLDER))
         cache.assemble(ENTRIES[:3], ("a", "b"), [], "photographs")
-        left = set(storage.listing(out / feature_file.SHARD_FOLDER))
+        left = set(storage.list_stamps(out / feature_file.SHARD_FOLDER))
     assert len(before) == 2 and len(left) == 1 and left < before
     assert all(entry in Cache(out, recipe()) for entry in ENTRIES)
 
 
 def test_of_two_that_find_a_dead_holder_one_gets_the_lock(out: Path) -> None:
-    storage.write(out / ".lock", b"somebody who died\n")
+    storage.write_bytes(out / ".lock", b"somebody who died\n")
     got, refusals = [], []
 
     def run(number: int) -> None:
         try:
-            with locks.locked(out):
+            with locks.hold_folder(out):
                 got.append(number)
                 time.sleep(2)
         except LockedError:
@@ -166,7 +166,7 @@ def test_of_two_that_find_a_dead_holder_one_gets_the_lock(out: Path) -> None:
 def test_a_heart_that_cannot_beat_says_so_and_a_holder_that_cannot_ask_stops(
     out: Path, s3_faults: Faults, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with refused(StoreError, "failed 3 times"), locks.locked(out):
+    with refused(StoreError, "failed 3 times"), locks.hold_folder(out):
         cache = Cache(out, recipe())
         cache.write_shard(rows_of(ENTRIES), "none")
         s3_faults.add("500", r"PUT .*\.lock")
@@ -174,38 +174,41 @@ def test_a_heart_that_cannot_beat_says_so_and_a_holder_that_cannot_ask_stops(
         assert "/out/.lock cannot be renewed, so another process may take it over" in capfd.readouterr().err
         cache.assemble(ENTRIES, ("a", "b"), [], "photographs")
     s3_faults.clear()
-    assert "ResNet50.h5" not in storage.listing(out)
+    assert "ResNet50.h5" not in storage.list_stamps(out)
 
 
 def test_an_answer_that_is_lost_loses_no_lock(out: Path, s3_faults: Faults) -> None:
     """A write that arrived and was not confirmed is tried again, and then finds another version: its own."""
-    with locks.locked(out):
+    with locks.hold_folder(out):
         for _ in range(3):
             s3_faults.add("lost", r"PUT .*\.lock", 1)
             lease.confirm(out / "x")
-    assert ".lock" not in storage.listing(out)
+    assert ".lock" not in storage.list_stamps(out)
 
 
 class TestConditions:
     def test_of_s3(self, out: Path) -> None:
         path = out / "x"
         assert storage.version(path) == ""
-        first = storage.write(path, b"1", new=True)
+        first = storage.write_bytes(path, b"1", new=True)
         assert first and first == storage.version(path)
-        second = storage.write(path, b"2", instead_of=first)
+        second = storage.write_bytes(path, b"2", instead_of=first)
         assert second == storage.version(path) != first
         for action in (
-            lambda: storage.write(path, b"3", instead_of=first),
+            lambda: storage.write_bytes(path, b"3", instead_of=first),
             lambda: storage.remove_version(path, first),
         ):
             with pytest.raises(FileExistsError):
                 action()
-        assert storage.read(path) == b"2"
+        assert storage.read_bytes(path) == b"2"
         storage.remove_version(path, second)
-        for action in (lambda: storage.write(path, b"3", instead_of=second), lambda: storage.remove_version(path, "x")):
+        for action in (
+            lambda: storage.write_bytes(path, b"3", instead_of=second),
+            lambda: storage.remove_version(path, "x"),
+        ):
             with pytest.raises(FileExistsError):
                 action()
-        assert "x" not in storage.listing(out)
+        assert "x" not in storage.list_stamps(out)
 
     def test_of_google(self) -> None:
         """As its JSON interface takes them; gcsfs hands requests on."""
@@ -230,7 +233,7 @@ class TestConditions:
             protocol, fs, path = "gs", Store(), "bucket/a b/.lock"
 
         place: Path = Place()  # type: ignore[assignment]
-        assert storage.version(place) == "41" and storage.write(place, b"2", instead_of="41") == "42"
+        assert storage.version(place) == "41" and storage.write_bytes(place, b"2", instead_of="41") == "42"
         storage.remove_version(place, "41")
         upload, removal = asked
         assert upload[0] == ("POST", "https://storage.googleapis.com/upload/storage/v1/b/bucket/o")
@@ -239,12 +242,12 @@ class TestConditions:
         }  # fmt: skip
         assert removal == (("DELETE", "b/{}/o/{}", "bucket", "a b/.lock"), {"ifGenerationMatch": "41"})
         with pytest.raises(FileExistsError):
-            storage.write(place, b"2", instead_of="40")
+            storage.write_bytes(place, b"2", instead_of="40")
 
     def test_of_a_store_that_knows_none(self, out: Path, s3_faults: Faults) -> None:
-        version = storage.write(out / "x", b"1")
+        version = storage.write_bytes(out / "x", b"1")
         s3_faults.add("501", "PUT .*x", 1)
-        assert storage.write(out / "x", b"2", instead_of=version) == "" and storage.read(out / "x") == b"2"
+        assert storage.write_bytes(out / "x", b"2", instead_of=version) == "" and storage.read_bytes(out / "x") == b"2"
         s3_faults.add("501", "DELETE .*x", 1)
         storage.remove_version(out / "x", "1")
-        assert "x" not in storage.listing(out)
+        assert "x" not in storage.list_stamps(out)

@@ -23,7 +23,8 @@ libc = ctypes.CDLL(None)
 for name, value in (("MATCH", sys.argv[1]), ("ERRNO", str(getattr(errno, sys.argv[2]))), ("CALLS", "flock")):
     os.environ["FAILING_" + name] = value
     libc.setenv(("FAILING_" + name).encode(), value.encode(), 1)
-from catsdogs import lease, locks, store
+from catsdogs.features import feature_file
+from catsdogs.files import lease, locks
 lease.BEAT_SECONDS = 0.2
 folder = Path(sys.argv[1])
 """
@@ -75,7 +76,7 @@ tfrecord_writer.write(scan(write_kaggle_folder(folder / "data")), folder / "pack
 (folder / "all.weights.h5").write_bytes(specimens.weights_files()["all.weights.h5"])
 trial.check(folder / "all.weights.h5")
 assert len(Weights(folder / "all.weights.h5", "").shapes()) == 4
-with sealed.lockable(folder / "all.weights.h5") as path:
+with seal.lockable(folder / "all.weights.h5") as path:
     import h5py
     h5py.File(path).close()
     assert path != folder / "all.weights.h5"
@@ -137,7 +138,7 @@ def test_decisions_of_two_processes(start: Start, tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/.decisions.lock.soft").write_text("a host 4711 that died 000000001\n")
     code = """
-        from catsdogs import decisions
+        from catsdogs.cleaning import decisions
         decisions._PATIENCE = 60
         for number in range(5):
             decisions.decide(folder / "decisions.csv", decisions.Decision(f"{os.getpid()}.{number}", "drop"), ("a",))
@@ -179,7 +180,7 @@ def test_a_folder_that_can_be_locked_is_not_copied(tmp_path: Path) -> None:
 def test_a_soft_lock_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is renewed in its place, so that no new room is needed."""
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
-    with lease.held(tmp_path / ".lock.soft"):
+    with lease.hold(tmp_path / ".lock.soft"):
         before = (tmp_path / ".lock.soft").stat()
         lease.confirm(tmp_path / "x.h5")
         after = (tmp_path / ".lock.soft").stat()

@@ -56,29 +56,29 @@ def test_put_list_read_remove(folder: Path, tmp_path: Path, below: str) -> None:
     data = bytes(range(256)) * 10
     (tmp_path / "x").write_bytes(data)
     (tmp_path / "empty").touch()
-    assert storage.listing(folder) == {}
+    assert storage.list_stamps(folder) == {}
     for name in ("x", "empty"):
-        storage.put(tmp_path / name, folder / f"{below}{name}")
+        storage.upload(tmp_path / name, folder / f"{below}{name}")
     beside = folder.with_name("folder2") / "x"  # whose name starts alike
-    storage.put(tmp_path / "x", beside)
-    assert list(storage.listing(folder)) == [f"{below}empty", f"{below}x"]
+    storage.upload(tmp_path / "x", beside)
+    assert list(storage.list_stamps(folder)) == [f"{below}empty", f"{below}x"]
     there = folder / f"{below}x"
-    assert storage.listing(folder)[f"{below}x"] == storage.stamp(there)
+    assert storage.list_stamps(folder)[f"{below}x"] == storage.stamp(there)
     for path in (tmp_path / "x", there):
-        assert storage.size(path) == 2560 and storage.read(path) == data
+        assert storage.size(path) == 2560 and storage.read_bytes(path) == data
         for start, length in ((0, 5), (5, 7), (2550, 100), (0, None), (7, None), (2560, 1), (9999, None)):
             stop = None if length is None else start + length
-            assert storage.read(path, start, length) == data[start:stop]
-    assert storage.read(folder / f"{below}empty") == storage.read(folder / f"{below}empty", 0, 9) == b""
+            assert storage.read_bytes(path, start, length) == data[start:stop]
+    assert storage.read_bytes(folder / f"{below}empty") == storage.read_bytes(folder / f"{below}empty", 0, 9) == b""
     before = storage.stamp(there)
-    storage.write(there, b"other")
-    assert storage.read(there) == b"other" and storage.stamp(there) != before
+    storage.write_bytes(there, b"other")
+    assert storage.read_bytes(there) == b"other" and storage.stamp(there) != before
     with pytest.raises(FileExistsError):
-        storage.write(there, b"third", new=True)
+        storage.write_bytes(there, b"third", new=True)
     storage.remove(folder)
     storage.remove(folder)
-    assert storage.listing(folder) == {} and storage.read(beside) == data
-    for action in (storage.read, storage.size, storage.stamp):
+    assert storage.list_stamps(folder) == {} and storage.read_bytes(beside) == data
+    for action in (storage.read_bytes, storage.size, storage.stamp):
         with pytest.raises(FileNotFoundError):
             action(there)
 
@@ -86,7 +86,7 @@ def test_put_list_read_remove(folder: Path, tmp_path: Path, below: str) -> None:
 def test_a_copy_is_kept_while_its_object_is_the_same(folder: Path, tmp_path: Path, s3_faults: Faults) -> None:
     path = folder / "x.h5"
     for data in (b"first", b"other", b"third"):
-        storage.write(path, data)
+        storage.write_bytes(path, data)
         s3_faults.requests.clear()
         for _ in range(2):
             with storage.local(path) as copy:
@@ -101,7 +101,7 @@ def test_a_copy_is_kept_while_its_object_is_the_same(folder: Path, tmp_path: Pat
 class TestFaults:
     @pytest.fixture
     def path(self, folder: Path) -> Path:
-        storage.write(folder / "x", b"0123456789" * 100)
+        storage.write_bytes(folder / "x", b"0123456789" * 100)
         return folder / "x"
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -113,20 +113,20 @@ class TestFaults:
             s3_faults.add(kind, "some/folder|some%2Ffolder", 1 if kind == "hang" else 2)
             return path
 
-        assert storage.read(faulty()) == b"0123456789" * 100
+        assert storage.read_bytes(faulty()) == b"0123456789" * 100
         if kind == "hang":
             return  # a second for each
-        assert storage.read(faulty(), 995, 20) == b"56789"
+        assert storage.read_bytes(faulty(), 995, 20) == b"56789"
         if kind != "cut":  # only what is got is cut
             assert storage.size(faulty()) == 1000
-        assert list(storage.listing(faulty().parent)) == ["x"]
+        assert list(storage.list_stamps(faulty().parent)) == ["x"]
         with storage.local(faulty()) as copy:
             assert copy.read_bytes() == b"0123456789" * 100
         if kind != "cut":  # what was put has no answer to be cut
-            storage.put(tmp_path / "y", faulty())
-            assert storage.read(path) == b"y" * 1000
+            storage.upload(tmp_path / "y", faulty())
+            assert storage.read_bytes(path) == b"y" * 1000
             storage.remove(faulty())
-            assert storage.listing(path.parent) == {}
+            assert storage.list_stamps(path.parent) == {}
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_lasting_faults_are_named(self, path: Path, s3_faults: Faults, kind: str) -> None:
@@ -134,17 +134,17 @@ class TestFaults:
         s3_faults.add(kind)
         s3_faults.requests.clear()
         with refused(StoreError, f"^{path} failed 3 times: .*run the same command again"):
-            storage.read(path)
+            storage.read_bytes(path)
         # Nobody below tries again for himself; but aiohttp does, once, where a connection breaks.
         assert len(s3_faults.requests) == (6 if kind == "refuse" else 3)
         if kind != "hang":
             with refused(StoreError, f"^{path.parent} failed 3 times"):
-                storage.listing(path.parent)
+                storage.list_stamps(path.parent)
 
     def test_a_server_that_is_away(self, path: Path, monkeypatch: pytest.MonkeyPatch, fresh_clients: None) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         with refused(StoreError, "failed 3 times: .*Could not connect"):
-            storage.read(storage.place(str(path)))
+            storage.read_bytes(storage.place(str(path)))
 
     def test_without_credentials(
         self, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fresh_clients: None
@@ -154,23 +154,23 @@ class TestFaults:
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
         monkeypatch.setattr(tenacity.nap.time, "sleep", lambda _: pytest.fail("it is tried again"))
         with refused(StoreError, "cannot be reached: .*redentials.*Check its name and your credentials"):
-            storage.read(storage.place(str(path)))
+            storage.read_bytes(storage.place(str(path)))
 
     def test_without_rights(self, path: Path, s3_faults: Faults, tmp_path: Path) -> None:
         s3_faults.add("403", "some/folder|some%2Ffolder")
         s3_faults.requests.clear()
-        for action, place in ((storage.read, path), (storage.size, path), (storage.listing, path.parent)):
+        for action, place in ((storage.read_bytes, path), (storage.size, path), (storage.list_stamps, path.parent)):
             with refused(StoreError, f"{place} may not be read: .*. Check your credentials and rights"):
                 action(place)
         (tmp_path / "y").touch()
         with refused(StoreError, "cannot be written: .*rights"):
-            storage.put(tmp_path / "y", path)
+            storage.upload(tmp_path / "y", path)
         assert len(s3_faults.requests) == 4  # it is not tried again
 
     def test_no_such_bucket_to_write_to(self, tmp_path: Path, s3_faults: Faults) -> None:
         (tmp_path / "x").touch()
         with refused(StoreError, "cannot be written: .*bucket"):
-            storage.put(tmp_path / "x", storage.place("s3://no-such-bucket-at-all/x"))
+            storage.upload(tmp_path / "x", storage.place("s3://no-such-bucket-at-all/x"))
 
 
 def test_pauses_grow_to_half_a_minute_in_all() -> None:
@@ -203,7 +203,7 @@ class TestRanges:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "size", lambda path: len(data))
-            patch.setattr(storage, "read", read)
+            patch.setattr(storage, "read_bytes", read)
             patch.setattr(ranges, "BLOCK_BYTES", block)
             ours, theirs = ranges.Ranges(Path("x")), io.BytesIO(data)
             for offset, size, whence in moves:
@@ -215,8 +215,8 @@ class TestRanges:
                 assert ours.read(size) == theirs.read(size) and ours.tell() == theirs.tell()
 
     def test_threads_do_not_share_what_they_have_read(self, folder: Path, s3_faults: Faults) -> None:
-        storage.write(folder / "x", bytes(range(200)))
-        file = ranges.opened(folder / "x")
+        storage.write_bytes(folder / "x", bytes(range(200)))
+        file = ranges.open_by_ranges(folder / "x")
         assert isinstance(file, ranges.Ranges)
         s3_faults.requests.clear()
         lock = threading.Lock()
@@ -242,7 +242,7 @@ def test_what_is_uploaded_is_listed(tmp_path: Path, folder: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
     upload(tmp_path, str(folder))
-    assert {name: storage.read(folder / name).decode() for name in storage.listing(folder)} == {
+    assert {name: storage.read_bytes(folder / name).decode() for name in storage.list_stamps(folder)} == {
         name: name for name in ("a.jpg", "b c/ü.jpg", "b c/d#e%20.jpg")
     }
 
@@ -279,19 +279,19 @@ def test_a_name_is_no_pattern(where: str, request: pytest.FixtureRequest, tmp_pa
         for place in (root / "files" / name, root / name / "below"):
             if where == "here":
                 place.parent.mkdir(parents=True, exist_ok=True)
-            storage.write(place, name.encode())
+            storage.write_bytes(place, name.encode())
     left = set(NAMES)
     for name in NAMES:
         assert storage.names_in(root / "files", "") == sorted(left)
-        assert storage.read(root / name / "below") == storage.read(root / "files" / name) == name.encode()
+        assert storage.read_bytes(root / name / "below") == storage.read_bytes(root / "files" / name) == name.encode()
         storage.move(root / "files" / name, root / f"{name}.moved")
-        assert storage.read(root / f"{name}.moved") == name.encode()
+        assert storage.read_bytes(root / f"{name}.moved") == name.encode()
         storage.remove(root / name)
         left.discard(name)
         assert not storage.exists(root / name / "below")
         assert all(storage.exists(root / other / "below") for other in left)
         if where != "here":
-            storage.put(tmp_path / "source", root / "files" / name)
+            storage.upload(tmp_path / "source", root / "files" / name)
             with storage.local(root / "files" / name) as copy:
                 assert copy.read_bytes() == b"put"
             storage.remove_all([root / "files" / name])

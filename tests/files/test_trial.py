@@ -27,9 +27,9 @@ def gap_file(path: Path) -> Path:
 def test_sound_files_pass_and_are_tried_once(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / name
     path.write_bytes(specimens.unsealed_files()[name])
-    trial.check(path)
+    trial.try_out(path)
     monkeypatch.setattr(sys, "executable", "/nowhere")
-    trial.check(path)
+    trial.try_out(path)
 
 
 def _elsewhere(file: h5py.File, path: Path) -> None:
@@ -77,7 +77,7 @@ def test_files_that_reach_out_or_claim_too_much(
     with h5py.File(path, "w") as file:
         write(file, path)
     with refused(DamagedError, reason):
-        trial.check(path)
+        trial.try_out(path)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 2000])
@@ -85,7 +85,7 @@ def test_what_hdf5_cannot_read_is_refused_in_its_words(tmp_path: Path, keep: int
     path = gap_file(tmp_path / "x.h5")
     path.write_bytes(path.read_bytes()[:keep])
     with refused(DamagedError, "damaged: OSError: Unable to"):
-        trial.check(path)
+        trial.try_out(path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems limit neither time nor memory as Linux does")
@@ -101,12 +101,12 @@ def test_a_crash_a_loop_and_a_bomb_end_that_process_alone(
     monkeypatch.setattr(trial, "_TRY", trial._TRY.replace("    dict(group.attrs)\n", f"    {does}\n", 1))
     monkeypatch.setattr(trial, "SECONDS", 0.1)
     with refused(DamagedError, "x.h5 is cut short or damaged: (HDF5 .*does not come to an end|MemoryError)"):
-        trial.check(path)
+        trial.try_out(path)
 
 
 def test_a_file_that_changed_is_tried_again(tmp_path: Path) -> None:
     path = gap_file(tmp_path / "x.h5")
-    trial.check(path)
+    trial.try_out(path)
     path.write_bytes(path.read_bytes()[:-100])
     with refused(DamagedError, "truncated|Unable"):
-        trial.check(path)
+        trial.try_out(path)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catsdogs.finetuning.augmentation import PCA_EIGENVALUES, PCA_EIGENVECTORS, Augmentation, pca_noise, ricap
-from catsdogs.finetuning.tricks import MIXING, TABLE
+from catsdogs.finetuning.tricks import MIXING, TRICKS
 
 SIZE = 28
 CHANGING = (
@@ -89,7 +89,7 @@ def test_each_photograph_has_draws_of_its_own(trick: str) -> None:
 
 
 def test_all_tricks_combine() -> None:
-    images, labels = augmented(*TABLE)
+    images, labels = augmented(*TRICKS)
     assert images.shape == (8, SIZE, SIZE, 3) and images.min() >= 0 and images.max() <= 255
     np.testing.assert_allclose(labels.sum(1), 1, rtol=1e-5)
 

@@ -16,7 +16,7 @@ from invoke import Config, Context
 from catsdogs.commands import flags as flags_module
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import extract, feature_file
-from catsdogs.features.cache import Cache, Entry
+from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.networks import trained
 from catsdogs.networks.quiet import importing_keras
 from catsdogs.photographs import images
@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, fi
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         dataset = scan(data)
-        plan = plans.plan("four-conv", "flip,batch-norm", input_size=32, epochs=2, batch_size=8, seed=4)
+        plan = plans.hyperparameters("four-conv", "flip,batch-norm", input_size=32, epochs=2, batch_size=8, seed=4)
         yield dataset, finetune.finetune(finetune.lesson(dataset, 2, 4), plan, name="mine", command="catsdogs finetune")
 
 
@@ -85,7 +85,7 @@ def test_each_photograph_gets_the_vector_of_the_member_that_never_saw_it(
 ) -> None:
     dataset, found = made
     extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine=engine))
-    features = feature_file.read(feature_file.path_of(tmp_path, "mine"))
+    features = feature_file.read_features(feature_file.path_of(tmp_path, "mine"))
     assert features.learnt == 0 and features.width == 512
     folds = trained.fold_of_digest(found.folder)
     paths = {number: build.read_path(found.folder, f"fold-{number}") for number in (1, 2)}
@@ -105,7 +105,7 @@ def test_each_photograph_gets_the_vector_of_the_member_that_never_saw_it(
 def test_it_is_trained_on_by_heads(made: tuple[Dataset, finetune.Finetuned], tmp_path: Path) -> None:
     dataset, _ = made
     extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine="keras"))
-    files = [feature_file.read(feature_file.path_of(tmp_path, "mine"))]
+    files = [feature_file.read_features(feature_file.path_of(tmp_path, "mine"))]
     assert len(training_plan.out_of_fold(files, training_plan.Plan("ridge", 2, 0)).probabilities) == 24
 
 
@@ -115,21 +115,21 @@ def test_without_folds_its_vectors_yield_no_score(
     monkeypatch.chdir(tmp_path)
     dataset = make_dataset(cats=8, dogs=8)
     held = scan(dataset.root, holdout=0.25, seed=1)
-    plan = plans.plan("four-conv", input_size=32, epochs=1, batch_size=8)
+    plan = plans.hyperparameters("four-conv", input_size=32, epochs=1, batch_size=8)
     found = finetune.finetune(finetune.lesson(held, 1, 0), plan, name="alone", command="")
     assert found.card.scores[0].endswith("(held out, 4 photographs)") and list(found.card.weights) == ["all"]
     extract.extract(dataset, ["alone"], tmp_path / "features", extract.Settings(engine="keras"))
-    features = feature_file.read(feature_file.path_of(tmp_path / "features", "alone"))
+    features = feature_file.read_features(feature_file.path_of(tmp_path / "features", "alone"))
     assert features.learnt == 12
     with refused(TrainingError, "has learnt from 12 of the photographs"):
-        training_plan.check([features], 2, frozenset())
+        training_plan.check_trainable([features], 2, frozenset())
 
 
 def test_a_twin_learns_from_pairs(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plan = plans.plan("siamese-cnn", "flip,label-smoothing", input_size=32, epochs=1, batch_size=8)
+    plan = plans.hyperparameters("siamese-cnn", "flip,label-smoothing", input_size=32, epochs=1, batch_size=8)
     taught = finetune.lesson(make_dataset(cats=8, dogs=8), 2, 0)
     found = finetune.finetune(taught, plan, name="pair", command="")
     assert "16 pairs of photographs" in found.card.scores[0]
@@ -143,7 +143,7 @@ def test_a_network_of_keras_applications_starts_from_a_weights_file(
     """The file stands in for Keras's download: its weights are random, so it shows the way and no more."""
     monkeypatch.chdir(tmp_path)
     keras.applications.MobileNetV2(weights=None, include_top=False).save_weights(tmp_path / "MobileNetV2.weights.h5")
-    plan = plans.plan("MobileNetV2", "dropout,l2", input_size=32, epochs=1, batch_size=8)
+    plan = plans.hyperparameters("MobileNetV2", "dropout,l2", input_size=32, epochs=1, batch_size=8)
     taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
     found = finetune.finetune(taught, plan, name="student", command="", weights_dir=str(tmp_path))
     start = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
@@ -160,7 +160,7 @@ def test_a_taken_name_and_another_plan_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
-    plan = plans.plan("four-conv", input_size=32, epochs=1, batch_size=8)
+    plan = plans.hyperparameters("four-conv", input_size=32, epochs=1, batch_size=8)
     finetune.finetune(taught, plan, name="mine", command="")
     with refused(TrainingError, "--force"):
         finetune.finetune(taught, plan, name="mine", command="")
@@ -247,7 +247,7 @@ def test_its_folds_are_those_of_train(make_dataset: Callable[..., Dataset], tmp_
 
 def features_of(folder: Path, dataset: Dataset, near: list[tuple[str, str]]) -> feature_file.Features:
     """A feature file of a data set's photographs, wide enough to tell copies, with pairs of nearly the same vector."""
-    entries = [Entry(row, images.digest(dataset.read(row))) for row in dataset.photographs]
+    entries = [DigestedPhotograph(row, images.digest(dataset.read(row))) for row in dataset.photographs]
     random = np.random.default_rng(0)
     X = np.abs(random.normal(size=(len(entries), 600))).astype(np.float32)
     row_of = {entry.photograph.id: number for number, entry in enumerate(entries) if entry.photograph.split == "train"}
@@ -256,7 +256,7 @@ def features_of(folder: Path, dataset: Dataset, near: list[tuple[str, str]]) -> 
     cache = Cache(folder, recipe("ResNet50"))
     cache.write_shard(replace(rows_of(entries, 600), vector=X), "none")
     cache.assemble(entries, dataset.classes, [], str(dataset.root))
-    return feature_file.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 def test_copies_are_on_one_side_of_the_split_that_chooses_the_epoch(
@@ -268,7 +268,7 @@ def test_copies_are_on_one_side_of_the_split_that_chooses_the_epoch(
             one, other = (dataset.root / f"train/{name}.{n}.jpg" for n in (number, number + 15))
             other.write_bytes(one.read_bytes())
     taught = finetune.lesson(dataset, 2, 0)
-    trainer = finetune.Trainer(taught, plans.plan("squeezenet", input_size=32), None, tmp_path, "one")
+    trainer = finetune.Trainer(taught, plans.hyperparameters("squeezenet", input_size=32), None, tmp_path, "one")
     for held in (np.empty(0, np.intp), *finetune.fold_rows(taught).values()):
         rows = np.setdiff1d(np.arange(60), held)
         learnt, watched = trainer._split(rows)

@@ -20,7 +20,7 @@ with importing_keras():
     from catsdogs.finetuning.objectives import Classification
     from catsdogs.finetuning.stream import Batches
     from catsdogs.networks import build, trained
-    from catsdogs.networks.table import TABLE
+    from catsdogs.networks.table import BACKBONES
     from catsdogs.progress import Progress
 
 # What stands behind the last joint, by the names that keras.applications gives.
@@ -35,7 +35,7 @@ LAST_BLOCKS = {
 
 @pytest.mark.parametrize("name", LAST_BLOCKS)
 def test_the_last_block(name: str) -> None:
-    network = build._network(TABLE[name], include_top=False)
+    network = build._network(BACKBONES[name], include_top=False)
     assert {layer.name for layer in fit.last_block(network) if fit._learns(layer)} == LAST_BLOCKS[name]
 
 
@@ -49,7 +49,7 @@ def test_a_network_without_a_last_block_says_so() -> None:
 
 @pytest.mark.parametrize(("unfreeze", "share"), [("none", 0.0), ("last-block", 0.3), ("all", 1.0)])
 def test_what_is_frozen_does_not_learn(unfreeze: str, share: float) -> None:
-    plan = plans.plan("EfficientNetLite0", unfreeze=unfreeze, input_size=32)
+    plan = plans.hyperparameters("EfficientNetLite0", unfreeze=unfreeze, input_size=32)
     path, model = fit.make(plan, None, classes=3, seed=1)
     network = path.get_layer("network")
     kernels = [layer for layer in network.layers if fit._learns(layer)]
@@ -80,7 +80,7 @@ def test_what_is_frozen_does_not_learn(unfreeze: str, share: float) -> None:
 )
 def test_plans_that_cannot_be(settings: dict[str, object], error: type, match: str) -> None:
     with refused(error, match):
-        plans.plan(**settings)  # type: ignore[arg-type]
+        plans.hyperparameters(**settings)  # type: ignore[arg-type]
 
 
 def test_the_first_top_is_the_best_linear_one() -> None:
@@ -117,7 +117,7 @@ def train(
     In the middle of the epoch `stuck_in` it says so by a file beside `work`, and waits to be killed.
     """
     squares = Squares(48, 32)
-    plan = plans.plan("four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3)
+    plan = plans.hyperparameters("four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3)
     task = Classification(squares.labels, 2)
     _, model = task.make(plan, None, 3)
     rows = np.arange(48)

@@ -18,7 +18,7 @@ from tests.conftest import refused, write_kaggle_folder
 @pytest.fixture
 def held_out(tmp_path: Path) -> Dataset:
     dataset = scan(write_kaggle_folder(tmp_path / "data", cats=8, dogs=6, test=2), holdout=0.3)
-    tfrecord_writer.write(dataset, tmp_path / "shards", count=2)
+    tfrecord_writer.write_record_files(dataset, tmp_path / "shards", count=2)
     return dataset
 
 
@@ -30,7 +30,7 @@ def test_the_rows_and_the_truth_are_those_of_the_files(held_out: Dataset, tmp_pa
 
 
 def test_it_is_passed_on_and_chosen_from(held_out: Dataset, tmp_path: Path) -> None:
-    tfrecord_writer.write(scan(tmp_path / "shards"), tmp_path / "copy", count=1)
+    tfrecord_writer.write_record_files(scan(tmp_path / "shards"), tmp_path / "copy", count=1)
     assert scan(tmp_path / "copy").truth == held_out.truth
     cats = scan(tmp_path / "copy", classes=["cat"])
     assert cats.truth == {id: label for id, label in held_out.truth.items() if label == "cat"}
@@ -50,14 +50,14 @@ def test_a_held_out_photograph_that_cannot_be_read_is_in_neither(tmp_path: Path)
     gone = next(iter(scan(data, holdout=0.3).truth))
     (data / f"train/{gone}.jpg").write_bytes(b"nothing")
     dataset = scan(data, holdout=0.3)
-    tfrecord_writer.write(dataset, tmp_path / "shards")
+    tfrecord_writer.write_record_files(dataset, tmp_path / "shards")
     found = scan(tmp_path / "shards")
     assert found.truth == {id: label for id, label in dataset.truth.items() if id != gone}
     assert {row.id for row in found.of("test")} == found.truth.keys()
 
 
 def test_without_a_holdout_there_is_none_and_older_sets_are_read(tmp_path: Path) -> None:
-    tfrecord_writer.write(scan(write_kaggle_folder(tmp_path / "data")), tmp_path / "shards")
+    tfrecord_writer.write_record_files(scan(write_kaggle_folder(tmp_path / "data")), tmp_path / "shards")
     assert "truth" not in json.loads((tmp_path / "shards" / tfrecord.MANIFEST).read_text())
     assert scan(tmp_path / "shards").truth == {}
 
@@ -73,12 +73,12 @@ def test_a_truth_that_cannot_be_ours(held_out: Dataset, tmp_path: Path, truth: o
 def test_the_commands_write_the_same_truth_and_grade_takes_it(
     held_out: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    summary = extract.Summary(*([], {}, {}, {}, [], [], 0.0))
+    summary = extract.Extraction(*([], {}, {}, {}, [], [], 0.0))
     monkeypatch.setattr(extract, "extract", lambda *arguments: summary)
     for name, dataset in (("files", held_out), ("shards", scan(tmp_path / "shards"))):
         flags.extract_features(dataset, [], tmp_path / name, extract.Settings())
     truth = tmp_path / "shards/truth.csv"
     assert truth.read_bytes() == (tmp_path / "files/truth.csv").read_bytes()
     certain = np.array([[label == name for name in held_out.classes] for label in held_out.truth.values()], float)
-    submission.write(tmp_path / "s.csv", list(held_out.truth), certain, held_out.classes, None, {})
-    assert submission.grade(tmp_path / "s.csv", truth, held_out.classes).accuracy == 1
+    submission.write_submission(tmp_path / "s.csv", list(held_out.truth), certain, held_out.classes, None, {})
+    assert submission.grade_submission(tmp_path / "s.csv", truth, held_out.classes).accuracy == 1

@@ -77,7 +77,7 @@ def test_answers_are_those_of_the_rows_asked_for() -> None:
 
 def test_answers_about_pairs_are_the_same_each_time() -> None:
     task = SameClass(np.arange(10) % 2)
-    plan = plans.plan("siamese-cnn", input_size=32)
+    plan = plans.hyperparameters("siamese-cnn", input_size=32)
     _, model = task.make(plan, None, seed=1)
     first = task.answers(model, Flat(), np.arange(10), batch_size=4)  # type: ignore[arg-type]
     again = task.answers(model, Flat(), np.arange(10), batch_size=3)  # type: ignore[arg-type]
@@ -88,5 +88,5 @@ def test_answers_about_pairs_are_the_same_each_time() -> None:
 
 def test_who_learns_from_pairs() -> None:
     labels = np.array([0, 1])
-    assert isinstance(objectives.choose(plans.plan("siamese-cnn"), labels, 2), SameClass)
-    assert isinstance(objectives.choose(plans.plan("four-conv"), labels, 2), Classification)
+    assert isinstance(objectives.choose(plans.hyperparameters("siamese-cnn"), labels, 2), SameClass)
+    assert isinstance(objectives.choose(plans.hyperparameters("four-conv"), labels, 2), Classification)

@@ -20,7 +20,7 @@ from catsdogs.networks import build, choice, pth, table, weights
 from catsdogs.networks import imagenet as imagenet_module
 from catsdogs.networks.architectures import efficientnet_lite
 from catsdogs.networks.engines import selection
-from catsdogs.networks.table import TABLE, Backbone
+from catsdogs.networks.table import BACKBONES, Backbone
 from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import scan
@@ -38,7 +38,7 @@ def lite_file(backbone: Backbone) -> Path:
 
 
 def test_the_table_lists_every_network_of_keras() -> None:
-    ours = {name for name, backbone in TABLE.items() if not backbone.package}
+    ours = {name for name, backbone in BACKBONES.items() if not backbone.package}
     assert ours == {name for name in dir(keras.applications) if name[0].isupper()}
 
 
@@ -51,14 +51,14 @@ def test_preprocessing_is_that_of_keras(module: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3), np.uint8)
     expected = keras_module.preprocess_input(image.astype(np.float32))
     for name in dir(keras_module):
-        if name in TABLE:
-            got = keras.ops.convert_to_numpy(build.preprocess(keras.ops.array(image), TABLE[name].preprocessing))
+        if name in BACKBONES:
+            got = keras.ops.convert_to_numpy(build.preprocess(keras.ops.array(image), BACKBONES[name].preprocessing))
             np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-5)
 
 
 def test_resnet50_reads_mean_subtracted_bgr() -> None:
     red = keras.ops.array(np.array([[[[255, 0, 10]]]], np.uint8))
-    got = keras.ops.convert_to_numpy(build.preprocess(red, TABLE["ResNet50"].preprocessing))
+    got = keras.ops.convert_to_numpy(build.preprocess(red, BACKBONES["ResNet50"].preprocessing))
     # The mean of ImageNet's training pixels in BGR, from Caffe's model zoo.
     np.testing.assert_allclose(got.ravel(), [10 - 103.939, 0 - 116.779, 255 - 123.68], atol=1e-3)
 
@@ -71,7 +71,9 @@ def test_names() -> None:
         choice.choose(choice.expand(" , "))
 
 
-@pytest.mark.parametrize("backbone", [*MISSION, TABLE["VGG16"], TABLE["MobileNetV3Small"]], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "backbone", [*MISSION, BACKBONES["VGG16"], BACKBONES["MobileNetV3Small"]], ids=lambda row: row.name
+)
 def test_networks_of_keras_give_vectors_of_their_width_and_labels(backbone: Backbone) -> None:
     model = build.build(backbone, RANDOM)
     shapes = {name: output.shape for name, output in model.output.items()}
@@ -81,7 +83,7 @@ def test_networks_of_keras_give_vectors_of_their_width_and_labels(backbone: Back
 
 
 def test_the_vector_is_the_pooled_input_of_the_classifier() -> None:
-    backbone = TABLE["MobileNetV2"]
+    backbone = BACKBONES["MobileNetV2"]
     image = np.random.default_rng(1).integers(0, 256, (2, 224, 224, 3), np.uint8)
     ours = build.build(backbone, RANDOM)
     keras.utils.set_random_seed(build.RANDOM_SEED)
@@ -94,14 +96,14 @@ def test_the_vector_is_the_pooled_input_of_the_classifier() -> None:
 
 
 def test_bfloat16_leaves_the_policy_as_it_was_and_the_vector_in_float32() -> None:
-    model = build.build(TABLE["MobileNetV3Small"], RANDOM, "mixed_bfloat16")
+    model = build.build(BACKBONES["MobileNetV3Small"], RANDOM, "mixed_bfloat16")
     assert keras.config.dtype_policy().name == "float32"
     assert {output.dtype for name, output in model.output.items() if name != "topk_class"} == {"float32"}
     policies = {layer.dtype_policy.name for part in model.layers for layer in part._flatten_layers()}
     assert "mixed_bfloat16" in policies
 
 
-KERAS = [name for name, backbone in TABLE.items() if not backbone.package]
+KERAS = [name for name, backbone in BACKBONES.items() if not backbone.package]
 SEVERAL_WAYS = ("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNet", "MobileNetV3Small")
 
 
@@ -187,8 +189,8 @@ def test_a_network_is_that_of_keras_with_imagenet_weights(
     file = weights.Weights(tmp_path / f"{name}.weights.h5", "")
     pixels = _pixels(size)
     expected = _numbers(theirs(_prepared(name, pixels)))
-    backbone = replace(TABLE[name], input_size=size)
-    assert weights.find(TABLE[name], str(tmp_path / "models"))
+    backbone = replace(BACKBONES[name], input_size=size)
+    assert weights.find(BACKBONES[name], str(tmp_path / "models"))
     found = [build.build(backbone, file)(pixels)["vector"]]
     if name in SEVERAL_WAYS:
         found.append(build.path_of(name, size, file)(pixels * 1.0))
@@ -200,7 +202,7 @@ def test_a_network_is_that_of_keras_with_imagenet_weights(
 def test_a_network_has_one_vector_whether_its_file_has_the_classifier(
     name: str, imagenet: Callable[..., keras.Model], shallow: None, tmp_path: Path
 ) -> None:
-    backbone, path = TABLE[name], tmp_path / f"{name}.weights.h5"
+    backbone, path = BACKBONES[name], tmp_path / f"{name}.weights.h5"
     theirs = imagenet(name)
     assert weights.find(backbone, str(tmp_path / "models"))
     pixels = _pixels(backbone.input_size)
@@ -229,7 +231,7 @@ def test_what_is_trained_from_an_efficientnet_carries_its_scaling(
 
 @pytest.mark.parametrize("name", [*SEVERAL_WAYS, "VGG16", "EfficientNetLite0"])
 def test_the_classifier_computes_in_float32(name: str, shallow: None) -> None:
-    parts = build.pretrained(TABLE[name], RANDOM, "mixed_bfloat16")
+    parts = build.pretrained(BACKBONES[name], RANDOM, "mixed_bfloat16")
     assert {layer.compute_dtype for layer in parts.trunk.layers} >= {"bfloat16"}
     assert {layer.compute_dtype for layer in parts.classifier.layers} == {"float32"}
 
@@ -239,7 +241,7 @@ def test_the_classifier_computes_in_float32(name: str, shallow: None) -> None:
 def test_efficientnet_lite_has_the_published_size(backbone: Backbone, parameters: int) -> None:
     model = efficientnet_lite.build(backbone.name, backbone.input_size)
     assert model.count_params() == parameters
-    efficientnet_lite.set_weights(model, pth.read(lite_file(backbone)))
+    efficientnet_lite.set_weights(model, pth.read_pth(lite_file(backbone)))
 
 
 # Of 64 cats and 64 dogs: how many top-1 labels are house cats, how many dog breeds (98 to 100 %).
@@ -267,7 +269,7 @@ class TestPth:
         path = tmp_path / "x.pth"
         path.write_bytes(pickle.dumps(Hostile(), protocol=2))
         with pytest.raises(WeightsError, match=r"asks for posix\.mkdir"):
-            pth.read(path)
+            pth.read_pth(path)
         assert not witness.exists()
 
     @pytest.mark.parametrize("call", [("builtins", "eval"), ("torch", "load"), ("collections", "deque")])
@@ -275,14 +277,14 @@ class TestPth:
         path = tmp_path / "x.pth"
         path.write_bytes(b"\x80\x02c" + "\n".join(call).encode() + b"\n.")
         with pytest.raises(WeightsError, match="asks for"):
-            pth.read(path)
+            pth.read_pth(path)
 
     @pytest.mark.parametrize("keep", [0, 10, 1000, 60_000, -1000])
     def test_cut_short(self, tmp_path: Path, keep: int) -> None:
         path = tmp_path / "x.pth"
         path.write_bytes(lite_file(LITE[0]).read_bytes()[:keep])
         with pytest.raises(WeightsError, match=r"not a usable \.pth file"):
-            pth.read(path)
+            pth.read_pth(path)
 
     def test_strides_are_honoured_and_bounded(self) -> None:
         storage = np.arange(6, dtype=np.float32)
@@ -323,12 +325,12 @@ class TestWeights:
         others = ["resnet50v2_weights_x.h5", "efficientnetb0.h5", "convnext_base.h5", "vgg19_weights_x.h5", "gap.h5"]
         for other in (*others, file):
             (tmp_path / other).write_bytes(b"")
-        assert weights.find(TABLE[name], str(tmp_path)) == tmp_path / file
+        assert weights.find(BACKBONES[name], str(tmp_path)) == tmp_path / file
 
     def test_file_with_classifier_wins(self, tmp_path: Path) -> None:
         for file in ("convnext_tiny.h5", "convnext_tiny_notop.h5"):
             (tmp_path / file).write_bytes(b"")
-        assert weights.find(TABLE["ConvNeXtTiny"], str(tmp_path)) == tmp_path / "convnext_tiny.h5"
+        assert weights.find(BACKBONES["ConvNeXtTiny"], str(tmp_path)) == tmp_path / "convnext_tiny.h5"
 
     @pytest.mark.parametrize(
         ("name", "right", "others"),
@@ -382,20 +384,20 @@ class TestWeights:
     ) -> None:
         for file in (right, *others.split()):
             (tmp_path / file).write_bytes(b"")
-        assert weights.find(TABLE[name], str(tmp_path)) == tmp_path / right
+        assert weights.find(BACKBONES[name], str(tmp_path)) == tmp_path / right
 
     def test_no_such_folder(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="No such folder of weights"):
-            weights.obtain(TABLE["Xception"], str(tmp_path / "nowhere"))
+            weights.obtain(BACKBONES["Xception"], str(tmp_path / "nowhere"))
 
     def test_keras_own_file_with_a_wrong_hash(self, tmp_path: Path) -> None:
         (tmp_path / "xception_weights_tf_dim_ordering_tf_kernels_notop.h5").write_bytes(b"not these")
         with pytest.raises(WeightsError, match="wrong hash"):
-            weights.obtain(TABLE["Xception"], str(tmp_path))
+            weights.obtain(BACKBONES["Xception"], str(tmp_path))
 
     @pytest.mark.parametrize("include_top", [True, False])
     def test_with_and_without_classifier(self, tmp_path: Path, include_top: bool) -> None:
-        backbone = TABLE["MobileNetV3Small"]
+        backbone = BACKBONES["MobileNetV3Small"]
         shape = (224, 224, 3)
         network = keras.applications.MobileNetV3Small(weights=None, include_top=include_top, input_shape=shape)
         network.save_weights(tmp_path / "MobileNetV3Small.weights.h5")
@@ -418,13 +420,13 @@ class TestWeights:
         else:
             keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
         with pytest.raises(WeightsError, match=r"does not fit|not an HDF5 file") as caught:
-            build.build(TABLE["MobileNetV3Small"], weights.obtain(TABLE["MobileNetV3Small"], str(tmp_path)))
+            build.build(BACKBONES["MobileNetV3Small"], weights.obtain(BACKBONES["MobileNetV3Small"], str(tmp_path)))
         assert "\n" not in str(caught.value)
 
     def test_old_layout_under_the_name_of_the_new_one(self, tmp_path: Path) -> None:
         keras.applications.MobileNetV3Small(weights=None).save_weights(tmp_path / "w.weights.h5")
         _as_legacy(tmp_path / "w.weights.h5", tmp_path / "MobileNetV3Small.weights.h5")
-        backbone = TABLE["MobileNetV3Small"]
+        backbone = BACKBONES["MobileNetV3Small"]
         with pytest.raises(WeightsError, match=r"layout of Keras 2.*\. Rename it to MobileNetV3Small\.h5\.") as caught:
             build.build(backbone, weights.obtain(backbone, str(tmp_path)))
         assert "\n" not in str(caught.value)
@@ -465,7 +467,7 @@ class TestDownload:
         shutil.copy(source, server / name)
         md5 = hashlib.md5(source.read_bytes()).hexdigest()
         monkeypatch.setitem(keras.src.applications.mobilenet_v3.WEIGHTS_HASHES, "small_224_1.0_float", (md5, md5))
-        found = weights.obtain(TABLE["MobileNetV3Small"], None)
+        found = weights.obtain(BACKBONES["MobileNetV3Small"], None)
         assert found.path is not None and found.path.name == name
         assert found.has_classifier
 
@@ -473,7 +475,7 @@ class TestDownload:
         with pytest.raises(
             WeightsError, match=r"could not be downloaded: URL fetch failure.*--backbones lite"
         ) as caught:
-            weights.obtain(TABLE["MobileNetV3Small"], None)
+            weights.obtain(BACKBONES["MobileNetV3Small"], None)
         assert "\n" not in str(caught.value)
 
 

@@ -32,14 +32,14 @@ TWO_DEVICES = """
         processor = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-    from catsdogs import devices
+    from catsdogs.networks import devices
 
     assert (devices.count("one"), devices.count("all")) == (1, 2)
 """
 
 
 TRAINING = """
-    from catsdogs import networks
+    from catsdogs.networks.architectures import small as architectures
 
     ROWS, BATCH = 20, 8
     pixels = np.random.default_rng(0).uniform(-1, 1, (ROWS, 32, 32, 3)).astype("float32")
@@ -88,7 +88,7 @@ FEATURES = """
     def small(backbone, weights, policy):
         keras.utils.set_random_seed(0)
         image = keras.Input((32, 32, 3), dtype="uint8")
-        vector = networks.build("four-conv", 32)(keras.ops.cast(image, "float32") / 127.5 - 1)
+        vector = architectures.build("four-conv", 32)(keras.ops.cast(image, "float32") / 127.5 - 1)
         top = keras.ops.top_k(keras.layers.Dense(1000, "softmax")(vector), 10)
         return keras.Model(image, {"vector": vector, "topk_prob": top[0], "topk_class": top[1]})
 
@@ -180,7 +180,7 @@ def test_features_of_two_devices_are_those_of_one(backend: str, on_two_devices: 
 
 
 def test_another_choice() -> None:
-    for function in (devices.check, devices.count, devices.scope):
+    for function in (devices.check_choice, devices.count, devices.scope):
         with refused(UnknownNameError, r"No choice of devices is called 'two'\. Choose from: one, all"):
             function("two")
 

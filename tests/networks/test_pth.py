@@ -32,7 +32,7 @@ def test_what_was_written_is_read(tmp_path: Path, tensors: dict[str, np.ndarray]
     path = tmp_path / "x.pth"
     written = {name: values.T if transposed else values for name, values in tensors.items()}
     path.write_bytes(specimens.legacy_pth(written))
-    found = pth.read(path)
+    found = pth.read_pth(path)
     assert list(found) == list(written)
     for name, values in written.items():
         np.testing.assert_array_equal(found[name], values)
@@ -62,7 +62,7 @@ def test_pickles_that_ask_for_too_much_are_refused(tmp_path: Path, content: byte
     path = tmp_path / "x.pth"
     path.write_bytes(HEAD + content)
     with refused(WeightsError, reason):
-        pth.read(path)
+        pth.read_pth(path)
 
 
 def test_a_number_that_stands_for_a_thousand_million_is_refused(tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_a_number_that_stands_for_a_thousand_million_is_refused(tmp_path: Path) 
     path = tmp_path / "x.pth"
     path.write_bytes(specimens.legacy_pth({"a": np.zeros(4, np.float32)}).replace(row(4, 1), row(2**30, 0)))
     with refused(WeightsError, "hold more than the file"):
-        pth.read(path)
+        pth.read_pth(path)
 
 
 def test_a_reason_that_the_file_wrote_is_shortened(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     path.write_bytes(HEAD + b"\x80\x02c" + b"a\r" * 100_000 + b"\nb\n.")
     with pytest.raises(WeightsError, match="asks for") as caught:
-        pth.read(path)
+        pth.read_pth(path)
     assert len(str(caught.value)) < 500 + len(str(path))
 
 
@@ -91,6 +91,6 @@ def test_spoilt_files_are_refused_or_read(tmp_path: Path, seed: int) -> None:
     for _, _, data in mutation.spoilt(list(specimens.pths().values()), 50, seed):
         path.write_bytes(data)
         try:
-            assert all(isinstance(values, np.ndarray) for values in pth.read(path).values())
+            assert all(isinstance(values, np.ndarray) for values in pth.read_pth(path).values())
         except WeightsError as error:
             assert "\n" not in str(error)

@@ -11,7 +11,7 @@ import pytest
 from catsdogs.networks import build, weights
 from catsdogs.networks.architectures import small
 from catsdogs.networks.quiet import _send_elsewhere, keras_home, quiet_import, settle_keras
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 
 
 def test_what_native_code_writes_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
@@ -96,13 +96,13 @@ def test_no_file_and_a_folder_in_its_place(home: Path) -> None:
 
 
 def test_settings_of_a_keras_that_is_imported_already() -> None:
-    expected = build.build(TABLE["MobileNetV3Small"], weights.Weights(None, "random")).output_shape
+    expected = build.build(BACKBONES["MobileNetV3Small"], weights.Weights(None, "random")).output_shape
     try:
         keras.config.set_image_data_format("channels_first")
         keras.config.set_floatx("float16")
         keras.config.set_epsilon(1e-3)
-        model = build.build(TABLE["MobileNetV3Small"], weights.Weights(None, "random"))
-        path = build.path_of("four-conv", small.TABLE["four-conv"].input_size)
+        model = build.build(BACKBONES["MobileNetV3Small"], weights.Weights(None, "random"))
+        path = build.path_of("four-conv", small.ARCHITECTURES["four-conv"].input_size)
         assert model.output_shape == expected and path.output_shape == (None, 512)
         assert {weight.dtype for weight in (*model.weights, *path.weights)} == {"float32"}
         assert (keras.config.image_data_format(), keras.config.epsilon()) == ("channels_last", 1e-7)

@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         np.array(["a", "b"], object), np.array([7, 2**64 - 1], np.uint64), np.array([0, 1]), np.array([2, 1])
     )
     trained.write_learnt(folder, learnt, CARD.classes, {"p_cat": np.array([0.25, 0.5])})
-    trained.write(folder, replace(CARD, weights=sums, learnt=trained.sha256(folder / trained.LEARNT_FILE)))
+    trained.write_card(folder, replace(CARD, weights=sums, learnt=trained.sha256(folder / trained.LEARNT_FILE)))
     return folder
 
 
@@ -65,7 +65,7 @@ def test_it_is_a_backbone_like_any_other(folder: Path) -> None:
 
 
 def test_a_pretrained_base_lends_its_preprocessing(folder: Path) -> None:
-    trained.write(folder, replace(trained.read(folder), base="ResNet50", input_size=224))
+    trained.write_card(folder, replace(trained.read_card(folder), base="ResNet50", input_size=224))
     row = trained.row(folder)
     assert (row.width, row.preprocessing) == (2048, "caffe")
 
@@ -104,14 +104,14 @@ def test_a_damaged_card_is_one_line(folder: Path, change: dict[str, object]) -> 
         del content["classes"]
     path.write_text(json.dumps(content))
     with refused(WeightsError, "network.json is damaged"):
-        trained.read(folder)
+        trained.read_card(folder)
 
 
 def test_a_newer_card_asks_for_an_upgrade(folder: Path) -> None:
     path = folder / trained.CARD_FILE
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": trained.VERSION + 1}))
     with refused(WeightsError, "Upgrade"):
-        trained.read(folder)
+        trained.read_card(folder)
 
 
 @pytest.mark.parametrize("text", ["", "id,digest,label,fold\n", "id,digest,label,fold\na,07,cat,9\n", "id\na\n", "\0"])
@@ -125,7 +125,7 @@ def test_a_folder_without_a_card_is_no_network(folder: Path) -> None:
     (folder / trained.CARD_FILE).unlink()
     assert trained.names() == []
     with refused(UnknownNameError, "trained network"):
-        trained.read(folder)
+        trained.read_card(folder)
 
 
 @pytest.mark.parametrize(
@@ -140,4 +140,4 @@ def test_a_card_without_a_standard_error_is_read_as_it_was_once_written(folder: 
     path = folder / trained.CARD_FILE
     card = json.loads(path.read_text()) | {"scores": ["log loss 0.69315 ± nan, accuracy 50.00% (validation)"]}
     path.write_text(json.dumps(card))
-    assert trained.read(folder).scores == ("log loss 0.69315, accuracy 50.00% (validation)",)
+    assert trained.read_card(folder).scores == ("log loss 0.69315, accuracy 50.00% (validation)",)

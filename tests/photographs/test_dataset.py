@@ -380,7 +380,7 @@ class TestHoldout:
             if layout == "zip":
                 root = Path(shutil.make_archive(f"{root}", "zip", root))
             elif layout == "shards":
-                tfrecord_writer.write(scan(root), tmp_path / "records", count=3)
+                tfrecord_writer.write_record_files(scan(root), tmp_path / "records", count=3)
                 root = tmp_path / "records"
             seen = set()
             for seed in range(8):
@@ -406,7 +406,7 @@ class TestRecords:
 
     @pytest.fixture
     def folder(self, source: Dataset, tmp_path: Path) -> Path:
-        tfrecord_writer.write(source, tmp_path / "shards", count=3)
+        tfrecord_writer.write_record_files(source, tmp_path / "shards", count=3)
         return tmp_path / "shards"
 
     def test_nothing_is_lost(self, source: Dataset, folder: Path) -> None:

@@ -35,7 +35,7 @@ def in_a_zip(root: Path, files: Files) -> Path:
 def in_a_store(root: Path, files: Files) -> Path:
     place = storage.place(f"memory://bucket{root}")
     for name, data in files.items():
-        storage.write(place / name, data)
+        storage.write_bytes(place / name, data)
     return place
 
 
@@ -97,15 +97,15 @@ def test_a_folder_of_nobodys_may_be_asked_for_itself(tmp_path: Path) -> None:
 
 def test_shards_beside_what_nobody_put_there(tmp_path: Path) -> None:
     shards = tmp_path / "shards"
-    tfrecord_writer.write(scan(write_kaggle_folder(tmp_path / "data")), shards, count=1)
+    tfrecord_writer.write_record_files(scan(write_kaggle_folder(tmp_path / "data")), shards, count=1)
     for folder in FOLDERS:
         (shards / folder).mkdir(exist_ok=True)
         (shards / folder / "train-0.tfrecord").write_bytes(b"no record")
     (shards / "._train-00000-of-00001.tfrecord").write_bytes(b"no record")
     (shards / "manifest.json").unlink()
-    assert len(tfrecord.shards_in(shards)) == 2 and len(scan(shards).of("train")) == 8
+    assert len(tfrecord.record_files_in(shards)) == 2 and len(scan(shards).of("train")) == 8
     names = [path.relative_to(shards).as_posix() for path in shards.rglob("*")]
-    assert tfrecord.shards_among(shards, names) == tfrecord.shards_in(shards)
+    assert tfrecord.record_files_among(shards, names) == tfrecord.record_files_in(shards)
 
 
 READ = (
@@ -176,9 +176,9 @@ def test_what_has_a_suffix_is_not_opened(tmp_path: Path, monkeypatch: pytest.Mon
     """Nor is more than one object of a folder in a store, where each is a request."""
     write_kaggle_folder(tmp_path / "data")
     read: list[str] = []
-    really = storage.read
+    really = storage.read_bytes
     monkeypatch.setattr(
-        storage, "read", lambda path, *rest, **more: read.append(path.name) or really(path, *rest, **more)
+        storage, "read_bytes", lambda path, *rest, **more: read.append(path.name) or really(path, *rest, **more)
     )
     assert len(scan(tmp_path / "data").photographs) == 11 and not read
     place = in_a_store(tmp_path, {f"{kind}/{number}": jpeg(number) for kind in "ab" for number in range(20)})

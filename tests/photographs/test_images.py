@@ -165,7 +165,7 @@ def test_rows_say_which_resizer_made_them() -> None:
     code = (
         "import importlib.util, sys; find = importlib.util.find_spec;"
         "importlib.util.find_spec = lambda name: None if name == 'cykooz_resizer' else find(name);"
-        "from catsdogs import images; print(images.RESIZE_FILTER)"
+        "from catsdogs.photographs import images; print(images.RESIZE_FILTER)"
     )
     without = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert without == "catmull-rom of Pillow"
@@ -306,7 +306,7 @@ def same_pixels(data: bytes, wanted: Image.Image, orientation: int = 1) -> None:
     pixels = images.load(data, {16})
     assert pixels.statistics[:2].tolist() == list(upright.size)
     assert images.thumbnail(data, 20)
-    uploads.check(data)
+    uploads.check_upload(data)
 
 
 @pytest.mark.parametrize("kind", EXIF)

@@ -64,7 +64,7 @@ def table(root: Path) -> str:
 
 
 def shards(root: Path) -> str:
-    tfrecord_writer.write(scan(write_kaggle_folder(root.with_name("photographs"))), root, count=3)
+    tfrecord_writer.write_record_files(scan(write_kaggle_folder(root.with_name("photographs"))), root, count=3)
     return ""
 
 
@@ -167,7 +167,7 @@ def test_a_zip_larger_than_what_is_read_ahead(
 )
 def test_no_name_leads_elsewhere(s3_bucket: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = dict.fromkeys(["train/cat.0.jpg", name], "1")
-    monkeypatch.setattr(storage, "listing", lambda root: listed)
+    monkeypatch.setattr(storage, "list_stamps", lambda root: listed)
     with refused(DatasetError, "holds an object of the unsafe name"):
         scan(storage.place(f"{s3_bucket}/x"))
     with pytest.raises(UnreadablePhotographError, match="no such file"):
@@ -207,7 +207,7 @@ def test_nothing_there(s3_bucket: str) -> None:
         scan(storage.place(f"{s3_bucket}/nothing.zip"))
     with refused(DatasetError, "Nothing is stored"):
         scan(storage.place(f"{s3_bucket}/labels.csv"))
-    storage.write(storage.place(f"{s3_bucket}/a.jpg"), jpeg(0))
+    storage.write_bytes(storage.place(f"{s3_bucket}/a.jpg"), jpeg(0))
     with refused(DatasetError, "labels.csv is not a table: no such file. Check its name"):
         scan(storage.place(f"{s3_bucket}/labels.csv"))
 

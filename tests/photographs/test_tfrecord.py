@@ -22,7 +22,7 @@ from catsdogs.errors import DatasetError, StoreError, UnreadablePhotographError,
 from catsdogs.photographs import images, tfexample, tfrecord, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.photographs.tfexample import NoExampleError, Span
-from catsdogs.photographs.tfrecord import MANIFEST, UNFINISHED, Record, frame, read, records
+from catsdogs.photographs.tfrecord import MANIFEST, UNFINISHED, Record, frame, read_photograph, records
 from tests.conftest import jpeg, refused, write_kaggle_folder
 
 PICTURE = b"some picture" * 500
@@ -36,7 +36,7 @@ def tf() -> Any:
 
 
 def pictures(found: Sequence[Record]) -> dict[tuple[str, str], bytes]:
-    return {(record.split, record.id): read(record.shard, record.offset, record.length) for record in found}
+    return {(record.split, record.id): read_photograph(record.shard, record.offset, record.length) for record in found}
 
 
 def originals(dataset: Dataset) -> dict[tuple[str, str], bytes]:
@@ -62,7 +62,7 @@ def one_shard(folder: Path, data: bytes, name: str = "some.tfrecord") -> Path:
 @pytest.mark.parametrize("count", [1, 3, None])
 def test_round_trip_bit_for_bit(tmp_path: Path, count: int | None) -> None:
     dataset = scan(write_kaggle_folder(tmp_path / "data", cats=7, dogs=5, test=4))
-    summary = tfrecord_writer.write(dataset, tmp_path / "out", count, None)
+    summary = tfrecord_writer.write_record_files(dataset, tmp_path / "out", count, None)
     found = records(tmp_path / "out")
     assert pictures(found) == originals(dataset) and len(found) == 16
     labels = {record.id: record.label for record in found if record.split == "train"}
@@ -78,14 +78,14 @@ def test_round_trip_bit_for_bit(tmp_path: Path, count: int | None) -> None:
     again = scan(tmp_path / "out")
     assert again.classes == dataset.classes and originals(again) == originals(dataset)
     assert [row[:3] for row in again.photographs] == [row[:3] for row in dataset.photographs]
-    assert tfrecord_writer.write(again, tmp_path / "copy", count).shards == summary.shards
+    assert tfrecord_writer.write_record_files(again, tmp_path / "copy", count).shards == summary.shards
     alone = tmp_path / "out" / train[0].file
     assert records(alone) == [record for record in found if record.shard == alone]
 
 
 def test_tensorflow_reads_ours(tf: Any, tmp_path: Path) -> None:
     dataset = scan(write_kaggle_folder(tmp_path / "data"))
-    tfrecord_writer.write(dataset, tmp_path / "out", 2)
+    tfrecord_writer.write_record_files(dataset, tmp_path / "out", 2)
     of = {"id": tf.io.FixedLenFeature([], tf.string), "image": tf.io.FixedLenFeature([], tf.string)}
     labelled = of | {"class": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
     seen = {}
@@ -102,7 +102,7 @@ def test_tensorflow_reads_ours(tf: Any, tmp_path: Path) -> None:
 
 def test_the_lines_for_a_notebook(tf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "docs/tfrecord.md").read_text(encoding="utf-8")
-    tfrecord_writer.write(scan(write_kaggle_folder(tmp_path / "data")), tmp_path / "shards", 2)
+    tfrecord_writer.write_record_files(scan(write_kaggle_folder(tmp_path / "data")), tmp_path / "shards", 2)
     monkeypatch.chdir(tmp_path)
     notebook: dict[str, Any] = {}
     exec(text.split("```python\n")[1].split("```")[0], notebook)
@@ -138,7 +138,7 @@ def test_we_read_what_others_wrote(
         writer.write(written_by(tf, features | {"width": 500, "height": 375, "colorspace": b"RGB"}))
     (found,) = records(tmp_path)
     assert found[:3] == expected
-    assert read(*found[3:]) == PICTURE
+    assert read_photograph(*found[3:]) == PICTURE
 
 
 def written_by(tf: Any, features: dict[str, bytes | int]) -> bytes:
@@ -222,7 +222,7 @@ def test_a_written_shard_cut_at_every_byte_is_one_line(tmp_path: Path) -> None:
         path = data / "train" / f"{('cat', 'dog')[n]}.{n}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4), (n, 0, 0)).save(path)
-    (shard,) = tfrecord_writer.write(scan(data), tmp_path / "out", 1).shards
+    (shard,) = tfrecord_writer.write_record_files(scan(data), tmp_path / "out", 1).shards
     path = tmp_path / "out" / shard.file
     whole = path.read_bytes()
     for stop in range(len(whole)):
@@ -246,8 +246,8 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
             continue
         damaged = at // (len(data) // 2)
         with refused(UnreadablePhotographError, "its record in some.tfrecord is damaged"):
-            read(*found[damaged][3:])
-        assert read(*found[1 - damaged][3:]) == b"picture %d" % (2 - damaged)
+            read_photograph(*found[damaged][3:])
+        assert read_photograph(*found[1 - damaged][3:]) == b"picture %d" % (2 - damaged)
 
 
 @given(st.binary(max_size=400), st.integers(0, 200))
@@ -262,7 +262,7 @@ def test_any_bytes_are_a_shard_or_refused(tmp_path_factory: pytest.TempPathFacto
             continue
         for record in found:
             try:
-                read(*record[3:])
+                read_photograph(*record[3:])
             except UnreadablePhotographError:
                 continue
 
@@ -293,12 +293,12 @@ def test_a_damaged_or_vanished_record_is_unreadable(tmp_path: Path) -> None:
     (record,) = records(path)
     for offset, length in ((0, record.length - 1), (0, record.length + 1), (1, record.length), (10**9, 99)):
         with refused(UnreadablePhotographError, "damaged"):
-            read(path, offset, length)
+            read_photograph(path, offset, length)
     with refused(UnreadablePhotographError, "a record of 999,999,999 bytes"):
-        read(path, 0, 999_999_999)
+        read_photograph(path, 0, 999_999_999)
     path.unlink()
     with refused(UnreadablePhotographError, "gone"):
-        read(*record[3:])
+        read_photograph(*record[3:])
 
 
 def test_splits_follow_labels_files_and_folders(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_splits_follow_labels_files_and_folders(tmp_path: Path) -> None:
 
 def test_a_folder_called_test_may_hold_a_whole_set(tmp_path: Path) -> None:
     dataset = scan(write_kaggle_folder(tmp_path / "data"))
-    tfrecord_writer.write(dataset, tmp_path / "test", 1)
+    tfrecord_writer.write_record_files(dataset, tmp_path / "test", 1)
     assert pictures(records(tmp_path / "test")) == originals(dataset)
 
 
@@ -345,8 +345,8 @@ def test_no_shards(tmp_path: Path) -> None:
 
 def test_the_order_is_mixed_and_needs_no_seed(tmp_path: Path) -> None:
     dataset = scan(write_kaggle_folder(tmp_path / "data", cats=40, dogs=40, test=8))
-    first = tfrecord_writer.write(dataset, tmp_path / "one", 4)
-    second = tfrecord_writer.write(dataset, tmp_path / "two", 4)
+    first = tfrecord_writer.write_record_files(dataset, tmp_path / "one", 4)
+    second = tfrecord_writer.write_record_files(dataset, tmp_path / "two", 4)
     assert first.shards == second.shards  # with the hash of each file
     assert [shard.rows for shard in first.shards] == [20] * 4 + [8]
     for shard in first.shards[:4]:
@@ -356,7 +356,7 @@ def test_the_order_is_mixed_and_needs_no_seed(tmp_path: Path) -> None:
 
 def test_resized_pictures_are_those_of_the_program(tmp_path: Path) -> None:
     dataset = scan(write_kaggle_folder(tmp_path / "data", cats=1, dogs=1, test=1))
-    tfrecord_writer.write(dataset, tmp_path / "out", None, 32)
+    tfrecord_writer.write_record_files(dataset, tmp_path / "out", None, 32)
     found = pictures(records(tmp_path / "out"))
     for key, photograph in dataset.by_key.items():
         picture = Image.open(io.BytesIO(found[key]))
@@ -369,7 +369,7 @@ def test_unreadable_photographs_are_listed_and_left_out(tmp_path: Path) -> None:
     data = write_kaggle_folder(tmp_path / "data")
     (data / "train" / "cat.1.jpg").write_bytes(b"")
     (data / "test" / "2.jpg").write_bytes(jpeg(1)[:-200])
-    summary = tfrecord_writer.write(scan(data), tmp_path / "out", 2)
+    summary = tfrecord_writer.write_record_files(scan(data), tmp_path / "out", 2)
     assert {row[:2] for row in summary.unreadable} == {("train", "cat.1"), ("test", "2")}
     kept = {record[:2][::-1] for record in records(tmp_path / "out")}
     assert len(kept) == 9 and not kept & {row[:2] for row in summary.unreadable}
@@ -378,17 +378,17 @@ def test_unreadable_photographs_are_listed_and_left_out(tmp_path: Path) -> None:
     for path in data.rglob("*.jpg"):
         path.write_bytes(b"nothing")
     with refused(DatasetError, "Not one photograph"):
-        tfrecord_writer.write(scan(data), tmp_path / "out", 2)
+        tfrecord_writer.write_record_files(scan(data), tmp_path / "out", 2)
     with refused(DatasetError, "are unfinished"):
         records(tmp_path / "out")
 
 
 def test_another_set_takes_the_place_of_the_whole_earlier_one(tmp_path: Path) -> None:
     dataset, out = scan(write_kaggle_folder(tmp_path / "data")), tmp_path / "out"
-    tfrecord_writer.write(dataset, out, 4)
+    tfrecord_writer.write_record_files(dataset, out, 4)
     (out / "notes.txt").write_text("mine")
     (out / ".train-00000-of-00007.tfrecord.77.tmp").write_text("of a killed run")
-    tfrecord_writer.write(dataset, out, 2)
+    tfrecord_writer.write_record_files(dataset, out, 2)
     assert sorted(path.name for path in out.iterdir()) == [
         MANIFEST,
         "notes.txt",
@@ -404,14 +404,14 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     theirs = one_shard(tmp_path / "theirs", rows(row(1)), "train/flowers.tfrec")
     (tmp_path / "theirs" / MANIFEST).write_text('{"format": "web app"}')
     with refused(StoreError, "holds shards that are not of this program"):
-        tfrecord_writer.write(scan(data), tmp_path / "theirs", 1)
+        tfrecord_writer.write_record_files(scan(data), tmp_path / "theirs", 1)
     assert theirs.exists() and len(records(tmp_path / "theirs")) == 1
     for out in (data, data / "train"):
         with refused(UsageError, "The data set itself lies in"):
-            tfrecord_writer.write(scan(data), out, 1)
+            tfrecord_writer.write_record_files(scan(data), out, 1)
     for count, size in ((0, None), (-1, None), (9, None), (1, 0), (1, 10**6)):
         with refused(UsageError, "shards can be made|--size"):
-            tfrecord_writer.write(scan(data), tmp_path / "out", count, size)
+            tfrecord_writer.write_record_files(scan(data), tmp_path / "out", count, size)
     assert not (tmp_path / "out").exists()
 
 
@@ -428,7 +428,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_manifest_is_one_line(tmp_path: Path, change: dict[str, object]) -> None:
-    tfrecord_writer.write(scan(write_kaggle_folder(tmp_path / "data")), tmp_path / "out", 1)
+    tfrecord_writer.write_record_files(scan(write_kaggle_folder(tmp_path / "data")), tmp_path / "out", 1)
     path = tmp_path / "out" / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with refused(DatasetError, MANIFEST):
@@ -461,7 +461,7 @@ def test_a_killed_writer_leaves_nothing_that_passes_for_a_set(
     tmp_path: Path, records_before: int, whole_shards: int
 ) -> None:
     data, out = write_kaggle_folder(tmp_path / "data", cats=20, dogs=20, test=5), tmp_path / "out"
-    tfrecord_writer.write(scan(data), out, 2)  # an earlier set, which does not shine through
+    tfrecord_writer.write_record_files(scan(data), out, 2)  # an earlier set, which does not shine through
     command = [sys.executable, "-c", WRITER_KILLED_AT, str(data), str(out), str(records_before)]
     assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
     assert (out / UNFINISHED).exists() and not (out / MANIFEST).exists()
@@ -472,14 +472,14 @@ def test_a_killed_writer_leaves_nothing_that_passes_for_a_set(
     for path in shards:
         assert len(records(path.rename(tmp_path / path.name))) == 5  # what has its name is whole
         (tmp_path / path.name).rename(path)
-    summary = tfrecord_writer.write(scan(data), out, 3)
+    summary = tfrecord_writer.write_record_files(scan(data), out, 3)
     assert sorted(path.name for path in out.iterdir()) == sorted([MANIFEST, *(shard.file for shard in summary.shards)])
     assert pictures(records(out)) == originals(scan(data))
 
 
 def test_the_shared_photographs(shared_photographs: Path, tmp_path: Path) -> None:
     dataset = scan(shared_photographs)
-    summary = tfrecord_writer.write(dataset, tmp_path, None, 64)
+    summary = tfrecord_writer.write_record_files(dataset, tmp_path, None, 64)
     assert [shard.rows for shard in summary.shards] == [1600 - sum(r[0] == "train" for r in summary.unreadable), 400]
     found = records(tmp_path)
     assert {record.label for record in found} == {"", *dataset.classes}

@@ -20,7 +20,7 @@ from catsdogs import report
 from catsdogs.cleaning import decisions, outliers, suspect_table
 from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, TrainingError, UnknownNameError
 from catsdogs.features import feature_file
-from catsdogs.features.cache import Cache, Entry
+from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Features, Unreadable
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
@@ -66,7 +66,7 @@ def features(
     folder: Path, dataset: Dataset, name: str, apart: float, labelled: bool, unreadable: Sequence[Unreadable] = ()
 ) -> Features:
     """A feature file in which the classes lie `apart`, but for the first photograph, which lies amid the last class."""
-    table = [Entry(row, images.digest(dataset.read(row))) for row in dataset.photographs]
+    table = [DigestedPhotograph(row, images.digest(dataset.read(row))) for row in dataset.photographs]
     known = rows_of(table, 8, name, labelled)
     draw = np.random.default_rng(3)
     places = draw.normal(size=(len(dataset.classes), 8)).astype(np.float32)
@@ -76,7 +76,7 @@ def features(
     cache = Cache(folder, recipe(name))
     cache.write_shard(replace(known, vector=known.vector + apart * places[labels], statistics=figures), "none")
     cache.assemble(table, dataset.classes, unreadable, str(dataset.root))
-    return feature_file.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 def world(
@@ -103,7 +103,7 @@ def world(
         truth=truth,
     )
     submissions = folder / "submissions"
-    return World(submissions / "first", files, dataset, submissions / comparison.TABLE)
+    return World(submissions / "first", files, dataset, submissions / comparison.COMPARISON_FILE)
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +263,7 @@ def test_a_photograph_that_cannot_be_shown_leaves_its_reason(tmp_path: Path) -> 
 
 def test_decisions_and_what_the_run_did_are_marked(tmp_path: Path) -> None:
     here = world(tmp_path, drop=frozenset({"cat.1"}), relabel={"dog.2": "cat"})
-    table = here.files[0].path.parent / decisions.TABLE
+    table = here.files[0].path.parent / decisions.DECISIONS_FILE
     table.write_text("id,decision,label,when\ncat.1,drop,,\ndog.2,relabel,cat,\ncat.3,keep,,\n")
     found = evidence.collect(here.folder, here.files)
     cards = {
@@ -310,7 +310,7 @@ def test_an_old_notebooks_file_is_enough(tmp_path: Path) -> None:
         file["train"] = (draw.normal(size=(20, 4)) + 2 * labels[:, None]).astype(np.float32)
         file["test"] = draw.normal(size=(5, 4)).astype(np.float32)
         file["label"] = np.array([row.label for row in sorted(dataset.of("train"), key=lambda row: row.label)])
-    files = [feature_file.read(path, dataset)]
+    files = [feature_file.read_features(path, dataset)]
     plan = training_plan.Plan("ridge", folds=3, seed=0)
     training.train(files, plan, name="old", submissions=tmp_path / "submissions", command="catsdogs train")
     here = World(tmp_path / "submissions" / "old", files, dataset, tmp_path / "compare.csv")
@@ -340,7 +340,7 @@ def test_the_table_of_heads(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_table_of_heads_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / comparison.TABLE
+    path = tmp_path / comparison.COMPARISON_FILE
     path.write_text(text)
     with refused(TrainingError, rf"compare\.csv.*{message}"):
         comparison_module.read_comparison(path)

@@ -19,7 +19,7 @@ from catsdogs.features import feature_file
 from catsdogs.features.extract import Settings, extract
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import scan
 from catsdogs.runs import run_card
@@ -55,9 +55,9 @@ def write(folder: Path, photographs: dict[str, bytes]) -> Path:
 
 def extracted(data: Path, out: Path, *names: str, **settings: str) -> list[Features]:
     for name in names:
-        need(str(TABLE[name].package))
+        need(str(BACKBONES[name].package))
     summary = extract(scan(data), names, out, Settings(**{"engine": "openvino", **settings}))
-    return [feature_file.read(path) for path in summary.paths]
+    return [feature_file.read_features(path) for path in summary.paths]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_the_numbers_are_those_of_the_submission(run_folder: Path, answers: dict
 
 
 def test_labels_and_votes_are_those_of_the_feature_files(files: list[Features], answers: dict[str, Answer]) -> None:
-    ballots = outliers.collect(files)
+    ballots = outliers.collect_votes(files)
     votes = dict(zip(files[0].ids["test"], ballots.votes("test").tolist(), strict=True))
     assert {id: answers[id].votes for id in votes} == votes and set(votes.values()) >= {0, len(files)}
     for row, id in enumerate(files[0].ids["test"]):

@@ -15,7 +15,7 @@ from tests.runs.test_training import features, train
 
 def read(folder: Path, table: bytes) -> tuple[np.ndarray, np.ndarray]:
     (folder / "oof.csv").write_bytes(table)
-    return out_of_fold.read(folder, specimens.run(), specimens.features())
+    return out_of_fold.read_out_of_fold(folder, specimens.run(), specimens.features())
 
 
 def test_a_sound_table_is_read(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_every_number_comes_back_as_it_was(tmp_path: Path, classes: tuple[str, .
     file = features(tmp_path, classes=classes)
     run = train([file], tmp_path, head=str(head))
     said = training_plan.out_of_fold([file], run_card.plan_of(run)).probabilities
-    read = out_of_fold.read(tmp_path / "run", run, file)[0]
+    read = out_of_fold.read_out_of_fold(tmp_path / "run", run, file)[0]
     judged = slice(1, None) if len(classes) == 2 else slice(None)  # of two classes one is written
     assert np.array_equal(read[:, judged], said[:, judged])
 

@@ -9,7 +9,7 @@ from catsdogs.errors import StoreError, TrainingError
 from catsdogs.features import feature_file
 from catsdogs.features.extract import Settings, extract
 from catsdogs.networks import weights
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.images import RESIZE_FILTER
 from catsdogs.runs import prediction, run_card
@@ -21,20 +21,20 @@ LITE0, LITE1 = "EfficientNetLite0", "EfficientNetLite1"
 
 
 def sha256(name: str) -> str:
-    return next(iter(TABLE[name].hashes.values()))
+    return next(iter(BACKBONES[name].hashes.values()))
 
 
 def trained_on(folder: Path, *names: str, **other: object) -> Run:
     """A run on made-up vectors whose files claim to be of these networks; some of their recipe is `other`."""
     files = []
     for name in names:
-        usual = {"input_size": TABLE[name].input_size, "preprocessing": "lite", "resize_filter": RESIZE_FILTER}
+        usual = {"input_size": BACKBONES[name].input_size, "preprocessing": "lite", "resize_filter": RESIZE_FILTER}
         files.append(features(folder, name, **{"weights": sha256(name), **usual, **other}))
     return train(files, folder)
 
 
 def networks_of(folder: Path, run: Run, weights_dir: str | None = None) -> list[prediction.TrainedOn]:
-    need(str(TABLE[LITE0].package))
+    need(str(BACKBONES[LITE0].package))
     return prediction.networks_of(folder / "run", run, weights_dir)
 
 
@@ -72,10 +72,10 @@ def test_vectors_of_unknown_origin(tmp_path: Path) -> None:
 
 
 def test_a_prediction_repeats_the_submission(tmp_path: Path) -> None:
-    need(str(TABLE[LITE0].package))
+    need(str(BACKBONES[LITE0].package))
     data = write_kaggle_folder(tmp_path / "data", cats=8, dogs=8, test=4)
     extract(scan(data), [LITE0], tmp_path / "features", Settings(engine="openvino", batch_size=4))
-    run = train([feature_file.read(tmp_path / "features" / f"{LITE0}.h5")], tmp_path)
+    run = train([feature_file.read_features(tmp_path / "features" / f"{LITE0}.h5")], tmp_path)
     (data / "test" / "5.jpg").write_bytes(b"no picture")
     folder, target, cache = tmp_path / "run", tmp_path / "answers.csv", tmp_path / "cache"
     predicted = prediction.predict(folder, data / "test", target, cache)

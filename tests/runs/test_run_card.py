@@ -73,7 +73,7 @@ def change(folder: Path, **parts: object) -> None:
 def test_a_run_is_taken_up_again_as_it_was(tmp_path: Path) -> None:
     file = features(tmp_path, classes=("ape", "bee", "cow"))
     train([file], tmp_path)
-    trained = run_card.load(tmp_path / "run")
+    trained = run_card.load_run(tmp_path / "run")
     _, X = joining.join([file], "test")
     probabilities = trained.predict_proba(X)
     assert np.allclose(probabilities.sum(axis=1), 1)
@@ -88,7 +88,7 @@ def test_heads_are_kept_to_the_last_digit(tmp_path: Path, head: str) -> None:
     file = features(tmp_path, apart=1)
     train([file], tmp_path, head=head, folds=2)
     written = [float(row["label"]) for row in table(tmp_path / "run" / "submission.csv")]
-    again = run_card.load(tmp_path / "run").predict_proba(file.vectors("test"))
+    again = run_card.load_run(tmp_path / "run").predict_proba(file.vectors("test"))
     assert [float(f"{p:.12g}") for p in again[:, 1]] == written
 
 
@@ -142,7 +142,7 @@ def test_boosted_trees_are_kept_by_their_own_formats(
     file = features(tmp_path, classes=classes, apart=1)
     run = train([file], tmp_path, head="my_head.py", folds=2)
     written = [[float(text) for text in list(row.values())[1:]] for row in table(tmp_path / "run" / "submission.csv")]
-    said = run_card.load(tmp_path / "run").predict_proba(file.vectors("test"))
+    said = run_card.load_run(tmp_path / "run").predict_proba(file.vectors("test"))
     assert np.allclose(said[:, -1:] if len(classes) == 2 else said, written, rtol=1e-11)
     again = training.train([file], run_card.plan_of(run), name="again", submissions=tmp_path, command="again")
     assert again.settings == run.settings and again.scores == run.scores
@@ -170,7 +170,7 @@ def test_ensembles_of_scikit_learns_are_kept(tmp_path: Path, kind: str, more: st
     path = tmp_path / "my_head.py"
     path.write_text(ENSEMBLE.format(kind=kind, more=more))
     train([features(tmp_path, apart=1)], tmp_path, head=str(path), folds=2)
-    assert len(run_card.load(tmp_path / "run").heads) == 2
+    assert len(run_card.load_run(tmp_path / "run").heads) == 2
 
 
 STAND_IN = """
@@ -222,7 +222,7 @@ def lightgbm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_such_a_model_is_made_again_from_its_text_by_its_own_reader(tmp_path: Path, lightgbm: Path) -> None:
     train([features(tmp_path)], tmp_path, head=str(lightgbm))
-    kept = run_card.load(tmp_path / "run").heads[0]
+    kept = run_card.load_run(tmp_path / "run").heads[0]
     assert set(kept.model_.handle["read"].split()) == {"0", "1"}  # type: ignore[attr-defined]
 
 
@@ -238,7 +238,7 @@ def test_without_its_package_a_run_says_what_to_install(
     monkeypatch.delitem(sys.modules, "lightgbm.basic")
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     with refused(TrainingError, "needs the package lightgbm, which is not installed. Run: pip install lightgbm"):
-        run_card.load(tmp_path / "run")
+        run_card.load_run(tmp_path / "run")
 
 
 def test_such_a_model_is_taken_for_no_other_head(folder: Path, lightgbm: Path) -> None:
@@ -248,7 +248,7 @@ def test_such_a_model_is_taken_for_no_other_head(folder: Path, lightgbm: Path) -
     booster.fit(np.arange(3))
     skops.io.dump(trained_heads(booster), folder / "heads.skops")
     with refused(TrainingError, r"heads\.skops is damaged .*lightgbm\.basic\.Booster"):
-        run_card.load(folder)
+        run_card.load_run(folder)
 
 
 # A head of torch's, and others that cannot be taken apart: what they hold, and what is said of it.
@@ -316,7 +316,7 @@ def test_a_head_that_cannot_learn_from_a_handful_is_not_judged_by_it(tmp_path: P
     short = "if len(X) < 30: raise ValueError('too few')"
     path.write_text(CANNOT_BE_KEPT.replace("self.held_ = {held}", short))
     train([features(tmp_path)], tmp_path, head=str(path))
-    assert len(run_card.load(tmp_path / "run").heads) == 4
+    assert len(run_card.load_run(tmp_path / "run").heads) == 4
 
 
 def test_a_head_may_say_itself_how_it_is_kept(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_head_may_say_itself_how_it_is_kept(tmp_path: Path) -> None:
     own = "    def __getstate__(self): return {'classes_': self.classes_}\n"
     path.write_text(CANNOT_BE_KEPT.replace("{held}", "threading.Lock()") + own)
     train([features(tmp_path)], tmp_path, head=str(path))
-    assert len(run_card.load(tmp_path / "run").heads) == 4
+    assert len(run_card.load_run(tmp_path / "run").heads) == 4
 
 
 def test_runs_are_listed_and_a_damaged_one_is_named(folder: Path) -> None:
@@ -342,13 +342,13 @@ def test_runs_are_listed_and_a_damaged_one_is_named(folder: Path) -> None:
     assert [name for error in damaged for name in names if f"/{name}/" in str(error)] == names
     assert run_card.list_runs(submissions / "absent") == ([], [])
     with refused(UnknownNameError, "other, run"):
-        run_card.load(submissions / "absent")
+        run_card.load_run(submissions / "absent")
 
 
 def test_a_run_of_the_first_version_is_to_be_trained_again(folder: Path) -> None:
     change(folder, version=1, package_version="0.1")
     with refused(TrainingError, r"was written by catsdogs 0\.1 .*Train again with --name run --force"):
-        run_card.load(folder)
+        run_card.load_run(folder)
 
 
 GRADE = {"log_loss": 0.1, "standard_error": 0.01, "accuracy": 0.9, "rows": 40, "measured_on": "all"}
@@ -404,7 +404,7 @@ def test_a_damaged_description_is_told_in_one_line(folder: Path, part: dict[str,
 def test_heads_that_do_not_fit_the_description_are_damaged(folder: Path, part: dict[str, Any]) -> None:
     change(folder, **part)
     with refused(TrainingError, r"heads\.skops is damaged"):
-        run_card.load(folder)
+        run_card.load_run(folder)
 
 
 def test_a_changed_head_file_is_not_even_run(tmp_path: Path) -> None:
@@ -412,10 +412,10 @@ def test_a_changed_head_file_is_not_even_run(tmp_path: Path) -> None:
     path.write_text(NEAREST_MEAN)
     file = features(tmp_path)
     train([file], tmp_path, head=str(path))
-    assert run_card.load(tmp_path / "run").predict_proba(file.vectors("test")).shape == (6, 2)
+    assert run_card.load_run(tmp_path / "run").predict_proba(file.vectors("test")).shape == (6, 2)
     path.write_text(f"open({str(mark)!r}, 'w')\n{NEAREST_MEAN}")
     with refused(TrainingError, r"nearest_mean\.py is gone, or not what it was"):
-        run_card.load(tmp_path / "run")
+        run_card.load_run(tmp_path / "run")
     assert not mark.exists()
 
 
@@ -450,7 +450,7 @@ def test_a_crafted_file_is_refused_and_nothing_of_it_executed(tmp_path: Path, fo
     mark = tmp_path / "mark"
     skops.io.dump(CRAFTED[case](mark), folder / "heads.skops")
     with refused(TrainingError, r"heads\.skops is damaged \("):
-        run_card.load(folder)
+        run_card.load_run(folder)
     assert not mark.exists()
 
 
@@ -467,7 +467,7 @@ def test_no_module_that_a_file_names_is_imported(tmp_path: Path, folder: Path, m
     members["schema.json"] = members["schema.json"].replace(Trap.__module__.encode(), b"someones_module")
     (folder / "heads.skops").write_bytes(zipped(members))
     with refused(TrainingError, r"heads\.skops is damaged .*someones_module\.Trap"):
-        run_card.load(folder)
+        run_card.load_run(folder)
     assert "someones_module" not in sys.modules
 
 
@@ -501,13 +501,13 @@ def zipped(members: dict[str, bytes]) -> bytes:
 def test_junk_is_told_in_one_line(folder: Path, content: bytes) -> None:
     (folder / "heads.skops").write_bytes(content)
     with refused(TrainingError, r"heads\.skops is damaged"):
-        run_card.load(folder)
+        run_card.load_run(folder)
 
 
 def test_without_its_heads_a_run_is_damaged(folder: Path) -> None:
     (folder / "heads.skops").unlink()
     with refused(TrainingError, r"heads\.skops is damaged"):
-        run_card.load(folder)
+        run_card.load_run(folder)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -519,7 +519,7 @@ def test_damage_anywhere_is_told_in_one_line_or_does_no_harm(original: Path, fol
     junk = data.draw(st.sampled_from([b"", b"\0", b"\xff" * 50]))
     (folder / "heads.skops").write_bytes(whole[:start] + junk + whole[stop:])
     try:
-        trained = run_card.load(folder)
+        trained = run_card.load_run(folder)
     except CatsdogsError as error:
         assert "heads.skops is damaged" in str(error) and "\n" not in str(error)
     else:

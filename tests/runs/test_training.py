@@ -19,7 +19,7 @@ from catsdogs.cleaning import duplicates
 from catsdogs.competition import submission
 from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, TrainingError, UnknownNameError, UsageError
 from catsdogs.features import feature_file
-from catsdogs.features.cache import Cache, Entry
+from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Features, Unreadable
 from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.photographs import images
@@ -52,10 +52,10 @@ class NearestMean(ClassifierMixin, BaseEstimator):
 """
 
 
-def entries(train: Sequence[tuple[str, int]], test: int) -> list[Entry]:
+def entries(train: Sequence[tuple[str, int]], test: int) -> list[DigestedPhotograph]:
     rows = [Photograph(id, "train", label, Location(Path("photographs"), id)) for id, label in train]
     rows += [Photograph(str(n + 1), "test", -1, Location(Path("photographs"), str(n + 1))) for n in range(test)]
-    return [Entry(row, images.digest(f"{row.split}/{row.id}".encode())) for row in rows]
+    return [DigestedPhotograph(row, images.digest(f"{row.split}/{row.id}".encode())) for row in rows]
 
 
 def features(
@@ -78,7 +78,7 @@ def features(
     cache = Cache(folder, recipe(name, **other))
     cache.write_shard(replace(known, vector=vectors), "none")
     cache.assemble(table, classes, unreadable, "photographs")
-    return feature_file.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 def train(files: Sequence[Features], submissions: Path, **other: Any) -> run_card.Run:
@@ -109,7 +109,7 @@ def test_a_run_writes_what_it_says(tmp_path: Path) -> None:
     assert (run.train_rows, run.test_rows, run.protocol, run.head_digest) == (40, 6, "", "")
 
     rows = table(folder / "submission.csv")
-    assert submission.check(folder / "submission.csv", sample, run.classes) == 7
+    assert submission.check_submission(folder / "submission.csv", sample, run.classes) == 7
     assert rows[0] == {"id": "99", "label": "0.5"}
     assert [float(row["label"]) > 0.5 for row in rows[1:]] == [True, False] * 3
 
@@ -137,7 +137,7 @@ def test_the_scores_are_those_of_the_out_of_fold_file(tmp_path: Path) -> None:
 def learnt_from(folder: Path, file: Features, kept: np.ndarray, labels: np.ndarray) -> None:
     """Assert that each head of a run of ridge regression learnt from the kept rows of the other folds, so labelled."""
     X, fold = file.vectors("train"), np.array([int(row["fold"]) for row in table(folder / "oof.csv")])
-    for number, head in enumerate(run_card.load(folder).heads, start=1):
+    for number, head in enumerate(run_card.load_run(folder).heads, start=1):
         rows = kept & (fold != number)
         oracle = heads.create("ridge").fit(X[rows], labels[rows])
         assert np.array_equal(head.predict_proba(X), oracle.predict_proba(X))
@@ -181,7 +181,7 @@ def test_where_the_truth_is_known_the_first_score_is_measured_on_it(tmp_path: Pa
     assert run.scores[0].measured_on == "held out, 8 labelled photographs" and run.scores[0].rows == 8
     assert all(score.measured_on.startswith("out of fold") for score in run.scores[1:])
     (tmp_path / "truth.csv").write_text("id,label\n" + "".join(f"{n + 1},{CLASSES[n % 2]}\n" for n in range(8)))
-    grade = submission.grade(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
+    grade = submission.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
     assert grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-9)
 
 
@@ -254,7 +254,7 @@ def constant(folder: Path, name: str) -> Features:
     known = rows_of(table, 5, name)
     cache.write_shard(replace(known, vector=np.ones_like(known.vector)), "none")
     cache.assemble(table, CLASSES, [], "photographs")
-    return feature_file.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -297,13 +297,13 @@ def test_a_name_is_taken_once_unless_forced(tmp_path: Path) -> None:
 def test_a_name_taken_while_training_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [features(tmp_path)]
     train(files, tmp_path / "elsewhere", command="the other")
-    write = submission.write
+    write = submission.write_submission
 
     def write_while_another_finishes(*arguments: Any) -> None:
         write(*arguments)
         shutil.copytree(tmp_path / "elsewhere" / "run", tmp_path / "runs" / "run")
 
-    monkeypatch.setattr(submission, "write", write_while_another_finishes)
+    monkeypatch.setattr(submission, "write_submission", write_while_another_finishes)
     with refused(TrainingError, "There is a run at"):
         train(files, tmp_path / "runs", command="this")
     assert run_card.read_run(tmp_path / "runs" / "run").command == "the other"
@@ -317,7 +317,7 @@ def test_a_failure_on_the_way_leaves_the_old_run(tmp_path: Path, monkeypatch: py
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(submission, "write", full)
+    monkeypatch.setattr(submission, "write_submission", full)
     with refused(StoreError, "disk is full"):
         train(files, tmp_path / "runs", command="again", force=True)
     assert run_card.read_run(tmp_path / "runs" / "run").command == "catsdogs train"
@@ -325,7 +325,7 @@ def test_a_failure_on_the_way_leaves_the_old_run(tmp_path: Path, monkeypatch: py
 
 
 def read_again(run: run_card.Run) -> list[Features]:
-    return [feature_file.read(feature_file.path_of(Path(run.features), name)) for name in run.backbones]
+    return [feature_file.read_features(feature_file.path_of(Path(run.features), name)) for name in run.backbones]
 
 
 def train_as_planned(run: run_card.Run, submissions: Path, name: str) -> run_card.Run:
@@ -488,14 +488,14 @@ def test_near_copies_share_a_fold(tmp_path: Path) -> None:
     train_rows = np.abs(random.normal(size=(60, 600))).astype(np.float32)
     train_rows[3], train_rows[8] = (again(train_rows[row]) for row in (1, 5))
     file = write(tmp_path, "ResNet50", train_rows, np.abs(random.normal(size=(6, 600))).astype(np.float32))
-    groups = duplicates.copies([file])
+    groups = duplicates.find_copies([file])
     assert groups == (("cat.1", "cat.3"), ("cat.5", "cat.8"))
     run = train([file], tmp_path / "runs", folds=3)
     assert run.copies == groups
     folds = dealt(tmp_path / "runs" / "run")
     assert folds["cat.1"] == folds["cat.3"] and folds["cat.5"] == folds["cat.8"]
     trained_here = replace(file, path=tmp_path / "mine.h5")
-    assert duplicates.copies([trained_here]) == ()  # it brings the photographs of a class together
+    assert duplicates.find_copies([trained_here]) == ()  # it brings the photographs of a class together
     assert "no network of the table" in duplicates.why_not_near([trained_here])
 
 
@@ -521,7 +521,7 @@ def test_each_head_is_calibrated_before_their_mean_is_taken(tmp_path: Path) -> N
     """The temperature belongs to single heads; their mean is softer already."""
     file = features(tmp_path, rows=60, test=20, apart=1)
     train([file], tmp_path, folds=5)
-    loaded = run_card.load(tmp_path / "run")
+    loaded = run_card.load_run(tmp_path / "run")
     X = file.vectors("test")
     for temperature, clip in ((2.5, 0.01), (0.4, 0.0)):
         one = replace(loaded.run, calibration=calibration.Calibration(temperature, clip))
@@ -552,7 +552,7 @@ def test_a_run_of_version_2_answers_and_is_repeated_as_it_was(tmp_path: Path) ->
     learnt = training_plan.corrected_labels(file, run.relabelled)
     folds = crossval.fold_numbers(learnt, file.ids["train"] != "cat.4", 4, 0)
     assert [int(row["fold"]) - 1 for row in table(tmp_path / "run" / "oof.csv")] == folds.tolist()
-    loaded = run_card.load(tmp_path / "run")
+    loaded = run_card.load_run(tmp_path / "run")
     mean = np.mean([head.predict_proba(file.vectors("test")) for head in loaded.heads], axis=0)
     np.testing.assert_allclose(loaded.predict_proba(file.vectors("test")), run.calibration.apply(mean), rtol=1e-12)
     training.train([file], run_card.plan_of(read), submissions=tmp_path, name="again", command="")
@@ -569,7 +569,7 @@ def test_classes_that_no_photograph_shows_are_left_out(tmp_path: Path) -> None:
     vectors = np.concatenate((whole.vectors("train"), whole.vectors("test")))
     cache.write_shard(replace(known, vector=vectors), "none")
     cache.assemble(entries(rows, 6), ["ape", "ant", "bat", "bee", "cat", "cow"], [DAMAGED], "photographs")
-    file = feature_file.read(cache.path)
+    file = feature_file.read_features(cache.path)
     run = train([file], tmp_path / "runs")
     assert (run.classes, run.left_out) == (("ant", "bee", "cat"), ("ape", "bat", "cow"))
     plain = train([whole], tmp_path / "runs", name="plain", head="ridge")
@@ -581,16 +581,16 @@ def test_classes_that_no_photograph_shows_are_left_out(tmp_path: Path) -> None:
     sample = "id,bee,ape,cat,ant,cow\n" + "".join(f"{id},0.2,0.2,0.2,0.2,0.2\n" for id in (99, 3, 1, 2, 4, 5, 6))
     run = train([file], tmp_path / "runs", name="sampled", sample_submission=sample)
     path = tmp_path / "runs/sampled/submission.csv"
-    assert submission.check(path, sample, run.classes, run.left_out) == 7
+    assert submission.check_submission(path, sample, run.classes, run.left_out) == 7
     for row in table(path):
         values = {name: float(value) for name, value in row.items() if name != "id"}
         assert sum(values.values()) == pytest.approx(1)
         assert values["ape"] == values["cow"] == pytest.approx(0.5 / (60 + 0.5 * 6))
-    ids, probabilities = submission.read(path, run.classes, run.left_out)
+    ids, probabilities = submission.read_submission(path, run.classes, run.left_out)
     assert ids[0] == "99" and probabilities.shape == (7, 3)
     (tmp_path / "truth.csv").write_text("id,label\n" + "".join(f"{n},{'cow' if n == 2 else 'ant'}\n" for n in ids))
     losses = -math.log(0.5 / 63) / 7
-    assert submission.grade(path, tmp_path / "truth.csv", run.classes, run.left_out).log_loss > losses
+    assert submission.grade_submission(path, tmp_path / "truth.csv", run.classes, run.left_out).log_loss > losses
     with refused(SubmissionError, "are not the classes"):
         train([file], tmp_path / "runs", name="other", sample_submission=sample.replace("ape", "pug"))
 
@@ -613,7 +613,7 @@ def test_the_smallest_class_and_the_most_folds_are_named_at_once(tmp_path: Path,
     cache = Cache(tmp_path, recipe("ResNet50"))
     cache.write_shard(known, "none")
     cache.assemble(entries(rows, 2), classes, [], "photographs")
-    file = feature_file.read(cache.path)
+    file = feature_file.read_features(cache.path)
     with pytest.raises(TrainingError, match=message) as caught:
         train([file], tmp_path / "runs", folds=folds, **corrections)
     assert caught.value.remedy.startswith(f"Give --folds {most}, the most" if most else "Add photographs of it")

@@ -21,7 +21,7 @@ from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import CatsdogsError, StoreError, TrainingError, UnknownNameError, UsageError
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
-from catsdogs.features.cache import Entry as Row
+from catsdogs.features.cache import DigestedPhotograph as Row
 from catsdogs.features.feature_file import Features
 from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.photographs import images
@@ -56,7 +56,7 @@ def features(
     cache = Cache(folder, recipe(name, **other))
     cache.write_shard(replace(known, vector=vectors), "none")
     cache.assemble(table, classes, [], "photographs")
-    return feature_file.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 def compare(sets: Sequence[Sequence[Features]], head_names: Sequence[str], **other: Any) -> Comparison:
@@ -205,7 +205,7 @@ def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> Non
     ],
 )
 def test_networks_are_said_in_short(backbones: list[str], said: str) -> None:
-    assert comparison.in_short(backbones) == said
+    assert comparison.networks_in_short(backbones) == said
 
 
 NAMES = st.text(st.characters(categories=("Ll", "Lu", "Nd")), min_size=1, max_size=60)
@@ -218,7 +218,7 @@ def test_the_table_fits_a_terminal(lines: list[tuple[str, list[str]]], seconds: 
         Entry(head, tuple(names), 0.02, 0.006, 0.99, 0.001, 0.002, seconds, NOISE if rank else "")
         for rank, (head, names) in enumerate(lines)
     )
-    shown = comparison.table(Comparison(entries, 25_000, 5, 5, "out of fold"))
+    shown = comparison.format_table(Comparison(entries, 25_000, 5, 5, "out of fold"))
     assert max(map(len, shown.splitlines())) <= comparison.TABLE_WIDTH
     assert shown.count(NOISE) == len(lines) - 1 + (len(lines) > 1)
 
@@ -290,7 +290,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_computed(
 def test_a_head_that_fails_is_left_out_and_said(tmp_path: Path) -> None:
     found = compare([[features(tmp_path)]], ["logistic", "MultinomialNB"])
     assert [entry.head for entry in found.entries] == ["logistic"]
-    assert "Left out: The head MultinomialNB refuses the vectors" in comparison.table(found)
+    assert "Left out: The head MultinomialNB refuses the vectors" in comparison.format_table(found)
     with refused(TrainingError, "MultinomialNB.* refuses"):
         compare([[features(tmp_path)]], ["MultinomialNB"])
 
@@ -302,7 +302,7 @@ def found(tmp_path: Path) -> Iterator[Comparison]:
 
 def test_the_csv_holds_every_figure(tmp_path: Path, found: Comparison) -> None:
     path = tmp_path / "new" / "compare.csv"
-    comparison.write_csv(path, found)
+    comparison.write_comparison(path, found)
     with path.open(newline="") as text:
         reader = csv.DictReader(text)
         rows = list(reader)
@@ -325,7 +325,7 @@ def test_the_picture_opens_and_grows_with_its_lines(tmp_path: Path, found: Compa
         [found.entries[:1], (*found.entries[:3], last), (found.entries[0], *[long] * 9, last)]
     ):
         path = tmp_path / f"{number}.png"
-        comparison_chart.draw(path, replace(found, entries=entries))
+        comparison_chart.draw_comparison(path, replace(found, entries=entries))
         with Image.open(path) as picture:
             picture.load()
             sizes.append(picture.size)
@@ -336,7 +336,10 @@ def test_the_picture_opens_and_grows_with_its_lines(tmp_path: Path, found: Compa
 def test_files_are_replaced_whole_or_not_at_all(
     tmp_path: Path, found: Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for path, write in ((tmp_path / "c.csv", comparison.write_csv), (tmp_path / "c.png", comparison_chart.draw)):
+    for path, write in (
+        (tmp_path / "c.csv", comparison.write_comparison),
+        (tmp_path / "c.png", comparison_chart.draw_comparison),
+    ):
         write(path, found)
         before = path.read_bytes()
 

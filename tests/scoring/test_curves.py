@@ -33,7 +33,7 @@ def history(epochs: int, start: float = 0.7) -> curves.History:
     ],
 )
 def test_whatever_was_measured_is_seen(tmp_path: Path, histories: Sequence[curves.History]) -> None:
-    curves.draw(tmp_path / "curves.png", histories, "a title")
+    curves.draw_curves(tmp_path / "curves.png", histories, "a title")
     with Image.open(tmp_path / "curves.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     halves = np.array_split(pixels[60:], 2, axis=1)
@@ -49,7 +49,7 @@ def test_whatever_was_measured_is_seen(tmp_path: Path, histories: Sequence[curve
 
 
 def test_nothing_measured_is_an_empty_picture_without_a_warning(tmp_path: Path) -> None:
-    curves.draw(tmp_path / "curves.png", [{}], "a title")
+    curves.draw_curves(tmp_path / "curves.png", [{}], "a title")
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 

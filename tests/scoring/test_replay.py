@@ -35,7 +35,7 @@ def in_another_order(folder: Path, file: Features) -> Features:
     cache = Cache(folder, recipe("Xception"))
     cache.write_shard(rows_of(table, 3, "Xception"), "none")
     cache.assemble(table, CLASSES, [], "photographs")
-    return feature_file.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 @pytest.mark.parametrize("rows", [6, 37, 150])
@@ -109,7 +109,7 @@ def test_a_run_is_graded_on_what_was_hidden_and_its_truth_repeats_the_figure(tmp
 
     folder = tmp_path / "run"
     submission_module.write_truth(folder / "truth.csv", replay.named(views[0], truth))
-    grade = submission.grade(folder / "submission.csv", folder / "truth.csv", run.classes)
+    grade = submission.grade_submission(folder / "submission.csv", folder / "truth.csv", run.classes)
     assert grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
     assert (grade.accuracy, grade.rows) == (run.scores[0].accuracy, 12)
 
@@ -224,5 +224,7 @@ def test_hidden_classes_that_nobody_learnt_are_scored_all_the_same(tmp_path: Pat
     views, truth = replay.hold_out([replace(file, labels=labels)], "mlebench")
     run = train(views, tmp_path, protocol="mlebench", truth=truth)
     assert (run.classes, run.left_out) == (("ant", "bee"), ("cat",)) and 2 in truth
-    grade = submission.grade(tmp_path / "run/submission.csv", tmp_path / "run/truth.csv", run.classes, run.left_out)
+    grade = submission.grade_submission(
+        tmp_path / "run/submission.csv", tmp_path / "run/truth.csv", run.classes, run.left_out
+    )
     assert grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-6)

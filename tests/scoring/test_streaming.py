@@ -10,7 +10,7 @@ from catsdogs import heads
 from catsdogs.competition import submission
 from catsdogs.errors import TrainingError
 from catsdogs.features import feature_file, joining, virtual
-from catsdogs.features.cache import Cache, Entry, Rows
+from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Features
 from catsdogs.heads._linear import Scaling, Standardised
 from catsdogs.photographs.dataset import Location, Photograph
@@ -45,14 +45,14 @@ def draw(folder: Path, train: int, test: int = 0, classes: int = 2, widths: tupl
     X = (random.normal(size=(len(rows), sum(widths))) + centres[truth]).astype(np.float32) * 3 + 5
     for number in range(len(widths)):
         columns = slice(sum(widths[:number]), sum(widths[: number + 1]))
-        entries = [Entry(row, int(digest)) for row, digest in zip(rows, digests, strict=True)]
+        entries = [DigestedPhotograph(row, int(digest)) for row, digest in zip(rows, digests, strict=True)]
         cache = Cache(folder, recipe(f"Net{number}", dtype="float16"))
         keys = np.array([entry.key for entry in entries], object)
         zeros = np.zeros((len(rows), 4), np.float32)
-        cache.write_shard(Rows(keys, digests.astype(np.uint64), X[:, columns], zeros), "none")
+        cache.write_shard(ShardRows(keys, digests.astype(np.uint64), X[:, columns], zeros), "none")
         names = tuple(f"c{label}" for label in range(classes))
         cache.assemble(entries if number == 0 else entries[::-1], names, [], "drawn")
-        files.append(feature_file.read(cache.path))
+        files.append(feature_file.read_features(cache.path))
     return files
 
 
@@ -154,9 +154,9 @@ def test_train_writes_the_same_run_either_way(
         monkeypatch.setattr(streaming, "MEMORY_SHARE", share)
         found.append(training.train(files, plan, name=name, submissions=tmp_path / "runs", command="test"))
         folder = tmp_path / "runs" / name
-        loaded = run_card.load(folder)
+        loaded = run_card.load_run(folder)
         X = joining.join(files, "test")[1]
-        tables.append(submission.read(folder / run_card.SUBMISSION_FILE, ("c0", "c1")))
+        tables.append(submission.read_submission(folder / run_card.SUBMISSION_FILE, ("c0", "c1")))
         np.testing.assert_allclose(tables[-1][1], loaded.predict_proba(X), atol=1e-9)
         assert {path.name for path in folder.iterdir()} >= {"run.json", "oof.csv", "heads.skops", "learning_curves.png"}
     assert tables[0][0] == tables[1][0]

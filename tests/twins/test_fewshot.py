@@ -102,7 +102,7 @@ def test_with_one_example_the_baselines_are_one(files: list[Features]) -> None:
 
 def test_differences_are_paired_and_errors_are_over_episodes() -> None:
     shares = {TWIN: np.array([0.9, 0.8, 1.0]), NEIGHBOUR: np.array([0.8, 0.7, 0.9]), MEAN: np.array([0.9, 0.9, 0.9])}
-    result = fewshot.Result(("a", "b"), ("c", "d"), ("N",), 1, 9, shares)
+    result = fewshot.FewShotResult(("a", "b"), ("c", "d"), ("N",), 1, 9, shares)
     assert result.mean(TWIN) == pytest.approx((0.9, 0.1 / np.sqrt(3)))
     assert result.ahead(NEIGHBOUR) == pytest.approx((0.1, 0), abs=1e-9)
     assert result.ahead(MEAN) == pytest.approx((0, 0.1 / np.sqrt(3)))
@@ -110,13 +110,13 @@ def test_differences_are_paired_and_errors_are_over_episodes() -> None:
 
 def test_table_and_csv_say_the_figures(files: list[Features], tmp_path: Path) -> None:
     result = fewshot.evaluate(files, NEW, shots=3, repeats=4)
-    text = fewshot.table(result)
+    text = fewshot.format_table(result)
     for method in result.accuracy:
         line = next(line for line in text.splitlines() if line.startswith(method))
         assert f"{result.mean(method)[0]:.1%}" in line
     assert "50.0%" in text and "bee, egg" in text and "apple, cup, door, fan" in text
     assert max(map(len, text.splitlines())) <= 120
-    fewshot.write_csv(tmp_path / "few.csv", result)
+    fewshot.write_few_shot(tmp_path / "few.csv", result)
     with (tmp_path / "few.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12 and rows[0]["new"] == "bee+egg" and rows[0]["classified"] == "18"
@@ -134,15 +134,16 @@ def test_how_far_the_new_photographs_lie_from_the_learnt_ones_is_said(
     files: list[Features], run_folder: Path, tmp_path: Path
 ) -> None:
     near = fewshot.evaluate(files, NEW, shots=3, repeats=2)
-    assert near.far is not None and "farther from all that the twins learnt than 99 % of the learnt" in fewshot.table(
-        near
+    assert (
+        near.far is not None
+        and "farther from all that the twins learnt than 99 % of the learnt" in fewshot.format_table(near)
     )
     away = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
-    assert away.far is not None and f"{away.far:.1%} of the new" in fewshot.table(away)
-    assert "of another world" in fewshot.table(replace(away, far=0.8))
+    assert away.far is not None and f"{away.far:.1%} of the new" in fewshot.format_table(away)
+    assert "of another world" in fewshot.format_table(replace(away, far=0.8))
     (tmp_path / "others").rename(tmp_path / "gone")
     lost = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
-    assert lost.far is None and "is not known" in fewshot.table(lost)
+    assert lost.far is None and "is not known" in fewshot.format_table(lost)
 
 
 @pytest.mark.parametrize("new", [NEW, ("apple", "cup", "fan")])
@@ -151,7 +152,7 @@ def test_test_rows_are_classified_from_the_labelled_ones(
 ) -> None:
     path = tmp_path / "answers.csv"
     assert fewshot.classify(path, files, new) == 6
-    ids, probabilities = submission.read(path, new)
+    ids, probabilities = submission.read_submission(path, new)
     assert ids == ["1", "2", "3", "4", "5", "6"]
     assert np.allclose(probabilities.sum(axis=1), 1)
     for row, label in enumerate(CLASSES):  # test row n is of class n
@@ -165,7 +166,7 @@ def test_a_network_that_has_learnt_a_new_class_is_refused(tmp_path: Path, monkey
     texts |= {"source": "", "learnt": "", "name": "mine", "base": "four-conv"}
     numbers = {"input_size": 64, "folds": 1, "seed": 0, "epochs": 1, "batch_size": 8, "rate": 0.1}
     others = {"tricks": (), "scores": (), "classes": ("bee", "wasp"), "weights": {trained.ALL: "00"}}
-    trained.write(trained.FOLDER / "mine", Card(**texts, **numbers, **others))  # type: ignore[arg-type]
+    trained.write_card(trained.FOLDER / "mine", Card(**texts, **numbers, **others))  # type: ignore[arg-type]
     with refused(TrainingError, "The network mine has learnt bee"):
         fewshot.evaluate([features(tmp_path, "mine", CLASSES, width=16)], NEW)
 

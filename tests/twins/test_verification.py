@@ -50,7 +50,7 @@ def test_the_verdict_is_what_the_twins_say_of_the_vectors(
 ) -> None:
     ids, X = joining.join(files, "train")
     rows = {Path(id).stem: row for row, id in enumerate(ids)}
-    heads = verification.twins(run_card.load(run_folder))
+    heads = verification.twins(run_card.load_run(run_folder))
     assert len(heads) == 2
     same, other = (("fish-0", "fish-1"), ("bird-2", "fish-1"))
     for left, right in (same, other):
@@ -85,7 +85,7 @@ def test_photographs_unlike_all_that_was_learnt_are_said_to_be(
     assert "star.png: nearest to the learnt " in str(verdict) and "100.0% of the learnt photographs lie nearer" in str(
         verdict
     )
-    verification.draw(tmp_path / "verdict.png", verdict)
+    verification.draw_verdict(tmp_path / "verdict.png", verdict)
     fish, bird = pictures / "fish/fish-0.png", pictures / "bird/bird-1.png"
     one = verification.verify(run_folder, fish, house)
     assert "house.png is unlike all" in str(one) and not one.nearest[0].is_far
@@ -104,7 +104,7 @@ def test_without_the_features_the_verdict_says_what_it_cannot(
     finally:
         folder.with_name("gone").rename(folder)
     assert verdict.nearest == () and "is not known: No feature file" in str(verdict)
-    verification.draw(run_folder / "verify.png", verdict)
+    verification.draw_verdict(run_folder / "verify.png", verdict)
 
 
 def test_mistakes_are_one_line(run_folder: Path, pictures: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_both_pictures_are_drawn_side_by_side(tmp_path: Path) -> None:
     paths = [tmp_path / "left.png", tmp_path / "a picture with quite a long name, as cameras and people give them.png"]
     for path, colour, size in zip(paths, colours, ((640, 200), (60, 90)), strict=True):
         Image.new("RGB", size, colour).save(path)
-    verification.draw(tmp_path / "out" / "verdict.png", Verdict("run", *paths, 0.2))
+    verification.draw_verdict(tmp_path / "out" / "verdict.png", Verdict("run", *paths, 0.2))
     with Image.open(tmp_path / "out" / "verdict.png") as sheet:
         assert sheet.format == "PNG"
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
@@ -142,4 +142,4 @@ def test_both_pictures_are_drawn_side_by_side(tmp_path: Path) -> None:
     assert places[0][:, 1].max() < pixels.shape[1] / 2 < places[1][:, 1].min()
     paths[0].unlink()
     with refused(UnreadablePhotographError, r"left\.png cannot be read"):
-        verification.draw(tmp_path / "again.png", Verdict("run", *paths, 0.2))
+        verification.draw_verdict(tmp_path / "again.png", Verdict("run", *paths, 0.2))

@@ -44,7 +44,7 @@ print(json.dumps([said, next(int(line.split()[1]) * 1024 for line in lines if li
 
 def refusal(data: bytes) -> uploads.Refusal:
     with pytest.raises(uploads.Refusal) as caught:
-        uploads.check(data)
+        uploads.check_upload(data)
     assert caught.value.sentence.endswith(".") and "\n" not in caught.value.sentence
     return caught.value
 
@@ -99,7 +99,7 @@ SOUND = {
 @pytest.mark.parametrize("kind", SOUND)
 def test_photographs_pass(kind: str) -> None:
     data = SOUND[kind]()
-    uploads.check(data)
+    uploads.check_upload(data)
     assert set(images.load(data, SIZES).by_size) == set(SIZES)
 
 
@@ -126,7 +126,7 @@ def test_the_sentence_names_every_format() -> None:
 
 
 def test_only_the_header_is_looked_at() -> None:
-    uploads.check(png(5000, 5000, chunk(b"IDAT", b"no pixels")))
+    uploads.check_upload(png(5000, 5000, chunk(b"IDAT", b"no pixels")))
 
 
 def test_every_bad_upload_is_refused_in_little_memory() -> None:

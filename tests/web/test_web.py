@@ -68,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         outliers.Suspect(split, id, id[:3] if split == "train" else "", 1, 2, {"One": [("tabby", 0.8)]}, (reason,))
         for split, id in SUSPECTS
     ]
-    suspect_table.write_csv(root / "features" / suspect_table.TABLE, suspects)
+    suspect_table.write_suspects(root / "features" / suspect_table.OUTLIERS_FILE, suspects)
     return root
 
 
@@ -122,7 +122,7 @@ def sentence(answer: TestResponse, status: int) -> str:
 
 
 def written(site: Site) -> list[tuple[str, str, str]]:
-    return [decision[:3] for decision in decisions.read(site.decisions, CLASSES).values()]
+    return [decision[:3] for decision in decisions.read_decisions(site.decisions, CLASSES).values()]
 
 
 class TestEveryAnswer:

@@ -27,7 +27,7 @@ class Small:
 
 
 _ROWS = (Small("four-conv", 96, 512), Small("squeezenet", 128, 512), Small("siamese-cnn", 96, 32))
-TABLE = {small.name: small for small in _ROWS}
+ARCHITECTURES = {small.name: small for small in _ROWS}
 
 
 def build(
@@ -52,8 +52,8 @@ def build(
         UnknownNameError: no network is called so.
         UsageError: the input is too small.
     """
-    if name not in TABLE:
-        raise UnknownNameError("small network", name, list(TABLE))
+    if name not in ARCHITECTURES:
+        raise UnknownNameError("small network", name, list(ARCHITECTURES))
     if input_size < SMALLEST_INPUT:
         raise UsageError(
             f"An input size of {input_size} pixels is too small for {name}", f"Take at least {SMALLEST_INPUT}"

@@ -24,7 +24,7 @@ from catsdogs.errors import CatsdogsError, WeightsError
 from catsdogs.files import atomic, locks
 from catsdogs.networks import architectures, trained
 from catsdogs.networks.quiet import settle_keras
-from catsdogs.networks.table import TABLE, Backbone
+from catsdogs.networks.table import BACKBONES, Backbone
 from catsdogs.networks.weights import Weights
 
 FILE = "network.xml"
@@ -102,7 +102,7 @@ def _version(name: str) -> str:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locks.held(folder.with_name(f"{folder.name}.lock"), patience=-1):
+    with locks.hold(folder.with_name(f"{folder.name}.lock"), patience=-1):
         yield
 
 
@@ -223,7 +223,7 @@ def _export(name: str, folder: str, weights_path: str, sha256: str, path: str) -
     from catsdogs.networks import build
 
     _mend_converter()
-    backbone = trained.row(Path(folder)) if folder else TABLE[name]
+    backbone = trained.row(Path(folder)) if folder else BACKBONES[name]
     build.export(backbone, Weights(Path(weights_path) if weights_path else None, sha256), path)
 
 

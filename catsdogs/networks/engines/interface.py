@@ -13,6 +13,10 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 SMALLEST_COSINE = 0.999  # to the vector in float32, of any photograph, for `auto` to take another precision
 
 
+NAMES = ("keras", "openvino")
+AUTO = "auto"
+
+
 class Output(NamedTuple):
     """What a network says of a batch: (b, width) float32; (b, 10) float32 and int16, or None without a classifier."""
 

@@ -15,8 +15,7 @@ from catsdogs.errors import UsageError
 from catsdogs.networks.build import build
 from catsdogs.networks.devices import count, on_accelerator, ran_out_of_memory, scope, split
 from catsdogs.networks.devices import precision as fast_precision
-from catsdogs.networks.engines.interface import Output
-from catsdogs.networks.engines.selection import AUTO
+from catsdogs.networks.engines.interface import AUTO, Output
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 

@@ -14,8 +14,7 @@ from openvino import opset13
 
 from catsdogs.errors import UsageError
 from catsdogs.networks.engines import export
-from catsdogs.networks.engines.interface import Output
-from catsdogs.networks.engines.selection import AUTO
+from catsdogs.networks.engines.interface import AUTO, Output
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 

@@ -4,18 +4,14 @@ import os
 import shutil
 
 from catsdogs.errors import UnknownNameError, UsageError
-from catsdogs.networks.devices import check as check_devices
-from catsdogs.networks.engines.interface import PRECISIONS, Engine
+from catsdogs.networks.devices import check_choice as check_devices
+from catsdogs.networks.engines.interface import AUTO, NAMES, PRECISIONS, Engine
 from catsdogs.networks.quiet import importing_keras
-
-NAMES = ("keras", "openvino")
-AUTO = "auto"
-
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
 
 
-def check(name: str, precision: str, batch_size: int | None, devices: str = "one") -> None:
+def check_engine(name: str, precision: str, batch_size: int | None, devices: str = "one") -> None:
     """Refuse what `create` would refuse, without making an engine.
 
     Raises:
@@ -56,7 +52,7 @@ def create(name: str, precision: str, batch_size: int | None, devices: str = "on
         UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices, Keras lacks its
             backend, the backend cannot use all devices, or the processor the precision.
     """
-    check(name, precision, batch_size, devices)
+    check_engine(name, precision, batch_size, devices)
     if name == AUTO and devices == "all":
         name = "keras"
     if name == "openvino" or (name == AUTO and not _accelerator_in_sight()):
@@ -71,7 +67,7 @@ def create(name: str, precision: str, batch_size: int | None, devices: str = "on
 def _openvino(precision: str, batch_size: int | None, cores: int | None) -> Engine:
     from catsdogs.networks.engines.openvino import OpenVINOEngine
 
-    check("openvino", precision, batch_size)  # `auto` may have been asked for
+    check_engine("openvino", precision, batch_size)  # `auto` may have been asked for
     return OpenVINOEngine(precision, batch_size, cores)
 
 

@@ -16,14 +16,15 @@ from catsdogs.errors import UnknownNameError, UsageError, WeightsError
 from catsdogs.features import extract, feature_file, worker
 from catsdogs.networks import weights
 from catsdogs.networks.engines import export, interface, openvino, selection
+from catsdogs.networks.engines import interface as interface_module
 from catsdogs.networks.engines.interface import Network
-from catsdogs.networks.table import TABLE
+from catsdogs.networks.table import BACKBONES
 from catsdogs.networks.weights import Weights
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset
 from tests.conftest import jpeg, need, need_bfloat16_of_keras, refused
 
-LITE0 = TABLE["EfficientNetLite0"]
+LITE0 = BACKBONES["EfficientNetLite0"]
 BATCH = 4
 
 
@@ -32,7 +33,7 @@ def pixels() -> NDArray[np.uint8]:
     return np.stack([images.load(jpeg(seed), [224]).by_size[224] for seed in range(BATCH)])
 
 
-@pytest.fixture(scope="module", params=selection.NAMES)
+@pytest.fixture(scope="module", params=interface_module.NAMES)
 def network(request: pytest.FixtureRequest) -> Network:
     return lite0(request.param, "float32")
 
@@ -66,7 +67,7 @@ def test_all_devices_are_keras_s() -> None:
     with refused(UsageError, r"OpenVINO uses every core .* Leave --devices out, or give --engine keras"):
         selection.create("openvino", "float32", None, "all")
     with refused(UnknownNameError, r"No choice of devices is called 'both'\. Choose from: one, all"):
-        selection.check("auto", "auto", None, "both")
+        selection.check_engine("auto", "auto", None, "both")
     engine = selection.create("auto", "float32", 6, "all")
     assert engine.name == "keras" and engine.batch_size >= 6
 
@@ -74,7 +75,7 @@ def test_all_devices_are_keras_s() -> None:
 @pytest.mark.parametrize("backend", ["bogus", "jax"])
 def test_backend_that_keras_lacks(backend: str) -> None:
     code = "import sys; sys.modules['jax'] = None  # absent\n"
-    code += "from catsdogs import engines; engines.create('keras', 'auto', None)"
+    code += "from catsdogs.networks.engines import selection; selection.create('keras', 'auto', None)"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"KERAS_BACKEND": backend},
@@ -89,7 +90,7 @@ def test_backend_that_keras_lacks(backend: str) -> None:
 
 def test_auto_settles_on_names_that_can_be_asked_for() -> None:
     engine = selection.create("auto", "auto", None)
-    assert engine.name in selection.NAMES and engine.precision in interface.PRECISIONS and engine.batch_size > 0
+    assert engine.name in interface_module.NAMES and engine.precision in interface.PRECISIONS and engine.batch_size > 0
     again = selection.create(engine.name, engine.precision, 7)
     assert (again.name, again.precision, again.batch_size) == (engine.name, engine.precision, 7)
 
@@ -119,7 +120,7 @@ def test_results_can_be_asked_for_late_and_in_any_order(network: Network, pixels
         np.testing.assert_allclose(np.roll(output.vector, -shift, axis=0), got[0].vector, atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", selection.NAMES)
+@pytest.mark.parametrize("engine", interface_module.NAMES)
 def test_bfloat16_is_close_to_float32(keras_network: Network, pixels: NDArray[np.uint8], engine: str) -> None:
     if engine == "openvino" and not openvino.computes_bfloat16():
         with refused(UsageError, "does not compute in bfloat16"):
@@ -187,8 +188,8 @@ class TestExport:
             file["a"] = [1.0]
         loaded = [engine.load(LITE0, Weights(None, "random"))]
         with refused(WeightsError, "does not fit MobileNet"):
-            engine.load(TABLE["MobileNet"], weights.obtain(TABLE["MobileNet"], str(tmp_path)))
-        loaded.append(engine.load(TABLE["MobileNetV3Small"], Weights(None, "random")))
+            engine.load(BACKBONES["MobileNet"], weights.obtain(BACKBONES["MobileNet"], str(tmp_path)))
+        loaded.append(engine.load(BACKBONES["MobileNetV3Small"], Weights(None, "random")))
         assert len(started) == 1 and started[0].poll() is None
         loaded[0].submit(np.zeros((1, 224, 224, 3), np.uint8))()
         assert started[0].poll() == 0
@@ -196,7 +197,7 @@ class TestExport:
         begun = export._exporter._started()
         begun.kill()
         begun.wait()
-        engine.load(TABLE["MobileNet"], Weights(None, "random"))
+        engine.load(BACKBONES["MobileNet"], Weights(None, "random"))
         assert len(started) == 3
         export.release()
         assert not list(tmp_path.rglob("*.tmp"))
@@ -204,7 +205,7 @@ class TestExport:
     def test_weights_that_do_not_fit(self, tmp_path: Path) -> None:
         with h5py.File(tmp_path / "Xception.weights.h5", "w") as file:
             file["a"] = [1.0]
-        xception = TABLE["Xception"]
+        xception = BACKBONES["Xception"]
         with refused(WeightsError, r"Xception\.weights\.h5 does not fit Xception: it holds 1 arrays"):
             export.exported(xception, weights.obtain(xception, str(tmp_path)))
         cache = Path(os.environ["XDG_CACHE_HOME"]) / "catsdogs/openvino"
@@ -215,7 +216,7 @@ class TestExport:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.syspath_prepend(tmp_path)
         with refused(WeightsError, r"cannot be exported for OpenVINO: .*no tensorflow here\. Install tensorflow"):
-            export.exported(TABLE["MobileNetV2"], Weights(None, "random"))
+            export.exported(BACKBONES["MobileNetV2"], Weights(None, "random"))
 
     def test_modules_in_the_folder_of_the_call_are_not_meant(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -292,7 +293,9 @@ def test_bfloat16_is_taken_only_where_it_is_faster(monkeypatch: pytest.MonkeyPat
 
 def test_instructions_that_may_not_be_used_are_not_counted_on() -> None:
     """What oneDNN is told of the processor, OpenVINO's own list of what it can do does not know."""
-    code = "from catsdogs import engines; print(engines.create('openvino', 'auto', None).precision)"
+    code = (
+        "from catsdogs.networks.engines import selection; print(selection.create('openvino', 'auto', None).precision)"
+    )
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     # Arm's processors are not limited by it: any precision will do there.
@@ -300,7 +303,7 @@ def test_instructions_that_may_not_be_used_are_not_counted_on() -> None:
 
 
 def test_a_gpu_that_keras_does_not_use_leaves_the_work_to_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interface, "ACCELERATORS", (os.devnull,))
+    monkeypatch.setattr(selection, "ACCELERATORS", (os.devnull,))
     engine = selection.create("auto", "float32", None)
     assert engine.name == ("keras" if getattr(engine, "on_gpu", False) else "openvino")
 
