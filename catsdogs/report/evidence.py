@@ -108,7 +108,7 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     ids = first.ids["test"].tolist()
     if not ids:
         return np.empty((0, len(run.classes)))
-    out_of_fold.must_exist(path)
+    run_card.must_exist(path)
     written, probabilities = submission.read_submission(path, run.classes, run.left_out)
     known = Names({*ids, *run.unreadable})
     row_of = {known.find(id): row for row, id in enumerate(written)}
@@ -117,5 +117,5 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     for absent, what in ((missing, "lacks"), (foreign, "has, unlike the run,")):
         if absent:
             problem = f"{path} {what} {len(absent):,} test photographs: {in_short(absent)}"
-            raise SubmissionError(problem, out_of_fold.train_again(path), absent)
+            raise SubmissionError(problem, run_card.train_again(path), absent)
     return probabilities[[row_of[id] for id in ids]]

@@ -1,6 +1,5 @@
 """A run that answers for one photograph at once, and says why: its networks' labels, the nearest photographs."""
 
-import functools
 import os
 import threading
 from collections.abc import Sequence
@@ -14,15 +13,12 @@ from numpy.typing import NDArray
 from catsdogs.cleaning import outliers
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.features import feature_file, neighbours
-from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
-from catsdogs.networks.engines import selection
-from catsdogs.networks.engines.interface import Network, Output
+from catsdogs.networks.engines.interface import Output
 from catsdogs.photographs import images
-from catsdogs.photographs.images import Pixels
-from catsdogs.progress import Progress
-from catsdogs.runs import prediction, run_card
-from catsdogs.runs.prediction import TrainedOn
+from catsdogs.runs import run_card
+from catsdogs.runs.ensemble import Member, load_members, look, networks_of
 from catsdogs.runs.run_card import Run, TrainedRun
 
 NEIGHBOURS = 5
@@ -59,13 +55,6 @@ class Answer:
     networks: int
     no_pet: bool
     neighbours: list[Neighbour]
-
-
-class Member(NamedTuple):
-    """One network, ready for single photographs."""
-
-    recipe: Recipe
-    network: Network
 
 
 class _Gallery:
@@ -123,7 +112,7 @@ class Predictor:
             CatsdogsError: no such run, or networks that are not those the run was trained on.
         """
         trained = run_card.load_run(run_folder)
-        members = load(prediction.networks_of(run_folder, trained.run, weights_dir))
+        members = load_members(networks_of(run_folder, trained.run, weights_dir))
         pets = outliers.are_plain_pets(trained.run.classes)
         try:
             files = training_files(trained.run, features)
@@ -162,27 +151,6 @@ class Predictor:
             no_pet=self._about_pets and 2 * votes > len(labels),
             neighbours=neighbours,
         )
-
-
-def load(networks: Sequence[TrainedOn]) -> list[Member]:
-    """The networks in their engines, each with a first, slower answer behind it."""
-    engine_of = functools.cache(functools.partial(selection.create, batch_size=1))
-    members = []
-    with Progress(len(networks), "loading", "network") as progress:
-        for recipe, backbone, weights in networks:
-            members.append(Member(recipe, engine_of(recipe.engine, recipe.precision).load(backbone, weights)))
-            progress.update()
-    for recipe, network in members:
-        network.submit(np.zeros((1, recipe.input_size, recipe.input_size, 3), np.uint8))()
-    return members
-
-
-def look(members: Sequence[Member], pixels: Pixels) -> tuple[list[Output], NDArray[np.float32]]:
-    """What each network says of one photograph, and (1, sum of widths) vectors as its feature files have them."""
-    waiting = [network.submit(pixels.by_size[recipe.input_size][np.newaxis]) for recipe, network in members]
-    said = [result() for result in waiting]
-    rounded = [output.vector.astype(member.recipe.dtype) for member, output in zip(members, said, strict=True)]
-    return said, np.concatenate(rounded, axis=1, dtype=np.float32)
 
 
 def training_files(run: Run, folder: Path | None) -> list[Features]:

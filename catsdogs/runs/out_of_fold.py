@@ -1,4 +1,4 @@
-"""The out-of-fold table of a run, read back and held against the run, row by row."""
+"""The out-of-fold table of a run, `oof.csv`: written, and read back and held against the run, row by row."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +10,23 @@ from numpy.typing import NDArray
 from catsdogs.errors import TrainingError
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
-from catsdogs.files.tables import check_width, read_table
 from catsdogs.runs import run_card
-from catsdogs.runs.run_card import Run
+from catsdogs.runs.run_card import Run, train_again
 from catsdogs.scoring.crossval import SUM_TOLERANCE, CrossValidation
+
+
+def write_out_of_fold(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
+    """A row per training photograph; docs/runs.md lists the columns."""
+    header, dropped = _header(run.classes), set(run.dropped)
+    start = len(run.classes) - len(_judged(run.classes))
+    with (folder / run_card.OUT_OF_FOLD_FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = tables.Writer(file)
+        writer.writerow(header)
+        rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
+        for id, label, probabilities, fold in rows:
+            numbers = map(repr, probabilities[start:].tolist())  # what comes back is the same number
+            marks = (fold + 1, int(id in dropped), run.relabelled.get(id, ""))
+            writer.writerow([id, run.classes[label], *numbers, *marks])
 
 
 def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -23,28 +36,39 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
         TrainingError: the table is gone, or is not that of this run on these rows.
     """
     path = folder / run_card.OUT_OF_FOLD_FILE
-    must_exist(path)
-    header, rows = read_table(path, train_again(path))
-    judged = run.classes[1:] if len(run.classes) == 2 else run.classes
-    expected = ["id", "label", *(f"p_{name}" for name in judged), "fold", "dropped", "relabelled"]
-    if header != expected:
+    run_card.must_exist(path)
+    header, rows = tables.read_table(path, train_again(path))
+    if header != _header(run.classes):
         raise TrainingError(f"{path}, row 1 does not have the columns of this run", train_again(path))
     ids, labels = first.ids["train"], first.labels
     if len(rows) != len(ids):
         problem = f"{path}, row {len(rows) + 1} is the last, and the run has {len(ids):,} training photographs"
         raise TrainingError(problem, train_again(path))
-    said, fold = np.empty((len(rows), len(judged))), np.empty(len(rows), np.int64)
+    probabilities, fold = np.empty((len(rows), len(_judged(run.classes)))), np.empty(len(rows), np.int64)
     for row, cells in enumerate(rows):
         try:
-            check_width(cells, header)
+            tables.check_width(cells, header)
             _check_identity(cells, str(ids[row]), run.classes[labels[row]])
-            said[row] = [float(cell) for cell in cells[2 : 2 + len(judged)]]
+            probabilities[row] = [float(cell) for cell in cells[2:-3]]
             fold[row] = int(cells[-3]) - 1
-            _check_numbers(said[row], int(fold[row]), run)
+            _check_judgement(probabilities[row], int(fold[row]), run)
         except (ValueError, OverflowError) as error:  # a fold may be of more digits than an array's numbers
             raise TrainingError(f"{path}, row {row + 2}: {error}", train_again(path)) from None
-    _check_folds(path, fold, run)
-    return (np.concatenate((1 - said, said), axis=1) if len(judged) == 1 else said), fold
+    empty = sorted(set(range(run.folds)) - set(fold.tolist()))
+    if empty:
+        raise TrainingError(f"{path} has no row of fold {empty[0] + 1}", train_again(path))
+    if len(run.classes) == 2:
+        probabilities = np.concatenate((1 - probabilities, probabilities), axis=1)
+    return probabilities, fold
+
+
+def _judged(classes: Sequence[str]) -> Sequence[str]:
+    """The classes that have a column: of two, the second."""
+    return classes[1:] if len(classes) == 2 else classes
+
+
+def _header(classes: Sequence[str]) -> list[str]:
+    return ["id", "label", *(f"p_{name}" for name in _judged(classes)), "fold", "dropped", "relabelled"]
 
 
 def _check_identity(cells: Sequence[str], id: str, label: str) -> None:
@@ -54,42 +78,8 @@ def _check_identity(cells: Sequence[str], id: str, label: str) -> None:
         raise ValueError(f"the label {cells[1]!r}, where the features have {label!r}")
 
 
-def _check_numbers(said: NDArray[Any], fold: int, run: Run) -> None:
-    if not ((said >= 0) & (said <= 1)).all() or (len(said) > 1 and abs(said.sum() - 1) > SUM_TOLERANCE):
+def _check_judgement(row: NDArray[Any], fold: int, run: Run) -> None:
+    if not ((row >= 0) & (row <= 1)).all() or (len(row) > 1 and abs(row.sum() - 1) > SUM_TOLERANCE):
         raise ValueError("what are no probabilities")
     if not 0 <= fold < run.folds:
         raise ValueError(f"the fold {fold + 1}, and there are {run.folds}")
-
-
-def _check_folds(path: Path, fold: NDArray[np.int64], run: Run) -> None:
-    empty = sorted(set(range(run.folds)) - set(fold.tolist()))
-    if empty:
-        raise TrainingError(f"{path} has no row of fold {empty[0] + 1}", train_again(path))
-
-
-def must_exist(path: Path) -> None:
-    """TrainingError for a file of a run that is not there."""
-    if not path.exists():
-        raise TrainingError(f"{path} is gone", train_again(path))
-
-
-def train_again(path: Path) -> str:
-    """What to do about a damaged file of a run."""
-    return f"Train again with --name {path.parent.name} --force"
-
-
-_OUT_OF_FOLD_COLUMNS = ("fold", "dropped", "relabelled")
-
-
-def write_out_of_fold(path: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
-    """A row per training photograph; docs/runs.md lists the columns."""
-    columns = range(len(first.classes)) if len(first.classes) > 2 else (1,)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = tables.Writer(file)
-        writer.writerow(["id", "label", *(f"p_{first.classes[column]}" for column in columns), *_OUT_OF_FOLD_COLUMNS])
-        dropped = set(run.dropped)
-        rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
-        for id, label, probabilities, fold in rows:
-            numbers = (repr(float(probabilities[column])) for column in columns)  # what comes back is the same number
-            marks = (fold + 1, int(id in dropped), run.relabelled.get(id, ""))
-            writer.writerow([id, first.classes[label], *numbers, *marks])

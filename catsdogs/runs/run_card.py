@@ -1,10 +1,9 @@
-"""What a run is: the folder `submissions/<name>/`, its `run.json`, and taking up its trained heads again."""
+"""A run: the folder `submissions/<name>/`, its `run.json` written and read back, its heads taken up again."""
 
-import errno
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import heads
-from catsdogs.errors import CatsdogsError, StoreError, TrainingError, UnknownNameError, to_choose_from
+from catsdogs.errors import StoreError, TrainingError, UnknownNameError, to_choose_from
 from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features, Recipe
 from catsdogs.files import storage
-from catsdogs.files.cards import typed
+from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
-from catsdogs.scoring import replay, training_plan
+from catsdogs.scoring import kept_heads, replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.grades import Grade
-from catsdogs.scoring.kept_heads import _BOOSTED, HEAD_FILE, _read_heads, head_digest
 from catsdogs.scoring.training_plan import OLDEST, VERSION, Plan, occupied
 
 FORMAT = "catsdogs run"
@@ -33,6 +30,7 @@ TRUTH_FILE = "truth.csv"
 CURVES_FILE = "learning_curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
 REPORT_FILE = "report.html"
+_VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Run:
         settings: the head's, see `heads.settings_of`.
         features: the folder of feature files.
         backbones: name of the feature file -> its recipe.
-        rows_digest: SHA-256 of what the rows are, see `store.rows_digest`.
+        rows_digest: SHA-256 of what the rows are, see `joining.rows_digest`.
         widths: columns of each network.
         prior: the share of each class among the rows that were learnt from.
         source: the data set the features were made from.
@@ -111,9 +109,9 @@ class TrainedRun:
     heads: Sequence[Head]
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, classes) probabilities for (n, width) vectors: the mean of what the folds' heads say, each calibrated.
+        """(n, classes) probabilities for (n, width) vectors: the mean over the folds' heads, each of them calibrated.
 
-        The temperature was fitted on what single heads say. Their mean is softer already.
+        The temperature was fitted to single heads. Their mean is softer already.
 
         Raises:
             TrainingError: the vectors have another width.
@@ -123,13 +121,11 @@ class TrainedRun:
                 f"The run {self.run.name} takes vectors of width {sum(self.run.widths):,}, not {X.shape[1]:,}",
                 f"Give it the features of {', '.join(self.run.backbones)}, in this order",
             )
-        said = (np.asarray(head.predict_proba(X), np.float64) for head in self.heads)
+        by_head = (np.asarray(head.predict_proba(X), np.float64) for head in self.heads)
+        calibrate, nothing = self.run.calibration.apply, np.zeros((len(X), len(self.run.classes)))
         if self.run.version == OLDEST:
-            return self.run.calibration.apply(sum(said, start=self._nothing(X)) / len(self.heads))
-        return sum(map(self.run.calibration.apply, said), start=self._nothing(X)) / len(self.heads)
-
-    def _nothing(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.zeros((len(X), len(self.run.classes)))
+            return calibrate(sum(by_head, start=nothing) / len(self.heads))
+        return sum(map(calibrate, by_head), start=nothing) / len(self.heads)
 
 
 class Listing(NamedTuple):
@@ -137,6 +133,11 @@ class Listing(NamedTuple):
 
     runs: list[Run]
     damaged: list[TrainingError]
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Write `run.json`, which `read_run` reads back."""
+    (folder / RUN_FILE).write_text(as_json({"format": FORMAT, **asdict(run)}), encoding="utf-8")
 
 
 def read_run(folder: Path) -> Run:
@@ -164,12 +165,12 @@ def read_run(folder: Path) -> Run:
     except OSError as error:
         raise storage.read_error(path, error, TrainingError) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path, error) from None
+        raise TrainingError(f"{path} is damaged ({type(error).__name__}: {error})", train_again(path)) from None
     return run
 
 
 def load_run(folder: Path) -> TrainedRun:
-    """Take up a run again, heads and all; nothing is unpickled, and no types but the head's own and `_TYPES` are taken.
+    """Take up a run again, heads and all; nothing is unpickled, see `kept_heads.read_heads`.
 
     A head file of the user's is run, to find its class, but only if it is the one that was trained.
 
@@ -179,36 +180,33 @@ def load_run(folder: Path) -> TrainedRun:
     """
     run = read_run(folder)
     check_head_file(run)
-    kind = heads.find(run.head)
-    path = folder / HEAD_FILE
-    try:
-        heads_found = _read_heads(path, kind)
-        if not isinstance(heads_found, list) or [type(head) for head in heads_found] != [kind] * run.folds:
-            raise ValueError("not a head for each fold")
-        for head in heads_found:
-            shape = np.shape(head.predict_proba(np.zeros((1, sum(run.widths)), np.float32)))
-            if shape != (1, len(run.classes)):
-                raise ValueError(f"a head that gives {shape}, not {(1, len(run.classes))}")
-    except CatsdogsError:
-        raise
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        if package not in {name.partition(".")[0] for name in _BOOSTED}:
-            raise _damaged(path, error) from None
-        problem = f"The run {run.name} needs the package {package}, which is not installed"
-        raise TrainingError(problem, f"Run: pip install {package}") from None
-    except FileNotFoundError as error:
-        raise _damaged(path, error) from None
-    except Exception as error:  # a damaged file makes skops, zip, JSON and NumPy raise nearly anything
-        if storage.reason_of(error) and getattr(error, "errno", None) != errno.EINVAL:  # of a place before its start
-            raise storage.read_error(path, error, TrainingError) from None
-        raise _damaged(path, error) from None
-    return TrainedRun(run, heads_found)
+    path = folder / kept_heads.HEAD_FILE
+    fitted = kept_heads.read_heads(
+        path,
+        run.head,
+        folds=run.folds,
+        width=sum(run.widths),
+        classes=len(run.classes),
+        run=run.name,
+        remedy=train_again(path),
+    )
+    return TrainedRun(run, fitted)
+
+
+def must_exist(path: Path) -> None:
+    """TrainingError for a file of a run that is not there."""
+    if not path.exists():
+        raise TrainingError(f"{path} is gone", train_again(path))
+
+
+def train_again(path: Path) -> str:
+    """What to do about a damaged file of a run."""
+    return f"Train again with --name {path.parent.name} --force"
 
 
 def check_head_file(run: Run) -> None:
     """Raise TrainingError if the head's file is not the one that was trained."""
-    if run.head_digest != head_digest(run.head):
+    if run.head_digest != kept_heads.head_digest(run.head):
         raise TrainingError(
             f"{run.head} is gone, or not what it was for the run {run.name}", "Bring that file back, or train again"
         )
@@ -243,15 +241,6 @@ def _check_numbers(run: Run) -> None:
             raise ValueError(what)
 
 
-def _damaged(path: Path, error: Exception) -> TrainingError:
-    return TrainingError(
-        f"{path} is damaged ({type(error).__name__}: {error})", f"Train again with --name {path.parent.name} --force"
-    )
-
-
-_VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
-
-
 def plan_of(run: Run) -> Plan:
     """What would give this run again.
 
@@ -271,7 +260,7 @@ def plan_of(run: Run) -> Plan:
         copies=run.copies,
         streamed=run.streamed,
         version=run.version,
-        sample_digest=None if run.version == training_plan.OLDEST else run.sample_submission,
+        sample_digest=None if run.version == OLDEST else run.sample_submission,
     )
 
 

@@ -5,22 +5,21 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import __version__, heads
 from catsdogs.competition import submission
-from catsdogs.competition import submission as submission_module
 from catsdogs.errors import SubmissionError, TrainingError, UsageError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.files import atomic
 from catsdogs.files.atomic import write_error
-from catsdogs.files.cards import as_json
 from catsdogs.runs import run_card
 from catsdogs.runs.out_of_fold import write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
@@ -28,7 +27,7 @@ from catsdogs.scoring import calibration, curves, grades, kept_heads, replay, st
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import check_heads
-from catsdogs.scoring.training_plan import Plan, Prepared, check_trainable, cross_validate_plan, occupied
+from catsdogs.scoring.training_plan import Plan, Prepared, TrainingRows, check_trainable, cross_validate_plan
 
 WRITTEN = (
     run_card.RUN_FILE,
@@ -70,48 +69,74 @@ def train(
         SubmissionError: the sample submission has other ids.
     """
     target = target_of(submissions, name, force)
-    given, files = files[0], occupied(files, plan.relabel)
     _refuse_unwritten(plan)
-    if plan.sample_digest not in (None, digest_of(sample_submission)) and sample_submission is not None:
-        raise SubmissionError(
-            "The sample submission is not the one that the run to repeat was written after",
-            "Bring that file back, or train anew without --repeat",
-        )
-    kept = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
-    first = files[0]
-    left_out = [name for name in given.classes if name not in first.classes]
-    answers = set() if truth is None else {given.classes[label] for label in truth}
-    asked = [name for name in left_out if sample_submission is not None or name in answers]
-    unreadable = {row.id: row.reason for file in files for row in file.unreadable if row.split == "test"}
-    header, _, _ = submission.order(first.ids["test"], first.classes, sample_submission, unreadable, asked)
-    check_heads(files, kept, [plan.head], plan.seed, plan.settings, submissions)
-    streaming.check_readable(files, "test")  # so that no fit is lost to a row that turns out damaged after it
+    _refuse_other_sample(plan, sample_submission)
+    rows = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
+    test = _TestRows.of(files[0], rows, sample_submission, truth)
+    check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings, submissions)
+    streaming.check_readable(rows.files, "test")  # so that no fit is lost to a row that turns out damaged after it
 
-    prepared, crossed = cross_validate_plan(files, plan)
-    run = _described(prepared, plan, crossed)
-    run = replace(run, name=name, command=command, unreadable=unreadable, left_out=tuple(left_out))
-    run = replace(run, sample_submission=digest_of(sample_submission), competition=competition)
-    probabilities = np.empty((0, len(first.classes)))
+    prepared, crossed = cross_validate_plan(rows.files, plan)
+    run = _described(prepared, plan, crossed, test, name=name, command=command, competition=competition)
+    probabilities = np.empty((0, len(run.classes)))
     if run.test_rows:
-        probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, files, "test")
-    share = _share_of_the_unseen(int(kept.sum()), len(given.classes))
+        probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
     if truth is not None:
-        names, further = [*first.classes, *left_out], [share] * len(left_out)
-        right = np.array([names.index(given.classes[label]) for label in truth], np.int64)
-        said = submission.widened(probabilities, further) if left_out else probabilities
-        how = f"held out{replay.protocol_in_words(given)}, {len(truth):,} labelled photographs"
-        held_out = grades.score(said, right, how)
-        run = replace(run, scores=(held_out, *run.scores))
+        run = replace(run, scores=(test.score(probabilities, truth), *run.scores))
     with _appearing(target, force) as folder:
-        _write_run(folder, run, crossed, first)
-        if truth is not None:
-            submission_module.write_truth(folder / run_card.TRUTH_FILE, replay.named(given, truth))
-        if run.test_rows or unreadable:
-            path = folder / run_card.SUBMISSION_FILE
-            ids, missing = first.ids["test"].tolist(), dict.fromkeys(unreadable, run.prior)
-            rare = {name: share for name in asked if name in header}
-            submission.write_submission(path, ids, probabilities, first.classes, sample_submission, missing, rare)
+        _write_run(folder, run, crossed, rows.first)
+        test.write(folder, run, probabilities)
     return run
+
+
+@dataclass(frozen=True)
+class _TestRows:
+    """What is known of the test rows before a head is fitted, and what is written of them.
+
+    Attributes:
+        given: the first feature file, with all of its classes.
+        sample, truth: as `train` takes them.
+        unreadable: id of a photograph that cannot be read -> why.
+        left_out: class that no training photograph shows -> its probability.
+        columns: those of them that the submission has a column for.
+    """
+
+    given: Features
+    sample: str | None
+    truth: NDArray[np.int64] | None
+    unreadable: dict[str, str]
+    left_out: dict[str, float]
+    columns: dict[str, float]
+
+    @classmethod
+    def of(cls, given: Features, rows: TrainingRows, sample: str | None, truth: NDArray[np.int64] | None) -> Self:
+        """After a look at the sample submission; raises as `submission.order`."""
+        classes = rows.first.classes
+        unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
+        share = _share_of_the_unseen(int(rows.kept.sum()), len(given.classes))
+        left_out = {name: share for name in given.classes if name not in classes}
+        answers = set() if truth is None else {given.classes[label] for label in truth}
+        wanted = [name for name in left_out if sample is not None or name in answers]
+        header, _, _ = submission.order(given.ids["test"], classes, sample, unreadable, wanted)
+        return cls(given, sample, truth, unreadable, left_out, {name: share for name in wanted if name in header})
+
+    def score(self, probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> Grade:
+        """Of (n_test, classes) probabilities."""
+        names = sorted(self.given.classes, key=lambda name: name in self.left_out)
+        right = np.array([names.index(self.given.classes[label]) for label in truth], np.int64)
+        if self.left_out:
+            probabilities = submission.widened(probabilities, [*self.left_out.values()])
+        how = f"held out{replay.protocol_in_words(self.given)}, {len(truth):,} labelled photographs"
+        return grades.score(probabilities, right, how)
+
+    def write(self, folder: Path, run: Run, probabilities: NDArray[np.float64]) -> None:
+        """The submission, and the truth where it is known."""
+        if self.truth is not None:
+            submission.write_truth(folder / run_card.TRUTH_FILE, replay.named(self.given, self.truth))
+        if run.test_rows or self.unreadable:
+            path, ids = folder / run_card.SUBMISSION_FILE, self.given.ids["test"].tolist()
+            missing = dict.fromkeys(self.unreadable, run.prior)
+            submission.write_submission(path, ids, probabilities, run.classes, self.sample, missing, self.columns)
 
 
 def digest_of(sample_submission: str | None) -> str:
@@ -138,14 +163,22 @@ def _refuse_unwritten(plan: Plan) -> None:
             )
 
 
-def _described(prepared: Prepared, plan: Plan, crossed: CrossValidation) -> Run:
-    """What can be said of a run once its heads are fitted; the rest is empty."""
-    files, kept, learnt = prepared.files, prepared.kept, prepared.learnt
-    first = files[0]
+def _refuse_other_sample(plan: Plan, sample: str | None) -> None:
+    """A SubmissionError for a sample submission other than the one of the run to repeat."""
+    if sample is not None and plan.sample_digest not in (None, digest_of(sample)):
+        raise SubmissionError(
+            "The sample submission is not the one that the run to repeat was written after",
+            "Bring that file back, or train anew without --repeat",
+        )
+
+
+def _described(prepared: Prepared, plan: Plan, crossed: CrossValidation, test: _TestRows, **told: str) -> Run:
+    """What can be said of a run once its heads are fitted; `told` are fields that only the caller knows."""
+    rows = prepared.rows
+    files, first, kept = rows.files, rows.first, rows.kept
     return Run(
-        name="",
+        **told,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command="",
         package_version=__version__,
         versions=versions(),
         head=plan.head,
@@ -158,7 +191,7 @@ def _described(prepared: Prepared, plan: Plan, crossed: CrossValidation) -> Run:
         rows_digest=joining.rows_digest(first),
         widths=tuple(file.width for file in files),
         classes=first.classes,
-        prior=tuple((np.bincount(learnt[kept], minlength=len(first.classes)) / kept.sum()).tolist()),
+        prior=tuple((np.bincount(rows.learnt[kept], minlength=len(first.classes)) / kept.sum()).tolist()),
         source=first.source,
         train_rows=len(kept),
         test_rows=len(first.ids["test"]),
@@ -167,11 +200,13 @@ def _described(prepared: Prepared, plan: Plan, crossed: CrossValidation) -> Run:
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
         calibration=calibration.fit(crossed.probabilities, first.labels),
         scores=_scores(crossed, first.labels, prepared),
-        unreadable={},
+        unreadable=test.unreadable,
         version=plan.version,
         streamed=prepared.streamed,
         copies=prepared.copies,
+        left_out=tuple(test.left_out),
         held_out=replay.to_remember(first) if plan.protocol else (),
+        sample_submission=digest_of(test.sample),
     )
 
 
@@ -199,16 +234,16 @@ def _refuse_taken(target: Path, force: bool) -> None:
 
 def _scores(crossed: CrossValidation, labels: NDArray[np.int64], prepared: Prepared) -> tuple[Grade, ...]:
     """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
-    kept, learnt = prepared.kept, prepared.learnt
+    kept, learnt = prepared.rows.kept, prepared.rows.learnt
     after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
     folds = f"{len(crossed.heads)} folds" + (" with copies in one" if prepared.copies else "")
     how = f"calibrated on the other folds{corrected}"
-    everyone = np.ones_like(kept)
+    all_rows = np.ones_like(kept)
     measures = [
-        (everyone, labels, after, how),
-        (everyone, labels, crossed.probabilities, f"not calibrated{corrected}"),
+        (all_rows, labels, after, how),
+        (all_rows, labels, crossed.probabilities, f"not calibrated{corrected}"),
     ]
     if corrected:
         measures.append((kept, learnt, after, f"{how} and scored as corrected"))
@@ -224,9 +259,8 @@ def _scores(crossed: CrossValidation, labels: NDArray[np.int64], prepared: Prepa
 
 def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
     """All files of a run but the submission."""
-    content = {"format": run_card.FORMAT, **asdict(run)}
-    (folder / run_card.RUN_FILE).write_text(as_json(content), encoding="utf-8")
-    write_out_of_fold(folder / run_card.OUT_OF_FOLD_FILE, run, crossed, first)
+    run_card.write_run(folder, run)
+    write_out_of_fold(folder, run, crossed, first)
     kept_heads.write_heads(folder, run.head, crossed.heads)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]
     if any(histories):

@@ -23,8 +23,9 @@ from catsdogs.files import tables
 from catsdogs.files.atomic import replacing
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
-from catsdogs.scoring import calibration, crossval, grades, kept_heads, streaming, training_plan
+from catsdogs.scoring import calibration, crossval, grades, kept_heads, streaming
 from catsdogs.scoring.crossval import CrossValidation
+from catsdogs.scoring.training_plan import TrainingRows, check_trainable
 
 COMPARISON_FILE, CHART_FILE = "compare.csv", "compare.png"
 NOISE, WORSE = "noise", "worse"
@@ -93,20 +94,15 @@ class Comparison:
 
 
 class _Protocol(NamedTuple):
-    """What is the same for all heads; rows are those of `first`.
+    """What is the same for all heads.
 
     Attributes:
-        first: the file whose rows, in their order, those of all others are matched to.
-        learnt: (n,) corrected labels, to learn from.
-        kept: (n,) whether a row is learnt from.
-        pictures: (n,) the same number for copies; None if there are none.
-        fold_of: of each repeat, the (n,) numbers of the folds.
+        has_copies: whether some photographs are copies of others.
+        fold_of: of each repeat, the (n_train,) numbers of the folds.
     """
 
-    first: Features
-    learnt: NDArray[np.int64]
-    kept: NDArray[np.bool_]
-    pictures: NDArray[np.int64] | None
+    rows: TrainingRows
+    has_copies: bool
     fold_of: list[NDArray[np.int64]]
     seed: int
 
@@ -139,8 +135,8 @@ def compare(
     Raises:
         UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
             that cannot be used.
-        TrainingError: as `training.check`, `training.check_heads` and `training.train`; no head at all can take the
-            vectors.
+        TrainingError: as `training_plan.check_trainable`, `kept_heads.check_heads` and `training.train`; no head at all
+            can take the vectors.
         StoreError: files that hold different rows, or are damaged.
     """
     _refuse_twice("head", head_names, str)
@@ -151,19 +147,16 @@ def compare(
         heads.create(name)
     seeds = range(seed, seed + repeats)
     files = list({file.path: file for networks in sets for file in networks}.values())
-    kept = training_plan.check_trainable(files, folds, corrections.drop, corrections.relabel, seeds)
-    files = training_plan.occupied(files, corrections.relabel)
-    first, by_path = files[0], {file.path: file for file in files}
+    rows = check_trainable(files, folds, corrections.drop, corrections.relabel, seeds)
+    by_path = {file.path: file for file in rows.files}
     sets = [[by_path[file.path] for file in networks] for networks in sets]
-    kept_heads.check_heads(sets[0], kept, head_names, seed)  # what `train` would refuse is not recommended to it
-    learnt = training_plan.corrected_labels(first, corrections.relabel)
-    for file in files:
+    kept_heads.check_heads(sets[0], rows.kept, head_names, seed)  # what `train` would refuse is not recommended to it
+    for file in rows.files:
         streaming.check_columns([file])  # read in vain, so that no fit is lost to a network found bad after it
-    copies = duplicates.find_copies(files)
-    pictures = duplicates.picture_numbers(first.ids["train"], copies)
-    training_plan.check_folds(first, learnt, kept, pictures, folds, seeds)
-    fold_of = [crossval.deal(first.labels, pictures, folds, one) for one in seeds]
-    protocol = _Protocol(first, learnt, kept, pictures if copies else None, fold_of, seed)
+    copies = duplicates.find_copies(rows.files)
+    rows = rows.with_copies(copies)
+    rows.check_folds(folds, seeds)
+    protocol = _Protocol(rows, bool(copies), [rows.deal(folds, one) for one in seeds], seed)
     total = len(sets) * len(head_names) * repeats * folds
     with Progress(total=total, description=head_names[0], unit="fit") as progress:
         outcomes = [outcome for networks in sets for outcome in _outcomes(networks, head_names, protocol, progress)]
@@ -172,7 +165,7 @@ def compare(
     if not fitted:
         raise refusals[0]
     refused = tuple(refusal.problem for refusal in refusals)
-    return Comparison(_entries(fitted), len(kept), folds, repeats, _measured_on(protocol), refused)
+    return Comparison(_entries(fitted), len(rows.kept), folds, repeats, _measured_on(protocol), refused)
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
@@ -265,7 +258,7 @@ def _outcomes(
     files: Sequence[Features], head_names: Sequence[str], protocol: _Protocol, progress: Progress
 ) -> list[_Outcome | TrainingError]:
     """Of every head on one set of networks, whose vectors are in memory no longer than this takes."""
-    order = joining.rows_by_id(protocol.first, files[0], "train")
+    order = joining.rows_by_id(protocol.rows.first, files[0], "train")
     X = None if streaming.is_needed(files) else joining.join(files, "train")[1][order]
     outcomes: list[_Outcome | TrainingError] = []
 
@@ -289,17 +282,17 @@ def _outcome(
     advance: Callable[[], None],
 ) -> _Outcome:
     """Of one head; without `X` it is streamed."""
-    given, widths = protocol.first.labels, tuple(file.width for file in files)
+    rows, widths = protocol.rows, tuple(file.width for file in files)
+    given, groups = rows.first.labels, rows.pictures if protocol.has_copies else None
     losses, right, seconds = np.zeros(len(given)), 0.0, []
     for repeat, fold in enumerate(protocol.fold_of):
         make = partial(heads.create, name, protocol.seed + repeat, widths)
         if X is None:
-            crossed = _streamed(files, protocol, fold, make, protocol.seed + repeat)
+            crossed = _streamed(files, rows, fold, make, protocol.seed + repeat)
             for _ in crossed.heads:
                 advance()
         else:
-            groups = {} if protocol.pictures is None else {"pictures": protocol.pictures}
-            crossed = crossval.cross_validate(X, protocol.learnt, protocol.kept, fold, make, advance, **groups)
+            crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
         losses += grades.log_losses(probabilities, given) / len(protocol.fold_of)
         right += float((probabilities.argmax(axis=1) == given).mean()) / len(protocol.fold_of)
@@ -308,12 +301,12 @@ def _outcome(
 
 
 def _streamed(
-    files: Sequence[Features], protocol: _Protocol, fold: NDArray[np.int64], make: Callable[[], Head], seed: int
+    files: Sequence[Features], rows: TrainingRows, fold: NDArray[np.int64], make: Callable[[], Head], seed: int
 ) -> CrossValidation:
-    """As `streaming.cross_validate`, with the rows of `protocol.first`."""
-    rows = np.arange(len(fold))[joining.rows_by_id(files[0], protocol.first, "train")]
-    crossed = streaming.cross_validate(files, protocol.learnt[rows], protocol.kept[rows], fold[rows], make, seed)
-    return crossed._replace(probabilities=crossed.probabilities[np.argsort(rows)], fold=fold)
+    """As `streaming.cross_validate`, in the order of `rows`."""
+    order = np.arange(len(fold))[joining.rows_by_id(files[0], rows.first, "train")]
+    crossed = streaming.cross_validate(files, rows.learnt[order], rows.kept[order], fold[order], make, seed)
+    return crossed._replace(probabilities=crossed.probabilities[np.argsort(order)], fold=fold)
 
 
 def _entries(outcomes: Sequence[_Outcome]) -> tuple[Entry, ...]:
@@ -346,13 +339,13 @@ def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _measured_on(protocol: _Protocol) -> str:
-    kept, times = protocol.kept, f"{len(protocol.fold_of)} x {protocol.fold_of[0].max() + 1}"
+    rows, times = protocol.rows, f"{len(protocol.fold_of)} x {protocol.fold_of[0].max() + 1}"
     sentence = (
-        f"out of fold, {len(kept):,} training photographs, {times} folds, calibrated on the other folds as train does, "
-        "against the labels as given"
+        f"out of fold, {len(rows.kept):,} training photographs, {times} folds, "
+        "calibrated on the other folds as train does, against the labels as given"
     )
-    dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(protocol.learnt != protocol.first.labels)
-    if protocol.pictures is not None:
+    dropped, relabelled = np.count_nonzero(~rows.kept), np.count_nonzero(rows.learnt != rows.first.labels)
+    if protocol.has_copies:
         sentence += ", copies in one fold"
     if dropped or relabelled:
         sentence += f", learnt with {dropped:,} photographs dropped and {relabelled:,} relabelled"

@@ -1,5 +1,6 @@
 """Fitted heads kept in a file without pickle, and read back."""
 
+import errno
 import hashlib
 import sys
 import tempfile
@@ -13,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import heads
-from catsdogs.errors import TrainingError
+from catsdogs.errors import CatsdogsError, TrainingError
 from catsdogs.features.feature_file import Features
+from catsdogs.files import storage
 from catsdogs.files.atomic import write_error
 from catsdogs.heads import Head
 from catsdogs.scoring import streaming
 
-_FEW_CLASSES, _FEW_ROWS = 3, 12  # of each: what shows in a second whether a head can be kept
-
-
 HEAD_FILE = "heads.skops"
+_FEW_CLASSES, _FEW_ROWS = 3, 12  # of each: what shows in a second whether a head can be kept
 # What scikit-learn's classifiers keep besides what skops knows to be harmless. Nothing else is ever taken from a file.
 _TYPES = (
     "sklearn.calibration._CalibratedClassifier",
@@ -66,7 +66,7 @@ def check_heads(
     Those of this program can be kept.
 
     Raises:
-        TrainingError, StoreError: as `runs.check_kept`; the files hold different rows, or are damaged.
+        TrainingError, StoreError: as `check_kept`; the files hold different rows, or are damaged.
     """
     others = [name for name in head_names if name not in heads.names()]
     if not others:
@@ -90,7 +90,7 @@ def write_heads(folder: Path, name: str, fitted: Sequence[Head]) -> None:
     """Keep the folds' heads, without pickle.
 
     Raises:
-        TrainingError: they hold what `load` would not take from a file.
+        TrainingError: they hold what `read_heads` would not take from a file.
     """
     import skops.io
 
@@ -104,6 +104,45 @@ def write_heads(folder: Path, name: str, fitted: Sequence[Head]) -> None:
     foreign = set(skops.io.get_untrusted_types(file=path)) - set(_trusted(heads.find(name)))
     if foreign:
         raise _not_kept(name, f"it holds {', '.join(sorted(foreign))}")
+
+
+def read_heads(path: Path, head: str, *, folds: int, width: int, classes: int, run: str, remedy: str) -> list[Head]:
+    """The heads of a run, one for each fold; nothing is unpickled, and only types that `write_heads` keeps are taken.
+
+    Args:
+        head: its name, or the file that defines it.
+        folds, width, classes: how many heads there are, of the vectors they take, and of the probabilities they give.
+        run, remedy: what the run is called, and what to do about a damaged file.
+
+    Raises:
+        TrainingError: the file is gone, damaged, or not that of these heads; a package is not installed.
+    """
+    kind = heads.find(head)
+    try:
+        found = _read(path, kind)
+        if not isinstance(found, list) or [type(head) for head in found] != [kind] * folds:
+            raise ValueError("not a head for each fold")
+        for one in found:
+            shape = np.shape(one.predict_proba(np.zeros((1, width), np.float32)))
+            if shape != (1, classes):
+                raise ValueError(f"a head that gives {shape}, not {(1, classes)}")
+    except CatsdogsError:
+        raise
+    except Exception as error:  # a damaged file makes skops, zip, JSON and NumPy raise nearly anything
+        raise _not_read(path, error, run, remedy) from None
+    return found
+
+
+def _not_read(path: Path, error: Exception, run: str, remedy: str) -> CatsdogsError:
+    """Why heads could not be read: a package that is not installed, the disk's failure, or damage."""
+    package = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package in {name.partition(".")[0] for name in _BOOSTED}:
+        problem = f"The run {run} needs the package {package}, which is not installed"
+        return TrainingError(problem, f"Run: pip install {package}")
+    of_content = isinstance(error, ModuleNotFoundError | FileNotFoundError) or not storage.reason_of(error)
+    if of_content or getattr(error, "errno", None) == errno.EINVAL:  # which is a place before a file's start
+        return TrainingError(f"{path} is damaged ({type(error).__name__}: {error})", remedy)
+    return storage.read_error(path, error, TrainingError)
 
 
 def check_kept(
@@ -140,13 +179,13 @@ def check_kept(
 
 def _try_again(path: Path, name: str, kind: type, X: NDArray[np.float32]) -> None:
     try:
-        for head in _read_heads(path, kind):
+        for head in _read(path, kind):
             head.predict_proba(X)
     except Exception as error:  # its own code may raise what it likes
         raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
 
 
-def _read_heads(path: Path, kind: type) -> Any:
+def _read(path: Path, kind: type) -> Any:
     import skops.io
 
     return skops.io.load(path, trusted=_trusted(kind))

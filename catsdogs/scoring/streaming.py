@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from catsdogs.errors import TrainingError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.heads import Head
-from catsdogs.heads._linear import Scaling
 from catsdogs.progress import Progress
 from catsdogs.scoring import crossval
 from catsdogs.scoring.crossval import CrossValidation
+
+if TYPE_CHECKING:
+    from catsdogs.heads._linear import Scaling
 
 # The hungriest of our heads takes three times what the vectors take (docs/heads.md); one time is left to all else.
 MEMORY_SHARE = 0.25
@@ -148,6 +150,8 @@ def cross_validate(
             constant.
         StoreError: the files are damaged.
     """
+    from catsdogs.heads._linear import Scaling  # which takes scikit-learn, and `catsdogs status` needs none
+
     heads = [make() for _ in range(int(fold.max()) + 1)]
     check_head(heads[0], files)
     joined = Joined(files, "train")
@@ -236,7 +240,7 @@ def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -
         start += file.width
 
 
-def _learner(heads: Sequence[Any], scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]) -> Learner:
+def _learner(heads: Sequence[Any], scaling: "Scaling", classes: NDArray[np.int64], rows: NDArray[np.int64]) -> Learner:
     if hasattr(heads[0], "streamed"):
         learner: Learner = heads[0].streamed(heads, scaling, classes, rows)
         return learner

@@ -1,11 +1,11 @@
-"""A plan says all that a cross-validation depends on besides the feature files, and is carried out here."""
+"""A plan: all that a cross-validation depends on besides the feature files; and its rows, folds and carrying out."""
 
 import functools
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,8 @@ class Plan:
         held_out: ids of the rows that the protocol held out, where it is not to draw them.
         copies: the training photographs that share a fold; None has `duplicates.find_copies` find them.
         streamed: whether heads read their rows in blocks; None if that is for this machine's memory to decide.
-        version: of the rules to train by, see `runs.OLDEST`.
-        sample_digest: SHA-256 of the sample submission that is to be obeyed, see `digest_of`; None for any.
+        version: of the rules to train by, see `OLDEST`.
+        sample_digest: SHA-256 of the sample submission that is to be obeyed, see `training.digest_of`; None for any.
     """
 
     head: str
@@ -57,22 +57,98 @@ class Plan:
     sample_digest: str | None = None
 
 
-class Prepared(NamedTuple):
-    """What heads learn from, and where each row is held out; all arrays are (n_train,).
+@dataclass(frozen=True)
+class TrainingRows:
+    """The training rows of feature files, and what is to be learnt from them; all arrays are (n_train,).
 
     Attributes:
-        files: without the classes that no photograph shows.
+        files: without the classes that no photograph shows. Rows are those of the first, others are matched to them.
+        learnt: the class each row is learnt as: its label, unless a person corrected it.
         kept: whether a row may be learnt from.
-        learnt: the corrected labels.
-        copies, pictures: see `duplicates`.
-        streamed: whether heads read their rows in blocks.
+        pictures: the same number for copies, see `duplicates.picture_numbers`.
     """
 
     files: list[Features]
-    kept: NDArray[np.bool_]
     learnt: NDArray[np.int64]
-    copies: Copies
+    kept: NDArray[np.bool_]
     pictures: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        files: Sequence[Features],
+        drop: AbstractSet[str] = frozenset(),
+        relabel: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """Those of feature files, as a person corrected them, and as if no photograph had copies."""
+        files = occupied(files, relabel)
+        kept = np.array([id not in drop for id in files[0].ids["train"]], bool)
+        return cls(files, corrected_labels(files[0], relabel), kept, np.arange(len(kept)))
+
+    @property
+    def first(self) -> Features:
+        """The file whose rows, in their order, all others are matched to."""
+        return self.files[0]
+
+    def with_copies(self, copies: Copies) -> Self:
+        """The same rows, these of which are copies."""
+        return replace(self, pictures=duplicates.picture_numbers(self.first.ids["train"], copies))
+
+    def deal(self, folds: int, seed: int) -> NDArray[np.int64]:
+        """(n_train,) the fold each row is held out in, see `crossval.deal`."""
+        return crossval.deal(self.first.labels, self.pictures, folds, seed)
+
+    def check_folds(self, folds: int, seeds: Sequence[int]) -> None:
+        """Refuse more folds than the smallest class has pictures to learn from, or one that holds all of a class.
+
+        Raises:
+            TrainingError: it names the smallest class, and the most folds that can be.
+        """
+        counts = self.count_pictures()
+        smallest = int(counts.argmin())
+        if counts[smallest] >= folds:
+            in_one_fold = self._classes_in_one_fold(folds, seeds)
+            if not in_one_fold:
+                return
+            smallest = in_one_fold[0]
+        first, count = self.first, counts[smallest]
+        rows = np.count_nonzero(self.kept & (self.learnt == smallest))
+        problem = f"The class {first.classes[smallest]} has {rows} photographs to learn from"
+        if count < rows:
+            problem += f", which show {count} pictures"
+        problem += f", fewer than {folds} folds" if count < folds else f", all in one of {folds} folds"
+        most = self.most_folds(folds - 1, seeds)
+        instead = f"Give --folds {most}, the most that can be, add" if most else "Add"
+        fewer = ", drop or relabel fewer" if np.count_nonzero(first.labels == smallest) > rows else ""
+        raise TrainingError(
+            problem, f"{instead} photographs of it{fewer}, or leave it out with `catsdogs features --classes`"
+        )
+
+    def most_folds(self, at_most: int, seeds: Sequence[int]) -> int:
+        """The largest number of folds, up to `at_most`, that `check_folds` takes; 0 if there is none."""
+        most = min(at_most, int(self.count_pictures().min()))
+        return next((folds for folds in range(most, 1, -1) if not self._classes_in_one_fold(folds, seeds)), 0)
+
+    def count_pictures(self) -> NDArray[np.int64]:
+        """(classes,) how many pictures of each class there are to learn from."""
+        shown = np.unique(np.stack((self.learnt[self.kept], self.pictures[self.kept])), axis=1)[0]
+        return np.bincount(shown, minlength=len(self.first.classes))
+
+    def _classes_in_one_fold(self, folds: int, seeds: Sequence[int]) -> list[int]:
+        """The classes that some head would not know, for all that is to be learnt of them is held out from it."""
+        unknown = np.zeros(len(self.first.classes), bool)
+        for seed in seeds:
+            shown = np.zeros((len(unknown), folds), bool)
+            shown[self.learnt[self.kept], self.deal(folds, seed)[self.kept]] = True
+            unknown |= shown.sum(axis=1) < 2
+        return np.flatnonzero(unknown).tolist()
+
+
+class Prepared(NamedTuple):
+    """What heads learn from, and (n_train,) the fold in which each row is held out; `streamed`: they read in blocks."""
+
+    rows: TrainingRows
+    copies: Copies
     fold: NDArray[np.int64]
     streamed: bool
 
@@ -82,14 +158,15 @@ def occupied(files: Sequence[Features], relabel: Mapping[str, str] = MappingProx
     first = files[0]
     shown = {first.classes[label] for label in np.unique(first.labels)}
     shown |= {relabel[id] for id in first.ids["train"].tolist() if id in relabel}
-    found = []
-    for file in files:
-        classes = tuple(name for name in file.classes if name in shown)
-        if classes != file.classes:
-            number = np.cumsum([name in shown for name in file.classes]) - 1
-            file = replace(file, classes=classes, labels=number[file.labels])
-        found.append(file)
-    return found
+    return [_of_classes(file, shown) for file in files]
+
+
+def _of_classes(file: Features, shown: AbstractSet[str]) -> Features:
+    classes = tuple(name for name in file.classes if name in shown)
+    if classes == file.classes:
+        return file
+    number = np.cumsum([name in shown for name in file.classes]) - 1
+    return replace(file, classes=classes, labels=number[file.labels])
 
 
 def check_trainable(
@@ -98,8 +175,8 @@ def check_trainable(
     drop: AbstractSet[str],
     relabel: Mapping[str, str] = MappingProxyType({}),
     seeds: Sequence[int] = (0,),
-) -> NDArray[np.bool_]:
-    """(n_train,) whether each training row may be learnt from, after what cannot be trained on has been refused.
+) -> TrainingRows:
+    """The training rows, as if without copies, after what cannot be trained on has been refused.
 
     Args:
         seeds: that folds will be dealt with, so that the most that can be are named where there are too many.
@@ -122,55 +199,16 @@ def check_trainable(
                 "Train it with `catsdogs finetune --folds 5`, or on other photographs",
             )
     joining.check_joinable(files)
-    files = occupied(files, relabel)
-    first = files[0]
-    kept = np.array([id not in drop for id in first.ids["train"]], bool)
-    if len(first.classes) < 2:
+    rows = TrainingRows.of(files, drop, relabel)
+    classes = rows.first.classes
+    if len(classes) < 2:
         raise TrainingError(
-            f"All {len(kept):,} training photographs of {first.path} are {''.join(first.classes) or 'missing'}",
+            f"All {len(rows.kept):,} training photographs of {rows.first.path} are {''.join(classes) or 'missing'}",
             "Extract the features of photographs of two classes or more",
         )
-    learnt = corrected_labels(first, relabel)
-    if np.bincount(learnt[kept], minlength=len(first.classes)).min() < folds:
-        pictures = duplicates.picture_numbers(first.ids["train"], duplicates.find_copies(files))
-        check_folds(first, learnt, kept, pictures, folds, seeds)
-    return kept
-
-
-def check_folds(
-    first: Features,
-    learnt: NDArray[np.int64],
-    kept: NDArray[np.bool_],
-    pictures: NDArray[np.int64],
-    folds: int,
-    seeds: Sequence[int],
-) -> None:
-    """Refuse more folds than the smallest class has pictures to learn from, or a fold without which a class is gone.
-
-    Args:
-        learnt, kept, pictures: (n_train,) corrected labels, whether a row is learnt from, the same number for copies.
-
-    Raises:
-        TrainingError: it names the smallest class, and the most folds that can be.
-    """
-    several = _pictures_of(first, learnt, kept, pictures)
-    smallest = int(several.argmin())
-    if several[smallest] >= folds:
-        gone = _gone_without(first, learnt, kept, pictures, folds, seeds)
-        if not gone:
-            return
-        smallest = gone[0]
-    rows, count = np.count_nonzero(kept & (learnt == smallest)), several[smallest]
-    problem = f"The class {first.classes[smallest]} has {rows} photographs to learn from"
-    if count < rows:
-        problem += f", which show {count} pictures"
-    problem += f", fewer than {folds} folds" if count < folds else f", all in one of {folds} folds"
-    most = _most_folds(first, learnt, kept, pictures, folds - 1, seeds)
-    instead = f"Give --folds {most}, the most that can be, add" if most else "Add"
-    fewer = ", drop or relabel fewer" if np.count_nonzero(first.labels == smallest) > rows else ""
-    raise TrainingError(
-        problem, f"{instead} photographs of it{fewer}, or leave it out with `catsdogs features --classes`"
-    )
+    if np.bincount(rows.learnt[rows.kept], minlength=len(classes)).min() < folds:
+        rows.with_copies(duplicates.find_copies(rows.files)).check_folds(folds, seeds)
+    return rows
 
 
 def most_folds(files: Sequence[Features], plan: Plan) -> int:
@@ -178,59 +216,15 @@ def most_folds(files: Sequence[Features], plan: Plan) -> int:
 
     Copies are those of the plan.
     """
-    files = occupied(files, plan.relabel)
-    first, learnt = files[0], corrected_labels(files[0], plan.relabel)
-    kept = np.array([id not in plan.drop for id in first.ids["train"]], bool)
-    pictures = duplicates.picture_numbers(first.ids["train"], plan.copies or ())
-    return _most_folds(first, learnt, kept, pictures, plan.folds, [plan.seed]) if len(first.classes) > 1 else 0
+    rows = TrainingRows.of(files, plan.drop, plan.relabel).with_copies(plan.copies or ())
+    return rows.most_folds(plan.folds, [plan.seed]) if len(rows.first.classes) > 1 else 0
 
 
 def of_single_pictures(first: Features, copies: Copies) -> list[str]:
     """The ids of the photographs of all classes that show a single picture."""
-    pictures = duplicates.picture_numbers(first.ids["train"], copies)
-    several = _pictures_of(first, first.labels, np.ones(len(pictures), bool), pictures)
-    ids: list[str] = first.ids["train"][several[first.labels] < 2].tolist()
+    rows = TrainingRows.of([first]).with_copies(copies)
+    ids: list[str] = first.ids["train"][rows.count_pictures()[rows.learnt] < 2].tolist()
     return ids
-
-
-def _most_folds(
-    first: Features,
-    learnt: NDArray[np.int64],
-    kept: NDArray[np.bool_],
-    pictures: NDArray[np.int64],
-    at_most: int,
-    seeds: Sequence[int],
-) -> int:
-    """The largest number of folds, up to `at_most`, that `check_folds` takes; 0 if there is none."""
-    most = min(at_most, int(_pictures_of(first, learnt, kept, pictures).min()))
-    each = (folds for folds in range(most, 1, -1) if not _gone_without(first, learnt, kept, pictures, folds, seeds))
-    return next(each, 0)
-
-
-def _pictures_of(
-    first: Features, learnt: NDArray[np.int64], kept: NDArray[np.bool_], pictures: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """(classes,) how many pictures of each class there are to learn from."""
-    shown = np.unique(np.stack((learnt[kept], pictures[kept])), axis=1)[0]
-    return np.bincount(shown, minlength=len(first.classes))
-
-
-def _gone_without(
-    first: Features,
-    learnt: NDArray[np.int64],
-    kept: NDArray[np.bool_],
-    pictures: NDArray[np.int64],
-    folds: int,
-    seeds: Sequence[int],
-) -> list[int]:
-    """The classes that a head would not know, for all that is to be learnt of them lies in the fold it leaves out."""
-    gone = np.zeros(len(first.classes), bool)
-    for seed in seeds:
-        fold = crossval.deal(first.labels, pictures, folds, seed)
-        there = np.zeros((len(first.classes), folds), bool)
-        there[learnt[kept], fold[kept]] = True
-        gone |= there.sum(axis=1) < 2
-    return np.flatnonzero(gone).tolist()
 
 
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
@@ -244,36 +238,30 @@ def cross_validate_plan(files: Sequence[Features], plan: Plan) -> tuple[Prepared
     make = functools.partial(heads.create, plan.head, plan.seed, widths, **plan.settings)
     head = make()  # refused before anything is read
     prepared = _prepared(files, plan, head)
+    rows, fold = prepared.rows, prepared.fold
     if prepared.streamed:
-        _, kept, learnt, _, _, fold, _ = prepared
-        return prepared, streaming.cross_validate(prepared.files, learnt, kept, fold, make, plan.seed)
+        return prepared, streaming.cross_validate(rows.files, rows.learnt, rows.kept, fold, make, plan.seed)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
-        X = training_vectors(prepared.files)
-        groups = prepared.pictures if prepared.copies else None
-        crossed = crossval.cross_validate(
-            X, prepared.learnt, prepared.kept, prepared.fold, make, progress.update, groups
-        )
+        X = training_vectors(rows.files)
+        groups = rows.pictures if prepared.copies else None
+        crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, groups)
     return prepared, crossed
 
 
 def _prepared(files: Sequence[Features], plan: Plan, head: Head) -> Prepared:
     """Everything but the vectors; raises as `train`."""
-    kept = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
-    files = occupied(files, plan.relabel)
-    streamed = streaming.is_needed(files) if plan.streamed is None else plan.streamed
+    rows = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
+    streamed = streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed
     if streamed:
-        streaming.check_head(head, files)
+        streaming.check_head(head, rows.files)
     elif plan.streamed is not None:
-        streaming.check_memory(files)
-    first, learnt = files[0], corrected_labels(files[0], plan.relabel)
+        streaming.check_memory(rows.files)
     if plan.version == OLDEST:
-        fold = crossval.fold_numbers(learnt, kept, plan.folds, plan.seed)
-        return Prepared(files, kept, learnt, (), np.arange(len(kept)), fold, streamed)
-    copies = duplicates.find_copies(files) if plan.copies is None else plan.copies
-    pictures = duplicates.picture_numbers(first.ids["train"], copies)
-    check_folds(first, learnt, kept, pictures, plan.folds, [plan.seed])
-    fold = crossval.deal(first.labels, pictures, plan.folds, plan.seed)
-    return Prepared(files, kept, learnt, copies, pictures, fold, streamed)
+        return Prepared(rows, (), crossval.fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed), streamed)
+    copies = duplicates.find_copies(rows.files) if plan.copies is None else plan.copies
+    rows = rows.with_copies(copies)
+    rows.check_folds(plan.folds, [plan.seed])
+    return Prepared(rows, copies, rows.deal(plan.folds, plan.seed), streamed)
 
 
 def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:

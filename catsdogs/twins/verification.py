@@ -16,7 +16,7 @@ from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
 from catsdogs.heads.twin import Twin
 from catsdogs.photographs import images
-from catsdogs.runs import answers, prediction, run_card
+from catsdogs.runs import answers, ensemble, run_card
 from catsdogs.runs.run_card import TrainedRun
 
 _ROOM = (400, 320)  # pixels for a picture; larger ones are shrunk to fit, smaller ones shown as they are
@@ -97,9 +97,9 @@ def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = 
     heads = twins(trained)
     for path in (left, right):
         _picture(path)  # refused before networks are loaded
-    members = answers.load(prediction.networks_of(run_folder, trained.run, weights_dir))
+    members = ensemble.load_members(ensemble.networks_of(run_folder, trained.run, weights_dir))
     sizes = {member.recipe.input_size for member in members}
-    A, B = (answers.look(members, images.load(path.read_bytes(), sizes))[1] for path in (left, right))
+    A, B = (ensemble.look(members, images.load(path.read_bytes(), sizes))[1] for path in (left, right))
     probability = float(np.mean([head.same(A, B)[0] for head in heads]))
     try:
         return Verdict(trained.run.name, left, right, probability, _nearest(trained.run, (A, B)))
