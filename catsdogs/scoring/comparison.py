@@ -292,7 +292,7 @@ def _outcome(
             for _ in crossed.heads:
                 advance()
         else:
-            crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, groups)
+            crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
         losses += grades.log_losses(probabilities, given) / len(protocol.fold_of)
         right += float((probabilities.argmax(axis=1) == given).mean()) / len(protocol.fold_of)

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from catsdogs.competition import fetch, kaggle
+from catsdogs.competition import download, fetch, kaggle
 from catsdogs.errors import FetchError, SubmissionError
 from catsdogs.runs import run_card
 from catsdogs.scoring import training_plan
 from tests.conftest import Command, opened, write_kaggle_folder
 from tests.runs.test_training import features
+from tests.support.downloads import KAGGLE_FILES, KAGGLE_ZIP, tree
 
 KEY = "0123456789abcdef-key"
 TOKEN = "KGAT_0123456789abcdef-token"
@@ -538,9 +539,7 @@ def test_a_refused_download(signed_in: StandIn, tmp_path: Path, status: int, say
 def test_a_download_is_resumed_with_a_new_signature(
     signed_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.competition.test_fetch import KAGGLE_FILES, KAGGLE_ZIP, tree
-
-    monkeypatch.setattr(fetch, "ATTEMPTS", 1)
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
     monkeypatch.setitem(fetch.KAGGLE_COUNTS, "train", 6)
     monkeypatch.setitem(fetch.KAGGLE_COUNTS, "test", 4)
     signed_in.archive = KAGGLE_ZIP

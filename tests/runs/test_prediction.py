@@ -12,7 +12,7 @@ from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.images import RESIZE_FILTER
-from catsdogs.runs import prediction, run_card
+from catsdogs.runs import ensemble, prediction, run_card
 from catsdogs.runs.run_card import Run
 from tests.conftest import need, refused, write_kaggle_folder
 from tests.runs.test_training import features, train
@@ -33,9 +33,9 @@ def trained_on(folder: Path, *names: str, **other: object) -> Run:
     return train(files, folder)
 
 
-def networks_of(folder: Path, run: Run, weights_dir: str | None = None) -> list[prediction.TrainedOn]:
+def networks_of(folder: Path, run: Run, weights_dir: str | None = None) -> list[ensemble.TrainedOn]:
     need(str(BACKBONES[LITE0].package))
-    return prediction.networks_of(folder / "run", run, weights_dir)
+    return ensemble.networks_of(folder / "run", run, weights_dir)
 
 
 def test_the_networks_are_the_runs_in_its_order(tmp_path: Path) -> None:
