@@ -1,0 +1,131 @@
+"""A submission graded against a truth CSV, and where on Kaggle's leaderboard such a score would stand."""
+
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.competition.sheet import ID_COLUMN, LABEL_COLUMN, Sheet, classes_of, differences, refuse_ids, rows_error
+from catsdogs.errors import SubmissionError, in_short
+from catsdogs.files import tables
+from catsdogs.files.atomic import replacing
+from catsdogs.photographs.names import Names, natural_key, one_form
+from catsdogs.scoring.grades import Grade, score
+
+_DIGIT_OF = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
+
+
+class Line(NamedTuple):
+    """A score that separates places of the leaderboard."""
+
+    name: str
+    log_loss: float
+    rank: int | None
+
+
+# Dogs vs. Cats Redux, private leaderboard: https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition
+MEDAL_LINES = (
+    Line("best", 0.03302, 1),
+    Line("gold", 0.03882, 12),
+    Line("silver", 0.05038, 65),
+    Line("bronze", 0.06127, 131),
+    Line("median", 0.12216, None),
+)
+
+
+def grade_submission(
+    path: Path, truth: Path, classes: Sequence[str] | None = None, left_out: Collection[str] = ()
+) -> Grade:
+    """Log loss and accuracy of a submission against a CSV with the columns `id,label`, matched by id.
+
+    A label is the name of a class, or 0 or 1. One column is the probability of the class it is named after, or else of
+    the second class; a label of 1 stands for the same class.
+
+    Args:
+        classes: the names in order; without them, two different names in the truth are taken for all there are.
+        left_out: as in `submission.order`.
+
+    Raises:
+        SubmissionError: either file is no such table, or they hold different ids or classes.
+    """
+    sheet, answers = Sheet.read(path), Sheet.read(truth)
+    for absent, name in zip(differences(answers.rows, sheet.rows), (path, truth), strict=True):
+        refuse_ids(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
+    values = sheet.probabilities("Write it again with `catsdogs train`")
+    labels = _right_columns(answers, sheet, classes, left_out)
+    return score(values, labels, f"{truth.name}, {len(labels):,} rows")
+
+
+def write_truth(path: Path, truth: Mapping[str, str]) -> None:
+    """Write the hidden classes of test rows, id -> class: a CSV that `grade_submission` takes.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        writer = tables.Writer(text)
+        writer.writerow([ID_COLUMN, LABEL_COLUMN])
+        writer.writerows(truth.items())
+
+
+def standing(log_loss: float) -> str:
+    """The `MEDAL_LINES` and where among them a log loss would fall, in words."""
+    lines = ", ".join(_named(line) for line in MEDAL_LINES)
+    better = [line.name for line in MEDAL_LINES if log_loss <= line.log_loss]
+    place = f"at least {better[0]}" if better else "behind the median"
+    return f"Kaggle's private leaderboard: {lines}; this would be {place}, had it been measured on Kaggle's test set"
+
+
+def _named(line: Line) -> str:
+    return f"{line.name} ({line.log_loss}{f', rank {line.rank}' if line.rank else ''})"
+
+
+def _right_columns(
+    answers: Sheet, sheet: Sheet, classes: Sequence[str] | None, left_out: Collection[str]
+) -> NDArray[np.int64]:
+    """The right class of each row of `sheet`, as a column of its probabilities."""
+    if len(answers.header) != 2:
+        raise SubmissionError(
+            f"{answers.name} has the columns {in_short(answers.header)}", f"A truth has {ID_COLUMN},{LABEL_COLUMN}"
+        )
+    texts = {id: values[0].strip() for id, values in answers.rows.items()}
+    names = Names((*sheet.header[1:], *(classes or ()), *left_out))
+    texts = {id: names.find(text) or _as_digits(text) for id, text in texts.items()}
+    known = _names_of_columns(sheet.columns[1:], set(texts.values()), classes, left_out)
+    places = {one_form(name): place for place, name in enumerate(known)}
+    wrong = [id for id, text in texts.items() if one_form(text) not in places]
+    if wrong:
+        problem = f": the label {texts[wrong[0]]!r} of {wrong[0]} is none of {in_short(known)}"
+        remedy = "Name each class as the submission does, or give 0 and 1 for two classes"
+        raise rows_error(answers.name, problem, remedy, [(answers.lines[id], texts[id]) for id in wrong])
+    ids = Names(texts)
+    return np.array([places[one_form(texts[str(ids.find(id))])] for id in sheet.rows], np.int64)
+
+
+def _as_digits(text: str) -> str:
+    """`1` for 1.0, 1,0 and TRUE, as spreadsheets and pandas write what was 1; any other text as it is."""
+    try:
+        value = tables.number(text)
+        return str(int(value)) if value.is_integer() else text
+    except (ValueError, OverflowError):
+        return _DIGIT_OF.get(text.lower(), text)
+
+
+def _names_of_columns(
+    columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str] | None, left_out: Collection[str]
+) -> list[str]:
+    """What a truth calls the columns of `Sheet.probabilities`; of two, a single column is the second."""
+    numbers = {"0", "1"}
+    if classes is not None:
+        classes_of(columns, classes, left_out)
+        names = list(classes)
+    else:
+        names = sorted(labels, key=natural_key) if labels == numbers or not labels & numbers else []
+    if len(columns) > 1:
+        return list(columns)
+    if len(names) != 2 or (labels <= numbers and not labels <= set(names)):
+        return ["0", "1"]
+    return names[::-1] if classes_of(columns, names) == [0] else names
