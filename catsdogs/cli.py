@@ -312,16 +312,16 @@ def predict(
 @stage(name=NAME, truth="a CSV of id and label (0, 1 or the class)")
 def grade(c: Context, name: str, truth: str) -> None:
     """Log loss of a run's CSV against a truth CSV; for Dogs vs. Cats Redux beside Kaggle's medal lines."""
-    from catsdogs.competition import submission
+    from catsdogs.competition import grading
     from catsdogs.runs import run_card
 
     run = run_card.read_run(SUBMISSIONS / name)
-    graded = submission.grade_submission(
+    graded = grading.grade_submission(
         SUBMISSIONS / name / run_card.SUBMISSION_FILE, Path(truth), run.classes, run.left_out
     )
     say(graded)
     if flags_module.is_the_missions(run):  # no other one's scores can be put beside these
-        say(EASIER if run.protocol else submission.standing(graded.log_loss))
+        say(EASIER if run.protocol else grading.standing(graded.log_loss))
 
 
 @stage(name=NAME, message="shown beside the submission on Kaggle", data=DATA, competition=COMPETITION)
@@ -437,7 +437,7 @@ def shards(
 @stage(data="a folder of your own photographs to make the tour with")
 def demo(c: Context, data: str | None = None) -> None:
     """The whole job in three minutes on drawn cats and dogs: features, outliers, training, grading."""
-    from catsdogs.competition import submission
+    from catsdogs.competition import grading
     from catsdogs.networks.table import SHORTHANDS
     from catsdogs.runs import run_card
 
@@ -460,7 +460,7 @@ def demo(c: Context, data: str | None = None) -> None:
     say("\n[4 of 4] grade: the CSV against the truth")
     path, truth = SUBMISSIONS / name / run_card.SUBMISSION_FILE, root / "truth.csv"
     if path.exists() and truth.exists():
-        say(submission.grade_submission(path, truth, run_card.read_run(path.parent).classes))
+        say(grading.grade_submission(path, truth, run_card.read_run(path.parent).classes))
     else:
         say(f"{root} has no truth.csv for test photographs; the out-of-fold log loss above is the estimate")
     say(f"the CSV: {path if path.exists() else f'none, for {root} has no test photographs'}")

@@ -16,8 +16,7 @@ from sklearn.metrics import log_loss
 
 from catsdogs import heads
 from catsdogs.cleaning import outliers, suspect_table
-from catsdogs.competition import submission
-from catsdogs.competition import submission as submission_module
+from catsdogs.competition import grading, submission
 from catsdogs.errors import SubmissionError
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
@@ -146,7 +145,7 @@ def test_from_photographs_to_a_graded_submission(
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-9)
 
     answers = dict(csv.reader(truth.read_text().splitlines()))
-    grade = submission.grade_submission(path, truth, run.classes)
+    grade = grading.grade_submission(path, truth, run.classes)
     in_order = probabilities[:, [SAMPLE_COLUMNS.index(breed) for breed in BREEDS]]
     assert grade.log_loss == pytest.approx(log_loss([answers[id] for id in ids], in_order, labels=BREEDS))
     assert grade.rows == TEST and grade.accuracy > 0.8
@@ -179,8 +178,8 @@ def test_a_tenth_can_be_held_out(extracted: Features, tmp_path: Path) -> None:
     (view,), truth = replay.hold_out([extracted], "mlebench")
     plan = training_plan.Plan("ridge", folds=3, seed=0, protocol="mlebench")
     run = training.train([view], plan, name="run", submissions=tmp_path, command="catsdogs replay", truth=truth)
-    submission_module.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
-    grade = submission.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
+    grading.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
+    grade = grading.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
     assert grade.rows == 6 and grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
 
 

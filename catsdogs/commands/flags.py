@@ -261,9 +261,9 @@ def extract_features(
         else:
             say(f"{path} is up to date  ({rows} rows, {how_made})")
     if dataset.truth:
-        from catsdogs.competition import submission
+        from catsdogs.competition import grading
 
-        submission.write_truth(folder / TRUTH_FILE, dataset.truth)
+        grading.write_truth(folder / TRUTH_FILE, dataset.truth)
         wrote(folder / TRUTH_FILE, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
     if summary.unreadable:
         say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import __version__, heads
-from catsdogs.competition import submission
+from catsdogs.competition import grading, submission
 from catsdogs.errors import SubmissionError, TrainingError, UsageError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
@@ -132,7 +132,7 @@ class _TestRows:
     def write(self, folder: Path, run: Run, probabilities: NDArray[np.float64]) -> None:
         """The submission, and the truth where it is known."""
         if self.truth is not None:
-            submission.write_truth(folder / run_card.TRUTH_FILE, replay.named(self.given, self.truth))
+            grading.write_truth(folder / run_card.TRUTH_FILE, replay.named(self.given, self.truth))
         if run.test_rows or self.unreadable:
             path, ids = folder / run_card.SUBMISSION_FILE, self.given.ids["test"].tolist()
             missing = dict.fromkeys(self.unreadable, run.prior)

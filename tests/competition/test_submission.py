@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss
 
-from catsdogs.competition import submission
+from catsdogs.competition import grading, submission
 from catsdogs.errors import SubmissionError
 from catsdogs.scoring import grades
 
@@ -58,7 +58,7 @@ def test_what_is_written_passes_the_check_and_keeps_its_numbers(
         labels = np.concatenate((right, np.zeros(len(missing), int)))
         everything = np.concatenate((probabilities, np.tile(prior, (len(missing), 1))))
         expected = -np.log(everything[np.arange(len(labels)), labels])
-        graded = submission.grade_submission(path, truth)
+        graded = grading.grade_submission(path, truth)
         assert graded.log_loss == pytest.approx(expected.mean(), abs=1e-9)
         assert graded.rows == len(labels)
 
@@ -197,7 +197,7 @@ def test_a_confident_mistake_costs_what_it_costs_on_kaggle() -> None:
 def test_a_truth_is_matched_by_id(tmp_path: Path, labels: tuple[str, str, str]) -> None:
     path = save(tmp_path / "submission.csv", "id,label\n10,0.9\n2,0.2\n1,0.6\n")
     truth = save(tmp_path / "truth.csv", f"id,label\n2,{labels[0]}\n1,{labels[1]}\n10,{labels[2]}\n")
-    graded = submission.grade_submission(path, truth)
+    graded = grading.grade_submission(path, truth)
     assert graded.log_loss == pytest.approx(-np.log([0.8, 0.6, 0.9]).mean())
     assert graded.accuracy == 1 and graded.rows == 3 and "truth.csv" in graded.measured_on
 
@@ -215,7 +215,7 @@ def test_a_truth_is_matched_by_id(tmp_path: Path, labels: tuple[str, str, str]) 
 def test_a_truth_that_does_not_fit_is_refused(tmp_path: Path, truth: str, message: str) -> None:
     path = save(tmp_path / "submission.csv", "id,label\n1,0.9\n2,0.2\n")
     with pytest.raises(SubmissionError, match=message):
-        submission.grade_submission(path, save(tmp_path / "truth.csv", truth))
+        grading.grade_submission(path, save(tmp_path / "truth.csv", truth))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_column_named_after_a_class_is_of_that_class(
     path = save(tmp_path / "submission.csv", f"id,{column}\n1,0.9\n2,0.2\n3,0.6\n")
     truth = save(tmp_path / "truth.csv", "id,label\n" + "".join(f"{n},{label}\n" for n, label in enumerate(labels, 1)))
     expected = grades.score(pairs([0.9, 0.2, 0.6]), np.array(right), "")
-    graded = submission.grade_submission(path, truth, classes)
+    graded = grading.grade_submission(path, truth, classes)
     assert (graded.log_loss, graded.accuracy) == (pytest.approx(expected.log_loss), expected.accuracy)
 
 
@@ -249,26 +249,26 @@ def test_what_is_written_under_a_class_name_is_graded_as_that_class(tmp_path: Pa
         path, ["1", "2", "3"], pairs([0.1, 0.9, 0.9]), CAT_DOG, SAMPLE.replace("label", "cat"), {}
     )
     truth = save(tmp_path / "truth.csv", "id,label\n1,cat\n2,dog\n3,dog\n")
-    assert submission.grade_submission(path, truth, CAT_DOG).accuracy == 1
+    assert grading.grade_submission(path, truth, CAT_DOG).accuracy == 1
 
 
 def test_a_label_that_is_no_class_of_the_run_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "submission.csv", "id,label\n1,0.9\n2,0.2\n")
     truth = save(tmp_path / "truth.csv", "id,label\n1,cat\n2,fox\n")
     with pytest.raises(SubmissionError, match="row 3: the label 'fox' of 2 is none of cat, dog"):
-        submission.grade_submission(path, truth, CAT_DOG)
+        grading.grade_submission(path, truth, CAT_DOG)
     with pytest.raises(SubmissionError, match="are not the classes ape, cat, dog"):
-        submission.grade_submission(path, truth, ("ape", *CAT_DOG))
+        grading.grade_submission(path, truth, ("ape", *CAT_DOG))
 
 
 def test_where_a_score_stands_among_the_medal_lines() -> None:
-    scores = [line.log_loss for line in submission.MEDAL_LINES]
+    scores = [line.log_loss for line in grading.MEDAL_LINES]
     assert scores == sorted(scores)
     places = {0.03: "at least best", 0.0414: "at least silver", 0.05038: "at least silver", 0.5: "behind the median"}
     for figure, place in places.items():
-        text = submission.standing(figure)
+        text = grading.standing(figure)
         assert place in text
-        assert all(str(line.log_loss) in text for line in submission.MEDAL_LINES)
+        assert all(str(line.log_loss) in text for line in grading.MEDAL_LINES)
 
 
 def test_a_single_row_has_no_standard_error_and_says_none() -> None:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from catsdogs.cleaning import decisions, suspect_table
-from catsdogs.competition import submission
+from catsdogs.competition import grading, submission
 from catsdogs.errors import CatsdogsError, UnreadablePhotographError
 from catsdogs.features import feature_file
 from catsdogs.files import seal as sealed_files
@@ -87,9 +87,9 @@ def table(path: Path) -> None:
             submission.order(("1", "2"), CLASSES, text, ())
         case "submission.csv":
             submission.check_submission(path, sample, CLASSES)
-            submission.grade_submission(path, path.parent / "hidden.csv", CLASSES)
+            grading.grade_submission(path, path.parent / "hidden.csv", CLASSES)
         case "truth.csv":
-            submission.grade_submission(path.parent / "sound.csv", path, CLASSES)
+            grading.grade_submission(path.parent / "sound.csv", path, CLASSES)
         case "decisions.csv":
             decisions.read_decisions(path, CLASSES)
             decisions.corrections(path.parent, [specimens.features()], "decided")

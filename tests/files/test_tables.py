@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from catsdogs.cleaning import decisions, outliers, suspect_table
 from catsdogs.cleaning.decisions import Decision
-from catsdogs.competition import submission
-from catsdogs.competition import submission as submission_module
+from catsdogs.competition import grading, submission
 from catsdogs.errors import StoreError, SubmissionError
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
@@ -77,7 +76,7 @@ class TestSavedBySpreadsheets:
         (tmp_path / "s.csv").write_bytes(text.replace("\n", ending).encode(encoding))
         assert submission.check_submission(tmp_path / "s.csv", tables.decode(sample), CLASSES) == 2
         (tmp_path / "t.csv").write_bytes(forms("id,label\né,TRUE\n1,FALSE\n", delimiter, ending, encoding))
-        graded = submission.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", CLASSES)
+        graded = grading.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", CLASSES)
         assert graded.log_loss == pytest.approx(-np.log(0.75) / 2) and graded.accuracy == 1
 
     def test_decisions_stay_what_they_were_saved_as(
@@ -108,13 +107,13 @@ def test_a_truth_of_other_ranges(tmp_path: Path, number: str, classes: tuple[str
     zero = {"dog": "cat", "true": "false", "TRUE": "FALSE", "1": "0", "1.0": "0.0", "1,0": "0,0"}[number]
     (tmp_path / "s.csv").write_text("id,label\n1,0.9\n2,0.2\n")
     (tmp_path / "t.csv").write_text(f"id;label\n1;{number}\n2;{zero}\n")
-    assert submission.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", classes).accuracy == 1
+    assert grading.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", classes).accuracy == 1
 
 
 def test_classes_that_are_such_numbers_are_themselves(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("id,1,1.0,True\na,1,0,0\nb,0,1,0\nc,0,0,1\n")
     (tmp_path / "t.csv").write_text("id,label\na,1\nb,1.0\nc,True\n")
-    assert submission.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", ("1", "1.0", "True")).accuracy == 1
+    assert grading.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", ("1", "1.0", "True")).accuracy == 1
 
 
 def test_ids_are_kept_through_a_submission_and_back(tmp_path: Path) -> None:
@@ -127,8 +126,8 @@ def test_ids_are_kept_through_a_submission_and_back(tmp_path: Path) -> None:
     sample = path.read_bytes().decode()
     submission.write_submission(tmp_path / "again.csv", ODD[::-1], both[::-1], CLASSES, sample, {})
     assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
-    submission_module.write_truth(truth, dict.fromkeys(ODD, "dog") | {ODD[0]: "cat"})
-    assert submission.grade_submission(path, truth, CLASSES).rows == len(ODD)
+    grading.write_truth(truth, dict.fromkeys(ODD, "dog") | {ODD[0]: "cat"})
+    assert grading.grade_submission(path, truth, CLASSES).rows == len(ODD)
 
 
 @pytest.mark.parametrize("asked", ["NFC", "NFD"])
@@ -141,7 +140,7 @@ def test_what_is_written_is_in_the_form_that_is_asked_for(tmp_path: Path, asked:
     assert path.read_text(encoding="utf-8") == f"id,dog,{theirs[1]}\n {theirs[0]},0.25,0.75\n"
     assert submission.check_submission(path, sample, ("dog", ours[1])) == 1
     (tmp_path / "t.csv").write_text(f"id,label\n{ours[0]},{ours[1]}\n", encoding="utf-8")
-    assert submission.grade_submission(path, tmp_path / "t.csv", ("dog", ours[1])).accuracy == 1
+    assert grading.grade_submission(path, tmp_path / "t.csv", ("dog", ours[1])).accuracy == 1
     with refused(SubmissionError, "mean a photograph that another one means, too"):
         submission.order(ours[:1], ("dog", ours[1]), f"{sample}{theirs[0]},0.5,0.5\n", ())
 
@@ -197,7 +196,7 @@ def test_many_ids_are_said_in_short(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("id,label\n1,0.9\n2,0.1\n3,0.9\n")
     (tmp_path / "t.csv").write_text("id,label\n1,ape\n2,cat\n3,cow\n")
     with refused(SubmissionError, r"row 2: the label 'ape' of 1 is none of cat, dog \(1 more rows like it: 4\)"):
-        submission.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", CLASSES)
+        grading.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", CLASSES)
 
 
 def test_bad_decisions_are_counted(tmp_path: Path) -> None:

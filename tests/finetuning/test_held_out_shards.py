@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from catsdogs.commands import flags
-from catsdogs.competition import submission
+from catsdogs.competition import grading, submission
 from catsdogs.errors import DatasetError
 from catsdogs.features import extract
 from catsdogs.photographs import tfrecord, tfrecord_writer
@@ -81,4 +81,4 @@ def test_the_commands_write_the_same_truth_and_grade_takes_it(
     assert truth.read_bytes() == (tmp_path / "files/truth.csv").read_bytes()
     certain = np.array([[label == name for name in held_out.classes] for label in held_out.truth.values()], float)
     submission.write_submission(tmp_path / "s.csv", list(held_out.truth), certain, held_out.classes, None, {})
-    assert submission.grade_submission(tmp_path / "s.csv", truth, held_out.classes).accuracy == 1
+    assert grading.grade_submission(tmp_path / "s.csv", truth, held_out.classes).accuracy == 1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from catsdogs import heads
 from catsdogs.cleaning import duplicates
-from catsdogs.competition import submission
+from catsdogs.competition import grading, submission
 from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, TrainingError, UnknownNameError, UsageError
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
@@ -181,7 +181,7 @@ def test_where_the_truth_is_known_the_first_score_is_measured_on_it(tmp_path: Pa
     assert run.scores[0].measured_on == "held out, 8 labelled photographs" and run.scores[0].rows == 8
     assert all(score.measured_on.startswith("out of fold") for score in run.scores[1:])
     (tmp_path / "truth.csv").write_text("id,label\n" + "".join(f"{n + 1},{CLASSES[n % 2]}\n" for n in range(8)))
-    grade = submission.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
+    grade = grading.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
     assert grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-9)
 
 
@@ -590,7 +590,7 @@ def test_classes_that_no_photograph_shows_are_left_out(tmp_path: Path) -> None:
     assert ids[0] == "99" and probabilities.shape == (7, 3)
     (tmp_path / "truth.csv").write_text("id,label\n" + "".join(f"{n},{'cow' if n == 2 else 'ant'}\n" for n in ids))
     losses = -math.log(0.5 / 63) / 7
-    assert submission.grade_submission(path, tmp_path / "truth.csv", run.classes, run.left_out).log_loss > losses
+    assert grading.grade_submission(path, tmp_path / "truth.csv", run.classes, run.left_out).log_loss > losses
     with refused(SubmissionError, "are not the classes"):
         train([file], tmp_path / "runs", name="other", sample_submission=sample.replace("ape", "pug"))
 

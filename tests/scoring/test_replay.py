@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from catsdogs.competition import submission
-from catsdogs.competition import submission as submission_module
+from catsdogs.competition import grading
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError
 from catsdogs.features import feature_file, joining
 from catsdogs.features.cache import Cache
@@ -108,8 +107,8 @@ def test_a_run_is_graded_on_what_was_hidden_and_its_truth_repeats_the_figure(tmp
     assert run_card.read_run(tmp_path / "run") == run
 
     folder = tmp_path / "run"
-    submission_module.write_truth(folder / "truth.csv", replay.named(views[0], truth))
-    grade = submission.grade_submission(folder / "submission.csv", folder / "truth.csv", run.classes)
+    grading.write_truth(folder / "truth.csv", replay.named(views[0], truth))
+    grade = grading.grade_submission(folder / "submission.csv", folder / "truth.csv", run.classes)
     assert grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
     assert (grade.accuracy, grade.rows) == (run.scores[0].accuracy, 12)
 
@@ -137,7 +136,7 @@ def test_what_cannot_be_replayed_is_told_in_one_line(tmp_path: Path) -> None:
         replay.hold_out([file, features(tmp_path, "Xception", rows=21)], "mlebench")
     (view,), truth = replay.hold_out([file], "mlebench")
     with refused(StoreError, "cannot be written"):
-        submission_module.write_truth(file.path / "truth.csv", replay.named(view, truth))
+        grading.write_truth(file.path / "truth.csv", replay.named(view, truth))
     with opened(file.path) as damaged:
         damaged["train"][7] = np.nan
     with refused(StoreError, r"train row 7 \(cat\.7\) is not finite"):
@@ -224,7 +223,7 @@ def test_hidden_classes_that_nobody_learnt_are_scored_all_the_same(tmp_path: Pat
     views, truth = replay.hold_out([replace(file, labels=labels)], "mlebench")
     run = train(views, tmp_path, protocol="mlebench", truth=truth)
     assert (run.classes, run.left_out) == (("ant", "bee"), ("cat",)) and 2 in truth
-    grade = submission.grade_submission(
+    grade = grading.grade_submission(
         tmp_path / "run/submission.csv", tmp_path / "run/truth.csv", run.classes, run.left_out
     )
     assert grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-6)
