@@ -19,7 +19,7 @@ from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.features import feature_file
 from catsdogs.files.atomic import replacing
 from catsdogs.networks.choice import expand
-from catsdogs.scoring import comparison
+from catsdogs.scoring import comparison_table
 from catsdogs.scoring.comparison import STANDARD_ERRORS
 
 OUT = Path("docs/heads.md")
@@ -143,7 +143,7 @@ def _scores(scores: Scores) -> str:
 
 Log loss and accuracy: {compared.measured_on}.
 Repeat r draws the folds with seed {SEED} + r. Seconds: to fit the {FOLDS} folds once, whatever else the machine did.
-{comparison.conclusion(compared)}
+{comparison_table.conclusion(compared)}
 
 {table(header, lines)}
 Ratios of log losses on the same photographs and folds. C of the plain logistic regression is the best of

@@ -204,7 +204,7 @@ def compare(
 ) -> None:
     """Every head on every set of networks, on the same folds: their log losses, and which differences are noise."""
     from catsdogs.heads import names
-    from catsdogs.scoring import comparison, comparison_chart
+    from catsdogs.scoring import comparison, comparison_chart, comparison_table
 
     folder = flags_module.location(c, "features", features)
     sets = [
@@ -217,7 +217,7 @@ def compare(
     flags_module.check_writable(SUBMISSIONS)
     corrections = flags_module.corrections(c, folder, everyone, outliers)
     found = comparison.compare(sets, chosen, count, settings.number("repeats", repeats), start, corrections)
-    say(comparison.format_table(found))
+    say(comparison_table.format_table(found))
     comparison.write_comparison(SUBMISSIONS / comparison.COMPARISON_FILE, found)
     wrote(SUBMISSIONS / comparison.COMPARISON_FILE)
     comparison_chart.draw_comparison(SUBMISSIONS / comparison.CHART_FILE, found)

@@ -132,7 +132,7 @@ class _TestRows:
     def write(self, folder: Path, run: Run, probabilities: NDArray[np.float64]) -> None:
         """The submission, and the truth where it is known."""
         if self.truth is not None:
-            grading.write_truth(folder / run_card.TRUTH_FILE, replay.named(self.given, self.truth))
+            grading.write_truth(folder / run_card.TRUTH_FILE, replay.truth_by_id(self.given, self.truth))
         if run.test_rows or self.unreadable:
             path, ids = folder / run_card.SUBMISSION_FILE, self.given.ids["test"].tolist()
             missing = dict.fromkeys(self.unreadable, run.prior)

@@ -1,12 +1,10 @@
 """Compares heads on sets of networks, all on the same folds, and says which differences are noise."""
 
-import csv
 import re
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby, zip_longest
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -34,10 +32,6 @@ COLUMNS = (
     "rank", "head", "backbones", "log_loss", "standard_error", "difference", "difference_error", "verdict", "accuracy",
     "seconds", "folds", "repeats", "rows",
 )  # fmt: skip
-TABLE_WIDTH = 110  # characters
-_HEAD_WIDTH, _NETWORKS_WIDTH = 17, 24  # what is longer goes on below
-_HEADER = ("", "head", "networks", "log loss", "to the first", "", "accuracy", "seconds")
-_TO_THE_RIGHT = (0, 6, 7)
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ def compare(
     Raises:
         UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
             that cannot be used.
-        TrainingError: as `training_plan.check_trainable`, `kept_heads.check_heads` and `training.train`; no head at all
+        TrainingError: as `check_trainable`, `kept_heads.check_heads` and `training.train`; no head at all
             can take the vectors.
         StoreError: files that hold different rows, or are damaged.
     """
@@ -168,83 +162,11 @@ def compare(
     return Comparison(_entries(fitted), len(rows.kept), folds, repeats, _measured_on(protocol), refused)
 
 
-def write_comparison(path: Path, comparison: Comparison) -> None:
-    """A row per entry with `COLUMNS`; networks are joined by `+`; the first row's difference is 0.
-
-    Raises:
-        StoreError: the file cannot be written.
-    """
-    same = {"folds": comparison.folds, "repeats": comparison.repeats, "rows": comparison.rows}
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for rank, entry in enumerate(comparison.entries, start=1):
-            figures = {name: f"{value:.9g}" for name, value in vars(entry).items() if isinstance(value, float)}
-            writer.writerow(vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)})
-
-
-def format_table(comparison: Comparison) -> str:
-    """The entries as lines of at most `TABLE_WIDTH` characters, and in words what to make of them."""
-    grid: list[tuple[str, ...]] = [_HEADER]
-    for rank, entry in enumerate(comparison.entries, start=1):
-        head, *more_head = textwrap.wrap(entry.head, _HEAD_WIDTH)
-        networks, *more_networks = textwrap.wrap(entry.networks, _NETWORKS_WIDTH)
-        grid.append((f"{rank}", head, networks, *_figures(entry)))
-        grid += [("", *names) for names in zip_longest(more_head, more_networks, fillvalue="")]
-    widths = [max(map(len, column)) for column in zip_longest(*grid, fillvalue="")]
-    closing = (
-        f"Log loss and accuracy: {comparison.measured_on}. Seconds: to fit the {comparison.folds} folds once.",
-        conclusion(comparison),
-        *(f"Left out: {problem}." for problem in comparison.refused),
-    )
-    lines = [_aligned(cells, widths) for cells in grid]
-    return "\n".join([*lines, "", *(textwrap.fill(sentence, TABLE_WIDTH) for sentence in closing if sentence)])
-
-
-def conclusion(comparison: Comparison) -> str:
-    """What the differences allow to say, in words; nothing of a single entry.
-
-    That a difference is noise does not make two heads equal, so a faster one is named only if it is within one standard
-    error: the rule of L. Breiman et al., Classification and Regression Trees, 1984, for the simplest of models.
-    """
-    first, *others = comparison.entries
-    if not others:
-        return ""
-    noise = [comparison.label(entry) for entry in others if entry.verdict == NOISE]
-    if not noise:
-        return "Every difference to the first is beyond noise."
-    said = f"Within noise of the first, so nothing to choose by: {', '.join(noise)}."
-    near = [entry for entry in others if entry.difference <= entry.difference_error]
-    if not near:
-        return said
-    fastest = min((first, *near), key=lambda entry: entry.seconds)
-    return f"{said} Of those within one standard error of the first, the fastest will do: {comparison.label(fastest)}."
-
-
 def networks_in_short(backbones: Sequence[str]) -> str:
-    """`EfficientNetLite0+1+2 + Xception`: names that differ only in the number at their end are said together."""
+    """`EfficientNetLite0+1+2 + Xception`: names that differ only in the number at their end are joined."""
     parts = [re.fullmatch(r"(.*?)(\d*)", name).groups() for name in backbones]  # type: ignore[union-attr]
     groups = [(stem, [number for _, number in group]) for stem, group in groupby(parts, lambda part: part[0])]
     return " + ".join(stem + "+".join(numbers) for stem, numbers in groups)
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=False))
-    ]
-    return "  ".join(padded).rstrip()
-
-
-def _figures(entry: Entry) -> tuple[str, ...]:
-    difference = f"{entry.difference:+.5f} ±{entry.difference_error:.5f}" if entry.verdict else ""
-    return (
-        f"{entry.log_loss:.5f} ±{entry.standard_error:.5f}",
-        difference,
-        entry.verdict,
-        f"{entry.accuracy:.2%}",
-        f"{entry.seconds:.1f}",
-    )
 
 
 def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]) -> None:
@@ -313,8 +235,8 @@ def _entries(outcomes: Sequence[_Outcome]) -> tuple[Entry, ...]:
     ranked = sorted(outcomes, key=lambda outcome: outcome.losses.mean())
     entries: list[Entry] = []
     for outcome in ranked:
-        log_loss, error = _mean(outcome.losses)
-        difference, difference_error = _mean(outcome.losses - ranked[0].losses)
+        log_loss, error = _mean_and_error(outcome.losses)
+        difference, difference_error = _mean_and_error(outcome.losses - ranked[0].losses)
         # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well.
         verdict = NOISE if abs(difference) <= STANDARD_ERRORS * difference_error else WORSE
         entries.append(
@@ -333,7 +255,7 @@ def _entries(outcomes: Sequence[_Outcome]) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
+def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
     """The mean of (n,) values and its standard error."""
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
@@ -350,6 +272,22 @@ def _measured_on(protocol: _Protocol) -> str:
     if dropped or relabelled:
         sentence += f", learnt with {dropped:,} photographs dropped and {relabelled:,} relabelled"
     return sentence
+
+
+def write_comparison(path: Path, comparison: Comparison) -> None:
+    """A row per entry with `COLUMNS`; networks are joined by `+`; the first row's difference is 0.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    same = {"folds": comparison.folds, "repeats": comparison.repeats, "rows": comparison.rows}
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        writer = tables.Writer(text)
+        writer.writerow(COLUMNS)
+        for rank, entry in enumerate(comparison.entries, start=1):
+            figures = {name: f"{value:.9g}" for name, value in vars(entry).items() if isinstance(value, float)}
+            cells = vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)}
+            writer.writerow(cells[name] for name in COLUMNS)
 
 
 class Compared(NamedTuple):

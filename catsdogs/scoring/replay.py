@@ -1,4 +1,4 @@
-"""Holds labelled photographs out: on Kaggle's files as MLE-bench did, to put a score beside theirs; else in its way."""
+"""Labelled photographs held out: of Kaggle's files those of MLE-bench, to compare scores; of others a tenth, drawn."""
 
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,7 +21,7 @@ TEST_SHARE = 0.1
 SPLIT_SEED = 0
 MIN_ROWS = 11  # of which two are held out, the fewest that have a standard error
 KAGGLES_FILES = {f"{name}.{number}" for name in ("cat", "dog") for number in range(12_500)}
-THEIRS, OURS = " by MLE-bench's split", ", a seeded tenth"
+BY_MLE_BENCH, DRAWN = " by MLE-bench's split", ", a seeded tenth"
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class _View(Features):
 
     Attributes:
         rows: split -> which of the original's train rows are in it.
-        theirs: whether the rule is MLE-bench's own.
+        is_mle_bench: whether the rows are those of MLE-bench's own split.
     """
 
     original: Features
     rows: dict[str, NDArray[np.intp]]
-    theirs: bool
+    is_mle_bench: bool
 
     def read_vectors(self, split: str, target: NDArray[np.float32], rows: NDArray[np.intp] | None = None) -> None:
         target[slice(None) if rows is None else rows] = self.original.vectors("train")[self.rows[split]]
@@ -45,7 +45,7 @@ class _View(Features):
 
 
 def hold_out(
-    files: Sequence[Features], protocol: str, held: Collection[str] = ()
+    files: Sequence[Features], protocol: str, held_out: Collection[str] = ()
 ) -> tuple[list[Features], NDArray[np.int64]]:
     """Views of feature files in which held-out labelled rows are the test rows, and (n_test,) their hidden classes.
 
@@ -54,7 +54,7 @@ def hold_out(
     the split is MLE-bench's; on any others it is drawn in its way, but that copies of a photograph stay on one side.
 
     Args:
-        held: ids that were held out before, to hold them out again.
+        held_out: ids that were held out before, to hold them out again.
 
     Raises:
         UnknownNameError: no such protocol.
@@ -70,16 +70,16 @@ def hold_out(
             f"{first.path} has {len(first.labels)} labelled rows, too few to hold a tenth of them out",
             f"Extract the features of {MIN_ROWS} labelled photographs or more",
         )
-    views = split(files, held or _drawn(first, () if _is_theirs(first) else duplicates.find_copies(files)))
+    views = split(files, held_out or _drawn(first, () if _are_kaggles(first) else duplicates.find_copies(files)))
     for view in views:
         refuse_taught(view)
     return views, first.labels[np.isin(first.ids["train"], views[0].ids["test"])]
 
 
-def split(files: Sequence[Features], held: Collection[str]) -> list[Features]:
+def split(files: Sequence[Features], held_out: Collection[str]) -> list[Features]:
     """Views of feature files in which these labelled rows are the test rows; without any, those drawn row by row."""
-    chosen = set(held) or _drawn(files[0], ())
-    return [_view(file, chosen, _is_theirs(files[0])) for file in files]
+    chosen = set(held_out) or _drawn(files[0], ())
+    return [_view(file, chosen, _are_kaggles(files[0])) for file in files]
 
 
 def refuse_taught(file: Features) -> None:
@@ -106,9 +106,9 @@ def to_remember(file: Features) -> tuple[str, ...]:
     """The ids of a view's test rows where copies moved some of them, so that `split` would not find them alone."""
     if not isinstance(file, _View):
         return ()
-    held = file.ids["test"].tolist()
+    held_out = file.ids["test"].tolist()
     plain = _drawn(file.original, ()) & set(file.original.ids["train"])
-    return () if plain == set(held) else tuple(held)
+    return () if plain == set(held_out) else tuple(held_out)
 
 
 def copies_learnt(view: Features) -> int:
@@ -118,10 +118,10 @@ def copies_learnt(view: Features) -> int:
 
 def protocol_in_words(file: Features) -> str:
     """How the test rows of a view were held out, to follow these words; empty for what is no view."""
-    return (THEIRS if file.theirs else OURS) if isinstance(file, _View) else ""
+    return (BY_MLE_BENCH if file.is_mle_bench else DRAWN) if isinstance(file, _View) else ""
 
 
-def named(file: Features, truth: NDArray[np.int64]) -> dict[str, str]:
+def truth_by_id(file: Features, truth: NDArray[np.int64]) -> dict[str, str]:
     """Id of each test row -> the name of its class, of (n_test,) hidden classes."""
     return dict(zip(file.ids["test"], np.array(file.classes)[truth], strict=True))
 
@@ -131,7 +131,8 @@ def _labelled(first: Features) -> list[str]:
     return [*first.ids["train"].tolist(), *(row.id for row in first.unreadable if row.split == "train")]
 
 
-def _is_theirs(first: Features) -> bool:
+def _are_kaggles(first: Features) -> bool:
+    """Whether the labelled photographs are all of Dogs vs. Cats Redux and no others."""
     return set(_labelled(first)) == KAGGLES_FILES
 
 
@@ -146,19 +147,13 @@ def _drawn(first: Features, copies: duplicates.Copies) -> set[str]:
     return {id for id, name in name_of.items() if name in drawn}
 
 
-def _refuse_taught(view: Features) -> None:
-    """A TrainingError for a network trained here that has learnt the label of a test row."""
-    if view.name in BACKBONES or view.recipe.weights in (feature_file.UNKNOWN, weights.RANDOM_WEIGHTS):
-        return
-
-
-def _view(file: Features, held: AbstractSet[str], theirs: bool) -> _View:
-    is_held = np.array([id in held for id in file.ids["train"]])
-    rows = {"train": np.flatnonzero(~is_held), "test": np.flatnonzero(is_held)}
+def _view(file: Features, held_out: AbstractSet[str], is_mle_bench: bool) -> _View:
+    is_test = np.array([id in held_out for id in file.ids["train"]])
+    rows = {"train": np.flatnonzero(~is_test), "test": np.flatnonzero(is_test)}
     parts = {field.name: getattr(file, field.name) for field in fields(Features)}
     for name in ("ids", "digests", "topk_class", "topk_prob", "statistics"):
         if parts[name]:  # a file of an old notebook lacks most of them
             parts[name] = {split: parts[name]["train"][chosen] for split, chosen in rows.items()}
     parts["labels"] = file.labels[rows["train"]]
-    parts["unreadable"] = tuple(row for row in file.unreadable if row.split == "train" and row.id not in held)
-    return _View(**parts, original=file, rows=rows, theirs=theirs)
+    parts["unreadable"] = tuple(row for row in file.unreadable if row.split == "train" and row.id not in held_out)
+    return _View(**parts, original=file, rows=rows, is_mle_bench=is_mle_bench)

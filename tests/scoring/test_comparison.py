@@ -27,7 +27,15 @@ from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import training
-from catsdogs.scoring import calibration, comparison, comparison_chart, crossval, streaming, training_plan
+from catsdogs.scoring import (
+    calibration,
+    comparison,
+    comparison_chart,
+    comparison_table,
+    crossval,
+    streaming,
+    training_plan,
+)
 from catsdogs.scoring.comparison import NOISE, WORSE, Comparison, Entry
 from tests.conftest import opened, recipe, refused, rows_of
 
@@ -172,12 +180,14 @@ def test_a_head_is_no_better_than_itself_and_one_that_is_blind_is_worse(tmp_path
         (str(path), ""), ("logistic", NOISE), ("DummyClassifier", WORSE)
     ]  # fmt: skip
     assert found.entries[1].difference == 0
-    assert comparison.conclusion(found).startswith("Within noise of the first, so nothing to choose by: logistic.")
+    assert comparison_table.conclusion(found).startswith(
+        "Within noise of the first, so nothing to choose by: logistic."
+    )
     assert (
-        comparison.conclusion(replace(found, entries=found.entries[::2]))
+        comparison_table.conclusion(replace(found, entries=found.entries[::2]))
         == "Every difference to the first is beyond noise."
     )
-    assert comparison.conclusion(replace(found, entries=found.entries[:1])) == ""
+    assert comparison_table.conclusion(replace(found, entries=found.entries[:1])) == ""
 
 
 def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> None:
@@ -185,11 +195,11 @@ def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> Non
     near = replace(first, head="near", difference=0.001, difference_error=0.002, seconds=2, verdict=NOISE)
     far = replace(near, head="far", difference=0.0035, seconds=1)
     found = Comparison((first, near, far), 1600, 5, 1, "")
-    assert comparison.conclusion(found).endswith("choose by: near, far. Of those within one standard "
+    assert comparison_table.conclusion(found).endswith("choose by: near, far. Of those within one standard "
                                                  "error of the first, the fastest will do: near.")  # fmt: skip
-    assert comparison.conclusion(replace(found, entries=(first, far))).endswith("nothing to choose by: far.")
+    assert comparison_table.conclusion(replace(found, entries=(first, far))).endswith("nothing to choose by: far.")
     several = replace(found, entries=(first, replace(near, backbones=("A", "B"))))
-    assert "choose by: near on A + B." in comparison.conclusion(several)
+    assert "choose by: near on A + B." in comparison_table.conclusion(several)
 
 
 @pytest.mark.parametrize(
@@ -218,8 +228,8 @@ def test_the_table_fits_a_terminal(lines: list[tuple[str, list[str]]], seconds: 
         Entry(head, tuple(names), 0.02, 0.006, 0.99, 0.001, 0.002, seconds, NOISE if rank else "")
         for rank, (head, names) in enumerate(lines)
     )
-    shown = comparison.format_table(Comparison(entries, 25_000, 5, 5, "out of fold"))
-    assert max(map(len, shown.splitlines())) <= comparison.TABLE_WIDTH
+    shown = comparison_table.format_table(Comparison(entries, 25_000, 5, 5, "out of fold"))
+    assert max(map(len, shown.splitlines())) <= comparison_table.TABLE_WIDTH
     assert shown.count(NOISE) == len(lines) - 1 + (len(lines) > 1)
 
 
@@ -290,7 +300,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_computed(
 def test_a_head_that_fails_is_left_out_and_said(tmp_path: Path) -> None:
     found = compare([[features(tmp_path)]], ["logistic", "MultinomialNB"])
     assert [entry.head for entry in found.entries] == ["logistic"]
-    assert "Left out: The head MultinomialNB refuses the vectors" in comparison.format_table(found)
+    assert "Left out: The head MultinomialNB refuses the vectors" in comparison_table.format_table(found)
     with refused(TrainingError, "MultinomialNB.* refuses"):
         compare([[features(tmp_path)]], ["MultinomialNB"])
 

@@ -107,7 +107,7 @@ def test_a_run_is_graded_on_what_was_hidden_and_its_truth_repeats_the_figure(tmp
     assert run_card.read_run(tmp_path / "run") == run
 
     folder = tmp_path / "run"
-    grading.write_truth(folder / "truth.csv", replay.named(views[0], truth))
+    grading.write_truth(folder / "truth.csv", replay.truth_by_id(views[0], truth))
     grade = grading.grade_submission(folder / "submission.csv", folder / "truth.csv", run.classes)
     assert grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
     assert (grade.accuracy, grade.rows) == (run.scores[0].accuracy, 12)
@@ -136,7 +136,7 @@ def test_what_cannot_be_replayed_is_told_in_one_line(tmp_path: Path) -> None:
         replay.hold_out([file, features(tmp_path, "Xception", rows=21)], "mlebench")
     (view,), truth = replay.hold_out([file], "mlebench")
     with refused(StoreError, "cannot be written"):
-        grading.write_truth(file.path / "truth.csv", replay.named(view, truth))
+        grading.write_truth(file.path / "truth.csv", replay.truth_by_id(view, truth))
     with opened(file.path) as damaged:
         damaged["train"][7] = np.nan
     with refused(StoreError, r"train row 7 \(cat\.7\) is not finite"):
