@@ -17,9 +17,10 @@ from catsdogs.features.feature_file import Features, Recipe
 from catsdogs.files import storage
 from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
-from catsdogs.scoring import kept_heads, replay
+from catsdogs.scoring import replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.grades import Grade
+from catsdogs.scoring.kept_heads import HEAD_FILE, head_digest, read_heads
 from catsdogs.scoring.training_plan import OLDEST, VERSION, Plan, occupied
 
 FORMAT = "catsdogs run"
@@ -30,6 +31,16 @@ TRUTH_FILE = "truth.csv"
 CURVES_FILE = "learning_curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
 REPORT_FILE = "report.html"
+FILES = (
+    RUN_FILE,
+    SUBMISSION_FILE,
+    OUT_OF_FOLD_FILE,
+    HEAD_FILE,
+    TRUTH_FILE,
+    CURVES_FILE,
+    TENSORBOARD_FOLDER,
+    REPORT_FILE,
+)
 _VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 
 
@@ -180,17 +191,8 @@ def load_run(folder: Path) -> TrainedRun:
     """
     run = read_run(folder)
     check_head_file(run)
-    path = folder / kept_heads.HEAD_FILE
-    fitted = kept_heads.read_heads(
-        path,
-        run.head,
-        folds=run.folds,
-        width=sum(run.widths),
-        classes=len(run.classes),
-        run=run.name,
-        remedy=train_again(path),
-    )
-    return TrainedRun(run, fitted)
+    path, shape = folder / HEAD_FILE, (run.folds, sum(run.widths), len(run.classes))
+    return TrainedRun(run, read_heads(path, run.head, shape, run.name, train_again(path)))
 
 
 def must_exist(path: Path) -> None:
@@ -206,7 +208,7 @@ def train_again(path: Path) -> str:
 
 def check_head_file(run: Run) -> None:
     """Raise TrainingError if the head's file is not the one that was trained."""
-    if run.head_digest != kept_heads.head_digest(run.head):
+    if run.head_digest != head_digest(run.head):
         raise TrainingError(
             f"{run.head} is gone, or not what it was for the run {run.name}", "Bring that file back, or train again"
         )

@@ -29,17 +29,6 @@ from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import check_heads
 from catsdogs.scoring.training_plan import Plan, Prepared, TrainingRows, check_trainable, cross_validate_plan
 
-WRITTEN = (
-    run_card.RUN_FILE,
-    run_card.SUBMISSION_FILE,
-    run_card.OUT_OF_FOLD_FILE,
-    kept_heads.HEAD_FILE,
-    run_card.TRUTH_FILE,
-    run_card.CURVES_FILE,
-    run_card.TENSORBOARD_FOLDER,
-    run_card.REPORT_FILE,
-)
-
 
 def train(
     files: Sequence[Features],
@@ -240,21 +229,15 @@ def _scores(crossed: CrossValidation, labels: NDArray[np.int64], prepared: Prepa
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
     folds = f"{len(crossed.heads)} folds" + (" with copies in one" if prepared.copies else "")
     how = f"calibrated on the other folds{corrected}"
-    all_rows = np.ones_like(kept)
-    measures = [
-        (all_rows, labels, after, how),
-        (all_rows, labels, crossed.probabilities, f"not calibrated{corrected}"),
-    ]
+
+    def score(right: NDArray[np.int64], probabilities: NDArray[np.float64], how: str) -> Grade:
+        measured_on = f"out of fold, {len(right):,} training photographs, {folds}, {how}"
+        return grades.score(probabilities, right, measured_on)
+
+    scores = [score(labels, after, how), score(labels, crossed.probabilities, f"not calibrated{corrected}")]
     if corrected:
-        measures.append((kept, learnt, after, f"{how} and scored as corrected"))
-    return tuple(
-        grades.score(
-            probabilities[rows],
-            right[rows],
-            f"out of fold, {rows.sum():,} training photographs, {folds}, {how}",
-        )
-        for rows, right, probabilities, how in measures
-    )
+        scores.append(score(learnt[kept], after[kept], f"{how} and scored as corrected"))
+    return tuple(scores)
 
 
 def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
@@ -293,6 +276,6 @@ def _carry_over(old: Path, new: Path) -> None:
     """Copy what is in a run folder but was not written by us."""
 
     def ours(folder: str, _: list[str]) -> Sequence[str]:
-        return WRITTEN if Path(folder) == old else ()
+        return run_card.FILES if Path(folder) == old else ()
 
     shutil.copytree(old, new, symlinks=True, ignore=ours, dirs_exist_ok=True)

@@ -88,15 +88,9 @@ class Comparison:
 
 
 class _Protocol(NamedTuple):
-    """What is the same for all heads.
-
-    Attributes:
-        has_copies: whether some photographs are copies of others.
-        fold_of: of each repeat, the (n_train,) numbers of the folds.
-    """
+    """What is the same for all heads; `fold_of` has the (n_train,) numbers of the folds, of each repeat."""
 
     rows: TrainingRows
-    has_copies: bool
     fold_of: list[NDArray[np.int64]]
     seed: int
 
@@ -147,10 +141,9 @@ def compare(
     kept_heads.check_heads(sets[0], rows.kept, head_names, seed)  # what `train` would refuse is not recommended to it
     for file in rows.files:
         streaming.check_columns([file])  # read in vain, so that no fit is lost to a network found bad after it
-    copies = duplicates.find_copies(rows.files)
-    rows = rows.with_copies(copies)
+    rows = rows.with_copies(duplicates.find_copies(rows.files))
     rows.check_folds(folds, seeds)
-    protocol = _Protocol(rows, bool(copies), [rows.deal(folds, one) for one in seeds], seed)
+    protocol = _Protocol(rows, [rows.deal(folds, one) for one in seeds], seed)
     total = len(sets) * len(head_names) * repeats * folds
     with Progress(total=total, description=head_names[0], unit="fit") as progress:
         outcomes = [outcome for networks in sets for outcome in _outcomes(networks, head_names, protocol, progress)]
@@ -183,38 +176,29 @@ def _outcomes(
     order = joining.rows_by_id(protocol.rows.first, files[0], "train")
     X = None if streaming.is_needed(files) else joining.join(files, "train")[1][order]
     outcomes: list[_Outcome | TrainingError] = []
-
-    def advance() -> None:
-        progress.update()
-
     for name in head_names:
         progress.set_description(name)
         try:
-            outcomes.append(_outcome(X, files, name, protocol, advance))
+            outcomes.append(_outcome(X, files, name, protocol, progress))
         except TrainingError as error:  # one head that cannot take these rows does not cost the others' fits
             outcomes.append(error)
     return outcomes
 
 
 def _outcome(
-    X: NDArray[np.float32] | None,
-    files: Sequence[Features],
-    name: str,
-    protocol: _Protocol,
-    advance: Callable[[], None],
+    X: NDArray[np.float32] | None, files: Sequence[Features], name: str, protocol: _Protocol, progress: Progress
 ) -> _Outcome:
     """Of one head; without `X` it is streamed."""
     rows, widths = protocol.rows, tuple(file.width for file in files)
-    given, groups = rows.first.labels, rows.pictures if protocol.has_copies else None
+    given, advance = rows.first.labels, progress.update
     losses, right, seconds = np.zeros(len(given)), 0.0, []
     for repeat, fold in enumerate(protocol.fold_of):
         make = partial(heads.create, name, protocol.seed + repeat, widths)
         if X is None:
             crossed = _streamed(files, rows, fold, make, protocol.seed + repeat)
-            for _ in crossed.heads:
-                advance()
+            advance(len(crossed.heads))
         else:
-            crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=groups)
+            crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=rows.groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
         losses += grades.log_losses(probabilities, given) / len(protocol.fold_of)
         right += float((probabilities.argmax(axis=1) == given).mean()) / len(protocol.fold_of)
@@ -267,7 +251,7 @@ def _measured_on(protocol: _Protocol) -> str:
         "calibrated on the other folds as train does, against the labels as given"
     )
     dropped, relabelled = np.count_nonzero(~rows.kept), np.count_nonzero(rows.learnt != rows.first.labels)
-    if protocol.has_copies:
+    if rows.groups is not None:
         sentence += ", copies in one fold"
     if dropped or relabelled:
         sentence += f", learnt with {dropped:,} photographs dropped and {relabelled:,} relabelled"

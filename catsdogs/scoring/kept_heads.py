@@ -106,17 +106,18 @@ def write_heads(folder: Path, name: str, fitted: Sequence[Head]) -> None:
         raise _not_kept(name, f"it holds {', '.join(sorted(foreign))}")
 
 
-def read_heads(path: Path, head: str, *, folds: int, width: int, classes: int, run: str, remedy: str) -> list[Head]:
+def read_heads(path: Path, head: str, shape: tuple[int, int, int], run: str, remedy: str) -> list[Head]:
     """The heads of a run, one for each fold; nothing is unpickled, and only types that `write_heads` keeps are taken.
 
     Args:
         head: its name, or the file that defines it.
-        folds, width, classes: how many heads there are, of the vectors they take, and of the probabilities they give.
+        shape: the folds, the width of the vectors, the classes.
         run, remedy: what the run is called, and what to do about a damaged file.
 
     Raises:
         TrainingError: the file is gone, damaged, or not that of these heads; a package is not installed.
     """
+    folds, width, classes = shape
     kind = heads.find(head)
     try:
         found = _read(path, kind)

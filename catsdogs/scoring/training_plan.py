@@ -90,6 +90,11 @@ class TrainingRows:
         """The file whose rows, in their order, all others are matched to."""
         return self.files[0]
 
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """`pictures`, None where no photograph has copies."""
+        return self.pictures if (self.pictures != np.arange(len(self.pictures))).any() else None
+
     def with_copies(self, copies: Copies) -> Self:
         """The same rows, these of which are copies."""
         return replace(self, pictures=duplicates.picture_numbers(self.first.ids["train"], copies))
@@ -158,15 +163,13 @@ def occupied(files: Sequence[Features], relabel: Mapping[str, str] = MappingProx
     first = files[0]
     shown = {first.classes[label] for label in np.unique(first.labels)}
     shown |= {relabel[id] for id in first.ids["train"].tolist() if id in relabel}
-    return [_of_classes(file, shown) for file in files]
-
-
-def _of_classes(file: Features, shown: AbstractSet[str]) -> Features:
-    classes = tuple(name for name in file.classes if name in shown)
-    if classes == file.classes:
-        return file
-    number = np.cumsum([name in shown for name in file.classes]) - 1
-    return replace(file, classes=classes, labels=number[file.labels])
+    found = []
+    for file in files:
+        if not shown.issuperset(file.classes):
+            number = np.cumsum([name in shown for name in file.classes]) - 1
+            file = replace(file, classes=tuple(filter(shown.__contains__, file.classes)), labels=number[file.labels])
+        found.append(file)
+    return found
 
 
 def check_trainable(
@@ -243,8 +246,7 @@ def cross_validate_plan(files: Sequence[Features], plan: Plan) -> tuple[Prepared
         return prepared, streaming.cross_validate(rows.files, rows.learnt, rows.kept, fold, make, plan.seed)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
         X = training_vectors(rows.files)
-        groups = rows.pictures if prepared.copies else None
-        crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, groups)
+        crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, rows.groups)
     return prepared, crossed
 
 
