@@ -30,8 +30,9 @@ def download(url: str, target: Path) -> None:
         time.sleep(attempt * PAUSE_SECONDS)
         try:
             if _go_on(url, target):
-                _part(target).replace(target)
-                _etag(target).unlink()
+                part, etag = _left_beside(target)
+                part.replace(target)
+                etag.unlink()
                 return
             problem = "the connection was cut"
         except urllib.error.HTTPError as error:
@@ -46,17 +47,14 @@ def download(url: str, target: Path) -> None:
     )
 
 
-def _part(target: Path) -> Path:
-    return target.with_name(f"{target.name}.part")
-
-
-def _etag(target: Path) -> Path:
-    return target.with_name(f"{target.name}.etag")
+def _left_beside(target: Path) -> tuple[Path, Path]:
+    """Where the bytes lie that are there so far, and which version they are of."""
+    return target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.etag")
 
 
 def _go_on(url: str, target: Path) -> bool:
     """One connection's worth of download; True when every byte is there."""
-    part, etag = _part(target), _etag(target)
+    part, etag = _left_beside(target)
     version = etag.read_text(encoding="utf-8") if etag.exists() and part.exists() else ""
     have = part.stat().st_size if version else 0
     headers = {"Range": f"bytes={have}-", "If-Range": version} if have else {}
@@ -92,7 +90,7 @@ def _receive(response: http.client.HTTPResponse, target: Path, have: int) -> boo
         raise FetchError(
             f"The server does not say how large {target.name} is", "Download it with a browser and put it there"
         )
-    part, total = _part(target), have + int(length)
+    (part, etag), total = _left_beside(target), have + int(length)
     with writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         require_space(part.parent, int(length))
@@ -101,7 +99,7 @@ def _receive(response: http.client.HTTPResponse, target: Path, have: int) -> boo
             Progress(total, target.name, "B", unit_scale=True, initial=have) as bar,
         ):
             if not have:  # Only now, when the bytes of another version are gone, may the new version be noted.
-                _etag(target).write_text(_version_of(response), encoding="utf-8")
+                etag.write_text(_version_of(response), encoding="utf-8")
             for chunk in _chunks(response):
                 sink.write(chunk)
                 bar.update(len(chunk))

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.competition.sheet import ID_COLUMN, LABEL_COLUMN, Sheet, classes_of, differences, refuse_ids, rows_error
+from catsdogs.competition import submission
+from catsdogs.competition.submission import ID_COLUMN, LABEL_COLUMN, Sheet
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.files import tables
 from catsdogs.files.atomic import replacing
@@ -46,14 +47,14 @@ def grade_submission(
 
     Args:
         classes: the names in order; without them, two different names in the truth are taken for all there are.
-        left_out: as in `submission.order`.
+        left_out: as in `order`.
 
     Raises:
         SubmissionError: either file is no such table, or they hold different ids or classes.
     """
     sheet, answers = Sheet.read(path), Sheet.read(truth)
-    for absent, name in zip(differences(answers.rows, sheet.rows), (path, truth), strict=True):
-        refuse_ids(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
+    for absent, name in zip(submission.differences(answers.rows, sheet.rows), (path, truth), strict=True):
+        submission.refuse_ids(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
     values = sheet.probabilities("Write it again with `catsdogs train`")
     labels = _right_columns(answers, sheet, classes, left_out)
     return score(values, labels, f"{truth.name}, {len(labels):,} rows")
@@ -100,7 +101,7 @@ def _right_columns(
     if wrong:
         problem = f": the label {texts[wrong[0]]!r} of {wrong[0]} is none of {in_short(known)}"
         remedy = "Name each class as the submission does, or give 0 and 1 for two classes"
-        raise rows_error(answers.name, problem, remedy, [(answers.lines[id], texts[id]) for id in wrong])
+        raise submission.rows_error(answers.name, problem, remedy, [(answers.lines[id], texts[id]) for id in wrong])
     ids = Names(texts)
     return np.array([places[one_form(texts[str(ids.find(id))])] for id in sheet.rows], np.int64)
 
@@ -120,7 +121,7 @@ def _names_of_columns(
     """What a truth calls the columns of `Sheet.probabilities`; of two, a single column is the second."""
     numbers = {"0", "1"}
     if classes is not None:
-        classes_of(columns, classes, left_out)
+        submission.classes_of(columns, classes, left_out)
         names = list(classes)
     else:
         names = sorted(labels, key=natural_key) if labels == numbers or not labels & numbers else []
@@ -128,4 +129,4 @@ def _names_of_columns(
         return list(columns)
     if len(names) != 2 or (labels <= numbers and not labels <= set(names)):
         return ["0", "1"]
-    return names[::-1] if classes_of(columns, names) == [0] else names
+    return names[::-1] if submission.classes_of(columns, names) == [0] else names

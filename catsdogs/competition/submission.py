@@ -1,21 +1,157 @@
-"""The submission CSV: written in the sample's order, checked as Kaggle checks it, and read back."""
+"""The submission CSV: as it was typed, written in the sample's order, checked as Kaggle checks it, and read back."""
 
 import io
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.competition.sheet import ID_COLUMN, LABEL_COLUMN, Sheet, classes_of, differences, refuse_ids
-from catsdogs.errors import SubmissionError, in_short
+from catsdogs.errors import SubmissionError, and_more, in_short
 from catsdogs.files import tables
 from catsdogs.files.atomic import replacing
-from catsdogs.photographs.names import Names, natural_key
+from catsdogs.files.tables import NoTableError
+from catsdogs.photographs.names import Names, natural_key, one_form
 
+ID_COLUMN = "id"
+LABEL_COLUMN = "label"
+ROW_SUM_TOLERANCE = 1e-3
 _DIGITS = 12  # a float32 sigmoid comes within 6e-8 of 1; fewer digits would round it to a certainty
+
+
+class Sheet(NamedTuple):
+    """A CSV as it was typed: its header, and id -> the other columns and the row in the file, row by row."""
+
+    name: str
+    header: list[str]
+    rows: dict[str, list[str]]
+    lines: dict[str, int]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A file's; raises SubmissionError as `parse`, or if it cannot be read."""
+        try:
+            return cls.parse(str(path), tables.decode(path.read_bytes()))
+        except (OSError, NoTableError) as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+            raise SubmissionError(f"{path} cannot be read: {reason}", "Give the path of a CSV") from None
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Self:
+        """A text's, which messages call `name`.
+
+        Raises:
+            SubmissionError: it is no CSV with an id column first, has no rows, ragged ones, or an id twice.
+        """
+        remedy = f"It needs a first line such as {ID_COLUMN},{LABEL_COLUMN} and a row for each photograph"
+        try:
+            header, rows, numbers, _ = tables.parse(text)
+        except NoTableError as error:
+            raise SubmissionError(f"{name} is not CSV: {error}", remedy) from None
+        sheet = cls(name, header, {}, {})
+        columns = sheet.columns
+        if len(header) < 2 or len(set(columns)) < len(columns) or columns[0].lower() != ID_COLUMN:
+            raise SubmissionError(f"{name} has the columns {in_short(header)}", remedy)
+        if not rows:
+            raise SubmissionError(f"{name} has no rows", remedy)
+        numbered = list(zip(numbers, rows, strict=True))
+        wide = [(line, len(row)) for line, row in numbered if len(row) != len(header) or not row[0].strip()]
+        if wide:
+            problem = f" has {wide[0][1]} columns, not {len(header)}, or no id"
+            raise rows_error(name, problem, remedy, [(line, f"{width} columns") for line, width in wide])
+        first_line: dict[str, int] = {}
+        again = []
+        for line, (id, *values) in numbered:
+            if first_line.setdefault(one_form(id), line) != line:
+                again.append((line, id))
+            else:
+                sheet.rows[id], sheet.lines[id] = values, line
+        if again:
+            id = again[0][1]
+            problem = f" holds the id {id.strip()} again, first seen in row {first_line[one_form(id)]}"
+            raise rows_error(name, problem, "Keep one row for each id", again)
+        return sheet
+
+    @property
+    def columns(self) -> list[str]:
+        """The header's names by which columns are known, whatever stands around them; the first is the id's."""
+        return [one_form(column.strip()) for column in self.header]
+
+    def probabilities(self, remedy: str) -> NDArray[np.float64]:
+        """(n, classes); a single column is that of the second of two classes.
+
+        Raises:
+            SubmissionError: a value is not from 0 to 1, or those of a row do not add up to 1; with this remedy.
+        """
+        values = np.empty((len(self.rows), len(self.header) - 1))
+        wrong: dict[str, str] = {}
+        for row, (id, texts) in enumerate(self.rows.items()):
+            for column, text in enumerate(texts):
+                try:
+                    values[row, column] = tables.number(text)
+                except ValueError:
+                    values[row, column] = math.nan
+                if not 0 <= values[row, column] <= 1:
+                    wrong.setdefault(id, text)
+        if wrong:
+            id, text = next(iter(wrong.items()))
+            problem = f": {text!r} for {id} is not a probability from 0 to 1"
+            raise rows_error(self.name, problem, remedy, [(self.lines[id], text) for id, text in wrong.items()])
+        if values.shape[1] == 1:
+            return np.concatenate((1 - values, values), axis=1)
+        totals = dict(zip(self.rows, values.sum(axis=1).tolist(), strict=True))
+        ids = [id for id, total in totals.items() if abs(total - 1) > ROW_SUM_TOLERANCE]
+        if ids:
+            problem = f": the probabilities of {ids[0]} add up to {totals[ids[0]]:.6g}, not 1"
+            raise rows_error(self.name, problem, remedy, [(self.lines[id], id) for id in ids])
+        return values
+
+
+def rows_error(name: str, problem: str, remedy: str, rows: Sequence[tuple[int, str]]) -> SubmissionError:
+    """The problem of the first of these rows, (line, what stands there), and how many more there are like it."""
+    more = and_more([line for line, _ in rows[1:]], "rows like it")
+    return SubmissionError(
+        f"{name}, row {rows[0][0]}{problem}{more}", remedy, [f"row {line}: {text}" for line, text in rows]
+    )
+
+
+def classes_of(columns: Sequence[str], classes: Sequence[str], left_out: Collection[str] = ()) -> list[int]:
+    """Which class each probability column is of: its namesake, or the second where one column serves two classes.
+
+    Columns may be missing of those that are `left_out`, which are numbered after the classes.
+
+    Raises:
+        SubmissionError: the columns are those of other classes.
+    """
+    known = [*classes, *left_out]
+    names = Names(known)
+    found = [names.find(column) for column in columns]
+    if len(columns) == 1 and len(classes) == 2:
+        return [classes.index(found[0]) if found[0] in classes else 1]
+    namesakes = [name for name in found if name is not None]
+    if len(set(namesakes)) < len(found) or not set(classes) <= set(namesakes):
+        raise SubmissionError(
+            f"The columns {in_short(columns)} of the submission are not the classes {in_short(classes)}",
+            "Give the sample submission of this data set",
+        )
+    return [known.index(name) for name in namesakes]
+
+
+def differences(expected: Collection[str], given: Collection[str]) -> tuple[list[str], list[str]]:
+    """The ids that only the first has, and those that only the second has."""
+    in_given, in_expected = Names(given), Names(expected)
+    absent = [id for id in expected if in_given.find(id) is None]
+    return absent, [id for id in given if in_expected.find(id) is None]
+
+
+def refuse_ids(ids: Sequence[str], what: str, remedy: str) -> None:
+    """A SubmissionError that counts and names these ids, if there are any."""
+    if ids:
+        raise SubmissionError(f"{len(ids):,} {what}: {in_short(ids)}", remedy, ids)
 
 
 def order(

@@ -32,14 +32,8 @@ CURVES_FILE = "learning_curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
 REPORT_FILE = "report.html"
 FILES = (
-    RUN_FILE,
-    SUBMISSION_FILE,
-    OUT_OF_FOLD_FILE,
-    HEAD_FILE,
-    TRUTH_FILE,
-    CURVES_FILE,
-    TENSORBOARD_FOLDER,
-    REPORT_FILE,
+    *(RUN_FILE, SUBMISSION_FILE, OUT_OF_FOLD_FILE, HEAD_FILE, TRUTH_FILE),
+    *(CURVES_FILE, TENSORBOARD_FOLDER, REPORT_FILE),
 )
 _VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 

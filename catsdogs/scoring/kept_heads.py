@@ -66,7 +66,8 @@ def check_heads(
     Those of this program can be kept.
 
     Raises:
-        TrainingError, StoreError: as `check_kept`; the files hold different rows, or are damaged.
+        TrainingError: as `write_heads`, or a head cannot be read back.
+        StoreError: the files hold different rows, or are damaged; the folder cannot be written.
     """
     others = [name for name in head_names if name not in heads.names()]
     if not others:
@@ -77,7 +78,7 @@ def check_heads(
     X, y = streaming.Joined(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
     widths = tuple(file.width for file in files)
     for name in others:
-        check_kept(name, heads.create(name, seed, widths, **settings), X, y, submissions)
+        _check_kept(name, heads.create(name, seed, widths, **settings), X, y, submissions)
 
 
 def head_digest(head: str) -> str:
@@ -124,9 +125,9 @@ def read_heads(path: Path, head: str, shape: tuple[int, int, int], run: str, rem
         if not isinstance(found, list) or [type(head) for head in found] != [kind] * folds:
             raise ValueError("not a head for each fold")
         for one in found:
-            shape = np.shape(one.predict_proba(np.zeros((1, width), np.float32)))
-            if shape != (1, classes):
-                raise ValueError(f"a head that gives {shape}, not {(1, classes)}")
+            answer = np.shape(one.predict_proba(np.zeros((1, width), np.float32)))
+            if answer != (1, classes):
+                raise ValueError(f"a head that gives {answer}, not {(1, classes)}")
     except CatsdogsError:
         raise
     except Exception as error:  # a damaged file makes skops, zip, JSON and NumPy raise nearly anything
@@ -146,25 +147,16 @@ def _not_read(path: Path, error: Exception, run: str, remedy: str) -> CatsdogsEr
     return storage.read_error(path, error, TrainingError)
 
 
-def check_kept(
-    name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int64], submissions: Path | None = None
-) -> None:
+def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int64], submissions: Path | None) -> None:
     """Fit a head to a few rows, (n, width) and (n,), only to see whether such a head is kept and comes back.
 
     One that cannot learn from so few rows is not judged by them. It is written where runs will be, if that is given,
     which shows in time whether that folder can be written.
-
-    Raises:
-        TrainingError: as `write_heads`, or it cannot be read back.
-        StoreError: the folder cannot be written.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of how few rows they are
         try:
-            if heads.watches(head):
-                head.fit(X, y, validation=(X, y))  # type: ignore[call-arg]
-            else:
-                head.fit(X, y)
+            head.fit(X, y, **({"validation": (X, y)} if heads.watches(head) else {}))
             head.predict_proba(X)
         except Exception:  # a head of the user's raises what it likes; on all rows it may well learn
             return
@@ -173,17 +165,12 @@ def check_kept(
                 submissions.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".trial-", dir=submissions) as folder:
                 write_heads(Path(folder), name, [head])
-                _try_again(Path(folder) / HEAD_FILE, name, type(head), X)
+                try:
+                    _read(Path(folder) / HEAD_FILE, type(head))[0].predict_proba(X)
+                except Exception as error:  # its own code may raise what it likes
+                    raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
         except OSError as error:
             raise write_error(submissions or Path(tempfile.gettempdir()), error) from None
-
-
-def _try_again(path: Path, name: str, kind: type, X: NDArray[np.float32]) -> None:
-    try:
-        for head in _read(path, kind):
-            head.predict_proba(X)
-    except Exception as error:  # its own code may raise what it likes
-        raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
 
 
 def _read(path: Path, kind: type) -> Any:
