@@ -28,7 +28,7 @@ from catsdogs.runs import run_card, training
 from catsdogs.runs.run_card import Run
 from catsdogs.scoring import replay, training_plan
 from tests.conftest import Command, need, opened, recipe, refused, rows_of
-from tests.runs.test_training import entries
+from tests.support.runs import digested
 
 LITE0 = "EfficientNetLite0"
 BREEDS = ("affenpinscher", "borzoi", "chow", "malinois", "whippet")
@@ -196,7 +196,7 @@ def made_up(
     """A feature file of so many classes around random places, `each` rows of every class; three test rows of each."""
     names = [f"class{number}" for number in range(classes)]
     labels = np.repeat(np.arange(classes), each)
-    rows = entries([(hashed(str(row)), label) for row, label in enumerate(labels)], classes)
+    rows = digested([(hashed(str(row)), label) for row, label in enumerate(labels)], classes)
     known = rows_of(rows, width, name, labelled=False)
     places = np.random.default_rng(classes + width).normal(size=(classes, width), scale=apart)
     vectors = known.vector + places[np.concatenate([labels, np.arange(classes)])].astype(np.float32)
@@ -239,7 +239,7 @@ def test_the_notebooks_head_ends_in_a_softmax(tmp_path: Path) -> None:
 def uneven(folder: Path, counts: dict[str, int]) -> Features:
     """A feature file of so many photographs of each class, around places far apart, and two test rows."""
     labels = np.repeat(np.arange(len(counts)), [*counts.values()])
-    rows = entries([(f"p{row}", label) for row, label in enumerate(labels)], 2)
+    rows = digested([(f"p{row}", label) for row, label in enumerate(labels)], 2)
     known = rows_of(rows, 24, labelled=False)
     places = np.random.default_rng(0).normal(size=(len(counts), 24), scale=4).astype(np.float32)
     cache = Cache(folder, recipe("ResNet50"))

@@ -1,4 +1,4 @@
-"""A local server that stands in for Kaggle and Microsoft."""
+"""A local server that stands in for Kaggle and Microsoft; and what holds in every test of this room."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,15 @@ import pytest
 
 from catsdogs.competition import download, fetch, kaggle, unpack
 from tests.support.downloads import KAGGLE_ZIP, PETS, FileServer, zipped
+from tests.support.kaggle_server import KEY, SIGNATURE, TOKEN
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_printed_or_told(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    yield
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert not any(secret in err for secret in (KEY, TOKEN, SIGNATURE))
 
 
 @pytest.fixture

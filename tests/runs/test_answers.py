@@ -15,23 +15,17 @@ import pytest
 from catsdogs.cleaning import outliers
 from catsdogs.demo.drawings import draw_pet, draw_scene
 from catsdogs.errors import UnknownNameError, UnreadablePhotographError
-from catsdogs.features import feature_file
-from catsdogs.features.extract import Settings, extract
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
-from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs import images
-from catsdogs.photographs.dataset import scan
 from catsdogs.runs import run_card
 from catsdogs.runs.answers import LABELS, NEIGHBOURS, Answer, Predictor
 from catsdogs.runs.run_card import TrainedRun
 from catsdogs.scoring import replay
-from tests.conftest import need, refused, write_features
+from tests.conftest import refused, write_features
 from tests.conftest import table as entries
-from tests.runs.test_prediction import read
-from tests.runs.test_training import train
+from tests.support.runs import LITE0, LITE1, extracted, read_probabilities, train
 
-LITE0, LITE1 = "EfficientNetLite0", "EfficientNetLite1"
 pytestmark = pytest.mark.usefixtures("networks_are_loaded_once")
 SIZE = (200, 160)
 PER_CLASS, TEST_PETS, TEST_SCENES = 10, 6, 4
@@ -51,13 +45,6 @@ def write(folder: Path, photographs: dict[str, bytes]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
-
-
-def extracted(data: Path, out: Path, *names: str, **settings: str) -> list[Features]:
-    for name in names:
-        need(str(BACKBONES[name].package))
-    summary = extract(scan(data), names, out, Settings(**{"engine": "openvino", **settings}))
-    return [feature_file.read_features(path) for path in summary.paths]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +79,7 @@ def answers(predictor: Predictor, pets: Path) -> dict[str, Answer]:
 
 
 def test_the_numbers_are_those_of_the_submission(run_folder: Path, answers: dict[str, Answer]) -> None:
-    submitted = read(run_folder / run_card.SUBMISSION_FILE)
+    submitted = read_probabilities(run_folder / run_card.SUBMISSION_FILE)
     assert len(submitted) == TEST_PETS + TEST_SCENES and len(set(submitted.values())) > 5
     assert {id: answers[id].probabilities["dog"] for id in submitted} == pytest.approx(submitted, abs=1e-3)
     for answer in answers.values():
@@ -257,7 +244,7 @@ def test_vectors_are_rounded_as_in_a_float16_file(tmp_path: Path, pets: Path, mo
     assert vectors.dtype == np.float32 and np.array_equal(vectors, vectors.astype(np.float16))
     np.testing.assert_allclose(vectors[0], made[0].vectors("test")[0], atol=2e-3)
     assert answer.probabilities["dog"] == pytest.approx(
-        read(tmp_path / "run" / run_card.SUBMISSION_FILE)["1"], abs=1e-3
+        read_probabilities(tmp_path / "run" / run_card.SUBMISSION_FILE)["1"], abs=1e-3
     )
 
 
@@ -265,7 +252,7 @@ def test_keras_networks_answer_too(tmp_path: Path, pets: Path) -> None:
     made = extracted(pets, tmp_path / "features", LITE0, engine="keras")
     train(made, tmp_path)
     slow = Predictor.load(tmp_path / "run", tmp_path / "features", None)
-    submitted = read(tmp_path / "run" / run_card.SUBMISSION_FILE)
+    submitted = read_probabilities(tmp_path / "run" / run_card.SUBMISSION_FILE)
     with ThreadPoolExecutor(4) as pool:
         found = pool.map(lambda id: slow.answer((pets / f"test/{id}.jpg").read_bytes()), submitted)
         probabilities = [answer.probabilities["dog"] for answer in found]

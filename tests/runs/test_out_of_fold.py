@@ -10,7 +10,7 @@ from catsdogs.runs import out_of_fold, run_card
 from catsdogs.scoring import training_plan
 from tests.conftest import refused
 from tests.faults import mutation, specimens
-from tests.runs.test_training import features, train
+from tests.support.runs import features, train
 
 
 def read(folder: Path, table: bytes) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,5 @@
 """A run on new photographs: the same networks or none, and the numbers it gave before."""
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,7 @@ from catsdogs.photographs.images import RESIZE_FILTER
 from catsdogs.runs import ensemble, prediction, run_card
 from catsdogs.runs.run_card import Run
 from tests.conftest import need, refused, write_kaggle_folder
-from tests.runs.test_training import features, train
-
-LITE0, LITE1 = "EfficientNetLite0", "EfficientNetLite1"
+from tests.support.runs import LITE0, LITE1, features, read_probabilities, train
 
 
 def sha256(name: str) -> str:
@@ -81,15 +78,10 @@ def test_a_prediction_repeats_the_submission(tmp_path: Path) -> None:
     predicted = prediction.predict(folder, data / "test", target, cache)
     assert (predicted.rows, predicted.columns) == (5, run.classes[1])
     assert [row.id for row in predicted.unreadable] == ["5"]
-    answers, submitted = read(target), read(folder / run_card.SUBMISSION_FILE)
+    answers, submitted = read_probabilities(target), read_probabilities(folder / run_card.SUBMISSION_FILE)
     assert answers.pop("5") == pytest.approx(run.prior[1])
     assert answers == pytest.approx(submitted, abs=1e-5)
 
     written = [path.stat().st_mtime_ns for path in cache.glob(f"*/{LITE0}.h5")]
     assert prediction.predict(folder, data / "test", target, cache) == predicted
     assert [path.stat().st_mtime_ns for path in cache.glob(f"*/{LITE0}.h5")] == written != []
-
-
-def read(path: Path) -> dict[str, float]:
-    with path.open(newline="") as file:
-        return {row["id"]: float(row["label"]) for row in csv.DictReader(file)}

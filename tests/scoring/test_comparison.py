@@ -23,6 +23,7 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.features.cache import DigestedPhotograph as Row
 from catsdogs.features.feature_file import Features
+from catsdogs.files import tables
 from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Location, Photograph
@@ -357,7 +358,7 @@ def test_files_are_replaced_whole_or_not_at_all(
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(csv.DictWriter, "writerow", fails)
+            patch.setattr(tables.Writer, "writerow", fails)
             patch.setattr(Figure, "savefig", fails)
             with refused(StoreError, "disk is full"):
                 write(path, found)

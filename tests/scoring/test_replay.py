@@ -18,7 +18,7 @@ from catsdogs.runs import run_card
 from catsdogs.scoring import replay
 from tests.conftest import opened, recipe, refused, rows_of
 from tests.faults.specimens import network_card
-from tests.runs.test_training import CLASSES, entries, features, train, with_copies
+from tests.support.runs import CLASSES, digested, features, train, with_copies
 
 
 def oracle(ids: list[str]) -> tuple[set[str], set[str]]:
@@ -30,7 +30,7 @@ def oracle(ids: list[str]) -> tuple[set[str], set[str]]:
 
 def in_another_order(folder: Path, file: Features) -> Features:
     """Features of the same photographs by another network, its rows in the reverse order."""
-    table = entries(list(zip(file.ids["train"], file.labels, strict=True)), len(file.ids["test"]))[::-1]
+    table = digested(list(zip(file.ids["train"], file.labels, strict=True)), len(file.ids["test"]))[::-1]
     cache = Cache(folder, recipe("Xception"))
     cache.write_shard(rows_of(table, 3, "Xception"), "none")
     cache.assemble(table, CLASSES, [], "photographs")

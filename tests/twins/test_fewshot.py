@@ -19,7 +19,7 @@ from catsdogs.networks.trained import Card
 from catsdogs.twins import fewshot
 from catsdogs.twins.fewshot import MEAN, NEIGHBOUR, TWIN
 from tests.conftest import refused
-from tests.runs.test_training import features, train
+from tests.support.runs import features, train
 
 CLASSES = ("apple", "bee", "cup", "door", "egg", "fan")
 NEW = ("bee", "egg")

@@ -14,8 +14,7 @@ from catsdogs.runs import run_card
 from catsdogs.twins import verification
 from catsdogs.twins.verification import Verdict
 from tests.conftest import refused
-from tests.runs.test_answers import LITE0, extracted
-from tests.runs.test_training import train
+from tests.support.runs import LITE0, extracted, train
 
 PER_KIND = 6
 LEARNT = ("bird", "bottle", "fish")

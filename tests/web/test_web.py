@@ -33,7 +33,7 @@ from catsdogs.runs.answers import Answer, Neighbour
 from catsdogs.web import Loading, Site, create_app, guard, serve, uploads
 from catsdogs.web.context import NAME, shared
 from tests.conftest import jpeg, write_kaggle_folder
-from tests.runs.test_training import features, train
+from tests.support.runs import features, train
 
 CLASSES = ("cat", "dog")
 SUSPECTS = [("train", "cat.1"), ("test", "1"), ("train", "dog.0"), ("train", "dog.2")]
