@@ -21,17 +21,10 @@ from catsdogs.errors import FetchError, SubmissionError, UsageError
 COMPETITION = "dogs-vs-cats-redux-kernels-edition"
 # Competitions in pictures by the names of their folders and archives: who has one of these has its data.
 KNOWN = (
-    COMPETITION,
-    "aerial-cactus-identification",
-    "cassava-leaf-disease-classification",
-    "dog-breed-identification",
-    "histopathologic-cancer-detection",
-    "invasive-species-monitoring",
-    "plant-pathology-2020-fgvc7",
-    "plant-seedlings-classification",
-    "state-farm-distracted-driver-detection",
-    "tpu-getting-started",
-)
+    COMPETITION, "aerial-cactus-identification", "cassava-leaf-disease-classification", "dog-breed-identification",
+    "histopathologic-cancer-detection", "invasive-species-monitoring", "plant-pathology-2020-fgvc7",
+    "plant-seedlings-classification", "state-farm-distracted-driver-detection", "tpu-getting-started",
+)  # fmt: skip
 # Where Kaggle's own machines show the data of a competition; those of somebody's data set lie below datasets/ by now.
 _MOUNT = re.compile(r"(?:^|/)kaggle/input/(?:competitions/)?(?!datasets(?:/|$)|competitions/?$)([^/]+)")
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -144,7 +137,7 @@ def _wait(api: Any, csv: Path, ref: int, competition: str) -> UploadAnswer:
             entry: Any = next((entry for entry in listed or [] if entry.ref == ref), None)
             status = entry.status.name if entry else "PENDING"
             if status == "ERROR":
-                reason = _short(entry.error_description) or "no reason given"
+                reason = _in_one_line(entry.error_description) or "no reason given"
                 raise SubmissionError(f"Kaggle rejected {csv}: {reason}", "Mend the CSV, then submit again")
             if status == "COMPLETE":
                 return UploadAnswer("complete", _score(entry.public_score), _score(entry.private_score), page, "scored")
@@ -244,12 +237,12 @@ def _refusal(response: Any, competition: str) -> FetchError:
 def _reason(response: Any) -> str:
     """Kaggle's own words; never the text of the client's exception, which holds the address with its signature."""
     try:
-        return _short(response.json()["message"])
+        return _in_one_line(response.json()["message"])
     except (ValueError, KeyError, TypeError):
-        return _short(response.reason)
+        return _in_one_line(response.reason)
 
 
-def _short(text: str | None) -> str:
+def _in_one_line(text: str | None) -> str:
     return " ".join((text or "").split()).rstrip(".")[:REASON_LENGTH]
 
 

@@ -36,6 +36,7 @@ def unpack(archive: Path, folder: Path) -> int:
 def _unpack(archive: Path, folder: Path, origin: Path) -> int:
     """As `unpack`; `origin` is the file that the user can delete, `archive` itself or the zip it lies in."""
     inner = archive != origin
+    label = f"{origin.name}: {archive.name.strip('.')}" if inner else origin.name
     written = 0
     with _reading(origin), zipfile.ZipFile(archive) as source:
         _check_members(source.infolist(), origin, inner)
@@ -45,7 +46,7 @@ def _unpack(archive: Path, folder: Path, origin: Path) -> int:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             require_space(folder, sum(member.file_size for member in missing))
-        with Progress(len(missing), f"unpack {_name_on_bar(archive, origin)}", "file") as bar:
+        with Progress(len(missing), f"unpack {label}", "file") as bar:
             for member in missing:
                 target = folder / member.filename
                 if _is_zip(member):
@@ -55,10 +56,6 @@ def _unpack(archive: Path, folder: Path, origin: Path) -> int:
                     written += 1
                 bar.update()
     return written
-
-
-def _name_on_bar(archive: Path, origin: Path) -> str:
-    return origin.name if archive == origin else f"{origin.name}: {archive.name.strip('.')}"
 
 
 def _is_zip(member: zipfile.ZipInfo) -> bool:

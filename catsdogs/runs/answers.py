@@ -130,13 +130,13 @@ class Predictor:
         """
         with self._decoding:
             pixels = images.load(data, self._sizes)
-        said, vectors = look(self._members, pixels)
+        outputs, vectors = look(self._members, pixels)
         with self._judging:
             probabilities = self._trained.predict_proba(vectors)[0]
             neighbours = self._gallery.nearest(vectors) if self._gallery else []
         labels = {
             member.recipe.backbone: labels
-            for member, output in zip(self._members, said, strict=True)
+            for member, output in zip(self._members, outputs, strict=True)
             if (labels := _labels(output))
         }
         votes = sum(not any(self._at_home[label] for label, _ in best) for best in labels.values())
@@ -168,9 +168,7 @@ def training_files(run: Run, folder: Path | None) -> list[Features]:
 
 def _show_pets(files: Sequence[Features]) -> bool:
     """Whether a photograph of any class should show a pet, or that class's own label; see `outliers.Ballots`."""
-    if not any(file.topk_class for file in files):
-        return False
-    return outliers.collect_votes(files).asks_of_all
+    return any(file.topk_class for file in files) and outliers.collect_votes(files).asks_of_all
 
 
 def _labels(output: Output) -> list[tuple[int, float]]:

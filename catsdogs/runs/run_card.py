@@ -221,14 +221,12 @@ def list_runs(submissions: Path) -> Listing:
 
 def _check_numbers(run: Run) -> None:
     """ValueError for a run whose parts have the right types but cannot be what `train` wrote."""
+    clip, temperature = run.calibration.clip, run.calibration.temperature
     for wrong, what in (
         (len(run.classes) < 2 or len(run.prior) != len(run.classes), "not a prior for each class"),
         (not all(0 <= share <= 1 for share in run.prior), "prior not from 0 to 1"),
-        (not 0 <= run.calibration.clip <= MAX_CLIP, f"clip {run.calibration.clip}"),
-        (
-            not 1 / MAX_TEMPERATURE <= run.calibration.temperature <= MAX_TEMPERATURE,
-            f"temperature {run.calibration.temperature}",
-        ),
+        (not 0 <= clip <= MAX_CLIP, f"clip {clip}"),
+        (not 1 / MAX_TEMPERATURE <= temperature <= MAX_TEMPERATURE, f"temperature {temperature}"),
         (run.folds < 2 or len(run.widths) != len(run.backbones) or not run.backbones, "no folds, columns or backbones"),
         (not all(width > 0 for width in run.widths), f"widths {run.widths}"),
         (not run.scores, "no scores"),

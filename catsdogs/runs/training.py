@@ -24,6 +24,7 @@ from catsdogs.runs import run_card
 from catsdogs.runs.out_of_fold import write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
 from catsdogs.scoring import calibration, curves, grades, kept_heads, replay, streaming
+from catsdogs.scoring.calibration import UNSEEN_MISTAKES
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import check_heads
@@ -58,8 +59,7 @@ def train(
         SubmissionError: the sample submission has other ids.
     """
     target = target_of(submissions, name, force)
-    _refuse_unwritten(plan)
-    _refuse_other_sample(plan, sample_submission)
+    _refuse_unrepeatable(plan, sample_submission)
     rows = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
     test = _TestRows.of(files[0], rows, sample_submission, truth)
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings, submissions)
@@ -102,7 +102,8 @@ class _TestRows:
         """After a look at the sample submission; raises as `submission.order`."""
         classes = rows.first.classes
         unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
-        share = _share_of_the_unseen(int(rows.kept.sum()), len(given.classes))
+        # Of each class half a photograph more is counted, by the rule at `calibration.UNSEEN_MISTAKES`.
+        share = UNSEEN_MISTAKES / (int(rows.kept.sum()) + UNSEEN_MISTAKES * len(given.classes))
         left_out = {name: share for name in given.classes if name not in classes}
         answers = set() if truth is None else {given.classes[label] for label in truth}
         wanted = [name for name in left_out if sample is not None or name in answers]
@@ -133,16 +134,8 @@ def digest_of(sample_submission: str | None) -> str:
     return hashlib.sha256(sample_submission.encode()).hexdigest() if sample_submission is not None else ""
 
 
-def _share_of_the_unseen(rows: int, classes: int) -> float:
-    """The probability of a class that none of so many rows shows: half a row is counted for each of all classes.
-
-    The rule of Krichevsky and Trofimov, see `calibration.UNSEEN_MISTAKES`.
-    """
-    return calibration.UNSEEN_MISTAKES / (rows + calibration.UNSEEN_MISTAKES * classes)
-
-
-def _refuse_unwritten(plan: Plan) -> None:
-    """A TrainingError for settings that `run.json` could not hold, so that nobody could repeat the run."""
+def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
+    """An error for settings that `run.json` could not hold, or a sample other than that of the run to repeat."""
     written = heads.settings_of(heads.create(plan.head, plan.seed, **plan.settings))
     for name in plan.settings:
         if name not in written:
@@ -150,10 +143,6 @@ def _refuse_unwritten(plan: Plan) -> None:
                 f"The setting {name} of the head {plan.head} cannot be written to {run_card.RUN_FILE}",
                 "Give it a text or a number, or write a head file that has it as its default",
             )
-
-
-def _refuse_other_sample(plan: Plan, sample: str | None) -> None:
-    """A SubmissionError for a sample submission other than the one of the run to repeat."""
     if sample is not None and plan.sample_digest not in (None, digest_of(sample)):
         raise SubmissionError(
             "The sample submission is not the one that the run to repeat was written after",

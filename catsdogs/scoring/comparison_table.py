@@ -1,8 +1,7 @@
 """A comparison of heads as a table of text, and in words what its differences allow to say."""
 
 import textwrap
-from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import count, zip_longest
 
 from catsdogs.scoring.comparison import NOISE, Comparison, Entry
 
@@ -26,7 +25,7 @@ def format_table(comparison: Comparison) -> str:
         conclusion(comparison),
         *(f"Left out: {problem}." for problem in comparison.refused),
     )
-    lines = [_aligned(cells, widths) for cells in grid]
+    lines = ["  ".join(map(_aligned, count(), cells, widths)).rstrip() for cells in grid]
     return "\n".join([*lines, "", *(textwrap.fill(sentence, TABLE_WIDTH) for sentence in closing if sentence)])
 
 
@@ -52,12 +51,8 @@ def conclusion(comparison: Comparison) -> str:
     )
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=False))
-    ]
-    return "  ".join(padded).rstrip()
+def _aligned(column: int, cell: str, width: int) -> str:
+    return cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
 
 
 def _figures(entry: Entry) -> tuple[str, ...]:

@@ -37,20 +37,13 @@ _TYPES = (
 # What boosted trees consist of, which a head of the user's may be or hold. They take themselves apart into the text or
 # bytes of their own formats, and are made again by their own readers. None is taken for any other head.
 _BOOSTED = (
-    "catboost.core.CatBoost",
-    "catboost.core.CatBoostClassifier",
-    "catboost.core.CatBoostRegressor",
+    "catboost.core.CatBoost", "catboost.core.CatBoostClassifier", "catboost.core.CatBoostRegressor",
     "collections.OrderedDict",
-    "lightgbm.basic.Booster",
-    "lightgbm.sklearn.LGBMClassifier",
-    "lightgbm.sklearn.LGBMRegressor",
-    "xgboost.callback.EarlyStopping",
-    "xgboost.core.Booster",
-    "xgboost.sklearn.XGBClassifier",
-    "xgboost.sklearn.XGBRFClassifier",
-    "xgboost.sklearn.XGBRFRegressor",
-    "xgboost.sklearn.XGBRegressor",
-)
+    "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor",
+    "xgboost.callback.EarlyStopping", "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier", "xgboost.sklearn.XGBRegressor",
+    "xgboost.sklearn.XGBRFClassifier", "xgboost.sklearn.XGBRFRegressor",
+)  # fmt: skip
 
 
 def check_heads(

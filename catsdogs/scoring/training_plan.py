@@ -74,12 +74,7 @@ class TrainingRows:
     pictures: NDArray[np.int64]
 
     @classmethod
-    def of(
-        cls,
-        files: Sequence[Features],
-        drop: AbstractSet[str] = frozenset(),
-        relabel: Mapping[str, str] = MappingProxyType({}),
-    ) -> Self:
+    def of(cls, files: Sequence[Features], drop: AbstractSet[str], relabel: Mapping[str, str]) -> Self:
         """Those of feature files, as a person corrected them, and as if no photograph had copies."""
         files = occupied(files, relabel)
         kept = np.array([id not in drop for id in files[0].ids["train"]], bool)
@@ -225,7 +220,7 @@ def most_folds(files: Sequence[Features], plan: Plan) -> int:
 
 def of_single_pictures(first: Features, copies: Copies) -> list[str]:
     """The ids of the photographs of all classes that show a single picture."""
-    rows = TrainingRows.of([first]).with_copies(copies)
+    rows = TrainingRows.of([first], frozenset(), {}).with_copies(copies)
     ids: list[str] = first.ids["train"][rows.count_pictures()[rows.learnt] < 2].tolist()
     return ids
 
