@@ -20,10 +20,12 @@ SOCKET_SECONDS = 60.0
 
 
 def download(url: str, target: Path) -> None:
-    """Downloads `url` to `target`, going on from what an earlier call left in NAME.part if the file is still the same.
+    """Download `url` to `target`, going on from what an earlier call left in NAME.part if the file is still the same.
 
     NAME.etag beside it says which version those bytes belong to.
-    Raises FetchError, which names the server but not the address: it may be signed.
+
+    Raises:
+        FetchError: it names the server but not the address, which may be signed.
     """
     problem = ""
     for attempt in range(ATTEMPTS):

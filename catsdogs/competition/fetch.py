@@ -25,7 +25,7 @@ MICROSOFT_COUNTS = {"Cat": 12_500, "Dog": 12_500}
 
 @dataclass(frozen=True)
 class FetchSummary:
-    """What lies under `data`: photographs per folder, and which folders or archive were already there."""
+    """What lies in `data`: photographs per folder, and which folders or archive were already there."""
 
     data: Path
     counts: dict[str, int]
@@ -42,27 +42,27 @@ class Source:
     counts: dict[str, int]
     files: tuple[str, ...] = ()
 
-    def found(self, data: Path) -> dict[str, int]:
+    def count_photographs(self, data: Path) -> dict[str, int]:
         """The number of .jpg files in each folder that has a count."""
         return {name: sum(1 for _ in (data / self.root / name).glob("*.jpg")) for name in self.counts}
 
     def is_whole(self, data: Path) -> bool:
         """Whether all is there, and no photograph more."""
-        return self.found(data) == self.counts and all((data / name).is_file() for name in self.files)
+        return self.count_photographs(data) == self.counts and all((data / name).is_file() for name in self.files)
 
     def needs_archive(self, data: Path) -> bool:
         """Whether something is missing that unpacking the archive would bring."""
-        found = self.found(data)
-        too_few = any(found[name] < count for name, count in self.counts.items())
+        there = self.count_photographs(data)
+        too_few = any(there[name] < count for name, count in self.counts.items())
         return too_few or not all((data / name).is_file() for name in self.files)
 
-    def check(self, data: Path, archive: Path) -> None:
-        """Raises FetchError where a folder holds another number of photographs, or a file is missing."""
+    def check_unpacked(self, data: Path, archive: Path) -> None:
+        """A FetchError if a folder holds another number of photographs, or a file is missing."""
         remove = f"Delete {archive} and run the same command again"
-        for name, found in self.found(data).items():
-            if found != self.counts[name]:
-                problem = f"{data / self.root / name} holds {found:,} .jpg files instead of {self.counts[name]:,}"
-                raise FetchError(problem, remove if found < self.counts[name] else "Move away what is not part of it")
+        for name, count in self.count_photographs(data).items():
+            if count != self.counts[name]:
+                problem = f"{data / self.root / name} holds {count:,} .jpg files instead of {self.counts[name]:,}"
+                raise FetchError(problem, remove if count < self.counts[name] else "Move away what is not part of it")
         for name in self.files:
             if not (data / name).is_file():
                 raise FetchError(f"{data / name} did not come out of the archive", remove)
@@ -83,12 +83,14 @@ SOURCES = {
 
 
 def fetch(source: str, data: Path) -> FetchSummary:
-    """Brings the photographs of `source`, "kaggle" or "microsoft", into the folder `data`, as far as they are missing.
+    """Bring the photographs of `source`, "kaggle" or "microsoft", into the folder `data`, as far as they are missing.
 
     Kaggle's lie in train/ and test/ beside sample_submission.csv, Microsoft's in PetImages/Cat and PetImages/Dog. An
     archive that was downloaded is removed when the counts are right; one that the user had put there stays.
 
-    Raises UnknownNameError for another source, and FetchError for whatever keeps the photographs away.
+    Raises:
+        UnknownNameError: another source.
+        FetchError: whatever keeps the photographs away.
     """
     if source not in SOURCES:
         raise UnknownNameError("source", source, sorted(SOURCES))
@@ -97,18 +99,18 @@ def fetch(source: str, data: Path) -> FetchSummary:
     archive = data / chosen.archive
     if not archive.is_file():
         archive = downloads / chosen.archive
-    skipped = [name for name, found in chosen.found(data).items() if found == chosen.counts[name]]
+    skipped = [name for name, count in chosen.count_photographs(data).items() if count == chosen.counts[name]]
     if chosen.needs_archive(data):
         if archive.is_file():
             skipped.append(archive.name)
         else:
             download(chosen.url(), archive)
         unpack(archive, data)
-    chosen.check(data, archive)
+    chosen.check_unpacked(data, archive)
     if downloads.is_dir():
         with writing(downloads):
             shutil.rmtree(downloads)
-    return FetchSummary(data, chosen.found(data), tuple(skipped))
+    return FetchSummary(data, chosen.count_photographs(data), tuple(skipped))
 
 
 def competition_of(place: str) -> str:

@@ -1,4 +1,4 @@
-"""Kaggle's side of the work: where the competition's archive lies, and a CSV handed in and scored.
+"""Kaggle itself: which competition it is, where its archive lies, and a CSV handed in and scored.
 
 The only file that knows Kaggle's client (package `kaggle`, 2.2 or later), which prints, calls `exit()` and waits for
 ever. Here every call is silent, has a deadline, and fails as one line. Neither credentials nor signed addresses appear
@@ -48,7 +48,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class UploadAnswer:
-    """What Kaggle said of a submission: `status` is "complete" or "pending", a score is a log loss, or None."""
+    """Kaggle's answer to a submission: `status` is "complete" or "pending", a score is a log loss, or None."""
 
     status: str
     public_score: float | None
@@ -58,9 +58,12 @@ class UploadAnswer:
 
 
 def check_credentials() -> None:
-    """Asks the client for credentials, which sends no file; raises FetchError where it is missing or finds none.
+    """Ask the client for credentials, without sending a file.
 
     A token is shown to Kaggle; a user name with a key is only looked for, and refused by the first call that uses it.
+
+    Raises:
+        FetchError: the client is not installed, or finds no credentials.
     """
     _client()
 
@@ -87,7 +90,8 @@ def competition_at(place: str) -> str:
 def archive_url(competition: str = COMPETITION) -> str:
     """The address of the zip with all files of a competition, signed for some minutes: a secret, not to be printed.
 
-    Raises FetchError where the credentials, the rules, the name or the network are in the way.
+    Raises:
+        FetchError: the credentials, the rules, the name or the network are in the way.
     """
     api = _client()
 
@@ -107,9 +111,11 @@ def archive_url(competition: str = COMPETITION) -> str:
 
 
 def upload(csv: Path, message: str, competition: str = COMPETITION) -> UploadAnswer:
-    """Hands a CSV in and waits some minutes for its score; `pending` says that Kaggle has it and is not done.
+    """Hand a CSV in and wait some minutes for its score; `pending` says that Kaggle has it and is not done.
 
-    Raises FetchError where the file did not reach Kaggle, SubmissionError where Kaggle rejected it.
+    Raises:
+        FetchError: the file did not reach Kaggle.
+        SubmissionError: Kaggle rejected it.
     """
     if not csv.is_file():
         raise SubmissionError(f"{csv} is not there", "Write it first, or give the path of another CSV")
@@ -200,7 +206,7 @@ def _ask(action: Callable[[], _Result], seconds: float, competition: str = COMPE
 
 
 def _silent_and_bounded(action: Callable[[], _Result], seconds: float) -> _Result:
-    """Runs `action` on a thread that may be left behind, since the client's sockets have no timeout of their own."""
+    """Run `action` on a thread that may be left behind, since the client's sockets have no timeout of their own."""
     future: Future[_Result] = Future()
 
     def work() -> None:

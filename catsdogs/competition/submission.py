@@ -244,10 +244,7 @@ def as_text(probability: float) -> str:
 
 
 def check_submission(
-    path: Path,
-    sample: str | None = None,
-    classes: Sequence[str] | None = None,
-    left_out: Collection[str] = (),
+    path: Path, sample: str | None = None, classes: Sequence[str] | None = None, left_out: Collection[str] = ()
 ) -> int:
     """Look for all that Kaggle would reject, and return the number of rows; `left_out` as in `order`.
 

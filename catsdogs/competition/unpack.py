@@ -24,11 +24,14 @@ MAX_BYTES = 16 << 30
 
 
 def unpack(archive: Path, folder: Path) -> int:
-    """Unpacks a zip, and the zips inside it, into `folder`; returns how many files were written.
+    """Unpack a zip, and the zips inside it, into `folder`; return how many files were written.
 
     A file that is there with the right size is left alone, one with another size is never overwritten. Each is written
-    under a temporary name first, and the inner zips are not kept. Before a zip writes anything all its members are
-    checked: FetchError names the one that is unsafe, and says where a zip is damaged or the disk too small.
+    under a temporary name first, and the inner zips are not kept. All members of a zip are checked before any of them
+    is written.
+
+    Raises:
+        FetchError: a member is unsafe, a zip is damaged, or the disk is too small.
     """
     return _unpack(archive, folder, archive)
 
@@ -133,7 +136,7 @@ def _unsafe(member: zipfile.ZipInfo) -> str:
 
 
 def _check_size(members: list[zipfile.ZipInfo], packed: int, origin: Path) -> None:
-    """Refuses a zip bomb; a member cannot exceed the size it declares, zipfile stops there."""
+    """Refuse a zip bomb; a member cannot exceed the size it declares, zipfile stops there."""
     unpacked = sum(member.file_size for member in members)
     if unpacked > min(MAX_BYTES, MAX_RATIO * packed):
         largest = max(members, key=lambda member: member.file_size)

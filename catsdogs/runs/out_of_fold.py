@@ -72,10 +72,9 @@ def _header(classes: Sequence[str]) -> list[str]:
 
 
 def _check_identity(cells: Sequence[str], id: str, label: str) -> None:
-    if cells[0] != id:
-        raise ValueError(f"the id {cells[0]!r}, where the features have {id!r}")
-    if cells[1] != label:
-        raise ValueError(f"the label {cells[1]!r}, where the features have {label!r}")
+    for what, cell, expected in zip(("id", "label"), cells, (id, label), strict=False):
+        if cell != expected:
+            raise ValueError(f"the {what} {cell!r}, where the features have {expected!r}")
 
 
 def _check_judgement(row: NDArray[Any], fold: int, run: Run) -> None:

@@ -40,8 +40,8 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     trained = run_card.load_run(run_folder)
     run = trained.run
     recipes = [network.recipe for network in networks_of(run_folder, run, weights_dir)]
-    asked = json.dumps([str(data.resolve()), run.backbones])
-    folder = cache / hashlib.sha256(asked.encode()).hexdigest()[:16]
+    key = json.dumps([str(data.resolve()), run.backbones])
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     by_settings = defaultdict(list)
     for recipe in recipes:
         settings = Settings(weights_dir, recipe.engine, recipe.precision, dtype=recipe.dtype)

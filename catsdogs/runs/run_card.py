@@ -60,7 +60,7 @@ class Run:
         calibration: what is done to each head's probabilities, before their mean is taken.
         scores: the first is the one to quote; each says what it was measured on.
         unreadable: id of a test photograph that got the class prior -> why.
-        competition: Kaggle's name of the one it is for; empty if nothing told.
+        competition: Kaggle's name of the one it is for; empty if not known.
         version: of the rules by which it was trained. What follows is since version 3, and has defaults before.
         streamed: whether heads read their rows in blocks; None if the memory of that machine decided and nobody knows.
         copies: of each picture that occurs again, the ids of the training photographs that share a fold.

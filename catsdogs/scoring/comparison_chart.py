@@ -38,7 +38,8 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     _draw_entries(axes, comparison, places)
     axes.set_yticks(places, labels, fontsize=9)
     right = axes.secondary_yaxis("right")
-    right.set_yticks(places, [_at_the_right(entry) for entry in comparison.entries], fontsize=8, family="monospace")
+    figures = [f"{one.log_loss:.5f}  {one.verdict or 'first':5}  {one.seconds:7.1f} s" for one in comparison.entries]
+    right.set_yticks(places, figures, fontsize=8, family="monospace")
     right.tick_params(length=0)
     right.spines[:].set_visible(False)
     title = "Heads compared" if len(comparison.networks) > 1 else f"Heads compared on {comparison.networks[0]}"
@@ -74,7 +75,3 @@ def _label(comparison: Comparison, entry: Entry) -> str:
     if len(comparison.networks) > 1:
         lines += textwrap.wrap(entry.networks, _LABEL_WIDTH)
     return "\n".join(lines)
-
-
-def _at_the_right(entry: Entry) -> str:
-    return f"{entry.log_loss:.5f}  {entry.verdict or 'first':5}  {entry.seconds:7.1f} s"
