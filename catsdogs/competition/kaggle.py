@@ -188,16 +188,15 @@ def _ask(action: Callable[[], _Result], seconds: float, competition: str = COMPE
     """The result of a call to the client; whatever goes wrong on the way to Kaggle is raised as FetchError."""
     from requests import exceptions
 
+    remedy = "Check the network, then run the same command again"
     try:
         return _silent_and_bounded(action, seconds)
     except exceptions.HTTPError as error:
         raise _refusal(error.response, competition) from None
     except (TimeoutError, exceptions.Timeout):
-        raise FetchError(
-            f"Kaggle did not answer within {seconds:.0f} seconds", "Check the network, then run the same command again"
-        ) from None
+        raise FetchError(f"Kaggle did not answer within {seconds:.0f} seconds", remedy) from None
     except exceptions.ConnectionError:
-        raise FetchError("Kaggle cannot be reached", "Check the network, then run the same command again") from None
+        raise FetchError("Kaggle cannot be reached", remedy) from None
     except (exceptions.RequestException, ValueError):  # ValueError: an answer that is not JSON, from a proxy perhaps.
         raise FetchError(
             "Kaggle's client could not read the answer",

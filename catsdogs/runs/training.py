@@ -248,23 +248,18 @@ def _appearing(target: Path, force: bool) -> Iterator[Path]:
     What others put into that run's folder, such as notes, is carried over; what we wrote, like old curves, is not.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+    def ours(folder: str, _: list[str]) -> Sequence[str]:
+        return run_card.FILES if Path(folder) == target else ()
+
     try:
         temporary.mkdir(parents=True)
         yield temporary
         _refuse_taken(target, force)  # again, for training takes a while and another process may use the name
         if target.exists():
-            _carry_over(target, temporary)
+            shutil.copytree(target, temporary, symlinks=True, ignore=ours, dirs_exist_ok=True)
         atomic.put_folder(temporary, target)
     except OSError as error:
         raise write_error(target, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _carry_over(old: Path, new: Path) -> None:
-    """Copy what is in a run folder but was not written by us."""
-
-    def ours(folder: str, _: list[str]) -> Sequence[str]:
-        return run_card.FILES if Path(folder) == old else ()
-
-    shutil.copytree(old, new, symlinks=True, ignore=ours, dirs_exist_ok=True)

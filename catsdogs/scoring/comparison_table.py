@@ -57,10 +57,5 @@ def _aligned(column: int, cell: str, width: int) -> str:
 
 def _figures(entry: Entry) -> tuple[str, ...]:
     difference = f"{entry.difference:+.5f} ±{entry.difference_error:.5f}" if entry.verdict else ""
-    return (
-        f"{entry.log_loss:.5f} ±{entry.standard_error:.5f}",
-        difference,
-        entry.verdict,
-        f"{entry.accuracy:.2%}",
-        f"{entry.seconds:.1f}",
-    )
+    log_loss = f"{entry.log_loss:.5f} ±{entry.standard_error:.5f}"
+    return log_loss, difference, entry.verdict, f"{entry.accuracy:.2%}", f"{entry.seconds:.1f}"

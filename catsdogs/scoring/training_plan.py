@@ -221,8 +221,7 @@ def most_folds(files: Sequence[Features], plan: Plan) -> int:
 def of_single_pictures(first: Features, copies: Copies) -> list[str]:
     """The ids of the photographs of all classes that show a single picture."""
     rows = TrainingRows.of([first], frozenset(), {}).with_copies(copies)
-    ids: list[str] = first.ids["train"][rows.count_pictures()[rows.learnt] < 2].tolist()
-    return ids
+    return list(first.ids["train"][rows.count_pictures()[rows.learnt] < 2])
 
 
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
