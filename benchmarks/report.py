@@ -132,9 +132,9 @@ Written by `benchmarks/`, not by hand.
 * Rounds: {rounds}, interleaved: in each round every row, in each row every column. Every measurement is a process of
   its own, and nothing else was started meanwhile.
 
-To run it: `pip install -e ".[bench]"` in a clone, then `invoke bench` on a machine that does nothing else.
-`--data FOLDER` takes photographs of your own; where they have labels, and real weights are at hand, it also compares
-the vectors.
+To run it: `pip install -e ".[bench]" -c constraints.txt` in a clone, then `invoke bench` on a machine that does
+nothing else. `--data FOLDER` takes photographs of your own; where they have labels, and real weights are at hand, it
+also compares the vectors.
 """
 
 
