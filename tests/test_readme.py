@@ -118,12 +118,19 @@ def test_every_command_and_its_flags_exist(page: Path) -> None:
             assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", flags)) <= contexts.get(name, set()), code
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_that_is_named_exists(page: Path) -> None:
+    for name in re.findall(r"`([\w/]+/[\w/]*(?:\.py)?)`", page.read_text(encoding="utf-8")):
+        if name.endswith(".py") or name.startswith(("catsdogs/", "tests/")):
+            assert (ROOT / name).exists() or (ROOT / "catsdogs" / name).exists(), name
+
+
 def test_every_head_and_setting_is_documented() -> None:
     training = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `([\w-]+)`", training, re.MULTILINE)) >= set(heads())
-    assert f"`{settings.DEFAULTS['head']}` (the default)" in training
+    assert set(re.findall(r"^\* \*\*`([\w-]+)`\*\*", training, re.MULTILINE)) == set(heads())
+    assert f"**`{settings.DEFAULTS['head']}`** (the default)" in training
     cleaning = (ROOT / "docs" / "cleaning.md").read_text(encoding="utf-8")
-    assert f"`{settings.DEFAULTS['outliers']}` (the default)" in cleaning
+    assert f"**`{settings.DEFAULTS['outliers']}`** (the default)" in cleaning
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", page, re.MULTILINE))
     assert documented == settings.DEFAULTS
