@@ -14,7 +14,7 @@ from benchmarks import head_scores, head_speed
 from benchmarks.arithmetic import Spread, Target
 from benchmarks.head_scores import DEFAULT, FOLDS, NOTEBOOK, SEED, Ratio, Scores
 from benchmarks.head_speed import COMPARED, Timing
-from benchmarks.report import machine, spread_text, table, versions
+from benchmarks.report import machine, spread_text, table, versions, wrapped
 from catsdogs import comparison, store
 from catsdogs.backbones import expand
 from catsdogs.comparison import STANDARD_ERRORS
@@ -118,7 +118,7 @@ Written by `benchmarks/heads.py`, not by hand.
     parts += [_scores(scores) for scores in record.scores]
     if record.timings:
         parts.append(_speed(record))
-    return "\n".join(parts)
+    return wrapped("\n".join(parts))
 
 
 def _scores(scores: Scores) -> str:
