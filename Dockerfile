@@ -7,9 +7,9 @@ COPY catsdogs /src/catsdogs
 RUN pip install "/src[lite]" -c /src/constraints.txt && rm -r /src
 
 # Networks are exported now, so that the page is ready in seconds and the container needs no cache to write to.
-RUN python -c "from catsdogs.backbones import SHORTHANDS, choose; \
-from catsdogs.backbones.weights import obtain; \
-from catsdogs.engines.export import exported; \
+RUN python -c "from catsdogs.networks.choice import choose; from catsdogs.networks.table import SHORTHANDS; \
+from catsdogs.networks.weights import obtain; \
+from catsdogs.networks.engines.export import exported; \
 [exported(backbone, obtain(backbone, None)) for backbone in choose(SHORTHANDS['lite'])]" \
     && chmod -R a+rX /opt/cache
 

@@ -1,7 +1,7 @@
 """Hands catsdogs' commands on to invoke: `invoke --list` shows them."""
 
 from catsdogs.cli import collection as namespace
-from catsdogs.console import show_every_letter
+from catsdogs.commands.console import show_every_letter
 
 __all__ = ["namespace"]
 

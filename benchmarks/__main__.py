@@ -11,10 +11,10 @@ from benchmarks import accuracy, page, photographs, report, rows
 from benchmarks.contenders import COLUMNS, Column, by_name
 from benchmarks.report import Record
 from benchmarks.rows import CLASSIC, LITE0, MEMORY_COUNTS, ROWS, Failure, Measurement, Row
-from catsdogs.backbones import SHORTHANDS
-from catsdogs.dataset import Dataset, scan, scan_unlabelled
 from catsdogs.errors import CatsdogsError, DatasetError, UnknownNameError, UsageError
-from catsdogs.files import replacing
+from catsdogs.files.atomic import replacing
+from catsdogs.networks.table import SHORTHANDS
+from catsdogs.photographs.dataset import Dataset, scan, scan_unlabelled
 from catsdogs.progress import Progress
 
 LIMIT = 32

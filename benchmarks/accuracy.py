@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.contenders.ours import ENGINE
-from catsdogs import store, submission, training
-from catsdogs.backbones import TABLE, weights
-from catsdogs.dataset import Dataset
-from catsdogs.extract import Settings, extract
-from catsdogs.store import Features
+from catsdogs.features import feature_file
+from catsdogs.features.extract import Settings, extract
+from catsdogs.features.feature_file import Features
+from catsdogs.networks import weights
+from catsdogs.networks.table import BACKBONES
+from catsdogs.photographs.dataset import Dataset
+from catsdogs.scoring import grades, training_plan
 
 KERAS_LIMIT = 256  # photographs: Keras is slow on a CPU, and its rounding errors are the same on all of them
 FOLDS, SEED, HEAD = 5, 2018, "logistic"
@@ -34,16 +36,19 @@ class Accuracy:
 
 def available(names: tuple[str, ...], weights_dir: str | None) -> list[str]:
     """The networks whose real weights lie in an installed package or the user's folder."""
-    return [name for name in names if weights.find(TABLE[name], weights_dir) is not None]
+    return [name for name in names if weights.find(BACKBONES[name], weights_dir) is not None]
 
 
 def measure(dataset: Dataset, names: list[str], weights_dir: str | None, out: Path) -> list[Accuracy]:
     """Extract with both precisions and both engines, compare the rows, and cross-validate on the training rows."""
-    from catsdogs.engines.openvino import computes_bfloat16
+    from catsdogs.networks.engines.openvino import computes_bfloat16
 
     def extracted(engine: str, precision: str, limit: int | None = None) -> list[Features]:
         settings = Settings(weights_dir, engine, precision)
-        return [store.read(path) for path in extract(dataset, names, out / engine / precision, settings, limit).paths]
+        return [
+            feature_file.read_features(path)
+            for path in extract(dataset, names, out / engine / precision, settings, limit).paths
+        ]
 
     exact = extracted(ENGINE, "float32")
     rounded = extracted(ENGINE, "bfloat16") if computes_bfloat16() else [None] * len(exact)
@@ -64,7 +69,7 @@ def measure(dataset: Dataset, names: list[str], weights_dir: str | None, out: Pa
 def cosines(files: Features, reference: Features) -> tuple[float, float]:
     """The smallest and the mean cosine between rows of the same id."""
     found: list[NDArray[np.float64]] = []
-    for split in store.SPLITS:
+    for split in feature_file.SPLITS:
         position = {id: row for row, id in enumerate(reference.ids[split])}
         rows = [position[id] for id in files.ids[split]]
         if rows:
@@ -77,5 +82,5 @@ def cosines(files: Features, reference: Features) -> tuple[float, float]:
 
 def log_loss(file: Features) -> float:
     """Out of fold, on the training rows."""
-    crossed = training.out_of_fold([file], training.Plan(HEAD, FOLDS, SEED))
-    return float(submission.log_losses(crossed.probabilities, file.labels).mean())
+    crossed = training_plan.out_of_fold([file], training_plan.Plan(HEAD, FOLDS, SEED))
+    return float(grades.log_losses(crossed.probabilities, file.labels).mean())

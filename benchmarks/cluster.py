@@ -62,8 +62,8 @@ def _in_a_process(data: Path, way: str, size: int, rows: int) -> float:
 
 def once(data: Path, way: str, size: int, rows: int) -> float:
     """Seconds from the first photograph to the finished feature files, loading the networks among them."""
-    from catsdogs import extract
-    from catsdogs.dataset import scan
+    from catsdogs.features import extract
+    from catsdogs.photographs.dataset import scan
 
     extract.SHARD_ROWS = rows
     dataset = scan(data)
@@ -71,7 +71,7 @@ def once(data: Path, way: str, size: int, rows: int) -> float:
         out = Path(scratch)
         if not WORKERS[way]:
             return _timed(lambda: extract.extract(dataset, NETWORKS, out, limit=size))
-        from catsdogs import cluster
+        from catsdogs.features import cluster
 
         if way == SINGLE:  # Ray counts cores and confines nobody to them, so here the system does
             os.sched_setaffinity(0, {0})

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import Job, by_name, load
-from catsdogs.backbones import TABLE, choose
+from catsdogs.networks.choice import choose
+from catsdogs.networks.table import BACKBONES
 
 
 def run(column: str, variant: str, backbones: str, photographs: str, prepared: str) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def prepare(columns: str, backbone: str, prepared: str) -> dict[str, str]:
     failures = {}
     for name in filter(None, columns.split(",")):
         try:
-            load(by_name(name)).prepare(TABLE[backbone], Path(prepared))
+            load(by_name(name)).prepare(BACKBONES[backbone], Path(prepared))
         except Exception as error:  # converters raise anything; it stands in the report, and the others go on
             failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     return failures

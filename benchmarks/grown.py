@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import store, streaming, submission, training, virtual
-from catsdogs.dataset import Location, Photograph
 from catsdogs.errors import CatsdogsError, TrainingError, UsageError
-from catsdogs.images import STATISTICS
+from catsdogs.features import feature_file, virtual
+from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
+from catsdogs.features.feature_file import Recipe
+from catsdogs.photographs.dataset import Location, Photograph
+from catsdogs.photographs.images import STATISTICS
 from catsdogs.progress import Progress
-from catsdogs.shards import Cache, Entry, Rows
-from catsdogs.store import Recipe
+from catsdogs.scoring import grades, streaming, training_plan
 
 OUT = Path("docs/benchmarks.md")
 MARK = "<!-- python -m benchmarks.grown -->\n"
@@ -96,12 +97,12 @@ def read(folder: Path) -> dict[str, Any]:
         now = time.perf_counter()
         seconds[what], started = now - started, now
 
-    files = [store.read(path) for path in sorted(folder.glob("*.h5"))]
+    files = [feature_file.read_features(path) for path in sorted(folder.glob("*.h5"))]
     done("open")
-    for split in store.SPLITS:
+    for split in feature_file.SPLITS:
         streaming.check_readable(files, split)
     done("join")
-    crossed = training.out_of_fold(files, training.Plan(HEAD, FOLDS, SEED))
+    crossed = training_plan.out_of_fold(files, training_plan.Plan(HEAD, FOLDS, SEED))
     done("train")
     means = streaming.predicted(
         lambda X: np.mean([head.predict_proba(X) for head in crossed.heads], axis=0), files, "test"
@@ -112,8 +113,8 @@ def read(folder: Path) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "memory": _peak(),
-        "out_of_fold": vars(submission.score(crossed.probabilities, labels, "out of fold")),
-        "test_score": vars(submission.score(means, truth, "test")),
+        "out_of_fold": vars(grades.score(crossed.probabilities, labels, "out of fold")),
+        "test_score": vars(grades.score(means, truth, "test")),
         "epochs": len(getattr(crossed.heads[0], "history_", {}).get("loss", ())),
         "heavy": sorted({"keras", "tensorflow", "torch", "jax"} & set(sys.modules)),
     }
@@ -168,7 +169,7 @@ def _met(memory: float) -> str:
     return "met" if memory < TARGET_BYTES else "not met"
 
 
-def _table(folder: Path, rows: int) -> tuple[list[Entry], NDArray[np.float32]]:
+def _table(folder: Path, rows: int) -> tuple[list[DigestedPhotograph], NDArray[np.float32]]:
     """Entries in the order of their ids, as a data set lists them, and on which side of the middle each lies."""
     test = rows // TEST_SHARE
     counts = [("train", side, (rows - test + 1 - side) // 2) for side in range(2)]
@@ -178,13 +179,16 @@ def _table(folder: Path, rows: int) -> tuple[list[Entry], NDArray[np.float32]]:
     for split, side, count in counts:
         label = side if split == "train" else -1
         entries += [
-            Entry(Photograph(f"{CLASSES[side]}.{n}", split, label, location), next(digests)) for n in range(count)
+            DigestedPhotograph(Photograph(f"{CLASSES[side]}.{n}", split, label, location), next(digests))
+            for n in range(count)
         ]
     sides = np.repeat([2 * side - 1 for _, side, _ in counts], [count for *_, count in counts])
     return entries, sides.astype(np.float32)
 
 
-def _write_network(folder: Path, number: int, entries: Sequence[Entry], sides: NDArray[np.float32]) -> None:
+def _write_network(
+    folder: Path, number: int, entries: Sequence[DigestedPhotograph], sides: NDArray[np.float32]
+) -> None:
     random = np.random.default_rng((SEED, number))
     direction: NDArray[np.float32] = random.standard_normal(WIDTH, np.float32)
     direction *= APART / math.sqrt(NETWORKS) / np.linalg.norm(direction)
@@ -197,7 +201,9 @@ def _write_network(folder: Path, number: int, entries: Sequence[Entry], sides: N
             )
             keys = np.array([entry.key for entry in block], object)
             digests = np.array([entry.digest for entry in block], np.uint64)
-            cache.write_shard(Rows(keys, digests, vectors, np.zeros((len(block), len(STATISTICS)), np.float32)), "none")
+            cache.write_shard(
+                ShardRows(keys, digests, vectors, np.zeros((len(block), len(STATISTICS)), np.float32)), "none"
+            )
             bar.update(len(block))
     cache.assemble(entries, CLASSES, [], "drawn")
 

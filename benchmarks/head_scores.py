@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import calibration, comparison, crossval, duplicates, heads, label_errors, submission, training
-from catsdogs.calibration import MAX_TEMPERATURE, Calibration
-from catsdogs.comparison import STANDARD_ERRORS, Comparison
-from catsdogs.decisions import Corrections
+from catsdogs import heads
+from catsdogs.cleaning import duplicates, label_errors
+from catsdogs.cleaning.decisions import Corrections
+from catsdogs.commands.settings import DEFAULTS
 from catsdogs.errors import UsageError
+from catsdogs.features.feature_file import Features
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
-from catsdogs.settings import DEFAULTS
-from catsdogs.store import Features
+from catsdogs.scoring import calibration, comparison, crossval, grades, training_plan
+from catsdogs.scoring.calibration import MAX_TEMPERATURE, Calibration
+from catsdogs.scoring.comparison import STANDARD_ERRORS, Comparison
 
 DEFAULT, NOTEBOOK = DEFAULTS["head"], "notebook"
 FOLDS, SEED = int(DEFAULTS["folds"]), int(DEFAULTS["seed"])
@@ -118,7 +120,7 @@ class _Vectors(NamedTuple):
 
     def mean_losses(self, answers: Sequence[Array]) -> Array:
         """(n,) log losses, means over the repeats."""
-        mean: Array = np.mean([submission.log_losses(said, self.labels) for said in answers], axis=0)
+        mean: Array = np.mean([grades.log_losses(said, self.labels) for said in answers], axis=0)
         return mean
 
 
@@ -137,10 +139,10 @@ def measure(files: Sequence[Features], repeats: int, judged: Collection[str]) ->
     if unknown:
         raise UsageError(f"No training photograph {unknown[0]} in {first.path}", "Give --judged ids that it holds")
     compared = comparison.compare([files], heads.names(), FOLDS, repeats, SEED, NO_CORRECTIONS)
-    pictures = duplicates.pictures(first.ids["train"], duplicates.copies(files))  # as `compare` does
+    pictures = duplicates.picture_numbers(first.ids["train"], duplicates.find_copies(files))  # as `compare` does
     fold_of = [crossval.deal(first.labels, pictures, FOLDS, SEED + repeat) for repeat in range(repeats)]
     widths = tuple(file.width for file in files)
-    vectors = _Vectors(training.training_vectors(files), first.labels, widths, fold_of)
+    vectors = _Vectors(training_plan.training_vectors(files), first.labels, widths, fold_of)
     ratios = _ratios(vectors, compared)
     fair = ~np.isin(first.ids["train"].astype(str), list(judged))
     handling_repeats = min(repeats, HANDLING_REPEATS)
@@ -202,7 +204,7 @@ def _fitted_on_truth(probabilities: Array, labels: Labels) -> Array:
 
     def loss(logarithm: float) -> float:
         said = Calibration(float(np.exp(logarithm))).apply(probabilities)
-        return float(submission.log_losses(said, labels).mean())
+        return float(grades.log_losses(said, labels).mean())
 
     bound = np.log(MAX_TEMPERATURE)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-4})
@@ -250,7 +252,7 @@ def _ways(
     make, everyone = vectors.maker(DEFAULT, repeat), np.ones(len(learnt), bool)
     inner = crossval.deal(labels, np.arange(len(labels)), FOLDS, SEED + repeat)
     said = crossval.cross_validate(X, labels, everyone, inner, make, advance).probabilities
-    suspects = list(label_errors.find(said, labels))
+    suspects = list(label_errors.find_label_errors(said, labels))
     trusted = ~np.isin(np.arange(len(labels)), suspects)
     believed = np.where(trusted, labels, said.argmax(axis=1))
     plain = {

@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from benchmarks.head_scores import FOLDS, NO_CORRECTIONS, SEED
 from benchmarks.rows import PATIENCE_SECONDS, environment
-from catsdogs import comparison, crossval, heads, store, training
-from catsdogs.dataset import Location, Photograph
+from catsdogs import heads
 from catsdogs.errors import TrainingError, UsageError
+from catsdogs.features import feature_file, joining
+from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
+from catsdogs.features.feature_file import Features, Recipe
 from catsdogs.heads import Head
-from catsdogs.images import STATISTICS
+from catsdogs.photographs.dataset import Location, Photograph
+from catsdogs.photographs.images import STATISTICS
 from catsdogs.progress import Progress
-from catsdogs.shards import Cache, Entry, Rows
-from catsdogs.store import Features, Recipe
+from catsdogs.scoring import comparison, crossval, training_plan
 
 COMPARED = 5  # heads in one comparison
 NETWORKS = 3
@@ -70,7 +72,9 @@ def draw(folder: Path, rows: int, width: int) -> None:
         )
     keys = [("train", row) for row in range(rows)] + [("test", row) for row in range(rows // 2)]
     entries = [
-        Entry(Photograph(f"{row}", split, row % 2 if split == "train" else -1, Location(folder, f"{row}")), digest)
+        DigestedPhotograph(
+            Photograph(f"{row}", split, row % 2 if split == "train" else -1, Location(folder, f"{row}")), digest
+        )
         for digest, (split, row) in enumerate(keys)
     ]
     sides = np.array([row % 2 for _, row in keys], np.float32) * 2 - 1
@@ -112,10 +116,10 @@ def measure(folder: Path, rounds: int) -> Iterator[list[Timing]]:
             yield timings
 
 
-def _shard(block: Sequence[Entry], vectors: NDArray[np.float32]) -> Rows:
+def _shard(block: Sequence[DigestedPhotograph], vectors: NDArray[np.float32]) -> ShardRows:
     keys, digests = [entry.key for entry in block], [entry.digest for entry in block]
     statistics = np.zeros((len(block), len(STATISTICS)), np.float32)
-    return Rows(np.array(keys, object), np.array(digests, np.uint64), vectors, statistics)
+    return ShardRows(np.array(keys, object), np.array(digests, np.uint64), vectors, statistics)
 
 
 def _child(subject: str, folder: Path, number: int) -> Timing:
@@ -135,7 +139,7 @@ def _child(subject: str, folder: Path, number: int) -> Timing:
 
 def main(subject: str, folder: str) -> None:
     """Measure in this process, and print what `Timing` holds besides subject and round."""
-    files = [store.read(path) for path in sorted(Path(folder).glob("*.h5"))]
+    files = [feature_file.read_features(path) for path in sorted(Path(folder).glob("*.h5"))]
     names = subject.split(",")
     found = _compare(files, names) if len(names) > 1 else _cross_validate(files, names[0])
     print(json.dumps(found | {"memory": _peak()}))
@@ -149,7 +153,7 @@ def _compare(files: Sequence[Features], names: Sequence[str]) -> dict[str, float
 
 def _cross_validate(files: Sequence[Features], name: str) -> dict[str, float]:
     """Reading the vectors is not timed, nor are imports: a head has been fitted on a few rows before."""
-    X, labels = training.training_vectors(files), files[0].labels
+    X, labels = training_plan.training_vectors(files), files[0].labels
     make = functools.partial(heads.create, name, SEED, tuple(file.width for file in files))
     few = X[:_WARM_UP_ROWS].copy()
     make().fit(few, labels[: len(few)]).predict_proba(few)
@@ -159,7 +163,7 @@ def _cross_validate(files: Sequence[Features], name: str) -> dict[str, float]:
     fitted = crossval.cross_validate(X, labels, everyone, fold, lambda: _timed(make(), fits), lambda: None).heads
     seconds = time.perf_counter() - started
     del X
-    test = store.join(files, "test")[1]
+    test = joining.join(files, "test")[1]
     started = time.perf_counter()
     np.mean([head.predict_proba(test) for head in fitted], axis=0)
     return {"seconds": seconds, "fits": sum(fits), "test": time.perf_counter() - started}

@@ -15,11 +15,12 @@ from benchmarks.arithmetic import Spread, Target
 from benchmarks.head_scores import DEFAULT, FOLDS, NOTEBOOK, SEED, Ratio, Scores
 from benchmarks.head_speed import COMPARED, Timing
 from benchmarks.report import machine, spread_text, table, versions, wrapped
-from catsdogs import comparison, store
-from catsdogs.backbones import expand
-from catsdogs.comparison import STANDARD_ERRORS
 from catsdogs.errors import CatsdogsError, UsageError
-from catsdogs.files import replacing
+from catsdogs.features import feature_file
+from catsdogs.files.atomic import replacing
+from catsdogs.networks.choice import expand
+from catsdogs.scoring import comparison
+from catsdogs.scoring.comparison import STANDARD_ERRORS
 
 OUT = Path("docs/heads.md")
 ROWS, WIDTH, ROUNDS, REPEATS = 25_000, 6_144, 3, 5
@@ -65,7 +66,10 @@ def benchmark(options: argparse.Namespace) -> Iterator[Record]:
         if not options.features:
             raise UsageError("Scores need real vectors", "Give --features a folder of feature files, or --only speed")
         sets = [expand(names) for names in options.backbones or ["lite"]]
-        files = [[store.read(store.path_of(options.features, name)) for name in names] for names in sets]
+        files = [
+            [feature_file.read_features(feature_file.path_of(options.features, name)) for name in names]
+            for names in sets
+        ]
         for networks in files:
             record.scores.append(head_scores.measure(networks, options.repeats, options.judged))
             yield record

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from catsdogs.drawings import PLACES, pick, stage
-from catsdogs.easel import RADIAL, Coat, Colour, Part, blob, box, path, snapshot, tube, turn
+from catsdogs.demo.drawings import PLACES, pick, stage
+from catsdogs.demo.easel import RADIAL, Coat, Colour, Part, blob, box, path, snapshot, tube, turn
 from catsdogs.progress import Progress
 
 SIZES = ((320, 240), (240, 320), (280, 280))

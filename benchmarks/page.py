@@ -31,7 +31,7 @@ from benchmarks import parts
 from benchmarks.report import machine, table
 from catsdogs.errors import CatsdogsError, DatasetError
 from catsdogs.progress import Progress
-from tests.hostile import UPLOADS
+from tests.support.hostile import UPLOADS
 
 OUT = Path("docs/benchmarks.md")
 MARK = "<!-- python -m benchmarks.page -->\n"

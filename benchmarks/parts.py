@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from benchmarks.report import wrapped
-from catsdogs.files import replacing
+from catsdogs.files.atomic import replacing
 
 _MARK = re.compile(r"^<!-- python -m benchmarks\.\w+ -->\n", re.MULTILINE)
 

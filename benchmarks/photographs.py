@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catsdogs import drawings
+from catsdogs.demo import drawings
 from catsdogs.progress import Progress
 
 SIZE = (500, 375)  # in pixels, the most frequent size in Kaggle's Dogs vs. Cats

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import PREPARING, Column, by_name
-from catsdogs.backbones import SHORTHANDS
+from catsdogs.networks.table import SHORTHANDS
 
 CLASSIC = ("ResNet50", "InceptionV3", "Xception")
 LITE0 = "EfficientNetLite0"

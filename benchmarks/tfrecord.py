@@ -18,9 +18,9 @@ from pathlib import Path
 from benchmarks import parts
 from benchmarks.arithmetic import Spread
 from benchmarks.report import machine, spread_text, table
-from catsdogs import images, tfrecord_writer
-from catsdogs.dataset import Dataset, Photograph, scan
 from catsdogs.errors import CatsdogsError, DatasetError
+from catsdogs.photographs import images, tfrecord_writer
+from catsdogs.photographs.dataset import Dataset, Photograph, scan
 from catsdogs.progress import Progress
 
 OUT = Path("docs/benchmarks.md")
@@ -74,8 +74,8 @@ def prepare(data: Path, scratch: Path) -> dict[str, Path]:
     with zipfile.ZipFile(roots[ZIP], "w") as archive:  # stored, as a JPEG cannot be compressed further
         for path in filter(Path.is_file, data.rglob("*")):
             archive.write(path, path.relative_to(data))
-    tfrecord_writer.write(dataset, roots[SHARDS])
-    tfrecord_writer.write(dataset, roots[RESIZED], size=SIDE)
+    tfrecord_writer.write_record_files(dataset, roots[SHARDS])
+    tfrecord_writer.write_record_files(dataset, roots[RESIZED], size=SIDE)
     return roots
 
 

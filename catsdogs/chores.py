@@ -8,7 +8,7 @@ from pathlib import Path
 
 from invoke import Context, Exit
 
-from catsdogs.console import next_steps, stage, wrote
+from catsdogs.commands.console import next_steps, stage, wrote
 from catsdogs.errors import UsageError
 
 CHECKOUT = Path(__file__).parents[1]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from invoke import Collection, Context
 
-from catsdogs import chores, pages, settings, stages, storage, tuning
-from catsdogs.console import Program, listed, next_steps, say, stage, wrote
-from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError, WeightsError
-from catsdogs.stages import (
+from catsdogs import chores
+from catsdogs.commands import finetuning, pages, settings
+from catsdogs.commands import flags as flags_module
+from catsdogs.commands.console import Program, listed, next_steps, say, stage, wrote
+from catsdogs.commands.flags import (
     BACKBONES,
     CLASSES,
     COMPETITION,
@@ -22,6 +23,8 @@ from catsdogs.stages import (
     SUBMISSIONS,
     WEIGHTS_DIR,
 )
+from catsdogs.errors import StoreError, SubmissionError, UnknownNameError, UsageError, WeightsError
+from catsdogs.files import storage
 
 DEMO = "demo"
 DEMO_HEAD = "dropout-sigmoid"
@@ -42,12 +45,12 @@ FORCE = "replace a run of the same name"
 @stage(data=DATA, source="kaggle (needs an account) or microsoft (the same labelled photographs, no account)")
 def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
     """Download the competition's photographs."""
-    from catsdogs.fetch import fetch as fetch_photographs
+    from catsdogs.competition.fetch import fetch as fetch_photographs
 
-    summary = fetch_photographs(source, stages.location(c, "data", data))
+    summary = fetch_photographs(source, flags_module.location(c, "data", data))
     counts = ", ".join(f"{count:,} in {folder}" for folder, count in summary.counts.items())
     say(f"{summary.data}: {counts}" + (f"; already there: {', '.join(summary.skipped)}" if summary.skipped else ""))
-    next_steps(f"features{stages.flags(c, data=str(summary.data))}")
+    next_steps(f"features{flags_module.flags(c, data=str(summary.data))}")
 
 
 @stage(
@@ -82,15 +85,15 @@ def features(
     cluster: str | None = None,
 ) -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
-    how = stages.extraction_settings(c, weights_dir, engine, precision, batch_size, dtype, devices)
-    names, folder = stages.networks(c, backbones), stages.location(c, "features", out)
-    stages.refuse_idle_weights(weights_dir, names)
-    stages.check_writable(folder)
-    dataset = stages.scan(c, data, classes, holdout)
+    how = flags_module.extraction_settings(c, weights_dir, engine, precision, batch_size, dtype, devices)
+    names, folder = flags_module.networks(c, backbones), flags_module.location(c, "features", out)
+    flags_module.refuse_idle_weights(weights_dir, names)
+    flags_module.check_writable(folder)
+    dataset = flags_module.scan(c, data, classes, holdout)
     count = settings.number("limit", limit) if limit else None
-    with stages.schedule(c, cluster) as schedule:
-        stages.extract_features(dataset, names, folder, how, count, schedule)
-    flags = stages.flags(c, backbones=backbones, features=str(folder))
+    with flags_module.schedule(c, cluster) as schedule:
+        flags_module.extract_features(dataset, names, folder, how, count, schedule)
+    flags = flags_module.flags(c, backbones=backbones, features=str(folder))
     next_steps(f"outliers{flags}", f"train{flags}")
 
 
@@ -114,17 +117,19 @@ def outliers(
     data: str | None = None,
 ) -> None:
     """List photographs that show no pet, and other oddities, in outliers.csv and as a contact sheet."""
-    from catsdogs import decisions
+    from catsdogs.cleaning import decisions
 
-    folder = stages.location(c, "features", features)
-    files = stages.read_features(c, folder, backbones, data)
-    stages.refuse_idle_votes(files, k, votes, quartiles)
+    folder = flags_module.location(c, "features", features)
+    files = flags_module.read_features(c, folder, backbones, data)
+    flags_module.refuse_idle_votes(files, k, votes, quartiles)
     labels, least = settings.number("k", k or "10"), settings.number("votes", votes or "1")
-    would_drop = stages.find_outliers(c, folder, files, data, labels, least, quartiles, all)
-    say(f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / decisions.TABLE}")
+    would_drop = flags_module.find_outliers(c, folder, files, data, labels, least, quartiles, all)
+    say(
+        f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / decisions.DECISIONS_FILE}"
+    )
     drop = " --outliers drop" if would_drop else ""
-    found = stages.flags(c, features=str(folder))
-    next_steps(f"serve{found}", f"train{drop}{stages.flags(c, backbones=backbones)}{found}")
+    found = flags_module.flags(c, features=str(folder))
+    next_steps(f"serve{found}", f"train{drop}{flags_module.flags(c, backbones=backbones)}{found}")
 
 
 @stage(
@@ -159,19 +164,19 @@ def train(
         if any((backbones, head, folds, seed, outliers, competition)):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = name or f"{repeat}-again"
-        run = stages.repeat(c, repeat, name, features, data, force)
+        run = flags_module.repeat(c, repeat, name, features, data, force)
     else:
-        head = stages.setting(c, "head", head)
+        head = flags_module.setting(c, "head", head)
         name = name or Path(head).stem
-        stages.check_run_name(name, force)
-        folder = stages.location(c, "features", features)
-        files = stages.read_features(c, folder, backbones, data)
-        plan = stages.plan(c, folder, files, head, outliers, folds, seed)
-        run = stages.train(files, plan, name, data, force, competition)
+        flags_module.check_run_name(name, force)
+        folder = flags_module.location(c, "features", features)
+        files = flags_module.read_features(c, folder, backbones, data)
+        plan = flags_module.plan(c, folder, files, head, outliers, folds, seed)
+        run = flags_module.train(files, plan, name, data, force, competition)
     named = f"--name {shlex.quote(name)}"
     to = "" if run.competition else " --competition NAME"
     to_upload = [f"submit {named}{to}"] if run.test_rows and not run.protocol else []
-    again = stages.flags(c, backbones=",".join(run.backbones), features=run.features)
+    again = flags_module.flags(c, backbones=",".join(run.backbones), features=run.features)
     next_steps(f"report {named}", *to_upload, f"predict {named} --data FOLDER", f"compare{again}", "status")
 
 
@@ -198,25 +203,27 @@ def compare(
     data: str | None = None,
 ) -> None:
     """Every head on every set of networks, on the same folds: their log losses, and which differences are noise."""
-    from catsdogs import comparison, comparison_chart
     from catsdogs.heads import names
+    from catsdogs.scoring import comparison, comparison_chart
 
-    folder = stages.location(c, "features", features)
-    sets = [stages.read_features(c, folder, one, data) for one in backbones or [stages.setting(c, "backbones")]]
+    folder = flags_module.location(c, "features", features)
+    sets = [
+        flags_module.read_features(c, folder, one, data) for one in backbones or [flags_module.setting(c, "backbones")]
+    ]
     chosen = [head.strip() for head in heads.split(",")] if heads else names()
-    count, start = stages.number(c, "folds", folds), stages.number(c, "seed", seed)
+    count, start = flags_module.number(c, "folds", folds), flags_module.number(c, "seed", seed)
     everyone = [file for networks in sets for file in networks]
-    stages.refuse_idle_data(data, everyone)
-    stages.check_writable(SUBMISSIONS)
-    corrections = stages.corrections(c, folder, everyone, outliers)
+    flags_module.refuse_idle_data(data, everyone)
+    flags_module.check_writable(SUBMISSIONS)
+    corrections = flags_module.corrections(c, folder, everyone, outliers)
     found = comparison.compare(sets, chosen, count, settings.number("repeats", repeats), start, corrections)
-    say(comparison.table(found))
-    comparison.write_csv(SUBMISSIONS / comparison.TABLE, found)
-    wrote(SUBMISSIONS / comparison.TABLE)
-    comparison_chart.draw(SUBMISSIONS / comparison.CHART, found)
-    wrote(SUBMISSIONS / comparison.CHART)
+    say(comparison.format_table(found))
+    comparison.write_comparison(SUBMISSIONS / comparison.COMPARISON_FILE, found)
+    wrote(SUBMISSIONS / comparison.COMPARISON_FILE)
+    comparison_chart.draw_comparison(SUBMISSIONS / comparison.CHART_FILE, found)
+    wrote(SUBMISSIONS / comparison.CHART_FILE)
     best = found.entries[0]
-    flags = stages.flags(
+    flags = flags_module.flags(
         c,
         backbones=",".join(best.backbones),
         head=best.head,
@@ -255,17 +262,17 @@ def replay(
     force: bool = False,
 ) -> None:
     """Hide a tenth of the labels as MLE-bench does, train on the rest from cached vectors, and grade."""
-    from catsdogs import runs
+    from catsdogs.runs import run_card
 
     name = name or protocol
-    stages.check_run_name(name, force)
-    folder = stages.location(c, "features", features)
-    files = stages.read_features(c, folder, backbones, data)
-    plan = stages.plan(c, folder, files, stages.setting(c, "head", head), outliers, folds, seed, protocol)
-    run = stages.train(files, plan, name, data, force)
-    if stages.is_the_missions(run):
+    flags_module.check_run_name(name, force)
+    folder = flags_module.location(c, "features", features)
+    files = flags_module.read_features(c, folder, backbones, data)
+    plan = flags_module.plan(c, folder, files, flags_module.setting(c, "head", head), outliers, folds, seed, protocol)
+    run = flags_module.train(files, plan, name, data, force)
+    if flags_module.is_the_missions(run):
         say(EASIER)
-    next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / runs.TRUTH_FILE}", "status")
+    next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / run_card.TRUTH_FILE}", "status")
 
 
 @stage(
@@ -280,22 +287,22 @@ def predict(
     features: str | None = None,
 ) -> None:
     """Probabilities for any photographs (a file, folder or zip) with a trained head."""
-    from catsdogs import prediction, runs
+    from catsdogs.runs import prediction, run_card
 
-    stages.refuse_idle_weights(weights_dir, runs.read_run(SUBMISSIONS / name).backbones)
+    flags_module.refuse_idle_weights(weights_dir, run_card.read_run(SUBMISSIONS / name).backbones)
     target = Path(out) if out else SUBMISSIONS / name / "predictions.csv"
-    cache = stages.location(c, "features", features) / PREDICTION_CACHE
-    weights = stages.extraction_settings(c, weights_dir).weights_dir
+    cache = flags_module.location(c, "features", features) / PREDICTION_CACHE
+    weights = flags_module.extraction_settings(c, weights_dir).weights_dir
     if target.is_dir():
         raise UsageError(f"--out {target} is a folder", "Give the name of a CSV to write")
     for folder in (target.parent, cache):
-        stages.check_writable(folder)
+        flags_module.check_writable(folder)
     predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
-    stages.say_left_alone(predicted.left_alone)
+    flags_module.say_left_alone(predicted.left_alone)
     listed(
         [(photograph.id, photograph.reason) for photograph in predicted.unreadable],
         lambda id, reason: f"unreadable, given the class prior: {id} ({reason})",
-        target.with_name(f"{target.stem}-{stages.UNREADABLE_FILE}"),
+        target.with_name(f"{target.stem}-{flags_module.UNREADABLE_FILE}"),
         ("id", "reason"),
     )
     wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
@@ -305,12 +312,15 @@ def predict(
 @stage(name=NAME, truth="a CSV of id and label (0, 1 or the class)")
 def grade(c: Context, name: str, truth: str) -> None:
     """Log loss of a run's CSV against a truth CSV; for Dogs vs. Cats Redux beside Kaggle's medal lines."""
-    from catsdogs import runs, submission
+    from catsdogs.competition import submission
+    from catsdogs.runs import run_card
 
-    run = runs.read_run(SUBMISSIONS / name)
-    graded = submission.grade(SUBMISSIONS / name / runs.SUBMISSION_FILE, Path(truth), run.classes, run.left_out)
+    run = run_card.read_run(SUBMISSIONS / name)
+    graded = submission.grade_submission(
+        SUBMISSIONS / name / run_card.SUBMISSION_FILE, Path(truth), run.classes, run.left_out
+    )
     say(graded)
-    if stages.is_the_missions(run):  # no other one's scores can be put beside these
+    if flags_module.is_the_missions(run):  # no other one's scores can be put beside these
         say(EASIER if run.protocol else submission.standing(graded.log_loss))
 
 
@@ -319,25 +329,26 @@ def submit(
     c: Context, name: str, message: str | None = None, data: str | None = None, competition: str | None = None
 ) -> None:
     """Check a run's CSV, upload it to its competition on Kaggle and show the answer."""
-    from catsdogs import kaggle, runs, submission
+    from catsdogs.competition import kaggle, submission
+    from catsdogs.runs import run_card
 
-    run = runs.read_run(SUBMISSIONS / name)
-    path = SUBMISSIONS / name / runs.SUBMISSION_FILE
+    run = run_card.read_run(SUBMISSIONS / name)
+    path = SUBMISSIONS / name / run_card.SUBMISSION_FILE
     if run.protocol:
         raise SubmissionError(f"The run {name} answers for held-out training photographs", "Submit a run of `train`")
     if not path.exists():
         raise SubmissionError(
             f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"
         )
-    to = stages.competition_of(competition or run.competition, data or run.source)
+    to = flags_module.competition_of(competition or run.competition, data or run.source)
     if not to:
         raise UsageError(
             f"Nothing says which competition the run {name} is for",
             "Give --competition NAME, as the address of its page has it, such as dog-breed-identification",
         )
-    dataset = stages.dataset_at(data, run.source)
+    dataset = flags_module.dataset_at(data, run.source)
     sample = dataset.sample_submission if dataset else None
-    rows = submission.check(path, sample, run.classes, run.left_out)
+    rows = submission.check_submission(path, sample, run.classes, run.left_out)
     alike = "like the sample submission" if sample else "with no sample submission to compare"
     say(f"{path}: {rows:,} rows, {alike}; to {to}")
     answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}", to)
@@ -349,26 +360,31 @@ def submit(
 @stage(features=FEATURES)
 def status(c: Context, features: str | None = None) -> None:
     """What is cached, for which networks and how many rows, and your networks and runs with their scores."""
-    from catsdogs import runs, store
-    from catsdogs.backbones import trained
+    from catsdogs.features import feature_file
+    from catsdogs.networks import trained
+    from catsdogs.runs import run_card
 
-    folder = stages.features_folder(c, features)
-    names = store.names(folder)
+    folder = flags_module.features_folder(c, features)
+    names = feature_file.names(folder)
     if not names:
         say(f"{folder} holds no feature files")
     for name in names:
-        path = store.path_of(folder, name)
+        path = feature_file.path_of(folder, name)
         try:
-            say(f"{path}: an old notebook's vectors" if store.is_gap_file(path) else stages.describe(store.read(path)))
+            say(
+                f"{path}: an old notebook's vectors"
+                if feature_file.is_gap_file(path)
+                else flags_module.describe(feature_file.read_features(path))
+            )
         except StoreError as error:
             say(error)
     for name in trained.names():
         try:
-            card = trained.read(trained.FOLDER / name)
+            card = trained.read_card(trained.FOLDER / name)
             say(f"{trained.FOLDER / name}: {card.base}, {card.scores[0]}")
         except WeightsError as error:
             say(error)
-    listing = runs.list_runs(SUBMISSIONS)
+    listing = run_card.list_runs(SUBMISSIONS)
     for run in listing.runs:
         say(f"{SUBMISSIONS / run.name}: {run.head} on {' + '.join(run.backbones)}, {run.scores[0]}")
     for damage in listing.damaged:
@@ -396,18 +412,18 @@ def shards(
     out: str = "shards",
 ) -> None:
     """Pack photographs, labels and ids into TFRecord shards; features and finetune take the folder as --data."""
-    from catsdogs import tfrecord, tfrecord_writer
+    from catsdogs.photographs import tfrecord, tfrecord_writer
 
     if format != "tfrecord":
         raise UnknownNameError("format of shards", format, ["tfrecord"])
     pieces = settings.number("count", count) if count else None
     side = settings.number("size", size) if size else None
-    dataset = stages.scan(c, data, classes, holdout)
+    dataset = flags_module.scan(c, data, classes, holdout)
     for note in dataset.notes:
         say(note)
-    summary = tfrecord_writer.write(dataset, Path(out), pieces, side)
+    summary = tfrecord_writer.write_record_files(dataset, Path(out), pieces, side)
     manifest = summary.folder / tfrecord.MANIFEST
-    stages.say_unreadable(summary.unreadable, manifest, is_written=True)
+    flags_module.say_unreadable(summary.unreadable, manifest, is_written=True)
     listed(
         [(summary.folder / shard.file, f"{shard.rows:,} rows, {shard.bytes / 1e6:.1f} MB") for shard in summary.shards],
         lambda path, what: f"wrote {path}  ({what})",
@@ -421,29 +437,30 @@ def shards(
 @stage(data="a folder of your own photographs to make the tour with")
 def demo(c: Context, data: str | None = None) -> None:
     """The whole job in three minutes on drawn cats and dogs: features, outliers, training, grading."""
-    from catsdogs import runs, submission
-    from catsdogs.backbones import SHORTHANDS
+    from catsdogs.competition import submission
+    from catsdogs.networks.table import SHORTHANDS
+    from catsdogs.runs import run_card
 
     root = Path(data) if data else DEMO_DATA
     name = f"{DEMO}-{root.resolve().name}" if data else DEMO
-    folder = stages.location(c, "features") / name
+    folder = flags_module.location(c, "features") / name
     if not data:
-        from catsdogs.drawings import draw_dataset
+        from catsdogs.demo.drawings import draw_dataset
 
         counts = draw_dataset(root)
         say(f"{root}: {counts['train']} + {counts['test']} pictures, drawn by this program: these are no photographs")
     say("\n[1 of 4] features: three pretrained networks, one pass")
-    dataset = stages.scan(c, str(root), None, None)
-    stages.extract_features(dataset, list(SHORTHANDS["lite"]), folder, stages.extraction_settings(c))
-    files = stages.read_features(c, folder, "lite", None)
+    dataset = flags_module.scan(c, str(root), None, None)
+    flags_module.extract_features(dataset, list(SHORTHANDS["lite"]), folder, flags_module.extraction_settings(c))
+    files = flags_module.read_features(c, folder, "lite", None)
     say("\n[2 of 4] outliers: what shows no pet")
-    stages.find_outliers(c, folder, files, data)
+    flags_module.find_outliers(c, folder, files, data)
     say("\n[3 of 4] train: dropout and a sigmoid on the joined vectors")
-    stages.train(files, stages.plan(c, folder, files, DEMO_HEAD, "keep"), name, data, force=True)
+    flags_module.train(files, flags_module.plan(c, folder, files, DEMO_HEAD, "keep"), name, data, force=True)
     say("\n[4 of 4] grade: the CSV against the truth")
-    path, truth = SUBMISSIONS / name / runs.SUBMISSION_FILE, root / "truth.csv"
+    path, truth = SUBMISSIONS / name / run_card.SUBMISSION_FILE, root / "truth.csv"
     if path.exists() and truth.exists():
-        say(submission.grade(path, truth, runs.read_run(path.parent).classes))
+        say(submission.grade_submission(path, truth, run_card.read_run(path.parent).classes))
     else:
         say(f"{root} has no truth.csv for test photographs; the out-of-fold log loss above is the estimate")
     say(f"the CSV: {path if path.exists() else f'none, for {root} has no test photographs'}")
@@ -460,15 +477,15 @@ def demo(c: Context, data: str | None = None) -> None:
 @stage(features=FEATURES)
 def clean(c: Context, features: str | None = None) -> None:
     """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
-    from catsdogs import store
+    from catsdogs.files import locks
 
-    folder = stages.features_folder(c, features)
+    folder = flags_module.features_folder(c, features)
     all_of_it = (folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO)
     leftovers = [path for path in all_of_it if path.exists()]
     for leftover in leftovers:
         with contextlib.ExitStack() as in_use:
             for locked in {lock.parent for lock in leftover.rglob(".lock*")}:
-                in_use.enter_context(store.locked(locked))
+                in_use.enter_context(locks.hold_folder(locked))
             shutil.rmtree(leftover)
         say(f"removed {leftover}")
     if not leftovers:
@@ -487,12 +504,12 @@ collection = Collection(
     submit,
     pages.report,
     pages.serve,
-    tuning.finetune,
-    tuning.distill,
-    tuning.ablate,
-    tuning.filters,
-    tuning.verify,
-    tuning.fewshot,
+    finetuning.finetune,
+    finetuning.distill,
+    finetuning.ablate,
+    finetuning.filters,
+    finetuning.verify,
+    finetuning.fewshot,
     shards,
     status,
     demo,

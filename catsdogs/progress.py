@@ -8,6 +8,9 @@ from tqdm import tqdm
 LOG_INTERVAL_SECONDS = 20.0
 
 
+_noted: set[str] = set()
+
+
 class Progress(tqdm):
     """A tqdm bar that writes whole lines, seldom, where standard error is not a terminal."""
 
@@ -32,3 +35,12 @@ class Progress(tqdm):
         self.disable = True  # tqdm's own closing would end the log with an empty line
         self._decr_instances(self)  # type: ignore[attr-defined]
         self.display()
+
+
+def note(text: str) -> None:
+    """A line, if it was not said yet; it does not disturb a bar."""
+    from tqdm import tqdm
+
+    if text not in _noted:
+        _noted.add(text)
+        tqdm.write(text, file=sys.stderr)

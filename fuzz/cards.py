@@ -3,8 +3,9 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs import runs, tfrecord
-    from catsdogs.backbones import trained
+    from catsdogs.networks import trained
+    from catsdogs.photographs import tfrecord
+    from catsdogs.runs import run_card
 
 from fuzz import harness
 from tests.faults import specimens
@@ -13,9 +14,9 @@ from tests.faults import specimens
 def target(data: bytes) -> None:
     kind, text = data[:1], data[1:]
     if kind == b"r":
-        harness.written(runs.RUN_FILE, text)
-        found: list[runs.Run] = []
-        if not harness.refused(lambda: found.append(runs.read_run(harness.FOLDER))):
+        harness.written(run_card.RUN_FILE, text)
+        found: list[run_card.Run] = []
+        if not harness.refused(lambda: found.append(run_card.read_run(harness.FOLDER))):
             str(found[0].scores[0])
     elif kind == b"n":
         harness.written(trained.CARD_FILE, text)

@@ -3,8 +3,8 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs import dataset
     from catsdogs.errors import UnreadablePhotographError
+    from catsdogs.photographs import dataset
 
 from fuzz import harness
 from tests.faults import specimens

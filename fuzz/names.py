@@ -3,7 +3,7 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs import labels
+    from catsdogs.photographs import labels
 
 from fuzz import harness
 from tests.faults import specimens

@@ -3,14 +3,14 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs.backbones import pth
+    from catsdogs.networks import pth
 
 from fuzz import harness
 from tests.faults import specimens
 
 
 def target(data: bytes) -> None:
-    harness.refused(pth.read, harness.written("x.pth", data))
+    harness.refused(pth.read_pth, harness.written("x.pth", data))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs import tfrecord
     from catsdogs.errors import UnreadablePhotographError
+    from catsdogs.photographs import tfrecord
 
 from fuzz import harness
 from tests.faults import specimens
@@ -19,7 +19,7 @@ def target(data: bytes) -> None:
         return
     for record in found:
         try:
-            tfrecord.read(path, record.offset, record.length)
+            tfrecord.read_photograph(path, record.offset, record.length)
         except UnreadablePhotographError as error:
             assert error.reason  # noqa: S101 - a finding
 

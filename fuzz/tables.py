@@ -3,8 +3,10 @@
 import atheris
 
 with atheris.instrument_imports(include=["catsdogs"]):
-    from catsdogs import decisions, out_of_fold, submission, suspects
-    from catsdogs.backbones import trained
+    from catsdogs.cleaning import decisions, suspect_table
+    from catsdogs.competition import submission
+    from catsdogs.networks import trained
+    from catsdogs.runs import out_of_fold
 
 from fuzz import harness
 from tests.faults import specimens
@@ -19,26 +21,26 @@ def target(data: bytes) -> None:
     kind, text = data[:1], data[1:]
     if kind == b"s":
         path = harness.written("submission.csv", text)
-        harness.refused(submission.check, path, SAMPLE, CLASSES)
-        harness.refused(submission.read, path, CLASSES)
-        harness.refused(submission.grade, path, harness.FOLDER / "truth.csv")
+        harness.refused(submission.check_submission, path, SAMPLE, CLASSES)
+        harness.refused(submission.read_submission, path, CLASSES)
+        harness.refused(submission.grade_submission, path, harness.FOLDER / "truth.csv")
     elif kind == b"t":
         path = harness.written("hidden.csv", text)
-        harness.refused(submission.grade, harness.FOLDER / "sound.csv", path, CLASSES)
-        harness.refused(submission.grade, path, path)
+        harness.refused(submission.grade_submission, harness.FOLDER / "sound.csv", path, CLASSES)
+        harness.refused(submission.grade_submission, path, path)
         harness.refused(submission.order, ("1", "2"), CLASSES, text.decode(errors="replace"), ("3",))
     elif kind == b"d":
-        path = harness.written(decisions.TABLE, text)
-        harness.refused(decisions.read, path, CLASSES)
+        path = harness.written(decisions.DECISIONS_FILE, text)
+        harness.refused(decisions.read_decisions, path, CLASSES)
         harness.refused(decisions.corrections, harness.FOLDER, [FEATURES], "decided")
         if not harness.refused(decisions.decide, path, decisions.Decision("cat.1", decisions.DROP), CLASSES):
-            assert decisions.read(path, CLASSES)["cat.1"].decision == decisions.DROP  # noqa: S101 - a finding
+            assert decisions.read_decisions(path, CLASSES)["cat.1"].decision == decisions.DROP  # noqa: S101 - a finding
             decisions.undo(path, "cat.1", CLASSES)
     elif kind == b"o":
-        harness.refused(suspects.read, harness.written("outliers.csv", text))
+        harness.refused(suspect_table.read_suspects, harness.written("outliers.csv", text))
     elif kind == b"f":
         harness.written("oof.csv", text)
-        harness.refused(out_of_fold.read, harness.FOLDER, RUN, FEATURES)
+        harness.refused(out_of_fold.read_out_of_fold, harness.FOLDER, RUN, FEATURES)
     else:
         harness.written(trained.LEARNT_FILE, text)
         harness.refused(trained.fold_of_digest, harness.FOLDER)

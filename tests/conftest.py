@@ -16,11 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs import cli, drawings, images, sealed, store
-from catsdogs.dataset import Dataset, Location, Photograph, scan
+from catsdogs import cli
+from catsdogs.demo import drawings
 from catsdogs.errors import CatsdogsError
-from catsdogs.shards import Cache, Entry, Rows
-from catsdogs.store import Recipe
+from catsdogs.features import feature_file
+from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
+from catsdogs.features.feature_file import Recipe
+from catsdogs.files import seal
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Dataset, Location, Photograph, scan
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -63,8 +67,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """A file to tamper with, sealed again afterwards: what is not what it seems, and still whole."""
     with h5py.File(path, "r+") as file:
         yield file
-    if sealed.is_sealed(path):
-        sealed.seal(path)
+    if seal.is_sealed(path):
+        seal.seal(path)
 
 
 @contextlib.contextmanager
@@ -75,11 +79,11 @@ def refused(kind: type[CatsdogsError], match: str) -> Iterator[None]:
     assert "\n" not in str(caught.value) and caught.value.remedy
 
 
-def table(train: Sequence[str], test: Sequence[str], root: Path = Path("photographs")) -> list[Entry]:
+def table(train: Sequence[str], test: Sequence[str], root: Path = Path("photographs")) -> list[DigestedPhotograph]:
     """Entries of photographs that need not exist, labelled 0 and 1 in turn, with digests that follow from the keys."""
     rows = [Photograph(id, "train", number % 2, Location(root, id)) for number, id in enumerate(train)]
     rows += [Photograph(id, "test", -1, Location(root, id)) for id in test]
-    return [Entry(row, images.digest(f"{row.split}/{row.id}".encode())) for row in rows]
+    return [DigestedPhotograph(row, images.digest(f"{row.split}/{row.id}".encode())) for row in rows]
 
 
 def recipe(backbone: str = "ResNet50", **other: object) -> Recipe:
@@ -87,14 +91,16 @@ def recipe(backbone: str = "ResNet50", **other: object) -> Recipe:
     return Recipe(**{**vars(usual), **other})  # type: ignore[arg-type]
 
 
-def rows_of(entries: Sequence[Entry], width: int = 3, name: str = "ResNet50", labelled: bool = True) -> Rows:
+def rows_of(
+    entries: Sequence[DigestedPhotograph], width: int = 3, name: str = "ResNet50", labelled: bool = True
+) -> ShardRows:
     """Rows whose numbers follow from network, key and digest alone, so that a row in the wrong place shows."""
 
-    def drawn(entry: Entry) -> np.random.Generator:
+    def drawn(entry: DigestedPhotograph) -> np.random.Generator:
         seed = hashlib.sha256(f"{name} {entry.key} {entry.digest}".encode()).digest()
         return np.random.default_rng(list(seed))
 
-    return Rows(
+    return ShardRows(
         key=np.array([entry.key for entry in entries], object),
         digest=np.array([entry.digest for entry in entries], np.uint64),
         vector=np.array([drawn(entry).normal(size=width) for entry in entries], np.float32).reshape(-1, width),
@@ -105,13 +111,17 @@ def rows_of(entries: Sequence[Entry], width: int = 3, name: str = "ResNet50", la
 
 
 def write_features(
-    folder: Path, entries: Sequence[Entry], name: str = "ResNet50", width: int = 3, classes: Sequence[str] = ("a", "b")
-) -> store.Features:
+    folder: Path,
+    entries: Sequence[DigestedPhotograph],
+    name: str = "ResNet50",
+    width: int = 3,
+    classes: Sequence[str] = ("a", "b"),
+) -> feature_file.Features:
     """A feature file in one shard, with the numbers of `rows_of`."""
     cache = Cache(folder, recipe(name))
     cache.write_shard(rows_of(entries, width, name), "none")
     cache.assemble(entries, classes, [], "photographs")
-    return store.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 def need(package: str) -> None:
@@ -150,12 +160,12 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 @pytest.fixture(scope="module")
 def networks_are_loaded_once() -> Iterator[None]:
     """The tests of a module share what takes a second each time: engines, and networks that are loaded."""
-    from catsdogs import engines
-    from catsdogs.engines.keras import KerasEngine
-    from catsdogs.engines.openvino import OpenVINOEngine
+    from catsdogs.networks.engines import selection
+    from catsdogs.networks.engines.keras import KerasEngine
+    from catsdogs.networks.engines.openvino import OpenVINOEngine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "create", functools.cache(engines.create))
+        patch.setattr(selection, "create", functools.cache(selection.create))
         for engine in (KerasEngine, OpenVINOEngine):
             patch.setattr(engine, "load", functools.cache(engine.load))
         yield

@@ -61,7 +61,7 @@ def floors() -> dict[str, tuple[int, int]]:
 
 
 def room(module: str) -> str:
-    """`catsdogs.backbones.weights` -> `backbones`."""
+    """`catsdogs.networks.weights` -> `backbones`."""
     return module.split(".")[1]
 
 

@@ -14,16 +14,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from sklearn.metrics import log_loss
 
-from catsdogs import heads, outliers, replay, runs, store, submission, training
-from catsdogs.backbones import TABLE
-from catsdogs.dataset import Dataset, scan
+from catsdogs import heads
+from catsdogs.cleaning import outliers, suspect_table
+from catsdogs.competition import submission
+from catsdogs.competition import submission as submission_module
 from catsdogs.errors import SubmissionError
-from catsdogs.extract import Settings, extract
-from catsdogs.runs import Run
-from catsdogs.shards import Cache
-from catsdogs.store import Features
+from catsdogs.features import feature_file
+from catsdogs.features.cache import Cache
+from catsdogs.features.extract import Settings, extract
+from catsdogs.features.feature_file import Features
+from catsdogs.networks.table import BACKBONES
+from catsdogs.photographs.dataset import Dataset, scan
+from catsdogs.runs import run_card, training
+from catsdogs.runs.run_card import Run
+from catsdogs.scoring import replay, training_plan
 from tests.conftest import Command, need, opened, recipe, refused, rows_of
-from tests.test_training import entries
+from tests.runs.test_training import entries
 
 LITE0 = "EfficientNetLite0"
 BREEDS = ("affenpinscher", "borzoi", "chow", "malinois", "whippet")
@@ -65,7 +71,7 @@ def draw(path: Path, breed: int, seed: int) -> None:
 
 def write_competition(root: Path) -> Path:
     """train/ and test/ of hashed names, labels.csv, sample_submission.csv, and beside them the truth.csv of test/."""
-    for split in store.SPLITS:
+    for split in feature_file.SPLITS:
         (root / split).mkdir(parents=True)
     labels, truth = [], []
     for breed, name in enumerate(BREEDS):
@@ -104,15 +110,15 @@ def competition(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def extracted(competition: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Features:
     """The vectors of a real network."""
-    need(str(TABLE[LITE0].package))
+    need(str(BACKBONES[LITE0].package))
     out = tmp_path_factory.mktemp("features")
     summary = extract(competition, [LITE0], out, Settings(engine="keras", batch_size=8))
     assert not summary.unreadable
-    return store.read(summary.paths[0])
+    return feature_file.read_features(summary.paths[0])
 
 
 def train(files: Sequence[Features], head: str, submissions: Path, sample: str | None = None, folds: int = 3) -> Run:
-    plan = training.Plan(head, folds, seed=0)
+    plan = training_plan.Plan(head, folds, seed=0)
     return training.train(
         files, plan, name="run", submissions=submissions, command="catsdogs train", sample_submission=sample
     )
@@ -134,31 +140,33 @@ def test_from_photographs_to_a_graded_submission(
     sample = competition.sample_submission
     run = train([extracted], head, tmp_path, sample)
     path, truth = tmp_path / "run" / "submission.csv", competition.root / "truth.csv"
-    assert submission.check(path, sample, BREEDS) == TEST
+    assert submission.check_submission(path, sample, BREEDS) == TEST
     header, ids, probabilities = table(path)
     assert header == ["id", *SAMPLE_COLUMNS] and ids == sorted(ids)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-9)
 
     answers = dict(csv.reader(truth.read_text().splitlines()))
-    grade = submission.grade(path, truth, run.classes)
+    grade = submission.grade_submission(path, truth, run.classes)
     in_order = probabilities[:, [SAMPLE_COLUMNS.index(breed) for breed in BREEDS]]
     assert grade.log_loss == pytest.approx(log_loss([answers[id] for id in ids], in_order, labels=BREEDS))
     assert grade.rows == TEST and grade.accuracy > 0.8
     assert grade.log_loss < math.log(len(BREEDS)) / 2
     assert run.scores[0].accuracy > 0.8 and run.scores[0].rows == len(BREEDS) * EACH
-    again = runs.load(tmp_path / "run").predict_proba(extracted.vectors("test"))
+    again = run_card.load_run(tmp_path / "run").predict_proba(extracted.vectors("test"))
     by_id = dict(zip(extracted.ids["test"], again, strict=True))
     assert np.allclose([by_id[id] for id in ids], in_order, atol=1e-9)
 
 
 def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Features, tmp_path: Path) -> None:
-    plan = training.Plan("stack", folds=3, seed=0)
-    suspects = outliers.find([extracted], out_of_fold=training.out_of_fold([extracted], plan).probabilities)
+    plan = training_plan.Plan("stack", folds=3, seed=0)
+    suspects = outliers.find_outliers(
+        [extracted], out_of_fold=training_plan.out_of_fold([extracted], plan).probabilities
+    )
     doubted = {s.id for s in suspects if any(reason.kind == outliers.LABEL_ERROR for reason in s.reasons)}
     wrong = hashed(f"{BREEDS[0]}{MISTAKEN}")
     assert wrong in doubted and len(doubted) <= 3
-    outliers.write_csv(tmp_path / outliers.TABLE, suspects)
-    assert "label error" in (tmp_path / outliers.TABLE).read_text()
+    suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, suspects)
+    assert "label error" in (tmp_path / suspect_table.OUTLIERS_FILE).read_text()
     as_given = train([extracted], "stack", tmp_path / "given")
     mended = training.train(
         [extracted], replace(plan, relabel={wrong: BREEDS[0]}), name="run", submissions=tmp_path, command="train"
@@ -169,10 +177,10 @@ def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Featu
 
 def test_a_tenth_can_be_held_out(extracted: Features, tmp_path: Path) -> None:
     (view,), truth = replay.hold_out([extracted], "mlebench")
-    plan = training.Plan("ridge", folds=3, seed=0, protocol="mlebench")
+    plan = training_plan.Plan("ridge", folds=3, seed=0, protocol="mlebench")
     run = training.train([view], plan, name="run", submissions=tmp_path, command="catsdogs replay", truth=truth)
-    replay.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
-    grade = submission.grade(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
+    submission_module.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
+    grade = submission.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
     assert grade.rows == 6 and grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
 
 
@@ -196,7 +204,7 @@ def made_up(
     cache = Cache(folder, recipe(name))
     cache.write_shard(replace(known, vector=vectors), "none")
     cache.assemble(rows, names, [], "photographs")
-    return store.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 @pytest.mark.parametrize("head", WITHOUT_KERAS)
@@ -207,7 +215,7 @@ def test_120_classes(tmp_path: Path, head: str) -> None:
     sample += "".join(f"{n + 1}" + f",{1 / 120}" * 120 + "\n" for n in order)
     run = train(files, head, tmp_path, sample, folds=2)
     path = tmp_path / "run" / "submission.csv"
-    assert submission.check(path, sample, run.classes) == 120
+    assert submission.check_submission(path, sample, run.classes) == 120
     header, ids, probabilities = table(path)
     assert header[1:] == [f"class{n}" for n in order] and ids == [str(n + 1) for n in order]
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-9) and probabilities.min() > 0
@@ -215,7 +223,7 @@ def test_120_classes(tmp_path: Path, head: str) -> None:
     assert run.scores[0].log_loss < math.log(120) / 2
     with (tmp_path / "run" / "oof.csv").open() as file:
         assert len(next(csv.reader(file))) == 2 + 120 + 3
-    assert len(runs.load(tmp_path / "run").heads) == 2
+    assert len(run_card.load_run(tmp_path / "run").heads) == 2
 
 
 def test_the_notebooks_head_ends_in_a_softmax(tmp_path: Path) -> None:
@@ -224,7 +232,7 @@ def test_the_notebooks_head_ends_in_a_softmax(tmp_path: Path) -> None:
     _, _, probabilities = table(tmp_path / "run" / "submission.csv")
     assert probabilities.shape == (5, 5) and np.allclose(probabilities.sum(axis=1), 1)
     assert math.isfinite(run.scores[0].log_loss)
-    for head in runs.load(tmp_path / "run").heads:
+    for head in run_card.load_run(tmp_path / "run").heads:
         history = head.history_  # type: ignore[attr-defined]
         assert len(history["loss"]) == 8 and history["val_loss"][-1] < history["val_loss"][0]
 
@@ -238,7 +246,7 @@ def uneven(folder: Path, counts: dict[str, int]) -> Features:
     cache = Cache(folder, recipe("ResNet50"))
     cache.write_shard(replace(known, vector=known.vector + places[[*labels, 0, 0]]), "none")
     cache.assemble(rows, [*counts], [], "photographs")
-    return store.read(cache.path)
+    return feature_file.read_features(cache.path)
 
 
 @pytest.mark.parametrize(

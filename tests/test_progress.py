@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs import tfrecord_writer
-from catsdogs.dataset import scan
 from catsdogs.finetuning.finetune import lesson
+from catsdogs.photographs import tfrecord_writer
+from catsdogs.photographs.dataset import scan
 from catsdogs.progress import LOG_INTERVAL_SECONDS, Progress
 from tests.conftest import write_kaggle_folder
 
@@ -69,7 +69,10 @@ def test_only_what_is_there_is_counted(tmp_path: Path) -> None:
     listed = [f"train/{kind}.{number}.jpg,{kind}\n" for kind in ("cat", "dog") for number in range(50)]
     (root / "labels.csv").write_text("file,label\n" + "".join(listed))
     dataset = scan(root)
-    for reads in (lambda: lesson(dataset, 2, 0), lambda: tfrecord_writer.write(dataset, tmp_path / "shards")):
+    for reads in (
+        lambda: lesson(dataset, 2, 0),
+        lambda: tfrecord_writer.write_record_files(dataset, tmp_path / "shards"),
+    ):
         with contextlib.redirect_stderr(io.StringIO()) as log:
             assert len(reads().unreadable) == 91
         assert "| 10/10 [" in log.getvalue()

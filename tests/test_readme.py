@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import tasks
-from catsdogs import settings
 from catsdogs.cli import collection
+from catsdogs.commands import settings
 from catsdogs.heads import names as heads
 
 ROOT = Path(__file__).parents[1]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import images
-from catsdogs.backbones import Backbone, weights
-from catsdogs.backbones.weights import Weights
-from catsdogs.store import RANDOM_WEIGHTS
+from catsdogs.networks import weights
+from catsdogs.networks.table import Backbone
+from catsdogs.networks.weights import RANDOM_WEIGHTS, Weights
+from catsdogs.photographs import images
 
 _AHEAD = 128
 # in numbers, `backbones.build.preprocess`: whether the channels are reversed, mean, divisor
@@ -152,7 +152,7 @@ def vector_model(backbone: Backbone, policy: str = "float32") -> Any:
     """Our Keras model, uint8 photographs to pooled vectors, without the classifier that the others do not run."""
     import keras
 
-    from catsdogs.backbones.build import build
+    from catsdogs.networks.build import build
 
     model = build(backbone, weights_of(backbone), policy)
     outputs: Mapping[str, Any] = model.output

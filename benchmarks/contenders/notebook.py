@@ -32,8 +32,9 @@ def run(job: Job) -> float:
 def _model(backbone: Any) -> Any:
     import keras
 
-    from catsdogs.backbones import efficientnet_lite, pth
-    from catsdogs.backbones.build import preprocess
+    from catsdogs.networks import pth
+    from catsdogs.networks.architectures import efficientnet_lite
+    from catsdogs.networks.build import preprocess
 
     image = keras.Input((backbone.input_size, backbone.input_size, 3))
     prepared = keras.layers.Lambda(lambda x: preprocess(x, backbone.preprocessing), image.shape[1:])(image)
@@ -41,7 +42,7 @@ def _model(backbone: Any) -> Any:
         base = efficientnet_lite.build(backbone.name, backbone.input_size)
         path = weights_of(backbone).path
         if path:
-            efficientnet_lite.set_weights(base, pth.read(path))
+            efficientnet_lite.set_weights(base, pth.read_pth(path))
         base = keras.Model(base.input, base.get_layer("avg_pool").input)
     else:
         base = getattr(keras.applications, backbone.name)(

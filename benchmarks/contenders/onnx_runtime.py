@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders import PREPROCESSING, Job, Stopwatch, feature_map_model
-from catsdogs.backbones import Backbone
+from catsdogs.networks.table import Backbone
 
 
 def prepare(backbone: Backbone, folder: Path) -> None:

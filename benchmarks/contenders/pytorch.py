@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import Job, Stopwatch, feature_map_model
-from catsdogs.backbones import Backbone
+from catsdogs.networks.table import Backbone
 
 BATCH_SIZE = 16
 

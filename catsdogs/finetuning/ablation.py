@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from catsdogs import store, submission
-from catsdogs.backbones import TABLE, trained
-from catsdogs.backbones.weights import obtain
-from catsdogs.files import replacing
+from catsdogs.files import locks
+from catsdogs.files.atomic import replacing
 from catsdogs.finetuning import fit
 from catsdogs.finetuning.finetune import Lesson, Trainer, fold_rows
 from catsdogs.finetuning.objectives import Answers
-from catsdogs.finetuning.plans import Plan
+from catsdogs.finetuning.plans import Hyperparameters
 from catsdogs.finetuning.tricks import parse
+from catsdogs.networks import trained
+from catsdogs.networks.table import BACKBONES
+from catsdogs.networks.weights import obtain
+from catsdogs.scoring import grades
 
 TABLE_FILE, CHART_FILE = "ablation.csv", "ablation.png"
 BASE, AGAIN = "(base)", "(base again, another seed)"
@@ -27,7 +29,7 @@ _OTHER_SEED = 1000
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrickResult:
     """One training of all folds.
 
     Attributes:
@@ -47,7 +49,9 @@ class Entry:
     verdict: str
 
 
-def ablate(taught: Lesson, plan: Plan, tricks: Sequence[str], weights_dir: str | None = None) -> list[Entry]:
+def ablate(
+    taught: Lesson, plan: Hyperparameters, tricks: Sequence[str], weights_dir: str | None = None
+) -> list[TrickResult]:
     """Train the base, the base again, and the base with each trick, by cross-validation; what is done is kept.
 
     Killed and started again it goes on with the cell under way.
@@ -55,13 +59,13 @@ def ablate(taught: Lesson, plan: Plan, tricks: Sequence[str], weights_dir: str |
     Raises:
         CatsdogsError: as `finetune`; a trick that would do nothing.
     """
-    weights = None if plan.from_scratch else obtain(TABLE[plan.base], weights_dir)
+    weights = None if plan.from_scratch else obtain(BACKBONES[plan.base], weights_dir)
     cells = {BASE: plan, AGAIN: replace(plan, seed=plan.seed + _OTHER_SEED)}
     cells |= {trick: replace(plan, tricks=parse(",".join((*plan.tricks, trick)))) for trick in tricks}
     made_of = [asdict(plan), taught.digests.tolist(), taught.labels.tolist(), taught.folds.tolist()]
     root = trained.FOLDER / f".ablation-{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]}"
     losses, accuracy = {}, {}
-    with store.locked(root):
+    with locks.hold_folder(root):
         for number, (name, cell) in enumerate(cells.items(), start=1):
             trainer = Trainer(taught, cell, weights, root / name.strip("()").replace(" ", "-"), "one")
             answers = []
@@ -69,7 +73,7 @@ def ablate(taught: Lesson, plan: Plan, tricks: Sequence[str], weights_dir: str |
                 which = f"{name}, {number} of {len(cells)}"
                 answers.append(trainer.train(f"fold-{fold}", which, fold, held)[1])
             said = Answers(*map(np.concatenate, zip(*answers, strict=True)))
-            losses[name] = submission.log_losses(*said)
+            losses[name] = grades.log_losses(*said)
             accuracy[name] = float((said.probabilities.argmax(axis=1) == said.right).mean())
         fit.clear(root)
     chance = abs(float((losses[AGAIN] - losses[BASE]).mean()))
@@ -80,11 +84,11 @@ def ablate(taught: Lesson, plan: Plan, tricks: Sequence[str], weights_dir: str |
         mean = float(differences.mean())
         clear = abs(mean) > CLEAR * error and abs(mean) > chance and name not in (BASE, AGAIN)
         verdict = ("better" if mean < 0 else "worse") if clear else "noise"
-        entries.append(Entry(name, float(values.mean()), accuracy[name], mean, error, verdict))
+        entries.append(TrickResult(name, float(values.mean()), accuracy[name], mean, error, verdict))
     return entries
 
 
-def table(entries: Sequence[Entry]) -> str:
+def format_table(entries: Sequence[TrickResult]) -> str:
     """The entries as aligned text, best first, the base and the base again on top."""
     lines = [f"{'trick':<28}{'log loss':>9}{'accuracy':>10}{'difference to the base':>26}"]
     for entry in _ordered(entries):
@@ -94,15 +98,15 @@ def table(entries: Sequence[Entry]) -> str:
     return "\n".join(lines)
 
 
-def write_csv(path: Path, entries: Sequence[Entry]) -> None:
-    """The entries as a CSV, in the order of `table`."""
+def write_ablation(path: Path, entries: Sequence[TrickResult]) -> None:
+    """The entries as a CSV, in the order of `format_table`."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         writer = csv.DictWriter(text, asdict(entries[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(entry) for entry in _ordered(entries))
 
 
-def draw(path: Path, entries: Sequence[Entry], title: str) -> None:
+def draw_ablation(path: Path, entries: Sequence[TrickResult], title: str) -> None:
     """A PNG: each trick's difference to the base with two standard errors, and a band as wide as chance."""
     from matplotlib.figure import Figure
 
@@ -125,6 +129,6 @@ def draw(path: Path, entries: Sequence[Entry], title: str) -> None:
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def _ordered(entries: Sequence[Entry]) -> list[Entry]:
+def _ordered(entries: Sequence[TrickResult]) -> list[TrickResult]:
     first = [BASE, AGAIN]
     return sorted(entries, key=lambda entry: (entry.trick not in first, entry.trick == AGAIN, entry.log_loss))

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.finetuning.tricks import MIXING, TABLE
+from catsdogs.finetuning.tricks import MIXING, TRICKS
 
 Pixels = NDArray[np.float32]
 Labels = NDArray[np.float32]
@@ -70,7 +70,7 @@ class Augmentation:
         labels = labels.astype(np.float32)
         if not self._mixing:
             return changed, labels
-        choice = self._draws(epoch, batch, len(TABLE)).integers(len(self._mixing))
+        choice = self._draws(epoch, batch, len(TRICKS)).integers(len(self._mixing))
         name = list(self._mixing)[choice]
         mixed, labels = self._mixing[name](changed, labels, self._draws_of(name, epoch, batch))
         return np.clip(mixed, 0, 255), labels
@@ -86,7 +86,7 @@ class Augmentation:
         return np.clip(changed, 0, 255) if self._steps else changed
 
     def _draws_of(self, name: str, epoch: int, batch: int) -> np.random.Generator:
-        return self._draws(epoch, batch, list(TABLE).index(name))
+        return self._draws(epoch, batch, list(TRICKS).index(name))
 
     def _draws(self, epoch: int, batch: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, epoch, batch, stream])

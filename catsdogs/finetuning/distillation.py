@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import TrainingError
+from catsdogs.errors import TrainingError, to_choose_from
+from catsdogs.features.feature_file import Features
 from catsdogs.finetuning.finetune import Lesson
-from catsdogs.listing import to_choose_from
-from catsdogs.store import Features
 
 
 def from_teacher(

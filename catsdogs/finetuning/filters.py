@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from catsdogs import storage
 from catsdogs.errors import StoreError, UnknownNameError
-from catsdogs.files import replacing
+from catsdogs.files import storage
+from catsdogs.files.atomic import replacing
 
 if TYPE_CHECKING:
     import keras

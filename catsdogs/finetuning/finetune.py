@@ -17,34 +17,29 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import (
-    __version__,
-    crossval,
-    curves,
-    devices,
-    duplicates,
-    folders,
-    images,
-    locks,
-    storage,
-    store,
-    submission,
-)
-from catsdogs.backbones import TABLE, trained
-from catsdogs.backbones.trained import ALL, Card, Learnt
-from catsdogs.backbones.weights import Weights, obtain
-from catsdogs.dataset import Dataset, Photograph
+from catsdogs import __version__
+from catsdogs.cleaning import duplicates
 from catsdogs.errors import TrainingError, UnreadablePhotographError
-from catsdogs.files import replacing, write_error
+from catsdogs.features.feature_file import Features, Unreadable
+from catsdogs.files import atomic, locks, storage
+from catsdogs.files import locks as locks_module
+from catsdogs.files.atomic import replacing, write_error
 from catsdogs.finetuning import fit, objectives, plans
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.fit import History
 from catsdogs.finetuning.objectives import Answers
-from catsdogs.finetuning.plans import Plan
+from catsdogs.finetuning.plans import Hyperparameters
 from catsdogs.finetuning.stream import Batches, Pictures
+from catsdogs.networks import devices, trained
+from catsdogs.networks import weights as weights_module
+from catsdogs.networks.table import BACKBONES
+from catsdogs.networks.trained import ALL, Card, Learnt
+from catsdogs.networks.weights import Weights, obtain
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.progress import Progress
-from catsdogs.store import Features, Unreadable
-from catsdogs.submission import Grade
+from catsdogs.scoring import crossval, curves, grades
+from catsdogs.scoring.grades import Grade
 
 CURVES_FILE = "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -92,7 +87,7 @@ def lesson(dataset: Dataset, folds: int, seed: int, files: Sequence[Features] = 
     Classes of which no photograph can be read are left out.
 
     Args:
-        files: feature files of these photographs, if there are any, which tell near-copies; see `duplicates.copies`.
+        files: feature files of these photographs, to find near-copies; see `duplicates.find_copies`.
 
     Raises:
         TrainingError: fewer than two classes, or a class with too few photographs.
@@ -139,7 +134,7 @@ def lesson(dataset: Dataset, folds: int, seed: int, files: Sequence[Features] = 
 
 def finetune(
     taught: Lesson,
-    plan: Plan,
+    plan: Hyperparameters,
     *,
     name: str,
     command: str,
@@ -162,9 +157,9 @@ def finetune(
     trained.check_free(name, force)
     devices.check_batch(plan.batch_size, device_choice)
     target, work = trained.FOLDER / name, trained.FOLDER / f".{name}.part"
-    with store.locked(work):
-        weights = None if plan.from_scratch else obtain(TABLE[plan.base], weights_dir)
-        if weights and weights.sha256 == store.RANDOM_WEIGHTS:
+    with locks_module.hold_folder(work):
+        weights = None if plan.from_scratch else obtain(BACKBONES[plan.base], weights_dir)
+        if weights and weights.sha256 == weights_module.RANDOM_WEIGHTS:
             raise TrainingError("Random weights are nothing to start from", "Give --weights-dir a folder, or none")
         asked = {**asdict(plan), "teacher": teacher, "rows": _digest_of(taught, soft_labels)}
         _take_up(work, asked | {"weights": weights.sha256 if weights else ""}, force)
@@ -174,7 +169,7 @@ def finetune(
         trained.write_learnt(work, learnt, taught.dataset.classes, _out_of_fold(taught, said.held_out))
         title = f"{name}: {plan.base}{' with ' + ', '.join(plan.tricks) if plan.tricks else ''}\n{scores[0]}"
         with replacing(work / CURVES_FILE) as temporary:
-            curves.draw(temporary, list(said.histories.values()), title, "members")
+            curves.draw_curves(temporary, list(said.histories.values()), title, "members")
         card = Card(
             name=name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -190,7 +185,7 @@ def finetune(
             scores=tuple(map(str, scores)),
             **{**asdict(plan), "tricks": plan.tricks},
         )
-        trained.write(work, card)
+        trained.write_card(work, card)
         _put(work, target)
         # Only now, so that a kill before it costs nothing.
         for leftover in (_PLAN_FILE, _START_FILE, _LANGUAGE_FILE, *(f"{member}.npz" for member in said.histories)):
@@ -220,7 +215,7 @@ class Trainer:
     def __init__(
         self,
         taught: Lesson,
-        plan: Plan,
+        plan: Hyperparameters,
         weights: Weights | None,
         work: Path,
         device_choice: str,
@@ -342,9 +337,9 @@ def _scores(base: str, taught: Lesson, said: Said) -> list[Grade]:
     if said.held_out:
         together = Answers(*map(np.concatenate, zip(*said.held_out, strict=True)))
         how = f"out of fold, {len(together.right):,} {what}, {len(said.held_out)} folds"
-        scores.append(submission.score(*together, how))
+        scores.append(grades.score(*together, how))
     if taught.test:
-        scores.append(submission.score(*said.test, f"held out, {len(said.test.right):,} {what}"))
+        scores.append(grades.score(*said.test, f"held out, {len(said.test.right):,} {what}"))
     if not scores:
         history = said.histories[ALL]
         best = int(np.argmin(history["val_loss"]))
@@ -374,9 +369,9 @@ def _pictures(ids: Sequence[str], digests: NDArray[np.uint64], files: Sequence[F
     if files:
         first, here = files[0], dict(zip(ids, digests.tolist(), strict=True))
         known = dict(zip(first.ids["train"].tolist(), first.digests["train"].tolist(), strict=True))
-        found = duplicates.copies(files)
+        found = duplicates.find_copies(files)
         groups = tuple(tuple(id for id in group if here.get(id) == known[id]) for group in found)  # as they are now
-    return duplicates.pictures(ids, groups, digests)
+    return duplicates.picture_numbers(ids, groups, digests)
 
 
 def _check_counts(dataset: Dataset, labels: NDArray[np.int64], pictures: NDArray[np.int64], folds: int) -> None:
@@ -437,7 +432,7 @@ def _take_up(work: Path, asked: dict[str, Any], force: bool) -> None:
 
 def _put(work: Path, target: Path) -> None:
     try:
-        folders.put(work, target)
-        (target / (locks.NAME + locks.SOFT)).unlink(missing_ok=True)  # which came along
+        atomic.put_folder(work, target)
+        (target / (locks.LOCK_FILE + locks.SOFT)).unlink(missing_ok=True)  # which came along
     except OSError as error:
         raise write_error(target, error) from None

@@ -13,16 +13,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import curves, sealed, storage
-from catsdogs.backbones import build, trained
-from catsdogs.backbones.weights import Weights
 from catsdogs.errors import UsageError
-from catsdogs.files import replacing
+from catsdogs.files import seal, storage
+from catsdogs.files.atomic import check_free_space, replacing
 from catsdogs.finetuning import optimisation
-from catsdogs.finetuning.plans import EVERYTHING, LAST_BLOCK, NOTHING, Plan
+from catsdogs.finetuning.plans import EVERYTHING, LAST_BLOCK, NOTHING, Hyperparameters
 from catsdogs.heads.logistic import Logistic
+from catsdogs.networks import build, trained
+from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
-from catsdogs.store import check_free_space
+from catsdogs.scoring import curves
 
 DROPOUT = 0.5
 STATE_FILE = "state.json"
@@ -35,7 +35,7 @@ _MERGES = ("Add", "Concatenate", "MaxPooling2D")
 History = dict[str, list[float]]
 
 
-def make(plan: Plan, weights: Weights | None, classes: int, seed: int) -> tuple[keras.Model, keras.Model]:
+def make(plan: Hyperparameters, weights: Weights | None, classes: int, seed: int) -> tuple[keras.Model, keras.Model]:
     """The path to the vector, and the model that learns: pixels (n, size, size, 3) in 0..255 -> probabilities (n, c).
 
     The two share their layers. Those of a pretrained network that are not to learn are frozen, batch normalisation
@@ -76,7 +76,7 @@ def start_top(model: keras.Model, vectors: NDArray[np.float32], labels: NDArray[
 
 def fit(
     model: keras.Model,
-    plan: Plan,
+    plan: Hyperparameters,
     learn: Any,
     watch: Any,
     loss: keras.losses.Loss,
@@ -116,7 +116,7 @@ def fit(
             callbacks=[keeper, *logs],
         )
     progress.update((plan.epochs - len(keeper.history["loss"])) * steps)  # what early stopping saved
-    with sealed.lockable(work / BEST) as path:
+    with seal.lockable(work / BEST) as path:
         model.load_weights(path)
     return keeper.history
 
@@ -146,7 +146,7 @@ class _Keeper(keras.callbacks.Callback):
             try:
                 state = json.loads(path.read_text(encoding="utf-8"))
                 self.history = state["history"]
-                with sealed.lockable(self._latest(self._epochs)) as path:
+                with seal.lockable(self._latest(self._epochs)) as path:
                     model.load_weights(path)
             except OSError as error:
                 raise storage.read_error(path, error) from None

@@ -8,13 +8,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from catsdogs.backbones.weights import Weights
 from catsdogs.finetuning import fit, optimisation
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.pairs import Pairs
-from catsdogs.finetuning.plans import Plan
+from catsdogs.finetuning.plans import Hyperparameters
 from catsdogs.finetuning.stream import Batches, Pictures
-from catsdogs.networks import twin
+from catsdogs.networks.architectures import twin
+from catsdogs.networks.weights import Weights
 
 TEMPERATURE = 2.0
 TEACHER_SHARE = 0.9
@@ -32,7 +32,7 @@ class Answers(NamedTuple):
 class Objective(Protocol):
     """A task: how the model is made, what batches look like, the loss, the measures, and the answers."""
 
-    def make(self, plan: Plan, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
+    def make(self, plan: Hyperparameters, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
         """The path to the vector, and the model that learns; see `fit.make`."""
         ...
 
@@ -47,7 +47,7 @@ class Objective(Protocol):
         """Batches of these rows of `pictures`: to learn from with an augmentation, else always the same ones."""
         ...
 
-    def loss(self, plan: Plan) -> keras.losses.Loss:
+    def loss(self, plan: Hyperparameters) -> keras.losses.Loss:
         """What is minimised."""
         ...
 
@@ -69,7 +69,7 @@ class Classification:
         hard = np.eye(classes, dtype=np.float32)[labels]
         self._targets = hard if teacher is None else np.hstack((hard, teacher)).astype(np.float32)
 
-    def make(self, plan: Plan, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
+    def make(self, plan: Hyperparameters, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
         return fit.make(plan, weights, self._classes, seed)
 
     def batches(
@@ -83,7 +83,7 @@ class Classification:
         shuffled = seed if augmentation else None
         return Batches(pictures, rows, self._targets[rows], batch_size, shuffled, augmentation)
 
-    def loss(self, plan: Plan) -> keras.losses.Loss:
+    def loss(self, plan: Hyperparameters) -> keras.losses.Loss:
         usual = optimisation.loss(plan.tricks)
         return Distillation(usual, self._classes) if self._taught else usual
 
@@ -109,7 +109,7 @@ class SameClass:
     def __init__(self, labels: NDArray[np.int64]) -> None:
         self._labels = labels
 
-    def make(self, plan: Plan, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
+    def make(self, plan: Hyperparameters, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
         path, _ = fit.make(plan, weights, 2, seed)
         return path, twin.join(path)
 
@@ -124,7 +124,7 @@ class SameClass:
         change = augmentation.augment_images if augmentation else None
         return Pairs(pictures.of(rows), self._labels[rows], batch_size, seed, change)
 
-    def loss(self, plan: Plan) -> keras.losses.Loss:
+    def loss(self, plan: Hyperparameters) -> keras.losses.Loss:
         smoothing = optimisation.SMOOTHING if "label-smoothing" in plan.tricks else 0.0
         return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
 
@@ -142,7 +142,7 @@ class SameClass:
 
 
 def choose(
-    plan: Plan, labels: NDArray[np.int64], classes: int, teacher: NDArray[np.float64] | None = None
+    plan: Hyperparameters, labels: NDArray[np.int64], classes: int, teacher: NDArray[np.float64] | None = None
 ) -> Objective:
     """The task for a network: `siamese-cnn` learns from pairs, all others classes."""
     return SameClass(labels) if plan.learns_from_pairs else Classification(labels, classes, teacher)

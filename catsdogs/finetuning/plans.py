@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from catsdogs.backbones import TABLE
-from catsdogs.crossval import MAX_SEED
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.finetuning.tricks import MIXING, parse
-from catsdogs.finetuning.tricks import TABLE as TRICKS
-from catsdogs.networks import SMALLEST_INPUT
-from catsdogs.networks import TABLE as SMALL
+from catsdogs.finetuning.tricks import TRICKS as TRICKS
+from catsdogs.networks.architectures.small import ARCHITECTURES as SMALL
+from catsdogs.networks.architectures.small import SMALLEST_INPUT
+from catsdogs.networks.table import BACKBONES
+from catsdogs.scoring.crossval import MAX_SEED
 
 SCRATCH_EPOCHS, SCRATCH_RATE = 50, 3e-4  # at 1e-3 four-conv with dropout stays at chance on 1,280 photographs
 PRETRAINED_EPOCHS, PRETRAINED_RATE = 5, 5e-5
@@ -21,7 +21,7 @@ UNFREEZE = (LAST_BLOCK, EVERYTHING, NOTHING)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Hyperparameters:
     """What a training depends on besides its photographs; see `trained.Card` for what the fields are."""
 
     base: str
@@ -44,7 +44,7 @@ class Plan:
         return self.base == TWIN
 
 
-def plan(
+def hyperparameters(
     base: str,
     tricks: str = "",
     unfreeze: str | None = None,
@@ -53,14 +53,14 @@ def plan(
     batch_size: int = BATCH_SIZE,
     rate: float | None = None,
     seed: int = 0,
-) -> Plan:
+) -> Hyperparameters:
     """A plan with the defaults of its kind of network, checked.
 
     Raises:
         UnknownNameError, UsageError: no such network, trick or choice, or a number that cannot be used.
     """
-    if base not in (*SMALL, *TABLE):
-        raise UnknownNameError("network to train", base, [*SMALL, *TABLE])
+    if base not in (*SMALL, *BACKBONES):
+        raise UnknownNameError("network to train", base, [*SMALL, *BACKBONES])
     if unfreeze not in (None, *UNFREEZE):
         raise UnknownNameError("choice for --unfreeze", unfreeze, list(UNFREEZE))
     scratch = base in SMALL
@@ -72,9 +72,9 @@ def plan(
             f"A batch of {batch_size} is what learning rates are given for, so lr-scaling would do nothing",
             "Give another --batch-size, or leave it out of --tricks",
         )
-    usual_size = (SMALL if scratch else TABLE)[base].input_size
+    usual_size = (SMALL if scratch else BACKBONES)[base].input_size
     usual = (SCRATCH_EPOCHS, SCRATCH_RATE) if scratch else (PRETRAINED_EPOCHS, PRETRAINED_RATE)
-    made = Plan(
+    made = Hyperparameters(
         base,
         usual_size if input_size is None else input_size,
         unfreeze or (EVERYTHING if scratch else LAST_BLOCK),

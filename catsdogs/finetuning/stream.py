@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import images
-from catsdogs.dataset import Dataset, Photograph
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Dataset, Photograph
 
 # (n, side, side, 3) uint8 and (n, c) float32 labels, epoch, batch -> float32 pixels in 0..255 and labels
 Change = Callable[[NDArray[np.uint8], NDArray[np.float32], int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]

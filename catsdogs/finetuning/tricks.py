@@ -156,7 +156,7 @@ _TRICKS = (
     ),
 )
 
-TABLE: dict[str, Trick] = {trick.name: trick for trick in _TRICKS}
+TRICKS: dict[str, Trick] = {trick.name: trick for trick in _TRICKS}
 """All tricks by name, in the order in which they are listed and numbered."""
 
 MIXING = ("mixup", "cutmix", "ricap")
@@ -175,8 +175,8 @@ def parse(text: str) -> tuple[str, ...]:
             "Distillation is a command of its own, no trick",
             "Train a run with `catsdogs train --name RUN`, then give `catsdogs distill --teacher RUN`",
         )
-    for name in sorted(names - TABLE.keys()):
-        raise UnknownNameError("trick", name, list(TABLE))
+    for name in sorted(names - TRICKS.keys()):
+        raise UnknownNameError("trick", name, list(TRICKS))
     if {"glorot", "he"} <= names:
         raise UsageError("The tricks glorot and he both draw the first weights", "Choose one of the two")
-    return tuple(name for name in TABLE if name in names)
+    return tuple(name for name in TRICKS if name in names)

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from catsdogs.folds import deal
+from catsdogs.features.folds import deal
 
 # Penalties are set for a prior on the whole weight vector, whatever its length: the variance of a coefficient is
 # PRIOR_VARIANCE / width. 100 is what 1,600 photographs on 3,840 and 5,888 columns ask for, each within a factor of 2.

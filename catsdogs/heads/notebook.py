@@ -9,7 +9,7 @@ from sklearn.utils import shuffle
 
 from catsdogs.heads import _linear
 from catsdogs.heads._linear import Groups, LinearHead, Rows
-from catsdogs.quiet import importing_keras
+from catsdogs.networks.quiet import importing_keras
 
 SHUFFLE_SEED = 2018
 BATCH_SIZE = 128

@@ -4,11 +4,12 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from catsdogs import runs
-from catsdogs.dataset import Dataset
-from catsdogs.files import replacing
+from catsdogs.features.feature_file import Features
+from catsdogs.files.atomic import replacing
+from catsdogs.photographs.dataset import Dataset
 from catsdogs.report import choices, evidence, measures, page, pictures
-from catsdogs.store import Features
+from catsdogs.runs import run_card
+from catsdogs.scoring import comparison as comparison_module
 
 
 def write(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, comparison: Path) -> Path:
@@ -25,12 +26,12 @@ def write(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, 
         TrainingError, SubmissionError: `oof.csv`, `submission.csv` or `compare.csv` is damaged.
     """
     found = evidence.collect(run_folder, files)
-    compared = evidence.read_comparison(comparison)
+    compared = comparison_module.read_comparison(comparison)
     chosen = choices.choose(found)
     places = measures.project(found.files, chosen.mapped)
     made = pictures.make(page.wanted(found, chosen), dataset, found)
-    path = run_folder / runs.REPORT_FILE
-    text = page.render(found, chosen, places, made, compared, _curves(run_folder / runs.CURVES_FILE))
+    path = run_folder / run_card.REPORT_FILE
+    text = page.render(found, chosen, places, made, compared, _curves(run_folder / run_card.CURVES_FILE))
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.outliers import Suspect
+from catsdogs.cleaning.outliers import Suspect
 from catsdogs.report import measures
 from catsdogs.report.evidence import Evidence
 

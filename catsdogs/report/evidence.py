@@ -1,22 +1,22 @@
 """What a report rests on: a run, its out-of-fold and its test probabilities, and what is said against photographs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import calibration, comparison, decisions, out_of_fold, outliers, runs, submission, training
-from catsdogs.comparison import Entry
-from catsdogs.decisions import Decision
-from catsdogs.errors import SubmissionError, TrainingError
-from catsdogs.listing import in_short
-from catsdogs.names import Names
-from catsdogs.outliers import Ballots, Suspect
-from catsdogs.runs import Run
-from catsdogs.store import Features
+from catsdogs.cleaning import decisions, outliers
+from catsdogs.cleaning.decisions import Decision
+from catsdogs.cleaning.outliers import Ballots, Suspect
+from catsdogs.competition import submission
+from catsdogs.errors import SubmissionError, in_short
+from catsdogs.features.feature_file import Features
+from catsdogs.photographs.names import Names
+from catsdogs.runs import out_of_fold, run_card
+from catsdogs.runs.run_card import Run
+from catsdogs.scoring import calibration, grades
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,6 @@ class Evidence:
         return self.first.labels
 
 
-class Compared(NamedTuple):
-    """The table of heads, on how many rows, folds and repeats, and the time (seconds since 1970) it was written."""
-
-    entries: list[Entry]
-    rows: int
-    folds: int
-    repeats: int
-    written: float
-
-
 def collect(folder: Path, files: Sequence[Features]) -> Evidence:
     """Read a run and all that is needed to judge it; nothing is trained.
 
@@ -78,60 +68,28 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
         StoreError: the files are not those of the run, or `decisions.csv` is damaged.
         TrainingError, SubmissionError: a file of the run is damaged.
     """
-    run = runs.read_run(folder)
-    training.check_repeatable(run, files)
-    files = training.rows_of(run, files)
+    run = run_card.read_run(folder)
+    run_card.check_repeatable(run, files)
+    files = run_card.rows_of(run, files)
     first = files[0]
-    raw, fold = out_of_fold.read(folder, run, first)
+    raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
     calibrated = calibration.cross_fitted(raw, first.labels, fold)
-    table = first.path.parent / decisions.TABLE
-    suspects = outliers.find(files, out_of_fold=raw)
+    table = first.path.parent / decisions.DECISIONS_FILE
+    suspects = outliers.find_outliers(files, out_of_fold=raw)
     about_pets = outliers.about_pets(suspects, files)
     return Evidence(
         run=run,
         files=tuple(files),
         raw=raw,
         calibrated=calibrated,
-        losses=submission.log_losses(calibrated, first.labels),
-        tested=_read_submission(folder / runs.SUBMISSION_FILE, run, first),
+        losses=grades.log_losses(calibrated, first.labels),
+        tested=_read_submission(folder / run_card.SUBMISSION_FILE, run, first),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
-        ballots=outliers.collect(files) if any(file.topk_class for file in files) else None,
-        decided=decisions.read(table, (*run.classes, *run.left_out), first.ids["train"].tolist())
+        ballots=outliers.collect_votes(files) if any(file.topk_class for file in files) else None,
+        decided=decisions.read_decisions(table, (*run.classes, *run.left_out), first.ids["train"].tolist())
         if table.exists()
         else {},
-    )
-
-
-def read_comparison(path: Path) -> Compared | None:
-    """The table of heads that `compare` wrote, or None where there is none.
-
-    Raises:
-        TrainingError: it is damaged.
-    """
-    remedy = "Make it again with `catsdogs compare`, or delete it"
-    if not path.exists():
-        return None
-    header, table = out_of_fold.read_table(path, remedy)
-    if tuple(header) != comparison.COLUMNS or not table:
-        raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
-    entries = []
-    for number, cells in enumerate(table, start=2):
-        try:
-            out_of_fold.check_width(cells, header)
-            named = dict(zip(header, cells, strict=True))
-            rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
-            entries.append(_entry(named))
-        except ValueError as error:
-            raise TrainingError(f"{path}, row {number} is damaged: {error}", remedy) from None
-    return Compared(entries, rows, folds, repeats, path.stat().st_mtime)
-
-
-def _entry(named: Mapping[str, str]) -> Entry:
-    kinds = get_type_hints(Entry)
-    numbers = {name: float(named[name]) for name, kind in kinds.items() if kind is float}
-    return Entry(
-        head=named["head"], backbones=tuple(named["backbones"].split("+")), verdict=named["verdict"], **numbers
     )
 
 
@@ -151,7 +109,7 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     if not ids:
         return np.empty((0, len(run.classes)))
     out_of_fold.must_exist(path)
-    written, probabilities = submission.read(path, run.classes, run.left_out)
+    written, probabilities = submission.read_submission(path, run.classes, run.left_out)
     known = Names({*ids, *run.unreadable})
     row_of = {known.find(id): row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]

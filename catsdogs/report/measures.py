@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import store
-from catsdogs.store import Features
+from catsdogs.features import joining
+from catsdogs.features.feature_file import Features
 
 BINS = 10
 _Z = 1.959964  # of a normal distribution, 95 % lie within as many standard deviations
@@ -113,7 +113,7 @@ def project(files: Sequence[Features], rows: NDArray[np.intp]) -> Map:
 
     parts = []
     for file in files:
-        vectors = file.vectors("train")[np.arange(len(file.labels))[store.rows_by_id(files[0], file, "train")][rows]]
+        vectors = file.vectors("train")[np.arange(len(file.labels))[joining.rows_by_id(files[0], file, "train")][rows]]
         parts.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny))
         del vectors
     X = np.concatenate(parts, axis=1)

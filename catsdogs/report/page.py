@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from catsdogs.calibration import Calibration
 from catsdogs.report import captions, choices, figures, measures
 from catsdogs.report.cards import Card, Maker
 from catsdogs.report.choices import Choices
-from catsdogs.report.evidence import Compared, Evidence
+from catsdogs.report.evidence import Evidence
 from catsdogs.report.measures import Map
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, Picture, Wanted
+from catsdogs.scoring.calibration import Calibration
+from catsdogs.scoring.comparison import Compared
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -5,9 +5,9 @@ import os
 from collections.abc import Collection
 from typing import NamedTuple
 
-from catsdogs import images
-from catsdogs.dataset import Dataset
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Dataset
 from catsdogs.progress import Progress
 from catsdogs.report.evidence import Evidence
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from catsdogs.errors import CatsdogsError
 
 if TYPE_CHECKING:
-    from catsdogs.predictor import Predictor
+    from catsdogs.runs.answers import Predictor
 
 State = Literal["none", "loading", "ready", "failed"]
 

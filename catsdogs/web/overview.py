@@ -4,7 +4,7 @@ import shlex
 
 from flask import Blueprint, Response, render_template, send_file
 
-from catsdogs import runs
+from catsdogs.runs import run_card
 from catsdogs.web.context import shared
 from catsdogs.web.guard import REPORT_POLICY, Problem
 
@@ -15,13 +15,13 @@ pages = Blueprint("overview", __name__)
 def page() -> str:
     """The table of runs."""
     site = shared().site
-    listing = runs.list_runs(site.submissions)
+    listing = run_card.list_runs(site.submissions)
     newest = sorted(listing.runs, key=lambda run: run.created, reverse=True)
     return render_template(
         "runs.html",
         runs=newest,
         damaged=listing.damaged,
-        reported={run.name for run in newest if (site.submissions / run.name / runs.REPORT_FILE).is_file()},
+        reported={run.name for run in newest if (site.submissions / run.name / run_card.REPORT_FILE).is_file()},
         predicts=site.run,
         quote=shlex.quote,
     )
@@ -31,8 +31,8 @@ def page() -> str:
 def report(name: str) -> Response:
     """A run's report, as it was written; its scripts run, but in a sandbox, where they are of no site."""
     submissions = shared().site.submissions
-    known = {run.name for run in runs.list_runs(submissions).runs}
-    path = (submissions / name / runs.REPORT_FILE).resolve() if name in known else None
+    known = {run.name for run in run_card.list_runs(submissions).runs}
+    path = (submissions / name / run_card.REPORT_FILE).resolve() if name in known else None
     if path is None or not path.is_file():
         raise Problem(404, "There is no such report")
     response = send_file(path, mimetype="text/html", max_age=0)

@@ -12,8 +12,8 @@ from catsdogs.web.context import shared, thumbnail_url
 from catsdogs.web.guard import Problem
 
 if TYPE_CHECKING:
-    from catsdogs.predictor import Answer, Predictor
-    from catsdogs.runs import Run
+    from catsdogs.runs.answers import Answer, Predictor
+    from catsdogs.runs.run_card import Run
 
 FIELD = "file"
 _SHOWN_NAME = 100  # characters
@@ -84,7 +84,7 @@ def _result(predictor: "Predictor", file: FileStorage) -> dict[str, Any]:
     name = PurePosixPath((file.filename or "").replace("\\", "/")).name[:_SHOWN_NAME] or "photograph"
     try:
         data = file.stream.read(uploads.MAX_BYTES + 1)
-        uploads.check(data)
+        uploads.check_upload(data)
         return {"name": name, **_answered(predictor.answer(data))}
     except uploads.Refusal as refusal:
         return {"name": name, "error": refusal.sentence, "status": refusal.status}

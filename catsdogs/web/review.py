@@ -7,10 +7,9 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
 
-from catsdogs import decisions, suspects
-from catsdogs.decisions import Decision
-from catsdogs.errors import CatsdogsError, LockedError, StoreError
-from catsdogs.listing import to_choose_from
+from catsdogs.cleaning import decisions, suspect_table
+from catsdogs.cleaning.decisions import Decision
+from catsdogs.errors import CatsdogsError, LockedError, StoreError, to_choose_from
 from catsdogs.web.context import shared, thumbnail_url
 from catsdogs.web.guard import Problem, check_token
 
@@ -94,9 +93,9 @@ def thumbnail() -> Response:
 
 def _listed() -> list[dict[str, Any]]:
     site = shared().site
-    rows = suspects.read(site.suspects)
+    rows = suspect_table.read_suspects(site.suspects)
     ids = [suspect.id for suspect in rows if suspect.split == "train"]
-    decided = decisions.read(site.decisions, site.classes, ids) if site.decisions.exists() else {}
+    decided = decisions.read_decisions(site.decisions, site.classes, ids) if site.decisions.exists() else {}
     listed = []
     for suspect in rows:
         decision = decided.get(suspect.id) if suspect.split == "train" else None
@@ -134,7 +133,7 @@ def _check_row(id: str) -> None:
         splits = {split for split in ("train", "test") if (split, id) in site.dataset.by_key}
     else:
         try:
-            splits = {suspect.split for suspect in suspects.read(site.suspects) if suspect.id == id}
+            splits = {suspect.split for suspect in suspect_table.read_suspects(site.suspects) if suspect.id == id}
         except StoreError as error:
             raise _problem(error) from None
     if not splits:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from catsdogs import decisions, outliers
-from catsdogs.dataset import Dataset
+from catsdogs.cleaning import decisions, suspect_table
+from catsdogs.photographs.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Site:
     @property
     def suspects(self) -> Path:
         """The table of suspects."""
-        return self.features / outliers.TABLE
+        return self.features / suspect_table.OUTLIERS_FILE
 
     @property
     def decisions(self) -> Path:
         """The table of decisions."""
-        return self.features / decisions.TABLE
+        return self.features / decisions.DECISIONS_FILE

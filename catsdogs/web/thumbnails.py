@@ -2,9 +2,9 @@
 
 import functools
 
-from catsdogs import images
-from catsdogs.dataset import Dataset
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Dataset
 
 SIDE = 240  # pixels
 KEPT = 2000  # of some 15 KB each

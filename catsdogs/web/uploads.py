@@ -1,7 +1,7 @@
 """What the page takes for a photograph, told by its size in bytes and its header before anything is decoded."""
 
-from catsdogs import images
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.photographs import images
 
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 50_000_000
@@ -21,7 +21,7 @@ class Refusal(Exception):  # noqa: N818 - not an error of the program's, but its
         self.sentence = sentence
 
 
-def check(data: bytes) -> None:
+def check_upload(data: bytes) -> None:
     """Refuse what is too large, and what is no picture by its header; the rest may still turn out to be damaged.
 
     Raises:

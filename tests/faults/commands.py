@@ -16,7 +16,7 @@ STRACE = which("strace")
 # Each kind of call by which a file comes about; strace can make any of them the last.
 CHANGES = "write,pwrite64,ftruncate,fsync,rename,unlink,unlinkat,mkdir"
 # Shards so small that a few photographs make several.
-MAIN = "from catsdogs import extract; extract.SHARD_ROWS = 4; from catsdogs.cli import main; main()"
+MAIN = "from catsdogs.features import extract; extract.SHARD_ROWS = 4; from catsdogs.cli import main; main()"
 FEATURES = ("features", "--data", "data", "--backbones", BACKBONE)
 TRAIN = ("train", "--backbones", BACKBONE, "--head", "logistic", "--folds", "2", "--name", "run")
 

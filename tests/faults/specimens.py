@@ -17,14 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from catsdogs import images, outliers, stamps, store, tfexample, tfrecord
-from catsdogs.backbones import pth, trained
-from catsdogs.calibration import Calibration
-from catsdogs.runs import FORMAT, VERSION, Run
-from catsdogs.shards import Cache
-from catsdogs.submission import Grade
-from tests import hostile
+from catsdogs.cleaning import suspect_table
+from catsdogs.features import feature_file
+from catsdogs.features.cache import Cache
+from catsdogs.files import hdf5
+from catsdogs.networks import pth, trained
+from catsdogs.photographs import images, stamps, tfexample, tfrecord
+from catsdogs.runs.run_card import FORMAT, Run
+from catsdogs.scoring.calibration import Calibration
+from catsdogs.scoring.grades import Grade
+from catsdogs.scoring.training_plan import VERSION
 from tests.conftest import jpeg, recipe, rows_of, table
+from tests.support import hostile
 
 Files = dict[str, bytes]
 FEATURES = "ResNet50.h5"
@@ -136,7 +140,7 @@ OUT_OF_FOLD = b"id,label,p_dog,fold,dropped,relabelled\n" + b"".join(
     f"{id},{id[:3]},{0.9 if id[0] == 'd' else 0.1},{row % 2 + 1},,\n".encode() for row, id in enumerate(IDS)
 )
 SUSPECTS = (
-    ",".join(outliers.COLUMNS).encode()
+    ",".join(suspect_table.COLUMNS).encode()
     + b'\ntrain,cat.0,cat,0.9120,2,3,"Lite0: tabby 0.81, lynx 0.10; Lite1: laptop 0.9","no pet: laptop; label: dog"\n'
 )
 LEARNT = b"id,digest,label,fold,p_dog\n" + b"".join(
@@ -234,9 +238,9 @@ def cards() -> Files:
     return {"run.json": run_card(), "network.json": network_card(), "manifest.json": manifest(shard())}
 
 
-def features() -> store.Features:
+def features() -> feature_file.Features:
     """Rows that fit `OUT_OF_FOLD`, with nothing behind them."""
-    return store.Features(
+    return feature_file.Features(
         path=Path("ResNet50.h5"), recipe=recipe(), classes=("cat", "dog"),
         ids={"train": np.array(IDS, object), "test": np.array(["1", "2"], object)}, labels=np.array([0, 0, 1, 1]),
         width=3, digests={}, topk_class={}, topk_prob={}, statistics={}, unreadable=(), source="data", learnt=0,
@@ -250,13 +254,13 @@ def sealed_files() -> Files:
         entries = table(IDS, ("1", "2"))
         cache = Cache(root, recipe())
         cache.write_shard(rows_of(entries), "none")
-        (written,) = root.rglob(f"{store.SHARD_FOLDER}/*/*.h5")
+        (written,) = root.rglob(f"{feature_file.SHARD_FOLDER}/*/*.h5")
         made = {"shard.h5": written.read_bytes()}
         cache.assemble(
-            entries, ("cat", "dog"), [store.Unreadable("train", "cat.9", "the file is empty")], "photographs"
+            entries, ("cat", "dog"), [feature_file.Unreadable("train", "cat.9", "the file is empty")], "photographs"
         )
         made[FEATURES] = cache.path.read_bytes()
-        with store.writing(root / stamps.NAME) as file:
+        with hdf5.writing(root / stamps.NAME) as file:
             file.attrs.update(format=stamps.FORMAT, version=stamps.VERSION)
             file["stamp"] = file["digest"] = np.arange(9, dtype=np.uint64)
         made[stamps.NAME] = (root / stamps.NAME).read_bytes()
@@ -268,7 +272,7 @@ def unsealed_files() -> Files:
     values = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 
     def gap(file: h5py.File, **options: object) -> None:
-        for name in store.SPLITS:
+        for name in feature_file.SPLITS:
             file.create_dataset(name, data=values, **options)
         file["label"] = np.arange(40) % 2
 

@@ -16,27 +16,24 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs import store
-from catsdogs.backbones import TABLE
-from catsdogs.dataset import scan
-from catsdogs.extract import extract
+from catsdogs.features import feature_file
+from catsdogs.features.extract import extract
+from catsdogs.networks.table import BACKBONES
+from catsdogs.photographs.dataset import scan
 from tests.conftest import need
 
 need("ray")
-need(str(TABLE["EfficientNetLite0"].package))
+need(str(BACKBONES["EfficientNetLite0"].package))
 
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
-from catsdogs import cluster  # noqa: E402
-from tests.test_cluster import (  # noqa: E402
+from catsdogs.features import cluster  # noqa: E402
+from tests.features.test_cluster import (  # noqa: E402
     LITE0,
     SETTINGS,
     Disturbed,
     check_disturbed,
     content,
-    data,  # noqa: F401
-    small_shards,  # noqa: F401
-    undisturbed,  # noqa: F401
     workers,
 )
 
@@ -63,8 +60,8 @@ def connected(nodes: Nodes) -> Iterator[cluster.Cluster]:
 def test_workers_on_three_nodes_give_the_rows_of_one_process(
     nodes: Nodes,
     connected: cluster.Cluster,
-    data: Path,  # noqa: F811
-    undisturbed: Path,  # noqa: F811
+    data: Path,
+    undisturbed: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     saw: Callable[[str], None],
@@ -76,14 +73,14 @@ def test_workers_on_three_nodes_give_the_rows_of_one_process(
     nodes.remove_node(node)
     assert summary.computed == {LITE0: 29} and [row.id for row in summary.unreadable] == ["cat.3"]
     assert content(summary.paths[0]) == content(undisturbed)
-    assert not list((tmp_path / store.SHARD_FOLDER).rglob("*.h5"))
+    assert not list((tmp_path / feature_file.SHARD_FOLDER).rglob("*.h5"))
     saw("three workers on three nodes: the rows of one process")
 
 
 def test_a_worker_is_killed(
     connected: cluster.Cluster,
-    data: Path,  # noqa: F811
-    undisturbed: Path,  # noqa: F811
+    data: Path,
+    undisturbed: Path,
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:
@@ -101,8 +98,8 @@ def test_a_worker_is_killed(
 
 def test_a_worker_hangs_for_a_while(
     connected: cluster.Cluster,
-    data: Path,  # noqa: F811
-    undisturbed: Path,  # noqa: F811
+    data: Path,
+    undisturbed: Path,
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:
@@ -121,8 +118,8 @@ def test_a_worker_hangs_for_a_while(
 def test_a_node_is_killed(
     nodes: Nodes,
     connected: cluster.Cluster,
-    data: Path,  # noqa: F811
-    undisturbed: Path,  # noqa: F811
+    data: Path,
+    undisturbed: Path,
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:
@@ -138,9 +135,9 @@ def test_a_node_is_killed(
 _CUT = """
 import subprocess, sys
 from pathlib import Path
-from catsdogs import cluster, extract
-from catsdogs.dataset import scan
-from tests.test_cluster import SETTINGS, Disturbed
+from catsdogs.features import cluster, extract
+from catsdogs.photographs.dataset import scan
+from tests.features.test_cluster import SETTINGS, Disturbed
 
 data, out, address, device = sys.argv[1:]
 extract.SHARD_ROWS = 4
@@ -198,8 +195,8 @@ def two_networks() -> Iterator[dict[str, str]]:
 
 def test_the_network_between_nodes_is_cut(
     two_networks: dict[str, str],
-    data: Path,  # noqa: F811
-    undisturbed: Path,  # noqa: F811
+    data: Path,
+    undisturbed: Path,
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:

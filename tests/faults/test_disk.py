@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs import decisions
-from catsdogs.decisions import Decision
+from catsdogs.cleaning import decisions
+from catsdogs.cleaning.decisions import Decision
 from catsdogs.errors import StoreError
 from tests.conftest import Command, jpeg, refused, write_kaggle_folder
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN
@@ -64,13 +64,13 @@ def small(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comman
         pytest.skip("only root may mount a small disk")
     try:
         monkeypatch.chdir(disk)
-        monkeypatch.setattr("catsdogs.extract.SHARD_ROWS", 4)
+        monkeypatch.setattr("catsdogs.features.extract.SHARD_ROWS", 4)
         for name in ("data", "more"):
             Path(name).symlink_to(project / name)
         if not (project / "features").exists():
             for arguments in (FEATURES, ("outliers", "--backbones", BACKBONE), TRAIN):
                 assert command(*arguments)[0] == 0
-            decisions.decide(Path("features") / decisions.TABLE, Decision("cat.1", "drop"), ("cat", "dog"))
+            decisions.decide(Path("features") / decisions.DECISIONS_FILE, Decision("cat.1", "drop"), ("cat", "dog"))
             for name in ("features", "submissions"):
                 shutil.copytree(name, project / name)
         for name in ("features", "submissions"):
@@ -167,7 +167,7 @@ def test_quota(small: Path, command: Command, name: str, monkeypatch: pytest.Mon
 
 def test_decisions(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decision that cannot be written is refused, and those before it stand."""
-    path, decision = Path("features") / decisions.TABLE, Decision("dog.1", "drop")
+    path, decision = Path("features") / decisions.DECISIONS_FILE, Decision("dog.1", "drop")
     before = path.read_bytes()
     with full(small, 0), refused(StoreError, "The disk is full"):
         decisions.decide(path, decision, ("cat", "dog"))
@@ -176,4 +176,4 @@ def test_decisions(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert path.read_bytes() == before
     assert sorted(path.parent.glob(".*.tmp")) == []
     decisions.decide(path, decision, ("cat", "dog"))
-    assert list(decisions.read(path, ("cat", "dog"))) == ["cat.1", "dog.1"]
+    assert list(decisions.read_decisions(path, ("cat", "dog"))) == ["cat.1", "dog.1"]

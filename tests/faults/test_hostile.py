@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import pytest
 
-from catsdogs.backbones import trained
-from catsdogs.dataset import scan, scan_unlabelled
 from catsdogs.errors import DatasetError, UnreadablePhotographError, WeightsError
-from tests import hostile
+from catsdogs.networks import trained
+from catsdogs.photographs.dataset import scan, scan_unlabelled
 from tests.conftest import refused
 from tests.faults import mutation, specimens
 from tests.faults.matrix import FULL
 from tests.faults.specimens import Files
+from tests.support import hostile
 
 pytestmark = [
     pytest.mark.fault("hostile"),

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from catsdogs import decisions, runs
+from catsdogs.cleaning import decisions
+from catsdogs.runs import run_card
 from tests.conftest import write_kaggle_folder
 from tests.faults import commands
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN, finished
@@ -147,7 +148,7 @@ def test_training(learnt: Undisturbed, tmp_path: Path, again: bool, saw: Callabl
         if next(ways)(folder).in_time:
             phases[in_training(folder)] += 1
         if (folder / "submissions/run").exists():
-            assert runs.load(folder / "submissions/run").heads  # what has its name is whole
+            assert run_card.load_run(folder / "submissions/run").heads  # what has its name is whole
         finished(folder, *TRAIN, "--force")
         assert names(folder / "submissions") == names(whole / "submissions") | ({"run/notes.txt"} if again else set())
         assert_same_run(whole / "submissions/run", folder / "submissions/run")
@@ -161,7 +162,7 @@ _ROWS = 60 if FULL else 20
 DECIDE = """
 import sys
 from pathlib import Path
-from catsdogs import decisions
+from catsdogs.cleaning import decisions
 for number in range(int(sys.argv[1]), int(sys.argv[2])):
     decisions.decide(Path("decisions.csv"), decisions.Decision(f"cat.{number}", "relabel", "dog"), ("cat", "dog"))
     print(f"cat.{number}", flush=True)
@@ -176,13 +177,13 @@ def test_decisions(tmp_path: Path, saw: Callable[[str], None]) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         out, in_time = next(ways)(folder)
-        path = folder / decisions.TABLE
-        found = list(decisions.read(path, ("cat", "dog"))) if path.exists() else []
+        path = folder / decisions.DECISIONS_FILE
+        found = list(decisions.read_decisions(path, ("cat", "dog"))) if path.exists() else []
         acknowledged = out.split()
         assert found[: len(acknowledged)] == acknowledged and len(found) - len(acknowledged) in (0, 1)
         finished(folder, str(_ROWS), str(_ROWS + 2), code=DECIDE)
-        assert list(decisions.read(path, ("cat", "dog"))) == [*found, f"cat.{_ROWS}", f"cat.{_ROWS + 1}"]
-        assert names(folder) == {decisions.TABLE}
+        assert list(decisions.read_decisions(path, ("cat", "dog"))) == [*found, f"cat.{_ROWS}", f"cat.{_ROWS + 1}"]
+        assert names(folder) == {decisions.DECISIONS_FILE}
         kills, rows = kills + in_time, rows + len(acknowledged)
         if kills >= (12 if FULL else 1):
             break
@@ -190,10 +191,10 @@ def test_decisions(tmp_path: Path, saw: Callable[[str], None]) -> None:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    told, again = (vars(runs.read_run(folder)) for folder in (one, other))
+    told, again = (vars(run_card.read_run(folder)) for folder in (one, other))
     for name in told.keys() - {"created", "command", "files"}:
         assert told[name] == again[name], name
-    for name in (runs.SUBMISSION_FILE, runs.OUT_OF_FOLD_FILE):
+    for name in (run_card.SUBMISSION_FILE, run_card.OUT_OF_FOLD_FILE):
         assert (one / name).read_bytes() == (other / name).read_bytes()
     X = np.random.default_rng(0).normal(size=(5, sum(told["widths"]))).astype(np.float32)
-    np.testing.assert_array_equal(*(runs.load(folder).predict_proba(X) for folder in (one, other)))
+    np.testing.assert_array_equal(*(run_card.load_run(folder).predict_proba(X) for folder in (one, other)))

@@ -12,18 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs import engines, extract, images, lease, storage, store, tfrecord_writer, worker
-from catsdogs.dataset import Dataset, scan
 from catsdogs.errors import CatsdogsError, LockedError, StoreError, UnreadablePhotographError
-from catsdogs.extract import Summary
-from catsdogs.store import SPLITS, Features
-from catsdogs.worker import Settings
+from catsdogs.features import extract, feature_file, worker
+from catsdogs.features.extract import Extraction
+from catsdogs.features.feature_file import SPLITS, Features
+from catsdogs.features.worker import Settings
+from catsdogs.files import lease, locks, storage
+from catsdogs.networks.engines import selection
+from catsdogs.photographs import images, tfrecord_writer
+from catsdogs.photographs.dataset import Dataset, scan
 from tests.conftest import refused, write_kaggle_folder
 from tests.faults.commands import BACKBONE
 from tests.faults.matrix import FULL
-from tests.s3 import KINDS, Faults, upload
+from tests.support.s3 import KINDS, Faults, upload
 
-pytest_plugins = ("tests.s3",)
+pytest_plugins = ("tests.support.s3",)
 pytestmark = [pytest.mark.fault("object-store"), pytest.mark.usefixtures("quick_retries", "networks_are_built_once")]
 
 STRETCH = 4  # photographs
@@ -33,10 +36,10 @@ _LAYOUTS = ("folder", "zips", "shards")
 
 @pytest.fixture(scope="module")
 def networks_are_built_once() -> Iterator[None]:
-    from catsdogs.engines.openvino import OpenVINOEngine
+    from catsdogs.networks.engines.openvino import OpenVINOEngine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "create", functools.cache(engines.create))
+        patch.setattr(selection, "create", functools.cache(selection.create))
         patch.setattr(OpenVINOEngine, "load", functools.cache(OpenVINOEngine.load))
         yield
 
@@ -56,7 +59,7 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         with zipfile.ZipFile(found["zips"] / f"{split}.zip", "w") as archive:
             for path in sorted((found["folder"] / split).iterdir()):
                 archive.write(path, f"{split}/{path.name}")
-    tfrecord_writer.write(scan(found["folder"]), found["shards"], count=2)
+    tfrecord_writer.write_record_files(scan(found["folder"]), found["shards"], count=2)
     return found
 
 
@@ -65,15 +68,15 @@ def reference(layouts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         for module in (extract, worker):
             patch.setattr(module, "SHARD_ROWS", STRETCH)
-        return store.read(run(scan(layouts["folder"]), tmp_path_factory.mktemp("reference")).paths[0])
+        return feature_file.read_features(run(scan(layouts["folder"]), tmp_path_factory.mktemp("reference")).paths[0])
 
 
-def run(dataset: Dataset, out: Path) -> Summary:
+def run(dataset: Dataset, out: Path) -> Extraction:
     return extract.extract(dataset, [BACKBONE], out, Settings(batch_size=STRETCH))
 
 
 def same_rows(path: Path, reference: Features) -> bool:
-    found = store.read(path)
+    found = feature_file.read_features(path)
     return (
         not found.unreadable
         and all(
@@ -146,7 +149,7 @@ def test_one_that_lasts_ends_the_run_and_names_the_object(
 # `features`, killed or stopped as soon as it has put its first shard; a lock is given up sooner than in earnest.
 _KILLED = """
 import os, signal, sys
-from catsdogs import extract, lease, storage
+from catsdogs.features import extract; from catsdogs.files import lease, storage
 from catsdogs.cli import main
 
 put, how = storage.put, sys.argv.pop(1)
@@ -176,13 +179,13 @@ def test_a_run_that_writes_to_the_store_is_killed_and_goes_on(
 
     assert features("killed").returncode == -signal.SIGKILL
     out = storage.place(f"{s3_bucket}/out")
-    left = list(storage.listing(out))
+    left = list(storage.list_stamps(out))
     assert ".lock" in left and len(left) == 2  # and one shard
     ended = features("whole")
     assert ended.returncode == 0, ended.stderr
     assert f"{sum(_COUNTS) - STRETCH} of them computed now" in ended.stdout
     assert same_rows(out / f"{BACKBONE}.h5", reference)
-    assert sorted(storage.listing(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
+    assert sorted(storage.list_stamps(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
     assert "up to date" in features("whole").stdout
     saw("a run with `--out s3://` killed after its first shard: the dead one's lock taken over, the rest computed")
 
@@ -203,11 +206,11 @@ def test_a_run_that_was_stopped_and_wakes_spoils_nothing(
         assert os.WIFSTOPPED(os.waitpid(runs[0].pid, os.WUNTRACED)[1])
         runs.append(features("stopped"))
         assert os.WIFSTOPPED(os.waitpid(runs[1].pid, os.WUNTRACED)[1])
-        theirs = storage.listing(out)
+        theirs = storage.list_stamps(out)
         runs[0].send_signal(signal.SIGCONT)  # while the other one holds the lock, and is asleep as well
         _, err = runs[0].communicate(timeout=300)
         assert runs[0].returncode == 1 and "was taken over by another process" in err.splitlines()[-1], err
-        assert storage.listing(out) == theirs
+        assert storage.list_stamps(out) == theirs
         runs[1].send_signal(signal.SIGCONT)
         _, err = runs[1].communicate(timeout=300)
         assert runs[1].returncode == 0, err
@@ -216,23 +219,23 @@ def test_a_run_that_was_stopped_and_wakes_spoils_nothing(
             run.kill()
             run.communicate()
     assert same_rows(out / f"{BACKBONE}.h5", reference)
-    assert sorted(storage.listing(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
+    assert sorted(storage.list_stamps(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
     saw("a run that slept past its patience: refused when it woke, the next one's lock and shards as they were")
 
 
 def test_a_second_writer_is_refused(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
     out = storage.place(f"{s3_bucket}/out")
-    with store.locked(out), refused(LockedError, "Another process is writing to"), store.locked(out):
+    with locks.hold_folder(out), refused(LockedError, "Another process is writing to"), locks.hold_folder(out):
         pass
-    with store.locked(out):  # let go
+    with locks.hold_folder(out):  # let go
         pass
 
 
 def test_a_torn_object_is_set_aside(layouts: dict[str, Path], reference: Features, s3_bucket: str) -> None:
     upload(layouts["folder"], f"{s3_bucket}/data")
     out = storage.place(f"{s3_bucket}/out")
-    storage.write(out / f"{BACKBONE}.h5", reference.path.read_bytes()[:-700])
+    storage.write_bytes(out / f"{BACKBONE}.h5", reference.path.read_bytes()[:-700])
     summary = run(scan(storage.place(f"{s3_bucket}/data")), out)
     assert [str(path) for path in summary.set_aside] == [f"{s3_bucket}/out/{BACKBONE}.h5.damaged"]
     assert same_rows(summary.paths[0], reference)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs import images, store
-from catsdogs.dataset import scan
 from catsdogs.errors import UnreadablePhotographError
-from catsdogs.extract import Settings, Summary, extract
-from catsdogs.store import Features
+from catsdogs.features import feature_file
+from catsdogs.features.extract import Extraction, Settings, extract
+from catsdogs.features.feature_file import Features
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import scan
 from tests.conftest import jpeg, write_kaggle_folder
 from tests.faults.commands import BACKBONE
 from tests.faults.matrix import FULL
@@ -102,13 +103,13 @@ class Photographer:
 EDITS = ("change", "change_in_secret", "exchange", "touch", "rename", "swap", "copy", "remove", "add", "cut")
 
 
-def run(data: Path, out: Path) -> tuple[Summary, Features]:
+def run(data: Path, out: Path) -> tuple[Extraction, Features]:
     summary = extract(scan(data), [BACKBONE], out, Settings())
-    return summary, store.read(summary.paths[0])
+    return summary, feature_file.read_features(summary.paths[0])
 
 
 def digests(features: Features) -> set[int]:
-    return {int(digest) for split in store.SPLITS for digest in features.digests[split]}
+    return {int(digest) for split in feature_file.SPLITS for digest in features.digests[split]}
 
 
 def readable(path: Path) -> bool:
@@ -123,7 +124,7 @@ def test_exactly_the_rows_of_what_changed_follow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saw: Callable[[str], None]
 ) -> None:
     """After each run the file is what a first run over the folder would write, and only new pictures were computed."""
-    monkeypatch.setattr("catsdogs.extract.SHARD_ROWS", 4)
+    monkeypatch.setattr("catsdogs.features.extract.SHARD_ROWS", 4)
     # What changed in the last seconds is read again in any case; here it is to be told by its stamp.
     now = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() + 10**10)
@@ -149,7 +150,7 @@ def test_exactly_the_rows_of_what_changed_follow(
 def same(after: Features, wanted: Features) -> None:
     assert after.classes == wanted.classes and after.unreadable == wanted.unreadable
     assert after.labels.tolist() == wanted.labels.tolist()
-    for split in store.SPLITS:
+    for split in feature_file.SPLITS:
         assert after.ids[split].tolist() == wanted.ids[split].tolist()
         assert after.digests[split].tolist() == wanted.digests[split].tolist()
         # The same picture in another batch differs in the last bits.

@@ -12,15 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from catsdogs import decisions, out_of_fold, outliers, runs, sealed, stamps, store, submission, suspects, tfrecord
-from catsdogs.backbones import trained
+from catsdogs.cleaning import decisions, suspect_table
+from catsdogs.competition import submission
 from catsdogs.errors import CatsdogsError, DamagedError
-from catsdogs.shards import Cache
+from catsdogs.features import feature_file
+from catsdogs.features.cache import Cache
+from catsdogs.files import seal
+from catsdogs.networks import trained
+from catsdogs.photographs import stamps, tfrecord
+from catsdogs.runs import out_of_fold, run_card
+from catsdogs.scoring import kept_heads
 from tests.conftest import Command, recipe, rows_of, table, write_kaggle_folder
 from tests.faults import commands
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN
 from tests.faults.matrix import FULL
-from tests.test_trained import CARD
+from tests.networks.test_trained import CARD
 
 pytestmark = pytest.mark.fault("torn")
 
@@ -138,10 +144,10 @@ def read_torn(path: Path, read: Callable[[], Any]) -> Counter[str]:
     return ends
 
 
-def _content(features: store.Features) -> list[Any]:
+def _content(features: feature_file.Features) -> list[Any]:
     return [features.classes, features.labels.tolist()] + [
         [features.ids[split].tolist(), features.digests[split].tolist(), features.vectors(split).tobytes()]
-        for split in store.SPLITS
+        for split in feature_file.SPLITS
     ]
 
 
@@ -149,7 +155,7 @@ def test_a_torn_feature_file_is_known_by_its_checksum(
     project: Path, tmp_path: Path, saw: Callable[[str], None]
 ) -> None:
     path = Path(shutil.copy(project / f"features/{BACKBONE}.h5", tmp_path))
-    ends = read_torn(path, lambda: _content(store.read(path)))
+    ends = read_torn(path, lambda: _content(feature_file.read_features(path)))
     assert set(ends) <= {"refused", "read as it was"} and ends["read as it was"] <= 2  # without its seal
     saw(f"feature file torn in {ends.total()} ways, {ends['refused']} refused")
 
@@ -183,18 +189,18 @@ def test_torn_shards_are_computed_again(tmp_path: Path, saw: Callable[[str], Non
 
 
 def sealed_block_only(spoilt: bytes, data: bytes) -> bool:
-    return len(spoilt) == len(data) and spoilt[sealed.BLOCK_BYTES :] == data[sealed.BLOCK_BYTES :]
+    return len(spoilt) == len(data) and spoilt[seal.BLOCK_BYTES :] == data[seal.BLOCK_BYTES :]
 
 
 def test_a_torn_feature_file_is_set_aside_and_computed_again(
     project: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, saw: Callable[[str], None]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("catsdogs.extract.SHARD_ROWS", 4)
+    monkeypatch.setattr("catsdogs.features.extract.SHARD_ROWS", 4)
     (tmp_path / "data").symlink_to(project / "data")
     shutil.copytree(project / "features", "features")
     path = Path(f"features/{BACKBONE}.h5")
-    wanted, data = _content(store.read(path)), path.read_bytes()
+    wanted, data = _content(feature_file.read_features(path)), path.read_bytes()
     blocks = len(data) // BLOCK
     for block in np.random.default_rng(5).choice(np.arange(1, blocks), 8 if FULL else 1, replace=False):
         spoilt = data[: block * BLOCK] + bytes(BLOCK) + data[(block + 1) * BLOCK :]
@@ -203,32 +209,34 @@ def test_a_torn_feature_file_is_set_aside_and_computed_again(
         path.unlink()
         path.write_bytes(spoilt)
         with pytest.raises(DamagedError):
-            store.read(path)
+            feature_file.read_features(path)
         code, out, err = command(*FEATURES)
         assert code == 0 and f"{path.name}.damaged" in out + err
         assert path.with_name(f"{path.name}.damaged").read_bytes() == spoilt
-        assert _content(store.read(path)) == wanted
+        assert _content(feature_file.read_features(path)) == wanted
     saw("a torn feature file set aside as .damaged, the next run writes the same again")
 
 
 def test_torn_tables(project: Path, tmp_path: Path, saw: Callable[[str], None]) -> None:
     """Text that is torn is refused, or read as it was. docs/faults.md says what a table cannot know of itself."""
     run, folder = project / "submissions/run", project / "features"
-    described, first = runs.read_run(run), store.read(folder / f"{BACKBONE}.h5")
+    described, first = run_card.read_run(run), feature_file.read_features(folder / f"{BACKBONE}.h5")
     X = np.ones((2, sum(described.widths)), np.float32)
     sums = dict.fromkeys(("fold-1", "fold-2", trained.ALL), "0" * 64)
-    trained.write(tmp_path / "network", replace(CARD, weights=sums, learnt="0" * 64))
+    trained.write_card(tmp_path / "network", replace(CARD, weights=sums, learnt="0" * 64))
     classes = ("cat", "dog")
     readers: dict[Path, Callable[[], Any]] = {
-        run / runs.RUN_FILE: lambda: runs.read_run(run),
-        run / runs.OUT_OF_FOLD_FILE: lambda: [array.tolist() for array in out_of_fold.read(run, described, first)],
-        run / runs.SUBMISSION_FILE: lambda: [
-            list(map(str, part)) for part in submission.read(run / runs.SUBMISSION_FILE, classes)
+        run / run_card.RUN_FILE: lambda: run_card.read_run(run),
+        run / run_card.OUT_OF_FOLD_FILE: lambda: [
+            array.tolist() for array in out_of_fold.read_out_of_fold(run, described, first)
         ],
-        run / runs.HEAD_FILE: lambda: runs.load(run).predict_proba(X).tolist(),
-        folder / outliers.TABLE: lambda: suspects.read(folder / outliers.TABLE),
-        folder / decisions.TABLE: lambda: decisions.read(folder / decisions.TABLE, classes),
-        tmp_path / "network" / trained.CARD_FILE: lambda: trained.read(tmp_path / "network"),
+        run / run_card.SUBMISSION_FILE: lambda: [
+            list(map(str, part)) for part in submission.read_submission(run / run_card.SUBMISSION_FILE, classes)
+        ],
+        run / kept_heads.HEAD_FILE: lambda: run_card.load_run(run).predict_proba(X).tolist(),
+        folder / suspect_table.OUTLIERS_FILE: lambda: suspect_table.read_suspects(folder / suspect_table.OUTLIERS_FILE),
+        folder / decisions.DECISIONS_FILE: lambda: decisions.read_decisions(folder / decisions.DECISIONS_FILE, classes),
+        tmp_path / "network" / trained.CARD_FILE: lambda: trained.read_card(tmp_path / "network"),
         project / "packed" / tfrecord.MANIFEST: lambda: tfrecord.read_manifest(project / "packed"),
     }
     for path, read in readers.items():
@@ -240,20 +248,22 @@ def test_torn_tables(project: Path, tmp_path: Path, saw: Callable[[str], None]) 
 def test_a_table_cut_at_the_end_of_a_line(project: Path, saw: Callable[[str], None]) -> None:
     """Those that can be held against the rows of the features are refused; the others hold fewer rows, all right."""
     run, folder = project / "submissions/run", project / "features"
-    described, first = runs.read_run(run), store.read(folder / f"{BACKBONE}.h5")
-    oof, answers = run / runs.OUT_OF_FOLD_FILE, run / runs.SUBMISSION_FILE
+    described, first = run_card.read_run(run), feature_file.read_features(folder / f"{BACKBONE}.h5")
+    oof, answers = run / run_card.OUT_OF_FOLD_FILE, run / run_card.SUBMISSION_FILE
     ids = first.ids["test"].tolist()
     sample = "id,label\n" + "".join(f"{id},0.5\n" for id in ids)
     for path, read in (
-        (oof, lambda: out_of_fold.read(run, described, first)),
-        (answers, lambda: submission.check(answers, sample, described.classes)),
+        (oof, lambda: out_of_fold.read_out_of_fold(run, described, first)),
+        (answers, lambda: submission.check_submission(answers, sample, described.classes)),
     ):
         for _ in _shortened(path):
             with pytest.raises(CatsdogsError):
                 read()
     readers: dict[Path, Callable[[], list[Any]]] = {
-        folder / outliers.TABLE: lambda: suspects.read(folder / outliers.TABLE),
-        folder / decisions.TABLE: lambda: list(decisions.read(folder / decisions.TABLE, described.classes).values()),
+        folder / suspect_table.OUTLIERS_FILE: lambda: suspect_table.read_suspects(folder / suspect_table.OUTLIERS_FILE),
+        folder / decisions.DECISIONS_FILE: lambda: list(
+            decisions.read_decisions(folder / decisions.DECISIONS_FILE, described.classes).values()
+        ),
     }
     for path, rows in readers.items():
         whole = rows()

@@ -12,10 +12,14 @@ import h5py
 import numpy as np
 import pytest
 
-from catsdogs import decisions, images, runs, store, tfrecord_writer
-from catsdogs.dataset import scan
-from catsdogs.decisions import Decision
+from catsdogs.cleaning import decisions
+from catsdogs.cleaning.decisions import Decision
 from catsdogs.errors import LockedError
+from catsdogs.features import feature_file
+from catsdogs.files import locks
+from catsdogs.photographs import images, tfrecord_writer
+from catsdogs.photographs.dataset import scan
+from catsdogs.runs import run_card
 from tests.conftest import Command, jpeg, refused, write_kaggle_folder
 from tests.faults.commands import BACKBONE, FEATURES, MAIN, TRAIN, started
 from tests.faults.matrix import FULL
@@ -46,7 +50,7 @@ Path.replace = stopping
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a small data set, which is the working folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("catsdogs.extract.SHARD_ROWS", 4)
+    monkeypatch.setattr("catsdogs.features.extract.SHARD_ROWS", 4)
     write_kaggle_folder(Path("data"), cats=8, dogs=8, test=4)
     return tmp_path
 
@@ -97,7 +101,7 @@ def test_two_pages_decide_at_once(project: Path, saw: Callable[[str], None]) -> 
     """Neither loses a row to the other; a table of which one died is taken over."""
     count = 60 if FULL else 15
     code = (
-        "import sys; from pathlib import Path; from catsdogs import decisions; decisions._PATIENCE = 600\n"
+        "import sys; from pathlib import Path; from catsdogs.cleaning import decisions; decisions._PATIENCE = 600\n"
         f"for number in range({count}):\n"
         "    decision = decisions.Decision(f'{sys.argv[1]}.{number}', 'drop')\n"
         "    decisions.decide(Path('decisions.csv'), decision, ('cat', 'dog'))"
@@ -106,7 +110,7 @@ def test_two_pages_decide_at_once(project: Path, saw: Callable[[str], None]) -> 
     for page in pages:
         assert page.communicate(timeout=300)[1] == "" and page.returncode == 0
     expected = {f"{name}.{number}" for name in ("cat", "dog") for number in range(count)}
-    assert decisions.read(Path("decisions.csv"), ("cat", "dog")).keys() == expected
+    assert decisions.read_decisions(Path("decisions.csv"), ("cat", "dog")).keys() == expected
     saw(f"two pages: {2 * count} decisions, none lost")
 
 
@@ -148,22 +152,22 @@ def test_a_clock_that_jumps(
         assert code == 0, err
         with h5py.File(f"features/{BACKBONE}.h5") as file:
             said = dict(zip(file["train_id"].asstr()[:], file["train_digest"][:].tolist(), strict=True))
-        unreadable = {row.id for row in store.read(Path(f"features/{BACKBONE}.h5")).unreadable}
+        unreadable = {row.id for row in feature_file.read_features(Path(f"features/{BACKBONE}.h5")).unreadable}
         assert said == {
             path.stem: images.digest(path.read_bytes()) for path in photographs if path.stem not in unreadable
         }
         command(*TRAIN[:-1], f"run{number}")
         decision = decisions.DROP if number % 2 else decisions.KEEP
         decisions.decide(Path("features/decisions.csv"), Decision("cat.7", decision), ("cat", "dog"))
-        assert decisions.read(Path("features/decisions.csv"), ("cat", "dog"))["cat.7"].decision == decision
+        assert decisions.read_decisions(Path("features/decisions.csv"), ("cat", "dog"))["cat.7"].decision == decision
     code, out, err = command("status")
     assert code == 0 and all(f"run{number}" in out for number in range(len(jumps) + 1))
-    years = [runs.read_run(Path(f"submissions/run{number}")).created[:4] for number in range(len(jumps) + 1)]
+    years = [run_card.read_run(Path(f"submissions/run{number}")).created[:4] for number in range(len(jumps) + 1)]
     saw(f"{len(jumps)} jumps of the clock, runs dated {min(years)} to {max(years)}: no stale row")
 
 
 def test_two_threads_of_one_process(project: Path) -> None:
     """A page and a command in one process are two writers as well."""
-    with store.locked(Path("packed")), refused(LockedError, "Another process is writing"):
-        tfrecord_writer.write(scan(Path("data")), Path("packed"), 2)
+    with locks.hold_folder(Path("packed")), refused(LockedError, "Another process is writing"):
+        tfrecord_writer.write_record_files(scan(Path("data")), Path("packed"), 2)
     assert np.all([path.name == ".lock" for path in Path("packed").iterdir()])

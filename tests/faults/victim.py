@@ -21,12 +21,17 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from catsdogs import decisions, foreign, images, out_of_fold, runs, store, submission, suspects, tfrecord
-from catsdogs import sealed as sealed_files
-from catsdogs.backbones import pth, trained, weights
-from catsdogs.dataset import scan, scan_unlabelled
+from catsdogs.cleaning import decisions, suspect_table
+from catsdogs.competition import submission
 from catsdogs.errors import CatsdogsError, UnreadablePhotographError
-from catsdogs.stamps import Stamps
+from catsdogs.features import feature_file
+from catsdogs.files import seal as sealed_files
+from catsdogs.files import trial
+from catsdogs.networks import pth, trained, weights
+from catsdogs.photographs import images, tfrecord
+from catsdogs.photographs.dataset import scan, scan_unlabelled
+from catsdogs.photographs.stamps import Stamps
+from catsdogs.runs import out_of_fold, run_card
 from tests.faults import specimens
 
 SECONDS, BYTES = 5, 2**30
@@ -69,7 +74,7 @@ def dataset(path: Path) -> None:
 
 def shard(path: Path) -> None:
     for record in tfrecord.records(path):
-        tfrecord.read(path, record.offset, record.length)
+        tfrecord.read_photograph(path, record.offset, record.length)
 
 
 def table(path: Path) -> None:
@@ -81,21 +86,21 @@ def table(path: Path) -> None:
             text = scan(path.parent).sample_submission
             submission.order(("1", "2"), CLASSES, text, ())
         case "submission.csv":
-            submission.check(path, sample, CLASSES)
-            submission.grade(path, path.parent / "hidden.csv", CLASSES)
+            submission.check_submission(path, sample, CLASSES)
+            submission.grade_submission(path, path.parent / "hidden.csv", CLASSES)
         case "truth.csv":
-            submission.grade(path.parent / "sound.csv", path, CLASSES)
+            submission.grade_submission(path.parent / "sound.csv", path, CLASSES)
         case "decisions.csv":
-            decisions.read(path, CLASSES)
+            decisions.read_decisions(path, CLASSES)
             decisions.corrections(path.parent, [specimens.features()], "decided")
         case "outliers.csv":
-            suspects.read(path)
+            suspect_table.read_suspects(path)
         case "oof.csv":
-            out_of_fold.read(path.parent, specimens.run(), specimens.features())
+            out_of_fold.read_out_of_fold(path.parent, specimens.run(), specimens.features())
         case "learnt.csv":
             trained.fold_of_digest(path.parent)
         case "run.json":
-            runs.read_run(path.parent)
+            run_card.read_run(path.parent)
         case "network.json":
             trained.row(path.parent)
         case "manifest.json":
@@ -110,19 +115,19 @@ _sound: dict[str, bytes] = {}
 def sealed(path: Path) -> None:
     if path.name == ".photographs.h5":
         Stamps(path.parent)
-    with store.reading(path) as file:
+    with feature_file.reading(path) as file:
         assert len(file)
     if path.name == "ResNet50.h5":
-        store.read(path).vectors("train")
+        feature_file.read_features(path).vectors("train")
     # What is read at all is what was written, but for the user block.
     content = path.read_bytes()[sealed_files.BLOCK_BYTES :]
     assert _sound.setdefault(path.name, content) == content
 
 
 def unsealed(path: Path) -> None:
-    foreign.check(path)
+    trial.try_out(path)
     if path.name == "ResNet50.h5":
-        store.read(path).vectors("train")
+        feature_file.read_features(path).vectors("train")
 
 
 def pinned(path: Path) -> None:
@@ -130,7 +135,7 @@ def pinned(path: Path) -> None:
 
 
 def unpinned(path: Path) -> None:
-    foreign.check(path)
+    trial.try_out(path)
     weights.Weights(path, "").shapes()
 
 
@@ -153,7 +158,7 @@ def trap(path: Path) -> None:
 
 
 KINDS: dict[str, Callable[[Path], object]] = {
-    "pictures": picture, "zips": dataset, "tables": table, "cards": table, "TFRecords": shard, ".pth": pth.read,
+    "pictures": picture, "zips": dataset, "tables": table, "cards": table, "TFRecords": shard, ".pth": pth.read_pth,
     "sealed HDF5": sealed, "unsealed HDF5": unsealed, "trained weights": pinned, "foreign weights": unpinned,
     "traps": trap,
 }  # fmt: skip
@@ -177,7 +182,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 def _is_ours(event: str, arguments: tuple[Any, ...]) -> bool:
     """Whether the program itself does this: try a file in another process, or import a module that is installed."""
     if event == "subprocess.Popen":
-        return arguments[1][1:4] == ["-I", "-c", foreign._TRY]
+        return arguments[1][1:4] == ["-I", "-c", trial._TRY]
     if event == "exec":
         return isinstance(arguments[0], CodeType) and Path(arguments[0].co_filename).is_relative_to(_LIBRARY)
     return False

@@ -1,0 +1,142 @@
+"""The suspects as one picture: a thumbnail of each with what is said against it, most doubtful first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from catsdogs.cleaning import suspect_table
+from catsdogs.cleaning.outliers import Suspect
+from catsdogs.errors import UnreadablePhotographError
+from catsdogs.files.atomic import replacing
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Dataset
+
+CONTACT_SHEET_FILE = "outliers.png"
+TILES = 60
+COLUMNS = 6
+THUMBNAIL = (240, 180)  # pixels; larger pictures are shrunk to fit, smaller ones shown as they are
+_GAP = 16
+_MARGIN = 28
+_GROUND, _EMPTY, _FRAME = "#ffffff", "#f1f1ef", "#d9d9d6"
+_INK, _MUTED, _ALARM = "#1d1d1f", "#68686d", "#b3261e"
+_TITLE_SIZE, _ID_SIZE, _TEXT_SIZE = 30, 17, 14
+_LEADING = 1.3
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of text that fits its tile."""
+
+    text: str
+    size: int
+    colour: str
+
+    @property
+    def height(self) -> int:
+        return round(self.size * _LEADING)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A thumbnail, or None for a photograph that cannot be shown, and the lines under it."""
+
+    thumbnail: Image.Image | None
+    lines: list[_Line]
+
+    @property
+    def height(self) -> int:
+        return THUMBNAIL[1] + _GAP // 2 + sum(line.height for line in self.lines)
+
+
+def write_contact_sheet(path: Path, suspects: Sequence[Suspect], dataset: Dataset, tiles: int = TILES) -> None:
+    """Draw the first `tiles` suspects, in the order given, into a PNG; a photograph that is gone leaves its tile empty.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    shown = list(images.in_parallel(lambda suspect: _tile(suspect, dataset), suspects[:tiles], ahead=tiles))
+    sheet = _draw(shown, _title(len(suspects), len(shown)))
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="PNG")
+
+
+def _title(suspects: int, shown: int) -> list[_Line]:
+    head = f"{suspects:,} suspects" if suspects != 1 else "1 suspect"
+    if suspects > shown:
+        head += f", the {shown:,} most doubtful; {suspects - shown:,} more in {suspect_table.OUTLIERS_FILE}"
+    legend = "label, score and votes for “no pet” · each network's best label and its probability · the reasons"
+    return [_Line(head, _TITLE_SIZE, _INK), _Line(legend, _ID_SIZE, _MUTED)]
+
+
+def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
+    best = [f"{name}: {suspect_table.labels_in_words(top[:1])}" for name, top in suspect.labels.items()]
+    given = f"labelled {suspect.label}, " if suspect.label else ""
+    votes = f", votes {suspect.votes} of {suspect.networks}" if suspect.networks else ""
+    lines = [
+        *_wrap(f"{suspect.split}/{suspect.id}", _ID_SIZE, _INK),
+        *_wrap(f"{given}score {suspect.score:.2f}{votes}", _TEXT_SIZE, _ALARM),
+        *(line for text in best for line in _wrap(text, _TEXT_SIZE, _MUTED)),
+        *(line for reason in suspect.reasons for line in _wrap(reason.text, _TEXT_SIZE, _INK)),
+    ]
+    try:
+        photograph = dataset.find(suspect.split, suspect.id)
+        if photograph is None:
+            raise UnreadablePhotographError("no longer in the data set")
+        picture = images.decode(dataset.read(photograph))
+    except UnreadablePhotographError as error:
+        return _Tile(None, [*lines, *_wrap(f"not shown: {error.reason}", _TEXT_SIZE, _ALARM)])
+    picture.thumbnail(THUMBNAIL)
+    return _Tile(picture, lines)
+
+
+def _wrap(text: str, size: int, colour: str) -> list[_Line]:
+    """Broken between words, or within a word that is wider than a tile."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}".strip()
+        if _font(size).getlength(joined) <= THUMBNAIL[0]:
+            lines[-1] = joined
+            continue
+        lines.append("")
+        for letter in word:
+            if _font(size).getlength(lines[-1] + letter) > THUMBNAIL[0]:
+                lines.append("")
+            lines[-1] += letter
+    return [_Line(line, size, colour) for line in lines if line]
+
+
+def _draw(tiles: Sequence[_Tile], title: Sequence[_Line]) -> Image.Image:
+    rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
+    heights = [max(tile.height for tile in row) + 2 * _GAP for row in rows]
+    header = sum(line.height for line in title) + _GAP
+    width = 2 * _MARGIN + COLUMNS * THUMBNAIL[0] + (COLUMNS - 1) * _GAP
+    sheet = Image.new("RGB", (width, 2 * _MARGIN + header + sum(heights)), _GROUND)
+    pen = ImageDraw.Draw(sheet)
+    _text(pen, _MARGIN, _MARGIN, title)
+    top = _MARGIN + header
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            left = _MARGIN + column * (THUMBNAIL[0] + _GAP)
+            frame = (left, top, left + THUMBNAIL[0] - 1, top + THUMBNAIL[1] - 1)
+            pen.rectangle(frame, fill=_EMPTY)
+            if tile.thumbnail:
+                spare = [(room - side) // 2 for room, side in zip(THUMBNAIL, tile.thumbnail.size, strict=True)]
+                sheet.paste(tile.thumbnail, (left + spare[0], top + spare[1]))
+            pen.rectangle(frame, outline=_FRAME)
+            _text(pen, left, top + THUMBNAIL[1] + _GAP // 2, tile.lines)
+        top += height
+    return sheet
+
+
+def _text(pen: ImageDraw.ImageDraw, left: int, top: int, lines: Sequence[_Line]) -> None:
+    for line in lines:
+        pen.text((left, top), line.text, fill=line.colour, font=_font(line.size))
+        top += line.height
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

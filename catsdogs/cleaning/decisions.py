@@ -1,0 +1,273 @@
+"""What a person decided about suspects: which training rows are left out of training, and which get another class."""
+
+import contextlib
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from catsdogs.cleaning import outliers, suspect_table
+from catsdogs.errors import LockedError, StoreError, TrainingError, and_more, to_choose_from
+from catsdogs.features.feature_file import Features
+from catsdogs.files import locks, storage, tables
+from catsdogs.files.atomic import replacing, write_error
+from catsdogs.files.tables import Cells, NoTableError
+from catsdogs.photographs.names import Names, one_form
+
+DECISIONS_FILE = "decisions.csv"
+COLUMNS = ("id", "decision", "label", "when")
+KEEP, DROP, RELABEL = "keep", "drop", "relabel"
+POLICIES = ("decided", "drop", "keep")  # what may be asked of `corrections`, the default first
+_LISTED = "the run's oof.csv marks them"
+_LOCK = ".decisions.lock"
+_PATIENCE = 5.0  # seconds to wait for another writer, who needs milliseconds
+
+
+class Decision(NamedTuple):
+    """One train row: keep it, drop it, or relabel it as the class `label`; `when` is the time, as it was written."""
+
+    id: str
+    decision: str
+    label: str = ""
+    when: str = ""
+
+
+class Corrections(NamedTuple):
+    """What is done to the train rows before a head learns from them.
+
+    Attributes:
+        drop: the train ids to leave out.
+        relabel: train id -> the name of the class that counts instead of the one given.
+        sentence: how many of both, why, and where they are listed; empty where nothing was asked for.
+    """
+
+    drop: frozenset[str]
+    relabel: dict[str, str]
+    sentence: str
+
+
+def read_decisions(path: Path, classes: Sequence[str], ids: Iterable[str] = ()) -> dict[str, Decision]:
+    """Train id -> the last decision about it in `decisions.csv`; `label` and `when` may be missing or empty.
+
+    Args:
+        ids: those of photographs, which an id of the table may name in another Unicode form or without its blanks.
+
+    Raises:
+        StoreError: not a table with an id and a decision, or a row without an id, with another word than keep, drop
+            or relabel, or that relabels as something else than one of `classes`.
+    """
+    known = Names(ids)
+    found = (decision for decision in _decisions(path, _rows(path), classes) if decision)
+    named = (decision._replace(id=known.find(decision.id) or decision.id) for decision in found)
+    return {decision.id: decision for decision in named}
+
+
+def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
+    """Append a decision to the table, which is made if need be, and return it; its `when` is now, UTC, ISO 8601.
+
+    The table is on the disk when this returns. Columns and rows that a person typed stay as they are.
+
+    Raises:
+        StoreError: as `read_decisions`; the decision itself is a bad row; the table cannot be written. It is unchanged.
+        LockedError: another process is writing it, and does not come to an end.
+    """
+    decision = decision._replace(when=datetime.now(UTC).isoformat(timespec="seconds"))
+    _check(decision, f"The decision about {decision.id}", classes)
+    if decision.id != decision.id.strip():  # reading forgives spaces that were typed around an id, and would miss it
+        raise StoreError(f"The name of {decision.id!r} begins or ends with a space", "Rename the photograph")
+    with _locked(path):
+        typed = _rows(path) if storage.exists(path) else Cells([list(COLUMNS)])
+        _decisions(path, typed, classes)
+        rows, header = typed.rows, _header(typed.rows)
+        missing = [column for column in COLUMNS if column not in header]
+        # Cells beyond the last column have no meaning, and must not get that of a new column.
+        stray = [""] * (max(map(len, rows)) - len(header)) if missing else []
+        rows[0] += [*stray, *missing]
+        cells = decision._asdict()
+        rows.append([cells.get(column, "") for column in _header(rows)])
+        _write(path, typed)
+    return decision
+
+
+def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
+    """Take the last row about a train id away; the decision about it that counts from now on, or None.
+
+    Raises:
+        StoreError, LockedError: as `decide`.
+    """
+    with _locked(path):
+        typed = _rows(path) if storage.exists(path) else Cells([list(COLUMNS)])
+        decisions = _decisions(path, typed, classes)
+        about = [number for number, decision in enumerate(decisions, start=1) if decision and _is(decision.id, id)]
+        if about:
+            del typed.rows[about[-1]]
+            _write(path, typed)
+        return decisions[about[-2] - 1] if len(about) > 1 else None
+
+
+def corrections(folder: Path, files: Sequence[Features], policy: str) -> Corrections:
+    """What one of `POLICIES` does to the train rows of `files`; never anything to a test row.
+
+    decided: what the folder's `decisions.csv` drops and relabels; nothing where there is none.
+    drop: the same where there is one, for a person's word counts most. Otherwise the train rows are dropped that should
+        show a pet and in which every network that can vote sees none among its top 10 labels, see `outliers.Ballots`.
+        They are counted anew from the feature files, because an `outliers.csv` may be older than these, or made with
+        another `-k`.
+    keep: nothing, whatever was decided.
+
+    Raises:
+        StoreError: a bad row in `decisions.csv`; or the networks are asked, and no file has labels to vote with.
+        TrainingError: no class is of pets, or the votes drop more than half of its rows, so that they tell nothing.
+    """
+    path = folder / DECISIONS_FILE
+    if policy != "keep" and storage.exists(path):
+        return _decided(path, files[0])
+    if policy == "drop":
+        return _without_pets(folder, files)
+    return Corrections(frozenset(), {}, "")
+
+
+def _decided(path: Path, first: Features) -> Corrections:
+    """A person's word about the train rows; decisions about other rows are counted, and do nothing."""
+    there = set(first.ids["train"].tolist())
+    decided = read_decisions(path, first.classes, there).values()
+    present = [decision for decision in decided if decision.id in there]
+    absent = Counter(decision.decision for decision in decided if decision.id not in there)
+    drop = frozenset(decision.id for decision in present if decision.decision == DROP)
+    relabel = {decision.id: decision.label for decision in present if decision.decision == RELABEL}
+    more = {word: f" ({number:,} more are not among the train rows)" for word, number in absent.items()}
+    sentence = (
+        f"Left out: {len(drop):,} of {len(there):,} train rows, which {path} drops{more.get(DROP, '')}; {_LISTED}"
+    )
+    if relabel or absent[RELABEL]:
+        sentence += f"; relabelled: {len(relabel):,}{more.get(RELABEL, '')}"
+    return Corrections(drop, relabel, sentence)
+
+
+def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
+    """What the networks would drop: the train rows that should show a pet, and in which none of them sees one."""
+    first = files[0]
+    rows = len(first.labels)
+    ballots = outliers.collect_votes(files)
+    networks = len(ballots.names)
+    remedy = f"Train with --outliers keep, or name the rows to drop in {folder / DECISIONS_FILE}"
+    if not ballots.is_about_pets:
+        raise TrainingError(
+            f"--outliers drop leaves out what shows no pet, and the photographs of {outliers.shortened(first.classes)} "
+            "show none",
+            remedy,
+        )
+    unanimous, asked = np.flatnonzero(ballots.unanimous("train")), np.count_nonzero(ballots.asked("train"))
+    if 2 * len(unanimous) > asked:
+        raise TrainingError(
+            f"No network sees a pet in {len(unanimous):,} of {asked:,} train rows, so these are not of cats and dogs",
+            remedy,
+        )
+    table, aside = folder / suspect_table.OUTLIERS_FILE, outliers.shortened(ballots.without_vote)
+    return Corrections(
+        frozenset(ballots.first.ids["train"][unanimous].tolist()),
+        {},
+        f"Left out: {len(unanimous):,} of {rows:,} train rows, in which {networks} of {networks} networks see no pet; "
+        f"{_LISTED}"
+        + (f"; no vote among {aside}, most of which show none" if aside else "")
+        + (f", suspects and reasons are in {table}" if table.exists() else ""),
+    )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the table for one writer, thread or process; whoever else wants to write waits."""
+    if storage.is_remote(path):
+        raise StoreError(
+            f"Decisions are not written to an object store such as {path.parent}",
+            f"Review a copy of that folder on this machine, and put its {DECISIONS_FILE} there",
+        )
+    with contextlib.ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.hold(path.with_name(_LOCK), _PATIENCE))
+        except LockedError:
+            raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
+        except OSError as error:
+            raise write_error(path, error) from None
+        yield
+
+
+def _rows(path: Path) -> Cells:
+    """The cells of the table as they were typed, the header first."""
+    try:
+        typed = tables.cells(tables.decode(path.read_bytes()))
+    except OSError as error:
+        raise storage.read_error(path, error) from None
+    except NoTableError as error:
+        raise StoreError(f"{path} cannot be read: {error}", "Save it as CSV in UTF-8") from None
+    header = _header(typed.rows)
+    if not {"id", "decision"} <= set(header) or any(header.count(column) > 1 for column in COLUMNS):
+        raise StoreError(
+            f"{path}, row 1 has the columns {tables.in_line(header, typed.delimiter)}",
+            f"Its first line must be {','.join(COLUMNS)}",
+        )
+    return typed
+
+
+def _write(path: Path, typed: Cells) -> None:
+    """The table anew, as it was saved: its encoding, if that has all letters, and what stands between its cells."""
+    encoding = tables.encoding_of(path.read_bytes()) if path.exists() else "utf-8"
+    text = io.StringIO(newline="")
+    if typed.is_declared:
+        text.write(f"sep={typed.delimiter}\n")
+    tables.Writer(text, typed.delimiter).writerows(typed.rows)
+    try:
+        data = text.getvalue().encode(encoding)
+    except UnicodeEncodeError:
+        data = text.getvalue().encode("utf-8-sig")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _is(typed: str, id: str) -> bool:
+    return one_form(typed) == one_form(id)
+
+
+def _header(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [column.strip().lower() for column in rows[0]] if rows else []
+
+
+def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decision | None]:
+    """What each row below the header decides; None for an empty one."""
+    header, known = _header(typed.rows), Names(classes)
+    decisions: list[Decision | None] = []
+    mistakes: list[tuple[int, StoreError]] = []
+    for number, row in enumerate(typed.rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            decisions.append(None)
+            continue
+        named = dict.fromkeys(COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
+        label = known.find(named["label"]) or named["label"]
+        decision = Decision(named["id"], named["decision"].lower(), label, named["when"])
+        try:
+            _check(decision, f"{path}, row {number + typed.is_declared}", classes)
+        except StoreError as error:
+            mistakes.append((number + typed.is_declared, error))
+        decisions.append(decision)
+    if mistakes:
+        (_, first), *others = mistakes
+        more = and_more([number for number, _ in others], "rows that cannot be used")
+        raise StoreError(f"{first.problem}{more}", first.remedy, [error.problem for _, error in mistakes])
+    return decisions
+
+
+def _check(decision: Decision, place: str, classes: Sequence[str]) -> None:
+    if not decision.id:
+        raise StoreError(f"{place} has no id", "Complete or remove the row")
+    if decision.decision not in (KEEP, DROP, RELABEL):
+        raise StoreError(f"{place} decides {decision.decision!r}", f"Write {KEEP}, {DROP} or {RELABEL}")
+    if decision.decision == RELABEL and decision.label not in classes:
+        raise StoreError(
+            f"{place} relabels {decision.id} as {decision.label or 'nothing'}",
+            f"Put one of the classes into the column label: {to_choose_from(classes)}",
+        )

@@ -1,0 +1,1 @@
+"""The commands: flags in, sentences out; a file for each room."""

@@ -1,0 +1,202 @@
+"""What the commands share: tasks that end a user's mistake in one line, and how results are shown."""
+
+import codecs
+import contextlib
+import functools
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import invoke
+
+from catsdogs import __version__
+from catsdogs.errors import SHOWN, CatsdogsError, StoreError, UsageError
+from catsdogs.files import storage
+
+INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
+# How our own signs are written where an encoding lacks them; other letters, as those of a class, become escapes.
+_PLAIN = {"±": "+-", "…": "...", "“": '"', "”": '"', "·": "-", "³": "^3"}
+_HANDLER = "catsdogs"
+
+
+def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[..., None]], Any]:
+    """An invoke task with the help texts of its flags; a user's mistake ends it with one line and an exit code.
+
+    Flags named in `iterable` may be given several times.
+    """
+
+    def decorate(body: Callable[..., None]) -> Any:
+        @functools.wraps(body)
+        def guarded(c: invoke.Context, **arguments: Any) -> None:
+            show_every_letter()
+            try:
+                _refuse_what_is_no_text(arguments)
+                body(c, **arguments)
+            except CatsdogsError as error:
+                everything = _everything(error, Path(f"catsdogs-{body.__name__}.csv"))
+                raise invoke.Exit(f"{program()} {body.__name__}: {error}{everything}", code=error.exit_code) from None
+            except KeyboardInterrupt:
+                resuming = "fetch, features, predict and the training of networks go on where they were"
+                raise invoke.Exit(f"\nStopped. Run the same command again; {resuming}.", code=INTERRUPTED) from None
+
+        texts = {name.replace("_", "-"): text for name, text in flags.items()}
+        return invoke.task(auto_shortflags=False, help=texts, iterable=list(iterable))(guarded)
+
+    return decorate
+
+
+class Program(invoke.Program):
+    """The console command: it reads `invoke.yaml` in the folder it is called in, and ends wrong usage with 2."""
+
+    def __init__(self, namespace: invoke.Collection) -> None:
+        super().__init__(
+            name="catsdogs", binary="catsdogs", namespace=namespace, version=__version__, config_class=_Config
+        )
+
+    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
+        show_every_letter()
+        try:
+            super().run(argv, exit)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read our output went away, as `head` does: there is nobody to tell
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    def normalize_argv(self, argv: list[str] | None) -> None:
+        super().normalize_argv(argv)
+        # To invoke a flag of one letter has one dash; people write two.
+        self.argv: list[str] = [re.sub(r"^--(\w)(?==|$)", r"-\1", argument) for argument in self.argv]
+
+    def parse_collection(self) -> None:
+        super().parse_collection()
+        self.config.set_project_location(Path.cwd())
+        try:
+            self.config.load_project()
+        except (
+            Exception
+        ) as error:  # a file of the user's that is no YAML, or not of invoke's form, raises nearly anything
+            problem = f"catsdogs: invoke.yaml in {Path.cwd()} cannot be used: {error}"
+            raise invoke.Exit(" ".join(f"{problem}. See the README on settings.".split()), code=1) from None
+
+    def parse_tasks(self) -> None:
+        try:
+            super().parse_tasks()
+        except invoke.ParseError as error:
+            what = _of_flags(str(error), self.argv)
+            problem = f"catsdogs: {what} `catsdogs --list` and `catsdogs --help TASK` show what there is."
+            raise invoke.Exit(problem, code=UsageError.exit_code) from None
+
+
+def show_every_letter() -> None:
+    """Let output go on where its encoding lacks a letter: a class may be called 猫, and a terminal know Latin-1 alone.
+
+    Where names of files are not taken for UTF-8 either, as under the locale C, this process starts again in Python's
+    UTF-8 mode, or it could neither keep nor open them.
+    """
+    if os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
+        shown = os.environ.get("PYTHONIOENCODING") or (sys.stdout.encoding if sys.stdout else "utf-8")
+        settings = {"PYTHONUTF8": "1", "PYTHONIOENCODING": shown}
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, os.environ | settings)  # noqa: S606 - what is running already
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def _refuse_what_is_no_text(arguments: dict[str, Any]) -> None:
+    """A name that is not UTF-8 can be opened, but in no file of ours be written down."""
+    for flag, value in arguments.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and text.encode(errors="ignore").decode() != text:
+                raise UsageError(f"--{flag.replace('_', '-')} {text!a} is not UTF-8", "Rename that file or folder")
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(letter) or ascii(letter)[1:-1] for letter in letters), error.end
+
+
+codecs.register_error(_HANDLER, _plainly)
+
+
+class _Config(invoke.Config):
+    """Invoke's settings, also for a user whose home is none, such as /dev/null."""
+
+    def load_user(self, merge: bool = True) -> None:
+        with contextlib.suppress(OSError):
+            super().load_user(merge)
+
+
+def _of_flags(error: str, arguments: Sequence[str]) -> str:
+    """What invoke's parser says, in the words of who typed flags."""
+    if missing := re.match(r"'(\S+)' did not receive required positional arguments: (.*)", error):
+        flags = [f"--{name.replace('_', '-')}" for name in re.findall(r"'(\w+)'", missing[2])]
+        return f"{missing[1]} needs {' and '.join(flags)}."
+    if empty := re.match(r"Flag <Argument: ([\w-]+)", error):
+        return f"--{empty[1].replace('_', '-')} needs a value."
+    flags = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
+    twice = [flag for flag in flags if flags.count(flag) > 1]
+    if twice and error.startswith("No idea what"):  # of a flag that is given again, invoke takes the value for a task
+        return f"{twice[0]} is given twice: give it once."
+    return error
+
+
+def program() -> str:
+    """What the user typed: `invoke`, or the installed `catsdogs`."""
+    return "invoke" if Path(sys.argv[0]).stem in ("invoke", "inv") else "catsdogs"
+
+
+def say(line: object = "") -> None:
+    """A line of the result."""
+    print(line, flush=True)
+
+
+def wrote(path: Path, what: str = "") -> None:
+    """A file that is new, and what it holds."""
+    say(f"wrote {path}" + (f"  ({what})" if what else ""))
+
+
+def listed(rows: Sequence[Sequence[object]], line: Callable[..., str], path: Path, columns: Sequence[str] = ()) -> None:
+    """A list that grows with the data: its first rows, each as `line` says it, and if there are more, all in a file.
+
+    Args:
+        columns: of the file, which is written here; none if somebody else writes it, and it holds the rows already.
+    """
+    for row in rows[:SHOWN]:
+        say(line(*row))
+    if len(rows) > SHOWN:
+        if columns:
+            _write_rows(path, columns, rows)
+        say(f"… and {len(rows) - SHOWN:,} more like these; all {len(rows):,} are listed in {path}")
+    elif columns and storage.exists(path):  # of an earlier run, when there were more
+        storage.remove(path)
+
+
+def _everything(error: CatsdogsError, path: Path) -> str:
+    """Where all is listed of which an error shows the first few; empty if it shows everything."""
+    if len(error.listed) <= SHOWN:
+        return ""
+    try:
+        _write_rows(path, ("what",), [(item,) for item in error.listed])
+    except StoreError:  # the error itself is what counts
+        return ""
+    return f" All {len(error.listed):,} are listed in {path}."
+
+
+def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from catsdogs.files import tables
+    from catsdogs.files.atomic import replacing
+
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        tables.Writer(text).writerows((columns, *rows))
+
+
+def next_steps(*commands: str) -> None:
+    """What to type next."""
+    say("next:  " + "\n       ".join(f"{program()} {command}" for command in commands))

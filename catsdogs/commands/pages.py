@@ -1,0 +1,124 @@
+"""Tasks for who would rather look than read: a run's report, and the web page."""
+
+import functools
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs.commands import flags, settings
+from catsdogs.commands.console import next_steps, program, say, stage, wrote
+from catsdogs.commands.flags import DATA, FEATURES, NAME, SUBMISSIONS, WEIGHTS_DIR
+from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.files import storage
+
+if TYPE_CHECKING:
+    from catsdogs.runs.answers import Predictor
+    from catsdogs.runs.run_card import Run
+
+PORT = "5000"
+_HIGHEST_PORT = 65535
+
+
+@stage(name=NAME, features=FEATURES, data=DATA)
+def report(c: Context, name: str, features: str | None = None, data: str | None = None) -> None:
+    """Write submissions/<name>/report.html: scores, curves, mistakes, suspects and a map, in one file to look at."""
+    from catsdogs import report as page
+    from catsdogs.scoring import comparison
+
+    _, files = flags.run_and_files(c, name, features, data)
+    dataset = flags.dataset_at(data, files[0].source)
+    flags.check_writable(SUBMISSIONS / name)
+    path = page.write(SUBMISSIONS / name, files, dataset, SUBMISSIONS / comparison.COMPARISON_FILE)
+    wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")
+    next_steps("serve")
+
+
+@stage(
+    name="the run that predicts; if not given the newest one on these features",
+    features=FEATURES,
+    data=DATA,
+    weights_dir=WEIGHTS_DIR,
+    host="the address to listen on; 0.0.0.0 lets other machines in, and they may decide too",
+    port="the port to listen on; 0 for any that is free",
+)
+def serve(
+    c: Context,
+    name: str | None = None,
+    features: str | None = None,
+    data: str | None = None,
+    weights_dir: str | None = None,
+    host: str = "127.0.0.1",
+    port: str = PORT,
+) -> None:
+    """Open a page on 127.0.0.1:5000 to predict photographs, review suspects, and look at runs and reports."""
+    from catsdogs import web
+
+    number = settings.number("port", port)
+    if not 0 <= number <= _HIGHEST_PORT:
+        raise UsageError(f"--port {port}", f"Give a number from 0 to {_HIGHEST_PORT:,}")
+    run, folder = what_to_show(c, name, features)
+    source, classes = _remembered(run, folder) or (flags.setting(c, "data"), ())
+    dataset = flags.dataset_at(data, source)
+    classes = classes or (dataset.classes if dataset else ())
+    flags.refuse_idle_weights(weights_dir, run.backbones if run else ())
+    weights = flags.extraction_settings(c, weights_dir).weights_dir
+    site = web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "")
+    loading = web.Loading(functools.partial(_load, SUBMISSIONS / run.name, folder, weights) if run else None)
+    app = web.create_app(site, loading)
+    if not _is_loopback(host):
+        say(f"Open to other machines: whoever reaches {host} can see the photographs and decide about them")
+    predicts = f"{run.name} predicts" if run else f"no run on {folder} yet, so nothing predicts: {program()} train"
+    web.serve(app, host, number, lambda url: say(f"{url}  ({predicts}; Ctrl-C ends it)"))
+
+
+def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[Run | None, Path]":
+    """The run that predicts, if there is one, and the folder of features, suspects and decisions.
+
+    A run that is not named is the newest on that folder, those that only replay a split coming last; on the usual
+    folder, where that holds no features, the newest on any.
+    """
+    from catsdogs.features import feature_file
+    from catsdogs.runs import run_card
+
+    if name:
+        run = run_card.read_run(SUBMISSIONS / name)
+        return run, flags.location(c, "features", features or run.features)
+    folder = flags.features_folder(c, features)
+    listing = run_card.list_runs(SUBMISSIONS)
+    for damage in listing.damaged:
+        say(damage)
+    newest = sorted(listing.runs, key=lambda run: (not run.protocol, run.created), reverse=True)
+    if newest and not features and not feature_file.names(folder):
+        return newest[0], storage.place(newest[0].features)
+    return next((run for run in newest if storage.place(run.features).resolve() == folder.resolve()), None), folder
+
+
+def _load(run_folder: Path, features: Path, weights_dir: str | None) -> "Predictor":
+    """The predictor; what goes wrong on the way is said here too, for who has no page before them."""
+    from catsdogs.runs.answers import Predictor
+
+    try:
+        return Predictor.load(run_folder, features, weights_dir)
+    except CatsdogsError as error:
+        say(f"Nothing predicts: {error}")
+        raise
+
+
+def _remembered(run: "Run | None", folder: Path) -> tuple[str, tuple[str, ...]] | None:
+    """Where the photographs were and what their classes are called, as the run says, or else a feature file."""
+    from catsdogs.features import feature_file
+
+    if run:
+        return run.source, run.classes
+    paths = (feature_file.path_of(folder, name) for name in feature_file.names(folder))
+    first = next((feature_file.read_features(path) for path in paths if not feature_file.is_gap_file(path)), None)
+    return (first.source, first.classes) if first else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"

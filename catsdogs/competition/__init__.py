@@ -1,0 +1,1 @@
+"""A competition: what it is called, its photographs downloaded, its submission written, checked, graded, uploaded."""

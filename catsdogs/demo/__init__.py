@@ -1,0 +1,1 @@
+"""Drawn data sets, to try the whole pipeline without a download."""

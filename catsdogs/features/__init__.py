@@ -1,0 +1,1 @@
+"""Features: the vectors that networks make of photographs, computed once and kept in HDF5, rows joined by id."""

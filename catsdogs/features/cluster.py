@@ -1,0 +1,223 @@
+"""Many machines: the shard function on a pool of Ray Data's actors, which keep their networks loaded."""
+
+import contextlib
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+
+from catsdogs.errors import CatsdogsError, ClusterError, UsageError
+from catsdogs.features import extract, worker
+from catsdogs.features.cache import Cache
+from catsdogs.features.feature_file import Recipe
+from catsdogs.features.worker import SHARD_ROWS, Done, Job, RunningNetwork, Settings, Stretch
+from catsdogs.files import storage
+from catsdogs.networks.quiet import quiet_import
+from catsdogs.networks.table import Backbone
+from catsdogs.photographs.dataset import Dataset, Location, Photograph
+
+AUTO = "auto"
+ATTEMPTS = 3  # at a stretch, each on a new pool of workers
+_PATIENCE_SECONDS = 10
+_UNDER_WAY = 2  # stretches in a worker: while the last batches of one are computed, the next is decoded
+# Ray Data's name for what becomes of a task when its worker dies goes in 2.64; pyproject.toml asks for less.
+warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+_DIED = "the worker that computed it died, of too little memory perhaps"
+
+
+@contextlib.contextmanager
+def connected(address: str, cores: int) -> Iterator["Cluster"]:
+    """The cluster at an address, `host:6379`; `auto` is the one this machine belongs to, or else this machine alone.
+
+    Args:
+        cores: of a worker, on machines without GPUs; on a cluster with GPUs each worker has one of them.
+
+    Raises:
+        ClusterError: none answers there, or it was lost.
+    """
+    _check_reachable(address)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    options = {"log_to_driver": False, "logging_level": logging.CRITICAL, "include_dashboard": False}
+    try:
+        with quiet_import():
+            try:
+                ray.init(address, **options)
+            except ConnectionError:
+                if address != AUTO:
+                    raise
+                ray.init("local", **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ClusterError(
+            f"No Ray cluster answers at {address}: {reason}",
+            "Check the address (host:6379) and that Ray has the same version there, or give --cluster auto",
+        ) from None
+    try:
+        yield Cluster(cores)
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"The Ray cluster was lost: {str(error).splitlines()[0]}",
+            "Run the same command again: finished shards are kept",
+        ) from error
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would knock for many minutes."""
+    if address == AUTO:
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise UsageError(f"--cluster {address} is no address", "Give host:port, such as 10.0.0.1:6379, or auto")
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"No Ray cluster answers at {address}: {error}", "Check the address, or give --cluster auto"
+        ) from None
+
+
+class Cluster:
+    """Stretches wherever there is room, each tried on up to `ATTEMPTS` pools; see `extract.Schedule`."""
+
+    def __init__(self, cores: int) -> None:
+        self.notes: list[str] = []
+        nodes = _nodes()
+        processors = [node["CPU"] for node in nodes]
+        if not nodes:
+            raise ClusterError("No node of the Ray cluster offers a processor", "Start nodes with --num-cpus above 0")
+        # More than the smallest node has would leave that node idle.
+        self.cores = int(max(1, min(cores, *processors)))
+        self.gpus = int(any(node.get("GPU", 0) >= 1 for node in nodes))
+        self.workers = self._room()
+
+    def _room(self) -> int:
+        """For how many workers there is room on the nodes that live."""
+        if self.gpus:
+            return int(sum(node.get("GPU", 0) for node in _nodes()))
+        return int(sum(node["CPU"] // self.cores for node in _nodes()))
+
+    def recipes(
+        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
+    ) -> tuple[Recipe, ...]:
+        """See `extract.Schedule.recipes`; settled on a worker, whose processor may be another than this one's."""
+        asked = _settle.options(num_cpus=self.cores, num_gpus=self.gpus)
+        try:
+            first = tuple(map(_absolute, dataset.photographs[:SHARD_ROWS]))
+            job = Job(dataset.root.resolve(), tuple(backbones), (), out.resolve(), _with_absolute_paths(settings))
+            settled, notes = ray.get(asked.remote(job, first))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause if isinstance(error.cause, CatsdogsError) else error from None
+        self.notes += notes
+        return tuple(settled)
+
+    def compute(
+        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
+    ) -> Iterator[Done]:
+        """See `extract.Schedule.compute`."""
+        settings = replace(_with_absolute_paths(job.settings), cores=self.cores)
+        job = Job(job.root.resolve(), job.backbones, job.recipes, job.out.resolve(), settings)
+        waiting = {stretch.number: _with_absolute_locations(stretch) for stretch in stretches}
+        reasons: dict[int, str] = {}
+        for _ in range(ATTEMPTS):
+            for done in self._once(job, list(waiting.values())):
+                if done.failure:
+                    reasons[done.number] = done.failure
+                    continue
+                tick(len(waiting.pop(done.number).photographs))
+                yield done
+            if not waiting:
+                break
+        for number in waiting:
+            yield Done(number, failure=reasons.get(number, _DIED))
+        for member, recipe in zip(members, job.recipes, strict=True):
+            member.cache = Cache(job.out, recipe)
+
+    def _once(self, job: Job, stretches: Sequence[Stretch]) -> Iterator[Done]:
+        """What came of each stretch, but for those whose worker died."""
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.max_errored_blocks = -1
+        pool = ActorPoolStrategy(
+            size=max(1, min(self.workers, self._room(), len(stretches))),
+            max_tasks_in_flight_per_actor=_UNDER_WAY,
+            max_concurrent_calls_per_actor=_UNDER_WAY,
+            enable_true_multi_threading=True,
+        )
+        # Items are sent along, so that no task has to read them: on a cluster full of workers it would wait for ever.
+        items = [{"stretch": stretch} for stretch in stretches]
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # progress and failures are shown as on one machine
+        waiting = ray.data.from_items(items, override_num_blocks=len(items))
+        results = waiting.map_batches(
+            _Worker,
+            fn_constructor_args=(job,),
+            batch_size=1,
+            batch_format="numpy",
+            compute=pool,
+            num_cpus=self.cores,
+            num_gpus=self.gpus,
+            max_task_retries=0,  # what a dead worker was at is tried again by the next pool, and counted
+        )
+        for row in results.iter_rows():
+            yield row["done"]
+
+
+class _Worker:
+    """An actor: networks that stay loaded, and the shard function."""
+
+    def __init__(self, job: Job) -> None:
+        self._dataset = Dataset(job.root, (), ())
+        self._error = ""
+        try:
+            self._members = worker.members_of(job)
+        except CatsdogsError as error:
+            self._error = str(error)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Done]]:
+        stretch: Stretch = batch["stretch"][0]
+        if self._error:
+            return {"done": [Done(stretch.number, failure=self._error)]}
+        try:
+            (done,) = worker.compute(self._dataset, self._members, [stretch])
+        except Exception as error:  # whatever it is, it is reported with its stretch, and the others go on
+            done = Done(stretch.number, failure=str(error) or type(error).__name__)
+        return {"done": [done]}
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each living node that computes has to offer."""
+    offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [offer for offer in offers if offer.get("CPU", 0) >= 1]
+
+
+@ray.remote(max_retries=0)
+def _settle(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
+    """Settle the recipes, and load the networks once: each is built here before all workers ask for it."""
+    members = worker.members_of(replace(job, recipes=extract.settle(job.backbones, job.out, job.settings)))
+    notes = worker.prepare(job, members, first)
+    return tuple(member.cache.recipe for member in members), notes
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    folder = settings.weights_dir and str(Path(settings.weights_dir).expanduser().resolve())
+    return replace(settings, weights_dir=folder)
+
+
+def _with_absolute_locations(stretch: Stretch) -> Stretch:
+    """Workers run in folders of their own."""
+    return stretch._replace(photographs=tuple(map(_absolute, stretch.photographs)))
+
+
+def _absolute(photograph: Photograph) -> Photograph:
+    container, name = photograph.location
+    if storage.is_remote(container) or container.is_absolute():
+        return photograph
+    return photograph._replace(location=Location(container.absolute(), name))

@@ -1,0 +1,351 @@
+"""Data set x backbones -> shards -> features/<Backbone>.h5: each photograph decoded once, for all networks.
+
+Here is planned and assembled; `worker` computes, on this machine or, see `cluster`, on many.
+"""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from catsdogs.errors import (
+    DamagedError,
+    DatasetError,
+    StoreError,
+    UnknownNameError,
+    UnreadablePhotographError,
+    UsageError,
+)
+from catsdogs.features import feature_file, worker
+from catsdogs.features.cache import Cache, DigestedPhotograph
+from catsdogs.features.feature_file import Recipe, Unreadable
+from catsdogs.features.worker import SHARD_ROWS, Done, Engines, Job, RunningNetwork, Settings, Stretch, members_of
+from catsdogs.files import atomic, hdf5, locks, storage
+from catsdogs.networks.choice import choose
+from catsdogs.networks.engines import selection
+from catsdogs.networks.engines.interface import AUTO
+from catsdogs.networks.table import Backbone
+from catsdogs.networks.weights import Weights, obtain
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Dataset, Photograph
+from catsdogs.photographs.locations import ABSENT, Location
+from catsdogs.photographs.stamps import Stamps
+from catsdogs.progress import Progress
+
+DTYPES = ("float32", "float16")
+_COMPARED = 32  # photographs read to tell whether a data set is the one a file was made from
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What a run did.
+
+    Attributes:
+        paths: the feature files.
+        computed: backbone -> how many photographs it was run on.
+        written: backbone -> whether its feature file had to be written.
+        rows: split -> rows in the first feature file; files differ in this only after runs with a limit.
+        unreadable: those of the photographs that this run looked at.
+        set_aside: damaged files, under the names that they have now; their rows were computed again.
+        seconds: how long it took.
+        notes: sentences on how it went.
+    """
+
+    paths: list[Path]
+    computed: dict[str, int]
+    written: dict[str, bool]
+    rows: dict[str, int]
+    unreadable: list[Unreadable]
+    set_aside: list[Path]
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+
+class Schedule(Protocol):
+    """Where and in which order stretches are computed; `notes` are sentences for the user on how it went."""
+
+    notes: list[str]
+
+    def recipes(
+        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
+    ) -> tuple[Recipe, ...]:
+        """See `settle`, on a machine that will compute."""
+        ...
+
+    def compute(
+        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
+    ) -> Iterator[Done]:
+        """What came of each stretch, in any order; `tick` is told how many photographs more have been seen.
+
+        `members` are those of this process, and know all shards when this ends.
+        """
+        ...
+
+
+class ThisMachine:
+    """All stretches in this process, one after the other; the first failure ends it."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def recipes(
+        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
+    ) -> tuple[Recipe, ...]:
+        """See `Schedule.recipes`."""
+        return settle(backbones, out, settings)
+
+    def compute(
+        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
+    ) -> Iterator[Done]:
+        """See `Schedule.compute`."""
+        if stretches:
+            self.notes += worker.prepare(job, members, stretches[0].photographs)
+        yield from worker.compute(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
+        self.notes += chain.from_iterable(member.notes for member in members)
+
+
+def extract(
+    dataset: Dataset,
+    names: Sequence[str],
+    out: Path,
+    settings: Settings | None = None,
+    limit: int | None = None,
+    schedule: Schedule | None = None,
+) -> Extraction:
+    """Bring `out/<Backbone>.h5` up to date with the data set for every network named, in one pass.
+
+    With `limit`, at most that many photographs are read, spread evenly over the table; what is already cached of
+    the others stays. Damaged files are set aside and their rows computed again.
+
+    Raises:
+        WeightsError, StoreError, LockedError, UnknownNameError, UsageError: before the first photograph is read.
+        DatasetError: not one photograph can be read.
+        StoreError: the disk is full; finished shards are kept. A stretch failed on all workers that tried it; the
+            others are kept.
+    """
+    settings, schedule = settings or Settings(), schedule or ThisMachine()
+    if settings.dtype not in DTYPES:
+        raise UnknownNameError("dtype", settings.dtype, list(DTYPES))
+    if limit is not None and limit < 1:
+        raise UsageError(f"A limit of {limit} photographs", "Give --limit a number above 0")
+    started = time.monotonic()
+    selection.check_engine(settings.engine, settings.precision, settings.batch_size, settings.devices)
+    if (settings.batch_size or 0) > SHARD_ROWS:
+        raise UsageError(f"A batch size of {settings.batch_size}", f"Give --batch-size at most {SHARD_ROWS}, a shard")
+    backbones = tuple(choose(names))
+    for backbone in backbones:
+        obtain(backbone, settings.weights_dir)
+    with locks.hold_folder(out):
+        set_aside = [
+            path for backbone in backbones if (path := _set_aside(feature_file.path_of(out, backbone.name), out))
+        ]
+        job = Job(dataset.root, backbones, schedule.recipes(dataset, backbones, out, settings), out, settings)
+        members = members_of(job)
+        set_aside += [path for member in members for path in member.cache.set_aside]
+        _refuse_other_dataset(dataset, members)
+        there = [row for row in dataset.photographs if row.location not in dataset.absent]
+        photographs = dataset.photographs if limit is None or limit >= len(there) else _spread(there, limit)
+        stamps = Stamps(out)
+        seen, computed = _compute(job, members, photographs, stamps, schedule, dataset.absent)
+        unreadable = [row for row in seen if isinstance(row, Unreadable)]
+        if len(unreadable) == len(seen):
+            raise DatasetError(
+                f"None of the {len(seen):,} photographs of {dataset.root} can be read; "
+                f"{unreadable[0].id}: {unreadable[0].reason}",
+                "Check the files",
+            )
+        fresh = [row for row in seen if isinstance(row, DigestedPhotograph)]
+        limited = len(seen) < len(dataset.photographs)
+        written, rows = {}, []
+        for member in members:
+            entries, listed = fresh, unreadable
+            if limited:
+                entries, listed = _with_kept(dataset, fresh, unreadable, member.cache)
+            written[member.backbone.name] = member.cache.assemble(
+                entries, dataset.classes, listed, str(dataset.root.resolve()), member.learnt_from(entries)
+            )
+            rows.append(Counter(entry.photograph.split for entry in entries))
+        stamps.keep([row.digest if isinstance(row, DigestedPhotograph) else None for row in seen], others=limited)
+    return Extraction(
+        paths=[member.cache.path for member in members],
+        computed={backbone.name: computed[backbone.name] for backbone in backbones},
+        written=written,
+        rows={split: rows[0][split] for split in feature_file.SPLITS},
+        unreadable=unreadable,
+        set_aside=set_aside,
+        seconds=time.monotonic() - started,
+        notes=schedule.notes,
+    )
+
+
+def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+    """The recipe of each network: `auto` becomes what its feature file has, else what suits this machine.
+
+    Raises:
+        WeightsError, StoreError, UnknownNameError, UsageError: as `extract`.
+    """
+    engine_of = Engines(settings)
+    weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
+    return tuple(_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True))
+
+
+def _compute(
+    job: Job,
+    members: list[RunningNetwork],
+    photographs: Sequence[Photograph],
+    stamps: Stamps,
+    schedule: Schedule,
+    absent: Container[Location],
+) -> tuple[list[DigestedPhotograph | Unreadable], Counter[str]]:
+    """Read what is new or changed and compute what is missing: what came of each, in order; rows computed."""
+    complete = _complete(photographs, stamps.look(photographs), members)
+    seen: list[DigestedPhotograph | Unreadable | None] = list(complete)
+    for row, photograph in enumerate(photographs):
+        if photograph.location in absent:  # nothing to wait for
+            seen[row] = Unreadable(photograph.split, photograph.id, ABSENT)
+    _check_space([row for row, entry in zip(photographs, seen, strict=True) if entry is None], members, job.out)
+    places = [
+        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if seen[row] is None]
+        for start in range(0, len(photographs), SHARD_ROWS)
+    ]
+    stretches = [Stretch(number, tuple(photographs[row] for row in rows)) for number, rows in enumerate(places) if rows]
+    computed: Counter[str] = Counter()
+    failures = []
+    with Progress(sum(map(len, places)), "photographs", "photo") as bar:
+        for done in schedule.compute(job, members, stretches, bar.update):
+            if done.failure:
+                failures.append(done)
+                continue
+            computed.update(done.computed)
+            for row, outcome in zip(places[done.number], done.outcomes, strict=True):
+                photograph = photographs[row]
+                if isinstance(outcome, str):
+                    seen[row] = Unreadable(photograph.split, photograph.id, outcome)
+                else:
+                    seen[row] = DigestedPhotograph(photograph, outcome)
+    if failures:
+        first, rows = failures[0], places[failures[0].number]
+        raise StoreError(
+            f"{len(failures):,} of {len(stretches):,} shards failed, the first with "
+            f"{photographs[rows[0]].split}/{photographs[rows[0]].id}: {first.failure}",
+            "Run the same command again: all others are kept, and only these are computed",
+        )
+    return [row for row in seen if row is not None], computed
+
+
+def _set_aside(path: Path, out: Path) -> Path | None:
+    """Move a damaged feature file out of the way, so that its rows are computed again; where to, or None."""
+    try:
+        if storage.exists(path):
+            feature_file.recipe_of(path)
+    except DamagedError:
+        return hdf5.set_aside(path, out)
+    return None
+
+
+def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: Engines) -> Recipe:
+    path = feature_file.path_of(out, backbone.name)
+    name, precision = settings.engine, settings.precision
+    if storage.exists(path):
+        existing = feature_file.recipe_of(path)
+        name = existing.engine if name == AUTO else name
+        precision = existing.precision if precision == AUTO else precision
+    if AUTO in (name, precision):
+        engine = engine_of(name, precision)
+        if precision == AUTO and engine.precision == "bfloat16" and not backbone.bfloat16:
+            engine = engine_of(engine.name, "float32")
+        name, precision = engine.name, engine.precision
+    selection.check_engine(
+        name, precision, settings.batch_size, settings.devices
+    )  # what an earlier run chose may not do now
+    return Recipe(
+        backbone=backbone.name,
+        weights=weights.sha256,
+        input_size=backbone.input_size,
+        resize_filter=images.RESIZE_FILTER,
+        preprocessing=backbone.preprocessing,
+        engine=name,
+        precision=precision,
+        dtype=settings.dtype,
+        vector=backbone.vector,
+    )
+
+
+def _complete(
+    photographs: Sequence[Photograph], digests: Sequence[int | None], members: Sequence[RunningNetwork]
+) -> list[DigestedPhotograph | None]:
+    """The entries that need no reading: their digests are remembered, and no network lacks their rows."""
+    everywhere = set.intersection(*(set(member.cache.identities) for member in members))
+    entries = [
+        None if digest is None else DigestedPhotograph(row, digest)
+        for row, digest in zip(photographs, digests, strict=True)
+    ]
+    return [entry if entry and (entry.key, entry.digest) in everywhere else None for entry in entries]
+
+
+def _spread(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[position] for position in np.linspace(0, len(rows) - 1, limit).round().astype(int)]
+
+
+def _with_kept(
+    dataset: Dataset, fresh: Sequence[DigestedPhotograph], unreadable: Sequence[Unreadable], cache: Cache
+) -> tuple[list[DigestedPhotograph], list[Unreadable]]:
+    """Add what is cached of the photographs that a limited run did not look at, in the order of the table."""
+    digests = dict(cache.identities) | {entry.key: entry.digest for entry in fresh}
+    reasons = {row[:2]: row for row in (*(cache.existing.unreadable if cache.existing else ()), *unreadable)}
+    for entry in fresh:
+        reasons.pop((entry.photograph.split, entry.photograph.id), None)
+    entries = [DigestedPhotograph(photograph, 0) for key, photograph in dataset.by_key.items() if key not in reasons]
+    return (
+        [entry._replace(digest=digests[entry.key]) for entry in entries if entry.key in digests],
+        [reasons[key] for key in dataset.by_key if key in reasons],
+    )
+
+
+def _refuse_other_dataset(dataset: Dataset, members: Sequence[RunningNetwork]) -> None:
+    """A slip of --data must not replace an evening's work: the data set must hold most rows, as the same pictures."""
+    for member in members:
+        existing = member.cache.existing
+        if existing is None or existing.source == str(dataset.root.resolve()):
+            continue
+        rows = [
+            (dataset.by_key.get((split, id)), digest)
+            for split in feature_file.SPLITS
+            for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True)
+        ]
+        shared = [DigestedPhotograph(photograph, digest) for photograph, digest in rows if photograph]
+        difference = f"has only {len(shared):,} of them" if len(shared) < len(rows) / 2 else _changed(dataset, shared)
+        if difference:
+            raise StoreError(
+                f"{existing.path} holds {len(rows):,} photographs of {existing.source}; {dataset.root} {difference}",
+                "Choose another folder with --out, or delete the file",
+            )
+
+
+def _changed(dataset: Dataset, entries: Sequence[DigestedPhotograph]) -> str:
+    """Says so if most photographs of a sample are no longer those that were digested."""
+    same = []
+    for entry in _spread(entries, _COMPARED):
+        with contextlib.suppress(UnreadablePhotographError):  # a missing file is listed later
+            same.append(images.digest(dataset.read(entry.photograph)) == entry.digest)
+    changed = same.count(False)
+    return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
+
+
+def _check_space(photographs: Sequence[Photograph], members: Sequence[RunningNetwork], out: Path) -> None:
+    """Shards and the file assembled from them lie on the disk at the same time; only what lacks a row is computed."""
+    keys, needed = [DigestedPhotograph(photograph, 0).key for photograph in photographs], 0
+    for member in members if keys else ():
+        cached = {key for key, _ in member.cache.identities}
+        row = member.backbone.width * np.dtype(member.cache.recipe.dtype).itemsize
+        needed += 2 * row * sum(key not in cached for key in keys)
+    atomic.check_free_space(out, needed)

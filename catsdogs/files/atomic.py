@@ -1,0 +1,194 @@
+"""Files that appear under their name only once they are whole and on the disk."""
+
+import contextlib
+import errno
+import functools
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from catsdogs.errors import StoreError
+from catsdogs.files import lease, storage
+from catsdogs.progress import note
+
+_OWNED = re.compile(r"\.(\d+)\.(tmp|old)")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, whose folder is made if need be; what is written there takes the place of `path`.
+
+    Whatever fails on the way, an earlier file stays as it was and nothing half-written is left. What belongs into an
+    object store is written on this machine and then put there, where it appears whole.
+
+    Raises:
+        StoreError: the disk is full, or the folder or the store cannot be written.
+    """
+    if storage.is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="catsdogs-") as folder:
+            try:
+                yield Path(folder) / path.name
+            except OSError as error:
+                raise write_error(Path(folder), error) from None
+            lease.confirm(path)
+            storage.upload(Path(folder) / path.name, path)
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix != ".h5":  # of these there may be thousands in a folder, and who writes them clears it
+            clear_leftovers(path)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be made again; one of his own among the temporary files if his home is none.
+
+    A folder that XDG_CACHE_HOME names is meant, and stays it even if nothing can be written there.
+
+    Raises:
+        OSError: nor can that be made.
+    """
+    import platformdirs
+
+    usual = platformdirs.user_cache_path("catsdogs")
+    if os.environ.get("XDG_CACHE_HOME"):
+        return usual
+    if usual.is_absolute():  # it begins with ~ for a user who has no home at all
+        with contextlib.suppress(OSError):
+            usual.mkdir(parents=True, exist_ok=True)
+            if os.access(usual, os.W_OK | os.X_OK):
+                return usual
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    instead = Path(tempfile.gettempdir()) / f"catsdogs-cache-{user}"
+    instead.mkdir(mode=0o700, exist_ok=True)
+    found = instead.lstat()
+    if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode)):
+        instead = _private_folder()  # another user's, who could put there what is run here
+    note(f"Nothing can be kept in {usual}: {instead} stands in for it; XDG_CACHE_HOME names another")
+    return instead
+
+
+@functools.cache
+def _private_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="catsdogs-cache-"))
+
+
+def write_error(path: Path, error: Exception) -> StoreError:
+    """Why `path` could not be written, in one line."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if full:
+        return StoreError(f"The disk is full: {path} was not written", "Free some space and run the same command again")
+    return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
+
+
+def put_folder(work: Path, target: Path) -> None:
+    """Give a finished folder its name; a folder that bore it goes.
+
+    Whatever fails on the way, one of the two has the name; after a kill, once `clear_leftovers` has been called.
+
+    Raises:
+        OSError: a disk that is full or fails, or a folder that cannot be written.
+    """
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    for path in (*work.rglob("*"), work):
+        sync(path)
+    try:
+        if target.exists():
+            target.rename(old)
+        work.rename(target)
+        sync(target.parent)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def clear_leftovers(target: Path) -> None:
+    """Take away what processes that are no more left beside a file or folder that they were about to write.
+
+    If one died between taking the name from an earlier folder and giving it to the new one, the earlier one has it
+    back. What cannot be removed stays, and hurts nobody.
+    """
+    for path, process, kind in _left_beside(target):
+        if _lives(process):
+            continue
+        with contextlib.suppress(OSError):
+            if kind == "old" and not target.exists():
+                path.rename(target)
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def clear_temporary(target: Path) -> None:
+    """The same of a file whose only writer calls this, under a lock: what others began is of processes that are dead.
+
+    On a folder that machines share, their numbers say nothing here.
+    """
+    for path, _, kind in _left_beside(target):
+        if kind == "tmp":
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _left_beside(target: Path) -> list[tuple[Path, int, str]]:
+    """What stands beside a file or folder under its name, hidden: the process that put it there, and `tmp` or `old`."""
+    found = []
+    start = f".{target.name}"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(target.parent):  # noqa: PTH208 - names
+            owned = _OWNED.fullmatch(name.removeprefix(start)) if name.startswith(start) else None
+            if owned:
+                found.append((target.with_name(name), int(owned[1]), owned[2]))
+    return found
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # of another user; no process at all, so nothing of ours
+        return True
+    return True
+
+
+def sync(path: Path) -> None:
+    """Have what was written to a file, or which names a folder holds, on the disk before this returns.
+
+    Raises:
+        OSError: the disk is full or fails.
+    """
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def check_free_space(folder: Path, needed: int) -> None:
+    """Refuse to start what would not fit, `needed` in bytes; an object store has no end."""
+    if storage.is_remote(folder):
+        return
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreError(
+            f"{folder} needs about {needed / 2**20:,.0f} MiB and has {free / 2**20:,.0f} MiB free",
+            "Free some space and run the same command again",
+        )

@@ -1,0 +1,137 @@
+"""The seal of an HDF5 file of ours: its length and checksum, so that a torn one is known before HDF5 parses it.
+
+The seal stands in the file's user block, 512 bytes that HDF5 leaves to others: any reader of HDF5 skips them. It is
+there against accidents, not against attackers, who can compute a checksum as well.
+"""
+
+import contextlib
+import functools
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import google_crc32c
+import h5py
+
+from catsdogs.errors import DamagedError
+from catsdogs.files import storage
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open to write cannot be opened at all
+    fcntl = None  # type: ignore[assignment]
+
+BLOCK_BYTES = 512  # the least user block that HDF5 allows
+_MAGIC = b"catsdogs sealed\n"
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # where a file without a user block starts
+_SEAL = struct.Struct("<16sQI")  # magic, length and CRC-32C of what follows the block
+_CHUNK_BYTES = 2**20
+
+
+def seal(path: Path) -> None:
+    """Write the seal into the user block of a finished file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("r+b") as file:
+        length, checksum = _measure(file)
+        file.seek(0)
+        file.write(_SEAL.pack(_MAGIC, length, checksum))
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file starts with a seal, be it right or wrong.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def check_seal(path: Path) -> bool:
+    """Hold a sealed file against its seal, once as long as it does not change; False for a file without a seal.
+
+    Raises:
+        DamagedError: it is not what was written.
+        OSError: it cannot be read, or is open in another program that may write to it.
+    """
+    found = os.stat(path)  # noqa: PTH116 - asked for each time a file is opened
+    return _check_once(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@functools.lru_cache(maxsize=2**16)
+def _check_once(path: Path, size: int, changed: int, inode: int) -> bool:
+    with path.open("rb") as file:
+        head = file.read(_SEAL.size)
+        if head.startswith(_HDF5):
+            _refuse_open(file)
+            return False
+        if len(head) < _SEAL.size or _SEAL.unpack(head) != (_MAGIC, *_measure(file)):
+            _refuse_open(file)
+            raise DamagedError(f"{path} is cut short or damaged: its checksum is wrong", "Delete it")
+    return True
+
+
+def open_sealed(path: Path) -> h5py.File:
+    """An HDF5 file to read from, without HDF5's lock where the file system has none.
+
+    Raises:
+        OSError: it cannot be read, does not parse, or is open in another program that may write to it.
+    """
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if error.errno not in storage.WITHOUT_LOCKS:
+            raise
+        return h5py.File(path, "r", locking=False)
+
+
+@contextlib.contextmanager
+def lockable(path: Path) -> Iterator[Path]:
+    """The same file where another library's HDF5 can lock it: itself, or a copy if its file system has no locks.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            _share(file)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno not in storage.WITHOUT_LOCKS:
+                raise
+            with tempfile.TemporaryDirectory(prefix="catsdogs-") as folder:
+                yield Path(shutil.copyfile(path, Path(folder) / path.name))
+            return
+    yield path
+
+
+def _refuse_open(file: BinaryIO) -> None:
+    """Raise a BlockingIOError if another program has the file open to write: HDF5 locks what it may write to."""
+    try:
+        _share(file)
+    except OSError as error:
+        if error.errno not in storage.WITHOUT_LOCKS:  # there, HDF5 locks nothing either
+            raise
+
+
+def _share(file: BinaryIO) -> None:
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _measure(file: BinaryIO) -> tuple[int, int]:
+    """Length and CRC-32C of what follows the user block."""
+    file.seek(BLOCK_BYTES)
+    length, checksum = 0, 0
+    while chunk := file.read(_CHUNK_BYTES):
+        length += len(chunk)
+        checksum = google_crc32c.extend(checksum, chunk)
+    return length, checksum

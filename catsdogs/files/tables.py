@@ -1,0 +1,204 @@
+"""Tables as spreadsheets and other programs save them, cells as they were typed.
+
+What comes in: UTF-8 and UTF-16 with or without their mark, Windows' cp1252, commas, semicolons, tabs or bars between
+the cells, a first line `sep=;`, any line ends, empty lines and columns at the end. What goes out is UTF-8 with commas.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from catsdogs.errors import TrainingError
+
+DELIMITERS = ",;\t|"
+_SAMPLE = 200  # rows by which the delimiter is known
+_SEPARATOR_LINE = re.compile(
+    rf"\ufeff?\"?sep=([{re.escape(DELIMITERS)}])\"?[{re.escape(DELIMITERS)}]*(?:\r\n|\r|\n|$)", re.I
+)
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+class NoTableError(Exception):
+    """Bytes or a text that are no table; the message says why, and in which row."""
+
+
+class Table(NamedTuple):
+    """A table's cells as they were typed.
+
+    Attributes:
+        header: the first row with anything in it, without empty columns at the end.
+        rows: the others with anything in them, of no more cells than the header, except where those hold something.
+        numbers: of each row, where it stands in the file, as a spreadsheet counts.
+        delimiter: what stands between the cells.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    numbers: list[int]
+    delimiter: str = ","
+
+
+def encoding_of(data: bytes) -> str:
+    """How the bytes of a text say it.
+
+    Raises:
+        NoTableError: they are no text.
+    """
+    if data.startswith(b"PK\x03\x04"):
+        raise NoTableError("it is a workbook or a zip, not text")
+    if data.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if data.startswith(_UTF16_MARKS):
+        return "utf-16"
+    if b"\0" in data[:2]:  # the first letter of a header is one of ASCII's
+        return "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        if _CONTROLS.search(data) or any(mark in data for mark in _UTF16_MARKS):
+            raise NoTableError(f"it is not UTF-8: {error}") from None
+        return "cp1252"
+    return "utf-8"
+
+
+def decode(data: bytes) -> str:
+    """The text that bytes say, without a mark at its start.
+
+    Raises:
+        NoTableError: they are no text.
+    """
+    encoding = encoding_of(data)
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise NoTableError(f"it is not {encoding.upper()}: {error}") from None
+
+
+class Cells(NamedTuple):
+    """Everything in a table, as it was typed.
+
+    Attributes:
+        delimiter: what stands between the cells.
+        is_declared: the first line of the file says so, as in `sep=;`; it is none of the rows.
+    """
+
+    rows: list[list[str]]
+    delimiter: str = ","
+    is_declared: bool = False
+
+
+def cells(text: str) -> Cells:
+    """All rows of a table, empty ones among them.
+
+    Raises:
+        NoTableError: a quotation mark without its second one, or a cell of more than 128 KiB.
+    """
+    declared = _SEPARATOR_LINE.match(text)
+    if declared:
+        text = text[declared.end() :]
+    delimiter = declared[1] if declared else _delimiter(text)
+    try:
+        return Cells(list(_records(text, delimiter)), delimiter, declared is not None)
+    except csv.Error as error:
+        raise NoTableError(str(error)) from None
+
+
+def parse(text: str) -> Table:
+    """The rows of a table that hold something; an empty one has an empty header.
+
+    Raises:
+        NoTableError: as `cells`.
+    """
+    everything = cells(text)
+    found = [(number, row) for number, row in enumerate(everything.rows, start=1) if any(map(str.strip, row))]
+    if not found:
+        return Table([], [], [], everything.delimiter)
+    header = _trimmed(found[0][1], 0)
+    return Table(
+        header,
+        [_trimmed(row, len(header)) for _, row in found[1:]],
+        [number + everything.is_declared for number, _ in found[1:]],
+        everything.delimiter,
+    )
+
+
+def in_line(cells: Sequence[str], delimiter: str = ",") -> str:
+    """Cells as they stand in the file, to be shown."""
+    return (", " if delimiter == "," else delimiter).join(cells) or "(none)"
+
+
+class Writer:
+    """Writes rows of cells, each read back as it is, to a file opened with `newline=""`."""
+
+    def __init__(self, file: TextIO, delimiter: str = ",") -> None:
+        self._plain = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        # Within a cell, csv quotes a line's end only as far as its own consists of it.
+        self._quoted = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def writerow(self, row: Iterable[object]) -> None:
+        """Write one row."""
+        cells = list(map(str, row))
+        (self._quoted if any("\r" in cell for cell in cells) else self._plain).writerow(cells)
+
+    def writerows(self, rows: Iterable[Iterable[object]]) -> None:
+        """Write one row after the other."""
+        for row in rows:
+            self.writerow(row)
+
+
+def number(text: str) -> float:
+    """A number, also one with a decimal comma.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in text:  # which Python takes for 10 in 1_0
+        raise ValueError(text)
+    return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+
+
+def _delimiter(text: str) -> str:
+    """That by which most rows have as many cells as the header, and more than one."""
+    best, most = DELIMITERS[0], 0
+    for candidate in DELIMITERS:
+        try:
+            rows = [row for row in islice(_records(text, candidate), _SAMPLE) if any(map(str.strip, row))]
+        except csv.Error:
+            continue
+        alike = sum(len(row) == len(rows[0]) > 1 for row in (rows[1:] or rows))
+        if alike > most:
+            best, most = candidate, alike
+    return best
+
+
+def _records(text: str, delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+
+
+def _trimmed(row: list[str], width: int) -> list[str]:
+    """Without the empty cells at its end, down to the width."""
+    stop = len(row)
+    while stop > width and not row[stop - 1].strip():
+        stop -= 1
+    return row[:stop]
+
+
+def check_width(cells: Sequence[str], header: Sequence[str]) -> None:
+    """ValueError for a row that has not a cell for each column."""
+    if len(cells) != len(header):
+        raise ValueError(f"{len(cells)} columns, not {len(header)}")
+
+
+def read_table(path: Path, remedy: str) -> tuple[list[str], list[list[str]]]:
+    """A CSV's header and its other rows; TrainingError, with this remedy, if it cannot be read."""
+    try:
+        header, *rows = cells(path.read_bytes().decode("utf-8-sig")).rows or [[]]
+    except (OSError, UnicodeDecodeError, NoTableError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}", remedy) from None
+    return header, rows

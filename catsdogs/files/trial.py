@@ -1,0 +1,158 @@
+"""HDF5 files that carry no seal of ours, tried in a process of their own before they are opened in this one.
+
+libhdf5 crashes over some damaged files, goes round in others for ever, and of some makes gigabytes; see among others
+CVE-2025-44905 and https://github.com/HDFGroup/hdf5/issues/5892. Here that ends a process in which nothing else is.
+"""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from catsdogs.errors import DamagedError, StoreError
+from catsdogs.files import storage
+
+SECONDS = 3.0  # of computing, and one more for each of these many bytes; a sound file takes a hundredth
+BYTES_A_SECOND = 50 * 2**20
+MEMORY = 2**29
+_PATIENCE = 20  # seconds by the clock for each of computing, on a machine that does much else
+_SHOWN = 200
+_OPENED = "opened"  # what that process says before it opens the file
+_FAILED = 5  # its exit code if the machine failed it
+# What ends a process over a file, rather than somebody or something outside it.
+_CRASHES = {
+    getattr(signal, name, None)
+    for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGXCPU")
+} - {None}
+
+# Walks through everything: each attribute, and each data set in pieces. What reaches out of the file is refused. The
+# failures of the machine, such as too many open files or too little memory from the start, are told from the file's.
+_TRY = """
+import errno, mmap, re, sys, time
+import h5py
+path, seconds, memory = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+try:
+    import resource
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+except (ImportError, OSError, ValueError):
+    pass
+try:
+    import resource
+    last = int(time.process_time() + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (last, last + 1))
+except (ImportError, OSError, ValueError):
+    pass
+
+def walk(group):
+    dict(group.attrs)
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            sys.exit(f"{name} is a link")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            where = h5py.h5o.get_info(item.id)
+            if (where.fileno, where.addr) in seen:
+                sys.exit(f"{name} is in a ring")
+            seen.add((where.fileno, where.addr))
+            walk(item)
+        elif isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                sys.exit(f"{name} lies in another file")
+            dict(item.attrs)
+            read(item)
+
+def read(item):
+    if not item.shape or 0 in item.shape:
+        return item[()]
+    row = item.dtype.itemsize
+    for length in item.shape[1:]:
+        row *= length
+    rows = max(1, 2**22 // max(1, row))
+    if row > memory // 4:
+        sys.exit(f"{item.name} has rows of {row:,} bytes")
+    for start in range(0, item.shape[0], rows):
+        item[start : start + rows]
+
+def number(error):
+    told = re.search(r"errno = (\\d+)", str(error))
+    return getattr(error, "errno", None) or (int(told[1]) if told else None)
+
+def opened():
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP):
+            raise
+        return h5py.File(path, "r", locking=False)  # as `sealed.opened`
+
+seen = set()
+mmap.mmap(-1, memory * 3 // 4).close()
+print("opened", flush=True)
+try:
+    with opened() as file:
+        walk(file)
+except Exception as error:
+    if number(error):
+        print(number(error))
+        sys.exit(5)
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+
+
+def try_out(path: Path) -> None:
+    """Try a file out, once as long as it does not change.
+
+    Raises:
+        DamagedError: HDF5 cannot read it, or crashes, does not end or wants too much memory over it; or it reaches out
+            of itself, by links or data kept in other files.
+        StoreError: it could not be tried out, which says nothing of the file.
+        OSError: it cannot be read.
+    """
+    found = os.stat(path)  # noqa: PTH116 - as `sealed.check`
+    _check_once(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@functools.lru_cache(maxsize=2**12)
+def _check_once(path: Path, size: int, changed: int, inode: int) -> None:
+    seconds = SECONDS + size / BYTES_A_SECOND
+    patience = _PATIENCE * (seconds + 1)  # the limit on computing is counted in whole seconds
+    # No plug-ins, which a file can ask for, and no threads, whose stacks count as memory.
+    settings = os.environ | {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-I", "-c", _TRY, str(path), str(seconds), str(MEMORY)]
+    try:
+        tried = subprocess.run(  # noqa: S603 - our own program
+            command, env=settings, timeout=patience, capture_output=True, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise _untried(path, f"no end in {patience:.0f} s, though it did not compute for long") from None
+    except OSError as error:
+        raise _untried(path, storage.reason_of(error) or str(error)) from None
+    if not tried.returncode:
+        return
+    said = tried.stderr.decode(errors="replace").strip().splitlines()
+    answer = tried.stdout.decode(errors="replace").split()
+    if answer[:1] != [_OPENED]:
+        raise _untried(path, said[-1][:_SHOWN] if said else "Python did not start")
+    if tried.returncode == _FAILED:
+        raise OSError(int(answer[1]), os.strerror(int(answer[1])), str(path))
+    if tried.returncode < 0 and -tried.returncode not in _CRASHES:
+        raise _untried(path, f"the process was ended from outside ({signal.Signals(-tried.returncode).name})")
+    # Python says in a line why it gave up; a process that was ended for time, or that crashed, says nothing.
+    if tried.returncode < 0 or not said:
+        raise _damaged(path, "HDF5 crashes or does not come to an end over it")
+    raise _damaged(path, said[-1].split(" (")[0][:_SHOWN])
+
+
+def _untried(path: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"{path} cannot be read: it could not be tried out in another process: {reason}",
+        "Run the same command again when that has passed: nothing was changed",
+    )
+
+
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(f"{path} is cut short or damaged: {reason}", "Write it again with what wrote it, or delete it")

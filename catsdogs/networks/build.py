@@ -1,0 +1,254 @@
+"""The Keras model of extraction: uint8 photographs in, pooled vector and top-10 ImageNet labels out."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from catsdogs.errors import WeightsError
+from catsdogs.files import seal, storage
+from catsdogs.networks import pth, trained
+from catsdogs.networks.architectures import efficientnet_lite, small
+from catsdogs.networks.imagenet import TOP_K
+from catsdogs.networks.quiet import settle_keras
+from catsdogs.networks.table import BACKBONES, NORMALISED, RESCALED, Backbone
+from catsdogs.networks.weights import Weights
+
+RANDOM_SEED = 0
+# The deviation of ImageNet's training pixels, RGB in 0..1: keras/src/applications/efficientnet.py, IMAGENET_STDDEV_RGB.
+_DEVIATION = np.array([0.229, 0.224, 0.225])
+
+
+class Pretrained(NamedTuple):
+    """A network of the table, cut at its last feature map.
+
+    Attributes:
+        trunk: preprocessed pixels -> the map.
+        norm: the LayerNormalization through which the classifier reads the pooled map, where there is one.
+        classifier: the map -> 1,000 probabilities, where the weights have one. It computes in float32 whatever the
+            trunk does: logits in bfloat16 tie by the dozen, and the order of the ten best would be chance.
+    """
+
+    trunk: keras.Model
+    norm: keras.layers.LayerNormalization | None
+    classifier: keras.Model | None
+
+    def vector(self, feature_map: keras.KerasTensor) -> keras.KerasTensor:
+        """The map (n, h, w, width) -> the vector (n, width) float32: its average, normalised if `norm` is there."""
+        name = "vector" if self.norm is None else "pooled"
+        pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name=name)(feature_map)
+        if self.norm is None:
+            return pooled
+        norm = keras.layers.LayerNormalization(epsilon=self.norm.epsilon, dtype="float32", name="vector")
+        norm.trainable = False  # as batch normalisation, see `fit.make`
+        vector = norm(pooled)
+        norm.set_weights(self.norm.get_weights())
+        return vector
+
+
+def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> keras.Model:
+    """A model on uint8 RGB (n, size, size, 3), preprocessing included.
+
+    Its outputs: `vector`, the pooled vector (n, width) float32, and where the weights have the classifier `topk_prob`,
+    the ten highest probabilities (n, 10) float32, and `topk_class`, their ImageNet indices (n, 10) int32. `policy` is
+    Keras's dtype policy, such as `mixed_bfloat16`; pooling and what follows stay in float32.
+
+    Raises:
+        WeightsError: the file's arrays do not fit the network.
+    """
+    settle_keras()
+    if weights.path is None:
+        keras.utils.set_random_seed(RANDOM_SEED)
+    if backbone.trained:
+        with _computing_in(policy):
+            return _of_trained(backbone, backbone.trained, weights)
+    parts = pretrained(backbone, weights, policy)
+    image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
+    feature_map = parts.trunk(preprocess(image, backbone.preprocessing))
+    outputs = {"vector": parts.vector(feature_map)}
+    if parts.classifier:
+        # It is float32 already, but Keras goes on noting what it was before the classifier's layers were told so.
+        top = keras.ops.top_k(keras.ops.cast(parts.classifier(feature_map), "float32"), TOP_K)
+        outputs |= {"topk_prob": top[0], "topk_class": top[1]}
+    return keras.Model(image, outputs, name=backbone.name)
+
+
+def export(backbone: Backbone, weights: Weights, path: str) -> None:
+    """Write the model of `build` as an OpenVINO file, `.xml`; on the TensorFlow backend.
+
+    Raises:
+        WeightsError: as `build`.
+    """
+    keras.utils.clear_session()
+    model = build(backbone, weights)
+    parts = (model.trainable_variables, model.non_trainable_variables)
+    numbers = [[keras.ops.convert_to_numpy(variable) for variable in part] for part in parts]
+    # The same network with numbers in place of variables: at each step of a graph OpenVINO goes through all variables.
+    constant = Answering(lambda image: model.stateless_call(*numbers, image, training=False)[0])
+    signature = keras.InputSpec(shape=model.input_shape, dtype=model.input.dtype, name=model.input.name)
+    constant.export(path, format="openvino", verbose=False, input_signature=[signature])
+
+
+class Answering(keras.Model):
+    """A function as a model without weights."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._function = function
+        self.built = True
+
+    def call(self, image: Any) -> Any:
+        return self._function(image)
+
+
+def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") -> Pretrained:
+    """A network of the table with these weights; `policy` is Keras's dtype policy, for the trunk.
+
+    Raises:
+        WeightsError: as `build`.
+    """
+    with _computing_in(policy):
+        network = _network(backbone, weights.has_classifier)
+    _load(network, backbone, weights)
+    if backbone.preprocessing == RESCALED:
+        _rescale(network)
+    return _parts(network, backbone)
+
+
+def path_of(
+    base: str,
+    input_size: int,
+    weights: Weights | None = None,
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+    initializer: str = "glorot_uniform",
+) -> keras.Model:
+    """What fine-tuning trains: RGB in 0..255, float32 (n, size, size, 3), to the vector (n, width), for any size.
+
+    `base` is a network of the table, with these weights if they are given, or one of `networks`, which the last three
+    settings are for.
+    """
+    settle_keras()
+    image = keras.Input((input_size, input_size, 3), name="image")
+    if base in small.ARCHITECTURES:
+        network = small.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
+        return keras.Model(image, network(preprocess(image, trained.SCRATCH_PREPROCESSING)), name=base)
+    backbone = replace(BACKBONES[base], input_size=input_size)
+    parts = pretrained(backbone, weights) if weights else _parts(_network(backbone, include_top=False), backbone)
+    network = keras.Model(parts.trunk.input, parts.trunk.output, name="network")
+    vector = parts.vector(network(preprocess(image, backbone.preprocessing)))
+    return keras.Model(image, vector, name=base)
+
+
+def with_language(path: keras.Model) -> keras.Model:
+    """A path and a linear layer, by which the members of a network come to speak one language."""
+    vector = keras.layers.Dense(path.output.shape[-1], dtype="float32", name="language")(path.output)
+    return keras.Model(path.input, vector, name=path.name)
+
+
+def read_path(folder: Path, member: str) -> keras.Model:
+    """A trained network's path, see `path_of`, of one of its members.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    card = trained.read_card(folder)
+    path = path_of(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
+    if member != trained.ALL:
+        path = with_language(path)
+    return _filled(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
+
+
+def _of_trained(backbone: Backbone, folder: Path, weights: Weights) -> keras.Model:
+    assert weights.path  # noqa: S101 - `obtain` gives a trained network no random weights
+    path = read_path(folder, weights.path.name.removesuffix(".weights.h5"))
+    image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
+    vector = path(keras.ops.cast(image, "float32"))
+    return keras.Model(image, {"vector": keras.layers.Identity(dtype="float32", name="vector")(vector)})
+
+
+def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
+    """RGB in 0..255 -> what the network was trained on; see `Backbone.preprocessing`."""
+    image = keras.ops.cast(image, "float32")
+    if mode == "lite":
+        return (image - 127.0) / 128.0
+    if mode in ("none", RESCALED):  # the network does it all
+        return image
+    return keras.applications.imagenet_utils.preprocess_input(image, data_format="channels_last", mode=mode)
+
+
+def _network(backbone: Backbone, include_top: bool) -> keras.Model:
+    if backbone.package:
+        return efficientnet_lite.build(backbone.name, backbone.input_size, include_top)
+    shape = (backbone.input_size, backbone.input_size, 3)
+    return getattr(keras.applications, backbone.name)(weights=None, include_top=include_top, input_shape=shape)
+
+
+def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
+    if weights.path is None:
+        return
+    if weights.path.suffix == ".pth":
+        efficientnet_lite.set_weights(network, pth.read_pth(weights.path))
+        return
+    remedy = f"Use weights of keras.applications.{backbone.name}"
+    found, expected = sorted(weights.shapes()), sorted(tuple(weight.shape) for weight in network.weights)
+    if (
+        found != expected
+    ):  # Keras leaves layers that it does not find in the file at random, with no more than a warning
+        what = f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}"
+        raise WeightsError(f"{weights.path} does not fit {backbone.name}: {what}", remedy)
+    _filled(network, weights.path, remedy)
+
+
+def _filled(network: keras.Model, path: Path, remedy: str) -> keras.Model:
+    try:
+        with seal.lockable(path) as lockable:
+            network.load_weights(lockable)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        if storage.reason_of(error):
+            raise storage.read_error(path, error, WeightsError) from None
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path} does not fit {network.name}: {reason}", remedy) from None
+    return network
+
+
+def _rescale(network: keras.Model) -> None:
+    """Have an EfficientNet's first convolution divide its input by the root of ImageNet's deviation.
+
+    So do the networks that the weights come from. Keras adds a layer for it, but only for `weights="imagenet"`. In the
+    kernel it is the same, since padding is with zeros, and weights trained on from there carry it along.
+    """
+    first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+    first.kernel.assign(first.kernel / np.sqrt(_DEVIATION)[:, np.newaxis].astype(np.float32))
+
+
+def _parts(network: keras.Model, backbone: Backbone) -> Pretrained:
+    """A network of Keras's, with or without top, cut where its last global pooling reads; VGG flattens instead."""
+    norm = None
+    if backbone.vector == NORMALISED:
+        norm = [layer for layer in network.layers if isinstance(layer, keras.layers.LayerNormalization)][-1]
+    if len(network.output.shape) == 4:  # without a top Keras normalises the map, not what is pooled of it
+        feature_map = norm.input if norm else network.output
+        return Pretrained(keras.Model(network.input, feature_map), norm, None)
+    kinds = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
+    pooling = next(found for kind in kinds if (found := [layer for layer in network.layers if isinstance(layer, kind)]))
+    feature_map = pooling[-1].input
+    classifier = keras.Model(feature_map, network.output, name="classifier")
+    for layer in classifier.layers:
+        layer.dtype_policy = "float32"
+    return Pretrained(keras.Model(network.input, feature_map), norm, classifier)
+
+
+@contextlib.contextmanager
+def _computing_in(policy: str) -> Iterator[None]:
+    """Layers made in the block have this dtype policy of Keras."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)

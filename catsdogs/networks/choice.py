@@ -1,0 +1,28 @@
+"""Which networks a text on the command line names."""
+
+from collections.abc import Sequence
+
+from catsdogs.errors import UnknownNameError
+from catsdogs.networks.table import BACKBONES, SHORTHANDS, Backbone
+
+
+def expand(text: str) -> list[str]:
+    """`lite,Xception` -> the names it stands for, in order, each once."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return list(dict.fromkeys(full for name in names for full in SHORTHANDS.get(name, (name,))))
+
+
+def choose(names: Sequence[str]) -> list[Backbone]:
+    """The rows of the table for these names; networks trained in this working folder have rows too.
+
+    Raises:
+        UnknownNameError: a name that is not in the table, or none at all.
+        WeightsError: a trained network whose card is damaged.
+    """
+    from catsdogs.networks import trained
+
+    mine = trained.names()
+    unknown = next((name for name in names if name not in BACKBONES and name not in mine), None if names else "")
+    if unknown is not None:
+        raise UnknownNameError("backbone", unknown, [*mine, *SHORTHANDS, *BACKBONES])
+    return [BACKBONES[name] if name in BACKBONES else trained.row(trained.FOLDER / name) for name in names]

@@ -1,0 +1,189 @@
+"""The OpenVINO engine: a network exported once from Keras, then run on the CPU without a deep-learning library."""
+
+import functools
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+from openvino import opset13
+
+from catsdogs.errors import UsageError
+from catsdogs.networks.engines import export
+from catsdogs.networks.engines.interface import AUTO, Output
+from catsdogs.networks.table import Backbone
+from catsdogs.networks.weights import Weights
+
+BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
+_MAP = "feature map"
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+# The binding asks NumPy for its interface at the first call that needs it, and two threads that make that call at once
+# wait for each other for ever: seen in 2 of some 100 processes on a busy machine. So the importing thread makes it.
+openvino.Type.f32.to_dtype()
+
+
+class OpenVINOEngine:
+    """Runs networks by asynchronous requests, compiled for throughput."""
+
+    name = "openvino"
+    backend = "openvino"
+
+    def __init__(self, precision: str = AUTO, batch_size: int | None = None, cores: int | None = None) -> None:
+        if precision == AUTO:
+            precision = "bfloat16" if bfloat16_is_faster() else "float32"
+        if precision == "bfloat16" and not computes_bfloat16():
+            raise UsageError("This processor does not compute in bfloat16", "Use --precision float32")
+        self.precision = precision
+        self.batch_size = batch_size or BATCH_SIZE
+        self._core = openvino.Core()
+        if cores:  # beside other workers, each of which would tie its threads to the first cores
+            self._core.set_property("CPU", {"INFERENCE_NUM_THREADS": cores, "ENABLE_CPU_PINNING": False})
+
+    def load(self, backbone: Backbone, weights: Weights) -> "OpenVINONetwork":
+        """Compile the exported network for batches of one shape.
+
+        Raises:
+            WeightsError: the weights do not fit, or the exported file cannot be written.
+        """
+        model = self._core.read_model(export.exported(backbone, weights))
+        model.reshape([self.batch_size, backbone.input_size, backbone.input_size, 3])
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _HINTS[self.precision]}
+        if self.precision == "float32":
+            return OpenVINONetwork(self._core.compile_model(model, "CPU", options))
+        # OpenVINO knows one precision for a whole network; in bfloat16 logits tie, and the ten best are chance.
+        trunk, classifier = _cut(model)
+        exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+        return OpenVINONetwork(
+            self._core.compile_model(trunk, "CPU", options),
+            classifier and self._core.compile_model(classifier, "CPU", exact),
+        )
+
+
+class OpenVINONetwork:
+    """One compiled network, as many requests as it runs at once, and a thread for each.
+
+    OpenVINO's own queue would call back instead, but not for a request that failed: who waits would wait for ever.
+    """
+
+    note = ""
+
+    def __init__(self, compiled: openvino.CompiledModel, classifier: openvino.CompiledModel | None = None) -> None:
+        self._names, self._rest = _names(compiled), _names(classifier) if classifier else []
+        self._is_busy = False
+        count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._idle: queue.SimpleQueue[tuple[openvino.InferRequest, openvino.InferRequest | None]] = queue.SimpleQueue()
+        for _ in range(count):
+            self._idle.put((compiled.create_infer_request(), classifier and classifier.create_infer_request()))
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="openvino")
+        self._places = threading.BoundedSemaphore(2 * count)  # as many again wait, so that no request does
+
+    def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
+        """See `engines.Network.submit`."""
+        if not self._is_busy:  # all networks are loaded now, as a rule
+            self._is_busy = True
+            export.release()
+        self._places.acquire()
+        return self._threads.submit(self._run, pixels).result
+
+    def _run(self, pixels: NDArray[np.uint8]) -> Output:
+        request, rest = requests = self._idle.get()
+        try:
+            request.start_async([pixels], share_inputs=True)
+            request.wait()
+            tensors = list(zip(self._names, request.output_tensors, strict=True))
+            if rest:
+                rest.infer([next(tensor.data for name, tensor in tensors if name == _MAP)], share_inputs=True)
+                tensors += zip(self._rest, rest.output_tensors, strict=True)
+            # The request's memory is used again by the next batch.
+            found = {name: tensor.data.copy() for name, tensor in tensors if name != _MAP}
+        finally:
+            self._idle.put(requests)
+            self._places.release()
+        if "topk_class" in found:
+            found["topk_class"] = found["topk_class"].astype(np.int16)
+        return Output(**found)
+
+
+def _names(compiled: openvino.CompiledModel) -> list[str]:
+    """What each output is; a tensor can have further names, those of the layers it comes from."""
+    ours = (*Output._fields, _MAP)
+    return [next(name for name in ours if name in output.names) for output in compiled.outputs]
+
+
+def _cut(model: openvino.Model) -> tuple[openvino.Model, openvino.Model | None]:
+    """Photographs to the vector and the last feature map, and from there to the labels, where there are any."""
+    if len(model.outputs) == 1:
+        return model, None
+    other = model.clone()
+    feature_map, again = _feature_map(model), _feature_map(other)
+    vector = next(result for result in model.get_results() if "vector" in result.output(0).names)
+    feature_map.add_names({_MAP})
+    trunk = openvino.Model([vector, opset13.result(feature_map)], model.get_parameters())
+    start = opset13.parameter(again.get_partial_shape(), again.get_element_type())
+    for reader in again.get_target_inputs():
+        reader.replace_source_output(start.output(0))
+    labels = [result for result in other.get_results() if "vector" not in result.output(0).names]
+    return trunk, openvino.Model(labels, [start])
+
+
+def _feature_map(model: openvino.Model) -> "openvino.Output":
+    """What the vector is the average of: of a map there are four dimensions, of what is normalised later two."""
+    waiting = [result for result in model.get_results() if "vector" in result.output(0).names]
+    while waiting:
+        node = waiting.pop(0)
+        for source in node.input_values():
+            if node.get_type_name() == "ReduceMean" and len(source.get_partial_shape()) == 4:
+                return source
+            waiting.append(source.get_node())
+    raise AssertionError(f"{model.get_friendly_name()} averages no feature map")
+
+
+@functools.cache
+def computes_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16, and they may be used."""
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return False
+    try:
+        _compiled(np.zeros((1, 8, 4, 4), np.float32), np.zeros((8, 8, 3, 3), np.float32), "bf16")
+    except RuntimeError:  # ONEDNN_MAX_CPU_ISA forbids them, which OpenVINO's list does not know
+        return False
+    return True
+
+
+def bfloat16_is_faster() -> bool:
+    """Whether this processor convolves faster in bfloat16 than in float32.
+
+    Processors with matrix units for bfloat16 and AMD's since Zen 4 do. Others list it among what they can and are twice
+    as slow in it, and nothing they say of themselves tells the two apart: so a small convolution is timed both ways.
+    The verdict is kept, so that a run that is taken up again does not find another one.
+    """
+    processor = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    return computes_bfloat16() and export.remembered(
+        f"bfloat16 {processor} {openvino.__version__}",
+        lambda: 1.2 * _seconds_of_a_convolution("bf16") < _seconds_of_a_convolution("f32"),
+    )
+
+
+def _seconds_of_a_convolution(hint: str) -> float:
+    """3 x 3, 128 channels to 128, on 8 maps of 28 x 28: a middle layer of ResNet50."""
+    random = np.random.default_rng(0)
+    maps = random.normal(size=(8, 128, 28, 28)).astype(np.float32)
+    request = _compiled(maps, random.normal(size=(128, 128, 3, 3)).astype(np.float32), hint).create_infer_request()
+    seconds = []
+    for _ in range(6):
+        started = time.perf_counter()
+        request.infer([maps])
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)  # other work on the machine can only add to it
+
+
+def _compiled(maps: NDArray[np.float32], kernel: NDArray[np.float32], hint: str) -> openvino.CompiledModel:
+    """A convolution of maps of this shape; a RuntimeError where it cannot be computed in this precision."""
+    image, once = opset13.parameter(maps.shape, np.float32), [1, 1]
+    model = openvino.Model([opset13.convolution(image, opset13.constant(kernel), once, once, once, once)], [image])
+    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})

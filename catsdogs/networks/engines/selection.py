@@ -1,0 +1,76 @@
+"""Which engine runs the networks on this machine."""
+
+import os
+import shutil
+
+from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.networks.devices import check_choice as check_devices
+from catsdogs.networks.engines.interface import AUTO, NAMES, PRECISIONS, Engine
+from catsdogs.networks.quiet import importing_keras
+
+ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
+
+
+def check_engine(name: str, precision: str, batch_size: int | None, devices: str = "one") -> None:
+    """Refuse what `create` would refuse, without making an engine.
+
+    Raises:
+        UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices.
+    """
+    if name not in (AUTO, *NAMES):
+        raise UnknownNameError("engine", name, [AUTO, *NAMES])
+    if precision not in (AUTO, *PRECISIONS):
+        raise UnknownNameError("precision", precision, [AUTO, *PRECISIONS])
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"A batch size of {batch_size}", "Give --batch-size a number above 0")
+    check_devices(devices)
+    if name == "openvino" and devices == "all":
+        raise UsageError(
+            "OpenVINO uses every core of the processor, and no other device, whatever --devices says",
+            "Leave --devices out, or give --engine keras",
+        )
+    if name == "openvino" and precision == "float16":
+        raise UsageError("OpenVINO does not compute in float16 here", "Give --precision float32, or --engine keras")
+
+
+def feeding(name: str) -> tuple[int, int]:
+    """How many threads decode for an engine, and how many photographs may wait for it.
+
+    OpenVINO computes on every core, and each further thread takes the processor's caches from it: 4 % on two cores. For
+    a GPU every core decodes, two of its batches ahead.
+    """
+    cores = os.cpu_count() or 1
+    return (max(1, cores // 2), 128) if name == "openvino" else (cores, 512)
+
+
+def create(name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None) -> Engine:
+    """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own, no cores all.
+
+    For all devices `auto` is Keras, whose they are.
+
+    Raises:
+        UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices, Keras lacks its
+            backend, the backend cannot use all devices, or the processor the precision.
+    """
+    check_engine(name, precision, batch_size, devices)
+    if name == AUTO and devices == "all":
+        name = "keras"
+    if name == "openvino" or (name == AUTO and not _accelerator_in_sight()):
+        return _openvino(precision, batch_size, cores)
+    with importing_keras():
+        from catsdogs.networks.engines.keras import KerasEngine
+
+        engine = KerasEngine(precision, batch_size, devices)
+    return engine if name == "keras" or engine.on_gpu else _openvino(precision, batch_size, cores)
+
+
+def _openvino(precision: str, batch_size: int | None, cores: int | None) -> Engine:
+    from catsdogs.networks.engines.openvino import OpenVINOEngine
+
+    check_engine("openvino", precision, batch_size)  # `auto` may have been asked for
+    return OpenVINOEngine(precision, batch_size, cores)
+
+
+def _accelerator_in_sight() -> bool:
+    """Whether it is worth the seconds to import Keras and ask it for a GPU or TPU."""
+    return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))

@@ -1,0 +1,133 @@
+"""Imports Keras: without what TensorFlow's C++ writes to standard error meanwhile, and whatever `keras.json` says."""
+
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from catsdogs.errors import UsageError
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+_USUAL = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
+
+
+def keras_home() -> Path:
+    """Where Keras keeps its settings and downloads: keras/src/backend/config.py and utils/file_utils.py, get_file."""
+    home = Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")))  # noqa: PTH111 - raises nothing without a home
+    if home.exists() and not os.access(home, os.W_OK):
+        home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir(), ".keras")  # noqa: S108 - Keras's choice
+    return home
+
+
+def settle_keras() -> None:
+    """Let nothing of the user's `keras.json` count but a backend that is installed.
+
+    It may be of Keras 1, say `channels_first`, or be damaged: then Keras would not start, or would build networks that
+    no weights fit. Before Keras is imported, it is sent to another home, with the same downloads; afterwards its
+    settings are put back to what they are without a file.
+    """
+    keras: Any = sys.modules.get("keras")
+    if keras is None:
+        _send_elsewhere(keras_home())
+        return
+    config = getattr(keras, "config", None)
+    if config is None:  # it is being imported at this moment
+        return
+    config.set_epsilon(_USUAL["epsilon"])
+    config.set_image_data_format(_USUAL["image_data_format"])
+    if config.floatx() != _USUAL["floatx"]:
+        config.set_floatx(_USUAL["floatx"])
+        config.set_dtype_policy(_USUAL["floatx"])
+
+
+def _send_elsewhere(home: Path) -> None:
+    try:
+        said = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):  # Keras writes one
+        return
+    except (OSError, ValueError, RecursionError):
+        said = None
+    content = said if isinstance(said, dict) else {}
+    backend = content.get("backend", _BACKENDS[0])
+    asked = bool(os.environ.get("KERAS_BACKEND"))
+    usual = all(repr(content.get(name, value)) == repr(value) for name, value in _USUAL.items())
+    if said == content and usual and (asked or _is_installed(backend)):
+        return
+    if not asked and (installed := [name for name in (backend, *_BACKENDS) if _is_installed(name)]):
+        os.environ["KERAS_BACKEND"] = installed[0]
+    import hashlib
+
+    from catsdogs.files.atomic import cache_folder
+
+    elsewhere = cache_folder() / f"keras-{hashlib.sha256(bytes(home)).hexdigest()[:8]}"
+    with contextlib.suppress(OSError):  # without such a folder, or without the link, Keras downloads once more
+        elsewhere.mkdir(parents=True, exist_ok=True)
+        (home / "models").mkdir(exist_ok=True)
+        (elsewhere / "models").symlink_to((home / "models").resolve(), target_is_directory=True)
+    os.environ["KERAS_HOME"] = str(elsewhere)
+
+
+def _is_installed(backend: object) -> bool:
+    with contextlib.suppress(ValueError):  # of a module that is barred
+        return backend in _BACKENDS and importlib.util.find_spec(str(backend)) is not None
+    return False
+
+
+@contextlib.contextmanager
+def quiet_import() -> Iterator[None]:
+    """Hold back what is written to the standard error's descriptor; show it only if the import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+class _NoRetracing(logging.Filter):
+    """Drops TensorFlow's advice on its own retracing: each network is another graph here, and nobody can act on it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "retracing" not in record.getMessage()
+
+
+@contextlib.contextmanager
+def importing_keras() -> Iterator[None]:
+    """Around a first import of Keras: quiet, see `settle_keras`; one line if its backend is unknown or not installed.
+
+    Raises:
+        UsageError: Keras cannot start on the backend it is told to use.
+    """
+    settle_keras()
+    warned = logging.getLogger("tensorflow")
+    if not any(isinstance(kept, _NoRetracing) for kept in warned.filters):
+        warned.addFilter(_NoRetracing())
+    try:
+        with quiet_import():
+            yield
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND")
+        asked = f"KERAS_BACKEND={backend}" if backend else "the backend in Keras's keras.json"
+        raise UsageError(
+            f"Keras cannot start on {asked}: {error}",
+            "Set KERAS_BACKEND to tensorflow, jax or torch, whichever is installed",
+        ) from None
+    settle_keras()

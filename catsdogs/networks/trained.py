@@ -1,0 +1,231 @@
+"""Networks trained here: the folder `networks/<name>/`, its card, and the row it adds to the table of networks."""
+
+import csv
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.errors import TrainingError, UnknownNameError, UsageError, WeightsError
+from catsdogs.files import atomic, storage, tables
+from catsdogs.files.atomic import replacing
+from catsdogs.files.cards import as_json, typed
+from catsdogs.networks.architectures import small
+from catsdogs.networks.table import BACKBONES, RESCALED, SHORTHANDS, Backbone
+
+FOLDER = Path("networks")
+FORMAT = "catsdogs network"
+VERSION = 1
+CARD_FILE = "network.json"
+LEARNT_FILE = "learnt.csv"
+KERNELS_FILE = "kernels.npz"
+ALL = "all"  # the member that learnt from every training photograph; the others are `fold-1`, `fold-2`, …
+SCRATCH_PREPROCESSING = "tf"
+_UNKNOWN_DOUBT = " ± nan"  # earlier versions wrote it where no standard error was known
+_LEARNT_COLUMNS = ("id", "digest", "label", "fold")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What `network.json` says of a trained network; it is written last, so a folder without it holds none.
+
+    Attributes:
+        created: the time, UTC, ISO 8601.
+        command: what the user typed.
+        base: the network it started from, a row of the table or one of `networks`.
+        base_weights: SHA-256 of the weights it started from; empty for a network from scratch.
+        input_size: side of the square input, in pixels.
+        unfreeze: what of a pretrained network learnt: `last-block`, `all` or `none`; `all` from scratch.
+        tricks: names of `finetuning.tricks`.
+        teacher: the run whose probabilities it was taught, if it was distilled.
+        classes: names, in the order of the labels.
+        folds: how many members were trained without a fold of the photographs; 1 means none, the member `all` is alone.
+        rate: the learning rate before any schedule.
+        source: the data set.
+        weights: member -> SHA-256 of its weights file.
+        learnt: SHA-256 of `learnt.csv`, the photographs it learnt from.
+        scores: a sentence each, saying how it was measured.
+    """
+
+    name: str
+    created: str
+    command: str
+    package_version: str
+    base: str
+    base_weights: str
+    input_size: int
+    unfreeze: str
+    tricks: tuple[str, ...]
+    teacher: str
+    classes: tuple[str, ...]
+    folds: int
+    seed: int
+    epochs: int
+    batch_size: int
+    rate: float
+    source: str
+    weights: dict[str, str]
+    learnt: str
+    scores: tuple[str, ...]
+
+
+class Learnt(NamedTuple):
+    """The photographs a network learnt from: ids, digests, classes, and the fold, from 1, that held each out; 0: none.
+
+    All arrays are (n,).
+    """
+
+    ids: NDArray[np.object_]
+    digests: NDArray[np.uint64]
+    labels: NDArray[np.int64]
+    folds: NDArray[np.int64]
+
+
+def names() -> list[str]:
+    """The networks trained in this working folder."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"[!.]*/{CARD_FILE}"))
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is not that of a folder, or stands for another network already.
+
+    Raises:
+        UsageError: it is refused.
+    """
+    kinds = {unicodedata.category(character) for character in name}
+    is_one = name == name.strip() and not kinds & {"Cc", "Cs"}  # no line's end, nothing that is no text
+    if not name or name.startswith(".") or Path(name).name != name or "," in name or not is_one:
+        raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
+    if name in (*BACKBONES, *SHORTHANDS, *small.ARCHITECTURES):
+        raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
+
+
+def check_free(name: str, force: bool) -> None:
+    """Refuse as `check_name`, and a name that is taken, unless that network may be replaced.
+
+    Raises:
+        UsageError: as `check_name`.
+        TrainingError: the name is taken.
+    """
+    check_name(name)
+    atomic.clear_leftovers(FOLDER / name)
+    if (FOLDER / name / CARD_FILE).exists() and not force:
+        raise TrainingError(f"There is a network at {FOLDER / name} already", "Choose another --name, or give --force")
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a trained network.
+
+    Raises:
+        UnknownNameError: there is none.
+        WeightsError: it is damaged, or of a newer version.
+    """
+    path = folder / CARD_FILE
+    if not storage.exists(path):
+        raise UnknownNameError("trained network", folder.name, names())
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"the format is {content['format']!r}")
+        if content["version"] != VERSION:
+            raise WeightsError(f"{path} has version {content['version']}, not {VERSION}", "Upgrade catsdogs")
+        card: Card = typed(Card, {field.name: content[field.name] for field in fields(Card)}, "network")
+        if card.base not in (*BACKBONES, *small.ARCHITECTURES) or ALL not in card.weights or card.input_size < 1:
+            raise ValueError(f"base {card.base!r}, input size {card.input_size}, members {', '.join(card.weights)}")
+    except OSError as error:
+        raise storage.read_error(path, error, WeightsError) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WeightsError(
+            f"{path} is damaged ({type(error).__name__}: {error})", f"Train it again with --name {folder.name} --force"
+        ) from None
+    return replace(card, scores=tuple(text.replace(_UNKNOWN_DOUBT, "") for text in card.scores))
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write the card, which makes the folder a network."""
+    content = {"format": FORMAT, "version": VERSION, **asdict(card)}
+    with replacing(folder / CARD_FILE) as temporary:
+        temporary.write_text(as_json(content), encoding="utf-8")
+
+
+def row(folder: Path) -> Backbone:
+    """A trained network as a row of the table; raises as `read_card`."""
+    card = read_card(folder)
+    if card.base in small.ARCHITECTURES:
+        width = small.ARCHITECTURES[card.base].width
+        return Backbone(card.name, card.input_size, width, SCRATCH_PREPROCESSING, trained=folder.resolve())
+    base = BACKBONES[card.base]
+    preprocessing = "none" if base.preprocessing == RESCALED else base.preprocessing  # its kernels carry the rest
+    return Backbone(card.name, card.input_size, base.width, preprocessing, trained=folder.resolve(), vector=base.vector)
+
+
+def weights_path(folder: Path, member: str) -> Path:
+    """Where a member's weights lie."""
+    return folder / f"{member}.weights.h5"
+
+
+def check_weights(folder: Path) -> str:
+    """The SHA-256 of all that a vector depends on, after each file has been checked against the card.
+
+    Raises:
+        WeightsError: a file is missing or is not the one that was trained.
+    """
+    card = read_card(folder)
+    files = {weights_path(folder, member): digest for member, digest in card.weights.items()}
+    for path, expected in (files | {folder / LEARNT_FILE: card.learnt}).items():
+        try:
+            received = sha256(path)
+        except FileNotFoundError:
+            raise WeightsError(f"{path} cannot be read: it is missing", _again(card)) from None
+        except OSError as error:
+            raise storage.read_error(path, error, WeightsError) from None
+        if received != expected:
+            raise WeightsError(f"{path} has the wrong hash. Received: {received}. Expected: {expected}", _again(card))
+    return hashlib.sha256(json.dumps([sorted(card.weights.items()), card.learnt]).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_learnt(folder: Path, learnt: Learnt, classes: Sequence[str], columns: Mapping[str, NDArray]) -> None:
+    """Write which photographs were learnt from, with further (n,) columns of numbers."""
+    path = folder / LEARNT_FILE
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        writer = tables.Writer(text)
+        writer.writerow([*_LEARNT_COLUMNS, *columns])
+        for number, (id, digest, label, fold) in enumerate(zip(*learnt, strict=True)):
+            figures = [f"{column[number]:.9g}" for column in columns.values()]
+            writer.writerow([id, f"{digest:016x}", classes[label], fold, *figures])
+
+
+def fold_of_digest(folder: Path) -> dict[int, int]:
+    """Digest of each photograph that a network learnt from -> the fold that held it out, from 1; 0 for none.
+
+    Raises:
+        WeightsError: the table is missing or damaged.
+    """
+    path = folder / LEARNT_FILE
+    try:
+        with path.open(encoding="utf-8", newline="") as text:
+            folds = {int(line["digest"], 16): int(line["fold"]) for line in csv.DictReader(text)}
+    except OSError as error:
+        raise storage.read_error(path, error, WeightsError) from None
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise WeightsError(f"{path} is damaged: {error}", _again(read_card(folder))) from None
+    card = read_card(folder)
+    if not folds or not set(folds.values()) <= (set(range(1, card.folds + 1)) if card.folds > 1 else {0}):
+        raise WeightsError(f"{path} does not fit {CARD_FILE}", _again(card))
+    return folds
+
+
+def _again(card: Card) -> str:
+    return f"Train it again with --name {card.name} --force"

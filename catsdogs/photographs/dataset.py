@@ -1,0 +1,286 @@
+"""Which photographs there are: in Kaggle's folder or zips, a folder per class, TFRecords, by a CSV -> one table."""
+
+import contextlib
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError, in_short
+from catsdogs.files import storage, tables
+from catsdogs.files.tables import NoTableError
+from catsdogs.photographs import filetypes, locations, tfrecord
+from catsdogs.photographs.labels import (
+    SAMPLE_SUBMISSION,
+    UNLABELLED,
+    Row,
+    choose_table,
+    is_sample,
+    parse,
+    photographs,
+    tabulate,
+)
+from catsdogs.photographs.locations import MAX_FILE_BYTES as MAX_FILE_BYTES
+from catsdogs.photographs.locations import Location, Reader
+from catsdogs.photographs.names import Names, common_folder, without_suffix
+from catsdogs.photographs.tfrecord import Record
+
+SEED = 2018
+_READERS = 8
+
+
+class Photograph(NamedTuple):
+    """One row of the table: `id` is unique within its split, `label` indexes `Dataset.classes` or is -1."""
+
+    id: str
+    split: str
+    label: int
+    location: Location
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All photographs of a competition, train rows first, each split in the natural order of its ids.
+
+    Attributes:
+        truth: the class of each test id that was held out, here or when shards were written.
+        notes: sentences about photographs that are left out, or treated as one might not expect.
+        left_alone: pictures of kinds that are not read, by name.
+        absent: the places that a table lists and where nothing is.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    photographs: tuple[Photograph, ...]
+    sample_submission: str | None = None
+    truth: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
+    absent: frozenset[Location] = frozenset()
+    _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
+
+    def of(self, split: str) -> list[Photograph]:
+        """The rows of `train` or `test`."""
+        return [photograph for photograph in self.photographs if photograph.split == split]
+
+    @cached_property
+    def by_key(self) -> dict[tuple[str, str], Photograph]:
+        """Every row under (split, id)."""
+        return {(photograph.split, photograph.id): photograph for photograph in self.photographs}
+
+    def find(self, split: str, id: str) -> Photograph | None:
+        """The photograph of a row; of a test row that was once held out, the labelled photograph it was."""
+        return self.by_key.get((split, id)) or (self.by_key.get(("train", id)) if split == "test" else None)
+
+    def size(self, photograph: Photograph) -> int | None:
+        """How many bytes a photograph has, where that takes no reading; see `Reader.size`."""
+        return self._reader.size(photograph.location)
+
+    def read(self, photograph: Photograph) -> bytes:
+        """The bytes of one photograph.
+
+        Raises:
+            UnreadablePhotographError: the file is gone, cannot be read, or is larger than `MAX_FILE_BYTES`.
+            StoreError: the object store that it lies in went on failing, or refuses to be read.
+        """
+        return self._reader.read(photograph.location)
+
+
+def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: int = SEED) -> Dataset:
+    """Recognise the layout under `root` (a folder, a zip, TFRecords, or a CSV of names and labels) and list its rows.
+
+    Args:
+        classes: only these are learnt from, and labelled photographs of others left out; all, if none is named.
+        holdout: between 0 and 1, this share of each class (at least one photograph, and the copies of each) becomes the
+            test rows, instead of the data set's own, and `Dataset.truth` keeps their classes.
+        seed: which photographs those are, together with their ids and classes and nothing else.
+
+    Raises:
+        DatasetError: nothing there, no layout recognised, a name without a label, an id given twice, a class that
+            `holdout` would leave without photographs to learn from.
+        StoreError: the object store went on failing, or refuses to be read.
+        UnknownNameError: no such class.
+        UsageError: `holdout` is not between 0 and 1.
+    """
+    if holdout and not 0 < holdout < 1:
+        raise UsageError(f"--holdout {holdout:g} is no share of photographs", "Give one between 0 and 1, such as 0.15")
+    dataset = _recognise(root.expanduser())
+    if classes:
+        dataset = _pick(dataset, classes)
+    return _hold_out(dataset, holdout, seed) if holdout else dataset
+
+
+def scan_unlabelled(root: Path) -> Dataset:
+    """Every photograph under `root` (a folder, a zip, TFRecords or one file) as a test row, for predictions."""
+    root = root.expanduser()
+    found = locations.files(root)
+    names = photographs(found)
+    if names:
+        prefix = common_folder(names)
+        paths = [name.removeprefix(prefix) for name in names]
+        ids = [without_suffix(path) for path in paths]
+    else:
+        records = _records(root, found)
+        if not records:
+            raise _empty(root, found, "Give --data a photograph, or a folder or zip of them")
+        found = {name: _location(record) for name, record in records.items()}
+        names = list(records)
+        paths = [f"{record.split}/{record.id}" for record in records.values()]
+        ids = [record.id for record in records.values()]
+    rows = tabulate((), zip(ids if len(set(ids)) == len(ids) else paths, names, strict=True), str(root))
+    return _dataset(root, *rows, found)
+
+
+def _recognise(root: Path) -> Dataset:
+    """Every row of a data set, as it is."""
+    is_table = root.suffix.lower() == ".csv" and (storage.is_remote(root) or root.is_file())
+    found = locations.files(root.parent if is_table else root)
+    names = photographs(found)
+    top = common_folder(list(found))  # in which many archives have everything
+    beside = {name.removeprefix(top): place for name, place in found.items() if "/" not in name.removeprefix(top)}
+    sample = beside.get(SAMPLE_SUBMISSION) or next((beside[name] for name in beside if is_sample(name)), None)
+    notes: list[str] = []
+    truth: dict[str, str] = {}
+    if names:
+        if is_table and not is_sample(root.name):
+            table: Location | None = Location(root.parent, root.name)
+        else:
+            chosen = choose_table(names, [name for name in beside if name.lower().endswith(".csv")], str(root))
+            table = beside[chosen] if chosen else None
+        # Only the tables that are needed are read: any other CSV may hold what it likes.
+        classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root), notes)
+    else:
+        records = {} if is_table else _records(root, found, truth)
+        if not records:
+            raise _empty(root, found, "Give --data the folder or zip that holds train/ and test/")
+        read = {str(record.shard) for record in records.values()}
+        left = [name for name, place in found.items() if tfrecord.is_record_file(name) and str(place) not in read]
+        if left:
+            notes.append(f"left out, for they are in no folder train/ or test/: {len(left):,} shards, {in_short(left)}")
+        found = {name: _location(record) for name, record in records.items()}
+        classes, rows = tabulate(
+            [(record.id, record.label, name) for name, record in records.items() if record.split == "train"],
+            [(record.id, name) for name, record in records.items() if record.split == "test"],
+            str(root),
+        )
+    return replace(
+        _dataset(root, classes, rows, found),
+        truth=truth,
+        sample_submission=_read_table(sample) if sample else None,
+        notes=tuple(notes),
+    )
+
+
+def _empty(root: Path, found: Iterable[str], remedy: str) -> DatasetError:
+    others = filetypes.left_alone(found)
+    return DatasetError(
+        f"{root} holds no photographs" + (f", but {filetypes.unread(others)}" if others else ""), remedy
+    )
+
+
+def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], found: Mapping[str, Location]) -> Dataset:
+    folder = root if locations.is_folder(root) else root.parent  # a table may list what is not there
+    absent = {name: Location(folder, name) for _, _, _, name in rows if name not in found}
+    return Dataset(
+        root,
+        classes,
+        tuple(Photograph(id, split, label, found.get(name) or absent[name]) for id, split, label, name in rows),
+        left_alone=tuple(filetypes.left_alone(found)),
+        absent=frozenset(absent.values()),
+    )
+
+
+def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Without the labelled photographs of other classes, and without a sample submission that asks for them."""
+    known = Names(dataset.classes)
+    chosen = {known.find(name): name for name in names}
+    if None in chosen:
+        raise UnknownNameError("class", chosen[None], list(dataset.classes))
+    classes = tuple(name for name in dataset.classes if name in chosen)
+    if classes == dataset.classes:
+        return dataset
+    label = {dataset.classes.index(name): position for position, name in enumerate(classes)} | {UNLABELLED: UNLABELLED}
+    others = {id for id, name in dataset.truth.items() if name not in classes}
+    kept = tuple(
+        row._replace(label=label[row.label])
+        for row in dataset.photographs
+        if row.label in label and not (row.split == "test" and row.id in others)
+    )
+    truth = {id: name for id, name in dataset.truth.items() if name in classes}
+    return replace(dataset, classes=classes, photographs=kept, sample_submission=None, truth=truth)
+
+
+def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """With a share of each class's photographs for test rows.
+
+    Photographs are drawn in the order of a hash of seed and id: which are held out does not change with the order of
+    files, other classes or the versions of libraries, and a larger share holds out the same ones and more. Files of the
+    same bytes are drawn together, so that none is judged by who has learnt its copy.
+    """
+    train = dataset.of("train")
+    picture = _pictures(dataset, train)
+    ids: dict[str, list[str]] = {name: [] for name in dataset.classes}
+    for row in train:
+        ids[dataset.classes[row.label]].append(row.id)
+    held: set[str] = set()
+    for all_ids in ids.values():
+        count = max(1, round(share * len(all_ids)))
+        drawn = sorted(all_ids, key=lambda id: hashlib.sha256(f"{seed} {picture[id]}".encode()).digest())
+        held.update(picture[id] for id in drawn[:count])
+    for name, all_ids in ids.items():
+        if all_ids and {picture[id] for id in all_ids} <= held:
+            raise DatasetError(
+                f"{dataset.root}: a share of {share:g} leaves none of the {len(all_ids)} photographs of {name} "
+                "to learn from",
+                "Hold out less, add photographs of it, or leave the class out",
+            )
+    truth = {id: name for name, all_ids in ids.items() for id in all_ids if picture[id] in held}
+    if not truth:
+        raise DatasetError(f"{dataset.root} has no labelled photographs to hold out", "Give --data a labelled data set")
+    kept = [row for row in train if row.id not in truth]
+    test = [row._replace(split="test", label=UNLABELLED) for row in train if row.id in truth]
+    return replace(dataset, photographs=(*kept, *test), sample_submission=None, truth=truth)
+
+
+def _pictures(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
+    """Id -> the id of the first row with the same bytes; only files of one size are read."""
+    by_size: dict[int | None, list[Photograph]] = defaultdict(list)
+    for row in rows:
+        by_size[dataset.size(row)].append(row)
+    alike = [row for size, several in by_size.items() if size != 0 and len(several) > 1 for row in several]
+
+    def digest(row: Photograph) -> bytes:
+        with contextlib.suppress(UnreadablePhotographError):
+            return hashlib.sha256(dataset.read(row)).digest()
+        return row.id.encode()  # it is like no other
+
+    with ThreadPoolExecutor(_READERS, "reader") as readers:
+        digests = dict(zip((row.id for row in alike), readers.map(digest, alike), strict=True))
+    first: dict[bytes, str] = {}
+    return {row.id: first.setdefault(digests.get(row.id, row.id.encode()), row.id) for row in rows}
+
+
+def _records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:
+    """The photographs in TFRecords, under the names of their places; none if there are no TFRecords."""
+    if locations.is_folder(root):
+        shards = tfrecord.record_files_among(root, (name for name, place in files.items() if place.container == root))
+    else:
+        shards = [root] if tfrecord.is_record_file(root.name) else []
+    return {str(_location(record)): record for record in tfrecord.records(root, shards, truth)} if shards else {}
+
+
+def _location(record: Record) -> Location:
+    return Location(record.shard, f"{record.offset}:{record.length}")
+
+
+def _read_table(location: Location) -> str:
+    try:
+        return tables.decode(Reader().read(location))
+    except UnreadablePhotographError as error:
+        raise DatasetError(f"{location} is not a table: {error.reason}", "Check its name, or remove it") from None
+    except NoTableError as error:
+        raise DatasetError(f"{location} is not a table: {error}", "Save it as CSV, in UTF-8, or remove it") from None

@@ -1,0 +1,348 @@
+"""Bytes -> pixels: decode any photograph to upright RGB, resize it with antialiasing, and do so on all cores."""
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import io
+import os
+import re
+import struct
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, TiffImagePlugin
+
+from catsdogs.errors import UnreadablePhotographError
+from catsdogs.photographs import essentials, filetypes
+from catsdogs.photographs.filetypes import FORMATS as FORMATS
+
+# cykooz.resizer comes without a wheel for Linux on Arm. Pillow has the same filter and rounds between its two passes:
+# on 80 photographs pixels differ by 0.13 grey levels on average and 9 at most, so their rows are not mixed.
+_HAS_COMPILED_RESIZER = importlib.util.find_spec("cykooz_resizer") is not None
+# The bicubic filter with a = -1/2, wider than the step where it shrinks.
+RESIZE_FILTER = "catmull-rom" if _HAS_COMPILED_RESIZER else "catmull-rom of Pillow"
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own line between a photograph and a bomb
+_WHITES = {"F": (1, 255, 65535), "I": (255, 65535)}  # of samples that have no range of their own
+STATISTICS = ("width", "height", "contrast", "colours")
+_STATISTICS_GRID = 64
+_COLOUR_LEVELS = 32
+_BAND_PIXELS = 2**20
+_TURNS = {  # by EXIF's orientation, as in Pillow's `exif_transpose`
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = (5, 6, 7, 8)
+
+# What hostile bytes may cost. Each piece of a file, down to a byte of padding, is a turn of a Python loop in Pillow:
+# ten megabytes of them are seconds. A JPEG's segment takes three reads and holds up to 64 KB, a piece of a PNG's pixels
+# takes three and holds 8 KB in most files, a run of a compressed BMP two.
+_HEADER_READS = 2000
+_PIXEL_READS = 50_000
+_BYTES_A_READ = 2048  # so that a PNG of hundreds of megabytes in the usual pieces is read
+# Each scan of a JPEG goes over the whole picture, and an empty one takes ten bytes: a megabyte of them is minutes.
+# Progressive files have ten or so. See D. Commander, "Two Issues with the JPEG Standard" (libjpeg-turbo.org), 2016.
+_SCANNED_PIXELS = 1_500_000_000
+_SCAN = b"\xff\xda\0"  # in coded pixels, a zero follows 0xFF
+# OpenJPEG takes a second for six million pixels, and tiles are its own loop.
+_JPEG2000_PIXELS = 25_000_000
+_JPEG2000_TILES = 2**12
+_JPEG2000_SIZES = re.compile(rb"\xff\x4f\xff\x51.{4}(.{32})", re.DOTALL)
+# Pillow keeps a list of a TIFF's strips or tiles, and libtiff memory for a whole tile, whatever the picture's size.
+_TIFF_PIECES = 2**16
+_TIFF_TILE = 2**22  # pixels; or as large as the picture, rounded up
+_TIFF_SIDES = (
+    ExifTags.Base.ImageWidth,
+    ExifTags.Base.ImageLength,
+    ExifTags.Base.TileWidth,
+    ExifTags.Base.TileLength,
+)
+
+# What Pillow remarks on odd EXIF data and the like helps nobody here: a photograph is read, or listed with a reason.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_Box = tuple[int, int, int, int]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class TooManyPixelsError(UnreadablePhotographError):
+    """More pixels than `MAX_PIXELS`."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One decoded photograph.
+
+    Attributes:
+        by_size: input size -> uint8 array of shape (size, size, 3), RGB.
+        statistics: float32 array of shape (4,), see `STATISTICS`: width and height in pixels; contrast, the standard
+            deviation of the luminance in grey levels (0 to 127.5); colours, how many of 32³ colours occur on a grid
+            of 64 x 64 points.
+    """
+
+    by_size: dict[int, NDArray[np.uint8]]
+    statistics: NDArray[np.float32]
+
+
+def digest(data: bytes) -> int:
+    """The 64-bit BLAKE2b digest of a file's bytes, by which a row knows the photograph it came from."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def decode(data: bytes) -> Image.Image:
+    """An upright RGB picture from the bytes of one of `formats()`; the first frame of an animation.
+
+    EXIF orientation is applied and transparency laid on white. Samples become 8 bits: those of 16 bits have the range
+    0 to 65,535. Integers of 32 bits and floats have the first of 0 to 1 (floats alone), 0 to 255 and 0 to 65,535 that
+    holds all of a picture's samples; where none does, its largest sample is white, and zero or what is less is black.
+
+    Raises:
+        UnreadablePhotographError: no picture, cut short, or more than `MAX_PIXELS` pixels.
+    """
+    return _decode(data)[0]
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels as the header has them, upright or not; nothing is decoded.
+
+    Raises:
+        UnreadablePhotographError: no picture, a damaged header, or more than `MAX_PIXELS` pixels.
+    """
+    with _opened(data) as (image, _):
+        return image.size
+
+
+def thumbnail(data: bytes, side: int, quality: int = 80) -> bytes:
+    """A JPEG of the upright picture, shrunk to fit a square of `side` pixels; a smaller picture keeps its size.
+
+    Raises:
+        UnreadablePhotographError: as `decode`.
+    """
+    image, _ = _decode(data, side)
+    image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """The upright picture and its true size; of a JPEG, given a side, no more pixels than resizing to it needs.
+
+    A JPEG can be decoded at a half, a quarter or an eighth of its size, for a fraction of the time. Twice the side is
+    kept, so that the antialiasing is still the filter's.
+    """
+    with _opened(data) as (image, orientation):
+        width, height = image.size
+        if side:
+            image.draft(None, (2 * side, 2 * side))
+        rgb = _to_rgb(image)
+        if orientation in _TURNS:
+            rgb = rgb.transpose(_TURNS[orientation])
+        return rgb, (height, width) if orientation in _ON_ITS_SIDE else (width, height)
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """`FORMATS`, and HEIF where pillow-heif is installed."""
+    if not filetypes.READS_HEIF:
+        return FORMATS
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
+    """The picture, whose header alone has been read, and EXIF's orientation; whatever goes wrong then has a reason."""
+    if not data:
+        raise UnreadablePhotographError("the file is empty")
+    try:
+        data, orientation = essentials.of(data)
+        _refuse_shattered_tiff(data)
+        file = _Metered(data)
+        with Image.open(file, formats=formats()) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise TooManyPixelsError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
+            if image.format == "JPEG" and data.count(_SCAN) * width * height > _SCANNED_PIXELS:
+                raise UnreadablePhotographError("too many scans")
+            if image.format == "JPEG2000":
+                _refuse_large_jpeg2000(data, width * height)
+            if image.format == "AVIF":  # whose own way to say so Pillow turns into EXIF
+                orientation = essentials.exif_orientation(image.info.get("exif", b"")) or essentials.UPRIGHT
+            file.reads = _PIXEL_READS + len(data) // _BYTES_A_READ
+            yield image, orientation
+    except UnreadablePhotographError:
+        raise
+    except Image.DecompressionBombError:
+        raise TooManyPixelsError(f"more than {MAX_PIXELS:,} pixels") from None
+    except Image.UnidentifiedImageError:
+        raise UnreadablePhotographError(filetypes.reason(data)) from None
+    except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything; the reason is listed
+        raise UnreadablePhotographError(f"damaged: {str(error) or type(error).__name__}") from None
+
+
+class _Metered(io.BytesIO):
+    """A file in memory that is read so often and no more."""
+
+    reads = _HEADER_READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads -= 1
+        if self.reads < 0:
+            raise UnreadablePhotographError("cut into too many pieces")
+        return super().read(size)
+
+
+def _refuse_shattered_tiff(data: bytes) -> None:
+    """Look into the first directory of a TIFF, as Pillow will, but before it does anything with what it finds there."""
+    if data[:2] not in (b"II", b"MM"):
+        return
+    file = _Metered(data)
+    header = file.read(8)
+    try:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(header + file.read(8) if header[2] == 43 else header)
+    except SyntaxError:
+        return  # no TIFF
+    file.seek(directory.next)
+    directory.load(file)
+    pieces = directory.get(ExifTags.Base.StripOffsets) or directory.get(ExifTags.Base.TileOffsets)
+    if isinstance(pieces, Sized) and len(pieces) > _TIFF_PIECES:
+        raise UnreadablePhotographError("cut into too many pieces")
+    sides = (directory.get(side, 0) for side in _TIFF_SIDES)
+    width, height, across, down = (side if isinstance(side, int) else 0 for side in sides)
+    if across * down > max(_TIFF_TILE, 2 * width * height):
+        raise UnreadablePhotographError(f"tiles of {across} x {down} pixels")
+
+
+def _refuse_large_jpeg2000(data: bytes, pixels: int) -> None:
+    if pixels > _JPEG2000_PIXELS:
+        raise UnreadablePhotographError(f"{pixels:,} pixels, more than the {_JPEG2000_PIXELS:,} of a JPEG 2000")
+    for match in _JPEG2000_SIZES.finditer(data):
+        right, bottom, _, _, across, down, _, _ = struct.unpack(">8I", match[1])
+        if not across or not down or (right // across + 1) * (bottom // down + 1) > _JPEG2000_TILES:
+            raise UnreadablePhotographError("cut into too many pieces")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """A band at a time: each step of the way from sixteen bits or transparency takes as much memory as its picture."""
+    image.load()  # a PNG may say behind its pixels what is transparent
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    rgb = Image.new("RGB", image.size)
+    width, height = image.size
+    rows = max(1, _BAND_PIXELS // width)
+    bands = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    deep = image.mode == "F" or image.mode.startswith("I")
+    black, white = _range(image, bands) if deep else (0, 255)
+    for band in bands:
+        part = image.crop(band)
+        if deep:
+            with np.errstate(invalid="ignore"):  # a float may be no number, which is black
+                samples = (_samples(image, band).astype(np.float64) - black) * (255 / (white - black))
+            part = Image.fromarray(np.clip(np.nan_to_num(samples) + 0.5, 0, 255).astype(np.uint8))
+        elif part.has_transparency_data:
+            part = part.convert("RGBA")
+            part = Image.alpha_composite(Image.new("RGBA", part.size, "white"), part)
+        rgb.paste(part.convert("RGB"), band[:2])
+    return rgb
+
+
+def _range(image: Image.Image, bands: Iterable[_Box]) -> tuple[float, float]:
+    """The samples that become black and white, see `decode`."""
+    if image.mode.startswith("I;16"):
+        return 0, 4095 if _bits(image) == 12 else 65535
+    least, most = 0.0, 0.0
+    for band in bands:
+        samples = _samples(image, band)
+        samples = samples[np.isfinite(samples)]
+        if samples.size:
+            least, most = min(least, float(samples.min())), max(most, float(samples.max()))
+    usual = [white for white in _WHITES[image.mode] if least == 0 and most <= white]
+    return (0, usual[0]) if usual else (least, most)
+
+
+def _samples(image: Image.Image, band: _Box) -> NDArray:
+    samples = np.asarray(image.crop(band))
+    tags = getattr(image, "tag_v2", {})
+    # Pillow has no unsigned integers of 32 bits, and reads those of a TIFF as signed ones.
+    is_unsigned = tags and _bits(image) == 32 and tags.get(ExifTags.Base.SampleFormat, (1,))[0] == 1
+    return samples.view(np.uint32) if image.mode == "I" and is_unsigned else samples
+
+
+def _bits(image: Image.Image) -> int:
+    """How many a TIFF has to a sample; of other pictures 0."""
+    return int(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (0,))[0])
+
+
+def load(data: bytes, sizes: Iterable[int]) -> Pixels:
+    """A photograph's bytes -> the whole picture, resized with antialiasing to squares, one for each input size.
+
+    Raises:
+        UnreadablePhotographError: as `decode`.
+    """
+    sizes = set(sizes)
+    image, (width, height) = _decode(data, max(sizes))
+    return Pixels(
+        {size: _resize(image, size) for size in sizes},
+        np.array([width, height, *_contrast_and_colours(image)], np.float32),
+    )
+
+
+def _resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    if not _HAS_COMPILED_RESIZER:
+        return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+    # Compiled for SIMD, where Pillow's resize is not: a third of the time. Building a network does without it.
+    from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
+
+    square = Image.new("RGB", (size, size))
+    options = ResizeOptions(resize_alg=ResizeAlg.convolution(FilterType.catmull_rom), use_alpha=False)
+    Resizer().resize_pil(image, square, options)
+    return np.asarray(square)
+
+
+def statistics(image: Image.Image) -> NDArray[np.float32]:
+    """The figures by which a logo, a blank or a thumbnail gives itself away; see `Pixels.statistics`."""
+    return np.array([*image.size, *_contrast_and_colours(image)], np.float32)
+
+
+def _contrast_and_colours(image: Image.Image) -> tuple[float, int]:
+    grid = np.asarray(image.resize((_STATISTICS_GRID, _STATISTICS_GRID), Image.Resampling.NEAREST))
+    contrast = (grid @ np.array([0.299, 0.587, 0.114])).std()  # ITU-R BT.601 luma
+    red, green, blue = np.moveaxis(grid // (256 // _COLOUR_LEVELS), 2, 0).astype(np.uint16)
+    seen = np.zeros(_COLOUR_LEVELS**3, bool)
+    seen[(red * _COLOUR_LEVELS + green) * _COLOUR_LEVELS + blue] = True
+    return float(contrast), int(seen.sum())
+
+
+def in_parallel(
+    work: Callable[[Item], Result], items: Iterable[Item], ahead: int, threads: int | None = None
+) -> Iterator[Result]:
+    """`map` on that many threads (one per core), in order, with at most `ahead` results waiting, so memory stays flat.
+
+    Threads suffice: Pillow, zlib and the hash release the interpreter's lock while they work.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="loader") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

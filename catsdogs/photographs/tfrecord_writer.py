@@ -1,0 +1,238 @@
+"""A data set -> TFRecord shards: original or resized pictures with ids and labels, and a manifest of the whole set."""
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from catsdogs.errors import DatasetError, StoreError, UnreadablePhotographError, UsageError
+from catsdogs.files import locks
+from catsdogs.files.atomic import replacing, write_error
+from catsdogs.photographs import images, tfexample
+from catsdogs.photographs.dataset import Dataset, Photograph
+from catsdogs.photographs.tfrecord import (
+    FORMAT,
+    MANIFEST,
+    SHARD_NAME,
+    UNFINISHED,
+    VERSION,
+    RecordFile,
+    frame,
+    is_record_file,
+    read_manifest,
+    record_files_in,
+)
+from catsdogs.progress import Progress
+
+SMALLEST, LARGEST = 10**7, 10**8  # bytes: what reads well over a network, and still can be dealt to several readers
+MAX_SIDE = 4096  # pixels
+_LEFT_OVER = re.compile(rf"\.({SHARD_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp")  # what a killed run was at
+_AIM = 5 * 10**7
+_QUALITY = 95  # of a resized picture's JPEG
+_SAMPLE = 64  # photographs by which the size of all is guessed
+
+
+@dataclass(frozen=True)
+class WrittenRecordFiles:
+    """What was written.
+
+    Attributes:
+        shards: training shards first; `Shard.bytes` is each one's size.
+        unreadable: (split, id, reason) of each photograph that was left out.
+    """
+
+    folder: Path
+    shards: tuple[RecordFile, ...]
+    unreadable: tuple[tuple[str, str, str], ...]
+
+    @property
+    def odd_sizes(self) -> tuple[RecordFile, ...]:
+        """The shards below `SMALLEST` or above `LARGEST`."""
+        return tuple(shard for shard in self.shards if not SMALLEST <= shard.bytes <= LARGEST)
+
+
+def write_record_files(
+    dataset: Dataset, out: Path, count: int | None = None, size: int | None = None
+) -> WrittenRecordFiles:
+    """Write a data set to `out` as shards like `train-00000-of-00016.tfrecord`, and a manifest last.
+
+    Each photograph stands in the shard and in the place that a hash of its id gives it. So every stretch of every shard
+    has its share of each class, which training needs, without a seed, and the same data set gives the same files. Who
+    wants an order, such as `features`, sorts by the ids.
+
+    Args:
+        count: shards of the training photographs; test photographs get as many in proportion. None: about 50 MB each.
+        size: side in pixels of the upright picture, resized as for a network, kept as JPEG; None: the original bytes.
+
+    Raises:
+        UsageError: a count or size that cannot be, or a folder that the data set itself lies in.
+        StoreError: the folder holds shards of others, the disk is full, or the folder cannot be written.
+        LockedError: another process is writing to the folder.
+        DatasetError: not one photograph can be read.
+    """
+    if size is not None and not 1 <= size <= MAX_SIDE:
+        raise UsageError(f"--size {size} is not between 1 and {MAX_SIDE} pixels", "Give the side of a network's input")
+    if _overlap(dataset.root, out):
+        raise UsageError(f"The data set itself lies in {out}", "Give a folder of its own for the shards")
+    plan = _plan(dataset, count, size)
+    with locks.hold_folder(out):
+        summary = _write_set(dataset, out, plan, size)
+        (out / ".lock").unlink(missing_ok=True)  # the folder is a data set now, and nothing else
+    return summary
+
+
+def _write_set(
+    dataset: Dataset, out: Path, plan: Sequence[tuple[str, Sequence[Photograph]]], size: int | None
+) -> WrittenRecordFiles:
+    rows = [photograph for _, dealt in plan for photograph in dealt]
+    unreadable: list[tuple[str, str, str]] = []
+    _clear(out)
+    with Progress(sum(row.location not in dataset.absent for row in rows), "writing shards", "photo") as bar:
+        prepare = partial(_try_example, dataset, size=size)
+        prepared = zip(rows, images.in_parallel(prepare, rows, ahead=4 * (os.cpu_count() or 1)), strict=True)
+
+        def readable(count: int) -> Iterator[bytes]:
+            for photograph, found in islice(prepared, count):
+                bar.update(photograph.location not in dataset.absent)
+                if isinstance(found, bytes):
+                    yield found
+                else:
+                    unreadable.append((photograph.split, photograph.id, found.reason))
+
+        shards = tuple(_write_shard(out / name, dealt[0].split, readable(len(dealt))) for name, dealt in plan)
+    if len(unreadable) == len(rows):
+        raise DatasetError(f"Not one photograph of {dataset.root} can be read", "Fetch them again")
+    _finish(dataset, out, size, shards, unreadable)
+    return WrittenRecordFiles(out, shards, tuple(unreadable))
+
+
+def _plan(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
+    """File name and photographs of each shard."""
+    splits = {split: sorted(dataset.of(split), key=_place) for split in ("train", "test")}
+    splits = {split: rows for split, rows in splits.items() if rows}
+    if not splits:
+        raise DatasetError(f"{dataset.root} holds no photographs", "Give --data a folder or zip of photographs")
+    first = next(iter(splits.values()))
+    if count is None:
+        count = max(1, min(len(first), round(len(first) * _mean_bytes(dataset, first, size) / _AIM)))
+    if not 1 <= count <= len(first):
+        raise UsageError(f"No {count} shards can be made of {len(first):,} photographs", "Give --count another number")
+    plan = []
+    for split, rows in splits.items():
+        shards = max(1, round(len(rows) * count / len(first)))
+        for shard in range(shards):
+            dealt = rows[shard * len(rows) // shards : (shard + 1) * len(rows) // shards]
+            plan.append((f"{split}-{shard:05d}-of-{shards:05d}.tfrecord", dealt))
+    return plan
+
+
+def _place(photograph: Photograph) -> bytes:
+    return hashlib.blake2b(photograph.id.encode(), digest_size=16).digest()
+
+
+def _mean_bytes(dataset: Dataset, rows: Sequence[Photograph], size: int | None) -> float:
+    """The mean size of a record, from some photographs: in the order of the hash, the first are a random sample."""
+    found = []
+    for photograph in rows[:_SAMPLE]:
+        with suppress(UnreadablePhotographError):
+            found.append(len(_example(dataset, photograph, size)))
+    return sum(found) / max(1, len(found))
+
+
+def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes:
+    """The message of one photograph, which has been decoded even if its own bytes are kept: a reader would stumble."""
+    data = dataset.read(photograph)
+    pixels = images.load(data, {size or 1}).by_size
+    if size:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_QUALITY)
+        data = buffer.getvalue()
+    features: dict[str, bytes | int] = {"id": photograph.id.encode()}
+    if photograph.split == "train":
+        features |= {"class": dataset.classes[photograph.label].encode(), "label": photograph.label}
+    return tfexample.encode(features | {"image": data})
+
+
+def _try_example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes | UnreadablePhotographError:
+    try:
+        return _example(dataset, photograph, size)
+    except UnreadablePhotographError as error:
+        return error
+
+
+def _write_shard(path: Path, split: str, examples: Iterator[bytes]) -> RecordFile:
+    rows = written = 0
+    digest = hashlib.sha256()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for data in examples:
+            record = frame(data)
+            file.write(record)
+            digest.update(record)
+            rows += 1
+            written += len(record)
+    return RecordFile(path.name, split, rows, written, digest.hexdigest())
+
+
+def _overlap(root: Path, out: Path) -> bool:
+    """Whether shards in `out` would replace the data set, or become part of it."""
+    root, out = root.resolve(), out.resolve()
+    return root == out or root in out.parents or (is_record_file(root.name) and root.parent == out)
+
+
+def _clear(out: Path) -> None:
+    """Make the folder ready: an earlier set of ours, finished or not, goes as a whole; nothing else is touched."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not _is_ours(out) and record_files_in(out):
+            raise StoreError(f"{out} holds shards that are not of this program", "Choose another folder for --out")
+        # From here on, whatever happens, nobody takes what is in the folder for a whole set.
+        (out / UNFINISHED).write_text("These shards are being written, or were when the run was killed.\n")
+        (out / MANIFEST).unlink(missing_ok=True)
+        for path in out.iterdir():
+            if SHARD_NAME.fullmatch(path.name) or _LEFT_OVER.fullmatch(path.name):
+                path.unlink()
+    except OSError as error:
+        raise write_error(out, error) from None
+
+
+def _is_ours(out: Path) -> bool:
+    try:
+        return (out / UNFINISHED).exists() or read_manifest(out) is not None
+    except DatasetError:  # a damaged manifest does not say whose the shards are
+        return False
+
+
+def _finish(
+    dataset: Dataset,
+    out: Path,
+    size: int | None,
+    shards: Sequence[RecordFile],
+    unreadable: Sequence[tuple[str, str, str]],
+) -> None:
+    """Write the manifest, by which the shards become a set."""
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "classes": dataset.classes,
+        "picture": f"JPEG of {size} x {size} pixels" if size else "original bytes",
+        "size": size,
+        "source": str(dataset.root),
+        "shards": [shard._asdict() for shard in shards],
+        "unreadable": unreadable,
+    }
+    left_out = {id for split, id, _ in unreadable if split == "test"}
+    truth = {id: label for id, label in dataset.truth.items() if id not in left_out}
+    if truth:
+        manifest["truth"] = truth
+    with replacing(out / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / UNFINISHED).unlink()

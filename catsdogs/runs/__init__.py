@@ -1,0 +1,1 @@
+"""A run: a head that was trained and all that is kept of it, taken up again to answer for other photographs."""

@@ -1,0 +1,212 @@
+"""A run that answers for one photograph at once, and says why: its networks' labels, the nearest photographs."""
+
+import functools
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.cleaning import outliers
+from catsdogs.errors import CatsdogsError, StoreError
+from catsdogs.features import feature_file, neighbours
+from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.networks import imagenet
+from catsdogs.networks.engines import selection
+from catsdogs.networks.engines.interface import Network, Output
+from catsdogs.photographs import images
+from catsdogs.photographs.images import Pixels
+from catsdogs.progress import Progress
+from catsdogs.runs import prediction, run_card
+from catsdogs.runs.prediction import TrainedOn
+from catsdogs.runs.run_card import Run, TrainedRun
+
+NEIGHBOURS = 5
+LABELS = 5
+
+
+class Neighbour(NamedTuple):
+    """A training photograph with the label it came with; `similarity` is a cosine, 1 for the same picture."""
+
+    id: str
+    label: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says of a photograph.
+
+    Attributes:
+        width, height: pixels of the upright picture.
+        probabilities: class -> probability, as in the run's submission; they add up to 1.
+        labels: network -> its best ImageNet labels with their probabilities; networks without classifier are absent.
+        votes: how many networks see among their ten best labels neither a pet nor a class of the run, of the `networks`
+            that have labels.
+        no_pet: more than half of these networks see none, and whatever is of the run's classes should show one.
+        neighbours: nearest first, by the cosine of the vectors, averaged over the networks.
+    """
+
+    width: int
+    height: int
+    probabilities: dict[str, float]
+    labels: dict[str, list[tuple[str, float]]]
+    votes: int
+    networks: int
+    no_pet: bool
+    neighbours: list[Neighbour]
+
+
+class Member(NamedTuple):
+    """One network, ready for single photographs."""
+
+    recipe: Recipe
+    network: Network
+
+
+class _Gallery:
+    """The training photographs of feature files, to find the nearest of."""
+
+    def __init__(self, files: Sequence[Features]) -> None:
+        """Read the training rows; raises StoreError if the files hold different ones, and as `neighbours.Gallery`."""
+        first = files[0]
+        self._ids = first.ids["train"]
+        self._labels = np.array(first.classes)[first.labels]
+        self._gallery = neighbours.Gallery(neighbours.JoinedVectors(files, first, ["train"]))
+
+    def nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
+        """Those nearest to one photograph's vectors, (1, sum of widths)."""
+        rows, cosines = self._gallery.nearest(vectors, NEIGHBOURS)
+        return [
+            Neighbour(str(self._ids[row]), str(self._labels[row]), min(1.0, cosine))
+            for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
+        ]
+
+
+class Predictor:
+    """A run, its networks and its training photographs, all in memory; any number of threads may ask it at once.
+
+    Attributes:
+        run: what `run.json` says of it.
+        no_neighbours: why answers come without neighbours; empty if they have them.
+    """
+
+    def __init__(
+        self, trained: TrainedRun, members: Sequence[Member], gallery: _Gallery | None, no_neighbours: str, pets: bool
+    ) -> None:
+        self.run = trained.run
+        self.no_neighbours = no_neighbours
+        self._trained = trained
+        self._members = members
+        self._gallery = gallery
+        self._about_pets = pets
+        self._at_home = outliers.at_home(trained.run.classes)
+        self._sizes = {member.recipe.input_size for member in members}
+        # A decoded photograph takes up to some hundred megabytes, and more of them than cores are done no sooner.
+        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+        # Few heads say whether threads may share them; and several matrix products at once take each other's cores:
+        # 25,000 photographs of three networks are searched 64 times a second by one thread, 15 times by eight.
+        self._judging = threading.Lock()
+
+    @classmethod
+    def load(cls, run_folder: Path, features: Path | None, weights_dir: str | None) -> Self:
+        """Take up a run with its networks, and its training photographs from the folder of feature files.
+
+        Takes some three seconds, and a few more for each network that OpenVINO has never run here. Feature files
+        that are missing or do not fit the run leave answers without neighbours.
+
+        Raises:
+            CatsdogsError: no such run, or networks that are not those the run was trained on.
+        """
+        trained = run_card.load_run(run_folder)
+        members = load(prediction.networks_of(run_folder, trained.run, weights_dir))
+        pets = outliers.are_plain_pets(trained.run.classes)
+        try:
+            files = training_files(trained.run, features)
+            gallery, why = _Gallery(files), ""
+            pets = pets or _show_pets(files)
+        except CatsdogsError as error:
+            gallery, why = None, str(error)
+        return cls(trained, members, gallery, why, pets)
+
+    def answer(self, data: bytes) -> Answer:
+        """What the run says of a photograph's bytes.
+
+        Raises:
+            UnreadablePhotographError: as `images.load`.
+        """
+        with self._decoding:
+            pixels = images.load(data, self._sizes)
+        said, vectors = look(self._members, pixels)
+        with self._judging:
+            probabilities = self._trained.predict_proba(vectors)[0]
+            neighbours = self._gallery.nearest(vectors) if self._gallery else []
+        labels = {
+            member.recipe.backbone: labels
+            for member, output in zip(self._members, said, strict=True)
+            if (labels := _labels(output))
+        }
+        votes = sum(not any(self._at_home[label] for label, _ in best) for best in labels.values())
+        names = imagenet.labels()
+        return Answer(
+            width=int(pixels.statistics[0]),
+            height=int(pixels.statistics[1]),
+            probabilities=dict(zip(self.run.classes, probabilities.tolist(), strict=True)),
+            labels={name: [(names[label], share) for label, share in best[:LABELS]] for name, best in labels.items()},
+            votes=votes,
+            networks=len(labels),
+            no_pet=self._about_pets and 2 * votes > len(labels),
+            neighbours=neighbours,
+        )
+
+
+def load(networks: Sequence[TrainedOn]) -> list[Member]:
+    """The networks in their engines, each with a first, slower answer behind it."""
+    engine_of = functools.cache(functools.partial(selection.create, batch_size=1))
+    members = []
+    with Progress(len(networks), "loading", "network") as progress:
+        for recipe, backbone, weights in networks:
+            members.append(Member(recipe, engine_of(recipe.engine, recipe.precision).load(backbone, weights)))
+            progress.update()
+    for recipe, network in members:
+        network.submit(np.zeros((1, recipe.input_size, recipe.input_size, 3), np.uint8))()
+    return members
+
+
+def look(members: Sequence[Member], pixels: Pixels) -> tuple[list[Output], NDArray[np.float32]]:
+    """What each network says of one photograph, and (1, sum of widths) vectors as its feature files have them."""
+    waiting = [network.submit(pixels.by_size[recipe.input_size][np.newaxis]) for recipe, network in members]
+    said = [result() for result in waiting]
+    rounded = [output.vector.astype(member.recipe.dtype) for member, output in zip(members, said, strict=True)]
+    return said, np.concatenate(rounded, axis=1, dtype=np.float32)
+
+
+def training_files(run: Run, folder: Path | None) -> list[Features]:
+    """The run's feature files; of a run that held labelled photographs out, views without them.
+
+    Raises:
+        StoreError: there are none, or not those the run was trained on.
+    """
+    if folder is None:
+        raise StoreError("No folder of feature files is known", "Give --features")
+    files = [feature_file.read_features(feature_file.path_of(folder, name)) for name in run.backbones]
+    run_card.check_repeatable(run, files)
+    return run_card.rows_of(run, files)
+
+
+def _show_pets(files: Sequence[Features]) -> bool:
+    """Whether a photograph of any class should show a pet, or that class's own label; see `outliers.Ballots`."""
+    if not any(file.topk_class for file in files):
+        return False
+    return outliers.collect_votes(files).asks_of_all
+
+
+def _labels(output: Output) -> list[tuple[int, float]]:
+    """The ten best ImageNet indices of a batch of one with their probabilities; none without a classifier."""
+    if output.topk_class is None or output.topk_prob is None:
+        return []
+    return list(zip(output.topk_class[0].tolist(), output.topk_prob[0].tolist(), strict=True))

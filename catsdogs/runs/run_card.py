@@ -1,0 +1,321 @@
+"""What a run is: the folder `submissions/<name>/`, its `run.json`, and taking up its trained heads again."""
+
+import errno
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs import heads
+from catsdogs.errors import CatsdogsError, StoreError, TrainingError, UnknownNameError, to_choose_from
+from catsdogs.features import feature_file, joining
+from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.files import storage
+from catsdogs.files.cards import typed
+from catsdogs.heads import Head
+from catsdogs.scoring import replay, training_plan
+from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
+from catsdogs.scoring.grades import Grade
+from catsdogs.scoring.kept_heads import _BOOSTED, HEAD_FILE, _read_heads, head_digest
+from catsdogs.scoring.training_plan import OLDEST, VERSION, Plan, occupied
+
+FORMAT = "catsdogs run"
+RUN_FILE = "run.json"
+SUBMISSION_FILE = "submission.csv"
+OUT_OF_FOLD_FILE = "oof.csv"
+TRUTH_FILE = "truth.csv"
+CURVES_FILE = "learning_curves.png"
+TENSORBOARD_FOLDER = "tensorboard"
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `run.json` says of a run.
+
+    Attributes:
+        created: the time, UTC, ISO 8601.
+        command: what the user typed.
+        versions: of what the numbers depend on besides this package: Python and the libraries.
+        head_digest: SHA-256 of the head's file, where it is one of the user's, else empty.
+        settings: the head's, see `heads.settings_of`.
+        features: the folder of feature files.
+        backbones: name of the feature file -> its recipe.
+        rows_digest: SHA-256 of what the rows are, see `store.rows_digest`.
+        widths: columns of each network.
+        prior: the share of each class among the rows that were learnt from.
+        source: the data set the features were made from.
+        protocol: how rows were held out to be the test rows, see `replay`; empty if they are the data set's own.
+        dropped: ids of training photographs that were not learnt from.
+        relabelled: id of a training photograph -> the class it was learnt as.
+        calibration: what is done to each head's probabilities, before their mean is taken.
+        scores: the first is the one to quote; each says what it was measured on.
+        unreadable: id of a test photograph that got the class prior -> why.
+        competition: Kaggle's name of the one it is for; empty if nothing told.
+        version: of the rules by which it was trained. What follows is since version 3, and has defaults before.
+        streamed: whether heads read their rows in blocks; None if the memory of that machine decided and nobody knows.
+        copies: of each picture that occurs again, the ids of the training photographs that share a fold.
+        left_out: classes that no photograph shows, so that no head knows them.
+        held_out: ids of the rows that the protocol hid, where copies moved some; else it draws the same again.
+        sample_submission: SHA-256 of the text that `submission.csv` has its columns and order from; empty if of none.
+    """
+
+    name: str
+    created: str
+    command: str
+    package_version: str
+    versions: dict[str, str]
+    head: str
+    head_digest: str
+    settings: dict[str, Any]
+    seed: int
+    folds: int
+    features: str
+    backbones: dict[str, dict[str, Any]]
+    rows_digest: str
+    widths: tuple[int, ...]
+    classes: tuple[str, ...]
+    prior: tuple[float, ...]
+    source: str
+    train_rows: int
+    test_rows: int
+    protocol: str
+    dropped: tuple[str, ...]
+    relabelled: dict[str, str]
+    calibration: Calibration
+    scores: tuple[Grade, ...]
+    unreadable: dict[str, str]
+    competition: str = ""
+    version: int = VERSION
+    streamed: bool | None = None
+    copies: tuple[tuple[str, ...], ...] = ()
+    left_out: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+    sample_submission: str = ""
+
+
+_SINCE_3 = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run and its heads, one for each fold."""
+
+    run: Run
+    heads: Sequence[Head]
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, classes) probabilities for (n, width) vectors: the mean of what the folds' heads say, each calibrated.
+
+        The temperature was fitted on what single heads say. Their mean is softer already.
+
+        Raises:
+            TrainingError: the vectors have another width.
+        """
+        if X.shape[1] != sum(self.run.widths):
+            raise TrainingError(
+                f"The run {self.run.name} takes vectors of width {sum(self.run.widths):,}, not {X.shape[1]:,}",
+                f"Give it the features of {', '.join(self.run.backbones)}, in this order",
+            )
+        said = (np.asarray(head.predict_proba(X), np.float64) for head in self.heads)
+        if self.run.version == OLDEST:
+            return self.run.calibration.apply(sum(said, start=self._nothing(X)) / len(self.heads))
+        return sum(map(self.run.calibration.apply, said), start=self._nothing(X)) / len(self.heads)
+
+    def _nothing(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.zeros((len(X), len(self.run.classes)))
+
+
+class Listing(NamedTuple):
+    """The runs of a folder, and an error for each whose `run.json` cannot be used."""
+
+    runs: list[Run]
+    damaged: list[TrainingError]
+
+
+def read_run(folder: Path) -> Run:
+    """What `run.json` says, without the heads; raises as `load_run`."""
+    path = folder / RUN_FILE
+    if not storage.exists(path):
+        raise UnknownNameError("run", folder.name, [run.name for run in list_runs(folder.parent).runs])
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"the format is {content['format']!r}")
+        if content["version"] > VERSION:
+            raise TrainingError(f"{path} has version {content['version']}, newer than {VERSION}", "Upgrade catsdogs")
+        if content["version"] < OLDEST:
+            raise TrainingError(
+                f"{path} was written by catsdogs {content['package_version']} before heads were kept as they are now",
+                f"Train again with --name {folder.name} --force",
+            )
+        if content["version"] == OLDEST:
+            content = {name: list(value) if value == () else value for name, value in _SINCE_3.items()} | content
+        run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
+        for name, recipe in run.backbones.items():
+            typed(feature_file.Recipe, {"vector": feature_file.POOLED} | recipe, name)  # older runs do not say
+        _check_numbers(run)
+    except OSError as error:
+        raise storage.read_error(path, error, TrainingError) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    return run
+
+
+def load_run(folder: Path) -> TrainedRun:
+    """Take up a run again, heads and all; nothing is unpickled, and no types but the head's own and `_TYPES` are taken.
+
+    A head file of the user's is run, to find its class, but only if it is the one that was trained.
+
+    Raises:
+        UnknownNameError: no such run.
+        TrainingError: the run is damaged or of another version, or its head file has changed.
+    """
+    run = read_run(folder)
+    check_head_file(run)
+    kind = heads.find(run.head)
+    path = folder / HEAD_FILE
+    try:
+        heads_found = _read_heads(path, kind)
+        if not isinstance(heads_found, list) or [type(head) for head in heads_found] != [kind] * run.folds:
+            raise ValueError("not a head for each fold")
+        for head in heads_found:
+            shape = np.shape(head.predict_proba(np.zeros((1, sum(run.widths)), np.float32)))
+            if shape != (1, len(run.classes)):
+                raise ValueError(f"a head that gives {shape}, not {(1, len(run.classes))}")
+    except CatsdogsError:
+        raise
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in {name.partition(".")[0] for name in _BOOSTED}:
+            raise _damaged(path, error) from None
+        problem = f"The run {run.name} needs the package {package}, which is not installed"
+        raise TrainingError(problem, f"Run: pip install {package}") from None
+    except FileNotFoundError as error:
+        raise _damaged(path, error) from None
+    except Exception as error:  # a damaged file makes skops, zip, JSON and NumPy raise nearly anything
+        if storage.reason_of(error) and getattr(error, "errno", None) != errno.EINVAL:  # of a place before its start
+            raise storage.read_error(path, error, TrainingError) from None
+        raise _damaged(path, error) from None
+    return TrainedRun(run, heads_found)
+
+
+def check_head_file(run: Run) -> None:
+    """Raise TrainingError if the head's file is not the one that was trained."""
+    if run.head_digest != head_digest(run.head):
+        raise TrainingError(
+            f"{run.head} is gone, or not what it was for the run {run.name}", "Bring that file back, or train again"
+        )
+
+
+def list_runs(submissions: Path) -> Listing:
+    """The runs in a folder, by name; only their `run.json` are read."""
+    listing = Listing([], [])
+    for path in sorted(submissions.glob(f"[!.]*/{RUN_FILE}")):
+        try:
+            listing.runs.append(read_run(path.parent))
+        except TrainingError as error:
+            listing.damaged.append(error)
+    return listing
+
+
+def _check_numbers(run: Run) -> None:
+    """ValueError for a run whose parts have the right types but cannot be what `train` wrote."""
+    for wrong, what in (
+        (len(run.classes) < 2 or len(run.prior) != len(run.classes), "not a prior for each class"),
+        (not all(0 <= share <= 1 for share in run.prior), "prior not from 0 to 1"),
+        (not 0 <= run.calibration.clip <= MAX_CLIP, f"clip {run.calibration.clip}"),
+        (
+            not 1 / MAX_TEMPERATURE <= run.calibration.temperature <= MAX_TEMPERATURE,
+            f"temperature {run.calibration.temperature}",
+        ),
+        (run.folds < 2 or len(run.widths) != len(run.backbones) or not run.backbones, "no folds, columns or backbones"),
+        (not all(width > 0 for width in run.widths), f"widths {run.widths}"),
+        (not run.scores, "no scores"),
+    ):
+        if wrong:
+            raise ValueError(what)
+
+
+def _damaged(path: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"{path} is damaged ({type(error).__name__}: {error})", f"Train again with --name {path.parent.name} --force"
+    )
+
+
+_VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
+
+
+def plan_of(run: Run) -> Plan:
+    """What would give this run again.
+
+    Raises:
+        TrainingError: the user's own head file has changed since.
+    """
+    check_head_file(run)
+    return Plan(
+        head=run.head,
+        folds=run.folds,
+        seed=run.seed,
+        drop=set(run.dropped),
+        relabel=run.relabelled,
+        settings=run.settings,
+        protocol=run.protocol,
+        held_out=run.held_out,
+        copies=run.copies,
+        streamed=run.streamed,
+        version=run.version,
+        sample_digest=None if run.version == training_plan.OLDEST else run.sample_submission,
+    )
+
+
+def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:
+    """The feature files with the rows and classes that the run was trained on."""
+    if run.protocol:
+        files = replay.split(files, run.held_out)
+    return occupied(files, run.relabelled)
+
+
+def check_repeatable(run: Run, files: Sequence[Features]) -> None:
+    """Refuse feature files, as they were read, on which `train` with `plan_of` would not give this run again.
+
+    Raises:
+        StoreError: other networks, recipes or rows than the run was trained on.
+    """
+    names = [file.name for file in files]
+    if names != list(run.backbones):
+        raise StoreError(
+            f"The run {run.name} was trained on {', '.join(run.backbones)}, not on {', '.join(names)}",
+            "Give it the features of these networks, in this order",
+        )
+    for file, recipe, width in zip(files, run.backbones.values(), run.widths, strict=True):
+        differences = file.recipe.differences(Recipe(**recipe))
+        if file.width != width:
+            differences.append(f"width: {file.width}, not {width}")
+        if differences:
+            raise StoreError(
+                f"{file.path} is not what the run {run.name} was trained on: {'; '.join(differences)}",
+                f"Bring that file back, or write it so again with `catsdogs features --backbones {file.name}`",
+            )
+    first = rows_of(run, files)[0]
+    if joining.rows_digest(first) != run.rows_digest:
+        counts = len(first.labels), len(first.ids["test"]), to_choose_from(first.classes)
+        trained = run.train_rows, run.test_rows, to_choose_from(run.classes)
+        named = zip(("train rows", "test rows", "classes"), counts, trained, strict=True)
+        differences = [f"{what}: {here}, not {there}" for what, here, there in named if here != there]
+        raise StoreError(
+            f"{first.path} holds other rows than the run {run.name} was trained on: "
+            f"{'; '.join(differences) or 'as many, but of other ids, labels or photographs'}",
+            f"Bring back that file, or the photographs that were in {run.source}",
+        )
+
+
+def versions() -> dict[str, str]:
+    """Of what a run's numbers depend on besides its files and this package."""
+    return {"python": platform.python_version(), **{package: version(package) for package in _VERSIONED}}

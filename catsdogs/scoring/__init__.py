@@ -1,0 +1,1 @@
+"""Scoring: folds, out-of-fold probabilities, losses, calibration, and heads compared."""

@@ -1,0 +1,401 @@
+"""Compares heads on sets of networks, all on the same folds, and says which differences are noise."""
+
+import csv
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs import heads
+from catsdogs.cleaning import duplicates
+from catsdogs.cleaning.decisions import Corrections
+from catsdogs.errors import TrainingError, UsageError
+from catsdogs.features import joining
+from catsdogs.features.feature_file import Features
+from catsdogs.files import tables
+from catsdogs.files.atomic import replacing
+from catsdogs.heads import Head
+from catsdogs.progress import Progress
+from catsdogs.scoring import calibration, crossval, grades, kept_heads, streaming, training_plan
+from catsdogs.scoring.crossval import CrossValidation
+
+COMPARISON_FILE, CHART_FILE = "compare.csv", "compare.png"
+NOISE, WORSE = "noise", "worse"
+STANDARD_ERRORS = 2  # a difference within as many of its own is noise: chance alone gives that 19 times of 20
+COLUMNS = (
+    "rank", "head", "backbones", "log_loss", "standard_error", "difference", "difference_error", "verdict", "accuracy",
+    "seconds", "folds", "repeats", "rows",
+)  # fmt: skip
+TABLE_WIDTH = 110  # characters
+_HEAD_WIDTH, _NETWORKS_WIDTH = 17, 24  # what is longer goes on below
+_HEADER = ("", "head", "networks", "log loss", "to the first", "", "accuracy", "seconds")
+_TO_THE_RIGHT = (0, 6, 7)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the table: one head on one set of networks, out of fold.
+
+    Attributes:
+        log_loss, accuracy: over all photographs, each of which counts with its mean over the repeats.
+        standard_error: of the log loss, over photographs. It says nothing of other photographs to learn from.
+        difference, difference_error: the log loss minus the first line's, photograph by photograph; its standard error.
+        seconds: to fit and ask all folds of one repeat; the median of the repeats.
+        verdict: empty for the first line; `NOISE` where the difference is within two standard errors; else `WORSE`.
+    """
+
+    head: str
+    backbones: tuple[str, ...]
+    log_loss: float
+    standard_error: float
+    accuracy: float
+    difference: float
+    difference_error: float
+    seconds: float
+    verdict: str
+
+    @property
+    def networks(self) -> str:
+        """The set of networks, in short."""
+        return networks_in_short(self.backbones)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The table, by log loss, and on what and how it was measured.
+
+    Attributes:
+        refused: a sentence for each head and set of networks that could not be fitted.
+    """
+
+    entries: tuple[Entry, ...]
+    rows: int
+    folds: int
+    repeats: int
+    measured_on: str
+    refused: tuple[str, ...] = ()
+
+    @property
+    def networks(self) -> list[str]:
+        """The sets of networks that were compared, in short, each once."""
+        return list(dict.fromkeys(entry.networks for entry in self.entries))
+
+    def label(self, entry: Entry) -> str:
+        """What tells a line from the others: its head, and its networks where there are several sets."""
+        return entry.head if len(self.networks) == 1 else f"{entry.head} on {entry.networks}"
+
+
+class _Protocol(NamedTuple):
+    """What is the same for all heads; rows are those of `first`.
+
+    Attributes:
+        first: the file whose rows, in their order, those of all others are matched to.
+        learnt: (n,) corrected labels, to learn from.
+        kept: (n,) whether a row is learnt from.
+        pictures: (n,) the same number for copies; None if there are none.
+        fold_of: of each repeat, the (n,) numbers of the folds.
+    """
+
+    first: Features
+    learnt: NDArray[np.int64]
+    kept: NDArray[np.bool_]
+    pictures: NDArray[np.int64] | None
+    fold_of: list[NDArray[np.int64]]
+    seed: int
+
+
+class _Outcome(NamedTuple):
+    """What came of a head on a set of networks; `losses`, (n,), are means over the repeats."""
+
+    head: str
+    backbones: tuple[str, ...]
+    losses: NDArray[np.float64]
+    accuracy: float
+    seconds: float
+
+
+def compare(
+    sets: Sequence[Sequence[Features]],
+    head_names: Sequence[str],
+    folds: int,
+    repeats: int,
+    seed: int,
+    corrections: Corrections,
+) -> Comparison:
+    """Cross-validate every head on every set of networks, with the same folds for all; repeat r draws them by seed + r.
+
+    Out-of-fold probabilities are calibrated as `train` does, each fold's on the other folds. Heads learn from corrected
+    labels and not from dropped photographs, but all photographs are scored, against the labels as given: what a person
+    corrected after looking at a head's mistakes would flatter that head. Copies share a fold, and vectors that are too
+    much for the memory are streamed, both as in `train`.
+
+    Raises:
+        UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
+            that cannot be used.
+        TrainingError: as `training.check`, `training.check_heads` and `training.train`; no head at all can take the
+            vectors.
+        StoreError: files that hold different rows, or are damaged.
+    """
+    _refuse_twice("head", head_names, str)
+    _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
+    if repeats < 1:
+        raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
+    for name in head_names:
+        heads.create(name)
+    seeds = range(seed, seed + repeats)
+    files = list({file.path: file for networks in sets for file in networks}.values())
+    kept = training_plan.check_trainable(files, folds, corrections.drop, corrections.relabel, seeds)
+    files = training_plan.occupied(files, corrections.relabel)
+    first, by_path = files[0], {file.path: file for file in files}
+    sets = [[by_path[file.path] for file in networks] for networks in sets]
+    kept_heads.check_heads(sets[0], kept, head_names, seed)  # what `train` would refuse is not recommended to it
+    learnt = training_plan.corrected_labels(first, corrections.relabel)
+    for file in files:
+        streaming.check_columns([file])  # read in vain, so that no fit is lost to a network found bad after it
+    copies = duplicates.find_copies(files)
+    pictures = duplicates.picture_numbers(first.ids["train"], copies)
+    training_plan.check_folds(first, learnt, kept, pictures, folds, seeds)
+    fold_of = [crossval.deal(first.labels, pictures, folds, one) for one in seeds]
+    protocol = _Protocol(first, learnt, kept, pictures if copies else None, fold_of, seed)
+    total = len(sets) * len(head_names) * repeats * folds
+    with Progress(total=total, description=head_names[0], unit="fit") as progress:
+        outcomes = [outcome for networks in sets for outcome in _outcomes(networks, head_names, protocol, progress)]
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, TrainingError)]
+    fitted = [outcome for outcome in outcomes if isinstance(outcome, _Outcome)]
+    if not fitted:
+        raise refusals[0]
+    refused = tuple(refusal.problem for refusal in refusals)
+    return Comparison(_entries(fitted), len(kept), folds, repeats, _measured_on(protocol), refused)
+
+
+def write_comparison(path: Path, comparison: Comparison) -> None:
+    """A row per entry with `COLUMNS`; networks are joined by `+`; the first row's difference is 0.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    same = {"folds": comparison.folds, "repeats": comparison.repeats, "rows": comparison.rows}
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for rank, entry in enumerate(comparison.entries, start=1):
+            figures = {name: f"{value:.9g}" for name, value in vars(entry).items() if isinstance(value, float)}
+            writer.writerow(vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)})
+
+
+def format_table(comparison: Comparison) -> str:
+    """The entries as lines of at most `TABLE_WIDTH` characters, and in words what to make of them."""
+    grid: list[tuple[str, ...]] = [_HEADER]
+    for rank, entry in enumerate(comparison.entries, start=1):
+        head, *more_head = textwrap.wrap(entry.head, _HEAD_WIDTH)
+        networks, *more_networks = textwrap.wrap(entry.networks, _NETWORKS_WIDTH)
+        grid.append((f"{rank}", head, networks, *_figures(entry)))
+        grid += [("", *names) for names in zip_longest(more_head, more_networks, fillvalue="")]
+    widths = [max(map(len, column)) for column in zip_longest(*grid, fillvalue="")]
+    closing = (
+        f"Log loss and accuracy: {comparison.measured_on}. Seconds: to fit the {comparison.folds} folds once.",
+        conclusion(comparison),
+        *(f"Left out: {problem}." for problem in comparison.refused),
+    )
+    lines = [_aligned(cells, widths) for cells in grid]
+    return "\n".join([*lines, "", *(textwrap.fill(sentence, TABLE_WIDTH) for sentence in closing if sentence)])
+
+
+def conclusion(comparison: Comparison) -> str:
+    """What the differences allow to say, in words; nothing of a single entry.
+
+    That a difference is noise does not make two heads equal, so a faster one is named only if it is within one standard
+    error: the rule of L. Breiman et al., Classification and Regression Trees, 1984, for the simplest of models.
+    """
+    first, *others = comparison.entries
+    if not others:
+        return ""
+    noise = [comparison.label(entry) for entry in others if entry.verdict == NOISE]
+    if not noise:
+        return "Every difference to the first is beyond noise."
+    said = f"Within noise of the first, so nothing to choose by: {', '.join(noise)}."
+    near = [entry for entry in others if entry.difference <= entry.difference_error]
+    if not near:
+        return said
+    fastest = min((first, *near), key=lambda entry: entry.seconds)
+    return f"{said} Of those within one standard error of the first, the fastest will do: {comparison.label(fastest)}."
+
+
+def networks_in_short(backbones: Sequence[str]) -> str:
+    """`EfficientNetLite0+1+2 + Xception`: names that differ only in the number at their end are said together."""
+    parts = [re.fullmatch(r"(.*?)(\d*)", name).groups() for name in backbones]  # type: ignore[union-attr]
+    groups = [(stem, [number for _, number in group]) for stem, group in groupby(parts, lambda part: part[0])]
+    return " + ".join(stem + "+".join(numbers) for stem, numbers in groups)
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=False))
+    ]
+    return "  ".join(padded).rstrip()
+
+
+def _figures(entry: Entry) -> tuple[str, ...]:
+    difference = f"{entry.difference:+.5f} ±{entry.difference_error:.5f}" if entry.verdict else ""
+    return (
+        f"{entry.log_loss:.5f} ±{entry.standard_error:.5f}",
+        difference,
+        entry.verdict,
+        f"{entry.accuracy:.2%}",
+        f"{entry.seconds:.1f}",
+    )
+
+
+def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]) -> None:
+    names = [name_of(item) for item in given]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"The {kind} {name} is given twice", "Name it once")
+
+
+def _outcomes(
+    files: Sequence[Features], head_names: Sequence[str], protocol: _Protocol, progress: Progress
+) -> list[_Outcome | TrainingError]:
+    """Of every head on one set of networks, whose vectors are in memory no longer than this takes."""
+    order = joining.rows_by_id(protocol.first, files[0], "train")
+    X = None if streaming.is_needed(files) else joining.join(files, "train")[1][order]
+    outcomes: list[_Outcome | TrainingError] = []
+
+    def advance() -> None:
+        progress.update()
+
+    for name in head_names:
+        progress.set_description(name)
+        try:
+            outcomes.append(_outcome(X, files, name, protocol, advance))
+        except TrainingError as error:  # one head that cannot take these rows does not cost the others' fits
+            outcomes.append(error)
+    return outcomes
+
+
+def _outcome(
+    X: NDArray[np.float32] | None,
+    files: Sequence[Features],
+    name: str,
+    protocol: _Protocol,
+    advance: Callable[[], None],
+) -> _Outcome:
+    """Of one head; without `X` it is streamed."""
+    given, widths = protocol.first.labels, tuple(file.width for file in files)
+    losses, right, seconds = np.zeros(len(given)), 0.0, []
+    for repeat, fold in enumerate(protocol.fold_of):
+        make = partial(heads.create, name, protocol.seed + repeat, widths)
+        if X is None:
+            crossed = _streamed(files, protocol, fold, make, protocol.seed + repeat)
+            for _ in crossed.heads:
+                advance()
+        else:
+            groups = {} if protocol.pictures is None else {"pictures": protocol.pictures}
+            crossed = crossval.cross_validate(X, protocol.learnt, protocol.kept, fold, make, advance, **groups)
+        probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
+        losses += grades.log_losses(probabilities, given) / len(protocol.fold_of)
+        right += float((probabilities.argmax(axis=1) == given).mean()) / len(protocol.fold_of)
+        seconds.append(crossed.seconds)
+    return _Outcome(name, tuple(file.name for file in files), losses, right, float(np.median(seconds)))
+
+
+def _streamed(
+    files: Sequence[Features], protocol: _Protocol, fold: NDArray[np.int64], make: Callable[[], Head], seed: int
+) -> CrossValidation:
+    """As `streaming.cross_validate`, with the rows of `protocol.first`."""
+    rows = np.arange(len(fold))[joining.rows_by_id(files[0], protocol.first, "train")]
+    crossed = streaming.cross_validate(files, protocol.learnt[rows], protocol.kept[rows], fold[rows], make, seed)
+    return crossed._replace(probabilities=crossed.probabilities[np.argsort(rows)], fold=fold)
+
+
+def _entries(outcomes: Sequence[_Outcome]) -> tuple[Entry, ...]:
+    ranked = sorted(outcomes, key=lambda outcome: outcome.losses.mean())
+    entries: list[Entry] = []
+    for outcome in ranked:
+        log_loss, error = _mean(outcome.losses)
+        difference, difference_error = _mean(outcome.losses - ranked[0].losses)
+        # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well.
+        verdict = NOISE if abs(difference) <= STANDARD_ERRORS * difference_error else WORSE
+        entries.append(
+            Entry(
+                head=outcome.head,
+                backbones=outcome.backbones,
+                log_loss=log_loss,
+                standard_error=error,
+                accuracy=outcome.accuracy,
+                difference=difference,
+                difference_error=difference_error,
+                seconds=outcome.seconds,
+                verdict=verdict if entries else "",
+            )
+        )
+    return tuple(entries)
+
+
+def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The mean of (n,) values and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _measured_on(protocol: _Protocol) -> str:
+    kept, times = protocol.kept, f"{len(protocol.fold_of)} x {protocol.fold_of[0].max() + 1}"
+    sentence = (
+        f"out of fold, {len(kept):,} training photographs, {times} folds, calibrated on the other folds as train does, "
+        "against the labels as given"
+    )
+    dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(protocol.learnt != protocol.first.labels)
+    if protocol.pictures is not None:
+        sentence += ", copies in one fold"
+    if dropped or relabelled:
+        sentence += f", learnt with {dropped:,} photographs dropped and {relabelled:,} relabelled"
+    return sentence
+
+
+class Compared(NamedTuple):
+    """The table of heads, on how many rows, folds and repeats, and the time (seconds since 1970) it was written."""
+
+    entries: list[Entry]
+    rows: int
+    folds: int
+    repeats: int
+    written: float
+
+
+def read_comparison(path: Path) -> Compared | None:
+    """The table of heads that `compare` wrote, or None where there is none.
+
+    Raises:
+        TrainingError: it is damaged.
+    """
+    remedy = "Make it again with `catsdogs compare`, or delete it"
+    if not path.exists():
+        return None
+    header, table = tables.read_table(path, remedy)
+    if tuple(header) != COLUMNS or not table:
+        raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
+    entries = []
+    for number, cells in enumerate(table, start=2):
+        try:
+            tables.check_width(cells, header)
+            named = dict(zip(header, cells, strict=True))
+            rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
+            entries.append(_entry(named))
+        except ValueError as error:
+            raise TrainingError(f"{path}, row {number} is damaged: {error}", remedy) from None
+    return Compared(entries, rows, folds, repeats, path.stat().st_mtime)
+
+
+def _entry(named: Mapping[str, str]) -> Entry:
+    kinds = get_type_hints(Entry)
+    numbers = {name: float(named[name]) for name, kind in kinds.items() if kind is float}
+    return Entry(
+        head=named["head"], backbones=tuple(named["backbones"].split("+")), verdict=named["verdict"], **numbers
+    )

@@ -1,0 +1,273 @@
+"""Heads on vectors that do not fit into memory: rows are joined and read in blocks, one pass for all folds."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from catsdogs.errors import TrainingError
+from catsdogs.features import joining
+from catsdogs.features.feature_file import Features
+from catsdogs.heads import Head
+from catsdogs.heads._linear import Scaling
+from catsdogs.progress import Progress
+from catsdogs.scoring import crossval
+from catsdogs.scoring.crossval import CrossValidation
+
+# The hungriest of our heads takes three times what the vectors take (docs/heads.md); one time is left to all else.
+MEMORY_SHARE = 0.25
+PASSES = 10  # of a classifier that goes through the rows until `max_iter` in memory
+_BUFFER_BYTES = 2**27  # rows that are shuffled and learnt from while the next are read
+_BLOCK_BYTES = 2**25
+_RUN_ROWS = 256  # neighbours that stay together on the way into a buffer: 1 MB of a network in one read
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+_Item = TypeVar("_Item")
+
+
+class Learner(Protocol):
+    """Heads that learn together from blocks of rows.
+
+    A head has one if its class has `streamed(heads, scaling, classes, rows)`, which returns it: heads that have learnt
+    nothing, how to standardise columns, the (classes,) labels, and how many rows each head will learn from in an epoch.
+    Classifiers with scikit-learn's `partial_fit` need nothing.
+
+    Attributes:
+        epochs: how often all rows come by.
+    """
+
+    epochs: int
+
+    def learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
+    ) -> None:
+        """Learn from (n, width) vectors, `share` of all; `allowed` is (heads, n): who may learn from which."""
+        ...
+
+    def end_epoch(self) -> None:
+        """All rows came by once."""
+        ...
+
+
+class _Partial:
+    """Classifiers of scikit-learn's kind; those without `max_iter`, such as GaussianNB, count, and once is enough."""
+
+    def __init__(self, heads: Sequence[Any], classes: NDArray[np.int64]) -> None:
+        self.epochs = PASSES if "max_iter" in heads[0].get_params() else 1
+        self._heads, self._classes = heads, classes
+
+    def learn(
+        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
+    ) -> None:
+        for head, rows in zip(self._heads, allowed, strict=True):
+            if rows.any():
+                head.partial_fit(X[rows], target[rows], classes=self._classes)
+
+    def end_epoch(self) -> None:
+        pass
+
+
+class Joined:
+    """The vectors of several networks side by side, read in parts; rows as in the first file.
+
+    Raises:
+        StoreError: as `store.join`, here or when rows are read.
+    """
+
+    def __init__(self, files: Sequence[Features], split: str) -> None:
+        self._files, self._split = files, split
+        self._orders = [joining.rows_by_id(files[0], file, split) for file in files]
+        self.rows = len(files[0].ids[split])
+        self.width = sum(file.width for file in files)
+
+    def read(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(len(rows), width) vectors."""
+        X = np.empty((len(rows), self.width), np.float32)
+        column = 0
+        for file, order in zip(self._files, self._orders, strict=True):
+            chosen = rows if isinstance(order, slice) else order[rows]
+            X[:, column : column + file.width] = file.read_rows(self._split, chosen)
+            column += file.width
+        return X
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        """All rows in order: their numbers and vectors, some at a time, the next read while these are used."""
+        size = max(1, _BLOCK_BYTES // (4 * self.width))
+        parts = (np.arange(start, min(start + size, self.rows)) for start in range(0, self.rows, size))
+        return _ahead((rows, self.read(rows)) for rows in parts)
+
+    def shuffled(
+        self, labels: NDArray[np.int64], kept: NDArray[np.bool_], random: np.random.Generator
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        """All kept rows, as `blocks`, in buffers of runs from everywhere, of each class as many in one as in another.
+
+        Rows mostly lie class by class, and a buffer of one class would undo what was learnt from the last.
+        """
+        starts = np.arange(0, self.rows, _RUN_ROWS)
+        middle = labels[np.minimum(starts + _RUN_ROWS // 2, self.rows - 1)]
+        by_class = np.lexsort((random.random(len(starts)), middle))
+        counts = np.bincount(middle)
+        rank = np.arange(len(starts)) - np.repeat(np.cumsum(counts) - counts, counts)
+        position = (rank + random.random(len(starts))) / np.repeat(counts, counts)[: len(starts)]
+        order = starts[by_class[np.argsort(position)]]
+        step = max(1, _BUFFER_BYTES // (4 * self.width * _RUN_ROWS))
+
+        def rows_of(runs: NDArray[np.intp]) -> NDArray[np.intp]:
+            rows = (np.sort(runs)[:, np.newaxis] + np.arange(_RUN_ROWS)).ravel()
+            return rows[(rows < self.rows) & kept[np.minimum(rows, self.rows - 1)]]
+
+        parts = (rows_of(order[start : start + step]) for start in range(0, len(order), step))
+        return _ahead((rows, self.read(rows)) for rows in parts if len(rows))
+
+
+def is_needed(files: Sequence[Features]) -> bool:
+    """Whether the joined training vectors are too much for this machine's memory; see `MEMORY_SHARE`."""
+    return _bytes(files) > MEMORY_SHARE * _memory()
+
+
+def cross_validate(
+    files: Sequence[Features],
+    labels: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    make: Callable[[], Head],
+    seed: int,
+) -> CrossValidation:
+    """As `crossval.cross_validate`, in flat memory: every block of rows is read once for the heads of all folds.
+
+    Columns are standardised over all kept rows, held out or not, which knows nothing of labels.
+
+    Raises:
+        TrainingError: the head cannot learn from blocks, refuses these vectors, or every column of a network is
+            constant.
+        StoreError: the files are damaged.
+    """
+    heads = [make() for _ in range(int(fold.max()) + 1)]
+    check_head(heads[0], files)
+    joined = Joined(files, "train")
+    allowed = kept & (fold != np.arange(len(heads))[:, np.newaxis])
+    classes = np.arange(int(labels.max()) + 1)
+    random = np.random.default_rng(seed)
+    with threadpool_limits(1):  # a second core reads meanwhile
+        with Progress(joined.rows, "measuring columns", "row") as bar:
+            scaling = Scaling(X[kept[rows]] for rows, X in _watched(joined.blocks(), bar) if kept[rows].any())
+        refuse_constant(files, scaling.is_constant)
+        started = time.perf_counter()
+        learner = _learner(heads, scaling, classes, allowed.sum(axis=1))
+        with Progress(learner.epochs * int(kept.sum()), type(heads[0]).__name__, "row") as bar:
+            for _ in range(learner.epochs):
+                for rows, X in _watched(joined.shuffled(labels, kept, random), bar):
+                    with crossval.refusals(heads[0]):
+                        learner.learn(X, labels[rows], allowed[:, rows], len(rows) / kept.sum())
+                learner.end_epoch()
+        seconds = time.perf_counter() - started
+        probabilities = np.empty((joined.rows, len(classes)))
+        with Progress(joined.rows, "out of fold", "row") as bar:
+            for rows, X in _watched(joined.blocks(), bar):
+                for number in np.unique(fold[rows]):
+                    held = fold[rows] == number
+                    said = crossval.checked_probabilities(heads[number], X[held], len(classes))
+                    probabilities[rows[held]] = said
+    return CrossValidation(heads, probabilities, fold, seconds)
+
+
+def check_head(head: Head, files: Sequence[Features]) -> None:
+    """A TrainingError for a head that cannot learn from blocks of rows."""
+    if not hasattr(head, "streamed") and not hasattr(head, "partial_fit"):
+        raise TrainingError(
+            f"The training vectors take {_bytes(files) / 1e9:,.1f} GB, more than {MEMORY_SHARE:.0%} of this machine's "
+            f"{_memory() / 1e9:,.1f} GB, and the head {type(head).__name__} needs all of them in memory",
+            "Choose dropout-sigmoid or a classifier with partial_fit, such as GaussianNB, which read them in blocks",
+        )
+
+
+def check_memory(files: Sequence[Features]) -> None:
+    """A TrainingError for vectors that `is_needed` would stream, where they are to be in memory."""
+    if is_needed(files):
+        raise TrainingError(
+            f"The training vectors take {_bytes(files) / 1e9:,.1f} GB, more than {MEMORY_SHARE:.0%} of this machine's "
+            f"{_memory() / 1e9:,.1f} GB, and they were in memory when this run was trained",
+            "Repeat it on a machine with more memory, or train anew without --repeat",
+        )
+
+
+def predicted(
+    predict_proba: Callable[[NDArray[np.float32]], NDArray[np.float64]], files: Sequence[Features], split: str
+) -> NDArray[np.float64]:
+    """What is said of all rows of a split, a block at a time: (n, classes), or (0, 0) without rows.
+
+    Raises:
+        StoreError: the files hold different rows, or are damaged.
+    """
+    said = [predict_proba(X) for _, X in Joined(files, split).blocks()]
+    return np.concatenate(said) if said else np.empty((0, 0))
+
+
+def check_readable(files: Sequence[Features], split: str) -> None:
+    """Read all vectors of a split in vain; raises as `predicted`."""
+    for _ in Joined(files, split).blocks():
+        pass
+
+
+def check_columns(files: Sequence[Features]) -> None:
+    """Read all training vectors in vain; raises as `cross_validate` for damage and constant columns."""
+    first, same = np.empty(0, np.float32), np.ones(sum(file.width for file in files), bool)
+    for rows, X in Joined(files, "train").blocks():
+        first = X[0] if rows[0] == 0 else first
+        same = same & (first == X).all(axis=0)
+    refuse_constant(files, same)
+
+
+def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -> None:
+    """A TrainingError for a network of which every column is constant; `is_constant` is of the joined columns."""
+    start = 0
+    for file in files:
+        if is_constant[start : start + file.width].all():
+            raise TrainingError(
+                f"{file.path} says the same of every training photograph",
+                f"Write it again with working weights: `catsdogs features --backbones {file.name}`",
+            )
+        start += file.width
+
+
+def _learner(heads: Sequence[Any], scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]) -> Learner:
+    if hasattr(heads[0], "streamed"):
+        learner: Learner = heads[0].streamed(heads, scaling, classes, rows)
+        return learner
+    return _Partial(heads, classes)
+
+
+def _bytes(files: Sequence[Features]) -> int:
+    return 4 * len(files[0].ids["train"]) * sum(file.width for file in files)
+
+
+def _memory() -> int:
+    """Bytes of this machine, or of the container that this runs in; not what is free, so that runs can be repeated."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**33
+    limit = _CGROUP.read_text(encoding="utf-8").strip() if _CGROUP.exists() else "max"
+    return min(machine, int(limit)) if limit.isdigit() else machine
+
+
+def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items, each computed in a thread while the one before is used."""
+    nothing = object()
+    with ThreadPoolExecutor(1, "reader") as reader:
+        coming = reader.submit(next, items, nothing)
+        while (item := coming.result()) is not nothing:
+            coming = reader.submit(next, items, nothing)
+            yield item  # type: ignore[misc]
+            del item
+
+
+def _watched(
+    blocks: Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]], bar: Progress
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    for rows, X in blocks:
+        yield rows, X
+        bar.update(len(rows))

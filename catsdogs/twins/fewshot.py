@@ -1,0 +1,368 @@
+"""Photographs of new classes, told apart by a handful of examples each: by twins, and by nearest neighbours."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from catsdogs.competition import submission
+from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError, to_choose_from
+from catsdogs.features import joining, neighbours
+from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.files import storage
+from catsdogs.files.atomic import replacing
+from catsdogs.heads.twin import Matrix, Twin, prototypes
+from catsdogs.networks import trained, weights
+from catsdogs.progress import Progress
+from catsdogs.runs import answers, run_card
+from catsdogs.twins import verification
+
+MEMBERS = 5  # twins that are trained here, as many as a run has by default; their logits are averaged
+TWIN, NEIGHBOUR, MEAN = "twin", "nearest neighbour", "nearest class mean"
+_MAX_NAMED = 8
+_MOSTLY = 0.5  # of the new photographs
+
+Labels = NDArray[np.int64]
+Scores = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class FewShotResult:
+    """How often the right new class was named.
+
+    Attributes:
+        new: the classes; neither twins nor standardising ever saw a photograph of theirs.
+        learnt: the classes that the twins learnt.
+        networks: whose vectors they are.
+        shots: examples of each new class in an episode.
+        photographs: those of the new classes; the examples are drawn from them, the others classified.
+        accuracy: method -> (repeats,), the share that was right in each episode; the episodes are the same for all.
+        far: the share of the new photographs that lie farther from all that the twins learnt than 99 % of the learnt
+            ones from each other, see `neighbours.unfamiliarity`; None where the learnt ones are not at hand.
+    """
+
+    new: tuple[str, ...]
+    learnt: tuple[str, ...]
+    networks: tuple[str, ...]
+    shots: int
+    photographs: int
+    accuracy: dict[str, NDArray[np.float64]]
+    far: float | None = None
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of guessing."""
+        return 1 / len(self.new)
+
+    def mean(self, method: str) -> tuple[float, float]:
+        """The mean accuracy over episodes, and its standard error."""
+        return _mean(self.accuracy[method])
+
+    def ahead(self, method: str) -> tuple[float, float]:
+        """By how much the twins are better, episode by episode: the mean, and its standard error."""
+        return _mean(self.accuracy[TWIN] - self.accuracy[method])
+
+
+class _Material(NamedTuple):
+    """The new classes' photographs and the twins; labels index `new`."""
+
+    new: tuple[str, ...]
+    learnt: tuple[str, ...]
+    vectors: Matrix
+    labels: Labels
+    twins: list[Twin]
+    taught: Matrix | None
+
+
+def evaluate(
+    files: Sequence[Features],
+    new: Sequence[str] = (),
+    shots: int = 5,
+    repeats: int = 20,
+    seed: int = 0,
+    run_folder: Path | None = None,
+) -> FewShotResult:
+    """Measure on labelled photographs of classes that the twins never saw.
+
+    In each episode `shots` examples of every new class are drawn at random, and all other photographs of these classes
+    are classified: by the likeness that the twins find between a photograph and the mean of a class's examples, by its
+    nearest neighbour among the examples, and by the nearest of their means. The last two take the vectors as they are,
+    by their cosine, averaged over the networks; the nearest class mean is the stronger baseline for several examples
+    (Y. Wang et al., SimpleShot, 2019, https://arxiv.org/abs/1911.04623).
+
+    Args:
+        new: the classes to hold out; none are all classes of the files, which takes a run.
+        run_folder: a run with the head `twin`, trained on other classes; without one, twins learn from the files' other
+            classes.
+
+    Raises:
+        UsageError: fewer than two new classes or, without a run, two others; no episodes or examples.
+        UnknownNameError: no such class or run.
+        TrainingError: a class has no photograph beyond its examples; the run's head is no twin; the run or a network
+            trained here has learnt one of the new classes; random weights.
+        StoreError: the files hold different rows, or are not of the networks that the run was trained on.
+    """
+    if shots < 1 or repeats < 2 or seed < 0:
+        raise UsageError(f"{shots} examples, {repeats} episodes, seed {seed}", "Give at least 1 example and 2 episodes")
+    new = _chosen(files, new, run_folder)
+    _refuse_few(files[0], new, shots + 1)
+    material = _prepare(files, new, seed, run_folder)
+    accuracy = _accuracies(material, [file.width for file in files], shots, repeats, seed)
+    return FewShotResult(
+        new=material.new,
+        learnt=material.learnt,
+        networks=tuple(file.name for file in files),
+        shots=shots,
+        photographs=len(material.labels),
+        accuracy=accuracy,
+        far=_far(material, [file.width for file in files]),
+    )
+
+
+def classify(
+    path: Path, files: Sequence[Features], new: Sequence[str] = (), seed: int = 0, run_folder: Path | None = None
+) -> int:
+    """Write a CSV of the files' test rows, each of a new class, as a submission; all labelled rows are examples.
+
+    Args:
+        new, run_folder: as `evaluate`.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        CatsdogsError: as `evaluate`, or there are no test rows.
+    """
+    new = _chosen(files, new, run_folder)
+    ids = files[0].ids["test"]
+    if not len(ids):
+        raise StoreError(f"{files[0].path} has no test rows", "Add photographs to classify, and extract their features")
+    _refuse_few(files[0], new, 1)
+    material = _prepare(files, new, seed, run_folder)
+    vectors = joining.join(files, "test")[1]
+    asked, shown = ([twin.embed(rows) for twin in material.twins] for rows in (vectors, material.vectors))
+    probabilities = softmax(_likeness(material.twins, asked, shown, material.labels), axis=1)
+    submission.write_submission(path, ids.tolist(), probabilities, material.new, None, {})
+    return len(ids)
+
+
+def format_table(result: FewShotResult) -> str:
+    """The methods as lines, best first, and in words how it was measured."""
+    named = ", ".join(result.new[:_MAX_NAMED]) + (", …" if len(result.new) > _MAX_NAMED else "")
+    others = ", ".join(result.learnt[:_MAX_NAMED]) + (", …" if len(result.learnt) > _MAX_NAMED else "")
+    lines = [f"{'':20}{'accuracy':>16}{'twin ahead by':>20}"]
+    for method in sorted(result.accuracy, key=lambda method: -result.mean(method)[0]):
+        accuracy, error = result.mean(method)
+        line = f"{method:20}{f'{accuracy:.1%} ±{error:.1%}':>16}"
+        if method != TWIN:
+            ahead, error = result.ahead(method)
+            line += f"{f'{ahead:+.1%} ±{error:.1%}':>20}"
+        lines.append(line)
+    lines.append(f"{'chance':20}{f'{result.chance:.1%}':>10}")
+    repeats = len(result.accuracy[TWIN])
+    return "\n".join(
+        (
+            *lines,
+            "",
+            f"{len(result.new)} new classes: {named}. The twins learnt: {others}.",
+            f"{repeats} times, {result.shots} photographs of each new class were drawn as examples, and the others of "
+            f"{result.photographs:,} classified.",
+            "± is a standard error over these draws: it speaks of other examples, not of other classes.",
+            *_how_far(result),
+        )
+    )
+
+
+def _how_far(result: FewShotResult) -> list[str]:
+    """What the distance of the new photographs from the learnt ones means for the twins."""
+    if result.far is None:
+        return ["How far the new photographs lie from what the twins learnt is not known: those files are gone."]
+    far = f"{result.far:.1%} of the new photographs lie farther from all that the twins learnt than 99 % of the learnt"
+    if result.far < _MOSTLY:
+        return [f"{far}."]
+    return [f"{far}:", "these classes are of another world, and the twins' word on them counts for little."]
+
+
+def write_few_shot(path: Path, result: FewShotResult) -> None:
+    """A row for each method and episode.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    same = {
+        "networks": "+".join(result.networks),
+        "new": "+".join(result.new),
+        "learnt": "+".join(result.learnt),
+        "shots": result.shots,
+        "classified": result.photographs - result.shots * len(result.new),
+    }
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["method", "episode", "accuracy", *same], lineterminator="\n")
+        writer.writeheader()
+        for method, shares in result.accuracy.items():
+            for episode, share in enumerate(shares, start=1):
+                writer.writerow({"method": method, "episode": episode, "accuracy": f"{share:.9g}", **same})
+
+
+def _chosen(files: Sequence[Features], new: Sequence[str], run_folder: Path | None) -> tuple[str, ...]:
+    """The new classes, in the order of the files, once they can be used."""
+    classes = files[0].classes
+    for name in new:
+        if name not in classes:
+            raise UnknownNameError("class", name, list(classes))
+    if not new and run_folder is None:
+        raise UsageError("No class is named as new", f"Give --new some of {to_choose_from(classes)}")
+    chosen = tuple(name for name in classes if name in new or not new)
+    if len(chosen) < 2:
+        raise UsageError(f"{len(chosen)} new class", "Give --new two classes or more")
+    if run_folder is None and len(classes) - len(chosen) < 2:
+        raise UsageError(
+            f"{len(chosen)} of {len(classes)} classes are new, which leaves none to tell apart for the twins",
+            "Leave two classes or more out of --new, or give --twin a run that was trained on others",
+        )
+    return chosen
+
+
+def _refuse_few(first: Features, new: Sequence[str], needed: int) -> None:
+    for name in new:
+        count = np.count_nonzero(first.labels == first.classes.index(name))
+        if count < needed:
+            raise TrainingError(
+                f"The class {name} has {count} photographs in {first.path}, and {needed} are needed",
+                "Give --shots a smaller number, or add photographs",
+            )
+
+
+def _prepare(files: Sequence[Features], new: tuple[str, ...], seed: int, run_folder: Path | None) -> _Material:
+    for file in files:
+        _refuse_what_knows(file, new)
+    joining.check_joinable(files)
+    first = files[0]
+    taken = None if run_folder is None else _taken_up(run_folder, files, new)
+    X = joining.join(files, "train")[1]
+    place = np.array([new.index(name) if name in new else -1 for name in first.classes])[first.labels]
+    others = place < 0
+    learnt = taken[1] if taken else tuple(name for name in first.classes if name not in new)
+    twins = taken[0] if taken else _trained(X[others], first.labels[others], seed)
+    taught = taken[2] if taken else X[others]
+    return _Material(new, learnt, X[~others], place[~others], twins, taught)
+
+
+def _taken_up(
+    run_folder: Path, files: Sequence[Features], new: Sequence[str]
+) -> tuple[list[Twin], tuple[str, ...], Matrix | None]:
+    """A run's twins and classes, and the vectors it learnt from where they are still there."""
+    loaded = run_card.load_run(run_folder)
+    twins, run = verification.twins(loaded), loaded.run
+    known = [name for name in new if name in run.classes]
+    if known:
+        raise TrainingError(
+            f"The run {run.name} has learnt {to_choose_from(known)}",
+            "Give --new classes that are new to it, or another --twin",
+        )
+    names = [file.name for file in files]
+    if names != list(run.backbones):
+        raise StoreError(
+            f"The run {run.name} was trained on {', '.join(run.backbones)}, not on {', '.join(names)}",
+            "Give --backbones these networks, in this order",
+        )
+    for file, recipe in zip(files, run.backbones.values(), strict=True):
+        differences = file.recipe.differences(Recipe(**recipe))
+        if differences:
+            raise StoreError(
+                f"{file.path} holds other vectors than the run {run.name} was trained on: {'; '.join(differences)}",
+                "Extract both with the same weights and settings",
+            )
+    try:
+        taught = joining.join(answers.training_files(run, storage.place(run.features)), "train")[1]
+    except StoreError:
+        taught = None
+    return twins, run.classes, taught
+
+
+def _far(material: _Material, widths: Sequence[int]) -> float | None:
+    if material.taught is None:
+        return None
+    learnt, asked = material.taught.copy(), material.vectors.copy()
+    for vectors in (learnt, asked):
+        neighbours.normalise(vectors, widths)
+    cosines, usual = neighbours.nearest_cosines(asked, learnt), neighbours.usual_cosines(learnt)
+    return float((neighbours.unfamiliarity(cosines, usual) >= neighbours.FAR).mean())
+
+
+def _refuse_what_knows(file: Features, new: Sequence[str]) -> None:
+    if file.recipe.weights == weights.RANDOM_WEIGHTS:
+        raise TrainingError(f"{file.path} comes from random weights", "Extract its features with real weights")
+    if file.recipe.backbone in trained.names():
+        learnt = trained.read_card(trained.FOLDER / file.recipe.backbone).classes
+        known = [name for name in new if name in learnt]
+        if known:
+            raise TrainingError(
+                f"The network {file.name} has learnt {to_choose_from(known)}",
+                "Give --backbones one that never saw these classes",
+            )
+
+
+def _accuracies(
+    material: _Material, widths: Sequence[int], shots: int, repeats: int, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Method -> (repeats,) accuracies; see `evaluate`."""
+    normal = material.vectors.copy()
+    neighbours.normalise(normal, widths)
+    embedded = [twin.embed(material.vectors) for twin in material.twins]
+    accuracy: dict[str, list[float]] = {TWIN: [], NEIGHBOUR: [], MEAN: []}
+    for episode in range(repeats):
+        shown = _examples(material.labels, shots, np.random.default_rng((seed, episode)))
+        asked = np.setdiff1d(np.arange(len(normal)), shown)
+        labels = material.labels[shown]
+        scores = {
+            TWIN: _likeness(material.twins, [e[asked] for e in embedded], [e[shown] for e in embedded], labels),
+            NEIGHBOUR: _nearest_neighbour(normal[asked], normal[shown], labels),
+            MEAN: normal[asked] @ prototypes(normal[shown], labels, len(material.new)).T,
+        }
+        for method, said in scores.items():
+            accuracy[method].append(float((said.argmax(axis=1) == material.labels[asked]).mean()))
+    return {method: np.array(shares) for method, shares in accuracy.items()}
+
+
+def _trained(X: Matrix, labels: Labels, seed: int) -> list[Twin]:
+    with Progress(MEMBERS, "training", "twin") as progress:
+        twins = []
+        for number in range(MEMBERS):
+            twins.append(Twin(random_state=seed + number).fit(X, labels))
+            progress.update()
+    return twins
+
+
+def _examples(labels: Labels, shots: int, random: np.random.Generator) -> NDArray[np.intp]:
+    classes = range(int(labels.max()) + 1)
+    return np.concatenate([random.choice(np.flatnonzero(labels == number), shots, replace=False) for number in classes])
+
+
+def _likeness(twins: Sequence[Twin], asked: Sequence[Matrix], shown: Sequence[Matrix], labels: Labels) -> Scores:
+    """(n, classes) logits, averaged over twins, of photographs asked about; `labels` are those of the examples shown.
+
+    Each twin's logits are scaled as it does itself for the classes it learnt.
+    """
+    classes = int(labels.max()) + 1
+    parts = zip(twins, asked, shown, strict=True)
+    said = [twin.class_scale_ * twin.likeness(rows, prototypes(known, labels, classes)) for twin, rows, known in parts]
+    scores: Scores = np.mean(said, axis=0)
+    return scores
+
+
+def _nearest_neighbour(asked: Matrix, shown: Matrix, labels: Labels) -> Scores:
+    """(n, classes) the similarity of the nearest example of each class."""
+    similarities = asked @ shown.T
+    return np.stack([similarities[:, labels == number].max(axis=1) for number in range(int(labels.max()) + 1)], axis=1)
+
+
+def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
+    """A mean, and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))

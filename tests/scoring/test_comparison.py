@@ -1,0 +1,393 @@
+"""Heads compared on the same folds, by figures that anyone can compute again, and noise called noise."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import sem, ttest_rel
+
+from catsdogs import heads
+from catsdogs.cleaning.decisions import Corrections
+from catsdogs.errors import CatsdogsError, StoreError, TrainingError, UnknownNameError, UsageError
+from catsdogs.features import feature_file
+from catsdogs.features.cache import Cache
+from catsdogs.features.cache import DigestedPhotograph as Row
+from catsdogs.features.feature_file import Features
+from catsdogs.networks.weights import RANDOM_WEIGHTS
+from catsdogs.photographs import images
+from catsdogs.photographs.dataset import Location, Photograph
+from catsdogs.runs import training
+from catsdogs.scoring import calibration, comparison, comparison_chart, crossval, streaming, training_plan
+from catsdogs.scoring.comparison import NOISE, WORSE, Comparison, Entry
+from tests.conftest import opened, recipe, refused, rows_of
+
+NOTHING = Corrections(frozenset(), {}, "")
+ANOTHER_LOGISTIC = "from catsdogs.heads.logistic import Logistic\nclass Another(Logistic): pass\n"
+
+
+def features(
+    folder: Path,
+    name: str = "ResNet50",
+    rows: int = 20,
+    classes: Sequence[str] = ("cat", "dog"),
+    apart: float = 2.0,
+    backwards: bool = False,
+    **other: object,
+) -> Features:
+    """A feature file of `rows` train photographs of each class, which overlap; a row's vector follows from its id."""
+    train = [
+        Photograph(f"{class_name}.{n}", "train", label, Location(folder, f"{class_name}.{n}"))
+        for n in range(rows)
+        for label, class_name in enumerate(classes)
+    ]
+    table = [Row(row, images.digest(row.id.encode())) for row in (train[::-1] if backwards else train)]
+    known = rows_of(table, width=6, name=name)
+    vectors = known.vector + apart * np.eye(len(classes), 6, dtype=np.float32)[[row.photograph.label for row in table]]
+    cache = Cache(folder, recipe(name, **other))
+    cache.write_shard(replace(known, vector=vectors), "none")
+    cache.assemble(table, classes, [], "photographs")
+    return feature_file.read_features(cache.path)
+
+
+def compare(sets: Sequence[Sequence[Features]], head_names: Sequence[str], **other: Any) -> Comparison:
+    usual: dict[str, Any] = {"folds": 4, "repeats": 1, "seed": 0, "corrections": NOTHING}
+    return comparison.compare(sets, head_names, **usual | other)
+
+
+def figures(found: Comparison) -> list[Entry]:
+    """All that must not change from one time to the next."""
+    return [replace(entry, seconds=0) for entry in found.entries]
+
+
+@pytest.fixture
+def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments of every cross-validation."""
+    calls: list[tuple[Any, ...]] = []
+    original = crossval.cross_validate
+
+    def spy(*arguments: Any, **more: Any) -> crossval.CrossValidation:
+        calls.append(arguments)
+        return original(*arguments, **more)
+
+    monkeypatch.setattr(crossval, "cross_validate", spy)
+    return calls
+
+
+def test_all_heads_on_all_networks_share_rows_and_folds(
+    tmp_path: Path, crossed: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = features(tmp_path), features(tmp_path, "Xception", backwards=True)
+    found = compare([[one], [two], [two, one]], ["logistic", "ridge"], repeats=2)
+    assert (found.rows, found.folds, found.repeats) == (40, 4, 2)
+    assert {(entry.head, entry.backbones) for entry in found.entries} == {
+        (head, names)
+        for head in ("logistic", "ridge")
+        for names in (("ResNet50",), ("Xception",), ("Xception", "ResNet50"))
+    }
+    assert "48/48" in capsys.readouterr().err  # one bar over 2 heads, 3 sets, 2 repeats, 4 folds
+    assert len({tuple(fold) for *_, fold, _, _ in crossed}) == 2  # one for each repeat
+    assert all(np.array_equal(labels, one.labels) and kept.all() for _, labels, kept, *_ in crossed)
+    by_id = dict(zip(two.ids["train"], two.vectors("train"), strict=True))
+    first, second = one.vectors("train"), np.array([by_id[id] for id in one.ids["train"]])
+    for X, *_ in crossed:
+        assert any(np.array_equal(X, vectors) for vectors in (first, second, np.hstack((second, first))))
+
+
+def test_the_order_of_sets_and_rows_changes_no_figure(tmp_path: Path) -> None:
+    one, two, same = (
+        features(tmp_path / "one"),
+        features(tmp_path / "one", "Xception"),
+        features(tmp_path / "two", "Xception", backwards=True),
+    )
+    heads_compared = ["stack", "dropout-sigmoid"]
+    expected = figures(compare([[one], [two], [one, two]], heads_compared))
+    assert figures(compare([[one, two], [two], [one]], heads_compared[::-1])) == expected
+    assert figures(compare([[one], [same], [one, same]], heads_compared)) == expected
+
+
+def losses(file: Features, head: str, repeats: int) -> NDArray[np.float64]:
+    """(n,) mean over the repeats of what each photograph costs, step by step."""
+    X, kept, total = file.vectors("train"), np.ones(len(file.labels), bool), np.zeros(len(file.labels))
+    for seed in range(repeats):
+        fold = crossval.fold_numbers(file.labels, kept, 4, seed)
+        make = partial(heads.create, head, seed)
+        said = crossval.cross_validate(X, file.labels, kept, fold, make, lambda: None)
+        for number in range(4):
+            held = fold == number
+            fitted = calibration.fit(said.probabilities[~held], file.labels[~held])
+            total[held] -= np.log(fitted.apply(said.probabilities[held])[np.arange(held.sum()), file.labels[held]])
+    return total / repeats
+
+
+def test_figures_are_those_of_a_direct_computation(tmp_path: Path) -> None:
+    one, two = features(tmp_path), features(tmp_path, "Xception")
+    first, second = compare([[one], [two]], ["logistic"], repeats=3).entries
+    direct = {file.name: losses(file, "logistic", 3) for file in (one, two)}
+    best, other = direct[first.backbones[0]], direct[second.backbones[0]]
+    assert [first.log_loss, second.log_loss] == pytest.approx([best.mean(), other.mean()])
+    assert [first.standard_error, second.standard_error] == pytest.approx([sem(best), sem(other)])
+    assert second.difference == pytest.approx(other.mean() - best.mean())
+    assert second.difference / second.difference_error == pytest.approx(ttest_rel(other, best).statistic)
+    assert (first.difference, first.difference_error, first.verdict) == (0, 0, "")
+
+
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("ape", "bee", "cow")])
+def test_a_line_is_what_train_scores(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    file = features(tmp_path / "features", classes=classes)
+    corrections = Corrections(frozenset({"cat.1", "ape.1"}), {"dog.2": "cat"} if "cat" in classes else {}, "")
+    plan = training_plan.Plan("logistic", 4, 7, corrections.drop, corrections.relabel)
+    run = training.train([file], plan, name="run", submissions=tmp_path, command="")
+    (entry,) = compare([[file]], ["logistic"], seed=7, corrections=corrections).entries
+    assert (entry.log_loss, entry.accuracy) == pytest.approx((run.scores[0].log_loss, run.scores[0].accuracy))
+
+
+def test_what_is_corrected_is_learnt_so_but_scored_as_given(tmp_path: Path, crossed: list[tuple[Any, ...]]) -> None:
+    file = features(tmp_path, apart=9)
+    swapped = {id: "dog" if id.startswith("cat") else "cat" for id in file.ids["train"]}
+    corrections = Corrections(frozenset({"cat.1", "cat.2", "bird.0"}), swapped, "")
+    found = compare([[file]], ["logistic"], corrections=corrections)
+    ((_, labels, kept, *_),) = crossed
+    assert set(file.ids["train"][~kept]) == {"cat.1", "cat.2"} and np.array_equal(labels, 1 - file.labels)
+    assert (found.rows, found.entries[0].accuracy) == (40, 0)  # it learns the opposite of what is asked
+    assert "2 photographs dropped and 40 relabelled" in found.measured_on
+    assert "labels as given" in found.measured_on and "calibrated on the other folds" in found.measured_on
+    assert "dropped" not in compare([[file]], ["logistic"]).measured_on
+
+
+def test_a_head_is_no_better_than_itself_and_one_that_is_blind_is_worse(tmp_path: Path) -> None:
+    path = tmp_path / "another.py"
+    path.write_text(ANOTHER_LOGISTIC)
+    found = compare([[features(tmp_path)]], ["DummyClassifier", str(path), "logistic"])
+    assert [(entry.head, entry.verdict) for entry in found.entries] == [
+        (str(path), ""), ("logistic", NOISE), ("DummyClassifier", WORSE)
+    ]  # fmt: skip
+    assert found.entries[1].difference == 0
+    assert comparison.conclusion(found).startswith("Within noise of the first, so nothing to choose by: logistic.")
+    assert (
+        comparison.conclusion(replace(found, entries=found.entries[::2]))
+        == "Every difference to the first is beyond noise."
+    )
+    assert comparison.conclusion(replace(found, entries=found.entries[:1])) == ""
+
+
+def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> None:
+    first = Entry("first", ("A",), 0.02, 0.006, 0.99, 0, 0, 9.0, "")
+    near = replace(first, head="near", difference=0.001, difference_error=0.002, seconds=2, verdict=NOISE)
+    far = replace(near, head="far", difference=0.0035, seconds=1)
+    found = Comparison((first, near, far), 1600, 5, 1, "")
+    assert comparison.conclusion(found).endswith("choose by: near, far. Of those within one standard "
+                                                 "error of the first, the fastest will do: near.")  # fmt: skip
+    assert comparison.conclusion(replace(found, entries=(first, far))).endswith("nothing to choose by: far.")
+    several = replace(found, entries=(first, replace(near, backbones=("A", "B"))))
+    assert "choose by: near on A + B." in comparison.conclusion(several)
+
+
+@pytest.mark.parametrize(
+    ("backbones", "said"),
+    [
+        (["Xception"], "Xception"),
+        (
+            ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2", "Xception"],
+            "EfficientNetLite0+1+2 + Xception",
+        ),
+        (["DenseNet121", "ResNet50", "ResNet50V2", "ResNet101"], "DenseNet121 + ResNet50 + ResNet50V2 + ResNet101"),
+        (["7", "gap_1", "gap_1b"], "7 + gap_1 + gap_1b"),
+    ],
+)
+def test_networks_are_said_in_short(backbones: list[str], said: str) -> None:
+    assert comparison.networks_in_short(backbones) == said
+
+
+NAMES = st.text(st.characters(categories=("Ll", "Lu", "Nd")), min_size=1, max_size=60)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(NAMES, st.lists(NAMES, min_size=1, max_size=8)), min_size=1, max_size=12), st.floats(0, 9999))
+def test_the_table_fits_a_terminal(lines: list[tuple[str, list[str]]], seconds: float) -> None:
+    entries = tuple(
+        Entry(head, tuple(names), 0.02, 0.006, 0.99, 0.001, 0.002, seconds, NOISE if rank else "")
+        for rank, (head, names) in enumerate(lines)
+    )
+    shown = comparison.format_table(Comparison(entries, 25_000, 5, 5, "out of fold"))
+    assert max(map(len, shown.splitlines())) <= comparison.TABLE_WIDTH
+    assert shown.count(NOISE) == len(lines) - 1 + (len(lines) > 1)
+
+
+def with_value(folder: Path, rows: Any, value: float) -> list[list[Features]]:
+    """A set that can be compared, and one whose last network holds `value` in some rows."""
+    files = [features(folder), features(folder, "Xception")]
+    with opened(files[1].path) as content:
+        content["train"][rows] = value
+    return [files[:1], files]
+
+
+Refused = tuple[Callable[[Path], list[list[Features]]], dict[str, Any], type[CatsdogsError], str]
+REFUSED: dict[str, Refused] = {
+    "random weights": (
+        lambda folder: [[features(folder)], [features(folder, "Xception", weights=RANDOM_WEIGHTS)]],
+        {}, TrainingError, r"Xception\.h5 comes from random weights",
+    ),
+    "one class": (lambda folder: [[features(folder, classes=("cat",))]], {}, TrainingError, "All 20 training"),
+    "few rows": (lambda folder: [[features(folder, rows=3)]], {}, TrainingError, "class cat has 3 .* 4 folds"),
+    "few rows once dropped": (
+        lambda folder: [[features(folder)]],
+        {"corrections": Corrections(frozenset(f"dog.{n}" for n in range(17)), {}, "")},
+        TrainingError, "class dog has 3 .* 4 folds",
+    ),
+    "few rows once relabelled": (
+        lambda folder: [[features(folder)]],
+        {"corrections": Corrections(frozenset(), {f"dog.{n}": "cat" for n in range(17)}, "")},
+        TrainingError, "class dog has 3 .* 4 folds",
+    ),
+    "other rows": (
+        lambda folder: [[features(folder)], [features(folder, "Xception", rows=21)]],
+        {}, StoreError, r"ResNet50\.h5 lacks 2 train rows: cat\.20, dog\.20.*catsdogs features --backbones",
+    ),
+    "constant columns": (
+        lambda folder: with_value(folder, slice(None), 1),
+        {}, TrainingError, r"Xception\.h5 says the same .*--backbones Xception",
+    ),
+    "not finite": (
+        lambda folder: with_value(folder, 3, np.nan), {}, StoreError, r"train row 3 \(dog\.1\) is not finite"
+    ),
+    "unknown head": (lambda folder: [[features(folder)]], {"head_names": ["ridge", "svn"]}, UnknownNameError, "'svn'"),
+    "a head twice": (
+        lambda folder: [[features(folder)]], {"head_names": ["ridge", "ridge"]}, UsageError, "head ridge is given twice"
+    ),
+    "a set twice": (
+        lambda folder: [files := [features(folder), features(folder, "Xception")], files[::-1]],
+        {}, UsageError, "set of networks ResNet50,Xception is given twice",
+    ),
+    "no repeats": (lambda folder: [[features(folder)]], {"repeats": 0}, UsageError, "0 repeats"),
+    "one fold": (lambda folder: [[features(folder)]], {"folds": 1}, UsageError, "1 folds"),
+    "a seed that grows too large": (
+        lambda folder: [[features(folder)]], {"seed": crossval.MAX_SEED, "repeats": 2}, UsageError, "seed"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_compared_is_refused_before_anything_is_computed(
+    tmp_path: Path, crossed: list[tuple[Any, ...]], case: str
+) -> None:
+    make, other, error, message = REFUSED[case]
+    sets = make(tmp_path)
+    with refused(error, message):
+        compare(sets, **{"head_names": ["logistic", "ridge"], **other})
+    assert not crossed
+
+
+def test_a_head_that_fails_is_left_out_and_said(tmp_path: Path) -> None:
+    found = compare([[features(tmp_path)]], ["logistic", "MultinomialNB"])
+    assert [entry.head for entry in found.entries] == ["logistic"]
+    assert "Left out: The head MultinomialNB refuses the vectors" in comparison.format_table(found)
+    with refused(TrainingError, "MultinomialNB.* refuses"):
+        compare([[features(tmp_path)]], ["MultinomialNB"])
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Iterator[Comparison]:
+    yield compare([[features(tmp_path)], [features(tmp_path, "Xception")]], ["logistic", "DummyClassifier"])
+
+
+def test_the_csv_holds_every_figure(tmp_path: Path, found: Comparison) -> None:
+    path = tmp_path / "new" / "compare.csv"
+    comparison.write_comparison(path, found)
+    with path.open(newline="") as text:
+        reader = csv.DictReader(text)
+        rows = list(reader)
+    assert tuple(reader.fieldnames or ()) == comparison.COLUMNS
+    assert [int(row["rank"]) for row in rows] == [1, 2, 3, 4]
+    for row, entry in zip(rows, found.entries, strict=True):
+        assert (row["head"], row["backbones"], row["verdict"]) == (entry.head, entry.backbones[0], entry.verdict)
+        for name in ("log_loss", "standard_error", "difference", "difference_error", "accuracy", "seconds"):
+            assert float(row[name]) == pytest.approx(getattr(entry, name), rel=1e-8)
+        assert (row["folds"], row["repeats"], row["rows"]) == ("4", "1", "40")
+    assert [float(row["log_loss"]) for row in rows] == sorted(float(row["log_loss"]) for row in rows)
+
+
+@pytest.mark.parametrize("worst", [1, 100], ids=["linear", "logarithmic"])
+def test_the_picture_opens_and_grows_with_its_lines(tmp_path: Path, found: Comparison, worst: float) -> None:
+    last = replace(found.entries[-1], log_loss=worst * found.entries[-1].log_loss)
+    long = replace(found.entries[1], head="a/" + "long" * 30 + ".py", backbones=("Xception", "a b c" * 30))
+    sizes = []
+    for number, entries in enumerate(
+        [found.entries[:1], (*found.entries[:3], last), (found.entries[0], *[long] * 9, last)]
+    ):
+        path = tmp_path / f"{number}.png"
+        comparison_chart.draw_comparison(path, replace(found, entries=entries))
+        with Image.open(path) as picture:
+            picture.load()
+            sizes.append(picture.size)
+    assert len({width for width, _ in sizes}) == 1
+    assert sizes[0][1] < sizes[1][1] < sizes[2][1]
+
+
+def test_files_are_replaced_whole_or_not_at_all(
+    tmp_path: Path, found: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path, write in (
+        (tmp_path / "c.csv", comparison.write_comparison),
+        (tmp_path / "c.png", comparison_chart.draw_comparison),
+    ):
+        write(path, found)
+        before = path.read_bytes()
+
+        def fails(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(csv.DictWriter, "writerow", fails)
+            patch.setattr(Figure, "savefig", fails)
+            with refused(StoreError, "disk is full"):
+                write(path, found)
+        assert path.read_bytes() == before
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_it_streams_where_train_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And gives the figures that `train` gives, whatever the order of a file's rows; other heads are left out."""
+    one, two = features(tmp_path, rows=40), features(tmp_path, "Xception", rows=40, backwards=True)
+    monkeypatch.setattr(streaming, "MEMORY_SHARE", 0.0)
+    monkeypatch.setattr(streaming, "_RUN_ROWS", 4)
+    found = compare([[one, two], [two]], ["GaussianNB", "logistic"], seed=5)
+    assert {(entry.head, entry.backbones) for entry in found.entries} == {
+        ("GaussianNB", ("ResNet50", "Xception")),
+        ("GaussianNB", ("Xception",)),
+    }
+    assert len(found.refused) == 2 and all("needs all of them in memory" in problem for problem in found.refused)
+    entry = next(entry for entry in found.entries if len(entry.backbones) == 2)
+    run = training.train(
+        [one, two], training_plan.Plan("GaussianNB", 4, 5), name="run", submissions=tmp_path / "runs", command=""
+    )
+    assert run.streamed and entry.log_loss == pytest.approx(run.scores[0].log_loss, rel=1e-6)
+
+
+def test_copies_share_a_fold_here_too(tmp_path: Path, crossed: list[tuple[Any, ...]]) -> None:
+    file = features(tmp_path, rows=12)
+    digests = file.digests["train"].copy()
+    digests[[5, 9, 14]] = digests[2]
+    file = replace(file, digests={**file.digests, "train": digests})
+    found = compare([[file]], ["ridge"])
+    (fold,) = [arguments[3] for arguments in crossed]
+    assert len({fold[row] for row in (2, 5, 9, 14)}) == 1
+    assert np.array_equal(fold, training_plan.out_of_fold([file], training_plan.Plan("ridge", 4, 0)).fold)
+    assert "copies in one fold" in found.measured_on
+
+
+def test_a_class_that_no_photograph_shows_is_left_out_and_a_rare_one_named(tmp_path: Path) -> None:
+    file = features(tmp_path, rows=12)
+    more = replace(file, classes=("ant", *file.classes), labels=file.labels + 1)
+    assert figures(compare([[more]], ["ridge"])) == figures(compare([[file]], ["ridge"]))
+    with refused(TrainingError, r"class cat has 3 photographs .* fewer than 4 folds\. Give --folds 3, the most"):
+        compare([[file]], ["ridge"], corrections=Corrections(frozenset(f"cat.{n}" for n in range(9)), {}, ""))

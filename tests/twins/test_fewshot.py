@@ -1,0 +1,203 @@
+"""Few-shot: new classes stay unseen, figures are those of an oracle, tables and CSVs say them, mistakes are a line."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+
+from catsdogs.competition import submission
+from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError
+from catsdogs.features import joining
+from catsdogs.features.feature_file import Features
+from catsdogs.heads.twin import Twin
+from catsdogs.networks import trained
+from catsdogs.networks.trained import Card
+from catsdogs.twins import fewshot
+from catsdogs.twins.fewshot import MEAN, NEIGHBOUR, TWIN
+from tests.conftest import refused
+from tests.runs.test_training import features, train
+
+CLASSES = ("apple", "bee", "cup", "door", "egg", "fan")
+NEW = ("bee", "egg")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Features]:
+    networks = ("ResNet50", "Xception")
+    return [features(tmp_path, name, CLASSES, rows=12, test=6, width=16, apart=3) for name in networks]
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A run on other classes of the same networks."""
+    others = [
+        features(tmp_path / "others", name, ("x", "y", "z"), rows=12, width=16, apart=3)
+        for name in ("ResNet50", "Xception")
+    ]
+    train(others, tmp_path / "runs", head="twin", folds=2, settings={"min_updates": 60})
+    return tmp_path / "runs" / "run"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fewshot, "MEMBERS", 2)
+
+
+def test_new_classes_are_told_apart_far_better_than_by_chance(files: list[Features]) -> None:
+    result = fewshot.evaluate(files, NEW, shots=3, repeats=8)
+    assert (result.new, result.learnt) == (NEW, ("apple", "cup", "door", "fan"))
+    assert (result.shots, result.photographs, result.networks) == (3, 24, ("ResNet50", "Xception"))
+    assert set(result.accuracy) == {TWIN, NEIGHBOUR, MEAN} and result.chance == 0.5
+    for method, shares in result.accuracy.items():
+        assert shares.shape == (8,) and result.mean(method)[0] > 0.7
+    again = fewshot.evaluate(files, NEW[::-1], shots=3, repeats=8)
+    assert all(np.array_equal(again.accuracy[method], result.accuracy[method]) for method in result.accuracy)
+    other = fewshot.evaluate(files, NEW, shots=3, repeats=8, seed=1)
+    assert not np.array_equal(other.accuracy[NEIGHBOUR], result.accuracy[NEIGHBOUR])
+
+
+def test_the_new_classes_are_never_learnt_from(files: list[Features], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    fit = Twin.fit
+
+    def watched(head: Twin, X: np.ndarray, y: np.ndarray) -> Twin:
+        seen.append(np.asarray(X))
+        return fit(head, X, y)  # type: ignore[return-value]
+
+    monkeypatch.setattr(Twin, "fit", watched)
+    fewshot.evaluate(files, NEW, shots=2, repeats=2)
+    X = joining.join(files, "train")[1]
+    hidden = X[np.isin(files[0].labels, [CLASSES.index(name) for name in NEW])]
+    assert len(seen) == 2 and all(len(rows) == 48 for rows in seen)
+    assert not any((rows[:, np.newaxis] == hidden).all(axis=2).any() for rows in seen)
+
+
+def test_the_baselines_are_scikit_learns(tmp_path: Path) -> None:
+    """On one network; the nearest of means is that of unit vectors, by the cosine."""
+    file = features(tmp_path, "ResNet50", CLASSES, rows=12, width=16, apart=1.5)
+    result = fewshot.evaluate([file], NEW, shots=3, repeats=4, seed=5)
+    here = np.isin(file.labels, [1, 4])
+    X, y = file.vectors("train")[here], (file.labels[here] == 4).astype(int)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    for episode in range(4):
+        random = np.random.default_rng((5, episode))
+        shown = np.concatenate([random.choice(np.flatnonzero(y == label), 3, replace=False) for label in (0, 1)])
+        asked = np.setdiff1d(np.arange(24), shown)
+        nearest = KNeighborsClassifier(1, metric="cosine").fit(X[shown], y[shown])
+        assert result.accuracy[NEIGHBOUR][episode] == pytest.approx(nearest.score(X[asked], y[asked]))
+        centres = NearestCentroid().fit(X[shown], y[shown]).centroids_
+        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        said = (X[asked] @ centres.T).argmax(axis=1)
+        assert result.accuracy[MEAN][episode] == pytest.approx((said == y[asked]).mean())
+
+
+def test_with_one_example_the_baselines_are_one(files: list[Features]) -> None:
+    result = fewshot.evaluate(files, NEW, shots=1, repeats=5)
+    assert np.array_equal(result.accuracy[NEIGHBOUR], result.accuracy[MEAN])
+
+
+def test_differences_are_paired_and_errors_are_over_episodes() -> None:
+    shares = {TWIN: np.array([0.9, 0.8, 1.0]), NEIGHBOUR: np.array([0.8, 0.7, 0.9]), MEAN: np.array([0.9, 0.9, 0.9])}
+    result = fewshot.FewShotResult(("a", "b"), ("c", "d"), ("N",), 1, 9, shares)
+    assert result.mean(TWIN) == pytest.approx((0.9, 0.1 / np.sqrt(3)))
+    assert result.ahead(NEIGHBOUR) == pytest.approx((0.1, 0), abs=1e-9)
+    assert result.ahead(MEAN) == pytest.approx((0, 0.1 / np.sqrt(3)))
+
+
+def test_table_and_csv_say_the_figures(files: list[Features], tmp_path: Path) -> None:
+    result = fewshot.evaluate(files, NEW, shots=3, repeats=4)
+    text = fewshot.format_table(result)
+    for method in result.accuracy:
+        line = next(line for line in text.splitlines() if line.startswith(method))
+        assert f"{result.mean(method)[0]:.1%}" in line
+    assert "50.0%" in text and "bee, egg" in text and "apple, cup, door, fan" in text
+    assert max(map(len, text.splitlines())) <= 120
+    fewshot.write_few_shot(tmp_path / "few.csv", result)
+    with (tmp_path / "few.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12 and rows[0]["new"] == "bee+egg" and rows[0]["classified"] == "18"
+    for method, shares in result.accuracy.items():
+        assert [float(row["accuracy"]) for row in rows if row["method"] == method] == pytest.approx(shares.tolist())
+
+
+def test_a_run_on_other_classes_serves_for_all_classes_of_the_files(files: list[Features], run_folder: Path) -> None:
+    result = fewshot.evaluate(files, shots=3, repeats=5, run_folder=run_folder)
+    assert result.new == CLASSES and result.learnt == ("x", "y", "z")
+    assert result.photographs == 72 and result.mean(TWIN)[0] > 2 / 6
+
+
+def test_how_far_the_new_photographs_lie_from_the_learnt_ones_is_said(
+    files: list[Features], run_folder: Path, tmp_path: Path
+) -> None:
+    near = fewshot.evaluate(files, NEW, shots=3, repeats=2)
+    assert (
+        near.far is not None
+        and "farther from all that the twins learnt than 99 % of the learnt" in fewshot.format_table(near)
+    )
+    away = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
+    assert away.far is not None and f"{away.far:.1%} of the new" in fewshot.format_table(away)
+    assert "of another world" in fewshot.format_table(replace(away, far=0.8))
+    (tmp_path / "others").rename(tmp_path / "gone")
+    lost = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
+    assert lost.far is None and "is not known" in fewshot.format_table(lost)
+
+
+@pytest.mark.parametrize("new", [NEW, ("apple", "cup", "fan")])
+def test_test_rows_are_classified_from_the_labelled_ones(
+    files: list[Features], new: Sequence[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "answers.csv"
+    assert fewshot.classify(path, files, new) == 6
+    ids, probabilities = submission.read_submission(path, new)
+    assert ids == ["1", "2", "3", "4", "5", "6"]
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    for row, label in enumerate(CLASSES):  # test row n is of class n
+        if label in new:
+            assert new[int(probabilities[row].argmax())] == label
+
+
+def test_a_network_that_has_learnt_a_new_class_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = dict.fromkeys(("created", "command", "package_version", "base_weights", "unfreeze", "teacher"), "")
+    texts |= {"source": "", "learnt": "", "name": "mine", "base": "four-conv"}
+    numbers = {"input_size": 64, "folds": 1, "seed": 0, "epochs": 1, "batch_size": 8, "rate": 0.1}
+    others = {"tricks": (), "scores": (), "classes": ("bee", "wasp"), "weights": {trained.ALL: "00"}}
+    trained.write_card(trained.FOLDER / "mine", Card(**texts, **numbers, **others))  # type: ignore[arg-type]
+    with refused(TrainingError, "The network mine has learnt bee"):
+        fewshot.evaluate([features(tmp_path, "mine", CLASSES, width=16)], NEW)
+
+
+def test_mistakes_are_one_line(files: list[Features], run_folder: Path, tmp_path: Path) -> None:
+    with refused(UnknownNameError, "No class is called 'bat'.*apple, bee"):
+        fewshot.evaluate(files, ("bee", "bat"))
+    with refused(UsageError, "No class is named as new"):
+        fewshot.evaluate(files)
+    with refused(UsageError, "1 new class"):
+        fewshot.evaluate(files, ("bee",))
+    with refused(UsageError, "5 of 6 classes are new"):
+        fewshot.evaluate(files, CLASSES[:5])
+    with refused(UsageError, "0 examples"):
+        fewshot.evaluate(files, NEW, shots=0)
+    with refused(TrainingError, "The class bee has 12 photographs in .*ResNet50.h5, and 13 are needed"):
+        fewshot.evaluate(files, NEW, shots=12)
+    with refused(StoreError, "was trained on ResNet50, Xception, not on Xception"):
+        fewshot.evaluate(files[1:], run_folder=run_folder)
+    known = [features(tmp_path / "known", name, ("x", "q"), width=16) for name in ("ResNet50", "Xception")]
+    with refused(TrainingError, "The run run has learnt x"):
+        fewshot.evaluate(known, run_folder=run_folder)
+    other = [features(tmp_path / "bf16", name, width=16, precision="bfloat16") for name in ("ResNet50", "Xception")]
+    with refused(StoreError, "other vectors than the run run was trained on: precision: bfloat16, not float32"):
+        fewshot.evaluate(other, run_folder=run_folder)
+    with refused(TrainingError, "random weights"):
+        fewshot.evaluate([features(tmp_path / "random", classes=CLASSES, weights="random")], NEW)
+    train(files, tmp_path / "runs", name="ridged")
+    with refused(TrainingError, "head of the run ridged is ridge"):
+        fewshot.evaluate(files, run_folder=tmp_path / "runs" / "ridged")
+    with refused(UnknownNameError, "No run is called 'none'"):
+        fewshot.evaluate(files, run_folder=tmp_path / "runs" / "none")
+    with refused(StoreError, "has no test rows"):
+        fewshot.classify(tmp_path / "a.csv", [features(tmp_path / "untested", classes=CLASSES, test=0)], NEW)
