@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ LINES, WIDTH = 150, 120
 
 BEGIN, END = "<!-- tasks: written by `python -m tests.test_readme` -->\n", "<!-- end of tasks -->\n"
 STALE = "it is stale: run `python -m tests.test_readme`"
-CHORES = {"audit", "bench", "faults", "lint", "lock", "test"}  # CONTRIBUTING.md has them
+CHORES = {"audit", "bench", "faults", "lint", "lock", "test"}  # of a checkout, not of the installed program
 
 
 def program() -> Iterator[tuple[str, str]]:
@@ -34,9 +34,8 @@ def program() -> Iterator[tuple[str, str]]:
 
 def row(name: str, sentence: str) -> str:
     """A line of the README's table. Clauses at the end of the sentence for which it has no room are left out."""
-    while len(line := f"| `{name}` | {sentence.removesuffix('.')} |") > WIDTH:
-        sentence = re.split(r"[,;:] (?!.*[,;:] )", sentence)[0]
-    return line
+    line = f"| `{name}` | {sentence.removesuffix('.')} |"
+    return line if len(line) <= WIDTH else row(name, re.match(r"(.*)[,;:] ", sentence)[1])
 
 
 def readme() -> str:
@@ -51,18 +50,17 @@ def commands() -> str:
     contexts = {context.name: context for context in collection.to_contexts()}
     lines = ["# Commands", "", "Written from the tasks themselves by `python -m tests.test_readme`.", ""]
     for name, sentence in program():
-        lines += [f"## {name}", "", sentence, ""]
-        for number, argument in enumerate(contexts[name].args.values()):
+        lines += [f"## {name}", "", sentence, "", "| flag | default | |", "| --- | --- | --- |"]
+        for argument in contexts[name].args.values():
             flag = f"{'--' if len(argument.names[0]) > 1 else '-'}{argument.names[0]}"
             default = "required" if argument.positional else f"`{argument.default}`" if argument.default else ""
-            lines += ["| flag | default | |", "| --- | --- | --- |"] * (not number)
-            lines += [f"| `{flag}` | {default} | {argument.help} |"]
-        lines += [""] * bool(contexts[name].args)
+            lines.append(f"| `{flag}` | {default} | {argument.help} |")
+        lines.append("")
     return "\n".join(lines)
 
 
 @pytest.mark.parametrize(("page", "expected"), [(README, readme), (COMMANDS, commands)], ids=["README", "commands"])
-def test_what_is_written_from_the_tasks_is_fresh(page: Path, expected) -> None:
+def test_what_is_written_from_the_tasks_is_fresh(page: Path, expected: Callable[[], str]) -> None:
     assert page.read_text(encoding="utf-8") == expected(), f"{page.name}: {STALE}"
 
 
@@ -89,9 +87,7 @@ def test_no_line_of_prose_is_too_long(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    text = "\n".join(line for _, line in prose(page))
-    tables = "\n".join(line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
-    for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text + tables):
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
         target = (page.parent / path) if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
@@ -121,6 +117,11 @@ def test_every_module_that_is_named_exists(page: Path) -> None:
     for name in re.findall(r"`([\w/]+/[\w/]*(?:\.py)?)`", page.read_text(encoding="utf-8")):
         if name.endswith(".py") or name.startswith(("catsdogs/", "tests/")):
             assert (ROOT / name).exists() or (ROOT / "catsdogs" / name).exists(), name
+
+
+def test_every_chore_of_a_checkout_is_in_contributing() -> None:
+    for name in set(tasks.namespace.task_names) - set(collection.task_names):
+        assert re.search(rf"invoke {name}\b", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")), name
 
 
 def test_every_head_and_setting_is_documented() -> None:
