@@ -1,7 +1,7 @@
 """What docs/design.md promises of the rooms, read from the code itself."""
 
 import ast
-import importlib
+import importlib.util
 import re
 from pathlib import Path
 
