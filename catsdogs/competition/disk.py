@@ -1,4 +1,4 @@
-"""The disk that photographs are fetched to: room for them, and errors of writing them."""
+"""The disk that photographs are fetched to: room for them, and what goes wrong while they are written."""
 
 import contextlib
 import errno
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from catsdogs.errors import FetchError
+
+CHUNK_BYTES = 1 << 20
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -20,7 +22,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
     """Raise a FetchError for what goes wrong while a file is written."""
     try:
         yield

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from catsdogs.competition.disk import require_space, writing
+from catsdogs.competition import disk
 from catsdogs.errors import FetchError
 from catsdogs.progress import Progress
 
-CHUNK_BYTES = 1 << 20
 ATTEMPTS = 5
 PAUSE_SECONDS = 2.0
 SOCKET_SECONDS = 60.0
@@ -32,7 +31,7 @@ def download(url: str, target: Path) -> None:
         time.sleep(attempt * PAUSE_SECONDS)
         try:
             if _go_on(url, target):
-                part, etag = _left_beside(target)
+                part, etag = _partial(target)
                 part.replace(target)
                 etag.unlink()
                 return
@@ -49,14 +48,14 @@ def download(url: str, target: Path) -> None:
     )
 
 
-def _left_beside(target: Path) -> tuple[Path, Path]:
+def _partial(target: Path) -> tuple[Path, Path]:
     """Where the bytes lie that are there so far, and which version they are of."""
     return target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.etag")
 
 
 def _go_on(url: str, target: Path) -> bool:
     """One connection's worth of download; True when every byte is there."""
-    part, etag = _left_beside(target)
+    part, etag = _partial(target)
     version = etag.read_text(encoding="utf-8") if etag.exists() and part.exists() else ""
     have = part.stat().st_size if version else 0
     headers = {"Range": f"bytes={have}-", "If-Range": version} if have else {}
@@ -92,10 +91,10 @@ def _receive(response: http.client.HTTPResponse, target: Path, have: int) -> boo
         raise FetchError(
             f"The server does not say how large {target.name} is", "Download it with a browser and put it there"
         )
-    (part, etag), total = _left_beside(target), have + int(length)
-    with writing(part):
+    (part, etag), total = _partial(target), have + int(length)
+    with disk.write_errors(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-        require_space(part.parent, int(length))
+        disk.require_space(part.parent, int(length))
         with (
             part.open("ab" if have else "wb") as sink,
             Progress(total, target.name, "B", unit_scale=True, initial=have) as bar,
@@ -111,5 +110,5 @@ def _receive(response: http.client.HTTPResponse, target: Path, have: int) -> boo
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
     """The body as far as it comes: a connection that breaks ends it early, which its length shows."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        while chunk := response.read(CHUNK_BYTES):
+        while chunk := response.read(disk.CHUNK_BYTES):
             yield chunk

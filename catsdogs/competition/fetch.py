@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from catsdogs.competition import kaggle
-from catsdogs.competition.disk import writing
+from catsdogs.competition import disk, kaggle
 from catsdogs.competition.download import download
 from catsdogs.competition.unpack import unpack
 from catsdogs.errors import FetchError, UnknownNameError
@@ -108,7 +107,7 @@ def fetch(source: str, data: Path) -> FetchSummary:
         unpack(archive, data)
     chosen.check_unpacked(data, archive)
     if downloads.is_dir():
-        with writing(downloads):
+        with disk.write_errors(downloads):
             shutil.rmtree(downloads)
     return FetchSummary(data, chosen.count_photographs(data), tuple(skipped))
 

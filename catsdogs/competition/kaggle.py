@@ -43,7 +43,7 @@ CREDENTIALS_REMEDY = (
     "or set the environment variable KAGGLE_API_TOKEN to it"
 )
 
-_Result = TypeVar("_Result")
+_Reply = TypeVar("_Reply")
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _missing_credentials() -> str:
     return f"Kaggle does not accept the token in {place}" if place else "No Kaggle credentials were found"
 
 
-def _ask(action: Callable[[], _Result], seconds: float, competition: str = COMPETITION) -> _Result:
+def _ask(action: Callable[[], _Reply], seconds: float, competition: str = COMPETITION) -> _Reply:
     """The result of a call to the client; whatever goes wrong on the way to Kaggle is raised as FetchError."""
     from requests import exceptions
 
@@ -204,9 +204,9 @@ def _ask(action: Callable[[], _Result], seconds: float, competition: str = COMPE
         ) from None
 
 
-def _silent_and_bounded(action: Callable[[], _Result], seconds: float) -> _Result:
+def _silent_and_bounded(action: Callable[[], _Reply], seconds: float) -> _Reply:
     """Run `action` on a thread that may be left behind, since the client's sockets have no timeout of their own."""
-    future: Future[_Result] = Future()
+    future: Future[_Reply] = Future()
 
     def work() -> None:
         try:

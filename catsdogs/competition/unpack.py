@@ -10,17 +10,15 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from catsdogs.competition.disk import require_space, writing
+from catsdogs.competition import disk
 from catsdogs.errors import FetchError
 from catsdogs.files import storage
 from catsdogs.progress import Progress
 
-CHUNK_BYTES = 1 << 20
-
 # Photographs hardly shrink in a zip and the sample CSV shrinks fivefold, while deflate can pretend up to 1032:1
 # (https://zlib.net/zlib_tech.html). Either source unpacks to about 1 GB.
 MAX_RATIO = 100
-MAX_BYTES = 16 << 30
+MAX_UNPACKED_BYTES = 16 << 30
 
 
 def unpack(archive: Path, folder: Path) -> int:
@@ -46,9 +44,9 @@ def _unpack(archive: Path, folder: Path, origin: Path) -> int:
         members = [member for member in source.infolist() if not member.is_dir()]
         _check_size(members, archive.stat().st_size, origin)
         missing = [member for member in members if not _present(folder / member.filename, member)]
-        with writing(folder):
+        with disk.write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            require_space(folder, sum(member.file_size for member in missing))
+            disk.require_space(folder, sum(member.file_size for member in missing))
         with Progress(len(missing), f"unpack {label}", "file") as bar:
             for member in missing:
                 target = folder / member.filename
@@ -77,11 +75,11 @@ def _unpack_inner(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path
 
 def _write_member(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.part")
-    with source.open(member) as packed, writing(target):
+    with source.open(member) as packed, disk.write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as sink:
-                shutil.copyfileobj(packed, sink, CHUNK_BYTES)
+                shutil.copyfileobj(packed, sink, disk.CHUNK_BYTES)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -138,7 +136,7 @@ def _unsafe(member: zipfile.ZipInfo) -> str:
 def _check_size(members: list[zipfile.ZipInfo], packed: int, origin: Path) -> None:
     """Refuse a zip bomb; a member cannot exceed the size it declares, zipfile stops there."""
     unpacked = sum(member.file_size for member in members)
-    if unpacked > min(MAX_BYTES, MAX_RATIO * packed):
+    if unpacked > min(MAX_UNPACKED_BYTES, MAX_RATIO * packed):
         largest = max(members, key=lambda member: member.file_size)
         raise _refused(
             origin, largest.filename, f"and the others would grow from {packed / 1e6:,.3f} to {unpacked / 1e6:,.0f} MB"

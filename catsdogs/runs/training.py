@@ -66,7 +66,7 @@ def train(
     streaming.check_readable(rows.files, "test")  # so that no fit is lost to a row that turns out damaged after it
 
     prepared, crossed = cross_validate_plan(rows.files, plan)
-    run = _described(prepared, plan, crossed, test, name=name, command=command, competition=competition)
+    run = _describe(prepared, plan, crossed, test, name=name, command=command, competition=competition)
     probabilities = np.empty((0, len(run.classes)))
     if run.test_rows:
         probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
@@ -150,7 +150,7 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
         )
 
 
-def _described(prepared: Prepared, plan: Plan, crossed: CrossValidation, test: _TestRows, **told: str) -> Run:
+def _describe(prepared: Prepared, plan: Plan, crossed: CrossValidation, test: _TestRows, **told: str) -> Run:
     """What can be said of a run once its heads are fitted; `told` are fields that only the caller knows."""
     rows = prepared.rows
     files, first, kept = rows.files, rows.first, rows.kept
@@ -177,7 +177,7 @@ def _described(prepared: Prepared, plan: Plan, crossed: CrossValidation, test: _
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
         calibration=calibration.fit(crossed.probabilities, first.labels),
-        scores=_scores(crossed, first.labels, prepared),
+        scores=_out_of_fold_scores(crossed, first.labels, prepared),
         unreadable=test.unreadable,
         version=plan.version,
         streamed=prepared.streamed,
@@ -210,7 +210,7 @@ def _refuse_taken(target: Path, force: bool) -> None:
         raise TrainingError(f"There is a run at {target} already", "Choose another --name, or replace it with --force")
 
 
-def _scores(crossed: CrossValidation, labels: NDArray[np.int64], prepared: Prepared) -> tuple[Grade, ...]:
+def _out_of_fold_scores(crossed: CrossValidation, labels: NDArray[np.int64], prepared: Prepared) -> tuple[Grade, ...]:
     """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
     kept, learnt = prepared.rows.kept, prepared.rows.learnt
     after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)

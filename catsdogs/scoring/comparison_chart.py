@@ -11,9 +11,9 @@ from catsdogs.scoring.curves import use_log_scale
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOUR, _GREY, _LINE = "#4477aa", "#9a9a9f", "#cc6633"
+_COLOUR, _GREY, _LINE_COLOUR = "#4477aa", "#9a9a9f", "#cc6633"
 _LABEL_WIDTH, _CAPTION_WIDTH = 40, 160  # characters
-_LINE_HEIGHT, _GAP, _MARGINS = 0.17, 0.2, 2.0  # inches
+_LINE_HEIGHT, _ROW_GAP, _MARGINS = 0.17, 0.2, 2.0  # inches
 _LOG_FROM = 4  # times the best: from there on, a linear axis would push the good ones together
 _CAPTION = (
     f"Whiskers: {STANDARD_ERRORS} standard errors of the paired difference to the first, photograph by photograph. "
@@ -29,8 +29,8 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     """
     from matplotlib.figure import Figure
 
-    labels = [_label(comparison, entry) for entry in comparison.entries]
-    heights = [_GAP + _LINE_HEIGHT * (label.count("\n") + 1) for label in labels]
+    labels = [_wrapped(comparison, entry) for entry in comparison.entries]
+    heights = [_ROW_GAP + _LINE_HEIGHT * (label.count("\n") + 1) for label in labels]
     places = [sum(heights[:row]) + height / 2 for row, height in enumerate(heights)]
     figure = Figure(figsize=(10, _MARGINS + sum(heights)), layout="constrained")
     axes = figure.subplots()
@@ -53,7 +53,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
 
 def _draw_entries(axes: "Axes", comparison: Comparison, places: list[float]) -> None:
     best = comparison.entries[0].log_loss
-    axes.axvline(best, color=_LINE, linewidth=1, zorder=0)
+    axes.axvline(best, color=_LINE_COLOUR, linewidth=1, zorder=0)
     for entry, place in zip(comparison.entries, places, strict=True):
         colour = _GREY if entry.verdict == NOISE else _COLOUR
         whisker = STANDARD_ERRORS * entry.difference_error
@@ -69,7 +69,7 @@ def _draw_entries(axes: "Axes", comparison: Comparison, places: list[float]) -> 
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _label(comparison: Comparison, entry: Entry) -> str:
+def _wrapped(comparison: Comparison, entry: Entry) -> str:
     """The head and, on lines of their own, its networks where there are several sets."""
     lines = textwrap.wrap(entry.head, _LABEL_WIDTH)
     if len(comparison.networks) > 1:

@@ -17,7 +17,7 @@ def format_table(comparison: Comparison) -> str:
     for rank, entry in enumerate(comparison.entries, start=1):
         head, *more_head = textwrap.wrap(entry.head, _HEAD_WIDTH)
         networks, *more_networks = textwrap.wrap(entry.networks, _NETWORKS_WIDTH)
-        grid.append((f"{rank}", head, networks, *_figures(entry)))
+        grid.append((f"{rank}", head, networks, *_cells(entry)))
         grid += [("", *names) for names in zip_longest(more_head, more_networks, fillvalue="")]
     widths = [max(map(len, column)) for column in zip_longest(*grid, fillvalue="")]
     closing = (
@@ -55,7 +55,7 @@ def _aligned(column: int, cell: str, width: int) -> str:
     return cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
 
 
-def _figures(entry: Entry) -> tuple[str, ...]:
+def _cells(entry: Entry) -> tuple[str, ...]:
     difference = f"{entry.difference:+.5f} ±{entry.difference_error:.5f}" if entry.verdict else ""
     log_loss = f"{entry.log_loss:.5f} ±{entry.standard_error:.5f}"
     return log_loss, difference, entry.verdict, f"{entry.accuracy:.2%}", f"{entry.seconds:.1f}"

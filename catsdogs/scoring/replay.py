@@ -79,7 +79,7 @@ def hold_out(
 def split(files: Sequence[Features], held_out: Collection[str]) -> list[Features]:
     """Views of feature files in which these labelled rows are the test rows; without any, those drawn row by row."""
     chosen = set(held_out) or _drawn(files[0], ())
-    return [_view(file, chosen, _are_kaggles(files[0])) for file in files]
+    return [_split_anew(file, chosen, _are_kaggles(files[0])) for file in files]
 
 
 def refuse_taught(file: Features) -> None:
@@ -147,7 +147,7 @@ def _drawn(first: Features, copies: duplicates.Copies) -> set[str]:
     return {id for id, name in name_of.items() if name in drawn}
 
 
-def _view(file: Features, held_out: AbstractSet[str], is_mle_bench: bool) -> _View:
+def _split_anew(file: Features, held_out: AbstractSet[str], is_mle_bench: bool) -> _View:
     is_test = np.array([id in held_out for id in file.ids["train"]])
     rows = {"train": np.flatnonzero(~is_test), "test": np.flatnonzero(is_test)}
     parts = {field.name: getattr(file, field.name) for field in fields(Features)}

@@ -97,7 +97,7 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     refused(archive, "'bomb.jpg' and the others would grow from 0.00. to 3 MB")
     monkeypatch.setattr(unpack, "MAX_RATIO", 2000)
     assert unpack.unpack(archive, tmp_path / "out") == 2
-    monkeypatch.setattr(unpack, "MAX_BYTES", 2_000_000)
+    monkeypatch.setattr(unpack, "MAX_UNPACKED_BYTES", 2_000_000)
     refused(archive, "would grow")
 
 
