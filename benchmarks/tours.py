@@ -7,6 +7,7 @@ to no network. Ends with 1 if anything differs.
 """
 
 import argparse
+import contextlib
 import csv
 import os
 import shlex
@@ -297,7 +298,8 @@ def travel(checkout: Path, root: Path, results: Path) -> list[str]:
     commands: list[str] = []
     for step in TOUR:
         if not isinstance(step, str):
-            step(folder)
+            with contextlib.suppress(OSError):  # what an earlier command ought to have written: that one is told
+                step(folder)
             seen = _state(folder)
             continue
         target = results / f"{len(commands):03}"
@@ -306,7 +308,7 @@ def travel(checkout: Path, root: Path, results: Path) -> list[str]:
         _type(step, checkout, root, folder, target)
         print(f"{time.perf_counter() - start:6.1f} s  catsdogs {step}", file=sys.stderr)
         now = _state(folder)
-        (target / "gone").write_text("".join(f"{name}\n" for name in sorted(seen.keys() - now.keys())))
+        (target / "removed.txt").write_text("".join(f"{name}\n" for name in sorted(seen.keys() - now.keys())))
         for name in now:
             if now[name] != seen.get(name):
                 (target / "files" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -325,9 +327,9 @@ def _type(step: str, checkout: Path, root: Path, folder: Path, target: Path) -> 
     )
     target.mkdir(parents=True)
     for name, text in (("output", done.stdout), ("errors", done.stderr)):
-        said = text.decode(errors="replace").replace(str(checkout), "CHECKOUT")
-        (target / f"{name}.txt").write_text(said, encoding="utf-8")
-    (target / "exit code").write_text(str(done.returncode))
+        printed = text.decode(errors="replace").replace(str(checkout), "CHECKOUT")
+        (target / f"{name}.txt").write_text(printed, encoding="utf-8")
+    (target / "exit-code.txt").write_text(str(done.returncode))
 
 
 def _environment(checkout: Path, root: Path) -> Mapping[str, str]:
