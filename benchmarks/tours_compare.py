@@ -27,10 +27,13 @@ _ALWAYS = (
     (r"(?m)^[IWEF]\d{4} [\d:.]+ +\d+ ", "LOG "),  # TensorFlow's, with the time and the process
     (r"(?<=/)tmp\w{8}\b", "TEMPORARY"),
     (r"(?m)^(\d+  \S+ .*%) +\d+\.\d$", r"\1"),  # the last column of what `compare` prints: seconds
+    (r'<td class="n">\d+\.\d</td></tr>', "</tr>"),  # the same in a report
     (r"the\s+fastest\s+will\s+do: [\w,\s-]+", "the fastest will do"),
 )
+# A chart that shows seconds, and what remembers the photographs that had not changed for two seconds.
+_OF_TIME = ("compare.png", ".photographs.h5")
 _BAR = re.compile(r"^(.*?): +\d+%\|[^|]*\| *(\S+) \[[^\]]*\]?$")
-_CHANGING = frozenset({"created", "package_version", "seconds", "stamp"})  # attributes, data sets, keys and columns
+_CHANGING = frozenset({"created", "package_version", "seconds"})  # attributes, keys and columns
 
 
 def differences(before: Path, after: Path) -> Iterator[str]:
@@ -62,7 +65,7 @@ def plain(text: str) -> str:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    return (path for path in root.rglob("*") if path.is_file())
+    return (path for path in root.rglob("*") if path.is_file() and path.name not in _OF_TIME)
 
 
 def _steady(path: Path) -> str:
@@ -136,7 +139,7 @@ def _hdf5(path: Path) -> Any:
 
     def note(name: str, part: h5py.Group | h5py.Dataset) -> None:
         content[name] = {key: _cell(value) for key, value in part.attrs.items() if key not in _CHANGING}
-        if isinstance(part, h5py.Dataset) and name not in _CHANGING:
+        if isinstance(part, h5py.Dataset):
             content[f"{name}[]"] = _cell(part[()])
 
     with h5py.File(path, "r") as file:
