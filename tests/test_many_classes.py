@@ -250,7 +250,7 @@ def uneven(folder: Path, counts: dict[str, int]) -> Features:
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "message"),
     [
         ({"ant": 20, "bee": 20}, ""),
         ({"ant": 20, "bee": 3, "cat": 20}, "with 3 folds, as many as the smallest class allows"),
@@ -259,7 +259,7 @@ def uneven(folder: Path, counts: dict[str, int]) -> Features:
     ],
 )
 def test_wrong_labels_are_looked_for_with_as_many_folds_as_there_can_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, counts: dict[str, int], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, counts: dict[str, int], message: str
 ) -> None:
     """One rare class used to cost the whole look."""
     monkeypatch.chdir(tmp_path)
@@ -268,7 +268,7 @@ def test_wrong_labels_are_looked_for_with_as_many_folds_as_there_can_be(
         content["label"][4] = 1 + ("cat" in counts)  # an ant
     code, out, err = command("outliers", "--backbones", "ResNet50")
     assert code == 0, err
-    assert "Not looked for" not in out and (re.search(said, out) if said else "Looked for" not in out)
+    assert "Not looked for" not in out and (re.search(message, out) if message else "Looked for" not in out)
     with (tmp_path / "features/outliers.csv").open(newline="") as table:
         assert [row["id"] for row in csv.DictReader(table) if "label error" in row["reasons"]] == ["p4"]
 
@@ -291,5 +291,5 @@ def test_train_says_what_is_left_out_and_kept_together(
     code, out, err = command("train", "--repeat", "ridge")
     assert code == 0, err
     for part in ("submission.csv", "oof.csv"):
-        ours, theirs = (tmp_path / "submissions" / name / part for name in ("ridge", "ridge-again"))
-        assert ours.read_bytes() == theirs.read_bytes()
+        first, again = (tmp_path / "submissions" / name / part for name in ("ridge", "ridge-again"))
+        assert first.read_bytes() == again.read_bytes()
