@@ -17,7 +17,6 @@ from sklearn.metrics import log_loss
 from catsdogs import heads
 from catsdogs.cleaning import outliers, suspect_table
 from catsdogs.competition import submission
-from catsdogs.competition import submission as submission_module
 from catsdogs.errors import SubmissionError
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
@@ -179,7 +178,7 @@ def test_a_tenth_can_be_held_out(extracted: Features, tmp_path: Path) -> None:
     (view,), truth = replay.hold_out([extracted], "mlebench")
     plan = training_plan.Plan("ridge", folds=3, seed=0, protocol="mlebench")
     run = training.train([view], plan, name="run", submissions=tmp_path, command="catsdogs replay", truth=truth)
-    submission_module.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
+    submission.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
     grade = submission.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
     assert grade.rows == 6 and grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
 

@@ -33,7 +33,6 @@ TRAINING = {
     "batch_size": "photographs to a step; 32 if not given",
     "rate": "learning rate before warm-up, scaling and decay; 0.00005 if not given, 0.0003 from scratch",
 }
-_LEAST_FOLDS = 2
 
 
 @task(
@@ -152,8 +151,8 @@ def ablate(
     plan = _plan(c, backbone, "", unfreeze, size, epochs, batch_size, rate, seed)
     _check_plan(plan, weights_dir)
     count = whole_number("folds", folds)
-    if count < _LEAST_FOLDS:
-        raise UsageError(f"{count} folds", f"Give --folds a number of {_LEAST_FOLDS} or more")
+    if count < 2:
+        raise UsageError(f"{count} folds", "Give --folds a number of 2 or more")
     with importing_keras():
         from catsdogs.finetuning import ablation, plans
         from catsdogs.networks.trained import FOLDER
@@ -258,11 +257,11 @@ def _check_plan(plan: "Hyperparameters", weights_dir: str | None, devices: str =
 
     The folder may not be there, or no network may need it.
     """
-    from catsdogs.networks import devices as devices_module
     from catsdogs.networks import weights
+    from catsdogs.networks.devices import check_batch
     from catsdogs.networks.table import BACKBONES
 
-    devices_module.check_batch(plan.batch_size, devices)
+    check_batch(plan.batch_size, devices)
     if weights_dir and plan.from_scratch:
         raise UsageError(
             f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from catsdogs import cli
-from catsdogs.commands import flags as flags_module
+from catsdogs.commands import flags
 from catsdogs.errors import TrainingError
 from catsdogs.networks import trained
 from catsdogs.networks.quiet import importing_keras
@@ -59,12 +59,12 @@ def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def everything() -> list[tuple[str, str]]:
-    return [(command, flag) for command, flags in FLAGS.items() for flag in flags]
+    return [(command, flag) for command, shown in FLAGS.items() for flag in shown]
 
 
 def test_every_flag_of_every_command_is_in_the_table() -> None:
     there = {context.name: set(context.flags) for context in cli.collection.to_contexts()}
-    assert {name: set(flags) for name, flags in FLAGS.items()} == there
+    assert {name: set(shown) for name, shown in FLAGS.items()} == there
 
 
 @pytest.mark.parametrize(("name", "flag"), everything())
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(
         (tmp_path / name).write_text("a file")
     monkeypatch.chdir(tmp_path)
     if arguments[0] in ("outliers", "features"):
-        monkeypatch.setattr(flags_module.tempfile, "TemporaryFile", refuse_to_write)
+        monkeypatch.setattr(flags.tempfile, "TemporaryFile", refuse_to_write)
     monkeypatch.setattr("catsdogs.progress.Progress.__init__", lambda *_, **__: pytest.fail("work was begun"))
     code, out, err = command(*arguments)
     assert (code, out, "cannot be written" in err) == (1, "", True), err
