@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs import cli
+import tasks
 from catsdogs.commands import settings
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
@@ -342,9 +342,9 @@ def test_status_needs_no_deep_learning_library(tmp_path: Path) -> None:
 
 
 def test_readme_documents_every_task_and_its_flags() -> None:
-    for name in cli.collection.task_names:
+    for name in tasks.namespace.task_names:
         assert f"`{name}`" in README, name
-    contexts = {context.name: set(context.flags) for context in cli.collection.to_contexts()}
+    contexts = {context.name: set(context.flags) for context in tasks.namespace.to_contexts()}
     for name, flags in re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", README.replace("\\|", "/"), re.MULTILINE):
         assert set(re.findall(r"`(-[a-z-]+)", flags)) <= contexts[name], name
     assert f"`{settings.DEFAULTS['head']}` (the default)" in README
