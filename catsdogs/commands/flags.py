@@ -95,11 +95,11 @@ def extraction_settings(
     dtype: str | None = None,
     devices: str = "one",
 ) -> "Settings":
-    """How to extract, from flags and settings."""
+    """How to extract, from flags, settings and the environment."""
     from catsdogs.features.extract import Settings
 
     return Settings(
-        weights_dir=weights_folder(c, weights_dir),
+        weights_dir=setting(c, "weights_dir", weights_dir) or os.environ.get("CATSDOGS_WEIGHTS") or None,
         engine=setting(c, "engine", engine),
         precision=setting(c, "precision", precision),
         batch_size=optional_number("batch-size", setting(c, "batch_size", batch_size)),
@@ -109,8 +109,8 @@ def extraction_settings(
 
 
 def weights_folder(c: Context, given: str | None = None) -> str | None:
-    """The folder of weights that a flag, the settings or the environment name, if one of them does."""
-    return setting(c, "weights_dir", given) or os.environ.get("CATSDOGS_WEIGHTS") or None
+    """The folder of weights to look in first, if there is one."""
+    return extraction_settings(c, given).weights_dir
 
 
 def features_folder(c: Context, given: str | None = None) -> Path:
