@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import shuffle
 
-from catsdogs.heads import _linear
-from catsdogs.heads._linear import Groups, LinearHead, Rows
+from catsdogs.heads import _convex
+from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
 from catsdogs.networks.quiet import importing_keras
 
 SHUFFLE_SEED = 2018
@@ -37,13 +37,13 @@ class Notebook(LinearHead):
             import keras  # noqa: F401
 
     def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
+        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
     ) -> None:
         import keras
 
         keras.utils.set_random_seed(self.random_state)
         X, target = shuffle(X, target, random_state=SHUFFLE_SEED)
-        units = _linear.units_of(target)
+        units = _convex.units_of(target)
         model = keras.Sequential(
             [
                 keras.Input((X.shape[1],)),

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 from catsdogs.errors import TrainingError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.scaling import Scaling
 from catsdogs.heads import Head
-from catsdogs.heads._linear import Scaling
 from catsdogs.progress import Progress
 from catsdogs.scoring import crossval
 from catsdogs.scoring.crossval import CrossValidation

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from catsdogs import heads
 from catsdogs.errors import TrainingError, UsageError
-from catsdogs.heads import _linear
+from catsdogs.heads import _convex, _linear
 from catsdogs.scoring import crossval
 from tests.conftest import refused
 
@@ -146,7 +146,7 @@ def test_the_splits_of_heads_part_no_copies(seed: int, sizes: list[int]) -> None
     assert len(splits) == min(5, len(sizes) // 2 + len(sizes) % 2)
     for learnt, held in splits:
         assert not set(groups[learnt]) & set(groups[held]) and len(held) and len(learnt) + len(held) == len(groups)
-    assert np.array_equal(np.sort(_linear.held_rows(splits)), np.arange(len(groups)))
+    assert np.array_equal(np.sort(_convex.held_out_rows(splits)), np.arange(len(groups)))
 
 
 @pytest.mark.parametrize("head", [name for name in heads.names() if name not in ("notebook", "dropout-sigmoid")])

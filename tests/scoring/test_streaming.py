@@ -12,7 +12,8 @@ from catsdogs.errors import TrainingError
 from catsdogs.features import feature_file, joining, virtual
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Features
-from catsdogs.heads._linear import Scaling, Standardised
+from catsdogs.features.scaling import Scaling
+from catsdogs.heads._convex import Standardised
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import crossval, grades, streaming, training_plan
