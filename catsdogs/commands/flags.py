@@ -344,13 +344,14 @@ def find_outliers(
 ) -> bool:
     """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
     from catsdogs.cleaning import contact_sheet, outliers, suspect_table
+    from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
     from catsdogs.scoring import training_plan
 
     files = training_plan.occupied(files)
     # Refused before the heads are trained.
-    outliers.check_votes(files, k, votes)
+    check_votes(files, k, votes)
     if everything:
-        outliers.voters(files)
+        voters(files)
     check_writable(folder)
     dataset = dataset_at(data, files[0].source)
     suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(c, files))
@@ -358,12 +359,12 @@ def find_outliers(
     suspect_table.write_suspects(folder / suspect_table.OUTLIERS_FILE, suspects)
     wrote(folder / suspect_table.OUTLIERS_FILE)
     if everything:
-        outliers.write_topk(folder / outliers.TOPK_FILE, files, k)
-        wrote(folder / outliers.TOPK_FILE)
+        write_topk(folder / TOPK_FILE, files, k)
+        wrote(folder / TOPK_FILE)
     if dataset:
         contact_sheet.write_contact_sheet(folder / contact_sheet.CONTACT_SHEET_FILE, suspects, dataset)
         wrote(folder / contact_sheet.CONTACT_SHEET_FILE)
-    return outliers.about_pets(suspects, files) and bool(outliers.collect_votes(files).unanimous("train").any())
+    return outliers.about_pets(suspects, files) and bool(collect_votes(files).unanimous("train").any())
 
 
 def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":

@@ -109,7 +109,7 @@ class _Descent:
             self.step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows])
 
     def step(self, kept: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_]) -> None:
-        """One update from standardised rows, which it overwrites; `allowed`, (heads, n): which head learns from a row."""
+        """One update from standardised rows, which it overwrites; `allowed`, (heads, n): who may learn from which."""
         kept *= self.random.integers(0, 256, kept.shape, dtype=np.uint8) >= self._left_out
         # Inverted dropout: what is kept counts for what is left out.
         logits = (kept @ self._theta[:-1] / (1 - self._dropout) + self._theta[-1]).astype(np.float64)

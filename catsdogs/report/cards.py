@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.cleaning import decisions, suspect_table
-from catsdogs.cleaning.outliers import Suspect
+from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.report.choices import kinds_of
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.figures import colour
