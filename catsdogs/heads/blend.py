@@ -32,17 +32,17 @@ class Blend(LinearHead):
         self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
     ) -> None:
         splits = _linear.inner_splits(target, self.random_state, groups)
-        held_out = target[_convex.held_out_rows(splits)]
+        labels = target[_convex.held_out_rows(splits)]
         columns = _linear.columns_of(self.widths, X.shape[1])
         networks = [
             _convex.fit_and_hold_out(X[:, part], target, _convex.log_loss, width / PRIOR_VARIANCE, splits)
             for part, width in ((part, part.stop - part.start) for part in columns)
         ]
         ridge = _convex.fit_and_hold_out(X, target, _convex.squared_loss, RIDGE * X.shape[1], splits)
-        scale = _linear.best_scale(ridge.held_out, held_out)
+        scale = _linear.best_scale(ridge.held_out, labels)
         logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out])
         self.weights_, offsets = _linear.joining_weights(
-            logits, held_out, expected=1 / len(logits), deviation=WEIGHT_DEVIATION, least=0
+            logits, labels, expected=1 / len(logits), deviation=WEIGHT_DEVIATION, least=0
         )
         coef = self.weights_[-1] * scale * ridge.coef
         self.intercept_ = offsets + self.weights_[-1] * scale * ridge.intercept

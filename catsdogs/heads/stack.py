@@ -31,8 +31,8 @@ class Stack(LinearHead):
             _convex.fit_and_hold_out(part, target, _convex.log_loss, part.shape[1] / PRIOR_VARIANCE, splits)
             for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
         ]
-        logits, held_out = np.stack([part.held_out for part in parts]), target[_convex.held_out_rows(splits)]
-        self.weights_, offsets = _linear.joining_weights(logits, held_out, expected=0, deviation=WEIGHT_DEVIATION)
+        logits, labels = np.stack([part.held_out for part in parts]), target[_convex.held_out_rows(splits)]
+        self.weights_, offsets = _linear.joining_weights(logits, labels, expected=0, deviation=WEIGHT_DEVIATION)
         pairs = list(zip(parts, self.weights_, strict=True))
         self.coef_ = np.vstack([weight * part.coef for part, weight in pairs]).T
         self.intercept_ = offsets + sum(weight * part.intercept for part, weight in pairs)

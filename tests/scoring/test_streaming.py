@@ -12,11 +12,12 @@ from catsdogs.errors import TrainingError
 from catsdogs.features import feature_file, joining, virtual
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import fold_numbers
 from catsdogs.features.scaling import Scaling
 from catsdogs.heads._convex import Standardised
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
-from catsdogs.scoring import crossval, grades, streaming, training_plan
+from catsdogs.scoring import grades, streaming, training_plan
 from tests.conftest import opened, recipe, refused
 from tests.features.test_feature_file import peak
 
@@ -62,11 +63,11 @@ def test_joined_rows_are_those_of_join(tmp_path: Path, little_memory: None) -> N
     random = np.random.default_rng(1)
     for split in feature_file.SPLITS:
         X = joining.join(files, split)[1]
-        blocks = [*streaming.Joined(files, split).blocks()]
+        blocks = [*streaming.VectorBlocks(files, split).blocks()]
         assert len(blocks) > 1 and np.array_equal(np.concatenate([rows for rows, _ in blocks]), np.arange(len(X)))
         np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), X)
         some = random.integers(0, len(X), 50)
-        np.testing.assert_array_equal(streaming.Joined(files, split).read(some), X[some])
+        np.testing.assert_array_equal(streaming.VectorBlocks(files, split).read(some), X[some])
 
 
 def test_a_shuffled_pass_shows_each_kept_row_once_and_classes_evenly(tmp_path: Path, little_memory: None) -> None:
@@ -75,7 +76,7 @@ def test_a_shuffled_pass_shows_each_kept_row_once_and_classes_evenly(tmp_path: P
     kept = np.arange(2000) % 7 != 0
     passes = []
     for seed in (0, 0, 1):
-        blocks = [*streaming.Joined(files, "train").shuffled(labels, kept, np.random.default_rng(seed))]
+        blocks = [*streaming.VectorBlocks(files, "train").shuffled(labels, kept, np.random.default_rng(seed))]
         passes.append(np.concatenate([rows for rows, _ in blocks]))
         assert np.array_equal(np.sort(passes[-1]), np.flatnonzero(kept))
         for rows, block in blocks:
@@ -124,8 +125,8 @@ def test_no_head_learns_from_what_it_must_not_see(tmp_path: Path, little_memory:
     files = draw(tmp_path, 900)
     X, labels = joining.join(files, "train")[1], files[0].labels
     kept = np.arange(900) % 5 != 0
-    fold = crossval.fold_numbers(labels, kept, 3, 0)
-    crossed = streaming.cross_validate(files, labels, kept, fold, lambda: heads.create("GaussianNB"), 0)
+    fold = fold_numbers(labels, kept, 3, 0)
+    crossed = streaming.cross_validate_blocks(files, labels, kept, fold, lambda: heads.create("GaussianNB"), 0)
     for number, head in enumerate(crossed.heads):
         learnt = kept & (fold != number)
         oracle = heads.create("GaussianNB").fit(X[learnt], labels[learnt])
@@ -138,9 +139,9 @@ def test_no_head_learns_from_what_it_must_not_see(tmp_path: Path, little_memory:
 def test_chance_stays_chance(tmp_path: Path, little_memory: None) -> None:
     files = draw(tmp_path, 600)
     labels = np.random.default_rng(5).permutation(files[0].labels)
-    fold = crossval.fold_numbers(labels, np.ones(600, bool), 3, 0)
+    fold = fold_numbers(labels, np.ones(600, bool), 3, 0)
     made = lambda: heads.create("dropout-sigmoid")  # noqa: E731
-    crossed = streaming.cross_validate(files, labels, np.ones(600, bool), fold, made, 0)
+    crossed = streaming.cross_validate_blocks(files, labels, np.ones(600, bool), fold, made, 0)
     assert grades.log_losses(crossed.probabilities, labels).mean() > np.log(2) - 0.01
 
 
