@@ -8,20 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.cleaning import duplicates, label_errors, oddities
-from catsdogs.cleaning.suspect_table import (
-    SHOWN_LABELS,
-    Doubt,
-    Place,
-    Reason,
-    Suspect,
-    joint_score,
-    label_of,
-    labels_in_words,
-)
+from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, Suspect, joint_score, label_of
 from catsdogs.cleaning.votes import NO_PET, Ballots, check_votes, collect_votes, find_no_pets, shortened, voters
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
+
+SHOWN_LABELS = 3  # of each network; `votes.write_topk` writes all
 
 
 def find_outliers(
@@ -50,7 +43,7 @@ def find_outliers(
         StoreError: their rows differ; or no file has labels, and there are no `out_of_fold` probabilities.
     """
     if out_of_fold is None:
-        voters(files)
+        voters(files)  # raises where there are none
     # The richest file gives the order: one of an old notebook has no statistics and no digests.
     first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
     ballots = collect_votes(files, k, first)
@@ -81,7 +74,7 @@ def _suspects(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
             score=joint_score(reasons),
             votes=int(votes[split][row]),
             networks=int(networks[split][row]),
-            labels={name: labels_in_words(top) for name, top in ballots.labels(split, row, SHOWN_LABELS).items()},
+            labels=ballots.labels_in_words(split, row, SHOWN_LABELS),
             reasons=tuple(reasons),
         )
         for (split, row), reasons in reasons_of.items()

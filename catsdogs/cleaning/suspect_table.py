@@ -16,7 +16,6 @@ from catsdogs.files.tables import NoTableError
 
 OUTLIERS_FILE = "outliers.csv"
 COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
-SHOWN_LABELS = 3  # of each network; `votes.write_topk` writes all
 _REMEDY = "Make it again with `catsdogs outliers`"
 # What separates two networks, and two reasons, is followed by a name or kind and a colon; the same inside an id is not.
 _NEXT = re.compile(r"; (?=[^;:,]+: )")
@@ -79,11 +78,6 @@ def label_of(file: Features, place: Place) -> str:
     """The name of a row's class, empty for a test row."""
     split, row = place
     return file.classes[file.labels[row]] if split == "train" else ""
-
-
-def labels_in_words(labels: Iterable[tuple[str, float]]) -> str:
-    """`tabby 0.81, Egyptian cat 0.10`."""
-    return ", ".join(f"{label} {probability:.2f}" for label, probability in labels)
 
 
 def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:

@@ -77,11 +77,16 @@ class Ballots:
         strange = self.topk_prob[split] * ~self._is_expected(split)
         return np.clip(strange.sum(axis=2, dtype=np.float64).mean(axis=0), 0, 1)
 
-    def labels(self, split: str, row: int, k: int | None = None) -> dict[str, list[tuple[str, float]]]:
-        """Network -> its top labels of one row, `k` or all, with their probabilities."""
-        tops = zip(self.topk_class[split][:, row, :k].tolist(), self.topk_prob[split][:, row, :k].tolist(), strict=True)
+    def labels(self, split: str, row: int) -> dict[str, list[tuple[str, float]]]:
+        """Network -> its top-k labels of one row with their probabilities."""
+        tops = zip(self.topk_class[split][:, row].tolist(), self.topk_prob[split][:, row].tolist(), strict=True)
         named = [[(imagenet.labels()[label], prob) for label, prob in zip(*top, strict=True)] for top in tops]
         return dict(zip(self.names, named, strict=True))
+
+    def labels_in_words(self, split: str, row: int, shown: int) -> dict[str, str]:
+        """Network -> its first labels of one row: `tabby 0.81, Egyptian cat 0.10`."""
+        labels = self.labels(split, row).items()
+        return {name: ", ".join(f"{label} {share:.2f}" for label, share in best[:shown]) for name, best in labels}
 
     def _is_expected(self, split: str) -> NDArray[np.bool_]:
         return self.expected[self.topk_class[split]]

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Vectors = NDArray[np.float32]  # (n, width)
+Labels = NDArray[np.int64]  # (n,) class indices
 
 
 class Scaling:
@@ -16,7 +18,7 @@ class Scaling:
         is_constant: (width,) whether all rows say the same.
     """
 
-    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+    def __init__(self, blocks: Iterable[Vectors]) -> None:
         count, first, total, squares = 0, np.empty(0, np.float32), np.zeros(()), np.zeros(())
         for rows in blocks:
             first = first if count else rows[0].copy()
@@ -32,9 +34,9 @@ class Scaling:
         self.scale: Array = np.where(deviation > 1e-6 * (1e-30 + np.abs(self.mean)), deviation, 1)
         self._inverse = (1 / self.scale).astype(np.float32)
 
-    def apply(self, rows: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    def apply(self, rows: Vectors, out: Vectors | None = None) -> Vectors:
         """(n, width) rows, standardised: a copy, or in the place of `out`."""
-        standardised: NDArray[np.float32] = np.subtract(rows, self._mean, out=out)
+        standardised: Vectors = np.subtract(rows, self._mean, out=out)
         standardised *= self._inverse
         return standardised
 

@@ -10,7 +10,7 @@ from scipy.linalg.blas import ssyrk
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
 
-from catsdogs.features.scaling import Array, Scaling
+from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 
 _BLOCK_ROWS = 1024  # 1,024 rows of 6,144 float32 are 25 MB: what standardising holds besides the vectors
 _BLOCK_COLUMNS = 512
@@ -18,10 +18,10 @@ _JITTER = 1e-6  # of the mean squared length of a row
 _MAX_ITERATIONS = 1000  # some dozens are enough; the limit is for columns that no standardising tames
 
 InnerSplit = tuple[NDArray[np.intp], NDArray[np.intp]]  # the rows to learn from, and those held out
-Loss = Callable[[Array, NDArray[np.int64]], tuple[Array, Array]]
+Loss = Callable[[Array, Labels], tuple[Array, Array]]
 
 
-def log_loss(logits: Array, target: NDArray[np.int64]) -> tuple[Array, Array]:
+def log_loss(logits: Array, target: Labels) -> tuple[Array, Array]:
     """(n,) -ln of the probability of the right class, and its (n, units) derivative by the logits."""
     if logits.shape[1] == 1:
         logit = logits[:, 0]
@@ -32,7 +32,7 @@ def log_loss(logits: Array, target: NDArray[np.int64]) -> tuple[Array, Array]:
     return -log_softmax(logits, axis=1)[rows, target], residuals
 
 
-def squared_loss(scores: Array, target: NDArray[np.int64]) -> tuple[Array, Array]:
+def squared_loss(scores: Array, target: Labels) -> tuple[Array, Array]:
     """(n,) half the squared distance to 1 for the right class and -1 for the others, and its derivative."""
     wanted = np.where(target[:, np.newaxis] == np.arange(scores.shape[1]), 1.0, -1.0)
     if scores.shape[1] == 1:
@@ -51,33 +51,29 @@ class DesignMatrix(Protocol):
 
     def dot(self, coef: Array) -> Array:
         """(n, units) products of the rows with (columns, units) coefficients."""
-        ...
 
     def transposed_dot(self, residuals: Array) -> Array:
         """(columns, units) products of the columns with (n, units) residuals."""
-        ...
 
     def expand(self, coef: Array) -> Array:
         """(width, units) coefficients of the standardised vectors."""
-        ...
 
     def factor(self, loss: Loss, penalty: float) -> NDArray[np.float32] | None:
         """L of a matrix L Lᵀ near the second derivative of the loss and its penalty; None if there is no need of it.
 
         In the coordinates Lᵀ coef the loss is nearly round, and L-BFGS takes a dozen steps instead of hundreds.
         """
-        ...
 
 
 class Standardised(Scaling):
     """(n, width) vectors as a `DesignMatrix` of standardised columns, without a second copy of them."""
 
-    def __init__(self, X: NDArray[np.float32]) -> None:
+    def __init__(self, X: Vectors) -> None:
         self.shape = X.shape
         self._X = X
         super().__init__(X[start : start + _BLOCK_ROWS] for start in range(0, len(X), _BLOCK_ROWS))
 
-    def rows(self, chosen: Any = slice(None)) -> NDArray[np.float32]:
+    def rows(self, chosen: Any = slice(None)) -> Vectors:
         """A standardised copy of some rows."""
         return self.apply(self._X[chosen])
 
@@ -138,7 +134,7 @@ def compact(vectors: Standardised) -> DesignMatrix:
     return Rotated(vectors) if vectors.shape[0] < vectors.shape[1] else vectors
 
 
-def units_of(target: NDArray[np.int64]) -> int:
+def units_of(target: Labels) -> int:
     """1 for two classes, which is a sigmoid; for more a softmax over a unit for each class."""
     classes = int(target.max()) + 1
     return 1 if classes == 2 else classes
@@ -146,7 +142,7 @@ def units_of(target: NDArray[np.int64]) -> int:
 
 def minimise(
     matrix: DesignMatrix,
-    target: NDArray[np.int64],
+    target: Labels,
     loss: Loss,
     penalty: float,
     learnt: NDArray[np.intp] | slice = slice(None),
@@ -197,9 +193,7 @@ class Fitted(NamedTuple):
     held_out: Array
 
 
-def fit_and_hold_out(
-    X: NDArray[np.float32], target: NDArray[np.int64], loss: Loss, penalty: float, splits: Sequence[InnerSplit]
-) -> Fitted:
+def fit_and_hold_out(X: Vectors, target: Labels, loss: Loss, penalty: float, splits: Sequence[InnerSplit]) -> Fitted:
     """Standardise, fit to all rows, and score each split's held-out rows by a fit to its other rows.
 
     Columns are standardised over all rows, held out or not: that uses no labels, and saves a copy for each split.
@@ -225,7 +219,7 @@ def scores(matrix: DesignMatrix, theta: Array) -> Array:
     return matrix.dot(theta[:-1]) + theta[-1]
 
 
-def dense(X: NDArray[np.float32], coef: Array, intercept: Array) -> Array:
+def dense(X: Vectors, coef: Array, intercept: Array) -> Array:
     """(n, units) X @ coef + intercept in float64, of a block of rows at a time."""
     result = np.empty((len(X), coef.shape[1]))
     for start in range(0, len(X), _BLOCK_ROWS):

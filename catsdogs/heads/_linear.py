@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from catsdogs.features.folds import deal
-from catsdogs.features.scaling import Array, Scaling
+from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads._convex import InnerSplit, dense, log_loss
 
 # Penalties are set for a prior on the whole weight vector, whatever its length: the variance of a coefficient is
@@ -26,13 +26,11 @@ INNER_FOLDS = 5
 INNER_ROWS = 4000  # held-out rows after which a handful of numbers is known well enough
 _LARGE = 2**25  # numbers: 128 MB of float32, beyond any processor's cache
 
-LabelledRows = tuple[NDArray[np.float32], NDArray[np.int64]]
+LabelledRows = tuple[Vectors, Labels]
 Groups = NDArray[np.int64] | None  # numbers, the same for copies of a picture
 
 
-def inner_splits(
-    target: NDArray[np.int64], random_state: int, groups: NDArray[np.int64] | None = None
-) -> list[InnerSplit]:
+def inner_splits(target: Labels, random_state: int, groups: NDArray[np.int64] | None = None) -> list[InnerSplit]:
     """Splits by which a head chooses numbers of its own; `INNER_ROWS` are held out in all, or every row once.
 
     Rows of one of the (n,) `groups` are copies of a picture, and stay together. A class of fewer pictures than folds is
@@ -62,7 +60,7 @@ def columns_of(widths: Sequence[int], width: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
-def best_scale(scores: Array, target: NDArray[np.int64]) -> float:
+def best_scale(scores: Array, target: Labels) -> float:
     """The factor that makes (n, units) scores logits of least log loss.
 
     A label counts as right with probability (m + 1) / (m + 2) only, where its class has m rows; else rows without a
@@ -82,7 +80,7 @@ def best_scale(scores: Array, target: NDArray[np.int64]) -> float:
 
 
 def joining_weights(
-    logits: Array, target: NDArray[np.int64], expected: float, deviation: float, least: float | None = None
+    logits: Array, target: Labels, expected: float, deviation: float, least: float | None = None
 ) -> tuple[Array, Array]:
     """A weight for each member, the same for all classes, and an offset for each unit, that make one head of several.
 
@@ -151,9 +149,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             self._learn(X, target, watched, None if groups is None else np.asarray(groups))
         return self
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         """Set `coef_` and `intercept_`; labels are class indices here."""
         raise NotImplementedError
 
@@ -161,7 +157,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         raw, raw_intercept = vectors.unscaled(coef, intercept)
         self.coef_, self.intercept_ = raw.T, raw_intercept
 
-    def _checked(self, X: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _checked(self, X: Any, y: Any) -> tuple[Vectors, Labels]:
         X, y = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(y)
         self.classes_, target = np.unique(y, return_inverse=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from catsdogs.features.scaling import Labels, Vectors
 from catsdogs.heads import _convex, _linear
 from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
 from catsdogs.heads.ridge import RIDGE
@@ -28,9 +28,7 @@ class Blend(LinearHead):
     widths: tuple[int, ...] = ()
     random_state: int = 0
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         splits = _linear.inner_splits(target, self.random_state, groups)
         labels = target[_convex.held_out_rows(splits)]
         columns = _linear.columns_of(self.widths, X.shape[1])

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.features.scaling import Array, Scaling
+from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import _convex
 from catsdogs.heads._adam import Adam, schedule
 from catsdogs.heads._convex import Standardised
@@ -45,9 +45,7 @@ class DropoutSigmoid(LinearHead):
         """See `LinearHead.fit`; the validation set, vectors and labels, is watched, never learnt from."""
         return self._fit(X, y, validation, groups)
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         vectors = Standardised(X)
         allowed = np.ones((1, len(X)), bool)
         descent = _Descent([self], vectors, _convex.units_of(target), allowed.sum(axis=1))
@@ -100,15 +98,13 @@ class _Descent:
         for head in heads:
             head.history_ = {}
 
-    def learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
-    ) -> None:
+    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
         """One update after another from the rows of a block, which are `share` of all."""
         for rows in np.array_split(self.random.permutation(len(X)), max(1, round(share * self.updates))):
             block = X[rows]
             self.step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows])
 
-    def step(self, kept: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_]) -> None:
+    def step(self, kept: Vectors, target: Labels, allowed: NDArray[np.bool_]) -> None:
         """One update from standardised rows, which it overwrites; `allowed`, (heads, n): who may learn from which."""
         kept *= self.random.integers(0, 256, kept.shape, dtype=np.uint8) >= self._left_out
         # Inverted dropout: what is kept counts for what is left out.
@@ -131,7 +127,7 @@ class _Descent:
             self._seen[number] = []
 
 
-def _is_right(logits: Array, target: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_right(logits: Array, target: Labels) -> NDArray[np.bool_]:
     predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
     is_right: NDArray[np.bool_] = predicted == target
     return is_right

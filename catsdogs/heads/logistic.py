@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.features.scaling import Labels, Vectors
 from catsdogs.heads import _convex, _linear
 from catsdogs.heads._convex import Standardised
 from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
@@ -24,9 +25,7 @@ class Logistic(LinearHead):
     C: float | None = None
     random_state: int = 0
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         vectors = Standardised(X)
         matrix = _convex.compact(vectors)
         usual = PRIOR_VARIANCE / X.shape[1]
@@ -38,7 +37,7 @@ class Logistic(LinearHead):
     def _chosen(
         self,
         matrix: _convex.DesignMatrix,
-        target: NDArray[np.int64],
+        target: Labels,
         usual: float,
         factor: NDArray[np.float32] | None,
         groups: Groups,

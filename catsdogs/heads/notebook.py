@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import shuffle
 
+from catsdogs.features.scaling import Labels, Vectors
 from catsdogs.heads import _convex
 from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
 from catsdogs.networks.quiet import importing_keras
@@ -36,9 +36,7 @@ class Notebook(LinearHead):
         with importing_keras():  # now, or the first of several fits that are timed would be charged with it
             import keras  # noqa: F401
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         import keras
 
         keras.utils.set_random_seed(self.random_state)

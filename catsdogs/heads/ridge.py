@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from catsdogs.features.scaling import Labels, Vectors
 from catsdogs.heads import _convex, _linear
 from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
 
@@ -23,9 +21,7 @@ class Ridge(LinearHead):
     scale: float | None = None
     random_state: int = 0
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         splits = _linear.inner_splits(target, self.random_state, groups)
         fitted = _convex.fit_and_hold_out(X, target, _convex.squared_loss, RIDGE * X.shape[1], splits)
         self.scale_ = self.scale or _linear.best_scale(fitted.held_out, target[_convex.held_out_rows(splits)])

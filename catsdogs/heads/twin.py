@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from catsdogs.features.scaling import Array
+from catsdogs.features.scaling import Array, Labels, Vectors
 from catsdogs.heads import _convex, _linear
 from catsdogs.heads._adam import Adam, schedule
 from catsdogs.heads._convex import Standardised
@@ -82,9 +82,7 @@ class Twin(LinearHead):
         probabilities: Array = expit(self.pair_scale_ * self._pairs(self.embed(A), self.embed(B)))
         return probabilities
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: LabelledRows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         random = np.random.default_rng(self.random_state)
         vectors = Standardised(X)  # over all rows, held out or not: that uses no labels
         splits = _linear.inner_splits(target, self.random_state, groups)[:_INNER_FITS]
@@ -104,8 +102,8 @@ class Twin(LinearHead):
     def _train(
         self,
         vectors: Standardised,
-        X: NDArray[np.float32],
-        target: NDArray[np.int64],
+        X: Vectors,
+        target: Labels,
         learnt: NDArray[np.intp],
         random: np.random.Generator,
     ) -> Matrix:
@@ -130,7 +128,7 @@ class Twin(LinearHead):
         self.prototypes_ = prototypes(embedded[learnt], target[learnt], len(self.classes_))
         return embedded
 
-    def _embedded(self, X: NDArray[np.float32]) -> Matrix:
+    def _embedded(self, X: Vectors) -> Matrix:
         # In float64: a product of few rows is rounded otherwise than one of many, and scales enlarge what differs.
         path = np.asarray(self.path_, np.float64)
         return unit(_convex.dense(X, path[:-1], path[-1]))
@@ -148,9 +146,7 @@ class Twin(LinearHead):
         return self._units(self.embed(X)) * self.class_scale_
 
 
-def balanced_pairs(
-    labels: NDArray[np.int64], random: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def balanced_pairs(labels: Labels, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Left and right rows of n pairs, (n,) each, in random order: every row is the left one of one pair.
 
     In every other pair the right row is another row of the same class, else any row of another class. Where a class has
@@ -172,7 +168,7 @@ def unit(vectors: Matrix) -> Matrix:
     return vectors / _lengths(vectors)
 
 
-def prototypes(embedded: Matrix, labels: NDArray[np.int64], classes: int) -> Matrix:
+def prototypes(embedded: Matrix, labels: Labels, classes: int) -> Matrix:
     """(classes, 32) directions in which the examples of each class lie in the mean; 0 for a class without examples."""
     member = (labels == np.arange(classes)[:, np.newaxis]).astype(np.float32)
     return unit(member @ embedded)

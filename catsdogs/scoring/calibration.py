@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from catsdogs.features.scaling import Array, Labels
+
 # Confident mistakes that are added to those observed. Krichevsky and Trofimov, "The performance of universal
 # encoding", IEEE Trans. Inf. Theory 27(2), 1981, 199-207: their 1/2 makes the log loss asymptotically minimax.
 UNSEEN_MISTAKES = 0.5
@@ -37,7 +39,7 @@ class Calibration:
     temperature: float = 1.0
     clip: float = 0.0
 
-    def apply(self, probabilities: ArrayLike) -> NDArray[np.float64]:
+    def apply(self, probabilities: ArrayLike) -> Array:
         """(n, classes) -> (n, classes), rows adding up to 1, the most probable class still the most probable."""
         values = np.asarray(probabilities, np.float64)
         if self.temperature != 1:
@@ -45,17 +47,17 @@ class Calibration:
         return clipped(values, self.clip)
 
 
-def clipped(probabilities: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
+def clipped(probabilities: Array, clip: float) -> Array:
     """(n, classes) probabilities from clip / (classes - 1) to 1 - clip, rows then divided by their sum.
 
     So all other classes together keep `clip` when one seems certain, whatever their number.
     """
     kept_away = _kept_away(probabilities, clip)
-    result: NDArray[np.float64] = kept_away / kept_away.sum(axis=1, keepdims=True)
+    result: Array = kept_away / kept_away.sum(axis=1, keepdims=True)
     return result
 
 
-def fit_calibration(probabilities: ArrayLike, labels: NDArray[np.int64]) -> Calibration:
+def fit_calibration(probabilities: ArrayLike, labels: Labels) -> Calibration:
     """The calibration of least expected log loss; the temperature is 1 unless another one helps beyond doubt.
 
     Args:
@@ -67,7 +69,7 @@ def fit_calibration(probabilities: ArrayLike, labels: NDArray[np.int64]) -> Cali
     return Calibration(temperature, _best_clip(_tempered(logarithms, temperature), labels))
 
 
-def cross_fitted(probabilities: ArrayLike, labels: NDArray[np.int64], fold: NDArray[np.int64]) -> NDArray[np.float64]:
+def cross_fitted(probabilities: ArrayLike, labels: Labels, fold: NDArray[np.int64]) -> Array:
     """(n, classes) probabilities: each fold's rows calibrated by a fit to the rows of all other folds.
 
     So their score is honest: no row took part in choosing its own calibration. `fold`, (n,), numbers the folds.
@@ -80,25 +82,25 @@ def cross_fitted(probabilities: ArrayLike, labels: NDArray[np.int64], fold: NDAr
     return result
 
 
-def _kept_away(probabilities: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
+def _kept_away(probabilities: Array, clip: float) -> Array:
     return np.clip(probabilities, clip / (probabilities.shape[1] - 1), 1 - clip)
 
 
-def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def _logarithms(probabilities: Array) -> Array:
     with np.errstate(divide="ignore"):
         return np.log(probabilities)
 
 
-def _tempered(logarithms: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def _tempered(logarithms: Array, temperature: float) -> Array:
     powers = np.exp((logarithms - logarithms.max(axis=1, keepdims=True)) / temperature)
-    result: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    result: Array = powers / powers.sum(axis=1, keepdims=True)
     return result
 
 
-def _losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64], clip: float) -> NDArray[np.float64]:
+def _losses(probabilities: Array, labels: Labels, clip: float) -> Array:
     """(n,) -ln of the right class's probability in `clipped`, without computing those of all others."""
     kept_away = _kept_away(probabilities, clip)
-    result: NDArray[np.float64] = np.log(kept_away.sum(axis=1)) - np.log(kept_away[np.arange(len(labels)), labels])
+    result: Array = np.log(kept_away.sum(axis=1)) - np.log(kept_away[np.arange(len(labels)), labels])
     return result
 
 
@@ -106,31 +108,28 @@ def _cost_of_unseen_mistakes(clip: float, classes: int) -> float:
     return -UNSEEN_MISTAKES * float(np.log(clip / (classes - 1)))
 
 
-def _clip_grid(rows: int) -> NDArray[np.float64]:
+def _clip_grid(rows: int) -> Array:
     """Clips around the best one, which is never below that of rows without a mistake, 1/2 / (rows + 1/2)."""
     return np.geomspace(min(UNSEEN_MISTAKES / (rows + 1), MAX_CLIP / 2), MAX_CLIP, _GRID)
 
 
-def _best_clip(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+def _best_clip(probabilities: Array, labels: Labels) -> float:
     """The clip of least cost; a grid comes first, for there may be several local minima."""
     grid = _clip_grid(len(labels))
-    return _clip_near(
-        probabilities, labels, grid, int(np.argmin([_cost(probabilities, labels, clip) for clip in grid]))
-    )
+    lowest = int(np.argmin([_cost(probabilities, labels, clip) for clip in grid]))
+    return _clip_near(probabilities, labels, grid, lowest)
 
 
-def _clip_near(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], grid: NDArray[np.float64], lowest: int
-) -> float:
+def _clip_near(probabilities: Array, labels: Labels, grid: Array, lowest: int) -> float:
     return _refined(lambda clip: _cost(probabilities, labels, clip), grid, lowest)
 
 
-def _cost(probabilities: NDArray[np.float64], labels: NDArray[np.int64], clip: float) -> float:
+def _cost(probabilities: Array, labels: Labels, clip: float) -> float:
     """The summed loss, with `UNSEEN_MISTAKES` rows added whose right class has the least probability."""
     return float(_losses(probabilities, labels, clip).sum()) + _cost_of_unseen_mistakes(clip, probabilities.shape[1])
 
 
-def _helping_temperature(logarithms: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+def _helping_temperature(logarithms: Array, labels: Labels) -> float:
     """The best temperature if, cross-fitted, it gains more than `STANDARD_ERRORS` of the paired gain; otherwise 1."""
     rows, classes = logarithms.shape
     if rows < FOLDS:
@@ -159,20 +158,18 @@ def _helping_temperature(logarithms: NDArray[np.float64], labels: NDArray[np.int
 
 
 def _held_out_losses(
-    probabilities: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    probabilities: Array,
+    labels: Labels,
     held_out: NDArray[np.bool_],
-    clips: NDArray[np.float64],
+    clips: Array,
     lowest: int,
-) -> NDArray[np.float64]:
+) -> Array:
     """Losses of the held-out rows with the clip of the others, refined: else a temperature may win by a better clip."""
     clip = _clip_near(probabilities[~held_out], labels[~held_out], clips, lowest)
     return _losses(probabilities[held_out], labels[held_out], clip)
 
 
-def _summed_losses(
-    logarithms: NDArray[np.float64], labels: NDArray[np.int64], clips: NDArray[np.float64], fold: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _summed_losses(logarithms: Array, labels: Labels, clips: Array, fold: NDArray[np.int64]) -> Array:
     """(temperatures, clips, folds) losses of each fold's rows; the sum over all folds but one follows from them."""
     sums = np.zeros((len(_TEMPERATURES), len(clips), FOLDS))
     step = max(1, _BLOCK // logarithms.shape[1])
@@ -186,7 +183,7 @@ def _summed_losses(
     return sums
 
 
-def _refined(cost: Callable[[float], float], grid: NDArray[np.float64], lowest: int) -> float:
+def _refined(cost: Callable[[float], float], grid: Array, lowest: int) -> float:
     """Where the cost is least between the neighbours of its lowest point on an increasing positive grid."""
     from scipy.optimize import minimize_scalar
 

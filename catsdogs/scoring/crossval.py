@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError
+from catsdogs.features.scaling import Array, Labels, Vectors
 from catsdogs.heads import Head, is_of_a_file, takes
 
 SUM_TOLERANCE = 1e-3  # of a row's probabilities
@@ -25,14 +26,14 @@ class CrossValidation(NamedTuple):
     """
 
     heads: list[Head]
-    probabilities: NDArray[np.float64]
+    probabilities: Array
     fold: NDArray[np.int64]
     seconds: float
 
 
 def cross_validate(
-    X: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    X: Vectors,
+    labels: Labels,
     kept: NDArray[np.bool_],
     fold: NDArray[np.int64],
     make: Callable[[], Head],
@@ -42,8 +43,7 @@ def cross_validate(
     """For each fold, fit a head to the kept rows of all others, and predict all rows of that fold, kept or not.
 
     Args:
-        X, labels, kept: (n, width) vectors, (n,) classes from 0, (n,) whether a row may be learnt from.
-        fold: (n,) numbers from 0.
+        X, labels, kept, fold: (n, width) vectors; (n,) classes, whether a row may be learnt from, and numbers of folds.
         make: a new head. If it watches a validation set, it is given the held-out kept rows; if it takes `groups`, it
             is given `pictures`.
         advance: called after each fold.
@@ -89,7 +89,7 @@ def refusals(head: Head) -> Iterator[None]:
         raise TrainingError(problem, "Choose another --head, or mend the file if it is yours") from None
 
 
-def checked_probabilities(head: Head, X: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
+def checked_probabilities(head: Head, X: Vectors, classes: int) -> Array:
     """(n, classes) probabilities of (n, width) vectors.
 
     Raises:

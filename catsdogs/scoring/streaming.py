@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from catsdogs.errors import TrainingError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
-from catsdogs.features.scaling import Scaling
+from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
 from catsdogs.scoring import crossval
@@ -29,6 +29,7 @@ _RUN_ROWS = 256  # rows that are read into a buffer together: 1 MB of a network 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 _Item = TypeVar("_Item")
+Block = tuple[NDArray[np.intp], Vectors]  # the numbers of some rows, and their vectors
 
 
 class Learner(Protocol):
@@ -44,15 +45,11 @@ class Learner(Protocol):
 
     epochs: int
 
-    def learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
-    ) -> None:
+    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
         """Learn from (n, width) vectors, `share` of all; `allowed`, (heads, n): which head may learn from a row."""
-        ...
 
     def end_epoch(self) -> None:
         """All rows were read once more."""
-        ...
 
 
 class _PartialFits:
@@ -62,9 +59,7 @@ class _PartialFits:
         self.epochs = PASSES if "max_iter" in heads[0].get_params() else 1
         self._heads, self._classes = heads, classes
 
-    def learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
-    ) -> None:
+    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
         for head, rows in zip(self._heads, allowed, strict=True):
             if rows.any():
                 head.partial_fit(X[rows], target[rows], classes=self._classes)
@@ -86,7 +81,7 @@ class VectorBlocks:
         self.rows = len(files[0].ids[split])
         self.width = sum(file.width for file in files)
 
-    def read(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    def read(self, rows: NDArray[np.intp]) -> Vectors:
         """(len(rows), width) vectors."""
         X = np.empty((len(rows), self.width), np.float32)
         column = 0
@@ -96,15 +91,13 @@ class VectorBlocks:
             column += file.width
         return X
 
-    def blocks(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    def blocks(self) -> Iterator[Block]:
         """All rows in order, a block at a time: their numbers and vectors."""
         size = max(1, _BLOCK_BYTES // (4 * self.width))
         blocks = (np.arange(start, min(start + size, self.rows)) for start in range(0, self.rows, size))
         return _read_ahead((rows, self.read(rows)) for rows in blocks)
 
-    def shuffled(
-        self, labels: NDArray[np.int64], kept: NDArray[np.bool_], random: np.random.Generator
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    def shuffled(self, labels: Labels, kept: NDArray[np.bool_], random: np.random.Generator) -> Iterator[Block]:
         """All kept rows, as `blocks`, in buffers of runs from everywhere, each with about the same share of each class.
 
         Rows mostly lie class by class, and a buffer of one class would undo what was learnt from the buffer before.
@@ -133,7 +126,7 @@ def is_needed(files: Sequence[Features]) -> bool:
 
 def cross_validate_blocks(
     files: Sequence[Features],
-    labels: NDArray[np.int64],
+    labels: Labels,
     kept: NDArray[np.bool_],
     fold: NDArray[np.int64],
     make: Callable[[], Head],
@@ -197,9 +190,7 @@ def check_memory(files: Sequence[Features]) -> None:
         )
 
 
-def predicted(
-    predict_proba: Callable[[NDArray[np.float32]], NDArray[np.float64]], files: Sequence[Features], split: str
-) -> NDArray[np.float64]:
+def predicted(predict_proba: Callable[[Vectors], Array], files: Sequence[Features], split: str) -> Array:
     """(n, classes) probabilities of all rows of a split, predicted a block at a time; (0, 0) without rows.
 
     Raises:
@@ -265,9 +256,7 @@ def _read_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
             del item
 
 
-def _with_progress(
-    blocks: Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]], bar: Progress
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+def _with_progress(blocks: Iterator[Block], bar: Progress) -> Iterator[Block]:
     for rows, X in blocks:
         yield rows, X
         bar.update(len(rows))

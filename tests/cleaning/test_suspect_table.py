@@ -66,7 +66,7 @@ def test_any_id_and_label_survives(tmp_path: Path, rows: list[tuple[str, str, li
         suspect_table.Suspect(split, id, "", score, 0, 2, {"One": in_words, "Two": ""}, (reason,))
         for split, id, labels, score in rows
         for reason in [suspect_table.Reason(score, "label error: out of fold, dog 0.9")]
-        for in_words in [suspect_table.labels_in_words((label, 0.5) for label in labels)]
+        for in_words in [", ".join(f"{label} 0.50" for label in labels)]
     ]
     suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, found)
     read = suspect_table.read_suspects(tmp_path / suspect_table.OUTLIERS_FILE)
