@@ -22,9 +22,10 @@ LEAST_COSINE = 0.9
 _RANK = 5  # a photograph may have four copies, and the usual distance is still one between different pictures
 _MIN_WIDTH = 512  # columns, the narrowest of `table.BACKBONES`; fewer say too little of a picture
 
-# More near-copies than these are no copies but a kind of picture, such as blank ones: a fold could not hold them all.
+# A larger group, in share of all photographs, is not of copies but of a kind of picture, such as blank ones, and a fold
+# could not hold it.
 MAX_SHARE = 0.1
-_ALWAYS = 5  # so many are copies in the smallest data set, too
+_MIN_COPIES = 5  # so many are copies even in the smallest data set
 
 SCORE = 0.5
 NEAR_SCORE = 0.4  # the eye may say that it is another picture
@@ -59,10 +60,10 @@ def find_near_copies(files: Sequence[Features], first: Features) -> Iterator[Dou
         StoreError: the rows of the files differ, or vectors cannot be read.
         UsageError: so many rows that they need an index, and none is installed.
     """
-    able = _able(files)
-    if not able:
+    comparable = _comparable(files)
+    if not comparable:
         return
-    for place, copies in _near_copies(JoinedVectors(able, first), first).items():
+    for place, copies in _near_copies(JoinedVectors(comparable, first), first).items():
         label = label_of(first, place)
         contradicted = bool(label) and any(label_of(first, copy) not in ("", label) for _, copy in copies)
         score, kind = (NEAR_CONTRADICTION_SCORE, "two labels") if contradicted else (NEAR_SCORE, "near-duplicate")
@@ -81,10 +82,10 @@ def find_copies(files: Sequence[Features]) -> Copies:
     """
     first = files[0]
     by_bytes = _same_bytes(files)
-    picture = _joined_by(_near_pairs(files), by_bytes)
+    picture = _linked_by(_near_pairs(files), by_bytes)
     pictures_of = [np.unique(picture[first.labels == label]) for label in range(len(first.classes))]
     whole_classes = [pictures[0] for pictures in pictures_of if len(pictures) == 1]
-    too_many = np.bincount(picture, minlength=1)[picture] > max(_ALWAYS, MAX_SHARE * len(picture))
+    too_many = np.bincount(picture, minlength=1)[picture] > max(_MIN_COPIES, MAX_SHARE * len(picture))
     picture = np.where(too_many | np.isin(picture, whole_classes), by_bytes, picture)
     groups: dict[int, list[str]] = defaultdict(list)
     for id, number in zip(first.ids["train"].tolist(), picture.tolist(), strict=True):
@@ -106,7 +107,7 @@ def picture_numbers(
             number[rows] = min(rows)
     if digests is None:
         return number
-    return _joined_by(np.stack((np.arange(len(ids)), number), axis=1), _first_of_each(digests))
+    return _linked_by(np.stack((np.arange(len(ids)), number), axis=1), _first_of_each(digests))
 
 
 def why_not_near(files: Sequence[Features]) -> str:
@@ -114,10 +115,10 @@ def why_not_near(files: Sequence[Features]) -> str:
     rows = sum(map(len, files[0].ids.values()))
     if rows > neighbours.INDEX_ROWS:
         return f"there are {rows:,} photographs, more than {neighbours.INDEX_ROWS:,}"
-    return "" if _able(files) else "no network of the table is among these, with vectors from its own weights"
+    return "" if _comparable(files) else "no network of the table is among these, with vectors from its own weights"
 
 
-def _able(files: Sequence[Features]) -> list[Features]:
+def _comparable(files: Sequence[Features]) -> list[Features]:
     """The files whose vectors tell what is in a picture."""
     known = (*BACKBONES, *(file.name for file in files if file.recipe.weights == feature_file.UNKNOWN))
     return [
@@ -140,15 +141,15 @@ def _same_bytes(files: Sequence[Features]) -> NDArray[np.int64]:
 
 def _near_pairs(files: Sequence[Features]) -> NDArray[np.int64]:
     """(pairs, 2) train rows of the first file that are near-copies."""
-    first, able = files[0], _able(files)
+    first, comparable = files[0], _comparable(files)
     if why_not_near(files) or len(first.labels) < 2:
         return np.empty((0, 2), np.int64)
-    crowd = Crowd(JoinedVectors(able, first))
+    crowd = Crowd(JoinedVectors(comparable, first))
     pairs = [(i, j) for i, j, _ in crowd.pairs(_least_cosine(crowd), len(first.labels))]
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _joined_by(pairs: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+def _linked_by(pairs: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) numbers, the same for rows that are linked by `pairs` or by the same of the (n,) `numbers`, however far."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -173,11 +174,12 @@ def _least_cosine(crowd: Crowd) -> float:
 def _near_copies(vectors: JoinedVectors, first: Features) -> dict[Place, list[tuple[float, Place]]]:
     """Photograph -> its near-copies, each with the cosine of the two."""
     places = [(split, row) for split in feature_file.SPLITS for row in range(len(first.ids[split]))]
+    digests = np.concatenate([first.digests[split] for split in feature_file.SPLITS]) if first.digests else None
     crowd = Crowd(vectors)
     copies: dict[Place, list[tuple[float, Place]]] = defaultdict(list)
     for i, j, cosine in crowd.pairs(_least_cosine(crowd)):
         one, other = places[i], places[j]
-        if one[0] == other[0] == "test" or (first.digests and _digest(first, one) == _digest(first, other)):
+        if one[0] == other[0] == "test" or (digests is not None and digests[i] == digests[j]):
             continue
         copies[one].append((cosine, other))
         copies[other].append((cosine, one))
@@ -187,11 +189,6 @@ def _near_copies(vectors: JoinedVectors, first: Features) -> dict[Place, list[tu
 def _first_few(names: Sequence[str]) -> str:
     more = f" and {len(names) - _COPIES_NAMED} more" if len(names) > _COPIES_NAMED else ""
     return ", ".join(names[:_COPIES_NAMED]) + more
-
-
-def _digest(file: Features, place: Place) -> int:
-    split, row = place
-    return int(file.digests[split][row])
 
 
 def _name(file: Features, place: Place) -> str:

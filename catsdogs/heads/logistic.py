@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from catsdogs.features.scaling import Labels, Vectors
 from catsdogs.heads import _convex, _linear
-from catsdogs.heads._convex import Standardised
+from catsdogs.heads._convex import DesignMatrix, Standardised
 from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
 
 GRID = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)  # times PRIOR_VARIANCE / width
@@ -35,12 +35,7 @@ class Logistic(LinearHead):
         self._keep(vectors, matrix.expand(theta[:-1]), theta[-1])
 
     def _chosen(
-        self,
-        matrix: _convex.DesignMatrix,
-        target: Labels,
-        usual: float,
-        factor: NDArray[np.float32] | None,
-        groups: Groups,
+        self, matrix: DesignMatrix, target: Labels, usual: float, factor: NDArray[np.float32] | None, groups: Groups
     ) -> float:
         losses = np.zeros(len(GRID))
         for learnt, held_out in _linear.inner_splits(target, self.random_state, groups):

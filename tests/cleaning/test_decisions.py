@@ -60,7 +60,7 @@ def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (["id,decision,label,when", "cat.1,drop,,", ",drop,,"], "row 3 has no id"),
         (["id,decision,label,when", "cat.1,remove,,"], "row 2 decides 'remove'"),
@@ -71,8 +71,8 @@ def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
         ([""], "row 1"),
     ],
 )
-def test_a_bad_row_is_named_in_one_line(tmp_path: Path, lines: list[str], said: str) -> None:
-    with pytest.raises(StoreError, match=said) as caught:
+def test_a_bad_row_is_named_in_one_line(tmp_path: Path, lines: list[str], message: str) -> None:
+    with pytest.raises(StoreError, match=message) as caught:
         decisions.read_decisions(table(tmp_path, *lines), CLASSES)
     assert decisions.DECISIONS_FILE in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -258,11 +258,11 @@ def test_deciding_adds_and_undoing_takes_away_nothing_else(
 def test_a_bad_table_is_left_as_it_is(tmp_path: Path, lines: list[str]) -> None:
     path = table(tmp_path, *lines)
     before = path.read_bytes()
-    with pytest.raises(StoreError) as said:
+    with pytest.raises(StoreError) as caught:
         decisions.read_decisions(path, CLASSES)
-    with refused(StoreError, re.escape(str(said.value))):
+    with refused(StoreError, re.escape(str(caught.value))):
         decisions.decide(path, Decision("cat.1", "keep"), CLASSES)
-    with refused(StoreError, re.escape(str(said.value))):
+    with refused(StoreError, re.escape(str(caught.value))):
         decisions.undo(path, "cat.1", CLASSES)
     assert path.read_bytes() == before
 

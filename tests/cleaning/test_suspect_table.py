@@ -75,7 +75,7 @@ def test_any_id_and_label_survives(tmp_path: Path, rows: list[tuple[str, str, li
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         ([], r"row 1 has the columns \(none\)"),
         (["id,decision"], "row 1 has the columns id, decision"),
@@ -91,11 +91,11 @@ def test_any_id_and_label_survives(tmp_path: Path, rows: list[tuple[str, str, li
         ([HEADER, ROW, ROW], "lists a photograph twice"),
     ],
 )
-def test_damage_is_told_with_its_row(tmp_path: Path, lines: list[str], said: str) -> None:
+def test_damage_is_told_with_its_row(tmp_path: Path, lines: list[str], message: str) -> None:
     path = table(tmp_path, *lines)
     if not lines:
         path.write_text("")
-    with refused(StoreError, said):
+    with refused(StoreError, message):
         suspect_table.read_suspects(path)
     with pytest.raises(StoreError, match=r"outliers\.csv.*`catsdogs outliers`"):
         suspect_table.read_suspects(path)

@@ -183,14 +183,13 @@ def test_cross_fitted_rows_take_no_part_in_their_own_calibration() -> None:
     probabilities, labels = drawn(0, 600, 3, sharpness=3)
     fold = np.arange(600) % 3
     before = calibration.cross_fitted(probabilities, labels, fold)
-    held = fold == 1
-    assert (
-        before[held] == calibration.fit_calibration(probabilities[~held], labels[~held]).apply(probabilities[held])
-    ).all()
-    labels[held] = (labels[held] + 1) % 3
+    held_out = fold == 1
+    fitted = calibration.fit_calibration(probabilities[~held_out], labels[~held_out])
+    assert (before[held_out] == fitted.apply(probabilities[held_out])).all()
+    labels[held_out] = (labels[held_out] + 1) % 3
     after = calibration.cross_fitted(probabilities, labels, fold)
-    assert (before[held] == after[held]).all()
-    assert (before[~held] != after[~held]).any()
+    assert (before[held_out] == after[held_out]).all()
+    assert (before[~held_out] != after[~held_out]).any()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 5, 7])

@@ -71,10 +71,10 @@ def test_no_row_is_predicted_by_a_head_that_saw_it() -> None:
     assert len(advanced) == 4 and crossed.seconds > 0 and np.array_equal(crossed.fold, fold)
     assert -np.log(crossed.probabilities[np.arange(80), labels]).mean() > math.log(2)
     for number, head in enumerate(crossed.heads):
-        learnt, held = kept & (fold != number), fold == number
+        learnt, held_out = kept & (fold != number), fold == number
         oracle = heads.create("stack", 0, (120, 80)).fit(X[learnt], labels[learnt])
         assert np.array_equal(head.predict_proba(X), oracle.predict_proba(X))
-        assert np.allclose(crossed.probabilities[held], oracle.predict_proba(X[held]), rtol=1e-12)
+        assert np.allclose(crossed.probabilities[held_out], oracle.predict_proba(X[held_out]), rtol=1e-12)
 
 
 def test_a_head_that_watches_sees_the_kept_rows_that_are_held_out() -> None:
@@ -145,8 +145,9 @@ def test_the_splits_of_heads_part_no_copies(seed: int, sizes: list[int]) -> None
     target = groups % 2
     splits = _linear.inner_splits(target, seed, groups)
     assert len(splits) == min(5, len(sizes) // 2 + len(sizes) % 2)
-    for learnt, held in splits:
-        assert not set(groups[learnt]) & set(groups[held]) and len(held) and len(learnt) + len(held) == len(groups)
+    for learnt, held_out in splits:
+        assert not set(groups[learnt]) & set(groups[held_out])
+        assert len(held_out) and len(learnt) + len(held_out) == len(groups)
     assert np.array_equal(np.sort(_convex.held_out_rows(splits)), np.arange(len(groups)))
 
 

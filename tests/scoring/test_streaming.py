@@ -162,10 +162,10 @@ def test_train_writes_the_same_run_either_way(
         np.testing.assert_allclose(tables[-1][1], loaded.predict_proba(X), atol=1e-9)
         assert {path.name for path in folder.iterdir()} >= {"run.json", "oof.csv", "heads.skops", "learning_curves.png"}
     assert tables[0][0] == tables[1][0]
-    for ours, theirs in zip(found[0].scores, found[1].scores, strict=True):
-        assert abs(ours.log_loss - theirs.log_loss) < 0.5 * theirs.standard_error
-    said = [json.loads((tmp_path / "runs" / run.name / "run.json").read_text()) for run in found]
-    assert said[0].keys() == said[1].keys() and said[0]["settings"] == said[1]["settings"]
+    for streamed, in_memory in zip(found[0].scores, found[1].scores, strict=True):
+        assert abs(streamed.log_loss - in_memory.log_loss) < 0.5 * in_memory.standard_error
+    cards = [json.loads((tmp_path / "runs" / run.name / "run.json").read_text()) for run in found]
+    assert cards[0].keys() == cards[1].keys() and cards[0]["settings"] == cards[1]["settings"]
 
 
 @pytest.mark.parametrize("head", ["logistic", "blend", "RandomForestClassifier"])
