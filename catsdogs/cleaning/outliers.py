@@ -55,10 +55,10 @@ def find_outliers(
         duplicates.find_same_bytes(first),
         duplicates.find_near_copies(files, first),
     )
-    return _suspects(ballots, doubts)
+    return _gather(ballots, doubts)
 
 
-def _suspects(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
+def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
     reasons_of: dict[Place, list[Reason]] = defaultdict(list)
     for place, reason in doubts:
         reasons_of[place].append(reason)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import _convex
-from catsdogs.heads._adam import Adam, schedule
+from catsdogs.heads._adam import Adam, epochs_and_batches
 from catsdogs.heads._convex import Standardised
 from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
 
@@ -85,7 +85,7 @@ class _Descent:
     ) -> None:
         """`rows`: how many each head learns from."""
         first, fewest = heads[0], int(rows.min())
-        self.epochs, self.updates = schedule(fewest, first.batch_size, first.min_epochs, first.min_updates)
+        self.epochs, self.updates = epochs_and_batches(fewest, first.batch_size, first.min_epochs, first.min_updates)
         self.random = np.random.default_rng(first.random_state)
         self._heads, self._scaling, self._units, self._dropout = heads, scaling, units, first.dropout
         self._left_out = math.ceil(256 * first.dropout)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from catsdogs.features.scaling import Array, Labels, Vectors
 from catsdogs.heads import _convex, _linear
-from catsdogs.heads._adam import Adam, schedule
+from catsdogs.heads._adam import Adam, epochs_and_batches
 from catsdogs.heads._convex import Standardised
 from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
 
@@ -108,7 +108,7 @@ class Twin(LinearHead):
         random: np.random.Generator,
     ) -> Matrix:
         """Learn from pairs of some rows, and embed all."""
-        epochs, batches = schedule(len(learnt), self.batch_size, self.min_epochs, self.min_updates)
+        epochs, batches = epochs_and_batches(len(learnt), self.batch_size, self.min_epochs, self.min_updates)
         weights = started(X.shape[1], random)
         rates = (self.learning_rate, *[_JOIN_RATE * self.learning_rate] * 2)
         adams = [Adam(array, rate, epochs * batches) for array, rate in zip(weights, rates, strict=True)]
