@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from sklearn.metrics import log_loss
 
 from catsdogs import heads
-from catsdogs.cleaning import outliers, suspect_table
+from catsdogs.cleaning import label_errors, outliers, suspect_table
 from catsdogs.competition import submission
 from catsdogs.errors import SubmissionError
 from catsdogs.features import feature_file
@@ -161,7 +161,7 @@ def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Featu
     suspects = outliers.find_outliers(
         [extracted], out_of_fold=training_plan.out_of_fold([extracted], plan).probabilities
     )
-    doubted = {s.id for s in suspects if any(reason.kind == outliers.LABEL_ERROR for reason in s.reasons)}
+    doubted = {s.id for s in suspects if any(reason.kind == label_errors.LABEL_ERROR for reason in s.reasons)}
     wrong = hashed(f"{BREEDS[0]}{MISTAKEN}")
     assert wrong in doubted and len(doubted) <= 3
     suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, suspects)

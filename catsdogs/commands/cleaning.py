@@ -62,13 +62,14 @@ def list_outliers(
 ) -> bool:
     """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
     from catsdogs.cleaning import contact_sheet, outliers, suspect_table
+    from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
     from catsdogs.scoring import training_plan
 
     files = training_plan.occupied(files)
     # Refused before the heads are trained.
-    outliers.check_votes(files, k, votes)
+    check_votes(files, k, votes)
     if write_all_labels:
-        outliers.voters(files)
+        voters(files)
     check_writable(folder)
     dataset = find_dataset(data, files[0].source)
     suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(c, files))
@@ -76,12 +77,12 @@ def list_outliers(
     suspect_table.write_suspects(folder / suspect_table.OUTLIERS_FILE, suspects)
     wrote(folder / suspect_table.OUTLIERS_FILE)
     if write_all_labels:
-        outliers.write_topk(folder / outliers.TOPK_FILE, files, k)
-        wrote(folder / outliers.TOPK_FILE)
+        write_topk(folder / TOPK_FILE, files, k)
+        wrote(folder / TOPK_FILE)
     if dataset:
         contact_sheet.write_contact_sheet(folder / contact_sheet.CONTACT_SHEET_FILE, suspects, dataset)
         wrote(folder / contact_sheet.CONTACT_SHEET_FILE)
-    return outliers.about_pets(suspects, files) and bool(outliers.collect_votes(files).unanimous("train").any())
+    return outliers.about_pets(suspects, files) and bool(collect_votes(files).unanimous("train").any())
 
 
 def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
