@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catsdogs.errors import StoreError, UsageError
-from catsdogs.files import ranges, storage
+from catsdogs.files import object_store, ranges, storage
 from tests.conftest import refused
 from tests.support.s3 import KINDS, Faults, upload
 
@@ -181,7 +181,7 @@ def test_pauses_grow_to_half_a_minute_in_all() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tenacity.nap.time, "sleep", pauses.append)
         with refused(StoreError, "x failed 6 times: OSError: no"):
-            storage.trying(Path("x"), fail)
+            object_store.retry(Path("x"), fail)
     assert len(pauses) == 5 and all(
         low <= pause <= low + 1 for low, pause in zip((0.5, 1, 2, 4, 7), pauses, strict=True)
     )

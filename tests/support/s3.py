@@ -20,7 +20,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import pytest
 import s3fs
 
-from catsdogs.files import storage
+from catsdogs.files import object_store
 
 KINDS = ("500", "503", "hang", "cut", "refuse")  # that trying again helps; besides, there are those below
 _CODES = {"403": "AccessDenied", "500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
@@ -180,6 +180,6 @@ def s3_bucket(s3_faults: Faults) -> str:
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three attempts follow each other at once, and each gives up a store that hangs after a second."""
-    monkeypatch.setattr(storage, "ATTEMPTS", 3)
-    monkeypatch.setattr(storage, "_WAIT", {"multiplier": 0, "max": 0, "jitter": 0})
-    monkeypatch.setitem(storage.S3_CLIENT, "read_timeout", 1)
+    monkeypatch.setattr(object_store, "ATTEMPTS", 3)
+    monkeypatch.setattr(object_store, "_WAIT", {"multiplier": 0, "max": 0, "jitter": 0})
+    monkeypatch.setitem(object_store.S3_CLIENT, "read_timeout", 1)
