@@ -208,7 +208,7 @@ def say_left_alone(names: Sequence[str]) -> None:
     from catsdogs.photographs import filetypes
 
     if names:
-        say(f"left alone: {filetypes.unread(names)}")
+        say(f"left alone: {filetypes.describe_unread(names)}")
 
 
 @contextlib.contextmanager

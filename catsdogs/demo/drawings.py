@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageFilter
 
-from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Floats, Part, blob, clouds, filled, snapshot, turn
+from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Floats, Patch, blob, clouds, filled, snapshot, turn
 from catsdogs.errors import DatasetError
 from catsdogs.progress import Progress
 
@@ -53,7 +53,7 @@ def _sections() -> dict[str, list[str]]:
     return sections
 
 
-def pick(rng: np.random.Generator, section: str) -> Colour:
+def pick_colour(rng: np.random.Generator, section: str) -> Colour:
     """One of the colours listed in a section, 0 to 255 each."""
     return _rgb(str(rng.choice(_sections()[section][0].split())))
 
@@ -63,7 +63,7 @@ def _rgb(name: str) -> Colour:
     return red, green, blue
 
 
-def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator) -> list[Part]:
+def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator) -> list[Patch]:
     """The parts of one figure of drawings.txt, back to front, its colour names looked up in `fills`."""
     known: dict[str, float] = {}
 
@@ -86,13 +86,15 @@ def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator)
         shape, *numbers = [word, *words] if word in SHAPES else words
         for _ in range(int(word) if word.isdigit() else 1):
             fill = fills[colour] if colour in fills else _rgb(colour)
-            parts.append(Part(SHAPES[shape](*map(number, numbers)), fill, fur_direction, float(relief)))
+            parts.append(Patch(SHAPES[shape](*map(number, numbers)), fill, fur_direction, float(relief)))
         if word == "pair":
             parts.append(parts[-1].mirrored())
     return parts
 
 
-def stage(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Floats | None = None) -> Easel:
+def paint_background(
+    place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Floats | None = None
+) -> Easel:
     """An easel of `size` with a place on it, out of focus, and the shadow of what will stand there (in pixels)."""
     easel = Easel(rng, np.zeros((size[1] // 2, size[0] // 2, 3), dtype=np.float32), rng.uniform(-2.5, -0.6))
     fills = _scene_colours(rng)
@@ -108,9 +110,15 @@ def stage(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: F
 
 
 def _scene_colours(rng: np.random.Generator) -> dict[str, Coat | Colour]:
-    fills: dict[str, Coat | Colour] = {name: pick(rng, name) for name in ("wall", "wood", "green", "bright", "sky")}
+    fills: dict[str, Coat | Colour] = {
+        name: pick_colour(rng, name) for name in ("wall", "wood", "green", "bright", "sky")
+    }
     cloth = str(rng.choice(["wall", "wood", "bright"]))
-    return fills | {"leaf": pick(rng, "green"), "second": pick(rng, "bright"), "cloth": pick(rng, cloth)}
+    return fills | {
+        "leaf": pick_colour(rng, "green"),
+        "second": pick_colour(rng, "bright"),
+        "cloth": pick_colour(rng, cloth),
+    }
 
 
 def draw_pet(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
@@ -129,7 +137,7 @@ def draw_pet(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Imag
 
     middle, reach = (low[0] + high[0]) / 2, (high[0] - low[0]) / 2
     shadow = np.add(blob(middle, high[1], reach, 0.4) * unit, (x, y))
-    easel = stage(str(rng.choice(PLACES)), rng, size, shadow)
+    easel = paint_background(str(rng.choice(PLACES)), rng, size, shadow)
     for part in parts:
         easel.paint(part, unit, (x, y))
     if rng.random() < 0.12:
@@ -138,7 +146,7 @@ def draw_pet(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Imag
     return snapshot(easel)
 
 
-def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Part]:
+def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Patch]:
     """The parts of an animal, its head at the origin."""
     *colours, pattern = str(rng.choice(_sections()[f"{kind} coats"])).split()
     base, mark, pale = map(_rgb, colours)
@@ -147,7 +155,7 @@ def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Part]:
     pink = tuple(0.55 * a + 0.45 * b for a, b in zip((206, 150, 140), mark if points else base, strict=True))
     fills: dict[str, Any] = {"coat": coat, "dark": dark, "pale": light, "skin": dark if points else coat}
     fills |= {"end": fills["skin"], "paw": dark if points else light, "pink": pink}
-    fills |= {"iris": pick(rng, f"{kind} eyes"), "nose": pick(rng, f"{kind} noses")}
+    fills |= {"iris": pick_colour(rng, f"{kind} eyes"), "nose": pick_colour(rng, f"{kind} noses")}
     if kind == "cat":
         marks = {"points": ["cat points"], "tabby": ["cat tabby"]}.get(pattern, ["cat blaze"] if blaze else [])
         names = ["cat ears", "cat head", *marks, "cat face"]
@@ -165,7 +173,7 @@ def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Part]:
 def draw_scene(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """A picture without any pet, RGB, of `size` (width, height) pixels."""
     place, thing = str(rng.choice(SCENES)).split(maxsplit=1)
-    easel = stage(place, rng, size)
+    easel = paint_background(place, rng, size)
     unit = min(size[1] / SCENE_HEIGHT, size[0] / 5.5)
     middle = size[0] * rng.uniform(0.47, 0.53)
     for part in figure(thing, _scene_colours(rng), rng):
@@ -210,7 +218,7 @@ def draw_dataset(folder: Path, seed: int = 0) -> dict[str, int]:
         _draw_files(drawn, motifs, seed)
         for name, text in texts.items():
             (drawn / name).write_bytes(text.encode())
-        _move(drawn, folder, [*motifs, *texts])
+        _put_drawings(drawn, folder, [*motifs, *texts])
     return counts
 
 
@@ -246,7 +254,7 @@ def _draw_files(folder: Path, motifs: dict[str, str], seed: int) -> None:
             progress.update()
 
 
-def _move(drawn: Path, folder: Path, names: list[str]) -> None:
+def _put_drawings(drawn: Path, folder: Path, names: list[str]) -> None:
     """Put `drawn` in the place of `folder`, at once where `folder` is new or empty, else file by file."""
     if not folder.exists() or not any(folder.iterdir()):
         drawn.replace(folder)

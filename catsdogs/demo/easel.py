@@ -27,7 +27,7 @@ class Coat:
 
 
 @dataclass(frozen=True)
-class Part:
+class Patch:
     """A closed outline, (n, 2), and what covers it.
 
     `grain` is the direction of the fur in degrees, `RADIAL` from the middle outwards, or None for a smooth surface;
@@ -39,7 +39,7 @@ class Part:
     grain: float | None
     relief: float
 
-    def mirrored(self) -> "Part":
+    def mirrored(self) -> "Patch":
         """The part on the other side of the face or body."""
         grain = self.grain if self.grain in (None, RADIAL) else 180 - (self.grain or 0)
         return replace(self, outline=self.outline * (-1, 1), grain=grain)
@@ -146,7 +146,7 @@ class Easel:
     pixels: Floats
     light: float
 
-    def paint(self, part: Part, unit: float, origin: tuple[float, float]) -> None:
+    def paint(self, part: Patch, unit: float, origin: tuple[float, float]) -> None:
         """Paint one part, whose units are `unit` pixels long and start from `origin` in pixels."""
         points = part.outline * unit + origin
         margin = 2 + int(0.08 * unit)

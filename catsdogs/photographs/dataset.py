@@ -19,8 +19,8 @@ from catsdogs.photographs.labels import (
     UNLABELLED,
     Row,
     choose_table,
+    classes_and_rows,
     is_sample,
-    parse,
     photographs,
     tabulate,
 )
@@ -117,14 +117,14 @@ def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: in
 def scan_unlabelled(root: Path) -> Dataset:
     """Every photograph under `root` (a folder, a zip, TFRecords or one file) as a test row, for predictions."""
     root = root.expanduser()
-    found = locations.files(root)
+    found = locations.list_files(root)
     names = photographs(found)
     if names:
         prefix = common_folder(names)
         paths = [name.removeprefix(prefix) for name in names]
         ids = [without_suffix(path) for path in paths]
     else:
-        records = _records(root, found)
+        records = _list_records(root, found)
         if not records:
             raise _empty(root, found, "Give --data a photograph, or a folder or zip of them")
         found = {name: _location(record) for name, record in records.items()}
@@ -138,7 +138,7 @@ def scan_unlabelled(root: Path) -> Dataset:
 def _recognise(root: Path) -> Dataset:
     """Every row of a data set, as it is."""
     is_table = root.suffix.lower() == ".csv" and (storage.is_remote(root) or root.is_file())
-    found = locations.files(root.parent if is_table else root)
+    found = locations.list_files(root.parent if is_table else root)
     names = photographs(found)
     top = common_folder(list(found))  # in which many archives have everything
     beside = {name.removeprefix(top): place for name, place in found.items() if "/" not in name.removeprefix(top)}
@@ -152,9 +152,9 @@ def _recognise(root: Path) -> Dataset:
             chosen = choose_table(names, [name for name in beside if name.lower().endswith(".csv")], str(root))
             table = beside[chosen] if chosen else None
         # Only the tables that are needed are read: any other CSV may hold what it likes.
-        classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root), notes)
+        classes, rows = classes_and_rows(names, (table.name, _read_table(table)) if table else None, str(root), notes)
     else:
-        records = {} if is_table else _records(root, found, truth)
+        records = {} if is_table else _list_records(root, found, truth)
         if not records:
             raise _empty(root, found, "Give --data the folder or zip that holds train/ and test/")
         read = {str(record.shard) for record in records.values()}
@@ -178,7 +178,7 @@ def _recognise(root: Path) -> Dataset:
 def _empty(root: Path, found: Iterable[str], remedy: str) -> DatasetError:
     others = filetypes.left_alone(found)
     return DatasetError(
-        f"{root} holds no photographs" + (f", but {filetypes.unread(others)}" if others else ""), remedy
+        f"{root} holds no photographs" + (f", but {filetypes.describe_unread(others)}" if others else ""), remedy
     )
 
 
@@ -222,7 +222,7 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     same bytes are drawn together, so that none is judged by who has learnt its copy.
     """
     train = dataset.of("train")
-    picture = _pictures(dataset, train)
+    picture = _first_copies(dataset, train)
     ids: dict[str, list[str]] = {name: [] for name in dataset.classes}
     for row in train:
         ids[dataset.classes[row.label]].append(row.id)
@@ -246,7 +246,7 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     return replace(dataset, photographs=(*kept, *test), sample_submission=None, truth=truth)
 
 
-def _pictures(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
+def _first_copies(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
     """Id -> the id of the first row with the same bytes; only files of one size are read."""
     by_size: dict[int | None, list[Photograph]] = defaultdict(list)
     for row in rows:
@@ -264,7 +264,7 @@ def _pictures(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
     return {row.id: first.setdefault(digests.get(row.id, row.id.encode()), row.id) for row in rows}
 
 
-def _records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:
+def _list_records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:
     """The photographs in TFRecords, under the names of their places; none if there are no TFRecords."""
     if locations.is_folder(root):
         shards = tfrecord.record_files_among(root, (name for name, place in files.items() if place.container == root))
@@ -279,7 +279,7 @@ def _location(record: Record) -> Location:
 
 def _read_table(location: Location) -> str:
     try:
-        return tables.decode(Reader().read(location))
+        return tables.decode_text(Reader().read(location))
     except UnreadablePhotographError as error:
         raise DatasetError(f"{location} is not a table: {error.reason}", "Check its name, or remove it") from None
     except NoTableError as error:

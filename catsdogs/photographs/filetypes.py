@@ -56,10 +56,10 @@ _LEFT_ALONE = {
     for suffix in suffixes
     if suffix not in PHOTO_SUFFIXES
 }
-_SHOWN = 3
+_SHOWN_NAMES = 3
 
 # Written by systems and programs beside people's files, compared without case; all that begins with a dot is, too.
-_NOBODYS = {
+_SYSTEM_FILES = {
     *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
     *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
     *("lost+found", "lost.dir", "__pycache__"),  # Linux, Android, Python
@@ -69,7 +69,7 @@ _NOBODYS = {
 
 HEAD_BYTES = 32  # of a file, by which its format is told
 _SUFFIX = re.compile(r".\.(?=\d*[a-z])[a-z0-9]{1,8}$", re.IGNORECASE)  # `cat.0` has none, `cat.7z` has
-_MAGIC = re.compile(
+_PICTURE_MAGIC = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II[*+]\0|MM\0[*+]"
     rb"|BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
     rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
@@ -91,12 +91,12 @@ def has_suffix(name: str) -> bool:
 
 def is_picture(head: bytes) -> bool:
     """Whether a file is a picture, by its first `HEAD_BYTES`."""
-    return any(magic.match(head) for magic in (_MAGIC, _HEIF_MAGIC, _AVIF_MAGIC))
+    return any(magic.match(head) for magic in (_PICTURE_MAGIC, _HEIF_MAGIC, _AVIF_MAGIC))
 
 
-def is_nobodys(name: str) -> bool:
+def is_system_file(name: str) -> bool:
     """Whether a file or folder of that name is a system's or a program's own, which no person put there."""
-    return name[:1] == "." or name.lower() in _NOBODYS
+    return name[:1] == "." or name.lower() in _SYSTEM_FILES
 
 
 def left_alone(names: Iterable[str]) -> list[str]:
@@ -104,15 +104,17 @@ def left_alone(names: Iterable[str]) -> list[str]:
     return [name for name in names if _suffix(name) in _LEFT_ALONE]
 
 
-def unread(names: Sequence[str]) -> str:
+def describe_unread(names: Sequence[str]) -> str:
     """Pictures that are left alone, in a clause: how many, the first of them, and what can be done."""
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+    shown = ", ".join(names[:_SHOWN_NAMES]) + (
+        f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
+    )
     hints = dict.fromkeys(_LEFT_ALONE[_suffix(name)] for name in names)
     pictures = "1 picture of a kind that is" if len(names) == 1 else f"{len(names):,} pictures of kinds that are"
     return f"{pictures} not read: {shown} ({'; '.join(hints)})"
 
 
-def reason(data: bytes) -> str:
+def reason_undecodable(data: bytes) -> str:
     """Why no decoder takes bytes for a picture, and what can be done where that is known."""
     if _HEIF_MAGIC.match(data) and not READS_HEIF:
         return f"not a picture that is read; {_HEIF_HINT}"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from catsdogs.errors import UnreadablePhotographError
-from catsdogs.photographs import essentials, filetypes
+from catsdogs.photographs import metadata, filetypes
 from catsdogs.photographs.filetypes import FORMATS as FORMATS
 
 # cykooz.resizer comes without a wheel for Linux on Arm. Pillow has the same filter and rounds between its two passes:
@@ -114,7 +114,7 @@ def decode(data: bytes) -> Image.Image:
     return _decode(data)[0]
 
 
-def size(data: bytes) -> tuple[int, int]:
+def dimensions(data: bytes) -> tuple[int, int]:
     """Width and height in pixels as the header has them, upright or not; nothing is decoded.
 
     Raises:
@@ -170,7 +170,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
     if not data:
         raise UnreadablePhotographError("the file is empty")
     try:
-        data, orientation = essentials.of(data)
+        data, orientation = metadata.strip_metadata(data)
         _refuse_shattered_tiff(data)
         file = _Metered(data)
         with Image.open(file, formats=formats()) as image:
@@ -182,7 +182,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
             if image.format == "JPEG2000":
                 _refuse_large_jpeg2000(data, width * height)
             if image.format == "AVIF":  # whose own way to say so Pillow turns into EXIF
-                orientation = essentials.exif_orientation(image.info.get("exif", b"")) or essentials.UPRIGHT
+                orientation = metadata.exif_orientation(image.info.get("exif", b"")) or metadata.UPRIGHT
             file.reads = _PIXEL_READS + len(data) // _BYTES_A_READ
             yield image, orientation
     except UnreadablePhotographError:
@@ -190,7 +190,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
     except Image.DecompressionBombError:
         raise TooManyPixelsError(f"more than {MAX_PIXELS:,} pixels") from None
     except Image.UnidentifiedImageError:
-        raise UnreadablePhotographError(filetypes.reason(data)) from None
+        raise UnreadablePhotographError(filetypes.reason_undecodable(data)) from None
     except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything; the reason is listed
         raise UnreadablePhotographError(f"damaged: {str(error) or type(error).__name__}") from None
 

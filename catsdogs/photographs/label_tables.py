@@ -17,7 +17,7 @@ LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 _SEPARATORS = (" ", ",", ";", "|")  # between several labels in one cell
 
 
-class _Column(NamedTuple):
+class _FileColumn(NamedTuple):
     """A column as it could name photographs.
 
     Attributes:
@@ -34,7 +34,7 @@ class _Column(NamedTuple):
     has_suffixes: bool
 
 
-class Photographs:
+class PhotographNames:
     """Photographs by what a table may call them.
 
     Strictest first: the path, the path below the split, the file name; each with its suffix or without.
@@ -75,7 +75,7 @@ class Photographs:
         return []
 
 
-def read_label_table(table: str, text: str, photographs: Photographs, root: str) -> list[tuple[str, str]]:
+def read_label_table(table: str, text: str, photographs: PhotographNames, root: str) -> list[tuple[str, str]]:
     """(photograph, label) for each row; a row may name a photograph that is not there, but not all of them may.
 
     Raises:
@@ -83,7 +83,7 @@ def read_label_table(table: str, text: str, photographs: Photographs, root: str)
             incomplete or names a photograph again, several, or one that is outside of the folder.
     """
     try:
-        parsed = tables.parse(text)
+        parsed = tables.parse_table(text)
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
     place = f"{root}: {table}"
@@ -101,7 +101,7 @@ def read_label_table(table: str, text: str, photographs: Photographs, root: str)
     return list(labels.items())
 
 
-def _labels_of(parsed: Table, file: int, label: int, photographs: Photographs, place: str) -> dict[str, str]:
+def _labels_of(parsed: Table, file: int, label: int, photographs: PhotographNames, place: str) -> dict[str, str]:
     """Photograph -> label; all rows with the first mistake that is found are said at once."""
     labels: dict[str, str] = {}
     mistakes: dict[str, list[tuple[int, str]]] = {}
@@ -144,7 +144,7 @@ _REMEDIES = {
 }
 
 
-def _columns(parsed: Table, photographs: Photographs, place: str) -> tuple[int, int]:
+def _columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:
     """Which column names the files, and which the labels."""
     header = [one_form(column.strip().lower()) for column in parsed.header]
     by_name = [position for column in FILE_COLUMNS for position, name in enumerate(header) if name == column]
@@ -170,13 +170,15 @@ def _columns(parsed: Table, photographs: Photographs, place: str) -> tuple[int, 
     for other in labels[1:]:
         pairs = set(zip(_column(parsed, labels[0]), _column(parsed, other), strict=True))
         if not len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs}):
-            raise _two("labels", parsed, labels[0], other, place)
+            raise _ambiguity("labels", parsed, labels[0], other, place)
     return file, labels[0]
 
 
-def _file_column(parsed: Table, photographs: Photographs, header: Sequence[str], place: str) -> int | None:
+def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[str], place: str) -> int | None:
     """The column whose values are the photographs, if there is one."""
-    columns = [column for position in range(len(header)) if (column := _look(parsed, position, photographs)).there]
+    columns = [
+        column for position in range(len(header)) if (column := _try_column(parsed, position, photographs)).there
+    ]
     could_be = [column for column in columns if header[column.number] not in LABEL_COLUMNS] or columns
     once = [column for column in could_be if not column.repeats]
     if not once:  # its rows will be refused, for they list a photograph twice
@@ -186,17 +188,17 @@ def _file_column(parsed: Table, photographs: Photographs, header: Sequence[str],
     left = [column for column in once if not any(_beats(other, column) for other in once)]
     for other in left[1:]:
         if _differ(left[0], other):
-            raise _two("photographs", parsed, left[0].number, other.number, place)
+            raise _ambiguity("photographs", parsed, left[0].number, other.number, place)
     return left[0].number
 
 
-def _look(parsed: Table, position: int, photographs: Photographs) -> _Column:
+def _try_column(parsed: Table, position: int, photographs: PhotographNames) -> _FileColumn:
     values = _column(parsed, position)
     raw = [row[position] for row in _padded(parsed)]
     fits = {cell: photographs.called(cell) if cell.strip() else [] for cell in set(raw)}
     found = [fits[cell][0] if len(fits[cell]) == 1 else None for cell in raw]
     filled = [value for value in values if value]
-    return _Column(
+    return _FileColumn(
         position,
         found,
         len(set(found) - {None}),
@@ -205,20 +207,20 @@ def _look(parsed: Table, position: int, photographs: Photographs) -> _Column:
     )
 
 
-def _beats(one: _Column, other: _Column) -> bool:
+def _beats(one: _FileColumn, other: _FileColumn) -> bool:
     """Whether a column names photographs and the other, beside it, only by chance, such as a running number."""
     if not _differ(one, other) or (other.has_suffixes and not one.has_suffixes):
         return False
     return one.there > other.there * (1 if one.has_suffixes > other.has_suffixes else 2)
 
 
-def _differ(one: _Column, other: _Column) -> bool:
+def _differ(one: _FileColumn, other: _FileColumn) -> bool:
     """Whether two columns name different photographs in a row, or none in common."""
     both = [pair for pair in zip(one.found, other.found, strict=True) if None not in pair]
     return not both or any(first != second for first, second in both)
 
 
-def _two(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetError:
+def _ambiguity(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetError:
     one, other = sorted((one, other))
     first = next(iter(_padded(parsed)))
     return DatasetError(
@@ -231,7 +233,7 @@ def _two(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetE
 def _are_classes(values: Sequence[str]) -> bool:
     """Whether the values of a column that nothing calls a label can be classes: some occur again, and none is 63.5."""
     try:
-        fractions = [value for value in set(values) if not tables.number(value).is_integer()]
+        fractions = [value for value in set(values) if not tables.parse_number(value).is_integer()]
     except (ValueError, OverflowError):
         fractions = []
     return len(set(values)) < len(values) and not fractions
@@ -254,7 +256,7 @@ def _refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
     numbers: dict[float, str] = {}
     for value in sorted(values):
         try:
-            twin = numbers.setdefault(tables.number(value), value)
+            twin = numbers.setdefault(tables.parse_number(value), value)
         except ValueError:
             continue
         if twin != value and ("." in value + twin or "," in value + twin):

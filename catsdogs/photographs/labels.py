@@ -9,7 +9,7 @@ from catsdogs.photographs import label_tables, splits
 from catsdogs.photographs.filetypes import is_photograph
 from catsdogs.photographs.names import common_folder, one_form, without_suffix
 from catsdogs.photographs.names import natural_key as natural_key
-from catsdogs.photographs.splits import TEST, THIRD, TRAIN, Place, label_before_dot
+from catsdogs.photographs.splits import TEST, THIRD, TRAIN, Placement, label_before_dot
 
 IMAGE_FOLDER, MASK_FOLDER = "images", "annotations"  # Oxford-IIIT Pet's; the second one holds pictures, too
 CAMERA_NAMES = {"dsc", "dscn", "image", "img", "mg", "photo", "pxl"}  # who names a file IMG_1234 says nothing of it
@@ -31,7 +31,7 @@ def photographs(names: Iterable[str]) -> list[str]:
     return names
 
 
-def parse(
+def classes_and_rows(
     names: Sequence[str], table: tuple[str, str] | None, root: str = ".", notes: list[str] | None = None
 ) -> tuple[tuple[str, ...], list[Row]]:
     """Photographs' relative paths, and the name and text of a label table -> classes and rows (id, split, label, name).
@@ -47,13 +47,13 @@ def parse(
     Raises:
         DatasetError: no layout recognised, a name without a label, an id given twice.
     """
-    where = splits.places(sorted(names), root, has_table=table is not None)
+    where = splits.placements(sorted(names), root, has_table=table is not None)
     of: dict[str | None, list[str]] = {role: [] for role in (TRAIN, THIRD, None, TEST)}
     for name, place in where.items():
         of[place.role].append(name)
     if table:
         groups = [of[TRAIN], of[THIRD], of[None]]
-        known = label_tables.Photographs(groups if any(groups) else [of[TEST]], lambda name: where[name].below)
+        known = label_tables.PhotographNames(groups if any(groups) else [of[TEST]], lambda name: where[name].below)
         labelled = label_tables.read_label_table(*table, known, root)
         for_test = {name for name, _ in labelled if name in where and name not in known.names}
         if for_test and notes is not None:
@@ -91,7 +91,7 @@ def tabulate(
     index = {label: position[written[one_form(label)]] for label in labels}
     rows = [(id, "train", index[label], name) for id, label, name in labelled]
     rows += [(id, "test", UNLABELLED, name) for id, name in test]
-    _refuse_twins(rows, root)
+    _refuse_repeated_ids(rows, root)
     return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))
 
 
@@ -108,7 +108,7 @@ def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str 
     others = [table for table in tables if not is_sample(table)]
     if not others:
         return None
-    where = splits.places(names, root, has_table=True)
+    where = splits.placements(names, root, has_table=True)
     rest = [place.below for place in where.values() if place.role is None]
     is_train = any(place.role in (TRAIN, THIRD) for place in where.values())
     if is_train or any("/" in below for below in rest) or all(map(label_before_dot, rest)):
@@ -135,14 +135,16 @@ def _breed_in(name: str) -> str | None:
     return match[1] if match and match[1].strip("_").lower() not in CAMERA_NAMES else None
 
 
-def _labels_from_names(of: dict[str | None, list[str]], where: dict[str, Place], root: str) -> list[tuple[str, str]]:
+def _labels_from_names(
+    of: dict[str | None, list[str]], where: dict[str, Placement], root: str
+) -> list[tuple[str, str]]:
     """(photograph, label) for each of the training split, or without one in no split, and of a third one."""
     names, read = of[TRAIN] or of[None] or of[THIRD], label_before_dot
     if names and not any("/" in where[name].below or label_before_dot(name) for name in names):
         parent, _, folder = where[names[0]].folder.rstrip("/").rpartition("/")
         if where[names[0]].role is None and folder.lower() not in ("", IMAGE_FOLDER):
             for name in names:  # one class folder alone is common to all names
-                where[name] = Place(None, f"{parent}/" if parent else "", f"{folder}/{where[name].below}")
+                where[name] = Placement(None, f"{parent}/" if parent else "", f"{folder}/{where[name].below}")
         elif len({_breed_in(name) for name in names} - {None}) > 1:
             read = _breed_in
     labels = [(name, _label_of(name, where[name].below, read)) for name in names]
@@ -171,15 +173,17 @@ def _label_of(name: str, below: str, read: Callable[[str], str | None]) -> str |
     return folder if slash else read(name)
 
 
-def _split_folders(labelled: Iterable[tuple[str, str]], where: dict[str, Place]) -> list[str]:
+def _split_folders(labelled: Iterable[tuple[str, str]], where: dict[str, Placement]) -> list[str]:
     """The names of the splits that these photographs lie in."""
     places = [where[name] for name, _ in labelled]
     return sorted({_last(place.folder.rstrip("/")) for place in places if place.role}, key=natural_key)
 
 
-def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Place]) -> list[tuple[str, str, str]]:
+def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Placement]) -> list[tuple[str, str, str]]:
     """(id, label, name): the path below the split, after the split's own name where there are several."""
-    places = [where.get(name) or Place(None, "", name) for name, _ in labelled]  # a table may list what is not there
+    places = [
+        where.get(name) or Placement(None, "", name) for name, _ in labelled
+    ]  # a table may list what is not there
     ids = [without_suffix(place.below) for place in places]
     several = len({place.folder for place in places if place.role == TRAIN}) > 1
     clash = several and len(set(map(one_form, ids))) < len(ids)
@@ -192,7 +196,7 @@ def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Place]) -> list[t
     return found
 
 
-def _test_ids(test: Sequence[str], where: dict[str, Place]) -> list[tuple[str, str]]:
+def _test_ids(test: Sequence[str], where: dict[str, Placement]) -> list[tuple[str, str]]:
     """(id, name): the file name, which Kaggle's sample submission lists; the path where names occur twice."""
     below = [where[name].below for name in test]
     folders = [_last(where[name].folder.rstrip("/")) for name in test]
@@ -205,7 +209,7 @@ def _test_ids(test: Sequence[str], where: dict[str, Place]) -> list[tuple[str, s
     return list(zip(ids, test, strict=True))
 
 
-def _notes(where: dict[str, Place], labelled: set[str], test: set[str], is_left_out: str) -> list[str]:
+def _notes(where: dict[str, Placement], labelled: set[str], test: set[str], is_left_out: str) -> list[str]:
     """What is said of labelled photographs in other splits than the one to learn from, and of those in no row."""
     third = Counter(where[name].folder for name in labelled if name in where and where[name].role == THIRD)
     classes = {where[name].below.partition("/")[0] for name in labelled if name in where}
@@ -229,7 +233,7 @@ def _notes(where: dict[str, Place], labelled: set[str], test: set[str], is_left_
     return notes
 
 
-def _refuse_twins(rows: Sequence[Row], root: str) -> None:
+def _refuse_repeated_ids(rows: Sequence[Row], root: str) -> None:
     seen: dict[str, dict[str, str]] = {"train": {}, "test": {}}
     twins: dict[str, tuple[str, str]] = {}
     for id, split, _, name in rows:

@@ -16,7 +16,7 @@ from catsdogs.errors import DatasetError, UnreadablePhotographError, and_more, i
 from catsdogs.files import storage
 from catsdogs.files.ranges import Ranges
 from catsdogs.photographs import filetypes, splits, tfrecord
-from catsdogs.photographs.filetypes import PHOTO_SUFFIXES, is_nobodys
+from catsdogs.photographs.filetypes import PHOTO_SUFFIXES, is_system_file
 from catsdogs.photographs.labels import photographs
 from catsdogs.photographs.names import leads_elsewhere, one_form
 
@@ -118,7 +118,7 @@ def is_folder(path: Path) -> bool:
     return not (name.endswith((".zip", ".csv", *PHOTO_SUFFIXES)) or tfrecord.is_record_file(name))
 
 
-def files(root: Path) -> dict[str, Location]:
+def list_files(root: Path) -> dict[str, Location]:
     """Relative path -> location of every file under a folder or zip, or in the zips of train and test in a folder.
 
     Raises:
@@ -128,7 +128,7 @@ def files(root: Path) -> dict[str, Location]:
     if storage.is_remote(root):
         if not is_folder(root):
             return _of_one_file(root)
-        names: Iterable[str] = _recognised(_listed(root), lambda name: _head(root / name), all_alike=True)
+        names: Iterable[str] = _recognised(_list_objects(root), lambda name: _head(root / name), all_alike=True)
     else:
         if not root.exists():
             raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
@@ -157,7 +157,7 @@ def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
     folders = {name.partition("/")[0].lower() for name in names if "/" in name}
     stems = {name[: -len(".zip")]: name for name in zips}
     said = {stem: split for stem in stems if (split := splits.split_of(stem))}
-    chosen = splits.pairs(said) | {stem: split for stem, split in said.items() if not split.rest}
+    chosen = splits.paired_splits(said) | {stem: split for stem, split in said.items() if not split.rest}
     return [stems[stem] for stem in chosen if stem.lower() not in folders]
 
 
@@ -219,7 +219,7 @@ def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
     return found.st_size, path.read_bytes() if found.st_size <= MAX_FILE_BYTES else b""
 
 
-def _listed(root: Path) -> list[str]:
+def _list_objects(root: Path) -> list[str]:
     """The names of the objects below a place in a store, without those that are nobody's."""
     try:
         names = list(storage.list_stamps(root))
@@ -233,7 +233,7 @@ def _listed(root: Path) -> list[str]:
         raise DatasetError(
             f"{problem}{and_more(list(map(repr, unsafe[1:])), 'like it')}", "Rename or remove it", unsafe
         )
-    return [name for name in names if not any(map(is_nobodys, name.split("/")))]
+    return [name for name in names if not any(map(is_system_file, name.split("/")))]
 
 
 def _walk(root: Path) -> Iterable[str]:
@@ -249,10 +249,10 @@ def _walk(root: Path) -> Iterable[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_nobodys(name))
+        folders[:] = sorted(name for name in folders if not is_system_file(name))
         relative = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            if not is_nobodys(name):
+            if not is_system_file(name):
                 yield name if relative == "." else f"{relative}/{name}"
 
 
@@ -288,7 +288,7 @@ def _members(path: Path, infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.
         name = _tidy(_as_text(info))
         if leads_elsewhere(name):
             raise DatasetError(f"{path} holds the unsafe name {name!r}", "Do not use this zip; get it from its source")
-        if name[-1:] == "/" or any(map(is_nobodys, name.split("/"))):
+        if name[-1:] == "/" or any(map(is_system_file, name.split("/"))):
             continue
         twin = seen.setdefault(one_form(name), name)
         if twin in found and (found[twin].CRC, found[twin].file_size) != (info.CRC, info.file_size):

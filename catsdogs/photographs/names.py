@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from catsdogs.photographs.filetypes import PHOTO_SUFFIXES
 
 _BARE_SUFFIXES = {suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES}
-_NUMBERS = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"(\d+)")
 _MAX_DIGITS = 1000  # of a number that counts in the order of names; Python refuses to read far longer ones
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
     """A sort key by which `cat.10` follows `cat.9`; the text itself breaks ties such as `01` and `1`."""
-    parts: list[str | int] = list(_NUMBERS.split(text))
+    parts: list[str | int] = list(_DIGITS.split(text))
     parts[1::2] = [int(str(number)[:_MAX_DIGITS]) for number in parts[1::2]]
     return parts, text
 

@@ -12,7 +12,7 @@ from catsdogs.errors import DatasetError
 from catsdogs.photographs.names import common_folder
 
 TRAIN, TEST, THIRD = "train", "test", "third"
-_WORDS = {
+_ROLES = {
     "train": TRAIN,
     "training": TRAIN,
     "test": TEST,
@@ -27,25 +27,30 @@ _WORDS = {
     "holdout": THIRD,
 }
 # What is added to such a word and says nothing of a class.
-_PLAIN = {
+_PLAIN_WORDS = {
     "set", "sets", "data", "dataset", "split", "folder", "file", "files", "image", "images", "img", "imgs",
     "photo", "photos", "picture", "pictures", "pic", "pics", "jpg", "jpeg", "png",
 }  # fmt: skip
 _SEAMS = re.compile(
     r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])",
 )
-_SAID, _ADDED = "|".join(sorted(_WORDS, key=len, reverse=True)), "|".join(sorted(_PLAIN, key=len, reverse=True))
-_JOINED = re.compile(rf"({_SAID})({_SAID}|{_ADDED})|({_ADDED})({_SAID})")
+_SPLIT_WORDS_PATTERN, _PLAIN_WORDS_PATTERN = (
+    "|".join(sorted(_ROLES, key=len, reverse=True)),
+    "|".join(sorted(_PLAIN_WORDS, key=len, reverse=True)),
+)
+_JOINED = re.compile(
+    rf"({_SPLIT_WORDS_PATTERN})({_SPLIT_WORDS_PATTERN}|{_PLAIN_WORDS_PATTERN})|({_PLAIN_WORDS_PATTERN})({_SPLIT_WORDS_PATTERN})"
+)
 
 
-class Split(NamedTuple):
+class SplitName(NamedTuple):
     """What a folder's name says: which split, and which other words, such as `seg` in seg_train."""
 
     role: str
     rest: tuple[str, ...]
 
 
-class Place(NamedTuple):
+class Placement(NamedTuple):
     """Where a photograph lies: in a split or, with no role, in none.
 
     Attributes:
@@ -58,19 +63,19 @@ class Place(NamedTuple):
     below: str
 
 
-def split_of(folder: str) -> Split | None:
+def split_of(folder: str) -> SplitName | None:
     """What the name of a folder says of splits, if anything; `train_val` is for training, `train_test` says neither."""
-    words = _words(folder)
-    roles = {_WORDS[word] for word in words if word in _WORDS}
+    words = _words_in(folder)
+    roles = {_ROLES[word] for word in words if word in _ROLES}
     if not roles or {TRAIN, TEST} <= roles:
         return None
     role = next(role for role in (TRAIN, TEST, THIRD) if role in roles)
-    return Split(
-        role, tuple(word for word in words if word not in _WORDS and word not in _PLAIN and not word.isdigit())
+    return SplitName(
+        role, tuple(word for word in words if word not in _ROLES and word not in _PLAIN_WORDS and not word.isdigit())
     )
 
 
-def places(names: Sequence[str], root: str = ".", has_table: bool = False) -> dict[str, Place]:
+def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -> dict[str, Placement]:
     """The place of each photograph.
 
     Raises:
@@ -79,27 +84,27 @@ def places(names: Sequence[str], root: str = ".", has_table: bool = False) -> di
     # A folder's photographs all lie in one place, and a few of them show which: one for each label in their names.
     folders = [name[: name.rfind("/") + 1] for name in names]
     some = {(folder, label_before_dot(name)): name for folder, name in zip(folders, names, strict=True)}
-    found: dict[str, Place] = {}
+    found: dict[str, Placement] = {}
     try:
-        _place(list(some.values()), "", None, root, found)
+        _descend(list(some.values()), "", None, root, found)
     except DatasetError:
         if not has_table:
             raise
         prefix = common_folder(names)
-        return {name: Place(None, prefix, name.removeprefix(prefix)) for name in names}
+        return {name: Placement(None, prefix, name.removeprefix(prefix)) for name in names}
     of_folder = {
         folder: found[name]._replace(below=found[name].below.removesuffix(name[len(folder) :]))
         for (folder, _), name in some.items()
     }
     starts = {folder: (place.role, place.folder, place.below, len(folder)) for folder, place in of_folder.items()}
     return {
-        name: Place(role, split, below + name[length:])
+        name: Placement(role, split, below + name[length:])
         for folder, name in zip(folders, names, strict=True)
         for role, split, below, length in (starts[folder],)
     }
 
 
-def pairs(said: Mapping[str, Split]) -> dict[str, Split]:
+def paired_splits(said: Mapping[str, SplitName]) -> dict[str, SplitName]:
     """The folders that say different splits and otherwise the same: seg_train and seg_test, training set and Test."""
     roles: dict[tuple[str, ...], set[str]] = {}
     for split in said.values():
@@ -114,17 +119,19 @@ def label_before_dot(name: str) -> str | None:
     return label if label and ((number and suffix) or rest.isdecimal()) else None
 
 
-def _words(folder: str) -> list[str]:
+def _words_in(folder: str) -> list[str]:
     words = [word for word in re.split(r"[\W_]+", _SEAMS.sub(" ", folder)) if word]
-    return [part for word in map(str.lower, words) for part in _parts(word)]
+    return [part for word in map(str.lower, words) for part in _word_parts(word)]
 
 
-def _parts(word: str) -> Collection[str]:
+def _word_parts(word: str) -> Collection[str]:
     match = _JOINED.fullmatch(word)
     return [part for part in match.groups() if part] if match else [word]
 
 
-def _place(names: Sequence[str], prefix: str, within: Place | None, root: str, found: dict[str, Place]) -> None:
+def _descend(
+    names: Sequence[str], prefix: str, within: Placement | None, root: str, found: dict[str, Placement]
+) -> None:
     """Go down from a folder, `prefix`, to where it branches; `within` is the split that it lies in."""
     while True:
         tops: dict[str, list[str]] = {}
@@ -137,36 +144,36 @@ def _place(names: Sequence[str], prefix: str, within: Place | None, root: str, f
         said = split_of(folder)
         prefix += f"{folder}/"
         if said and not said.rest and within is None:
-            within = Place(said.role, prefix, prefix)
+            within = Placement(said.role, prefix, prefix)
         elif within and said and said.role == within.role:
             within = within._replace(below=prefix)
     loose = tops.pop("", [])
-    chosen = _chosen(tops, prefix, within, root)
-    if not chosen and within is None and _place_deeper(tops, loose, prefix, root, found):
+    chosen = _choose_splits(tops, prefix, within, root)
+    if not chosen and within is None and _descend_deeper(tops, loose, prefix, root, found):
         return
     for folder, inside in tops.items():
         start = f"{prefix}{folder}/"
         if folder in chosen:
-            _place_inside(inside, Place(chosen[folder].role, start, start), root, found)
+            _descend_into_split(inside, Placement(chosen[folder].role, start, start), root, found)
         else:
             loose = loose + inside
     for name in loose:
         if within and not chosen:
             found[name] = within._replace(below=_below(name, within.below))
         else:
-            found[name] = Place(None, prefix, _below(name, prefix))
+            found[name] = Placement(None, prefix, _below(name, prefix))
 
 
-def _place_deeper(
-    tops: Mapping[str, list[str]], loose: Sequence[str], prefix: str, root: str, found: dict[str, Place]
+def _descend_deeper(
+    tops: Mapping[str, list[str]], loose: Sequence[str], prefix: str, root: str, found: dict[str, Placement]
 ) -> bool:
     """Where the splits lie in each class, as in cats/train/ and dogs/train/, or in one folder beside a stray file."""
     have = [folder for folder, names in tops.items() if _branches_into_splits(names, f"{prefix}{folder}/")]
     if not have:
         return False
-    inner: dict[str, dict[str, Place]] = {folder: {} for folder in have}
+    inner: dict[str, dict[str, Placement]] = {folder: {} for folder in have}
     for folder in have:
-        _place(tops[folder], f"{prefix}{folder}/", None, root, inner[folder])
+        _descend(tops[folder], f"{prefix}{folder}/", None, root, inner[folder])
     inside = [place.below for folder in have for place in inner[folder].values() if place.role]
     is_in_each = len(have) == len(tops) > 1 and not any("/" in below or label_before_dot(below) for below in inside)
     if not is_in_each and len(tops) > 1:
@@ -177,7 +184,7 @@ def _place_deeper(
     for folder, places in inner.items():
         for name, place in places.items():
             found[name] = place._replace(below=f"{folder}/{place.below}") if is_in_each else place
-    found.update((name, Place(None, prefix, _below(name, prefix))) for name in loose)
+    found.update((name, Placement(None, prefix, _below(name, prefix))) for name in loose)
     return True
 
 
@@ -186,7 +193,7 @@ def _branches_into_splits(names: Sequence[str], start: str) -> bool:
     while True:
         tops = {name[len(start) :].partition("/")[0] for name in names if "/" in name[len(start) :]}
         if len(tops) != 1:
-            return bool(pairs({top: said for top in tops if (said := split_of(top))}))
+            return bool(paired_splits({top: said for top in tops if (said := split_of(top))}))
         start += f"{next(iter(tops))}/"
         names = [name for name in names if name.startswith(start)]
 
@@ -195,7 +202,7 @@ def _other(folders: Collection[str], one: str) -> str:
     return next(folder for folder in folders if folder != one)
 
 
-def _place_inside(names: Sequence[str], split: Place, root: str, found: dict[str, Place]) -> None:
+def _descend_into_split(names: Sequence[str], split: Placement, root: str, found: dict[str, Placement]) -> None:
     """Within a split: past folders that repeat it or say nothing, and into splits of it."""
     start = split.below
     while True:
@@ -205,25 +212,27 @@ def _place_inside(names: Sequence[str], split: Place, root: str, found: dict[str
             break
         start += f"{folder}/"
     said = {top: said for top in tops if (said := split_of(top))}
-    if pairs(said):
-        _place(names, start, split, root, found)
+    if paired_splits(said):
+        _descend(names, start, split, root, found)
     else:
         found.update((name, split._replace(below=_below(name, start))) for name in names)
 
 
-def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Place) -> bool:
+def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement) -> bool:
     """Whether the only folder in a split is no class: it repeats the split, or holds cat.0.jpg and dog.0.jpg."""
     said = split_of(folder)
-    if (said and said.role == split.role) or _PLAIN.issuperset(_words(folder)):
+    if (said and said.role == split.role) or _PLAIN_WORDS.issuperset(_words_in(folder)):
         return True
     labels = {label_before_dot(name) for name in names}
     return None not in labels and len(labels) > 1 and not any("/" in name[len(start + folder) + 1 :] for name in names)
 
 
-def _chosen(tops: Mapping[str, list[str]], prefix: str, within: Place | None, root: str) -> dict[str, Split]:
+def _choose_splits(
+    tops: Mapping[str, list[str]], prefix: str, within: Placement | None, root: str
+) -> dict[str, SplitName]:
     """Which of the folders side by side are splits."""
     said = {folder: split for folder in tops if (split := split_of(folder))}
-    chosen = pairs(said)
+    chosen = paired_splits(said)
     paired = bool(chosen)
     inside = {folder: _classes_inside(names, f"{prefix}{folder}/") for folder, names in tops.items()}
     others = [folder for folder in tops if folder not in said]

@@ -15,7 +15,7 @@ from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Photograph
 from catsdogs.photographs.locations import is_folder
 
-NAME = ".photographs.h5"
+STAMPS_FILE = ".photographs.h5"
 FORMAT = "catsdogs stamps"
 VERSION = 1
 # A file that changes twice within the resolution of its times looks as if it had changed once; FAT's are 2 s apart.
@@ -33,7 +33,7 @@ class Stamps:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+        self._path = folder / STAMPS_FILE
         self._digests = _load(self._path)
         self._stamps: list[int | None] = []
 

@@ -29,7 +29,7 @@ class NoExampleError(Exception):
 Span = range  # where some bytes of a file are
 
 
-def encode(features: dict[str, bytes | int]) -> bytes:
+def encode_example(features: dict[str, bytes | int]) -> bytes:
     """An `Example` of features with one value each, in the order given: so the large one is best put last."""
     entries = []
     for name, value in features.items():
@@ -41,7 +41,7 @@ def encode(features: dict[str, bytes | int]) -> bytes:
     return _field(1, b"".join(entries))
 
 
-def features(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[str, Span | int | float]:
+def read_example(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[str, Span | int | float]:
     """The first value of each wanted feature of an `Example`: a number, or where its bytes are.
 
     Raises:
@@ -54,7 +54,7 @@ def features(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[str,
             name, feature = "", None
             for number, field in walk.fields(entry):
                 if number == 1 and isinstance(field, Span):
-                    name = text(file, field)
+                    name = read_text(file, field)
                 elif number == 2 and isinstance(field, Span):
                     feature = field
             if feature and name in wanted:
@@ -64,7 +64,7 @@ def features(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[str,
     return found
 
 
-def text(file: BinaryIO, span: Span) -> str:
+def read_text(file: BinaryIO, span: Span) -> str:
     """What bytes of a file say.
 
     Raises:

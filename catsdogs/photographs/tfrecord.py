@@ -27,7 +27,7 @@ MAX_RECORD_BYTES = 257 * 2**20  # a photograph of 256 MiB and what is said of it
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"  # stands in a folder while shards are written to it, and after a run that was killed
 FORMAT, VERSION = "catsdogs tfrecord", 1
-SHARD_NAME = re.compile(r"(train|test)-\d{5}-of-(\d{5})\.tfrecord")
+RECORD_FILE_NAME = re.compile(r"(train|test)-\d{5}-of-(\d{5})\.tfrecord")
 
 # Ours first, then those of Kaggle's competitions and of TensorFlow's own data sets; a class by name before its number.
 IMAGE_FEATURES = ("image", "image/encoded")
@@ -117,7 +117,7 @@ def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | Non
 
     def scan(shard: Path) -> list[Record]:
         if manifest and shard in listed:
-            return _scan_listed(shard, listed[shard], manifest.classes)
+            return _scan_checked(shard, listed[shard], manifest.classes)
         below = _split_of(shard.parent.name) if shard.parent != folder else None
         is_test = below == splits.TEST or shard.name.lower().startswith("test")
         return [record._replace(split="test", label="") if is_test else record for record in _scan(shard)]
@@ -144,7 +144,7 @@ def read_photograph(shard: Path, offset: int, length: int) -> bytes:
         span = _record_at(io.BytesIO(found), 0, len(found))
         if len(found) < length or found[span.stop :] != _CHECKSUM.pack(_masked_crc(found[span.start : span.stop])):
             raise _NoRecordError("its checksum is wrong")
-        image = _picture(tfexample.features(io.BytesIO(found), span, IMAGE_FEATURES))
+        image = _image_span(tfexample.read_example(io.BytesIO(found), span, IMAGE_FEATURES))
     except FileNotFoundError:
         raise UnreadablePhotographError(f"{shard} is gone") from None
     except OSError as error:
@@ -209,7 +209,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             return None
         if found["version"] != VERSION:
             raise DatasetError(f"{path} has the version {found['version']!r}, not {VERSION}", "Update catsdogs")
-        shards = tuple(_listed(shard) for shard in found["shards"])
+        shards = tuple(_record_file_of(shard) for shard in found["shards"])
         if not shards:
             raise ValueError("no shards")
         classes = tuple(map(str, found["classes"]))
@@ -226,8 +226,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise DatasetError(f"{path} is damaged: {error!r}", _WRITE_AGAIN) from None
 
 
-def _listed(shard: dict[str, Any]) -> RecordFile:
-    match = SHARD_NAME.fullmatch(shard["file"])  # nothing outside the folder
+def _record_file_of(shard: dict[str, Any]) -> RecordFile:
+    match = RECORD_FILE_NAME.fullmatch(shard["file"])  # nothing outside the folder
     if not match:
         raise ValueError(shard["file"])
     return RecordFile(shard["file"], match[1], int(shard["rows"]), int(shard["bytes"]), str(shard["sha256"]))
@@ -248,7 +248,7 @@ def _refuse_missing(shards: Sequence[Path]) -> None:
             )
 
 
-def _scan_listed(shard: Path, listed: RecordFile, classes: Sequence[str]) -> list[Record]:
+def _scan_checked(shard: Path, listed: RecordFile, classes: Sequence[str]) -> list[Record]:
     """The records of a shard, held against what the manifest says of it."""
     try:
         size = storage.size(shard)
@@ -322,20 +322,20 @@ def _masked_crc(data: bytes) -> int:
 
 def _id_and_label(file: BinaryIO, span: Span) -> tuple[str, str]:
     """What a record says of its photograph, empty where it says nothing; there must be one."""
-    values = tfexample.features(file, span, _FEATURES)
-    _picture(values)
-    texts = {name: text for name, value in values.items() if (text := _text(file, name, value))}
-    return _first(texts, ID_FEATURES), _first(texts, LABEL_FEATURES)
+    values = tfexample.read_example(file, span, _FEATURES)
+    _image_span(values)
+    texts = {name: text for name, value in values.items() if (text := _text_of(file, name, value))}
+    return _first_text(texts, ID_FEATURES), _first_text(texts, LABEL_FEATURES)
 
 
-def _picture(values: dict[str, Span | int | float]) -> Span:
+def _image_span(values: dict[str, Span | int | float]) -> Span:
     image = next((values[name] for name in IMAGE_FEATURES if name in values), None)
     if not isinstance(image, Span):
         raise _NoRecordError(f"it holds no picture, which would be called {' or '.join(IMAGE_FEATURES)}")
     return image
 
 
-def _text(file: BinaryIO, name: str, value: Span | int | float) -> str:
+def _text_of(file: BinaryIO, name: str, value: Span | int | float) -> str:
     if isinstance(value, float):
         if not value.is_integer():
             raise _NoRecordError(f"its {name} is {value:g}, which is neither a class nor an id")
@@ -344,10 +344,10 @@ def _text(file: BinaryIO, name: str, value: Span | int | float) -> str:
         return "" if name in LABEL_FEATURES and value < 0 else str(value)  # -1 often stands for no label
     if name in IMAGE_FEATURES:
         return ""
-    text = tfexample.text(file, value)
+    text = tfexample.read_text(file, value)
     return without_suffix(text) if name == FILE_NAME_FEATURE else text
 
 
-def _first(texts: dict[str, str], names: Sequence[str]) -> str:
+def _first_text(texts: dict[str, str], names: Sequence[str]) -> str:
     """The first of these features that says something."""
     return next((texts[name] for name in names if texts.get(name)), "")

@@ -22,7 +22,7 @@ from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.tfrecord import (
     FORMAT,
     MANIFEST,
-    SHARD_NAME,
+    RECORD_FILE_NAME,
     UNFINISHED,
     VERSION,
     RecordFile,
@@ -35,10 +35,10 @@ from catsdogs.progress import Progress
 
 SMALLEST, LARGEST = 10**7, 10**8  # bytes: what reads well over a network, and still can be dealt to several readers
 MAX_SIDE = 4096  # pixels
-_LEFT_OVER = re.compile(rf"\.({SHARD_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp")  # what a killed run was at
-_AIM = 5 * 10**7
-_QUALITY = 95  # of a resized picture's JPEG
-_SAMPLE = 64  # photographs by which the size of all is guessed
+_LEFTOVER = re.compile(rf"\.({RECORD_FILE_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp")  # what a killed run was at
+_USUAL_BYTES = 5 * 10**7
+_JPEG_QUALITY = 95  # of a resized picture's JPEG
+_SAMPLE_PHOTOGRAPHS = 64  # photographs by which the size of all is guessed
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def write_record_files(
         raise UsageError(f"--size {size} is not between 1 and {MAX_SIDE} pixels", "Give the side of a network's input")
     if _overlap(dataset.root, out):
         raise UsageError(f"The data set itself lies in {out}", "Give a folder of its own for the shards")
-    plan = _plan(dataset, count, size)
+    plan = _deal(dataset, count, size)
     with locks.hold_folder(out):
         summary = _write_set(dataset, out, plan, size)
         (out / ".lock").unlink(missing_ok=True)  # the folder is a data set now, and nothing else
@@ -108,22 +108,22 @@ def _write_set(
                 else:
                     unreadable.append((photograph.split, photograph.id, found.reason))
 
-        shards = tuple(_write_shard(out / name, dealt[0].split, readable(len(dealt))) for name, dealt in plan)
+        shards = tuple(_write_record_file(out / name, dealt[0].split, readable(len(dealt))) for name, dealt in plan)
     if len(unreadable) == len(rows):
         raise DatasetError(f"Not one photograph of {dataset.root} can be read", "Fetch them again")
     _finish(dataset, out, size, shards, unreadable)
     return WrittenRecordFiles(out, shards, tuple(unreadable))
 
 
-def _plan(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
+def _deal(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
     """File name and photographs of each shard."""
-    splits = {split: sorted(dataset.of(split), key=_place) for split in ("train", "test")}
+    splits = {split: sorted(dataset.of(split), key=_rank) for split in ("train", "test")}
     splits = {split: rows for split, rows in splits.items() if rows}
     if not splits:
         raise DatasetError(f"{dataset.root} holds no photographs", "Give --data a folder or zip of photographs")
     first = next(iter(splits.values()))
     if count is None:
-        count = max(1, min(len(first), round(len(first) * _mean_bytes(dataset, first, size) / _AIM)))
+        count = max(1, min(len(first), round(len(first) * _mean_bytes(dataset, first, size) / _USUAL_BYTES)))
     if not 1 <= count <= len(first):
         raise UsageError(f"No {count} shards can be made of {len(first):,} photographs", "Give --count another number")
     plan = []
@@ -135,14 +135,14 @@ def _plan(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[s
     return plan
 
 
-def _place(photograph: Photograph) -> bytes:
+def _rank(photograph: Photograph) -> bytes:
     return hashlib.blake2b(photograph.id.encode(), digest_size=16).digest()
 
 
 def _mean_bytes(dataset: Dataset, rows: Sequence[Photograph], size: int | None) -> float:
     """The mean size of a record, from some photographs: in the order of the hash, the first are a random sample."""
     found = []
-    for photograph in rows[:_SAMPLE]:
+    for photograph in rows[:_SAMPLE_PHOTOGRAPHS]:
         with suppress(UnreadablePhotographError):
             found.append(len(_example(dataset, photograph, size)))
     return sum(found) / max(1, len(found))
@@ -154,12 +154,12 @@ def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> byte
     pixels = images.load(data, {size or 1}).by_size
     if size:
         buffer = io.BytesIO()
-        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_QUALITY)
+        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_JPEG_QUALITY)
         data = buffer.getvalue()
     features: dict[str, bytes | int] = {"id": photograph.id.encode()}
     if photograph.split == "train":
         features |= {"class": dataset.classes[photograph.label].encode(), "label": photograph.label}
-    return tfexample.encode(features | {"image": data})
+    return tfexample.encode_example(features | {"image": data})
 
 
 def _try_example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes | UnreadablePhotographError:
@@ -169,7 +169,7 @@ def _try_example(dataset: Dataset, photograph: Photograph, size: int | None) -> 
         return error
 
 
-def _write_shard(path: Path, split: str, examples: Iterator[bytes]) -> RecordFile:
+def _write_record_file(path: Path, split: str, examples: Iterator[bytes]) -> RecordFile:
     rows = written = 0
     digest = hashlib.sha256()
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -198,7 +198,7 @@ def _clear(out: Path) -> None:
         (out / UNFINISHED).write_text("These shards are being written, or were when the run was killed.\n")
         (out / MANIFEST).unlink(missing_ok=True)
         for path in out.iterdir():
-            if SHARD_NAME.fullmatch(path.name) or _LEFT_OVER.fullmatch(path.name):
+            if RECORD_FILE_NAME.fullmatch(path.name) or _LEFTOVER.fullmatch(path.name):
                 path.unlink()
     except OSError as error:
         raise write_error(out, error) from None

@@ -177,9 +177,11 @@ def network_card() -> bytes:
 def messages() -> list[bytes]:
     """Examples as this program, TensorFlow's own data sets and Kaggle's competitions write them."""
     return [
-        tfexample.encode({"id": b"cat.0", "class": b"cat", "label": 0, "image": jpeg(0, (40, 30))}),
-        tfexample.encode({"image/filename": b"dogs/1.jpg", "image/class/label": 1, "image/encoded": jpeg(1, (40, 30))}),
-        tfexample.encode({"image_name": b"3", "target": -1, "image": jpeg(2, (40, 30))}),
+        tfexample.encode_example({"id": b"cat.0", "class": b"cat", "label": 0, "image": jpeg(0, (40, 30))}),
+        tfexample.encode_example(
+            {"image/filename": b"dogs/1.jpg", "image/class/label": 1, "image/encoded": jpeg(1, (40, 30))}
+        ),
+        tfexample.encode_example({"image_name": b"3", "target": -1, "image": jpeg(2, (40, 30))}),
     ]
 
 
@@ -260,10 +262,10 @@ def sealed_files() -> Files:
             entries, ("cat", "dog"), [feature_file.Unreadable("train", "cat.9", "the file is empty")], "photographs"
         )
         made[FEATURES] = cache.path.read_bytes()
-        with hdf5.writing(root / stamps.NAME) as file:
+        with hdf5.writing(root / stamps.STAMPS_FILE) as file:
             file.attrs.update(format=stamps.FORMAT, version=stamps.VERSION)
             file["stamp"] = file["digest"] = np.arange(9, dtype=np.uint64)
-        made[stamps.NAME] = (root / stamps.NAME).read_bytes()
+        made[stamps.STAMPS_FILE] = (root / stamps.STAMPS_FILE).read_bytes()
         return made
 
 

@@ -17,7 +17,7 @@ from catsdogs.features import extract, feature_file, worker
 from catsdogs.features.extract import Extraction
 from catsdogs.features.feature_file import SPLITS, Features
 from catsdogs.features.worker import Settings
-from catsdogs.files import object_store, lease, locks, storage
+from catsdogs.files import lease, locks, object_store, storage
 from catsdogs.networks.engines import selection
 from catsdogs.photographs import images, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan

@@ -204,7 +204,7 @@ class TestRanges:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "size", lambda path: len(data))
             patch.setattr(storage, "read_bytes", read)
-            patch.setattr(ranges, "BLOCK_BYTES", block)
+            patch.setattr(ranges, "READ_AHEAD_BYTES", block)
             ours, theirs = ranges.Ranges(Path("x")), io.BytesIO(data)
             for offset, size, whence in moves:
                 if whence == io.SEEK_CUR:

@@ -453,7 +453,7 @@ class TestRecords:
         both = tmp_path / "both"
         both.mkdir()
         for split, label in (("train", "a"), ("test", "")):
-            data = tfexample.encode({"id": b"1", "class": label.encode(), "image": jpeg(0)})
+            data = tfexample.encode_example({"id": b"1", "class": label.encode(), "image": jpeg(0)})
             (both / f"{split}.tfrecord").write_bytes(tfrecord.frame(data))
         assert ids(scan_unlabelled(both), "test") == ["test/1", "train/1"]
         (both / "train.tfrecord").rename(both / "test2.tfrecord")

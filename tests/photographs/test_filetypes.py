@@ -215,7 +215,7 @@ def test_pictures_that_are_not_read_are_named(put: Put, tmp_path: Path) -> None:
     unread = {f"cat/{number:02}{suffix}": b"" for number, suffix in enumerate(UNREAD)}
     dataset = scan(put(tmp_path, {"cat/a.jpg": jpeg(0), "dog/b.jpg": jpeg(0), "cat/notes.txt": b""} | unread))
     assert ids(dataset) == ["cat/a", "dog/b"] and set(dataset.left_alone) == set(unread)
-    said = filetypes.unread(sorted(dataset.left_alone))
+    said = filetypes.describe_unread(sorted(dataset.left_alone))
     assert said.startswith(
         "14 pictures of kinds that are not read: cat/00.heic, cat/01.HEIC, cat/02.heif and 11 more ("
     )

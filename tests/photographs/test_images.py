@@ -86,9 +86,9 @@ def test_formats_that_no_data_set_holds_are_not_tried() -> None:
 
 
 def test_size_needs_no_more_than_the_header() -> None:
-    assert images.size(png_header(5000, 4000)) == (5000, 4000)
+    assert images.dimensions(png_header(5000, 4000)) == (5000, 4000)
     with pytest.raises(UnreadablePhotographError, match="more than"):
-        images.size(png_header(50_000, 50_000))
+        images.dimensions(png_header(50_000, 50_000))
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_a_photograph_is_one_request(
 def test_a_zip_larger_than_what_is_read_ahead(
     root: Path, s3_bucket: str, s3_faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranges, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(ranges, "READ_AHEAD_BYTES", 100)
     two_zips(root)
     upload(root, s3_bucket)
     dataset = scan(storage.place(s3_bucket))

@@ -45,7 +45,7 @@ def originals(dataset: Dataset) -> dict[tuple[str, str], bytes]:
 
 def rows(*examples: dict[str, bytes | int]) -> bytes:
     """A shard of such features."""
-    return b"".join(frame(tfexample.encode(features)) for features in examples)
+    return b"".join(frame(tfexample.encode_example(features)) for features in examples)
 
 
 def row(number: int, **features: bytes | int) -> dict[str, bytes | int]:
@@ -154,15 +154,15 @@ def written_by(tf: Any, features: dict[str, bytes | int]) -> bytes:
 
 @given(st.dictionaries(NAMES, VALUES, max_size=6))
 def test_messages_as_tensorflow_has_them(tf: Any, features: dict[str, bytes | int]) -> None:
-    theirs = tf.train.Example.FromString(tfexample.encode(features)).features.feature
+    theirs = tf.train.Example.FromString(tfexample.encode_example(features)).features.feature
     assert {name: [*value.bytes_list.value, *value.int64_list.value] for name, value in theirs.items()} == {
         name: [value] for name, value in features.items()
     }
-    assert decoded(written_by(tf, features)) == decoded(tfexample.encode(features)) == features
+    assert decoded(written_by(tf, features)) == decoded(tfexample.encode_example(features)) == features
 
 
 def test_integers_that_are_not_packed(tf: Any) -> None:
-    message = tfexample.encode({"label": 5})
+    message = tfexample.encode_example({"label": 5})
     unpacked = message.replace(b"\x0a\x01\x05", b"\x08\x85\x00")  # the list's one number, and as long as before
     assert list(tf.train.Example.FromString(unpacked).features.feature["label"].int64_list.value) == [5]
     assert unpacked != message and decoded(unpacked) == decoded(message) == {"label": 5}
@@ -176,7 +176,7 @@ class Everything:
 
 
 def decoded(message: bytes) -> dict[str, bytes | int]:
-    found = tfexample.features(io.BytesIO(message), Span(0, len(message)), Everything())
+    found = tfexample.read_example(io.BytesIO(message), Span(0, len(message)), Everything())
     return {
         name: message[value.start : value.stop] if isinstance(value, Span) else value for name, value in found.items()
     }
@@ -194,7 +194,7 @@ def test_frames_as_tensorflow_has_them(tf: Any, tmp_path_factory: pytest.TempPat
 @given(st.binary(max_size=200))
 @settings(max_examples=300)
 def test_any_bytes_are_an_example_or_refused(data: bytes) -> None:
-    sound = tfexample.encode({"id": b"1", "label": 3, "image": b"x"})
+    sound = tfexample.encode_example({"id": b"1", "label": 3, "image": b"x"})
     for message in (data, sound[: len(data) % len(sound)] + data):
         try:
             found = decoded(message)
@@ -273,7 +273,7 @@ def test_any_bytes_are_a_shard_or_refused(tmp_path_factory: pytest.TempPathFacto
         (struct.pack("<Q", 2**62) + frame(b"")[8:], "record 1: the checksum of its length is wrong"),
         (tfrecord._HEAD.pack(2**62, tfrecord._masked_crc(struct.pack("<Q", 2**62))), "claims 4,611,.* more than"),
         (rows(row(1)) + frame(b""), "record 2: it holds no picture"),
-        (frame(tfexample.encode({"text": b"no picture"})), "record 1: it holds no picture"),
+        (frame(tfexample.encode_example({"text": b"no picture"})), "record 1: it holds no picture"),
         (frame(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), "record 1: not a tf.train.Example"),
         (frame(b"\x0b" * 40), "record 1: not a tf.train.Example"),
         (frame(b"\x08\x00" * 10**6), "record 1: cut into too many pieces"),

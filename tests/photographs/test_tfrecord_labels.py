@@ -20,7 +20,7 @@ def with_floats(values: list[float], is_packed: bool, name: str = "label") -> by
     inside = tfexample._field(1, b"".join(floats)) if is_packed else b"".join(b"\x0d" + value for value in floats)
     entry = tfexample._field(1, name.encode()) + tfexample._field(2, tfexample._field(2, inside))
     features = tfexample._field(1, tfexample._field(1, entry))
-    return features + tfexample.encode({"id": b"1", "image": jpeg(0)})
+    return features + tfexample.encode_example({"id": b"1", "image": jpeg(0)})
 
 
 def shard(folder: Path, *examples: bytes) -> Path:
@@ -53,7 +53,7 @@ def test_any_list_of_floats_is_one_or_refused(
     tmp_path_factory: pytest.TempPathFactory, inside: bytes, rest: bytes
 ) -> None:
     entry = tfexample._field(1, b"label") + tfexample._field(2, tfexample._field(2, inside) + rest)
-    data = tfexample._field(1, tfexample._field(1, entry)) + tfexample.encode({"image": b"x"})
+    data = tfexample._field(1, tfexample._field(1, entry)) + tfexample.encode_example({"image": b"x"})
     try:
         records(shard(tmp_path_factory.mktemp("floats"), data))
     except DatasetError as error:
@@ -63,7 +63,7 @@ def test_any_list_of_floats_is_one_or_refused(
 def test_file_names_with_dots_stay_apart(tmp_path: Path) -> None:
     names = ["1.2.826.0.1", "1.2.826.0.2.jpg", "n01/n01_5.JPEG", "cat.0"]
     examples = [
-        tfexample.encode({"image/filename": name.encode(), "class": b"ab"[n % 2 : n % 2 + 1], "image": jpeg(n)})
+        tfexample.encode_example({"image/filename": name.encode(), "class": b"ab"[n % 2 : n % 2 + 1], "image": jpeg(n)})
         for n, name in enumerate(names)
     ]
     dataset = scan(shard(tmp_path, *examples))
@@ -75,7 +75,7 @@ def test_shards_in_a_third_split_are_not_left_out_in_silence(tmp_path: Path, tra
     example = {"image": jpeg(0), "class": b"cat"}
     for folder in (train, "val", train.replace("train", "test").replace("Train", "Test").replace("testing", "test")):
         (tmp_path / folder).mkdir()
-        shard(tmp_path / folder, tfexample.encode({"id": folder.encode(), **example}))
+        shard(tmp_path / folder, tfexample.encode_example({"id": folder.encode(), **example}))
     dataset = scan(tmp_path)
     assert [row.id for row in dataset.of("train")] == [train] and len(dataset.of("test")) == 1
     assert dataset.notes == ("left out, for they are in no folder train/ or test/: 1 shards, val/some.tfrec",)

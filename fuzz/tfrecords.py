@@ -1,4 +1,4 @@
-"""Fuzzes TFRecord shards: bytes as they are, or, behind an `m`, messages to be framed with their checksums."""
+"""Fuzzes TFRecord files: bytes as they are, or, after an `m`, messages to be framed with their checksums."""
 
 import atheris
 
@@ -13,7 +13,7 @@ from tests.faults import specimens
 def target(data: bytes) -> None:
     if data[:1] == b"m":
         data = b"".join(map(tfrecord.frame, data[1:].split(b"\0mm\0")))
-    path = harness.written("x.tfrecord", data)
+    path = harness.write_input("x.tfrecord", data)
     found: list[tfrecord.Record] = []
     if harness.refused(lambda: found.extend(tfrecord.records(path))):
         return

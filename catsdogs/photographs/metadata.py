@@ -23,8 +23,8 @@ UPRIGHT = 1
 _PIECES = 2**15
 _BYTES_A_PIECE = 2048  # so that a PNG of hundreds of megabytes in the usual pieces is read
 _ORIENTATION = 274  # EXIF's tag
-_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of whole numbers
-_FRACTIONS = {5: "II", 10: "ii"}
+_INTEGER_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of whole numbers
+_FRACTION_TYPES = {5: "II", 10: "ii"}
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _RAW_PROFILE_BYTES = 2**18  # of EXIF as ImageMagick writes it into a PNG, in hexadecimal
 
@@ -48,14 +48,14 @@ _TIFF_TAGS = {
 _HEIF_EXIF = re.compile(rb"(infe(?:\x02\0\0.{5}|\x03\0\0.{7}))Exif", re.DOTALL)
 
 
-class Essentials(NamedTuple):
+class Stripped(NamedTuple):
     """The bytes to decode, and EXIF's orientation: 1 is upright, 2 to 8 are turned or mirrored."""
 
     data: bytes
     orientation: int
 
 
-def of(data: bytes) -> Essentials:
+def strip_metadata(data: bytes) -> Stripped:
     """What a picture's pixels depend on; other files, and what cannot be followed, stay as they are.
 
     Raises:
@@ -70,10 +70,10 @@ def of(data: bytes) -> Essentials:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _of_webp(data)
     if data[:4] == b"GIF8":
-        return Essentials(_of_gif(data), UPRIGHT)
+        return Stripped(_of_gif(data), UPRIGHT)
     if data[4:8] == b"ftyp":
-        return Essentials(_HEIF_EXIF.sub(rb"\1free", data), UPRIGHT)
-    return Essentials(data, UPRIGHT)
+        return Stripped(_HEIF_EXIF.sub(rb"\1free", data), UPRIGHT)
+    return Stripped(data, UPRIGHT)
 
 
 def exif_orientation(exif: bytes) -> int | None:
@@ -96,7 +96,7 @@ def exif_orientation(exif: bytes) -> int | None:
 
 def _orientation(data: bytes, order: str, kind: int, count: int, at: int, inline: int = 4) -> int | None:
     """The first value of the entry whose values, or the place of them, stand at `at` in so many bytes."""
-    code = order + (_NUMBERS | _FRACTIONS).get(kind, "")
+    code = order + (_INTEGER_TYPES | _FRACTION_TYPES).get(kind, "")
     size = struct.calcsize(code)
     if not size or not count:
         return None
@@ -120,7 +120,7 @@ def _refuse_shattered(pieces: int, data: bytes) -> None:
         raise UnreadablePhotographError("cut into too many pieces")
 
 
-def _of_jpeg(data: bytes) -> Essentials:
+def _of_jpeg(data: bytes) -> Stripped:
     """Without the segments of applications and comments; what stands between the others is left out, too."""
     view, exif, xmp = memoryview(data), b"", b""  # a slice of a view is no copy
     kept = [view[:2]]
@@ -144,10 +144,10 @@ def _of_jpeg(data: bytes) -> Essentials:
             ):
                 continue
         kept.append(view[start - 2 : at])
-    return Essentials(b"".join(kept), _turned(exif, xmp))
+    return Stripped(b"".join(kept), _turned(exif, xmp))
 
 
-def _of_png(data: bytes) -> Essentials:
+def _of_png(data: bytes) -> Stripped:
     """Without its ancillary chunks but for transparency; the frames of an animation are such, too."""
     view, exif, xmp = memoryview(data), b"", b""
     kept = [view[: len(_PNG)]]
@@ -176,7 +176,7 @@ def _of_png(data: bytes) -> Essentials:
             break
     if at == len(data) and last not in (b"IDAT", b"IEND"):  # whole chunks and no end: nothing that a cut would leave
         raise UnreadablePhotographError("damaged: it has no end")
-    return Essentials(b"".join(kept), _turned(exif, xmp))
+    return Stripped(b"".join(kept), _turned(exif, xmp))
 
 
 def _is_sound_transparency(colour: bytes, chunk: bytes) -> bool:
@@ -200,7 +200,7 @@ def _inflated(data: bytes) -> bytes:
         return b""
 
 
-def _of_tiff(data: bytes) -> Essentials:
+def _of_tiff(data: bytes) -> Stripped:
     """With no tags in the first directory but those of the layout, and without further directories."""
     order = "<" if data[:2] == b"II" else ">"
     is_big = 43 in data[2:4]
@@ -223,14 +223,14 @@ def _of_tiff(data: bytes) -> Essentials:
             elif tag in _TIFF_TAGS:
                 kept.append(data[at : at + entry])
     except (struct.error, OverflowError):  # there is no directory, or a part of one
-        return Essentials(data, UPRIGHT)
+        return Stripped(data, UPRIGHT)
     directory = struct.pack(f"{order}{'Q' if is_big else 'H'}", len(kept)) + b"".join(kept) + bytes(place)
     view = memoryview(data)
     whole = b"".join((view[:start], directory, view[start + len(directory) :]))
-    return Essentials(whole, orientation or _turned(exif, xmp))
+    return Stripped(whole, orientation or _turned(exif, xmp))
 
 
-def _of_webp(data: bytes) -> Essentials:
+def _of_webp(data: bytes) -> Stripped:
     """Without profile, EXIF and XMP."""
     kept: list[bytes] = []
     found = {b"EXIF": b"", b"XMP ": b""}
@@ -249,7 +249,7 @@ def _of_webp(data: bytes) -> Essentials:
         at += len(chunk)
     body = b"WEBP" + b"".join(kept)
     whole = data if body == data[8:end] else b"RIFF" + struct.pack("<I", len(body)) + body
-    return Essentials(whole, _turned(found[b"EXIF"], found[b"XMP "]))
+    return Stripped(whole, _turned(found[b"EXIF"], found[b"XMP "]))
 
 
 def _of_gif(data: bytes) -> bytes:
