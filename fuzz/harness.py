@@ -21,7 +21,7 @@ def write_input(name: str, data: bytes) -> Path:
 
 
 def refused(read: Callable[..., object], *arguments: object) -> bool:
-    """Whether a hostile input was refused. A refusal is one line with a remedy; anything else that is raised is a finding."""
+    """Whether a hostile input was refused, in one line with a remedy; anything else that is raised is a finding."""
     try:
         read(*arguments)
     except CatsdogsError as error:

@@ -1,7 +1,7 @@
 """CSV tables as spreadsheets and other programs save them, cells as they were typed.
 
-Readers take UTF-8 and UTF-16 with or without a byte order mark, Windows' cp1252, commas, semicolons, tabs or bars between
-the cells, a first line `sep=;`, any line ends, empty lines and columns at the end. UTF-8 with commas is written.
+Read are UTF-8 and UTF-16 with or without a byte order mark, Windows' cp1252, commas, semicolons, tabs or bars between
+cells, a first line `sep=;`, any line ends, empty lines and columns at the end. Written is UTF-8 with commas.
 """
 
 import codecs

@@ -1,7 +1,7 @@
-"""Which folders are splits of a data set, such as training_set/ and test_set/, and which are classes that sound so.
+"""Which folders are splits of a data set, such as training_set/ and test_set/, and which are classes of similar names.
 
-A folder whose name says a split is a split, whatever stands around that word and however it is written, unless the
-folders beside it show that it is a class: `train` beside `bus` and `car`, `training_shoes` beside `boots`.
+A folder whose name contains the word for a split is a split, whatever stands around that word. Folders beside it can
+show that it is a class instead: `train` beside `bus` and `car`, `training_shoes` beside `boots`.
 """
 
 import re
@@ -26,7 +26,7 @@ _ROLES = {
     "validate": THIRD,
     "holdout": THIRD,
 }
-# What is added to such a word and says nothing of a class.
+# Words beside such a word that name no class.
 _PLAIN_WORDS = {
     "set", "sets", "data", "dataset", "split", "folder", "file", "files", "image", "images", "img", "imgs",
     "photo", "photos", "picture", "pictures", "pic", "pics", "jpg", "jpeg", "png",
@@ -44,7 +44,7 @@ _JOINED = re.compile(
 
 
 class SplitName(NamedTuple):
-    """What a folder's name says: which split, and which other words, such as `seg` in seg_train."""
+    """The split that a folder's name contains, and the other words in it, such as `seg` in seg_train."""
 
     role: str
     rest: tuple[str, ...]
@@ -54,7 +54,7 @@ class Placement(NamedTuple):
     """Where a photograph lies: in a split or, with no role, in none.
 
     Attributes:
-        folder: of the split, with its slash; without one, that which all photographs share.
+        folder: the split's folder, with its slash; without a split, the folder that all photographs share.
         below: the rest of the path, without folders that only repeat the split.
     """
 
@@ -64,7 +64,7 @@ class Placement(NamedTuple):
 
 
 def split_of(folder: str) -> SplitName | None:
-    """What the name of a folder says of splits, if anything; `train_val` is for training, `train_test` says neither."""
+    """The split in a folder's name, if there is one; `train_val` is for training, `train_test` is neither."""
     words = _words_in(folder)
     roles = {_ROLES[word] for word in words if word in _ROLES}
     if not roles or {TRAIN, TEST} <= roles:
@@ -76,24 +76,24 @@ def split_of(folder: str) -> SplitName | None:
 
 
 def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -> dict[str, Placement]:
-    """The place of each photograph.
+    """The placement of each photograph.
 
     Raises:
-        DatasetError: folders that may be splits or classes, and nothing tells which; with a label table they are none.
+        DatasetError: folders that may be splits or classes. With a label table they count as no splits instead.
     """
-    # A folder's photographs all lie in one place, and a few of them show which: one for each label in their names.
+    # All photographs of a folder have one placement. A few of them show which: one for each label in their names.
     folders = [name[: name.rfind("/") + 1] for name in names]
     some = {(folder, label_before_dot(name)): name for folder, name in zip(folders, names, strict=True)}
-    found: dict[str, Placement] = {}
+    placed: dict[str, Placement] = {}
     try:
-        _descend(list(some.values()), "", None, root, found)
+        _descend(list(some.values()), "", None, root, placed)
     except DatasetError:
         if not has_table:
             raise
         prefix = common_folder(names)
         return {name: Placement(None, prefix, name.removeprefix(prefix)) for name in names}
     of_folder = {
-        folder: found[name]._replace(below=found[name].below.removesuffix(name[len(folder) :]))
+        folder: placed[name]._replace(below=placed[name].below.removesuffix(name[len(folder) :]))
         for (folder, _), name in some.items()
     }
     starts = {folder: (place.role, place.folder, place.below, len(folder)) for folder, place in of_folder.items()}
@@ -104,16 +104,16 @@ def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -
     }
 
 
-def paired_splits(said: Mapping[str, SplitName]) -> dict[str, SplitName]:
-    """The folders that say different splits and otherwise the same: seg_train and seg_test, training set and Test."""
+def paired_splits(splits: Mapping[str, SplitName]) -> dict[str, SplitName]:
+    """The folders whose names differ by the split alone: seg_train and seg_test, training set and Test."""
     roles: dict[tuple[str, ...], set[str]] = {}
-    for split in said.values():
+    for split in splits.values():
         roles.setdefault(split.rest, set()).add(split.role)
-    return {folder: split for folder, split in said.items() if len(roles[split.rest]) > 1}
+    return {folder: split for folder, split in splits.items() if len(roles[split.rest]) > 1}
 
 
 def label_before_dot(name: str) -> str | None:
-    """`cat` of `train/cat.0.jpg`, and of `train/cat.0`."""
+    """`cat` for `train/cat.0.jpg`, and for `train/cat.0`."""
     label, _, rest = name[name.rfind("/") + 1 :].partition(".")
     number, _, suffix = rest.rpartition(".")
     return label if label and ((number and suffix) or rest.isdecimal()) else None
@@ -130,9 +130,9 @@ def _word_parts(word: str) -> Collection[str]:
 
 
 def _descend(
-    names: Sequence[str], prefix: str, within: Placement | None, root: str, found: dict[str, Placement]
+    names: Sequence[str], prefix: str, within: Placement | None, root: str, placed: dict[str, Placement]
 ) -> None:
-    """Go down from a folder, `prefix`, to where it branches; `within` is the split that it lies in."""
+    """Go down from the folder `prefix` to where it branches, and place all photographs; `within` is its split."""
     while True:
         tops: dict[str, list[str]] = {}
         for name in names:
@@ -141,33 +141,33 @@ def _descend(
         if len(tops) != 1 or "" in tops:
             break
         (folder,) = tops
-        said = split_of(folder)
+        split = split_of(folder)
         prefix += f"{folder}/"
-        if said and not said.rest and within is None:
-            within = Placement(said.role, prefix, prefix)
-        elif within and said and said.role == within.role:
+        if split and not split.rest and within is None:
+            within = Placement(split.role, prefix, prefix)
+        elif within and split and split.role == within.role:
             within = within._replace(below=prefix)
     loose = tops.pop("", [])
     chosen = _choose_splits(tops, prefix, within, root)
-    if not chosen and within is None and _descend_deeper(tops, loose, prefix, root, found):
+    if not chosen and within is None and _descend_deeper(tops, loose, prefix, root, placed):
         return
     for folder, inside in tops.items():
         start = f"{prefix}{folder}/"
         if folder in chosen:
-            _descend_into_split(inside, Placement(chosen[folder].role, start, start), root, found)
+            _descend_into_split(inside, Placement(chosen[folder].role, start, start), root, placed)
         else:
             loose = loose + inside
     for name in loose:
         if within and not chosen:
-            found[name] = within._replace(below=_below(name, within.below))
+            placed[name] = within._replace(below=_below(name, within.below))
         else:
-            found[name] = Placement(None, prefix, _below(name, prefix))
+            placed[name] = Placement(None, prefix, _below(name, prefix))
 
 
 def _descend_deeper(
-    tops: Mapping[str, list[str]], loose: Sequence[str], prefix: str, root: str, found: dict[str, Placement]
+    tops: Mapping[str, list[str]], loose: Sequence[str], prefix: str, root: str, placed: dict[str, Placement]
 ) -> bool:
-    """Where the splits lie in each class, as in cats/train/ and dogs/train/, or in one folder beside a stray file."""
+    """Place photographs whose splits lie in each class, as in cats/train/ and dogs/train/, or in one folder alone."""
     have = [folder for folder, names in tops.items() if _branches_into_splits(names, f"{prefix}{folder}/")]
     if not have:
         return False
@@ -183,17 +183,17 @@ def _descend_deeper(
         )
     for folder, places in inner.items():
         for name, place in places.items():
-            found[name] = place._replace(below=f"{folder}/{place.below}") if is_in_each else place
-    found.update((name, Placement(None, prefix, _below(name, prefix))) for name in loose)
+            placed[name] = place._replace(below=f"{folder}/{place.below}") if is_in_each else place
+    placed.update((name, Placement(None, prefix, _below(name, prefix))) for name in loose)
     return True
 
 
 def _branches_into_splits(names: Sequence[str], start: str) -> bool:
-    """Whether the first folders side by side below a folder are splits."""
+    """Whether a folder, where it first branches, branches into splits."""
     while True:
         tops = {name[len(start) :].partition("/")[0] for name in names if "/" in name[len(start) :]}
         if len(tops) != 1:
-            return bool(paired_splits({top: said for top in tops if (said := split_of(top))}))
+            return bool(paired_splits({top: split for top in tops if (split := split_of(top))}))
         start += f"{next(iter(tops))}/"
         names = [name for name in names if name.startswith(start)]
 
@@ -202,8 +202,8 @@ def _other(folders: Collection[str], one: str) -> str:
     return next(folder for folder in folders if folder != one)
 
 
-def _descend_into_split(names: Sequence[str], split: Placement, root: str, found: dict[str, Placement]) -> None:
-    """Within a split: past folders that repeat it or say nothing, and into splits of it."""
+def _descend_into_split(names: Sequence[str], split: Placement, root: str, placed: dict[str, Placement]) -> None:
+    """Place photographs within a split: past folders that repeat it or name nothing, and into splits of its own."""
     start = split.below
     while True:
         tops = {name[len(start) :].partition("/")[0] if "/" in name[len(start) :] else "" for name in names}
@@ -211,17 +211,17 @@ def _descend_into_split(names: Sequence[str], split: Placement, root: str, found
         if not folder or not _is_wrapper(folder, names, start, split):
             break
         start += f"{folder}/"
-    said = {top: said for top in tops if (said := split_of(top))}
-    if paired_splits(said):
-        _descend(names, start, split, root, found)
+    inner = {top: inner_split for top in tops if (inner_split := split_of(top))}
+    if paired_splits(inner):
+        _descend(names, start, split, root, placed)
     else:
-        found.update((name, split._replace(below=_below(name, start))) for name in names)
+        placed.update((name, split._replace(below=_below(name, start))) for name in names)
 
 
 def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement) -> bool:
-    """Whether the only folder in a split is no class: it repeats the split, or holds cat.0.jpg and dog.0.jpg."""
-    said = split_of(folder)
-    if (said and said.role == split.role) or _PLAIN_WORDS.issuperset(_words_in(folder)):
+    """Whether the only folder in a split is no class: its name repeats the split, or file names in it carry labels."""
+    inner = split_of(folder)
+    if (inner and inner.role == split.role) or _PLAIN_WORDS.issuperset(_words_in(folder)):
         return True
     labels = {label_before_dot(name) for name in names}
     return None not in labels and len(labels) > 1 and not any("/" in name[len(start + folder) + 1 :] for name in names)
@@ -231,13 +231,13 @@ def _choose_splits(
     tops: Mapping[str, list[str]], prefix: str, within: Placement | None, root: str
 ) -> dict[str, SplitName]:
     """Which of the folders side by side are splits."""
-    said = {folder: split for folder in tops if (split := split_of(folder))}
-    chosen = paired_splits(said)
+    named = {folder: split for folder in tops if (split := split_of(folder))}
+    chosen = paired_splits(named)
     paired = bool(chosen)
     inside = {folder: _classes_inside(names, f"{prefix}{folder}/") for folder, names in tops.items()}
-    others = [folder for folder in tops if folder not in said]
+    others = [folder for folder in tops if folder not in named]
     doubted = []
-    for folder, split in said.items():
+    for folder, split in named.items():
         if folder in chosen:
             continue
         classes, labels = inside[folder]
@@ -266,7 +266,7 @@ def _choose_splits(
 
 
 def _classes_inside(names: Sequence[str], start: str) -> tuple[set[str], bool]:
-    """The folders in a folder, and whether its photographs' names carry different labels."""
+    """The folders in a folder, and whether the names of its photographs carry different labels."""
     folders = {name[len(start) :].partition("/")[0] for name in names if "/" in name[len(start) :]}
     labels = {label_before_dot(name) for name in names}
     return folders, None not in labels and len(labels) > 1

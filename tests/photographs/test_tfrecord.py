@@ -36,7 +36,7 @@ def tf() -> Any:
 
 
 def pictures(found: Sequence[Record]) -> dict[tuple[str, str], bytes]:
-    return {(record.split, record.id): read_photograph(record.shard, record.offset, record.length) for record in found}
+    return {(record.split, record.id): read_photograph(record.path, record.offset, record.length) for record in found}
 
 
 def originals(dataset: Dataset) -> dict[tuple[str, str], bytes]:
@@ -68,19 +68,19 @@ def test_round_trip_bit_for_bit(tmp_path: Path, count: int | None) -> None:
     labels = {record.id: record.label for record in found if record.split == "train"}
     assert labels == {row.id: dataset.classes[row.label] for row in dataset.of("train")}
     assert {record.label for record in found if record.split == "test"} == {""}
-    train = [shard for shard in summary.shards if shard.split == "train"]
+    train = [shard for shard in summary.files if shard.split == "train"]
     assert [shard.file for shard in train] == [f"train-{k:05d}-of-{count or 1:05d}.tfrecord" for k in range(count or 1)]
-    assert all((tmp_path / "out" / shard.file).stat().st_size == shard.bytes for shard in summary.shards)
-    assert summary.odd_sizes == summary.shards and not summary.unreadable  # a few small JPEGs are no ten megabytes
+    assert all((tmp_path / "out" / shard.file).stat().st_size == shard.bytes for shard in summary.files)
+    assert summary.odd_sizes == summary.files and not summary.unreadable  # a few small JPEGs are no ten megabytes
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        [MANIFEST, *(shard.file for shard in summary.shards)]
+        [MANIFEST, *(shard.file for shard in summary.files)]
     )
     again = scan(tmp_path / "out")
     assert again.classes == dataset.classes and originals(again) == originals(dataset)
     assert [row[:3] for row in again.photographs] == [row[:3] for row in dataset.photographs]
-    assert tfrecord_writer.write_record_files(again, tmp_path / "copy", count).shards == summary.shards
+    assert tfrecord_writer.write_record_files(again, tmp_path / "copy", count).files == summary.files
     alone = tmp_path / "out" / train[0].file
-    assert records(alone) == [record for record in found if record.shard == alone]
+    assert records(alone) == [record for record in found if record.path == alone]
 
 
 def test_tensorflow_reads_ours(tf: Any, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_written_shard_cut_at_every_byte_is_one_line(tmp_path: Path) -> None:
         path = data / "train" / f"{('cat', 'dog')[n]}.{n}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4), (n, 0, 0)).save(path)
-    (shard,) = tfrecord_writer.write_record_files(scan(data), tmp_path / "out", 1).shards
+    (shard,) = tfrecord_writer.write_record_files(scan(data), tmp_path / "out", 1).files
     path = tmp_path / "out" / shard.file
     whole = path.read_bytes()
     for stop in range(len(whole)):
@@ -311,7 +311,7 @@ def test_splits_follow_labels_files_and_folders(tmp_path: Path) -> None:
     one_shard(tmp_path, b"hidden", ".train.tfrec")
     (tmp_path / "folder.tfrec").mkdir()
     splits = {
-        record.shard.relative_to(tmp_path).as_posix(): (record.split, record.label) for record in records(tmp_path)
+        record.path.relative_to(tmp_path).as_posix(): (record.split, record.label) for record in records(tmp_path)
     }
     test = ("test", "")
     assert splits == {
@@ -347,9 +347,9 @@ def test_the_order_is_mixed_and_needs_no_seed(tmp_path: Path) -> None:
     dataset = scan(write_kaggle_folder(tmp_path / "data", cats=40, dogs=40, test=8))
     first = tfrecord_writer.write_record_files(dataset, tmp_path / "one", 4)
     second = tfrecord_writer.write_record_files(dataset, tmp_path / "two", 4)
-    assert first.shards == second.shards  # with the hash of each file
-    assert [shard.rows for shard in first.shards] == [20] * 4 + [8]
-    for shard in first.shards[:4]:
+    assert first.files == second.files  # with the hash of each file
+    assert [shard.rows for shard in first.files] == [20] * 4 + [8]
+    for shard in first.files[:4]:
         labels = [record.label for record in records(tmp_path / "one" / shard.file)]
         assert sum(here != next for here, next in itertools.pairwise(labels)) > 1  # in no blocks
 
@@ -473,14 +473,14 @@ def test_a_killed_writer_leaves_nothing_that_passes_for_a_set(
         assert len(records(path.rename(tmp_path / path.name))) == 5  # what has its name is whole
         (tmp_path / path.name).rename(path)
     summary = tfrecord_writer.write_record_files(scan(data), out, 3)
-    assert sorted(path.name for path in out.iterdir()) == sorted([MANIFEST, *(shard.file for shard in summary.shards)])
+    assert sorted(path.name for path in out.iterdir()) == sorted([MANIFEST, *(shard.file for shard in summary.files)])
     assert pictures(records(out)) == originals(scan(data))
 
 
 def test_the_shared_photographs(shared_photographs: Path, tmp_path: Path) -> None:
     dataset = scan(shared_photographs)
     summary = tfrecord_writer.write_record_files(dataset, tmp_path, None, 64)
-    assert [shard.rows for shard in summary.shards] == [1600 - sum(r[0] == "train" for r in summary.unreadable), 400]
+    assert [shard.rows for shard in summary.files] == [1600 - sum(r[0] == "train" for r in summary.unreadable), 400]
     found = records(tmp_path)
     assert {record.label for record in found} == {"", *dataset.classes}
     assert {(record.split, record.id) for record in found} <= set(dataset.by_key)
