@@ -28,7 +28,7 @@ from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.training_plan import VERSION
 from tests.conftest import jpeg, recipe, rows_of, table
-from tests.support import hostile
+from tests.support import formats
 
 Files = dict[str, bytes]
 FEATURES = "ResNet50.h5"
@@ -94,9 +94,9 @@ def pictures() -> Files:
         image.copy().save(buffer, format, **options)  # saving leaves its settings on the image
         made[name] = buffer.getvalue()
     tile = zlib.compress(rng.integers(0, 256, 64 * 80, np.uint8).tobytes())
-    layout = {"tile_width": 80, "tile_length": 64, "tile_offset": hostile.ZLIB_OF_ZEROS, "tile_bytes": len(tile)}
+    layout = {"tile_width": 80, "tile_length": 64, "tile_offset": formats.ZLIB_OF_ZEROS, "tile_bytes": len(tile)}
     made["tiled.tif"] = (
-        hostile.tiff(hostile.grey(80, 60, hostile.DEFLATE, **layout)).ljust(hostile.ZLIB_OF_ZEROS) + tile
+        formats.tiff(formats.grey(80, 60, formats.DEFLATE, **layout)).ljust(formats.ZLIB_OF_ZEROS) + tile
     )
     runs = b"".join(bytes((80, colour, 0, 0)) for colour in range(60)) + b"\0\1"
     made["runs.bmp"] = _run_length_bmp(runs)

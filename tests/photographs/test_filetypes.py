@@ -95,17 +95,17 @@ def test_a_folder_of_nobodys_may_be_asked_for_itself(tmp_path: Path) -> None:
     assert scan(root).classes == ("cat", "dog")
 
 
-def test_shards_beside_what_nobody_put_there(tmp_path: Path) -> None:
-    shards = tmp_path / "shards"
-    tfrecord_writer.write_record_files(scan(write_kaggle_folder(tmp_path / "data")), shards, count=1)
+def test_tfrecord_files_beside_files_of_systems(tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    tfrecord_writer.write_record_files(scan(write_kaggle_folder(tmp_path / "data")), packed, count=1)
     for folder in FOLDERS:
-        (shards / folder).mkdir(exist_ok=True)
-        (shards / folder / "train-0.tfrecord").write_bytes(b"no record")
-    (shards / "._train-00000-of-00001.tfrecord").write_bytes(b"no record")
-    (shards / "manifest.json").unlink()
-    assert len(tfrecord.record_files_in(shards)) == 2 and len(scan(shards).of("train")) == 8
-    names = [path.relative_to(shards).as_posix() for path in shards.rglob("*")]
-    assert tfrecord.record_files_among(shards, names) == tfrecord.record_files_in(shards)
+        (packed / folder).mkdir(exist_ok=True)
+        (packed / folder / "train-0.tfrecord").write_bytes(b"no record")
+    (packed / "._train-00000-of-00001.tfrecord").write_bytes(b"no record")
+    (packed / "manifest.json").unlink()
+    assert len(tfrecord.record_files_in(packed)) == 2 and len(scan(packed).of("train")) == 8
+    names = [path.relative_to(packed).as_posix() for path in packed.rglob("*")]
+    assert tfrecord.record_files_among(packed, names) == tfrecord.record_files_in(packed)
 
 
 READ = (

@@ -20,7 +20,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import pytest
 import s3fs
 
-from catsdogs.files import object_store
+from catsdogs.files import object_store, storage
 
 KINDS = ("500", "503", "hang", "cut", "refuse")  # that trying again helps; besides, there are those below
 _CODES = {"403": "AccessDenied", "500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
@@ -175,6 +175,12 @@ def s3_bucket(s3_faults: Faults) -> str:
     s3fs.S3FileSystem().mkdir(name)
     s3_faults.requests.clear()
     return f"s3://{name}"
+
+
+@pytest.fixture
+def s3_folder(s3_bucket: str) -> Path:
+    """An empty place in a fresh bucket."""
+    return storage.place(f"{s3_bucket}/some/folder")
 
 
 @pytest.fixture
