@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from catsdogs.demo.drawings import PLACES, paint_background, pick_colour
+from catsdogs.demo.drawings import PLACES, backdrop, pick
 from catsdogs.demo.easel import RADIAL, Coat, Colour, Patch, blob, box, path, snapshot, tube, turn
 from catsdogs.progress import Progress
 
@@ -26,7 +26,7 @@ Random = np.random.Generator
 
 def _paint(random: Random) -> Colour | Coat:
     """Plain, or with spots, stripes or patches."""
-    base, mark = (pick_colour(random, str(random.choice(_PAINTS))) for _ in range(2))
+    base, mark = (pick(random, str(random.choice(_PAINTS))) for _ in range(2))
     pattern = str(random.choice(["plain", "none", "none", "tabby", "patches", "spots"]))
     return base if pattern == "none" else Coat(base, mark, pattern)
 
@@ -82,10 +82,8 @@ def mushroom(random: Random) -> list[Patch]:
 
 
 def tree(random: Random) -> list[Patch]:
-    trunk = _thing(
-        tube(0, 1, random.uniform(-0.15, 0.15), 0.5, 0, -0.2, 0.16, 0.1), pick_colour(random, "wood"), 0.5, 90.0
-    )
-    leaves = _paint(random) if random.random() < 0.5 else pick_colour(random, "green")
+    trunk = _thing(tube(0, 1, random.uniform(-0.15, 0.15), 0.5, 0, -0.2, 0.16, 0.1), pick(random, "wood"), 0.5, 90.0)
+    leaves = _paint(random) if random.random() < 0.5 else pick(random, "green")
     if random.random() < 0.5:
         tiers = [
             path(0, top, 0.35 + 0.5 * (top + 1), top + 0.75, -0.35 - 0.5 * (top + 1), top + 0.75)
@@ -98,8 +96,8 @@ def tree(random: Random) -> list[Patch]:
 
 def flower(random: Random) -> list[Patch]:
     petals, fill, long = int(random.integers(5, 10)), _paint(random), random.uniform(0.25, 0.4)
-    stalk = _thing(tube(0, -0.4, random.uniform(-0.3, 0.3), 0.4, 0, 1.1, 0.05, 0.07), pick_colour(random, "green"))
-    leaf = _thing(blob(0.3, 0.6, 0.3, 0.11, -30), pick_colour(random, "green"))
+    stalk = _thing(tube(0, -0.4, random.uniform(-0.3, 0.3), 0.4, 0, 1.1, 0.05, 0.07), pick(random, "green"))
+    leaf = _thing(blob(0.3, 0.6, 0.3, 0.11, -30), pick(random, "green"))
     petal = blob(long + 0.1, 0, long, 0.17)
     rays = [np.add(turn(petal, 360 * number / petals), (0, -0.4)) for number in range(petals)]
     return [stalk, leaf, *(_thing(ray, fill, 0.4) for ray in rays), _thing(blob(0, -0.4, 0.2, 0.2), _paint(random))]
@@ -122,7 +120,7 @@ def bird(random: Random) -> list[Patch]:
     legs = [_thing(tube(x, 0.4, x, 0.7, x - 0.05, 1, 0.03, 0.03), _DARK) for x in (-0.05, 0.15)]
     tail = path(0.5, 0.1, random.uniform(1.1, 1.4), random.uniform(0.2, 0.6), 1.1, 0.0)
     shapes = [_thing(tail, fill), _thing(blob(0.1, 0.1, 0.7, 0.42, lean), fill, 0.6, 20.0)]
-    beak = _thing(path(-0.75, -0.55, -1.15, -0.42, -0.75, -0.35), pick_colour(random, "bright"))
+    beak = _thing(path(-0.75, -0.55, -1.15, -0.42, -0.75, -0.35), pick(random, "bright"))
     head = [
         beak,
         _thing(blob(-0.5, -0.45, 0.33, 0.31), fill, 0.6, RADIAL),
@@ -156,7 +154,7 @@ def draw(kind: str, random: Random) -> Image.Image:
         parts = [part.mirrored() for part in parts]
     unit = min(size) / 2 * random.uniform(0.25, 0.75)
     origin = np.array(size) * random.uniform(0.35, 0.65, 2)
-    easel = paint_background(str(random.choice(PLACES)), random, size, np.add(blob(0, 1, 0.9, 0.2) * unit, origin))
+    easel = backdrop(str(random.choice(PLACES)), random, size, np.add(blob(0, 1, 0.9, 0.2) * unit, origin))
     for part in parts:
         easel.paint(part, unit, (float(origin[0]), float(origin[1])))
     return snapshot(easel)

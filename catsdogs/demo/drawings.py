@@ -53,7 +53,7 @@ def _sections() -> dict[str, list[str]]:
     return sections
 
 
-def pick_colour(rng: np.random.Generator, section: str) -> Colour:
+def pick(rng: np.random.Generator, section: str) -> Colour:
     """One of the colours listed in a section, 0 to 255 each."""
     return _rgb(str(rng.choice(_sections()[section][0].split())))
 
@@ -92,9 +92,7 @@ def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator)
     return patches
 
 
-def paint_background(
-    place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Floats | None = None
-) -> Easel:
+def backdrop(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Floats | None = None) -> Easel:
     """An easel of `size` with a blurred place on it, and the shadow, an outline in pixels, of what will stand there."""
     easel = Easel(rng, np.zeros((size[1] // 2, size[0] // 2, 3), dtype=np.float32), rng.uniform(-2.5, -0.6))
     fills = _scene_colours(rng)
@@ -110,14 +108,12 @@ def paint_background(
 
 
 def _scene_colours(rng: np.random.Generator) -> dict[str, Coat | Colour]:
-    fills: dict[str, Coat | Colour] = {
-        name: pick_colour(rng, name) for name in ("wall", "wood", "green", "bright", "sky")
-    }
+    fills: dict[str, Coat | Colour] = {name: pick(rng, name) for name in ("wall", "wood", "green", "bright", "sky")}
     cloth = str(rng.choice(["wall", "wood", "bright"]))
     return fills | {
-        "leaf": pick_colour(rng, "green"),
-        "second": pick_colour(rng, "bright"),
-        "cloth": pick_colour(rng, cloth),
+        "leaf": pick(rng, "green"),
+        "second": pick(rng, "bright"),
+        "cloth": pick(rng, cloth),
     }
 
 
@@ -137,7 +133,7 @@ def draw_pet(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Imag
 
     middle, reach = (low[0] + high[0]) / 2, (high[0] - low[0]) / 2
     shadow = np.add(blob(middle, high[1], reach, 0.4) * unit, (x, y))
-    easel = paint_background(str(rng.choice(PLACES)), rng, size, shadow)
+    easel = backdrop(str(rng.choice(PLACES)), rng, size, shadow)
     for patch in patches:
         easel.paint(patch, unit, (x, y))
     if rng.random() < 0.12:
@@ -155,7 +151,7 @@ def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Patch]:
     pink = tuple(0.55 * a + 0.45 * b for a, b in zip((206, 150, 140), mark if points else base, strict=True))
     fills: dict[str, Any] = {"coat": coat, "dark": dark, "pale": light, "skin": dark if points else coat}
     fills |= {"end": fills["skin"], "paw": dark if points else light, "pink": pink}
-    fills |= {"iris": pick_colour(rng, f"{kind} eyes"), "nose": pick_colour(rng, f"{kind} noses")}
+    fills |= {"iris": pick(rng, f"{kind} eyes"), "nose": pick(rng, f"{kind} noses")}
     if kind == "cat":
         marks = {"points": ["cat points"], "tabby": ["cat tabby"]}.get(pattern, ["cat blaze"] if blaze else [])
         names = ["cat ears", "cat head", *marks, "cat face"]
@@ -173,7 +169,7 @@ def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Patch]:
 def draw_scene(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """A picture without a pet, RGB, of `size` (width, height) pixels."""
     place, thing = str(rng.choice(SCENES)).split(maxsplit=1)
-    easel = paint_background(place, rng, size)
+    easel = backdrop(place, rng, size)
     unit = min(size[1] / SCENE_HEIGHT, size[0] / 5.5)
     middle = size[0] * rng.uniform(0.47, 0.53)
     for patch in figure(thing, _scene_colours(rng), rng):

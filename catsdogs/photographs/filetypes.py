@@ -28,32 +28,18 @@ _CONVERT = "convert them to JPEG or PNG"
 _HEIF_HINT = "HEIC is read once pillow-heif is installed: pip install pillow-heif"
 _AVIF_HINT = "AVIF is read by Pillow 11.3 and later: pip install --upgrade pillow"
 _RAW_HINT = "a camera's raw files have to be developed: export them as JPEG"
+_RAW = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".kdc", ".mef", ".mos", ".mrw"),
+    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+)
+_OTHERS = (
+    *(".bpg", ".dcm", ".dds", ".dib", ".emf", ".eps", ".exr", ".fits", ".hdr", ".icns", ".ico", ".jxl"),
+    *(".jxr", ".pbm", ".pcx", ".pgm", ".pict", ".pnm", ".ppm", ".psb", ".psd", ".qoi", ".ras", ".sgi"),
+    *(".svg", ".svgz", ".tga", ".wdp", ".wmf", ".xbm", ".xcf", ".xpm"),
+)
+_HINTS = {_HEIF: _HEIF_HINT, _AVIF: _AVIF_HINT, _RAW: _RAW_HINT, (*_JPEG2000, *_OTHERS): _CONVERT}
 # Suffixes of pictures that are not read -> what their owner can do.
-_LEFT_ALONE = {
-    suffix: hint
-    for suffixes, hint in (
-        (_HEIF, _HEIF_HINT),
-        (_AVIF, _AVIF_HINT),
-        (
-            (
-                *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".kdc", ".mef", ".mos", ".mrw"),
-                *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
-            ),
-            _RAW_HINT,
-        ),
-        (
-            (
-                *_JPEG2000,
-                *(".bpg", ".dcm", ".dds", ".dib", ".emf", ".eps", ".exr", ".fits", ".hdr", ".icns", ".ico", ".jxl"),
-                *(".jxr", ".pbm", ".pcx", ".pgm", ".pict", ".pnm", ".ppm", ".psb", ".psd", ".qoi", ".ras", ".sgi"),
-                *(".svg", ".svgz", ".tga", ".wdp", ".wmf", ".xbm", ".xcf", ".xpm"),
-            ),
-            _CONVERT,
-        ),
-    )
-    for suffix in suffixes
-    if suffix not in PHOTO_SUFFIXES
-}
+_LEFT_ALONE = {suffix: hint for suffixes, hint in _HINTS.items() for suffix in suffixes if suffix not in PHOTO_SUFFIXES}
 _SHOWN_NAMES = 3
 
 # Files that systems and programs put beside people's, compared without case; so are all that begin with a dot.

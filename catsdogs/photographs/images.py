@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from catsdogs.errors import UnreadablePhotographError
-from catsdogs.photographs import metadata, filetypes
+from catsdogs.photographs import filetypes, metadata
 from catsdogs.photographs.filetypes import FORMATS as FORMATS
 
 # cykooz.resizer has no wheel for Linux on Arm. Pillow has the same filter and rounds between its two passes: on 80
@@ -62,12 +62,7 @@ _JPEG2000_SIZES = re.compile(rb"\xff\x4f\xff\x51.{4}(.{32})", re.DOTALL)
 # Pillow keeps a list of a TIFF's strips or tiles, and libtiff memory for a whole tile, whatever the picture's size.
 _TIFF_PIECES = 2**16
 _TIFF_TILE = 2**22  # pixels; or as large as the picture, rounded up
-_TIFF_SIDES = (
-    ExifTags.Base.ImageWidth,
-    ExifTags.Base.ImageLength,
-    ExifTags.Base.TileWidth,
-    ExifTags.Base.TileLength,
-)
+_TIFF_SIDES = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength, ExifTags.Base.TileWidth, ExifTags.Base.TileLength)
 
 # Pillow's warnings about odd EXIF data help nobody here: a photograph is read, or listed with a reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -102,8 +102,7 @@ def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str 
         DatasetError: there are several to choose from.
     """
     for name in LABEL_TABLES:
-        named = [table for table in tables if table.lower() == name]
-        if named:
+        if named := [table for table in tables if table.lower() == name]:
             return named[0]
     others = [table for table in tables if not is_sample(table)]
     if not others:
@@ -181,9 +180,8 @@ def _split_folders(labelled: Iterable[tuple[str, str]], where: dict[str, Placeme
 
 def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Placement]) -> list[tuple[str, str, str]]:
     """(id, label, name). The id is the path below the split, after the split's name where several splits clash."""
-    places = [
-        where.get(name) or Placement(None, "", name) for name, _ in labelled
-    ]  # a table may list what is not there
+    # A table may list what is not there.
+    places = [where.get(name) or Placement(None, "", name) for name, _ in labelled]
     ids = [without_suffix(place.below) for place in places]
     several = len({place.folder for place in places if place.role == TRAIN}) > 1
     clash = several and len(set(map(one_form, ids))) < len(ids)

@@ -13,18 +13,9 @@ from catsdogs.photographs.names import common_folder
 
 TRAIN, TEST, THIRD = "train", "test", "third"
 _ROLES = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "test": TEST,
-    "testing": TEST,
-    "val": THIRD,
-    "valid": THIRD,
-    "validation": THIRD,
-    "dev": THIRD,
-    "eval": THIRD,
-    "evaluation": THIRD,
-    "validate": THIRD,
-    "holdout": THIRD,
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("test", "testing"), TEST),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval", "evaluation", "holdout"), THIRD),
 }
 # Words beside such a word that name no class.
 _PLAIN_WORDS = {
@@ -34,13 +25,8 @@ _PLAIN_WORDS = {
 _SEAMS = re.compile(
     r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])",
 )
-_SPLIT_WORDS_PATTERN, _PLAIN_WORDS_PATTERN = (
-    "|".join(sorted(_ROLES, key=len, reverse=True)),
-    "|".join(sorted(_PLAIN_WORDS, key=len, reverse=True)),
-)
-_JOINED = re.compile(
-    rf"({_SPLIT_WORDS_PATTERN})({_SPLIT_WORDS_PATTERN}|{_PLAIN_WORDS_PATTERN})|({_PLAIN_WORDS_PATTERN})({_SPLIT_WORDS_PATTERN})"
-)
+_ROLE, _PLAIN = ("|".join(sorted(words, key=len, reverse=True)) for words in (_ROLES, _PLAIN_WORDS))
+_JOINED = re.compile(rf"({_ROLE})({_ROLE}|{_PLAIN})|({_PLAIN})({_ROLE})")
 
 
 class SplitName(NamedTuple):
@@ -159,9 +145,9 @@ def _descend(
             loose = loose + inside
     for name in loose:
         if within and not chosen:
-            placed[name] = within._replace(below=_below(name, within.below))
+            placed[name] = within._replace(below=name[len(within.below) :])
         else:
-            placed[name] = Placement(None, prefix, _below(name, prefix))
+            placed[name] = Placement(None, prefix, name[len(prefix) :])
 
 
 def _descend_deeper(
@@ -177,14 +163,15 @@ def _descend_deeper(
     inside = [place.below for folder in have for place in inner[folder].values() if place.role]
     is_in_each = len(have) == len(tops) > 1 and not any("/" in below or label_before_dot(below) for below in inside)
     if not is_in_each and len(tops) > 1:
+        other = next(folder for folder in tops if folder != have[0])
         raise DatasetError(
-            f"{root}: {prefix}{have[0]}/ holds splits, and there is {prefix}{_other(tops, have[0])}/ beside it",
+            f"{root}: {prefix}{have[0]}/ holds splits, and there is {prefix}{other}/ beside it",
             f"Give --data the folder with the splits, such as {root}/{prefix}{have[0]}",
         )
     for folder, places in inner.items():
         for name, place in places.items():
             placed[name] = place._replace(below=f"{folder}/{place.below}") if is_in_each else place
-    placed.update((name, Placement(None, prefix, _below(name, prefix))) for name in loose)
+    placed.update((name, Placement(None, prefix, name[len(prefix) :])) for name in loose)
     return True
 
 
@@ -196,10 +183,6 @@ def _branches_into_splits(names: Sequence[str], start: str) -> bool:
             return bool(paired_splits({top: split for top in tops if (split := split_of(top))}))
         start += f"{next(iter(tops))}/"
         names = [name for name in names if name.startswith(start)]
-
-
-def _other(folders: Collection[str], one: str) -> str:
-    return next(folder for folder in folders if folder != one)
 
 
 def _descend_into_split(names: Sequence[str], split: Placement, root: str, placed: dict[str, Placement]) -> None:
@@ -215,7 +198,7 @@ def _descend_into_split(names: Sequence[str], split: Placement, root: str, place
     if paired_splits(inner):
         _descend(names, start, split, root, placed)
     else:
-        placed.update((name, split._replace(below=_below(name, start))) for name in names)
+        placed.update((name, split._replace(below=name[len(start) :])) for name in names)
 
 
 def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement) -> bool:
@@ -270,7 +253,3 @@ def _classes_inside(names: Sequence[str], start: str) -> tuple[set[str], bool]:
     folders = {name[len(start) :].partition("/")[0] for name in names if "/" in name[len(start) :]}
     labels = {label_before_dot(name) for name in names}
     return folders, None not in labels and len(labels) > 1
-
-
-def _below(name: str, start: str) -> str:
-    return name[len(start) :]
