@@ -110,11 +110,7 @@ def backdrop(place: str, rng: np.random.Generator, size: tuple[int, int], shadow
 def _scene_colours(rng: np.random.Generator) -> dict[str, Coat | Colour]:
     fills: dict[str, Coat | Colour] = {name: pick(rng, name) for name in ("wall", "wood", "green", "bright", "sky")}
     cloth = str(rng.choice(["wall", "wood", "bright"]))
-    return fills | {
-        "leaf": pick(rng, "green"),
-        "second": pick(rng, "bright"),
-        "cloth": pick(rng, cloth),
-    }
+    return fills | {"leaf": pick(rng, "green"), "second": pick(rng, "bright"), "cloth": pick(rng, cloth)}
 
 
 def draw_pet(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:

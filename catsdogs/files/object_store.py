@@ -1,6 +1,7 @@
 """Objects in a store, reached through fsspec: requests are tried again, and writes can depend on an object's version.
 
 A place in a store is what universal-pathlib makes of a URL. It has the methods of a `Path`, whose type it goes by here.
+Functions raise a StoreError where the store goes on failing or refuses the request; for other errors see `storage`.
 """
 
 import contextlib
@@ -95,7 +96,7 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, Exception) and not is_lasting
 
 
-def _retry_reading(path: Path, request: Callable[[], _Result]) -> _Result:
+def retry_reading(path: Path, request: Callable[[], _Result]) -> _Result:
     """Like `retry`. Missing rights end the run: otherwise every object would be left out for want of them."""
     try:
         return retry(path, request)
@@ -126,7 +127,7 @@ def _error_code(error: OSError) -> str:
 
 
 def read(path: Path, start: int, length: int | None) -> bytes:
-    """The bytes of an object from `start`, `length` of them or all; see `storage.read_bytes`."""
+    """The bytes of an object from `start`, `length` of them or all."""
     store, key = _store(path), _key(path)
     end = None if length is None else start + length
     # s3fs would ask for the size first, to read large objects in several streams.
@@ -140,23 +141,18 @@ def read(path: Path, start: int, length: int | None) -> bytes:
                 return b""
             raise
 
-    return _retry_reading(path, get)
+    return retry_reading(path, get)
 
 
 def download(path: Path, target: Path, size: int) -> None:
-    """Copy an object of `size` bytes to a file on this machine; errors as in `storage.local`."""
+    """Copy an object of `size` bytes to a file on this machine."""
 
     def get() -> None:
         _store(path).get_file(_key(path), str(target))
         if (arrived := target.stat().st_size) != size:
             raise OSError(f"{arrived:,} bytes came, not {size:,}")
 
-    _retry_reading(path, get)
-
-
-def exists(path: Path) -> bool:
-    """Whether there is an object, or a folder of them; see `storage.exists`."""
-    return _retry_reading(path, path.exists)
+    retry_reading(path, get)
 
 
 def size_and_stamp(path: Path) -> tuple[int, str]:
@@ -170,7 +166,6 @@ def stamp(path: Path) -> str:
 
     Raises:
         FileNotFoundError: there is none.
-        StoreError: the store went on failing, or refuses to be read.
     """
     return _stamp_of(_info(path))
 
@@ -180,16 +175,15 @@ def list_stamps(root: Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: no such bucket, or nothing to be listed.
-        StoreError: the store went on failing, or refuses to be read.
     """
     key = _key(root).rstrip("/")
-    listing = _retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+    listing = retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
     names = {str(name).removeprefix(key).removeprefix("/"): info for name, info in sorted(listing.items())}
     return {name: _stamp_of(info) for name, info in names.items() if name and not name.endswith("/")}
 
 
 def _info(path: Path) -> dict[str, Any]:
-    return cast(dict[str, Any], _retry_reading(path, lambda: _store(path).info(_key(path))))
+    return cast(dict[str, Any], retry_reading(path, lambda: _store(path).info(_key(path))))
 
 
 def _stamp_of(info: dict[str, Any]) -> str:
@@ -199,11 +193,7 @@ def _stamp_of(info: dict[str, Any]) -> str:
 
 
 def version(path: Path) -> str:
-    """An object's ETag or generation; empty without an object, or in a store that knows no conditions.
-
-    Raises:
-        StoreError: the store went on failing, or refuses to be read.
-    """
+    """An object's ETag or generation; empty without an object, or in a store that knows no conditions."""
     if not hasattr(_store(path), "call_s3") and path.protocol not in ("gs", "gcs"):  # type: ignore[attr-defined]
         return ""
     try:
@@ -214,7 +204,7 @@ def version(path: Path) -> str:
 
 
 def write(path: Path, data: bytes, new: bool, instead_of: str) -> str:
-    """Put an object and return its version, where the store tells it; see `storage.write_bytes`."""
+    """Put an object and return its version, where the store tells it."""
     if instead_of:
         return retry(path, lambda: _overwrite(path, data, instead_of))
     answer = retry(path, lambda: _store(path).pipe_file(_key(path), data, mode="create" if new else "overwrite"))
@@ -244,7 +234,6 @@ def remove_version(path: Path, version: str) -> None:
 
     Raises:
         FileExistsError: another is there, or none.
-        StoreError: the store went on failing.
     """
     store = _store(path)
 
@@ -271,11 +260,7 @@ def _version_error(path: Path, error: OSError) -> OSError:
 
 
 def upload(source: Path, target: Path) -> None:
-    """Copy a local file to a store, where it appears whole or not at all.
-
-    Raises:
-        StoreError: the store went on failing, or refuses to be written.
-    """
+    """Copy a local file to a store, where it appears whole or not at all."""
     store, key = _store(target), _key(target)
 
     def copy() -> None:
@@ -294,7 +279,7 @@ def upload(source: Path, target: Path) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Give an object another name in its store; see `storage.move`."""
+    """Give an object another name in its store."""
     if _can_rename(path):
         retry(path, lambda: _store(path).mv(_key(path), _key(target)))
     else:  # where `mv` takes a name such as `a*` for a pattern
@@ -303,7 +288,7 @@ def move(path: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove an object, and all objects below a place; see `storage.remove`."""
+    """Remove an object, and all objects below a place."""
     if _can_rename(path):  # such a store has true folders
         with contextlib.suppress(FileNotFoundError):
             retry(path, lambda: _store(path).rm(_key(path), recursive=True))
@@ -316,7 +301,7 @@ def remove(path: Path) -> None:
 
 
 def remove_all(paths: Sequence[Path]) -> None:
-    """Remove these objects, several at once; see `storage.remove_all`."""
+    """Remove these objects, several at once."""
 
     def delete(path: Path) -> None:
         try:

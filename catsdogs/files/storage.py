@@ -1,6 +1,7 @@
 """Files on this machine or, as `s3://bucket/name`, in an object store: named, listed, read and written in one way.
 
 A place is a `Path`, or what `object_store` makes of a URL, which has the same methods and goes by the same type here.
+Functions that reach a store raise a StoreError where it goes on failing or refuses the request.
 """
 
 import contextlib
@@ -59,7 +60,6 @@ def read_bytes(path: Path, start: int = 0, length: int | None = None) -> bytes:
     Raises:
         FileNotFoundError: there is none.
         OSError: a local file cannot be read.
-        StoreError: the store went on failing, or refuses to be read.
     """
     if is_remote(path):
         return object_store.read(path, start, length)
@@ -74,7 +74,6 @@ def size(path: Path) -> int:
     Raises:
         FileNotFoundError: there is none.
         OSError: a local file cannot be looked at.
-        StoreError: the store went on failing, or refuses to be read.
     """
     return object_store.size_and_stamp(path)[0] if is_remote(path) else path.stat().st_size
 
@@ -83,10 +82,10 @@ def exists(path: Path) -> bool:
     """Whether there is a file, folder or object; never no for a place that cannot be looked at.
 
     Raises:
-        StoreError: the store went on failing, or the place cannot be looked at.
+        StoreError: a place on this machine cannot be looked at.
     """
     if is_remote(path):
-        return object_store.exists(path)
+        return object_store.retry_reading(path, path.exists)
     try:
         os.stat(path)  # noqa: PTH116 - from Python 3.14 on, `Path.exists` takes every failure for a no
     except _ABSENT:
@@ -100,7 +99,7 @@ def names_in(folder: Path, suffix: str) -> list[str]:
     """The files of a folder that end so, by name, without hidden ones; none if there is no such folder.
 
     Raises:
-        StoreError: the store went on failing, or the folder cannot be listed.
+        StoreError: a folder on this machine cannot be listed.
     """
     try:
         names: Iterable[str] = list_stamps(folder) if is_remote(folder) else os.listdir(folder)  # noqa: PTH208 - names
@@ -117,7 +116,6 @@ def local(path: Path) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: there is none.
-        StoreError: the store went on failing.
     """
     yield _COPIES.of(path) if is_remote(path) else path
 
@@ -156,11 +154,7 @@ def refuse_passing(path: object, error: BaseException) -> None:
 
 
 def version(path: Path) -> str:
-    """What `write_bytes` takes as `instead_of`: an ETag or generation; empty without one, or without an object.
-
-    Raises:
-        StoreError: the store went on failing, or refuses to be read.
-    """
+    """What `write_bytes` takes as `instead_of`: an ETag or generation; empty without one, or without an object."""
     return object_store.version(path) if is_remote(path) else ""
 
 
@@ -174,7 +168,6 @@ def write_bytes(path: Path, data: bytes, new: bool = False, instead_of: str = ""
     Raises:
         FileExistsError: with `new`, there is one already; with `instead_of`, another is there, or none.
         OSError: a local file cannot be written.
-        StoreError: the store went on failing.
     """
     if is_remote(path):
         return object_store.write(path, data, new, instead_of)
@@ -191,7 +184,6 @@ def move(path: Path, target: Path) -> None:
 
     Raises:
         OSError: a local file cannot be renamed.
-        StoreError: the store went on failing.
     """
     if is_remote(path):
         object_store.move(path, target)
@@ -204,7 +196,6 @@ def remove(path: Path) -> None:
 
     Raises:
         OSError: a local file or folder cannot be removed.
-        StoreError: the store went on failing.
     """
     if is_remote(path):
         object_store.remove(path)
@@ -219,7 +210,6 @@ def remove_all(paths: Sequence[Path]) -> None:
 
     Raises:
         OSError: a local file cannot be removed.
-        StoreError: the store went on failing.
     """
     for path in paths:
         if not is_remote(path):

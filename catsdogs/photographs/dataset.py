@@ -24,7 +24,6 @@ from catsdogs.photographs.labels import (
     photographs,
     tabulate,
 )
-from catsdogs.photographs.locations import MAX_FILE_BYTES as MAX_FILE_BYTES
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
 from catsdogs.photographs.tfrecord import Record
@@ -84,7 +83,7 @@ class Dataset:
         """The bytes of one photograph.
 
         Raises:
-            UnreadablePhotographError: the file is gone, cannot be read, or is larger than `MAX_FILE_BYTES`.
+            UnreadablePhotographError: the file is gone, cannot be read, or is larger than `locations.MAX_FILE_BYTES`.
             StoreError: the object store that it lies in went on failing, or refuses to be read.
         """
         return self._reader.read(photograph.location)
@@ -158,11 +157,9 @@ def _recognise(root: Path) -> Dataset:
         if not records:
             raise _empty(root, files, "Give --data the folder or zip that holds train/ and test/")
         read = {str(record.path) for record in records.values()}
-        unread = [name for name, place in files.items() if tfrecord.is_record_file(name) and str(place) not in read]
-        if unread:
-            notes.append(
-                f"left out, for they are in no folder train/ or test/: {len(unread):,} shards, {in_short(unread)}"
-            )
+        rest = [name for name, place in files.items() if tfrecord.is_record_file(name) and str(place) not in read]
+        if rest:
+            notes.append(f"left out, for they are in no folder train/ or test/: {len(rest):,} shards, {in_short(rest)}")
         files = {name: _location(record) for name, record in records.items()}
         classes, rows = tabulate(
             [(record.id, record.label, name) for name, record in records.items() if record.split == "train"],

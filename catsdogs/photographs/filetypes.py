@@ -90,9 +90,8 @@ def left_alone(names: Iterable[str]) -> list[str]:
 
 def describe_unread(names: Sequence[str]) -> str:
     """A clause about pictures that are not read: how many, the first of them, and what can be done."""
-    shown = ", ".join(names[:_SHOWN_NAMES]) + (
-        f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
-    )
+    more = len(names) - _SHOWN_NAMES
+    shown = ", ".join(names[:_SHOWN_NAMES]) + (f" and {more:,} more" if more > 0 else "")
     hints = dict.fromkeys(_LEFT_ALONE[_suffix(name)] for name in names)
     pictures = "1 picture of a kind that is" if len(names) == 1 else f"{len(names):,} pictures of kinds that are"
     return f"{pictures} not read: {shown} ({'; '.join(hints)})"

@@ -176,9 +176,7 @@ def _columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[i
 
 def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[str], place: str) -> int | None:
     """The position of the column whose values are the photographs, if there is one."""
-    columns = [
-        column for position in range(len(header)) if (column := _try_column(parsed, position, photographs)).matches
-    ]
+    columns = [column for position in range(len(header)) if (column := _match(parsed, position, photographs)).matches]
     candidates = [column for column in columns if header[column.number] not in LABEL_COLUMNS] or columns
     once = [column for column in candidates if not column.repeats]
     if not once:  # its rows will be refused, for they list a photograph twice
@@ -192,7 +190,7 @@ def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[s
     return unbeaten[0].number
 
 
-def _try_column(parsed: Table, position: int, photographs: PhotographNames) -> _FileColumn:
+def _match(parsed: Table, position: int, photographs: PhotographNames) -> _FileColumn:
     values = _column(parsed, position)
     raw = [row[position] for row in _padded(parsed)]
     fits = {cell: photographs.matching(cell) if cell.strip() else [] for cell in set(raw)}

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from catsdogs.errors import DatasetError, and_more, in_short
 from catsdogs.photographs import label_tables, splits
 from catsdogs.photographs.filetypes import is_photograph
-from catsdogs.photographs.names import common_folder, one_form, without_suffix
-from catsdogs.photographs.names import natural_key as natural_key
+from catsdogs.photographs.names import common_folder, natural_key, one_form, without_suffix
 from catsdogs.photographs.splits import TEST, THIRD, TRAIN, Placement, label_before_dot
 
 IMAGE_FOLDER, MASK_FOLDER = "images", "annotations"  # Oxford-IIIT Pet's; the second holds pictures, too

@@ -271,9 +271,7 @@ def _list_zip(path: Path) -> dict[str, Location]:
     inner = [name for name in names if name.lower().endswith(".zip")]
     if inner and (not photographs(names) or any(splits.split_of(PurePosixPath(name).stem) for name in inner)):
         raise DatasetError(f"{path} holds zips inside ({in_short(inner)})", f"Unpack the outer one: unzip {path.name}")
-    return {
-        name: Location(path, members[name].filename) for name in names
-    }  # zipfile's own name for it, by which it is read
+    return {name: Location(path, members[name].filename) for name in names}  # the name that zipfile reads by
 
 
 def _members(path: Path, infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:

@@ -29,7 +29,7 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _RAW_PROFILE_BYTES = 2**18  # of EXIF as ImageMagick writes it into a PNG, in hexadecimal
 
 # The segments that libjpeg and Pillow's reader use, with the fewest bytes that each accepts.
-_USED_SEGMENTS = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
+_USED = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
 _MARKER = re.compile(rb"\xff([^\xff\0])")  # there may be more of 0xFF before it
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # no segment follows these markers
 _START_OF_SCAN, _COMMENT, _APPLICATIONS = 0xDA, 0xFE, range(0xE0, 0xF0)
@@ -130,9 +130,7 @@ def _of_jpeg(data: bytes) -> Stripped:
         _refuse_shattered(pieces, data)
         marker, start = match[1][0], match.end()
         at = start if marker in _WITHOUT_LENGTH else start + max(2, int.from_bytes(data[start : start + 2], "big"))
-        if marker == _START_OF_SCAN or at > len(
-            data
-        ):  # pixels from here on, or a file cut short, which the decoder reports
+        if marker == _START_OF_SCAN or at > len(data):  # pixels follow, or the file is cut, which the decoder reports
             kept.append(view[start - 2 :])
             break
         payload = data[start + 2 : at]
@@ -142,8 +140,7 @@ def _of_jpeg(data: bytes) -> Stripped:
             elif marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
                 xmp = xmp or payload
             if not any(
-                marker == own and payload.startswith(name) and len(payload) >= least
-                for own, name, least in _USED_SEGMENTS
+                marker == own and payload.startswith(name) and len(payload) >= least for own, name, least in _USED
             ):
                 continue
         kept.append(view[start - 2 : at])

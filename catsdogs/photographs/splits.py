@@ -22,9 +22,7 @@ _PLAIN_WORDS = {
     "set", "sets", "data", "dataset", "split", "folder", "file", "files", "image", "images", "img", "imgs",
     "photo", "photos", "picture", "pictures", "pic", "pics", "jpg", "jpeg", "png",
 }  # fmt: skip
-_SEAMS = re.compile(
-    r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])",
-)
+_SEAMS = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ROLE, _PLAIN = ("|".join(sorted(words, key=len, reverse=True)) for words in (_ROLES, _PLAIN_WORDS))
 _JOINED = re.compile(rf"({_ROLE})({_ROLE}|{_PLAIN})|({_PLAIN})({_ROLE})")
 
@@ -49,6 +47,10 @@ class Placement(NamedTuple):
     below: str
 
 
+_Placements = dict[str, Placement]  # by name
+_Folders = Mapping[str, list[str]]  # folder -> the names in it
+
+
 def split_of(folder: str) -> SplitName | None:
     """The split in a folder's name, if there is one; `train_val` is for training, `train_test` is neither."""
     words = _words_in(folder)
@@ -70,7 +72,7 @@ def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -
     # All photographs of a folder have one placement. A few of them show which: one for each label in their names.
     folders = [name[: name.rfind("/") + 1] for name in names]
     some = {(folder, label_before_dot(name)): name for folder, name in zip(folders, names, strict=True)}
-    placed: dict[str, Placement] = {}
+    placed: _Placements = {}
     try:
         _descend(list(some.values()), "", None, root, placed)
     except DatasetError:
@@ -115,9 +117,7 @@ def _word_parts(word: str) -> Collection[str]:
     return [part for part in match.groups() if part] if match else [word]
 
 
-def _descend(
-    names: Sequence[str], prefix: str, within: Placement | None, root: str, placed: dict[str, Placement]
-) -> None:
+def _descend(names: Sequence[str], prefix: str, within: Placement | None, root: str, placed: _Placements) -> None:
     """Go down from the folder `prefix` to where it branches, and place all photographs; `within` is its split."""
     while True:
         tops: dict[str, list[str]] = {}
@@ -150,14 +150,12 @@ def _descend(
             placed[name] = Placement(None, prefix, name[len(prefix) :])
 
 
-def _descend_deeper(
-    tops: Mapping[str, list[str]], loose: Sequence[str], prefix: str, root: str, placed: dict[str, Placement]
-) -> bool:
+def _descend_deeper(tops: _Folders, loose: Sequence[str], prefix: str, root: str, placed: _Placements) -> bool:
     """Place photographs whose splits lie in each class, as in cats/train/ and dogs/train/, or in one folder alone."""
     have = [folder for folder, names in tops.items() if _branches_into_splits(names, f"{prefix}{folder}/")]
     if not have:
         return False
-    inner: dict[str, dict[str, Placement]] = {folder: {} for folder in have}
+    inner: dict[str, _Placements] = {folder: {} for folder in have}
     for folder in have:
         _descend(tops[folder], f"{prefix}{folder}/", None, root, inner[folder])
     inside = [place.below for folder in have for place in inner[folder].values() if place.role]
@@ -185,7 +183,7 @@ def _branches_into_splits(names: Sequence[str], start: str) -> bool:
         names = [name for name in names if name.startswith(start)]
 
 
-def _descend_into_split(names: Sequence[str], split: Placement, root: str, placed: dict[str, Placement]) -> None:
+def _descend_into_split(names: Sequence[str], split: Placement, root: str, placed: _Placements) -> None:
     """Place photographs within a split: past folders that repeat it or name nothing, and into splits of its own."""
     start = split.below
     while True:
@@ -210,9 +208,7 @@ def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement)
     return None not in labels and len(labels) > 1 and not any("/" in name[len(start + folder) + 1 :] for name in names)
 
 
-def _choose_splits(
-    tops: Mapping[str, list[str]], prefix: str, within: Placement | None, root: str
-) -> dict[str, SplitName]:
+def _choose_splits(tops: _Folders, prefix: str, within: Placement | None, root: str) -> dict[str, SplitName]:
     """Which of the folders side by side are splits."""
     named = {folder: split for folder in tops if (split := split_of(folder))}
     chosen = paired_splits(named)

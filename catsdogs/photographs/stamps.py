@@ -27,7 +27,6 @@ class Stamps:
     A stamp is the hash of a photograph's name with the size, times of change and inode of its file or of the archive it
     lies in, which git compares, too. For an object it is the size, version and time from the store's listing, which is
     asked for once a folder. The data set's own folder is no part of it, so a data set that moved is recognised.
-
     All this only saves reading. Without the file, or with a damaged one, every photograph is read. A wrong digest finds
     no row in a cache, so that its photograph is read, too.
     """

@@ -13,9 +13,7 @@ from collections.abc import Container, Iterator
 from typing import BinaryIO
 
 MAX_TEXT_BYTES = 4096  # of an id, which may be a path, a label, or the name of a feature
-_MAX_FIELDS = (
-    10_000  # of one message; each is a turn of a Python loop, and ten megabytes of empty ones would take seconds
-)
+_MAX_FIELDS = 10_000  # of a message; each is a turn of a Python loop, and ten megabytes of empty ones take seconds
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _VARINT_BYTES = 10  # the longest
 _WINDOW_BYTES = 1024

@@ -35,9 +35,7 @@ from catsdogs.progress import Progress
 
 SMALLEST, LARGEST = 10**7, 10**8  # bytes: quick to read over a network, and still several files for several readers
 MAX_SIDE = 4096  # pixels
-_LEFTOVER = re.compile(
-    rf"\.({RECORD_FILE_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp"
-)  # what a killed run was writing
+_LEFTOVER = re.compile(rf"\.({RECORD_FILE_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp")  # of a killed run
 _USUAL_BYTES = 5 * 10**7  # of a file
 _JPEG_QUALITY = 95  # of a resized picture's JPEG
 _SAMPLE_PHOTOGRAPHS = 64  # by which the size of all is estimated
@@ -113,8 +111,9 @@ def _write_set(
         files = tuple(_write_record_file(out / name, dealt[0].split, readable(len(dealt))) for name, dealt in plan)
     if len(unreadable) == len(rows):
         raise DatasetError(f"Not one photograph of {dataset.root} can be read", "Fetch them again")
-    _finish(dataset, out, size, files, unreadable)
-    return WrittenRecordFiles(out, files, tuple(unreadable))
+    written = WrittenRecordFiles(out, files, tuple(unreadable))
+    _finish(dataset, written, size)
+    return written
 
 
 def _deal(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
@@ -213,13 +212,7 @@ def _is_ours(out: Path) -> bool:
         return False
 
 
-def _finish(
-    dataset: Dataset,
-    out: Path,
-    size: int | None,
-    files: Sequence[RecordFile],
-    unreadable: Sequence[tuple[str, str, str]],
-) -> None:
+def _finish(dataset: Dataset, written: WrittenRecordFiles, size: int | None) -> None:
     """Write the manifest, by which the files become a set."""
     manifest = {
         "format": FORMAT,
@@ -228,13 +221,13 @@ def _finish(
         "picture": f"JPEG of {size} x {size} pixels" if size else "original bytes",
         "size": size,
         "source": str(dataset.root),
-        "shards": [file._asdict() for file in files],
-        "unreadable": unreadable,
+        "shards": [file._asdict() for file in written.files],
+        "unreadable": written.unreadable,
     }
-    left_out = {id for split, id, _ in unreadable if split == "test"}
+    left_out = {id for split, id, _ in written.unreadable if split == "test"}
     truth = {id: label for id, label in dataset.truth.items() if id not in left_out}
     if truth:
         manifest["truth"] = truth
-    with replacing(out / MANIFEST) as temporary:
+    with replacing(written.folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / UNFINISHED).unlink()
+    (written.folder / UNFINISHED).unlink()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError
-from catsdogs.photographs.dataset import MAX_FILE_BYTES, scan, scan_unlabelled
+from catsdogs.photographs.dataset import scan, scan_unlabelled
+from catsdogs.photographs.locations import MAX_FILE_BYTES
 from tests.conftest import jpeg, refused, write_kaggle_folder
 from tests.support.datasets import ids, write_empty
 

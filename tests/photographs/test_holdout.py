@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from catsdogs.errors import DatasetError, UnknownNameError, UsageError
 from catsdogs.photographs import tfrecord_writer
 from catsdogs.photographs.dataset import scan
-from catsdogs.photographs.labels import natural_key
+from catsdogs.photographs.names import natural_key
 from tests.conftest import refused, write_kaggle_folder
 from tests.support.datasets import class_names, ids, write_empty, write_letters
 

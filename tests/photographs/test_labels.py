@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catsdogs.errors import DatasetError
-from catsdogs.photographs.labels import Row, classes_and_rows, natural_key, photographs
+from catsdogs.photographs.labels import Row, classes_and_rows, photographs
+from catsdogs.photographs.names import natural_key
 from tests.conftest import refused
 
 WORDS = st.text("abcdefghijklmnop", min_size=1, max_size=8)
