@@ -87,12 +87,7 @@ assert not [path for path in folder.rglob("*") if "lock" in path.name and path.s
 
 
 @pytest.mark.parametrize(
-    ("number", "variables"),
-    [
-        ("ENOLCK", {}),
-        ("ENOSYS", {}),
-        ("EOPNOTSUPP", {"HDF5_USE_FILE_LOCKING": "FALSE"}),
-    ],
+    ("number", "variables"), [("ENOLCK", {}), ("ENOSYS", {}), ("EOPNOTSUPP", {"HDF5_USE_FILE_LOCKING": "FALSE"})]
 )
 def test_everything_goes_on_without_locks_and_says_so(start: Start, number: str, variables: dict[str, str]) -> None:
     process = start(_EVERYTHING, number, **variables)

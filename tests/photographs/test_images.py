@@ -27,40 +27,25 @@ def png_header(width: int, height: int) -> bytes:
     return png(width, height, chunk(b"IDAT", zeros(99)), chunk(b"IEND"))
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (encoded(Image.new("RGB", (8, 8), RED), "PNG"), RED),
-        (encoded(Image.new("L", (8, 8), 77), "PNG"), (77, 77, 77)),
-        (encoded(Image.new("1", (8, 8), 1), "PNG"), WHITE),
-        (encoded(Image.new("RGB", (8, 8), RED).quantize(4), "GIF"), RED),
-        (encoded(Image.new("RGBA", (8, 8), (*RED, 255)), "PNG"), RED),
-        (encoded(Image.new("RGBA", (8, 8), (*RED, 0)), "PNG"), WHITE),
-        (encoded(Image.new("LA", (8, 8), (10, 0)), "PNG"), WHITE),
-        (encoded(Image.fromarray(np.full((8, 8), 0x4D4D, np.uint16)), "PNG"), (77, 77, 77)),
-        (encoded(Image.fromarray(np.full((8, 8), 77, np.float32)), "TIFF"), (77, 77, 77)),
-        (encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"), (255, 0, 0)),
-        (
-            encoded(
-                Image.new("RGB", (8, 8), RED), "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")]
-            ),
-            RED,
-        ),
-    ],
-    ids=[
-        "rgb",
-        "grey",
-        "bilevel",
-        "palette",
-        "opaque",
-        "transparent",
-        "grey-alpha",
-        "16-bit",
-        "float",
-        "cmyk",
-        "animated",
-    ],
-)
+MODES = {
+    "rgb": (encoded(Image.new("RGB", (8, 8), RED), "PNG"), RED),
+    "grey": (encoded(Image.new("L", (8, 8), 77), "PNG"), (77, 77, 77)),
+    "bilevel": (encoded(Image.new("1", (8, 8), 1), "PNG"), WHITE),
+    "palette": (encoded(Image.new("RGB", (8, 8), RED).quantize(4), "GIF"), RED),
+    "opaque": (encoded(Image.new("RGBA", (8, 8), (*RED, 255)), "PNG"), RED),
+    "transparent": (encoded(Image.new("RGBA", (8, 8), (*RED, 0)), "PNG"), WHITE),
+    "grey-alpha": (encoded(Image.new("LA", (8, 8), (10, 0)), "PNG"), WHITE),
+    "16-bit": (encoded(Image.fromarray(np.full((8, 8), 0x4D4D, np.uint16)), "PNG"), (77, 77, 77)),
+    "float": (encoded(Image.fromarray(np.full((8, 8), 77, np.float32)), "TIFF"), (77, 77, 77)),
+    "cmyk": (encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"), (255, 0, 0)),
+    "animated": (
+        encoded(Image.new("RGB", (8, 8), RED), "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")]),
+        RED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), MODES.values(), ids=MODES)
 def test_every_mode_becomes_rgb(data: bytes, expected: tuple[int, int, int]) -> None:
     image = images.decode(data)
     assert (image.mode, image.size) == ("RGB", (8, 8))
@@ -288,33 +273,21 @@ def ycck() -> bytes:
     return plain[:at] + b"\2" + plain[at + 1 :]
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "TIFF"), (255, 0, 0)),
-        (encoded(Image.new("LAB", (8, 8), (255, 128, 128)), "TIFF"), WHITE),
-        (encoded(Image.new("YCbCr", (8, 8), (76, 85, 255)), "JPEG", quality=100), (254, 0, 0)),
-        (encoded(Image.new("RGBA", (8, 8), (*RED, 0)).quantize(), "PNG"), WHITE),
-        (encoded(Image.new("P", (8, 8), 0), "PNG", transparency=0), WHITE),
-        (encoded(Image.new("L", (8, 8), 9), "PNG", transparency=9), WHITE),
-        (encoded(Image.new("RGB", (8, 8), RED), "PNG", transparency=RED), WHITE),
-        (encoded(Image.new("RGBA", (8, 8), (*RED, 0)), "WEBP", lossless=True), WHITE),
-        (encoded(Image.new("RGBA", (8, 8), (*RED, 255)), "TIFF"), RED),
-        (encoded(Image.new("1", (8, 8), 1), "TIFF", compression="group4"), WHITE),
-    ],
-    ids=[
-        "cmyk",
-        "lab",
-        "ycbcr",
-        "palette-alpha",
-        "palette-colour",
-        "grey-colour",
-        "rgb-colour",
-        "webp-alpha",
-        "tiff-alpha",
-        "fax",
-    ],
-)
+OTHER_MODES = {
+    "cmyk": (encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "TIFF"), (255, 0, 0)),
+    "lab": (encoded(Image.new("LAB", (8, 8), (255, 128, 128)), "TIFF"), WHITE),
+    "ycbcr": (encoded(Image.new("YCbCr", (8, 8), (76, 85, 255)), "JPEG", quality=100), (254, 0, 0)),
+    "palette-alpha": (encoded(Image.new("RGBA", (8, 8), (*RED, 0)).quantize(), "PNG"), WHITE),
+    "palette-colour": (encoded(Image.new("P", (8, 8), 0), "PNG", transparency=0), WHITE),
+    "grey-colour": (encoded(Image.new("L", (8, 8), 9), "PNG", transparency=9), WHITE),
+    "rgb-colour": (encoded(Image.new("RGB", (8, 8), RED), "PNG", transparency=RED), WHITE),
+    "webp-alpha": (encoded(Image.new("RGBA", (8, 8), (*RED, 0)), "WEBP", lossless=True), WHITE),
+    "tiff-alpha": (encoded(Image.new("RGBA", (8, 8), (*RED, 255)), "TIFF"), RED),
+    "fax": (encoded(Image.new("1", (8, 8), 1), "TIFF", compression="group4"), WHITE),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), OTHER_MODES.values(), ids=OTHER_MODES)
 def test_other_modes_become_rgb(data: bytes, expected: tuple[int, int, int]) -> None:
     assert np.abs(np.asarray(images.decode(data), int) - expected).max() <= 4
 

@@ -12,38 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import features
 
-from tests.support.formats import (
-    DEFLATE,
-    JFIF,
-    LARGEST,
-    LONG,
-    MEGABYTE,
-    RAW,
-    SOI,
-    ZLIB_OF_ZEROS,
-    apng,
-    bmp,
-    canvas,
-    chunk,
-    codestream,
-    cut,
-    exif,
-    filled,
-    frame,
-    gif,
-    grey,
-    long_exif,
-    many_scans,
-    many_strips,
-    many_tags,
-    picture,
-    png,
-    png_of_zeros,
-    segment,
-    tiff,
-    webp,
-    zeros,
-)
+from tests.support.formats import (  # isort: skip
+    DEFLATE, JFIF, LARGEST, LONG, MEGABYTE, RAW, SOI, ZLIB_OF_ZEROS, apng, bmp, canvas, chunk, codestream, cut,
+    exif, filled, frame, gif, grey, long_exif, many_scans, many_strips, many_tags, picture, png, png_of_zeros,
+    segment, tiff, webp, zeros,
+)  # fmt: skip
 
 _MARK = "<script>alert(1)</script>"
 
@@ -200,8 +173,7 @@ UPLOADS: dict[str, Upload] = {
     "PNG of 800,000 empty chunks": Upload("busy.png", lambda: filled(png(9, 9), chunk(b"prVt"))),
     "PNG of 800,000 empty pieces of pixels": Upload("busy.png", lambda: filled(png(9, 9), chunk(b"IDAT"))),
     "PNG with 60,000 EXIF tags on the same megabyte": Upload(
-        "busy.png",
-        lambda: png(9, 9, chunk(b"eXIf", many_tags(60_000, MEGABYTE)), chunk(b"IDAT", b"none")),
+        "busy.png", lambda: png(9, 9, chunk(b"eXIf", many_tags(60_000, MEGABYTE)), chunk(b"IDAT", b"none"))
     ),
     "APNG of 20,000 frames, the first damaged": Upload("busy.png", lambda: apng(20_000)),
     "GIF of 3 million extensions": Upload("busy.gif", lambda: filled(gif((9, 9), None), b"!\xf9\0")),
