@@ -93,8 +93,8 @@ def test_everything_goes_on_without_locks_and_says_so(start: Start, number: str,
     process = start(_EVERYTHING, number, **variables)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
-    said = [line for line in err.splitlines() if "without locks" in line]
-    assert len(said) == len(set(said)) and "shared is on a file system without locks: a file" in said[0]
+    notes = [line for line in err.splitlines() if "without locks" in line]
+    assert len(notes) == len(set(notes)) and "shared is on a file system without locks: a file" in notes[0]
     assert not [line for line in err.splitlines() if "Warning" in line]
 
 

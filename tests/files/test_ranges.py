@@ -21,10 +21,10 @@ class TestRanges:
         block=st.integers(1, 60),
     )
     def test_like_a_file(self, data: bytes, moves: list[tuple[int, int, int]], block: int) -> None:
-        asked = []
+        requests = []
 
         def read(path: Path, start: int, length: int) -> bytes:
-            asked.append((start, length))
+            requests.append((start, length))
             assert 0 <= start < len(data) and 0 < length <= len(data) - start
             return data[start : start + length]
 
@@ -32,14 +32,14 @@ class TestRanges:
             patch.setattr(storage, "size", lambda path: len(data))
             patch.setattr(storage, "read_bytes", read)
             patch.setattr(ranges, "READ_AHEAD_BYTES", block)
-            ours, theirs = ranges.Ranges(Path("x")), io.BytesIO(data)
+            ours, file = ranges.Ranges(Path("x")), io.BytesIO(data)
             for offset, size, whence in moves:
                 if whence == io.SEEK_CUR:
-                    offset -= theirs.tell()
+                    offset -= file.tell()
                 elif whence == io.SEEK_END:
                     offset -= len(data)
-                assert ours.seek(offset, whence) == theirs.seek(offset, whence)
-                assert ours.read(size) == theirs.read(size) and ours.tell() == theirs.tell()
+                assert ours.seek(offset, whence) == file.seek(offset, whence)
+                assert ours.read(size) == file.read(size) and ours.tell() == file.tell()
 
     def test_threads_do_not_share_what_they_have_read(self, s3_folder: Path, s3_faults: Faults) -> None:
         storage.write_bytes(s3_folder / "x", bytes(range(200)))

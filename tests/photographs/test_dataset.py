@@ -1,4 +1,4 @@
-"""Data sets in every layout, as folders, zips and tables, and what is said of mistakes in them."""
+"""Data sets in every layout, as folders, zips and tables, and the errors for mistakes in them."""
 
 import os
 import re

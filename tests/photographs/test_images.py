@@ -131,8 +131,8 @@ def test_resizing_is_antialiased_and_keeps_the_whole_picture(
 def test_resizing_agrees_with_pillow(width: int, height: int, size: int) -> None:
     picture = images.decode(jpeg(7, (120, 90))).resize((width, height))
     ours = images.load(encoded(picture, "PNG"), [size]).by_size[size].astype(int)
-    theirs = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC), int)
-    assert np.abs(ours - theirs).mean() < 1
+    expected = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC), int)
+    assert np.abs(ours - expected).mean() < 1
 
 
 def test_rows_say_which_resizer_made_them() -> None:

@@ -247,8 +247,8 @@ def test_unicode_forms_of_a_name_are_one_name(tmp_path: Path, forms: tuple[str, 
         unicodedata.normalize(on_disk, name) for name in ("café", "naïve", "über")
     }
     assert all((tmp_path / row.location.name).exists() for row in dataset.of("train"))
-    asked = unicodedata.normalize(typed, dataset.classes[0])
-    assert scan(tmp_path, classes=[asked]) == dataset
+    typed_class = unicodedata.normalize(typed, dataset.classes[0])
+    assert scan(tmp_path, classes=[typed_class]) == dataset
 
 
 def test_class_folders_in_two_unicode_forms_are_one_class() -> None:

@@ -1,4 +1,4 @@
-"""Data sets in an object store: every layout as on this machine, and how often the store is asked."""
+"""Data sets in an object store: read in every layout as on this machine, with few requests."""
 
 import pickle
 import zipfile

@@ -75,7 +75,7 @@ def test_a_folder_that_says_a_split_is_one(prefix: str, train: str, test: str) -
 def test_whatever_stands_around_the_word(
     word: tuple[str, str], before: str, after: str, seam: str, wrapped: bool
 ) -> None:
-    folders = [seam.join(filter(None, (before, said, after))) for said in word]
+    folders = [seam.join(filter(None, (before, part, after))) for part in word]
     train, test = (f"{folder}/{folder}" if wrapped else folder for folder in folders)
     names = [f"{train}/{name}.{n}.jpg" for name in ("cat", "dog") for n in range(2)] + [f"{test}/7.jpg"]
     assert set(learnt(names).values()) == {"cat", "dog"} and predicted(names) == {f"{test}/7.jpg"}

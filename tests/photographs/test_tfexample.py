@@ -17,8 +17,8 @@ VALUES = st.binary(max_size=300) | st.integers(-(2**63), 2**63 - 1)
 
 @given(st.dictionaries(NAMES, VALUES, max_size=6))
 def test_messages_as_tensorflow_has_them(tf: Any, features: dict[str, bytes | int]) -> None:
-    theirs = tf.train.Example.FromString(tfexample.encode_example(features)).features.feature
-    assert {name: [*value.bytes_list.value, *value.int64_list.value] for name, value in theirs.items()} == {
+    parsed = tf.train.Example.FromString(tfexample.encode_example(features)).features.feature
+    assert {name: [*value.bytes_list.value, *value.int64_list.value] for name, value in parsed.items()} == {
         name: [value] for name, value in features.items()
     }
     assert decoded(written_by(tf, features)) == decoded(tfexample.encode_example(features)) == features

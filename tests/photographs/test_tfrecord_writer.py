@@ -131,11 +131,11 @@ def test_another_set_takes_the_place_of_the_whole_earlier_one(tmp_path: Path) ->
 
 def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     data = write_kaggle_folder(tmp_path / "data")
-    theirs = write_file(tmp_path / "theirs", rows(row(1)), "train/flowers.tfrec")
+    foreign = write_file(tmp_path / "theirs", rows(row(1)), "train/flowers.tfrec")
     (tmp_path / "theirs" / MANIFEST).write_text('{"format": "web app"}')
     with refused(StoreError, "holds shards that are not of this program"):
         tfrecord_writer.write_record_files(scan(data), tmp_path / "theirs", 1)
-    assert theirs.exists() and len(records(tmp_path / "theirs")) == 1
+    assert foreign.exists() and len(records(tmp_path / "theirs")) == 1
     for out in (data, data / "train"):
         with refused(UsageError, "The data set itself lies in"):
             tfrecord_writer.write_record_files(scan(data), out, 1)
