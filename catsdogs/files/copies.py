@@ -10,7 +10,7 @@ from catsdogs.files import object_store
 _KEPT_BYTES = 4 * 2**30  # of all copies together; the newest is kept whatever its size
 
 
-class Copies:
+class LocalCopies:
     """The copies that this process keeps, least recently used first."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Copies:
                 folder = Path(self._folder.name) / str(self._count)
                 folder.mkdir()
                 copy = folder / path.name
-                object_store.download(path, copy, size)
+                object_store.copy_object(path, copy, size)
                 self._paths[key] = copy
                 self._drop_oldest()
             self._paths.move_to_end(key)

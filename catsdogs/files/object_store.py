@@ -126,7 +126,7 @@ def _error_code(error: OSError) -> str:
     return str(answer.get("Error", {}).get("Code", ""))
 
 
-def read(path: Path, start: int, length: int | None) -> bytes:
+def read_object(path: Path, start: int, length: int | None) -> bytes:
     """The bytes of an object from `start`, `length` of them or all."""
     store, key = _store(path), _key(path)
     end = None if length is None else start + length
@@ -144,7 +144,7 @@ def read(path: Path, start: int, length: int | None) -> bytes:
     return retry_reading(path, get)
 
 
-def download(path: Path, target: Path, size: int) -> None:
+def copy_object(path: Path, target: Path, size: int) -> None:
     """Copy an object of `size` bytes to a file on this machine."""
 
     def get() -> None:
@@ -203,7 +203,7 @@ def version(path: Path) -> str:
     return str(info.get("ETag") or info.get("generation") or "")
 
 
-def write(path: Path, data: bytes, new: bool, instead_of: str) -> str:
+def write_object(path: Path, data: bytes, new: bool, instead_of: str) -> str:
     """Put an object and return its version, where the store tells it."""
     if instead_of:
         return retry(path, lambda: _overwrite(path, data, instead_of))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.files import object_store
-from catsdogs.files.copies import Copies
+from catsdogs.files.copies import LocalCopies
 
 # What only objects have: stamps, versions, and a file of this machine to come from.
 from catsdogs.files.object_store import list_stamps as list_stamps
@@ -34,7 +34,7 @@ _PASSING = {
     )
 } - {None}
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
-_COPIES = Copies()
+_COPIES = LocalCopies()
 
 
 def place(text: str | Path) -> Path:
@@ -62,7 +62,7 @@ def read_bytes(path: Path, start: int = 0, length: int | None = None) -> bytes:
         OSError: a local file cannot be read.
     """
     if is_remote(path):
-        return object_store.read(path, start, length)
+        return object_store.read_object(path, start, length)
     with path.open("rb") as file:
         file.seek(start)
         return file.read(-1 if length is None else length)
@@ -170,7 +170,7 @@ def write_bytes(path: Path, data: bytes, new: bool = False, instead_of: str = ""
         OSError: a local file cannot be written.
     """
     if is_remote(path):
-        return object_store.write(path, data, new, instead_of)
+        return object_store.write_object(path, data, new, instead_of)
     # Written in its place, so that a full disk does not stand in the way of a file that is there already.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else 0), 0o666)
     with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123 - a descriptor

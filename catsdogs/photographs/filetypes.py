@@ -37,9 +37,9 @@ _OTHERS = (
     *(".jxr", ".pbm", ".pcx", ".pgm", ".pict", ".pnm", ".ppm", ".psb", ".psd", ".qoi", ".ras", ".sgi"),
     *(".svg", ".svgz", ".tga", ".wdp", ".wmf", ".xbm", ".xcf", ".xpm"),
 )
-_HINTS = {_HEIF: _HEIF_HINT, _AVIF: _AVIF_HINT, _RAW: _RAW_HINT, (*_JPEG2000, *_OTHERS): _CONVERT}
+_HINTS_FOR = {_HEIF: _HEIF_HINT, _AVIF: _AVIF_HINT, _RAW: _RAW_HINT, (*_JPEG2000, *_OTHERS): _CONVERT}
 # Suffixes of pictures that are not read -> what their owner can do.
-_LEFT_ALONE = {suffix: hint for suffixes, hint in _HINTS.items() for suffix in suffixes if suffix not in PHOTO_SUFFIXES}
+_LEFT_ALONE = {suffix: hint for kind, hint in _HINTS_FOR.items() for suffix in kind if suffix not in PHOTO_SUFFIXES}
 _SHOWN_NAMES = 3
 
 # Files that systems and programs put beside people's, compared without case; so are all that begin with a dot.

@@ -115,7 +115,7 @@ def dimensions(data: bytes) -> tuple[int, int]:
     Raises:
         UnreadablePhotographError: no picture, a damaged header, or more than `MAX_PIXELS` pixels.
     """
-    with _opened(data) as (image, _):
+    with _open_picture(data) as (image, _):
         return image.size
 
 
@@ -138,7 +138,7 @@ def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
     A JPEG can be decoded at a half, a quarter or an eighth of its size, in a fraction of the time. At least twice the
     side is kept, so that the filter still does the antialiasing.
     """
-    with _opened(data) as (image, orientation):
+    with _open_picture(data) as (image, orientation):
         width, height = image.size
         if side:
             image.draft(None, (2 * side, 2 * side))
@@ -160,7 +160,7 @@ def formats() -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
+def _open_picture(data: bytes) -> Iterator[tuple[Image.Image, int]]:
     """The picture, of which only the header has been read, and its orientation; all failures get a reason."""
     if not data:
         raise UnreadablePhotographError("the file is empty")
@@ -247,7 +247,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         part = image.crop(band)
         if deep:
             with np.errstate(invalid="ignore"):  # a float may be NaN, which becomes black
-                samples = (_samples(image, band).astype(np.float64) - black) * (255 / (white - black))
+                samples = (_samples_of(image, band).astype(np.float64) - black) * (255 / (white - black))
             part = Image.fromarray(np.clip(np.nan_to_num(samples) + 0.5, 0, 255).astype(np.uint8))
         elif part.has_transparency_data:
             part = part.convert("RGBA")
@@ -262,7 +262,7 @@ def _range(image: Image.Image, bands: Iterable[_Box]) -> tuple[float, float]:
         return 0, 4095 if _bits(image) == 12 else 65535
     least, most = 0.0, 0.0
     for band in bands:
-        samples = _samples(image, band)
+        samples = _samples_of(image, band)
         samples = samples[np.isfinite(samples)]
         if samples.size:
             least, most = min(least, float(samples.min())), max(most, float(samples.max()))
@@ -270,7 +270,7 @@ def _range(image: Image.Image, bands: Iterable[_Box]) -> tuple[float, float]:
     return (0, usual[0]) if usual else (least, most)
 
 
-def _samples(image: Image.Image, band: _Box) -> NDArray:
+def _samples_of(image: Image.Image, band: _Box) -> NDArray:
     samples = np.asarray(image.crop(band))
     tags = getattr(image, "tag_v2", {})
     # Pillow has no unsigned integers of 32 bits, and reads those of a TIFF as signed ones.

@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from catsdogs.photographs.filetypes import PHOTO_SUFFIXES
 
 _BARE_SUFFIXES = {suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES}
-_DIGITS = re.compile(r"(\d+)")
+_DIGIT_RUNS = re.compile(r"(\d+)")
 _MAX_DIGITS = 1000  # of a number that count in the order of names; Python refuses to parse far longer numbers
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
     """A sort key by which `cat.10` follows `cat.9`; the text itself breaks ties such as `01` and `1`."""
-    parts: list[str | int] = list(_DIGITS.split(text))
+    parts: list[str | int] = list(_DIGIT_RUNS.split(text))
     parts[1::2] = [int(str(number)[:_MAX_DIGITS]) for number in parts[1::2]]
     return parts, text
 

@@ -23,8 +23,8 @@ _PLAIN_WORDS = {
     "photo", "photos", "picture", "pictures", "pic", "pics", "jpg", "jpeg", "png",
 }  # fmt: skip
 _SEAMS = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_ROLE, _PLAIN = ("|".join(sorted(words, key=len, reverse=True)) for words in (_ROLES, _PLAIN_WORDS))
-_JOINED = re.compile(rf"({_ROLE})({_ROLE}|{_PLAIN})|({_PLAIN})({_ROLE})")
+_ROLE_WORD, _PLAIN_WORD = ("|".join(sorted(words, key=len, reverse=True)) for words in (_ROLES, _PLAIN_WORDS))
+_JOINED = re.compile(rf"({_ROLE_WORD})({_ROLE_WORD}|{_PLAIN_WORD})|({_PLAIN_WORD})({_ROLE_WORD})")
 
 
 class SplitName(NamedTuple):

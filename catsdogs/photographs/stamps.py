@@ -33,7 +33,7 @@ class Stamps:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / STAMPS_FILE
-        self._digests = _load(self._path)
+        self._digests = _read_stamps(self._path)
         self._stamps: list[int | None] = []
 
     def look(self, photographs: Iterable[Photograph]) -> list[int | None]:
@@ -57,7 +57,7 @@ class Stamps:
             file["digest"] = np.array(list(kept.values()), np.uint64)
 
 
-def _load(path: Path) -> dict[int, int]:
+def _read_stamps(path: Path) -> dict[int, int]:
     try:
         with hdf5.reading(path) as file:
             if (file.attrs.get("format"), file.attrs.get("version")) == (FORMAT, VERSION):
