@@ -14,15 +14,15 @@ from tests.faults import specimens
 def target(data: bytes) -> None:
     kind, text = data[:1], data[1:]
     if kind == b"r":
-        harness.write_input(run_card.RUN_FILE, text)
+        harness.written(run_card.RUN_FILE, text)
         found: list[run_card.Run] = []
         if not harness.refused(lambda: found.append(run_card.read_run(harness.FOLDER))):
             str(found[0].scores[0])
     elif kind == b"n":
-        harness.write_input(trained.CARD_FILE, text)
+        harness.written(trained.CARD_FILE, text)
         harness.refused(trained.row, harness.FOLDER)
     else:
-        harness.write_input(tfrecord.MANIFEST, text)
+        harness.written(tfrecord.MANIFEST, text)
         harness.refused(tfrecord.read_manifest, harness.FOLDER)
 
 

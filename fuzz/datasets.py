@@ -19,7 +19,7 @@ def _read_all(found: dataset.Dataset) -> None:
 
 
 def target(data: bytes) -> None:
-    path = harness.write_input("x.zip" if data[:1] == b"P" else "x.csv", data)
+    path = harness.written("x.zip" if data[:1] == b"P" else "x.csv", data)
     for scan in (dataset.scan, dataset.scan_unlabelled):
         found: list[dataset.Dataset] = []
         if not harness.refused(lambda scan=scan, found=found: found.append(scan(path))):
@@ -28,5 +28,5 @@ def target(data: bytes) -> None:
 
 if __name__ == "__main__":
     for id in specimens.IDS:
-        harness.write_input(f"{id}.jpg", b"never read")
+        harness.written(f"{id}.jpg", b"never read")
     harness.main(target, [*specimens.zips().values(), specimens.LABELS])

@@ -13,7 +13,7 @@ SECONDS, MEGABYTES = 5, 1024  # more for one input is a finding
 FOLDER = Path(tempfile.mkdtemp(prefix="catsdogs-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108 - memory, for speed
 
 
-def write_input(name: str, data: bytes) -> Path:
+def written(name: str, data: bytes) -> Path:
     """The input as a file of that name."""
     path = FOLDER / name
     path.write_bytes(data)

@@ -10,7 +10,7 @@ from tests.faults import specimens
 
 
 def target(data: bytes) -> None:
-    harness.refused(pth.read_pth, harness.write_input("x.pth", data))
+    harness.refused(pth.read_pth, harness.written("x.pth", data))
 
 
 if __name__ == "__main__":

@@ -20,36 +20,36 @@ SAMPLE, SUBMISSION, TRUTH = (part.decode() for part in (specimens.SAMPLE, specim
 def target(data: bytes) -> None:
     kind, text = data[:1], data[1:]
     if kind == b"s":
-        path = harness.write_input("submission.csv", text)
+        path = harness.written("submission.csv", text)
         harness.refused(submission.check_submission, path, SAMPLE, CLASSES)
         harness.refused(submission.read_submission, path, CLASSES)
         harness.refused(submission.grade_submission, path, harness.FOLDER / "truth.csv")
     elif kind == b"t":
-        path = harness.write_input("hidden.csv", text)
+        path = harness.written("hidden.csv", text)
         harness.refused(submission.grade_submission, harness.FOLDER / "sound.csv", path, CLASSES)
         harness.refused(submission.grade_submission, path, path)
         harness.refused(submission.order, ("1", "2"), CLASSES, text.decode(errors="replace"), ("3",))
     elif kind == b"d":
-        path = harness.write_input(decisions.DECISIONS_FILE, text)
+        path = harness.written(decisions.DECISIONS_FILE, text)
         harness.refused(decisions.read_decisions, path, CLASSES)
         harness.refused(decisions.corrections, harness.FOLDER, [FEATURES], "decided")
         if not harness.refused(decisions.decide, path, decisions.Decision("cat.1", decisions.DROP), CLASSES):
             assert decisions.read_decisions(path, CLASSES)["cat.1"].decision == decisions.DROP  # noqa: S101 - a finding
             decisions.undo(path, "cat.1", CLASSES)
     elif kind == b"o":
-        harness.refused(suspect_table.read_suspects, harness.write_input("outliers.csv", text))
+        harness.refused(suspect_table.read_suspects, harness.written("outliers.csv", text))
     elif kind == b"f":
-        harness.write_input("oof.csv", text)
+        harness.written("oof.csv", text)
         harness.refused(out_of_fold.read_out_of_fold, harness.FOLDER, RUN, FEATURES)
     else:
-        harness.write_input(trained.LEARNT_FILE, text)
+        harness.written(trained.LEARNT_FILE, text)
         harness.refused(trained.fold_of_digest, harness.FOLDER)
 
 
 if __name__ == "__main__":
-    harness.write_input("truth.csv", specimens.TRUTH)
-    harness.write_input("sound.csv", specimens.SUBMISSION)
-    harness.write_input(trained.CARD_FILE, specimens.network_card())
+    harness.written("truth.csv", specimens.TRUTH)
+    harness.written("sound.csv", specimens.SUBMISSION)
+    harness.written(trained.CARD_FILE, specimens.network_card())
     harness.main(
         target,
         [

@@ -13,7 +13,7 @@ from tests.faults import specimens
 def target(data: bytes) -> None:
     if data[:1] == b"m":
         data = b"".join(map(tfrecord.frame, data[1:].split(b"\0mm\0")))
-    path = harness.write_input("x.tfrecord", data)
+    path = harness.written("x.tfrecord", data)
     found: list[tfrecord.Record] = []
     if harness.refused(lambda: found.extend(tfrecord.records(path))):
         return

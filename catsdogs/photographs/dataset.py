@@ -90,7 +90,7 @@ class Dataset:
 
 
 def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: int = SEED) -> Dataset:
-    """Recognise the layout under `root` (a folder, a zip, TFRecords, or a CSV of names and labels) and list its rows.
+    """Recognise the layout under `root` (a folder, a zip, TFRecord files, or a CSV of labels) and list its rows.
 
     Args:
         classes: labelled photographs of other classes are left out; without any name, all are kept.
@@ -114,7 +114,7 @@ def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: in
 
 
 def scan_unlabelled(root: Path) -> Dataset:
-    """Every photograph under `root` (a folder, a zip, TFRecords or one file) as a test row, for predictions."""
+    """Every photograph under `root` (a folder, a zip, TFRecord files or one file) as a test row, for predictions."""
     root = root.expanduser()
     files = locations.list_files(root)
     names = photographs(files)

@@ -94,10 +94,10 @@ def read_label_table(table: str, text: str, photographs: PhotographNames, root: 
     if not any(name in photographs.names for name in labels):
         raise DatasetError(
             f"{place} names none of the {len(photographs.names):,} photographs, whose names are like "
-            f"{min(photographs.names, key=natural_key)}; its column {_heading(parsed, file)} holds {next(iter(labels))}",
+            f"{min(photographs.names, key=natural_key)}; its column {_title(parsed, file)} holds {next(iter(labels))}",
             "Name the photographs as seen from that folder, or give --data the table that does",
         )
-    _refuse_odd_labels(labels, _heading(parsed, label), place)
+    _refuse_odd_labels(labels, _title(parsed, label), place)
     return list(labels.items())
 
 
@@ -222,7 +222,7 @@ def _ambiguity(what: str, parsed: Table, one: int, other: int, place: str) -> Da
     one, other = sorted((one, other))
     first = next(iter(_padded(parsed)))
     return DatasetError(
-        f"{place}: the columns {_heading(parsed, one)} and {_heading(parsed, other)} could both be that of the {what} "
+        f"{place}: the columns {_title(parsed, one)} and {_title(parsed, other)} could both be that of the {what} "
         f"({first[one].strip()} and {first[other].strip()} in the first row), and they do not say the same",
         "Remove the one that is not, or give --data a copy without it",
     )
@@ -274,7 +274,7 @@ def _column(parsed: Table, position: int) -> list[str]:
     return [row[position].strip() if position < len(row) else "" for row in parsed.rows]
 
 
-def _heading(parsed: Table, position: int) -> str:
+def _title(parsed: Table, position: int) -> str:
     name = parsed.header[position].strip()
     same = [column for column in parsed.header if column.strip() == name]
     return name if name and len(same) == 1 else f"{name or 'without a name'} (the {position + 1}. from the left)"

@@ -131,21 +131,19 @@ def test_ids_are_kept_through_a_submission_and_back(tmp_path: Path) -> None:
     assert submission.grade_submission(path, truth, CLASSES).rows == len(ODD)
 
 
-@pytest.mark.parametrize("requested_form", ["NFC", "NFD"])
-def test_what_is_written_is_in_the_form_that_is_asked_for(tmp_path: Path, requested_form: str) -> None:
-    other_form = [
-        unicodedata.normalize("NFC" if requested_form == "NFD" else "NFD", name) for name in ("café", "Épagneul")
-    ]
-    requested = [unicodedata.normalize(requested_form, name) for name in ("café", "Épagneul")]
-    sample = f"id,dog,{requested[1]}\n {requested[0]},0.5,0.5\n"
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+def test_what_is_written_is_in_the_form_that_is_asked_for(tmp_path: Path, asked: str) -> None:
+    ours = [unicodedata.normalize("NFC" if asked == "NFD" else "NFD", name) for name in ("café", "Épagneul")]
+    theirs = [unicodedata.normalize(asked, name) for name in ("café", "Épagneul")]
+    sample = f"id,dog,{theirs[1]}\n {theirs[0]},0.5,0.5\n"
     path = tmp_path / "s.csv"
-    submission.write_submission(path, [other_form[0]], np.array([[0.25, 0.75]]), ("dog", other_form[1]), sample, {})
-    assert path.read_text(encoding="utf-8") == f"id,dog,{requested[1]}\n {requested[0]},0.25,0.75\n"
-    assert submission.check_submission(path, sample, ("dog", other_form[1])) == 1
-    (tmp_path / "t.csv").write_text(f"id,label\n{other_form[0]},{other_form[1]}\n", encoding="utf-8")
-    assert submission.grade_submission(path, tmp_path / "t.csv", ("dog", other_form[1])).accuracy == 1
+    submission.write_submission(path, [ours[0]], np.array([[0.25, 0.75]]), ("dog", ours[1]), sample, {})
+    assert path.read_text(encoding="utf-8") == f"id,dog,{theirs[1]}\n {theirs[0]},0.25,0.75\n"
+    assert submission.check_submission(path, sample, ("dog", ours[1])) == 1
+    (tmp_path / "t.csv").write_text(f"id,label\n{ours[0]},{ours[1]}\n", encoding="utf-8")
+    assert submission.grade_submission(path, tmp_path / "t.csv", ("dog", ours[1])).accuracy == 1
     with refused(SubmissionError, "mean a photograph that another one means, too"):
-        submission.order(other_form[:1], ("dog", other_form[1]), f"{sample}{requested[0]},0.5,0.5\n", ())
+        submission.order(ours[:1], ("dog", ours[1]), f"{sample}{theirs[0]},0.5,0.5\n", ())
 
 
 def test_decisions_find_photographs_in_either_form(tmp_path: Path) -> None:
