@@ -106,7 +106,7 @@ def _right_columns(
 def _as_digits(text: str) -> str:
     """`1` for 1.0, 1,0 and TRUE, as spreadsheets and pandas write what was 1; any other text as it is."""
     try:
-        value = tables.number(text)
+        value = tables.parse_number(text)
         return str(int(value)) if value.is_integer() else text
     except (ValueError, OverflowError):
         return _DIGIT_OF.get(text.lower(), text)

@@ -35,7 +35,7 @@ class Sheet(NamedTuple):
     def read(cls, path: Path) -> Self:
         """A file's; raises SubmissionError as `parse`, or if it cannot be read."""
         try:
-            return cls.parse(str(path), tables.decode(path.read_bytes()))
+            return cls.parse(str(path), tables.decode_text(path.read_bytes()))
         except (OSError, NoTableError) as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
             raise SubmissionError(f"{path} cannot be read: {reason}", "Give the path of a CSV") from None
@@ -49,7 +49,7 @@ class Sheet(NamedTuple):
         """
         remedy = f"It needs a first line such as {ID_COLUMN},{LABEL_COLUMN} and a row for each photograph"
         try:
-            header, rows, numbers, _ = tables.parse(text)
+            header, rows, numbers, _ = tables.parse_table(text)
         except NoTableError as error:
             raise SubmissionError(f"{name} is not CSV: {error}", remedy) from None
         sheet = cls(name, header, {}, {})
@@ -92,7 +92,7 @@ class Sheet(NamedTuple):
         for row, (id, texts) in enumerate(self.rows.items()):
             for column, text in enumerate(texts):
                 try:
-                    values[row, column] = tables.number(text)
+                    values[row, column] = tables.parse_number(text)
                 except ValueError:
                     values[row, column] = math.nan
                 if not 0 <= values[row, column] <= 1:

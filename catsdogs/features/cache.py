@@ -95,7 +95,7 @@ class Cache:
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._merged = virtual.folder_of(self.path) / key
         self.set_aside: list[Path] = []
-        self._renew = lease.over(self.path)
+        self._renew = lease.confirmation_for(self.path)
         self._sources: list[_Source] = []
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._renamed: dict[int, tuple[int, int]] = {}
@@ -197,7 +197,7 @@ class Cache:
 
     def _confirm(self) -> None:
         """What is put and removed here is still this run's to put and remove, see `lease.confirm`."""
-        renew = self._renew or lease.over(self.path)
+        renew = self._renew or lease.confirmation_for(self.path)
         if renew:
             renew()
 

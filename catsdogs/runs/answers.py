@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning import outliers
+from catsdogs.cleaning.votes import are_plain_pets, collect_votes, expected_labels
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.features import feature_file, neighbours
 from catsdogs.features.feature_file import Features
@@ -93,7 +93,7 @@ class Predictor:
         self._members = members
         self._gallery = gallery
         self._about_pets = pets
-        self._at_home = outliers.at_home(trained.run.classes)
+        self._at_home = expected_labels(trained.run.classes)
         self._sizes = {member.recipe.input_size for member in members}
         # A decoded photograph takes up to some hundred megabytes, and more of them than cores are done no sooner.
         self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -113,7 +113,7 @@ class Predictor:
         """
         trained = run_card.load_run(run_folder)
         members = load_members(networks_of(run_folder, trained.run, weights_dir))
-        pets = outliers.are_plain_pets(trained.run.classes)
+        pets = are_plain_pets(trained.run.classes)
         try:
             files = training_files(trained.run, features)
             gallery, why = _Gallery(files), ""
@@ -167,8 +167,8 @@ def training_files(run: Run, folder: Path | None) -> list[Features]:
 
 
 def _show_pets(files: Sequence[Features]) -> bool:
-    """Whether a photograph of any class should show a pet, or that class's own label; see `outliers.Ballots`."""
-    return any(file.topk_class for file in files) and outliers.collect_votes(files).asks_of_all
+    """Whether a photograph of any class should show a pet, or that class's own label; see `votes.Ballots`."""
+    return any(file.topk_class for file in files) and collect_votes(files).votes_on_unlabelled
 
 
 def _labels(output: Output) -> list[tuple[int, float]]:

@@ -176,7 +176,7 @@ def _describe(prepared: Prepared, plan: Plan, crossed: CrossValidation, test: _T
         protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
-        calibration=calibration.fit(crossed.probabilities, first.labels),
+        calibration=calibration.fit_calibration(crossed.probabilities, first.labels),
         scores=_out_of_fold_scores(crossed, first.labels, prepared),
         unreadable=test.unreadable,
         version=plan.version,

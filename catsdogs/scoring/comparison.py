@@ -209,9 +209,9 @@ def _outcome(
 def _streamed(
     files: Sequence[Features], rows: TrainingRows, fold: NDArray[np.int64], make: Callable[[], Head], seed: int
 ) -> CrossValidation:
-    """As `streaming.cross_validate`, in the order of `rows`."""
+    """As `streaming.cross_validate_blocks`, in the order of `rows`."""
     order = np.arange(len(fold))[joining.rows_by_id(files[0], rows.first, "train")]
-    crossed = streaming.cross_validate(files, rows.learnt[order], rows.kept[order], fold[order], make, seed)
+    crossed = streaming.cross_validate_blocks(files, rows.learnt[order], rows.kept[order], fold[order], make, seed)
     return crossed._replace(probabilities=crossed.probabilities[np.argsort(order)], fold=fold)
 
 

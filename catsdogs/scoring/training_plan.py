@@ -16,6 +16,7 @@ from catsdogs.cleaning.duplicates import Copies
 from catsdogs.errors import TrainingError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import deal, fold_numbers
 from catsdogs.heads import Head
 from catsdogs.networks import weights
 from catsdogs.progress import Progress
@@ -95,8 +96,8 @@ class TrainingRows:
         return replace(self, pictures=duplicates.picture_numbers(self.first.ids["train"], copies))
 
     def deal(self, folds: int, seed: int) -> NDArray[np.int64]:
-        """(n_train,) the fold each row is held out in, see `crossval.deal`."""
-        return crossval.deal(self.first.labels, self.pictures, folds, seed)
+        """(n_train,) the fold each row is held out in, see `folds.deal`."""
+        return deal(self.first.labels, self.pictures, folds, seed)
 
     def check_folds(self, folds: int, seeds: Sequence[int]) -> None:
         """Refuse more folds than the smallest class has pictures to learn from, or one that holds all of a class.
@@ -237,7 +238,7 @@ def cross_validate_plan(files: Sequence[Features], plan: Plan) -> tuple[Prepared
     prepared = _prepared(files, plan, head)
     rows, fold = prepared.rows, prepared.fold
     if prepared.streamed:
-        return prepared, streaming.cross_validate(rows.files, rows.learnt, rows.kept, fold, make, plan.seed)
+        return prepared, streaming.cross_validate_blocks(rows.files, rows.learnt, rows.kept, fold, make, plan.seed)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
         X = training_vectors(rows.files)
         crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, rows.groups)
@@ -253,7 +254,7 @@ def _prepared(files: Sequence[Features], plan: Plan, head: Head) -> Prepared:
     elif plan.streamed is not None:
         streaming.check_memory(rows.files)
     if plan.version == OLDEST:
-        return Prepared(rows, (), crossval.fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed), streamed)
+        return Prepared(rows, (), fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed), streamed)
     copies = duplicates.find_copies(rows.files) if plan.copies is None else plan.copies
     rows = rows.with_copies(copies)
     rows.check_folds(plan.folds, [plan.seed])

@@ -70,7 +70,9 @@ def content(path: Path) -> dict[str, object]:
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", stamps.NAME))
+    return sorted(
+        path.name for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", stamps.STAMPS_FILE)
+    )
 
 
 def vector(features: Features, split: str, id: str) -> np.ndarray:
@@ -271,7 +273,7 @@ class TestUnchanged:
 
         again()
         assert again() == ([], [0])
-        (cached / stamps.NAME).unlink()
+        (cached / stamps.STAMPS_FILE).unlink()
         assert again() == (sorted(CATS + DOGS + TEST), [0])
         assert again() == ([], [0])
         os.utime(path)
@@ -312,7 +314,7 @@ class TestUnchanged:
     ) -> None:
         run(kaggle_folder, cached)
         before = content(cached / f"{LITE0}.h5")
-        with opened(cached / stamps.NAME) as file:
+        with opened(cached / stamps.STAMPS_FILE) as file:
             digests = file["digest"][...]
             file["digest"][...] = np.roll(digests, 1) if lie == "of another photograph" else digests + 1
         ids_read.clear()

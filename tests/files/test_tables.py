@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catsdogs.cleaning import decisions, outliers, suspect_table
+from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.cleaning.decisions import Decision
 from catsdogs.competition import grading, submission
 from catsdogs.errors import StoreError, SubmissionError
@@ -74,7 +74,7 @@ class TestSavedBySpreadsheets:
         comma = "0.25" if delimiter == "," else "0,25"
         text = f"id{delimiter}label{delimiter}\n1{delimiter}{comma}{delimiter}\né{delimiter}1{delimiter}\n"
         (tmp_path / "s.csv").write_bytes(text.replace("\n", ending).encode(encoding))
-        assert submission.check_submission(tmp_path / "s.csv", tables.decode(sample), CLASSES) == 2
+        assert submission.check_submission(tmp_path / "s.csv", tables.decode_text(sample), CLASSES) == 2
         (tmp_path / "t.csv").write_bytes(forms("id,label\né,TRUE\n1,FALSE\n", delimiter, ending, encoding))
         graded = grading.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", CLASSES)
         assert graded.log_loss == pytest.approx(-np.log(0.75) / 2) and graded.accuracy == 1
@@ -162,7 +162,7 @@ def odd_features(tmp_path: Path) -> Features:
 
 def test_ids_are_kept_through_the_table_of_suspects(tmp_path: Path, odd_features: Features) -> None:
     found = [
-        outliers.Suspect(split, id, label, 0, 1, {}, (suspect_table.Reason(0.5, "small: 1 x 1"),))
+        suspect_table.Suspect(split, id, label, 0.5, 0, 1, {}, (suspect_table.Reason(0.5, "small: 1 x 1"),))
         for split, label in (("train", "a"), ("test", ""))
         for id in odd_features.ids[split].tolist()
     ]
@@ -212,7 +212,7 @@ def test_bad_decisions_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"PK\x03\x04\0\0", b"\xff\xfe\xfd", b"\x01\x02\xff", b"id\xff\xfe"])
 def test_bytes_that_are_no_table(data: bytes) -> None:
     with pytest.raises(tables.NoTableError):
-        tables.decode(data)
+        tables.decode_text(data)
 
 
 def test_a_name_is_found_as_it_is_before_it_is_found_otherwise() -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from catsdogs.errors import StoreError, SubmissionError, TrainingError
 from catsdogs.features import feature_file
+from catsdogs.features.folds import fold_numbers
 from catsdogs.runs import run_card, training
-from catsdogs.scoring import crossval, replay, streaming, training_plan
+from catsdogs.scoring import replay, streaming, training_plan
 from tests.conftest import refused
 from tests.support.runs import NEAREST_MEAN, features, read_again, read_csv, train, with_copies
 
@@ -146,7 +147,7 @@ def test_a_run_of_version_2_answers_and_is_repeated_as_it_was(tmp_path: Path) ->
     assert (read.version, read.streamed, read.copies, read.left_out) == (2, None, (), ())
     assert replace(read, streamed=run.streamed, sample_submission=run.sample_submission) == run
     learnt = training_plan.corrected_labels(file, run.relabelled)
-    folds = crossval.fold_numbers(learnt, file.ids["train"] != "cat.4", 4, 0)
+    folds = fold_numbers(learnt, file.ids["train"] != "cat.4", 4, 0)
     assert [int(row["fold"]) - 1 for row in read_csv(tmp_path / "run" / "oof.csv")] == folds.tolist()
     loaded = run_card.load_run(tmp_path / "run")
     mean = np.mean([head.predict_proba(file.vectors("test")) for head in loaded.heads], axis=0)

@@ -56,7 +56,7 @@ def test_the_scores_are_those_of_the_out_of_fold_file(tmp_path: Path) -> None:
     assert grades.score(probabilities, labels, "").log_loss == pytest.approx(run.scores[1].log_loss)
     assert ["calibrated on the other folds" in score.measured_on for score in run.scores] == [True, False]
     assert "not calibrated" in run.scores[1].measured_on
-    delivered = calibration.fit(probabilities, labels)
+    delivered = calibration.fit_calibration(probabilities, labels)
     assert run.calibration.clip == pytest.approx(delivered.clip, rel=1e-6)
 
 
