@@ -143,11 +143,12 @@ def test_each_head_is_calibrated_before_their_mean_is_taken(tmp_path: Path) -> N
     X = file.vectors("test")
     for temperature, clip in ((2.5, 0.01), (0.4, 0.0)):
         one = replace(loaded.run, calibration=calibration.Calibration(temperature, clip))
-        said = run_card.TrainedRun(one, loaded.heads).predict_proba(X)
+        probabilities = run_card.TrainedRun(one, loaded.heads).predict_proba(X)
         each = [one.calibration.apply(head.predict_proba(X)) for head in loaded.heads]
-        np.testing.assert_allclose(said, np.mean(each, axis=0), rtol=1e-12)
-        assert np.abs(said - one.calibration.apply(np.mean([h.predict_proba(X) for h in loaded.heads], 0))).max() > 1e-4
-        np.testing.assert_allclose(said.sum(axis=1), 1)
+        np.testing.assert_allclose(probabilities, np.mean(each, axis=0), rtol=1e-12)
+        afterwards = one.calibration.apply(np.mean([head.predict_proba(X) for head in loaded.heads], axis=0))
+        assert np.abs(probabilities - afterwards).max() > 1e-4
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
 def test_classes_that_no_photograph_shows_are_left_out(tmp_path: Path) -> None:

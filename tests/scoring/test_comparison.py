@@ -129,11 +129,12 @@ def losses(file: Features, head: str, repeats: int) -> NDArray[np.float64]:
     for seed in range(repeats):
         fold = fold_numbers(file.labels, kept, 4, seed)
         make = partial(heads.create, head, seed)
-        said = crossval.cross_validate(X, file.labels, kept, fold, make, lambda: None)
+        crossed = crossval.cross_validate(X, file.labels, kept, fold, make, lambda: None)
         for number in range(4):
-            held = fold == number
-            fitted = calibration.fit_calibration(said.probabilities[~held], file.labels[~held])
-            total[held] -= np.log(fitted.apply(said.probabilities[held])[np.arange(held.sum()), file.labels[held]])
+            held_out = fold == number
+            fitted = calibration.fit_calibration(crossed.probabilities[~held_out], file.labels[~held_out])
+            calibrated = fitted.apply(crossed.probabilities[held_out])
+            total[held_out] -= np.log(calibrated[np.arange(held_out.sum()), file.labels[held_out]])
     return total / repeats
 
 
@@ -254,7 +255,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_computed(
     assert not crossed
 
 
-def test_a_head_that_fails_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_head_that_fails_is_left_out_and_named(tmp_path: Path) -> None:
     found = compare([[features(tmp_path)]], ["logistic", "MultinomialNB"])
     assert [entry.head for entry in found.entries] == ["logistic"]
     assert "Left out: The head MultinomialNB refuses the vectors" in comparison_table.format_table(found)

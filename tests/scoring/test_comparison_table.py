@@ -27,7 +27,7 @@ def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("backbones", "said"),
+    ("backbones", "short"),
     [
         (["Xception"], "Xception"),
         (
@@ -38,8 +38,8 @@ def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> Non
         (["7", "gap_1", "gap_1b"], "7 + gap_1 + gap_1b"),
     ],
 )
-def test_networks_are_said_in_short(backbones: list[str], said: str) -> None:
-    assert comparison.networks_in_short(backbones) == said
+def test_networks_are_named_in_short(backbones: list[str], short: str) -> None:
+    assert comparison.networks_in_short(backbones) == short
 
 
 NAMES = st.text(st.characters(categories=("Ll", "Lu", "Nd")), min_size=1, max_size=60)

@@ -78,8 +78,8 @@ def test_boosted_trees_are_kept_by_their_own_formats(
     written = [
         [float(text) for text in list(row.values())[1:]] for row in read_csv(tmp_path / "run" / "submission.csv")
     ]
-    said = run_card.load_run(tmp_path / "run").predict_proba(file.vectors("test"))
-    assert np.allclose(said[:, -1:] if len(classes) == 2 else said, written, rtol=1e-11)
+    probabilities = run_card.load_run(tmp_path / "run").predict_proba(file.vectors("test"))
+    assert np.allclose(probabilities[:, -1:] if len(classes) == 2 else probabilities, written, rtol=1e-11)
     again = training.train([file], run_card.plan_of(run), name="again", submissions=tmp_path, command="again")
     assert again.settings == run.settings and again.scores == run.scores
 
@@ -188,7 +188,7 @@ def test_a_head_that_cannot_be_kept_without_pickle_is_refused(tmp_path: Path, he
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-# A head of torch's, and others that cannot be taken apart: what they hold, and what is said of it.
+# A head of torch's, and others that cannot be taken apart: what they hold, and the reason that is given.
 NOT_KEPT = {
     "another package's": ("Fraction(1, 3)", "it holds fractions.Fraction"),
     "a lock": ("threading.Lock()", "lock"),
@@ -222,11 +222,11 @@ class MyHead(Coin):
 @pytest.mark.parametrize("compared", [False, True], ids=["train", "compare"])
 @pytest.mark.parametrize("case", NOT_KEPT)
 def test_what_cannot_be_kept_is_refused_before_any_fold(tmp_path: Path, case: str, compared: bool) -> None:
-    held, said = NOT_KEPT[case]
+    held, reason = NOT_KEPT[case]
     path = tmp_path / "my_head.py"
     path.write_text(CANNOT_BE_KEPT.replace("{held}", held))
     files = [features(tmp_path)]
-    with refused(TrainingError, rf"my_head\.py cannot be kept without pickle: .*{re.escape(said)}"):
+    with refused(TrainingError, rf"my_head\.py cannot be kept without pickle: .*{re.escape(reason)}"):
         if compared:
             comparison.compare([files], ["ridge", str(path)], 4, 1, 0, Corrections(frozenset(), {}, ""))
         else:

@@ -162,9 +162,9 @@ def test_the_split_is_called_theirs_for_kaggles_files_alone(tmp_path: Path, monk
     ):
         (view,), truth = replay.hold_out([one], "mlebench")
         run = train([view], tmp_path / "runs", protocol="mlebench", truth=truth, force=True)
-        said = run.scores[0].measured_on
+        measured_on = run.scores[0].measured_on
         expected = "held out by MLE-bench's split" if theirs else "held out, a seeded tenth"
-        assert said == f"{expected}, {len(truth)} labelled photographs"
+        assert measured_on == f"{expected}, {len(truth)} labelled photographs"
 
 
 def test_copies_stay_on_one_side_unless_the_rule_is_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
