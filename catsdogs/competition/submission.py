@@ -33,7 +33,7 @@ class Sheet(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """A file's; raises SubmissionError as `parse`, or if it cannot be read."""
+        """The sheet in a file; raises SubmissionError as `parse`, or if the file cannot be read."""
         try:
             return cls.parse(str(path), tables.decode_text(path.read_bytes()))
         except (OSError, NoTableError) as error:
@@ -42,7 +42,7 @@ class Sheet(NamedTuple):
 
     @classmethod
     def parse(cls, name: str, text: str) -> Self:
-        """A text's, which messages call `name`.
+        """The sheet in a text, which messages call `name`.
 
         Raises:
             SubmissionError: it is no CSV with an id column first, has no rows, ragged ones, or an id twice.
