@@ -63,7 +63,7 @@ class DigestedPhotograph(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Source:
+class _RowSource:
     """A shard, or one split of a feature file: field of `ShardRows` -> data set in the file at `path`."""
 
     path: Path
@@ -93,22 +93,24 @@ class Cache:
         }
         key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_KEY_DIGITS]  # as before there was another vector
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
-        self._merged = virtual.folder_of(self.path) / key
+        self._merged = virtual.parts_folder(self.path) / key
         self.set_aside: list[Path] = []
         self._renew = lease.over(self.path)
-        self._sources: list[_Source] = []
+        self._sources: list[_RowSource] = []
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._renamed: dict[int, tuple[int, int]] = {}
         listed = [self.path.parent / shard.name for shard in self._listed()]
-        self._add_shards(path for path in _files(self._merged) if path not in listed)  # of a run killed while it merged
+        self._add_shards(
+            path for path in _shards_in(self._merged) if path not in listed
+        )  # of a run killed while it merged
         self._add_shards(path for path in listed if storage.exists(path))
         self._existing = self._read_existing()
         if self._existing:
             with feature_file.reading(self.path) as file:
                 for split in feature_file.SPLITS:
                     if not virtual.parts_of(file, split):
-                        fields = {field: name for field, name in _names(split).items() if name in file}
-                        source = _Source(self.path, fields, file.attrs["backend"])
+                        fields = {field: name for field, name in _dataset_names(split).items() if name in file}
+                        source = _RowSource(self.path, fields, file.attrs["backend"])
                         keys = (f"{split}/{id}" for id in self._existing.ids[split])
                         self._add(source, keys, self._existing.digests[split])
             kept = [
@@ -117,7 +119,7 @@ class Cache:
                 for id, digest in zip(self._existing.ids[split], self._existing.digests[split].tolist(), strict=True)
             ]
             self._renamed = {digest: self._places[key, digest] for key, digest in reversed(kept)}
-        self._add_shards(_files(self._shards))
+        self._add_shards(_shards_in(self._shards))
 
     def __contains__(self, entry: DigestedPhotograph) -> bool:
         return self._place(entry) is not None
@@ -142,7 +144,7 @@ class Cache:
             for field, array in arrays.items():
                 file[field] = array
             file.attrs["backend"] = backend
-        self._add(_Source(path, {field: field for field in arrays}, backend), rows.key, rows.digest)
+        self._add(_RowSource(path, {field: field for field in arrays}, backend), rows.key, rows.digest)
 
     def assemble(
         self,
@@ -184,9 +186,9 @@ class Cache:
                     if merged.get(split):
                         file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
                         shapes = {field: self._shape_and_dtype(field) for field in self._fields if field != "digest"}
-                        virtual.write_virtual(file, split, merged[split], _names(split), shapes)
+                        virtual.write_virtual(file, split, merged[split], _dataset_names(split), shapes)
                     else:
-                        self._copy(file, _names(split), places[split])
+                        self._copy(file, _dataset_names(split), places[split])
                 file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
                 file["label"].attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
                 shape = (len(unreadable), len(Unreadable._fields))
@@ -210,7 +212,7 @@ class Cache:
             raise AssertionError(f"{entry.key} was never computed")
         return place
 
-    def _add(self, source: _Source, keys: Iterable[str], digests: NDArray[np.uint64]) -> None:
+    def _add(self, source: _RowSource, keys: Iterable[str], digests: NDArray[np.uint64]) -> None:
         identities = list(zip(keys, digests.tolist(), strict=True))
         self._places.update(zip(identities, zip(repeat(len(self._sources)), range(len(identities))), strict=True))
         self._sources.append(source)
@@ -236,7 +238,7 @@ class Cache:
             try:
                 with feature_file.reading(path) as file:
                     fields = {field: field for field in _STORED if field in file}
-                    source = _Source(path, fields, file.attrs["backend"])
+                    source = _RowSource(path, fields, file.attrs["backend"])
                     self._add(source, file["key"].asstr()[...], file["digest"][...])
             except DamagedError:  # by the disk, for a shard is named only once it is whole: its rows are not there
                 self.set_aside.append(hdf5.set_aside(path, self.path.parent))
@@ -258,7 +260,7 @@ class Cache:
         Raises:
             StoreError: the feature file cannot be read, so nobody knows which these are; or they cannot be removed.
         """
-        folder, listed = virtual.folder_of(self.path), {self.path.parent / shard.name for shard in self._referred()}
+        folder, listed = virtual.parts_folder(self.path), {self.path.parent / shard.name for shard in self._referred()}
         if not storage.exists(folder):
             return
         self._confirm()
@@ -301,7 +303,7 @@ class Cache:
     def _merge(self, rows: Sequence[DigestedPhotograph], places: Sequence[tuple[int, int]]) -> list[Part]:
         """Bring rows, given as (source, row in it), into shards of a virtual file; those that are there stay."""
         shards = []
-        for stretch in virtual.stretches(np.array([row.digest for row in rows], np.uint64)):
+        for stretch in virtual.part_rows(np.array([row.digest for row in rows], np.uint64)):
             keys = np.array([row.key for row in rows[stretch]], object)
             digests = np.array([row.digest for row in rows[stretch]], np.uint64)
             path = self._merged / _shard_name(keys, digests)
@@ -354,7 +356,7 @@ class Cache:
     def _read_rows(self, number: int, field: str, rows: NDArray[np.intp]) -> NDArray[Any]:
         source = self._sources[number]
         with feature_file.reading(source.path) as file:
-            return virtual.chosen(file[source.datasets[field]], rows)
+            return virtual.read_chosen(file[source.datasets[field]], rows)
 
 
 def refuse_other_recipe(path: Path, existing: Recipe, recipe: Recipe) -> None:
@@ -378,7 +380,7 @@ def _removing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _names(split: str) -> dict[str, str]:
+def _dataset_names(split: str) -> dict[str, str]:
     """Field of `ShardRows` -> its data set in a feature file."""
     return {field: split if field == "vector" else f"{split}_{field}" for field in _STORED}
 
@@ -388,6 +390,6 @@ def _shard_name(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
     return hashlib.sha256(digests.tobytes() + "\n".join(keys).encode()).hexdigest()[:24] + ".h5"
 
 
-def _files(folder: Path) -> list[Path]:
+def _shards_in(folder: Path) -> list[Path]:
     """The finished shards of a folder, in order."""
     return [folder / name for name in storage.names_in(folder, ".h5")]

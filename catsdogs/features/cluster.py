@@ -23,10 +23,10 @@ from catsdogs.networks.quiet import quiet_import
 from catsdogs.networks.table import Backbone
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
 
-AUTO = "auto"
+ANY_ADDRESS = "auto"
 ATTEMPTS = 3  # at a stretch, each on a new pool of workers
-_PATIENCE_SECONDS = 10
-_UNDER_WAY = 2  # stretches in a worker: while the last batches of one are computed, the next is decoded
+_CONNECT_SECONDS = 10
+_STRETCHES_PER_WORKER = 2  # stretches in a worker: while the last batches of one are computed, the next is decoded
 # Ray Data's name for what becomes of a task when its worker dies goes in 2.64; pyproject.toml asks for less.
 warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
 _DIED = "the worker that computed it died, of too little memory perhaps"
@@ -50,7 +50,7 @@ def connected(address: str, cores: int) -> Iterator["Cluster"]:
             try:
                 ray.init(address, **options)
             except ConnectionError:
-                if address != AUTO:
+                if address != ANY_ADDRESS:
                     raise
                 ray.init("local", **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -72,13 +72,13 @@ def connected(address: str, cores: int) -> Iterator["Cluster"]:
 
 def _check_reachable(address: str) -> None:
     """Ray itself would knock for many minutes."""
-    if address == AUTO:
+    if address == ANY_ADDRESS:
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise UsageError(f"--cluster {address} is no address", "Give host:port, such as 10.0.0.1:6379, or auto")
     try:
-        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise ClusterError(
             f"No Ray cluster answers at {address}: {error}", "Check the address, or give --cluster auto"
@@ -90,7 +90,7 @@ class Cluster:
 
     def __init__(self, cores: int) -> None:
         self.notes: list[str] = []
-        nodes = _nodes()
+        nodes = _living_nodes()
         processors = [node["CPU"] for node in nodes]
         if not nodes:
             raise ClusterError("No node of the Ray cluster offers a processor", "Start nodes with --num-cpus above 0")
@@ -102,16 +102,16 @@ class Cluster:
     def _room(self) -> int:
         """For how many workers there is room on the nodes that live."""
         if self.gpus:
-            return int(sum(node.get("GPU", 0) for node in _nodes()))
-        return int(sum(node["CPU"] // self.cores for node in _nodes()))
+            return int(sum(node.get("GPU", 0) for node in _living_nodes()))
+        return int(sum(node["CPU"] // self.cores for node in _living_nodes()))
 
     def recipes(
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
         """See `extract.Schedule.recipes`; settled on a worker, whose processor may be another than this one's."""
-        asked = _settle.options(num_cpus=self.cores, num_gpus=self.gpus)
+        asked = _settle_on_worker.options(num_cpus=self.cores, num_gpus=self.gpus)
         try:
-            first = tuple(map(_absolute, dataset.photographs[:SHARD_ROWS]))
+            first = tuple(map(_with_absolute_location, dataset.photographs[:SHARD_ROWS]))
             job = Job(dataset.root.resolve(), tuple(backbones), (), out.resolve(), _with_absolute_paths(settings))
             settled, notes = ray.get(asked.remote(job, first))
         except ray.exceptions.RayTaskError as error:
@@ -125,7 +125,7 @@ class Cluster:
         """See `extract.Schedule.compute`."""
         settings = replace(_with_absolute_paths(job.settings), cores=self.cores)
         job = Job(job.root.resolve(), job.backbones, job.recipes, job.out.resolve(), settings)
-        waiting = {stretch.number: _with_absolute_locations(stretch) for stretch in stretches}
+        waiting = {stretch.number: _with_absolute_photographs(stretch) for stretch in stretches}
         reasons: dict[int, str] = {}
         for _ in range(ATTEMPTS):
             for done in self._once(job, list(waiting.values())):
@@ -148,8 +148,8 @@ class Cluster:
         context.max_errored_blocks = -1
         pool = ActorPoolStrategy(
             size=max(1, min(self.workers, self._room(), len(stretches))),
-            max_tasks_in_flight_per_actor=_UNDER_WAY,
-            max_concurrent_calls_per_actor=_UNDER_WAY,
+            max_tasks_in_flight_per_actor=_STRETCHES_PER_WORKER,
+            max_concurrent_calls_per_actor=_STRETCHES_PER_WORKER,
             enable_true_multi_threading=True,
         )
         # Items are sent along, so that no task has to read them: on a cluster full of workers it would wait for ever.
@@ -177,7 +177,7 @@ class _Worker:
         self._dataset = Dataset(job.root, (), ())
         self._error = ""
         try:
-            self._members = worker.members_of(job)
+            self._members = worker.running_networks(job)
         except CatsdogsError as error:
             self._error = str(error)
 
@@ -186,23 +186,25 @@ class _Worker:
         if self._error:
             return {"done": [Done(stretch.number, failure=self._error)]}
         try:
-            (done,) = worker.compute(self._dataset, self._members, [stretch])
+            (done,) = worker.compute_shards(self._dataset, self._members, [stretch])
         except Exception as error:  # whatever it is, it is reported with its stretch, and the others go on
             done = Done(stretch.number, failure=str(error) or type(error).__name__)
         return {"done": [done]}
 
 
-def _nodes() -> list[dict[str, float]]:
+def _living_nodes() -> list[dict[str, float]]:
     """What each living node that computes has to offer."""
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [offer for offer in offers if offer.get("CPU", 0) >= 1]
 
 
 @ray.remote(max_retries=0)
-def _settle(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
+def _settle_on_worker(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
     """Settle the recipes, and load the networks once: each is built here before all workers ask for it."""
-    members = worker.members_of(replace(job, recipes=extract.settle(job.backbones, job.out, job.settings)))
-    notes = worker.prepare(job, members, first)
+    members = worker.running_networks(
+        replace(job, recipes=extract.settle_recipes(job.backbones, job.out, job.settings))
+    )
+    notes = worker.load_new_networks(job, members, first)
     return tuple(member.cache.recipe for member in members), notes
 
 
@@ -211,12 +213,12 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return replace(settings, weights_dir=folder)
 
 
-def _with_absolute_locations(stretch: Stretch) -> Stretch:
+def _with_absolute_photographs(stretch: Stretch) -> Stretch:
     """Workers run in folders of their own."""
-    return stretch._replace(photographs=tuple(map(_absolute, stretch.photographs)))
+    return stretch._replace(photographs=tuple(map(_with_absolute_location, stretch.photographs)))
 
 
-def _absolute(photograph: Photograph) -> Photograph:
+def _with_absolute_location(photograph: Photograph) -> Photograph:
     container, name = photograph.location
     if storage.is_remote(container) or container.is_absolute():
         return photograph

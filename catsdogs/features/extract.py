@@ -25,7 +25,7 @@ from catsdogs.errors import (
 from catsdogs.features import feature_file, worker
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Recipe, Unreadable
-from catsdogs.features.worker import SHARD_ROWS, Done, Engines, Job, RunningNetwork, Settings, Stretch, members_of
+from catsdogs.features.worker import SHARD_ROWS, Done, Engines, Job, RunningNetwork, Settings, Stretch, running_networks
 from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
@@ -76,7 +76,7 @@ class Schedule(Protocol):
     def recipes(
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
-        """See `settle`, on a machine that will compute."""
+        """See `settle_recipes`, on a machine that will compute."""
         ...
 
     def compute(
@@ -99,15 +99,15 @@ class ThisMachine:
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
         """See `Schedule.recipes`."""
-        return settle(backbones, out, settings)
+        return settle_recipes(backbones, out, settings)
 
     def compute(
         self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
         """See `Schedule.compute`."""
         if stretches:
-            self.notes += worker.prepare(job, members, stretches[0].photographs)
-        yield from worker.compute(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
+            self.notes += worker.load_new_networks(job, members, stretches[0].photographs)
+        yield from worker.compute_shards(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
         self.notes += chain.from_iterable(member.notes for member in members)
 
 
@@ -144,16 +144,18 @@ def extract(
         obtain(backbone, settings.weights_dir)
     with locks.hold_folder(out):
         set_aside = [
-            path for backbone in backbones if (path := _set_aside(feature_file.path_of(out, backbone.name), out))
+            path
+            for backbone in backbones
+            if (path := _set_aside_damaged(feature_file.path_of(out, backbone.name), out))
         ]
         job = Job(dataset.root, backbones, schedule.recipes(dataset, backbones, out, settings), out, settings)
-        members = members_of(job)
+        members = running_networks(job)
         set_aside += [path for member in members for path in member.cache.set_aside]
         _refuse_other_dataset(dataset, members)
         there = [row for row in dataset.photographs if row.location not in dataset.absent]
-        photographs = dataset.photographs if limit is None or limit >= len(there) else _spread(there, limit)
+        photographs = dataset.photographs if limit is None or limit >= len(there) else _spread_evenly(there, limit)
         stamps = Stamps(out)
-        seen, computed = _compute(job, members, photographs, stamps, schedule, dataset.absent)
+        seen, computed = _compute_missing(job, members, photographs, stamps, schedule, dataset.absent)
         unreadable = [row for row in seen if isinstance(row, Unreadable)]
         if len(unreadable) == len(seen):
             raise DatasetError(
@@ -185,7 +187,7 @@ def extract(
     )
 
 
-def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+def settle_recipes(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
     """The recipe of each network: `auto` becomes what its feature file has, else what suits this machine.
 
     Raises:
@@ -193,10 +195,10 @@ def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tupl
     """
     engine_of = Engines(settings)
     weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
-    return tuple(_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True))
+    return tuple(_settle_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True))
 
 
-def _compute(
+def _compute_missing(
     job: Job,
     members: list[RunningNetwork],
     photographs: Sequence[Photograph],
@@ -205,12 +207,12 @@ def _compute(
     absent: Container[Location],
 ) -> tuple[list[DigestedPhotograph | Unreadable], Counter[str]]:
     """Read what is new or changed and compute what is missing: what came of each, in order; rows computed."""
-    complete = _complete(photographs, stamps.look(photographs), members)
+    complete = _cached_everywhere(photographs, stamps.look(photographs), members)
     seen: list[DigestedPhotograph | Unreadable | None] = list(complete)
     for row, photograph in enumerate(photographs):
         if photograph.location in absent:  # nothing to wait for
             seen[row] = Unreadable(photograph.split, photograph.id, ABSENT)
-    _check_space([row for row, entry in zip(photographs, seen, strict=True) if entry is None], members, job.out)
+    _check_free_space([row for row, entry in zip(photographs, seen, strict=True) if entry is None], members, job.out)
     places = [
         [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if seen[row] is None]
         for start in range(0, len(photographs), SHARD_ROWS)
@@ -240,7 +242,7 @@ def _compute(
     return [row for row in seen if row is not None], computed
 
 
-def _set_aside(path: Path, out: Path) -> Path | None:
+def _set_aside_damaged(path: Path, out: Path) -> Path | None:
     """Move a damaged feature file out of the way, so that its rows are computed again; where to, or None."""
     try:
         if storage.exists(path):
@@ -250,7 +252,7 @@ def _set_aside(path: Path, out: Path) -> Path | None:
     return None
 
 
-def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: Engines) -> Recipe:
+def _settle_recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: Engines) -> Recipe:
     path = feature_file.path_of(out, backbone.name)
     name, precision = settings.engine, settings.precision
     if storage.exists(path):
@@ -278,7 +280,7 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
     )
 
 
-def _complete(
+def _cached_everywhere(
     photographs: Sequence[Photograph], digests: Sequence[int | None], members: Sequence[RunningNetwork]
 ) -> list[DigestedPhotograph | None]:
     """The entries that need no reading: their digests are remembered, and no network lacks their rows."""
@@ -290,7 +292,7 @@ def _complete(
     return [entry if entry and (entry.key, entry.digest) in everywhere else None for entry in entries]
 
 
-def _spread(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
+def _spread_evenly(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
     if limit is None or limit >= len(rows):
         return rows
     return [rows[position] for position in np.linspace(0, len(rows) - 1, limit).round().astype(int)]
@@ -323,7 +325,9 @@ def _refuse_other_dataset(dataset: Dataset, members: Sequence[RunningNetwork]) -
             for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True)
         ]
         shared = [DigestedPhotograph(photograph, digest) for photograph, digest in rows if photograph]
-        difference = f"has only {len(shared):,} of them" if len(shared) < len(rows) / 2 else _changed(dataset, shared)
+        difference = (
+            f"has only {len(shared):,} of them" if len(shared) < len(rows) / 2 else _changed_pictures(dataset, shared)
+        )
         if difference:
             raise StoreError(
                 f"{existing.path} holds {len(rows):,} photographs of {existing.source}; {dataset.root} {difference}",
@@ -331,17 +335,17 @@ def _refuse_other_dataset(dataset: Dataset, members: Sequence[RunningNetwork]) -
             )
 
 
-def _changed(dataset: Dataset, entries: Sequence[DigestedPhotograph]) -> str:
+def _changed_pictures(dataset: Dataset, entries: Sequence[DigestedPhotograph]) -> str:
     """Says so if most photographs of a sample are no longer those that were digested."""
     same = []
-    for entry in _spread(entries, _COMPARED):
+    for entry in _spread_evenly(entries, _COMPARED):
         with contextlib.suppress(UnreadablePhotographError):  # a missing file is listed later
             same.append(images.digest(dataset.read(entry.photograph)) == entry.digest)
     changed = same.count(False)
     return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
 
 
-def _check_space(photographs: Sequence[Photograph], members: Sequence[RunningNetwork], out: Path) -> None:
+def _check_free_space(photographs: Sequence[Photograph], members: Sequence[RunningNetwork], out: Path) -> None:
     """Shards and the file assembled from them lie on the disk at the same time; only what lacks a row is computed."""
     keys, needed = [DigestedPhotograph(photograph, 0).key for photograph in photographs], 0
     for member in members if keys else ():

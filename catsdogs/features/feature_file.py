@@ -54,7 +54,9 @@ class Recipe:
         """Each field in which the two differ, as `name: this, not that`."""
         mine, theirs = asdict(self), asdict(other)
         return [
-            f"{name}: {_short(mine[name])}, not {_short(theirs[name])}" for name in mine if mine[name] != theirs[name]
+            f"{name}: {_shortened_digest(mine[name])}, not {_shortened_digest(theirs[name])}"
+            for name in mine
+            if mine[name] != theirs[name]
         ]
 
 
@@ -127,13 +129,13 @@ class Features:
             return self._rows_in(file, split, rows)
 
     def _rows_in(self, file: h5py.File, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        block = virtual.take(self.path, file, split, split, "vector", rows, reading)
+        block = virtual.read_rows(self.path, file, split, split, "vector", rows, reading)
         vectors: NDArray[np.float32] = block.astype(np.float32, copy=False)
         finite = np.isfinite(vectors)
         if not finite.all():
             row = rows[finite.all(axis=1).argmin()]
             raise StoreError(
-                f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", _again(self.name)
+                f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", how_to_write(self.name)
             )
         return vectors
 
@@ -163,7 +165,7 @@ def read_features(path: Path, dataset: Dataset | None = None) -> Features:
     with reading(path) as file:
         if file.attrs.get("format") != FORMAT:
             return _read_gap_file(path, file, dataset)
-        recipe = _recipe_in(path, file)
+        recipe = _read_recipe(path, file)
         shapes = _vector_shapes(path, file)
         _check_shapes(path, file, _expected_shapes(file, shapes))
         virtual.check_parts(path, file, SPLITS)
@@ -175,14 +177,14 @@ def read_features(path: Path, dataset: Dataset | None = None) -> Features:
             labels=file["label"][...].astype(np.int64),
             width=shapes["train"][1],
             digests={split: file[f"{split}_digest"][...] for split in SPLITS},
-            topk_class=_stored(path, file, "topk_class"),
-            topk_prob=_stored(path, file, "topk_prob"),
-            statistics=_stored(path, file, "statistics"),
+            topk_class=_arrays_of(path, file, "topk_class"),
+            topk_prob=_arrays_of(path, file, "topk_prob"),
+            statistics=_arrays_of(path, file, "statistics"),
             unreadable=tuple(Unreadable(*row) for row in file["unreadable"].asstr()[...]),
             source=str(file.attrs["source"]),
             learnt=int(file.attrs.get("learnt", 0)),
         )
-        _check_values(features)
+        _check_ids_and_labels(features)
     return features
 
 
@@ -193,7 +195,7 @@ def recipe_of(path: Path) -> Recipe:
         StoreError: as `read_features`.
     """
     with reading(path) as file:
-        return _recipe_in(path, file)
+        return _read_recipe(path, file)
 
 
 def is_gap_file(path: Path) -> bool:
@@ -205,10 +207,10 @@ def is_gap_file(path: Path) -> bool:
 def reading(path: Path) -> AbstractContextManager[h5py.File]:
     """A feature file or shard to read from; raises as `hdf5.reading`."""
     # A damaged one is set aside by `features`, and computed again.
-    return hdf5.reading(path, "Run this again" if path.parent.parent.name == SHARD_FOLDER else _again(path.stem))
+    return hdf5.reading(path, "Run this again" if path.parent.parent.name == SHARD_FOLDER else how_to_write(path.stem))
 
 
-def _recipe_in(path: Path, file: h5py.File) -> Recipe:
+def _read_recipe(path: Path, file: h5py.File) -> Recipe:
     if file.attrs.get("format") != FORMAT:
         raise StoreError(
             f"{path} is not a feature file that this program wrote", "Move it away, or choose another --out"
@@ -217,7 +219,7 @@ def _recipe_in(path: Path, file: h5py.File) -> Recipe:
         raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
     said = {field.name: file.attrs[field.name] for field in fields(Recipe) if field.name != "vector"}
     said["vector"] = file.attrs.get("vector", POOLED)
-    recipe = Recipe(**{name: _plain(value) for name, value in said.items()})
+    recipe = Recipe(**{name: _python_value(value) for name, value in said.items()})
     if recipe.backbone != path.stem:
         raise StoreError(
             f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
@@ -241,7 +243,7 @@ def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
     train, test = (getattr(file[split], "shape", None) for split in SPLITS)
     if not (train and test and len(train) == len(test) == 2 and train[1] == test[1]):
         raise StoreError(
-            f"{path}: train and test have the shapes {train} and {test}, not (rows, width)", _again(path.stem)
+            f"{path}: train and test have the shapes {train} and {test}, not (rows, width)", how_to_write(path.stem)
         )
     return {"train": train, "test": test}
 
@@ -257,11 +259,11 @@ def _expected_shapes(file: h5py.File, shapes: Mapping[str, tuple[int, int]]) -> 
     return expected
 
 
-def _stored(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any]]:
+def _arrays_of(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any]]:
     """Split -> what is stored of its rows besides the vectors; nothing if the file has none of it."""
     names = {split: f"{split}_{field}" for split in SPLITS if f"{split}_{field}" in file}
     return {
-        split: virtual.take(path, file, name, split, field, np.arange(len(file[name])), reading)
+        split: virtual.read_rows(path, file, name, split, field, np.arange(len(file[name])), reading)
         for split, name in names.items()
     }
 
@@ -269,24 +271,26 @@ def _stored(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any]]:
 def _check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, ...]]) -> None:
     for name, shape in expected.items():
         if name not in file:
-            raise StoreError(f"{path} lacks {name}", _again(path.stem))
+            raise StoreError(f"{path} lacks {name}", how_to_write(path.stem))
         found = getattr(file[name], "shape", None)
         if found != shape:
-            raise StoreError(f"{path}: {name} has the shape {found}, not {shape}", _again(path.stem))
+            raise StoreError(f"{path}: {name} has the shape {found}, not {shape}", how_to_write(path.stem))
 
 
-def _check_values(features: Features) -> None:
+def _check_ids_and_labels(features: Features) -> None:
     for split in SPLITS:
         ids, topk = features.ids[split], features.topk_class.get(split)
         if len(set(ids)) != len(ids) or "" in ids:
-            raise StoreError(f"{features.path}: {split}_id misses an id or holds one twice", _again(features.name))
+            raise StoreError(
+                f"{features.path}: {split}_id misses an id or holds one twice", how_to_write(features.name)
+            )
         if topk is not None and topk.size and not 0 <= topk.min() <= topk.max() < IMAGENET_CLASSES:
             raise StoreError(
                 f"{features.path}: {split}_topk_class names a label outside 0 to {IMAGENET_CLASSES - 1}",
-                _again(features.name),
+                how_to_write(features.name),
             )
     if features.labels.size and not 0 <= features.labels.min() <= features.labels.max() < len(features.classes):
-        raise StoreError(f"{features.path}: label names a class that `classes` lacks", _again(features.name))
+        raise StoreError(f"{features.path}: label names a class that `classes` lacks", how_to_write(features.name))
 
 
 def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Features:
@@ -336,7 +340,7 @@ def _directory_iterator_key(photograph: Photograph) -> tuple[int, str]:
     return photograph.label, photograph.location.name.rsplit("/", 1)[-1]
 
 
-def _again(*files: str) -> str:
+def how_to_write(*files: str) -> str:
     """How to write these files anew; those of old notebooks are no backbones."""
     backbones = [name for name in dict.fromkeys(files) if not name.startswith(GAP_PREFIX)]
     if not backbones:
@@ -344,10 +348,10 @@ def _again(*files: str) -> str:
     return f"Run `catsdogs features --backbones {','.join(backbones)}`"
 
 
-def _plain(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _short(value: object) -> str:
+def _shortened_digest(value: object) -> str:
     text = str(value)
     return f"{text[:12]}…" if len(text) == 64 else text

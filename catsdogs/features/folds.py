@@ -92,7 +92,7 @@ def _levelled(
         size = np.bincount(which[own], minlength=len(fold))
         movable = np.flatnonzero(owner == rank[label])
         movable = movable[np.argsort(order[movable])]
-        while (move := _move(counts, total, fold[movable], size[movable])) is not None:
+        while (move := _next_move(counts, total, fold[movable], size[movable])) is not None:
             place, target = move
             picture = movable[place]
             for array, moved in ((counts, size[picture]), (total, rows_of[picture])):
@@ -102,7 +102,7 @@ def _levelled(
     return fold
 
 
-def _move(
+def _next_move(
     counts: NDArray[np.int64], total: NDArray[np.int64], fold: NDArray[np.int64], size: NDArray[np.int64]
 ) -> tuple[int, int] | None:
     """Which picture to move, and to which fold, so that the numbers of a class in the folds come closer; None if done.

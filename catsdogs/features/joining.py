@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import StoreError, in_short
-from catsdogs.features.feature_file import SPLITS, Features, _again
+from catsdogs.features.feature_file import SPLITS, Features, how_to_write
 
 
 def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
@@ -39,7 +39,7 @@ def check_joinable(files: Sequence[Features]) -> None:
                 ours, theirs = np.array(first.classes)[first.labels], np.array(file.classes)[file.labels][rows]
                 if not np.array_equal(ours, theirs):
                     raise StoreError(
-                        f"{first.path} and {file.path} give different labels", _again(first.name, file.name)
+                        f"{first.path} and {file.path} give different labels", how_to_write(first.name, file.name)
                     )
 
 
@@ -54,7 +54,7 @@ def rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[
         for absent, path in ((missing, file.path), (extra, first.path)):
             if absent:
                 problem = f"{path} lacks {len(absent):,} {split} rows: {in_short(absent)}"
-                raise StoreError(problem, _again(first.name, file.name), absent)
+                raise StoreError(problem, how_to_write(first.name, file.name), absent)
         rows = np.array([position[id] for id in ids], np.intp)
     if split in first.digests and split in file.digests:
         changed = np.flatnonzero(first.digests[split] != file.digests[split][rows])
@@ -62,7 +62,7 @@ def rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[
             raise StoreError(
                 f"{ids[changed[0]]} and {changed.size - 1:,} other {split} photographs changed between {first.path} "
                 f"and {file.path}",
-                _again(first.name, file.name),
+                how_to_write(first.name, file.name),
             )
     return rows
 

@@ -19,11 +19,11 @@ SHORT = 512  # columns of a shortened row
 CANDIDATES = 50
 PAIRS_OF_A_ROW = 16  # so that 10,000 pictures of nothing are not 50 million pairs
 FAR = 0.99  # of the learnt photographs lie nearer to another one
-_SAMPLE = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
+_SAMPLE_ROWS = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
 _BLOCK_ROWS = 1024
 _MANY_ROWS = 5000  # fewer are read and compared within a second
 _BLOCK_CELLS = 2**25  # similarities of a block of rows with all: 128 MiB
-_LINKS, _EFFORT = 32, 64  # of each row to near ones; how many near ones are looked at
+_LINKS, _CANDIDATES_LOOKED_AT = 32, 64  # of each row to near ones; how many near ones are looked at
 _DEVIATIONS = 4.0  # how many standard deviations off a shortened cosine may be
 _SEED = 2018
 
@@ -88,7 +88,7 @@ class Gallery:
         self._table = table
         self._search: _Matrix | _Index
         if len(table) > INDEX_ROWS:
-            self._search = _shortened(table)
+            self._search = _searchable(table)
         else:
             self._search = _Matrix(len(table), table.width)
             for start, block in table.blocks():
@@ -117,7 +117,7 @@ class Gallery:
 
     def usual(self) -> Vectors:
         """(m,) cosines of a photograph and the nearest other one, of a seeded sample of a thousand or of all."""
-        return _usual(self._search, len(self._table))
+        return _usual_cosines(self._search, len(self._table))
 
 
 class Crowd:
@@ -129,7 +129,7 @@ class Crowd:
     def __init__(self, table: JoinedVectors) -> None:
         """Read all rows; raises as `Gallery`."""
         self._table = table
-        self._search = _shortened(table)
+        self._search = _searchable(table)
 
     def usual(self, rank: int) -> float:
         """The cosine of a row and the `rank`-th nearest other one: the median of a seeded sample of a thousand rows.
@@ -139,7 +139,7 @@ class Crowd:
         rank = min(rank, len(self._table) - 1)
         if rank < 1:
             return 0.0
-        count = min(_SAMPLE, len(self._table))
+        count = min(_SAMPLE_ROWS, len(self._table))
         sample = np.sort(np.random.default_rng(_SEED).choice(len(self._table), count, replace=False))
         _, cosines = self._search.nearest(self._search.rows(sample), rank + 1)
         return float(np.median(cosines[:, rank]))  # the first is the row itself
@@ -178,7 +178,7 @@ def nearest_cosines(asked: Vectors, learnt: Vectors) -> Vectors:
 
 def usual_cosines(learnt: Vectors) -> Vectors:
     """(m,) as `Gallery.usual`, of normalised rows in memory."""
-    return _usual(_matrix_of(learnt), len(learnt))
+    return _usual_cosines(_matrix_of(learnt), len(learnt))
 
 
 def normalise(vectors: Vectors, widths: Sequence[int]) -> None:
@@ -241,7 +241,7 @@ class _Index:
         faiss = _faiss()
         whole_bytes = faiss.ScalarQuantizer.QT_8bit_direct_signed
         self._index = faiss.IndexHNSWSQ(width, whole_bytes, _LINKS, faiss.METRIC_INNER_PRODUCT)
-        self._index.hnsw.efSearch = _EFFORT
+        self._index.hnsw.efSearch = _CANDIDATES_LOOKED_AT
 
     def add(self, _: int, vectors: Vectors) -> None:
         self._index.add(self._rounded(vectors))
@@ -276,12 +276,12 @@ def _matrix_of(vectors: Vectors) -> _Matrix:
     return matrix
 
 
-def _usual(search: _Matrix | _Index, rows: int) -> Vectors:
-    sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLE, rows), replace=False))
+def _usual_cosines(search: _Matrix | _Index, rows: int) -> Vectors:
+    sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLE_ROWS, rows), replace=False))
     return search.nearest(search.rows(sample), 2)[1][:, -1]  # the first is the row itself
 
 
-def _shortened(table: JoinedVectors) -> _Matrix | _Index:
+def _searchable(table: JoinedVectors) -> _Matrix | _Index:
     """All rows of a table, shortened: in memory, or above `INDEX_ROWS` in an index."""
     width = min(SHORT, table.width)
     search = _Index(width) if len(table) > INDEX_ROWS else _Matrix(len(table), width)

@@ -22,11 +22,11 @@ VIRTUAL_ROWS = 500_000  # above them, a file is written as virtual data sets
 # A shard ends after a row whose digest is a multiple of `_CUT`, so that a new photograph moves no other shard's ends.
 _CUT = 8192
 _LEAST_ROWS, _MOST_ROWS = 4096, 32768  # 12,288 on average
-_GAP = 16  # rows that are rather read in vain than skipped
-_BELOW = re.compile(r"[0-9a-f]+/[0-9a-f]+\.h5")  # the folder of a feature file's shards
-_TABLE = np.dtype([("name", h5py.string_dtype()), ("rows", np.int64), ("bytes", np.int64)])
+_GAP_ROWS = 16  # rows that are rather read in vain than skipped
+_PART_NAME = re.compile(r"[0-9a-f]+/[0-9a-f]+\.h5")  # the folder of a feature file's shards
+_PARTS_TABLE = np.dtype([("name", h5py.string_dtype()), ("rows", np.int64), ("bytes", np.int64)])
 
-Opening = Callable[[Path], AbstractContextManager[h5py.File]]
+Opener = Callable[[Path], AbstractContextManager[h5py.File]]
 
 
 class Part(NamedTuple):
@@ -41,12 +41,12 @@ class LostPartError(StoreError):
     """A shard of a feature file is missing or damaged; the file itself is whole."""
 
 
-def folder_of(path: Path) -> Path:
+def parts_folder(path: Path) -> Path:
     """Where the shards of a feature file lie."""
     return path.with_name(f"{path.stem}.shards")
 
 
-def stretches(digests: NDArray[np.uint64]) -> Iterator[slice]:
+def part_rows(digests: NDArray[np.uint64]) -> Iterator[slice]:
     """The rows of each shard, of the (n,) digests of all rows."""
     ends = np.append(np.flatnonzero(digests % np.uint64(_CUT) == 0) + 1, len(digests))
     start = 0
@@ -70,7 +70,7 @@ def write_virtual(
         names: data set in a shard -> its name in the file.
         rows: data set in a shard -> the shape of a row of it, and its type.
     """
-    file.create_dataset(f"{split}_shards", data=np.array([tuple(shard) for shard in shards], _TABLE))
+    file.create_dataset(f"{split}_shards", data=np.array([tuple(shard) for shard in shards], _PARTS_TABLE))
     starts = _starts(shards)
     for field, (shape, dtype) in rows.items():
         layout = h5py.VirtualLayout((starts[-1], *shape), dtype)
@@ -92,9 +92,9 @@ def parts_of(file: h5py.File, split: str) -> list[Part]:
         return []
     table = file[name][...]
     names = [text.decode() for text in table["name"]]
-    start = f"{folder_of(Path(file.filename)).name}/"
+    start = f"{parts_folder(Path(file.filename)).name}/"
     for shard in names:
-        if not (shard.startswith(start) and _BELOW.fullmatch(shard.removeprefix(start))):
+        if not (shard.startswith(start) and _PART_NAME.fullmatch(shard.removeprefix(start))):
             raise ValueError(f"{shard!r} is no shard")
     return [Part(*row) for row in zip(names, table["rows"].tolist(), table["bytes"].tolist(), strict=True)]
 
@@ -116,8 +116,8 @@ def check_parts(path: Path, file: h5py.File, splits: Sequence[str]) -> None:
                 raise _lost(path, f"{place} has {size:,} bytes, not {shard.bytes:,}")
 
 
-def take(
-    path: Path, file: h5py.File, name: str, split: str, field: str, rows: NDArray[np.intp], opening: Opening
+def read_rows(
+    path: Path, file: h5py.File, name: str, split: str, field: str, rows: NDArray[np.intp], opening: Opener
 ) -> NDArray[Any]:
     """Rows of the data set `name`, in any order, wherever they lie; in shards it is called `field`.
 
@@ -126,7 +126,7 @@ def take(
     """
     shards = parts_of(file, split)
     if not shards or not len(rows):
-        return chosen(file[name], rows)
+        return read_chosen(file[name], rows)
     values = np.empty((len(rows), *file[name].shape[1:]), file[name].dtype)
     order = np.argsort(rows, kind="stable")
     ordered, starts = rows[order], _starts(shards)
@@ -134,12 +134,12 @@ def take(
     for number in range(first, last + 1):
         begin, end = np.searchsorted(ordered, starts[number : number + 2])
         if begin < end:
-            with _opened(path, path.parent / shards[number].name, opening) as source:
-                values[order[begin:end]] = chosen(source[field], ordered[begin:end] - starts[number])
+            with _opened_part(path, path.parent / shards[number].name, opening) as source:
+                values[order[begin:end]] = read_chosen(source[field], ordered[begin:end] - starts[number])
     return values
 
 
-def chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
+def read_chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
     """Rows of a data set, in any order, any of them several times."""
     if not len(rows):
         return dataset[:0]
@@ -147,7 +147,7 @@ def chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
         return dataset[rows[0] : rows[-1] + 1]
     wanted, inverse = np.unique(rows, return_inverse=True)
     values = np.empty((len(wanted), *dataset.shape[1:]), dataset.dtype)
-    cuts = [0, *(np.flatnonzero(np.diff(wanted) > _GAP) + 1), len(wanted)]
+    cuts = [0, *(np.flatnonzero(np.diff(wanted) > _GAP_ROWS) + 1), len(wanted)]
     for start, end in pairwise(cuts):  # HDF5 reads ranges far faster than a list of rows
         first, last = wanted[start], wanted[end - 1]
         values[start:end] = dataset[first : last + 1][wanted[start:end] - first]
@@ -155,7 +155,7 @@ def chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
 
 
 @contextmanager
-def _opened(path: Path, shard: Path, opening: Opening) -> Iterator[h5py.File]:
+def _opened_part(path: Path, shard: Path, opening: Opener) -> Iterator[h5py.File]:
     try:
         with opening(shard) as file:
             yield file

@@ -32,7 +32,7 @@ from catsdogs.photographs.images import Pixels
 from catsdogs.progress import Progress
 
 SHARD_ROWS = 256
-_TRIED = 16  # photographs, to try a precision on
+_TRIED_PHOTOGRAPHS = 16  # photographs, to try a precision on
 _REMOTE_READERS = 32  # threads that mostly wait for an object store
 
 
@@ -156,7 +156,7 @@ class RunningNetwork:
         return self._networks[part]
 
 
-def members_of(job: Job) -> list[RunningNetwork]:
+def running_networks(job: Job) -> list[RunningNetwork]:
     """The networks of a job, with what is cached of each; none is loaded yet.
 
     Raises:
@@ -175,7 +175,7 @@ def members_of(job: Job) -> list[RunningNetwork]:
     return members
 
 
-def prepare(job: Job, members: Sequence[RunningNetwork], photographs: Sequence[Photograph]) -> list[str]:
+def load_new_networks(job: Job, members: Sequence[RunningNetwork], photographs: Sequence[Photograph]) -> list[str]:
     """Load the networks that have no feature file yet: where there is one, these very weights have fitted before.
 
     A precision that was chosen for a GPU is tried on the first of the photographs; if their vectors are not those of
@@ -205,7 +205,7 @@ def _is_exact(job: Job, member: RunningNetwork, photographs: Sequence[Photograph
     from catsdogs.networks.engines.keras import exact_vectors
 
     dataset, side, pixels = Dataset(job.root, (), ()), backbone.input_size, []
-    for photograph in photographs[:_TRIED]:
+    for photograph in photographs[:_TRIED_PHOTOGRAPHS]:
         with contextlib.suppress(UnreadablePhotographError):
             pixels.append(images.load(dataset.read(photograph), [side]).by_size[side])
     if not pixels:
@@ -219,7 +219,7 @@ def _is_exact(job: Job, member: RunningNetwork, photographs: Sequence[Photograph
     return interface.agree(rounded, exact_vectors(backbone, member.weights, batch[: len(pixels)]))
 
 
-def compute(
+def compute_shards(
     dataset: Dataset,
     members: Sequence[RunningNetwork],
     stretches: Iterable[Stretch],
@@ -235,10 +235,10 @@ def compute(
     """
 
     def load(photograph: Photograph) -> _Loaded:
-        return _load(dataset, members, photograph)
+        return _load_photograph(dataset, members, photograph)
 
     stretches = list(stretches)
-    threads, ahead = max(selection.feeding(member.cache.recipe.engine) for member in members)
+    threads, ahead = max(selection.decoding_threads(member.cache.recipe.engine) for member in members)
     if storage.is_remote(dataset.root):
         threads = max(threads, _REMOTE_READERS)
     photographs = chain.from_iterable(stretch.photographs for stretch in stretches)
@@ -260,7 +260,7 @@ def compute(
                 shard.close()
             if writing:
                 yield writing.result()
-            writing = writer.submit(_write, stretch.number, shards, tuple(outcomes))
+            writing = writer.submit(_write_shards, stretch.number, shards, tuple(outcomes))
         if writing:
             yield writing.result()
 
@@ -335,7 +335,7 @@ class _Shard:
         self.results.append((positions, self.member.load(part).submit(batch)))
 
 
-def _load(dataset: Dataset, members: Sequence[RunningNetwork], photograph: Photograph) -> _Loaded:
+def _load_photograph(dataset: Dataset, members: Sequence[RunningNetwork], photograph: Photograph) -> _Loaded:
     """Read a photograph, and decode it at the sizes of the networks that lack its row."""
     entry = DigestedPhotograph(photograph, 0)
     try:
@@ -351,5 +351,5 @@ def _load(dataset: Dataset, members: Sequence[RunningNetwork], photograph: Photo
         return _Loaded(entry, reason=error.reason)
 
 
-def _write(number: int, shards: Sequence[_Shard], outcomes: tuple[int | str, ...]) -> Done:
+def _write_shards(number: int, shards: Sequence[_Shard], outcomes: tuple[int | str, ...]) -> Done:
     return Done(number, outcomes, {shard.member.backbone.name: shard.write() for shard in shards})

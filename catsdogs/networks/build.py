@@ -65,7 +65,7 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
         keras.utils.set_random_seed(RANDOM_SEED)
     if backbone.trained:
         with _computing_in(policy):
-            return _of_trained(backbone, backbone.trained, weights)
+            return _build_trained(backbone, backbone.trained, weights)
     parts = pretrained(backbone, weights, policy)
     image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
     feature_map = parts.trunk(preprocess(image, backbone.preprocessing))
@@ -112,11 +112,11 @@ def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") ->
         WeightsError: as `build`.
     """
     with _computing_in(policy):
-        network = _network(backbone, weights.has_classifier)
-    _load(network, backbone, weights)
+        network = _whole_network(backbone, weights.has_classifier)
+    _load_weights(network, backbone, weights)
     if backbone.preprocessing == RESCALED:
         _rescale(network)
-    return _parts(network, backbone)
+    return _cut(network, backbone)
 
 
 def path_of(
@@ -138,7 +138,7 @@ def path_of(
         network = small.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
         return keras.Model(image, network(preprocess(image, trained.SCRATCH_PREPROCESSING)), name=base)
     backbone = replace(BACKBONES[base], input_size=input_size)
-    parts = pretrained(backbone, weights) if weights else _parts(_network(backbone, include_top=False), backbone)
+    parts = pretrained(backbone, weights) if weights else _cut(_whole_network(backbone, include_top=False), backbone)
     network = keras.Model(parts.trunk.input, parts.trunk.output, name="network")
     vector = parts.vector(network(preprocess(image, backbone.preprocessing)))
     return keras.Model(image, vector, name=base)
@@ -160,10 +160,10 @@ def read_path(folder: Path, member: str) -> keras.Model:
     path = path_of(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
     if member != trained.ALL:
         path = with_language(path)
-    return _filled(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
+    return _fill(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
 
 
-def _of_trained(backbone: Backbone, folder: Path, weights: Weights) -> keras.Model:
+def _build_trained(backbone: Backbone, folder: Path, weights: Weights) -> keras.Model:
     assert weights.path  # noqa: S101 - `obtain` gives a trained network no random weights
     path = read_path(folder, weights.path.name.removesuffix(".weights.h5"))
     image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
@@ -181,14 +181,14 @@ def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
     return keras.applications.imagenet_utils.preprocess_input(image, data_format="channels_last", mode=mode)
 
 
-def _network(backbone: Backbone, include_top: bool) -> keras.Model:
+def _whole_network(backbone: Backbone, include_top: bool) -> keras.Model:
     if backbone.package:
         return efficientnet_lite.build(backbone.name, backbone.input_size, include_top)
     shape = (backbone.input_size, backbone.input_size, 3)
     return getattr(keras.applications, backbone.name)(weights=None, include_top=include_top, input_shape=shape)
 
 
-def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
+def _load_weights(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
     if weights.path is None:
         return
     if weights.path.suffix == ".pth":
@@ -201,10 +201,10 @@ def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
     ):  # Keras leaves layers that it does not find in the file at random, with no more than a warning
         what = f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}"
         raise WeightsError(f"{weights.path} does not fit {backbone.name}: {what}", remedy)
-    _filled(network, weights.path, remedy)
+    _fill(network, weights.path, remedy)
 
 
-def _filled(network: keras.Model, path: Path, remedy: str) -> keras.Model:
+def _fill(network: keras.Model, path: Path, remedy: str) -> keras.Model:
     try:
         with seal.lockable(path) as lockable:
             network.load_weights(lockable)
@@ -226,7 +226,7 @@ def _rescale(network: keras.Model) -> None:
     first.kernel.assign(first.kernel / np.sqrt(_DEVIATION)[:, np.newaxis].astype(np.float32))
 
 
-def _parts(network: keras.Model, backbone: Backbone) -> Pretrained:
+def _cut(network: keras.Model, backbone: Backbone) -> Pretrained:
     """A network of Keras's, with or without top, cut where its last global pooling reads; VGG flattens instead."""
     norm = None
     if backbone.vector == NORMALISED:

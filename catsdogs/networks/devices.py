@@ -26,13 +26,13 @@ def check_choice(devices: str) -> None:
         raise UnknownNameError("choice of devices", devices, list(CHOICES))
 
 
-def count(devices: str) -> int:
+def device_count(devices: str) -> int:
     """How many devices share a batch; every batch's size must be a multiple of it.
 
     Raises:
         UnknownNameError, UsageError: see `scope`.
     """
-    distribution = _chosen(devices)
+    distribution = _distribution(devices)
     if distribution is None:
         return 1
     return distribution.num_model_replicas if _backend() == "jax" else distribution.num_replicas_in_sync
@@ -45,7 +45,7 @@ def scope(devices: str) -> contextlib.AbstractContextManager[Any]:
         UnknownNameError: neither `one` nor `all`.
         UsageError: Keras cannot use them all on this backend, or TensorFlow cannot start the TPU.
     """
-    distribution = _chosen(devices)
+    distribution = _distribution(devices)
     return contextlib.nullcontext() if distribution is None else distribution.scope()
 
 
@@ -57,7 +57,7 @@ def check_batch(size: int, devices: str) -> None:
     Raises:
         UnknownNameError, UsageError: see `scope`; or the size is no multiple of `count(devices)`.
     """
-    if size % (parts := count(devices)):
+    if size % (parts := device_count(devices)):
         raise UsageError(f"A batch size of {size} for {parts} devices", f"Give --batch-size a multiple of {parts}")
 
 
@@ -65,7 +65,7 @@ def on_accelerator(devices: str) -> bool:
     """Whether a model built in `scope(devices)` runs on a GPU or TPU rather than a CPU."""
     import keras
 
-    distribution = _chosen(devices)
+    distribution = _distribution(devices)
     if distribution is None:
         name = str(keras.ops.zeros(1).device)
     elif _backend() == "jax":
@@ -75,7 +75,7 @@ def on_accelerator(devices: str) -> bool:
     return "cpu" not in name.lower()
 
 
-def precision(devices: str) -> str:
+def fast_precision(devices: str) -> str:
     """What a model built in `scope(devices)` computes fast in: `bfloat16`, `float16` or `float32`.
 
     NVIDIA's cards have units for bfloat16 from compute capability 8.0 (Ampere), and for float16 from 7.0 (Volta, and
@@ -118,10 +118,10 @@ def _capabilities(devices: str) -> list[tuple[int, int]]:
         import torch
 
         found = [torch.cuda.get_device_capability(0) if torch.cuda.is_available() else None]
-    return [_as_capability(said) for said in (found if devices == "all" else found[:1])]
+    return [_version_numbers(said) for said in (found if devices == "all" else found[:1])]
 
 
-def _as_capability(said: object) -> tuple[int, int]:
+def _version_numbers(said: object) -> tuple[int, int]:
     """`(7, 5)` or `"7.5"`, as the backends say it."""
     parts = said.split(".") if isinstance(said, str) else said
     try:
@@ -137,12 +137,12 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return any(words in said for words in ("outofmemory", "resourceexhausted", "allocfailed", "failedtoallocate"))
 
 
-def split(batch: NDArray, devices: str) -> Any:
+def split_batch(batch: NDArray, devices: str) -> Any:
     """The batch (b, ...) cut into `count(devices)` equal parts, a device each, as `Model.predict_function` takes it.
 
     What the function answers is whole again, in the order of the batch.
     """
-    distribution = _chosen(devices)
+    distribution = _distribution(devices)
     if distribution is None:
         return batch
     if _backend() == "jax":
@@ -161,9 +161,9 @@ def split(batch: NDArray, devices: str) -> Any:
     return distribution.experimental_distribute_values_from_function(part)
 
 
-def _chosen(devices: str) -> Any:
+def _distribution(devices: str) -> Any:
     check_choice(devices)
-    return _all() if devices == "all" else None
+    return _all_devices() if devices == "all" else None
 
 
 def _backend() -> str:
@@ -173,7 +173,7 @@ def _backend() -> str:
 
 
 @functools.cache  # a TPU is started once in a process, and models of two strategies do not mix
-def _all() -> Any:
+def _all_devices() -> Any:
     """Keras's distribution or TensorFlow's strategy over all devices; None where there is one device."""
     backend = _backend()
     if backend == "jax":

@@ -17,13 +17,13 @@ TOP_K = 10  # how many of a network's most probable labels are kept of each phot
 @cache
 def labels() -> tuple[str, ...]:
     """The 1,000 label names, each the first lemma of its synset; `labels()[281]` is `tabby`."""
-    return tuple(line.split(" ", 1)[1] for line in _lines())
+    return tuple(line.split(" ", 1)[1] for line in _synset_lines())
 
 
 @cache
 def wordnet_ids() -> tuple[str, ...]:
     """The 1,000 WordNet ids, such as `n02123045`."""
-    return tuple(line.split(" ", 1)[0] for line in _lines())
+    return tuple(line.split(" ", 1)[0] for line in _synset_lines())
 
 
 @cache
@@ -37,19 +37,19 @@ def named(name: str) -> frozenset[int]:
     ids = [label for label, id in enumerate(wordnet_ids()) if id in name.lower()]
     if ids:
         return frozenset(ids)
-    words = _words(name)
+    words = _words_of(name)
     if not words:
         return frozenset()
     whole, last = _singulars("".join(words)), _singulars(words[-1])
-    exact = frozenset(label for label, text in enumerate(labels()) if "".join(_words(text)) in whole)
+    exact = frozenset(label for label, text in enumerate(labels()) if "".join(_words_of(text)) in whole)
     if exact:
         return exact
-    ending = frozenset(label for label, text in enumerate(labels()) if _words(text)[-1] in last)
+    ending = frozenset(label for label, text in enumerate(labels()) if _words_of(text)[-1] in last)
     return ending & PETS or ending
 
 
 @cache
-def _words(text: str) -> tuple[str, ...]:
+def _words_of(text: str) -> tuple[str, ...]:
     """The words of a name without case, accents and signs; a capital letter begins one too."""
     plain = unicodedata.normalize("NFKD", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text))
     return tuple(re.findall(r"[^\W_]+", "".join(sign for sign in plain if not unicodedata.combining(sign)).casefold()))
@@ -61,5 +61,5 @@ def _singulars(word: str) -> set[str]:
     return {word, *(word.removesuffix(many) + one for many, one in endings if word.endswith(many))}
 
 
-def _lines() -> list[str]:
+def _synset_lines() -> list[str]:
     return files("catsdogs.networks").joinpath("imagenet.txt").read_text(encoding="utf-8").splitlines()

@@ -17,7 +17,7 @@ from catsdogs.errors import WeightsError
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # torch/serialization.py, before the zip format
 PROTOCOL_VERSION = 1001
-_SHOWN = 200  # characters of a reason, part of which a hostile file may have written
+_REASON_LENGTH = 200  # characters of a reason, part of which a hostile file may have written
 
 # What hostile bytes may cost is settled before anything is built of them. A few bytes of a pickle can ask for a memo of
 # gigabytes; tuples of tuples of the same tuples take for ever to hash and to print, and nested deeply they exhaust the
@@ -52,23 +52,23 @@ def read_pth(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as file:
-            return _read(file, path.stat().st_size)
+            return _read_tensors(file, path.stat().st_size)
     except pickle.UnpicklingError as error:
-        problem = str(error)[:_SHOWN]
+        problem = str(error)[:_REASON_LENGTH]
     except Exception as error:  # a damaged pickle raises nearly anything; whatever it is, the file cannot be used
-        problem = f"{type(error).__name__}: {error}"[:_SHOWN]
+        problem = f"{type(error).__name__}: {error}"[:_REASON_LENGTH]
     raise WeightsError(f"{path} is not a usable .pth file: {problem}", "Install the package it came from again")
 
 
-def _read(file: BinaryIO, file_size: int) -> dict[str, NDArray[Any]]:
+def _read_tensors(file: BinaryIO, file_size: int) -> dict[str, NDArray[Any]]:
     storages: dict[str, tuple[str, int]] = {}
-    if _load(file, storages) != MAGIC_NUMBER or _load(file, storages) != PROTOCOL_VERSION:
+    if _unpickle(file, storages) != MAGIC_NUMBER or _unpickle(file, storages) != PROTOCOL_VERSION:
         raise pickle.UnpicklingError("no legacy PyTorch file")
-    if not _load(file, storages)["little_endian"]:
+    if not _unpickle(file, storages)["little_endian"]:
         raise pickle.UnpicklingError("written on a big-endian machine")
-    tensors: dict[str, _Tensor] = _load(file, storages)
+    tensors: dict[str, _Tensor] = _unpickle(file, storages)
     data: dict[str, NDArray[Any]] = {}
-    for key in _load(file, storages):
+    for key in _unpickle(file, storages):
         dtype, claimed = storages[key]
         (count,) = struct.unpack("<q", file.read(8))
         if count != claimed or not 0 <= count * np.dtype(dtype).itemsize <= file_size:
@@ -78,10 +78,10 @@ def _read(file: BinaryIO, file_size: int) -> dict[str, NDArray[Any]]:
             raise pickle.UnpicklingError("cut short")
     if sum(math.prod(tensor.size) * data[tensor.key].itemsize for tensor in tensors.values()) > file_size:
         raise pickle.UnpicklingError("its tensors hold more than the file")
-    return {name: _view(data[tensor.key], tensor) for name, tensor in tensors.items()}
+    return {name: _strided(data[tensor.key], tensor) for name, tensor in tensors.items()}
 
 
-def _load(file: BinaryIO, storages: dict[str, tuple[str, int]]) -> Any:
+def _unpickle(file: BinaryIO, storages: dict[str, tuple[str, int]]) -> Any:
     """What the next pickle of the file holds, after a look at all it will do."""
     start = file.tell()
     _refuse_unusual(file)
@@ -124,7 +124,7 @@ def _nest(depths: list[int], opcode: pickletools.OpcodeInfo) -> None:
     depths += (-1 if part is pickletools.markobject else depth for part in opcode.stack_after)
 
 
-def _view(storage: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
+def _strided(storage: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
     """Many tensors are saved as transposed views: the strides, not the shape alone, say which number goes where."""
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.size, tensor.strides, strict=True))
     if math.prod(tensor.size) and not 0 <= tensor.offset <= last < len(storage):

@@ -14,7 +14,7 @@ from typing import Any
 from catsdogs.errors import UsageError
 
 _BACKENDS = ("tensorflow", "jax", "torch")
-_USUAL = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
+_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
 
 
 def keras_home() -> Path:
@@ -39,11 +39,11 @@ def settle_keras() -> None:
     config = getattr(keras, "config", None)
     if config is None:  # it is being imported at this moment
         return
-    config.set_epsilon(_USUAL["epsilon"])
-    config.set_image_data_format(_USUAL["image_data_format"])
-    if config.floatx() != _USUAL["floatx"]:
-        config.set_floatx(_USUAL["floatx"])
-        config.set_dtype_policy(_USUAL["floatx"])
+    config.set_epsilon(_DEFAULTS["epsilon"])
+    config.set_image_data_format(_DEFAULTS["image_data_format"])
+    if config.floatx() != _DEFAULTS["floatx"]:
+        config.set_floatx(_DEFAULTS["floatx"])
+        config.set_dtype_policy(_DEFAULTS["floatx"])
 
 
 def _send_elsewhere(home: Path) -> None:
@@ -56,7 +56,7 @@ def _send_elsewhere(home: Path) -> None:
     content = said if isinstance(said, dict) else {}
     backend = content.get("backend", _BACKENDS[0])
     asked = bool(os.environ.get("KERAS_BACKEND"))
-    usual = all(repr(content.get(name, value)) == repr(value) for name, value in _USUAL.items())
+    usual = all(repr(content.get(name, value)) == repr(value) for name, value in _DEFAULTS.items())
     if said == content and usual and (asked or _is_installed(backend)):
         return
     if not asked and (installed := [name for name in (backend, *_BACKENDS) if _is_installed(name)]):

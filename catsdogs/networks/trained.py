@@ -182,11 +182,13 @@ def check_weights(folder: Path) -> str:
         try:
             received = sha256(path)
         except FileNotFoundError:
-            raise WeightsError(f"{path} cannot be read: it is missing", _again(card)) from None
+            raise WeightsError(f"{path} cannot be read: it is missing", _train_again(card)) from None
         except OSError as error:
             raise storage.read_error(path, error, WeightsError) from None
         if received != expected:
-            raise WeightsError(f"{path} has the wrong hash. Received: {received}. Expected: {expected}", _again(card))
+            raise WeightsError(
+                f"{path} has the wrong hash. Received: {received}. Expected: {expected}", _train_again(card)
+            )
     return hashlib.sha256(json.dumps([sorted(card.weights.items()), card.learnt]).encode()).hexdigest()
 
 
@@ -220,12 +222,12 @@ def fold_of_digest(folder: Path) -> dict[int, int]:
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise WeightsError(f"{path} is damaged: {error}", _again(read_card(folder))) from None
+        raise WeightsError(f"{path} is damaged: {error}", _train_again(read_card(folder))) from None
     card = read_card(folder)
     if not folds or not set(folds.values()) <= (set(range(1, card.folds + 1)) if card.folds > 1 else {0}):
-        raise WeightsError(f"{path} does not fit {CARD_FILE}", _again(card))
+        raise WeightsError(f"{path} does not fit {CARD_FILE}", _train_again(card))
     return folds
 
 
-def _again(card: Card) -> str:
+def _train_again(card: Card) -> str:
     return f"Train it again with --name {card.name} --force"

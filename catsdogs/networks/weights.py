@@ -149,7 +149,7 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
     kinds = ["md5", "sha256"] if len(expected) == 32 else ["sha256"]  # MD5 is all that Keras publishes
     try:
         with ThreadPoolExecutor() as pool:
-            digests = list(pool.map(functools.partial(_digest, path), kinds))
+            digests = list(pool.map(functools.partial(_file_digest, path), kinds))
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
     if expected and digests[0] != expected:
@@ -168,7 +168,7 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
     return digests[-1]
 
 
-def _digest(path: Path, kind: str) -> str:
+def _file_digest(path: Path, kind: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
 

@@ -182,7 +182,7 @@ def test_whatever_h5py_makes_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(feature_file, "_recipe_in", failing)
+        patch.setattr(feature_file, "_read_recipe", failing)
         patch.setattr(virtual, "parts_of", failing)
         for read in (lambda: Cache(folder, recipe("Plain")), lambda: feature_file.read_features(folder / "Virtual.h5")):
             with refused(StoreError, "cannot be read: (Input/output error|Stale file handle|Cannot allocate memory)"):

@@ -101,7 +101,7 @@ def test_a_new_row_moves_no_end_before_it(digests: list[int], where: int, new: i
 
         def parts(values: list[int]) -> Iterator[tuple[int, ...]]:
             rows = np.array(values, np.uint64)
-            return (tuple(rows[stretch].tolist()) for stretch in virtual.stretches(rows))
+            return (tuple(rows[stretch].tolist()) for stretch in virtual.part_rows(rows))
 
         before = [*parts(digests)]
         assert [row for part in before for row in part] == digests

@@ -288,10 +288,10 @@ class TestPth:
 
     def test_strides_are_honoured_and_bounded(self) -> None:
         storage = np.arange(6, dtype=np.float32)
-        assert pth._view(storage, pth._Tensor("k", 0, (3, 2), (1, 3))).tolist() == [[0, 3], [1, 4], [2, 5]]
+        assert pth._strided(storage, pth._Tensor("k", 0, (3, 2), (1, 3))).tolist() == [[0, 3], [1, 4], [2, 5]]
         for offset, size, strides in ((0, (7,), (1,)), (1, (3, 2), (2, 1)), (5, (2,), (-1,))):
             with pytest.raises(pickle.UnpicklingError):
-                pth._view(storage, pth._Tensor("k", offset, size, strides))
+                pth._strided(storage, pth._Tensor("k", offset, size, strides))
 
 
 class TestWeights:

@@ -8,7 +8,7 @@ from catsdogs.networks.architectures import blocks
 
 # Filters of the squeeze and of either expand layer, for fire2 to fire9; a pool stands before the fires of POOLED.
 FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
-POOLED = (2, 4, 6)
+POOLED_FIRES = (2, 4, 6)
 
 
 def build(input_size: int, *, dropout: float, batch_norm: bool, initializer: str) -> keras.Model:
@@ -20,7 +20,7 @@ def build(input_size: int, *, dropout: float, batch_norm: bool, initializer: str
     pixels = blocks.pixels(input_size)
     x = convolution(pixels, 64, 3, "conv1", strides=2, padding="valid")
     for number, (squeeze, expand) in enumerate(FIRES, start=2):
-        if number in POOLED:
+        if number in POOLED_FIRES:
             x = keras.layers.MaxPooling2D(3, 2, name=f"pool{number - 1}")(x)
         x = convolution(x, squeeze, 1, f"fire{number}_squeeze1x1")
         x = keras.layers.Concatenate(name=f"fire{number}")(

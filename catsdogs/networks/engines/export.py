@@ -27,8 +27,8 @@ from catsdogs.networks.quiet import settle_keras
 from catsdogs.networks.table import BACKBONES, Backbone
 from catsdogs.networks.weights import Weights
 
-FILE = "network.xml"
-SUMS = "SHA256SUMS"
+NETWORK_FILE = "network.xml"
+SUMS_FILE = "SHA256SUMS"
 _DONE = "done"
 _MADE_BY = ("catsdogs", "keras", "tensorflow", "openvino")
 
@@ -42,21 +42,21 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
         WeightsError: the weights do not fit, TensorFlow is not installed, or the cache cannot be written.
     """
     code = [path.read_bytes() for room in (networks, architectures) for path in sorted(_folder(room).glob("*.py"))]
-    made_of = (replace(backbone, trained=None), weights.sha256, [_version(name) for name in _MADE_BY], code)
+    made_of = (replace(backbone, trained=None), weights.sha256, [_package_version(name) for name in _MADE_BY], code)
     folder = _cache() / f"{backbone.name}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}"
     try:
         if _is_whole(folder):
-            return folder / FILE
-        with _locked(folder):
+            return folder / NETWORK_FILE
+        with _lock_of(folder):
             if not _is_whole(folder):  # another process may have been quicker
-                for leftover in (*_temporaries(folder), folder):  # of a killed run, a damaged disk
+                for leftover in (*_leftovers(folder), folder):  # of a killed run, a damaged disk
                     shutil.rmtree(leftover, ignore_errors=True)
                 # A name of its own, for what a killed run had started may still be writing.
                 temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
                 temporary.mkdir()
                 try:
-                    _export_elsewhere(backbone, weights, temporary / FILE)
-                    (temporary / SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
+                    _export_elsewhere(backbone, weights, temporary / NETWORK_FILE)
+                    (temporary / SUMS_FILE).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
                     temporary.rename(folder)
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)
@@ -64,10 +64,10 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
         raise WeightsError(
             f"{backbone.name} cannot be kept in {folder.parent}: {error}", "Free some space, or set XDG_CACHE_HOME"
         ) from None
-    return folder / FILE
+    return folder / NETWORK_FILE
 
 
-def _temporaries(folder: Path) -> list[Path]:
+def _leftovers(folder: Path) -> list[Path]:
     """What killed runs left beside a network's folder; its name may hold what is special to a pattern."""
     return list(folder.parent.glob(f"{glob.escape(folder.name)}.*tmp"))
 
@@ -92,7 +92,7 @@ def _folder(package: ModuleType) -> Path:
     return Path(str(package.__file__)).parent
 
 
-def _version(name: str) -> str:
+def _package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:  # from a source tree, or under another name, such as tensorflow-cpu
@@ -100,7 +100,7 @@ def _version(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock_of(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locks.hold(folder.with_name(f"{folder.name}.lock"), patience=-1):
         yield
@@ -108,7 +108,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        return json.loads((folder / SUMS).read_text(encoding="utf-8")) == _sums(folder)
+        return json.loads((folder / SUMS_FILE).read_text(encoding="utf-8")) == _sums(folder)
     except (FileNotFoundError, ValueError):
         return False
 

@@ -13,7 +13,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 SMALLEST_COSINE = 0.999  # to the vector in float32, of any photograph, for `auto` to take another precision
 
 
-NAMES = ("keras", "openvino")
+ENGINES = ("keras", "openvino")
 AUTO = "auto"
 
 

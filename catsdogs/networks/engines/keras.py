@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import UsageError
 from catsdogs.networks.build import build
-from catsdogs.networks.devices import count, on_accelerator, ran_out_of_memory, scope, split
-from catsdogs.networks.devices import precision as fast_precision
+from catsdogs.networks.devices import device_count, on_accelerator, ran_out_of_memory, scope, split_batch
+from catsdogs.networks.devices import fast_precision as fast_precision
 from catsdogs.networks.engines.interface import AUTO, Output
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
@@ -38,7 +38,7 @@ class KerasEngine:
         self.on_gpu = on_accelerator(devices)
         self.precision = fast_precision(devices) if precision == AUTO else precision
         self.backend = keras.backend.backend()
-        size, self.parts = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE), count(devices)
+        size, self.parts = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE), device_count(devices)
         self.batch_size = -(-size // self.parts) * self.parts
         self.devices = devices
         self.starter = ThreadPoolExecutor(1, thread_name_prefix="keras-start")
@@ -115,7 +115,7 @@ class KerasNetwork:
 
     def _split_and_start(self, pixels: NDArray[np.uint8]) -> dict[str, Any]:
         with scope(self._engine.devices):
-            return self._start(split(pixels, self._engine.devices))
+            return self._start(split_batch(pixels, self._engine.devices))
 
     def _start(self, pixels: Any) -> dict[str, Any]:
         """The outputs, which on a GPU are still to be computed."""

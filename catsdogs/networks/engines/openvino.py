@@ -73,7 +73,7 @@ class OpenVINONetwork:
     note = ""
 
     def __init__(self, compiled: openvino.CompiledModel, classifier: openvino.CompiledModel | None = None) -> None:
-        self._names, self._rest = _names(compiled), _names(classifier) if classifier else []
+        self._names, self._rest = _output_names(compiled), _output_names(classifier) if classifier else []
         self._is_busy = False
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._idle: queue.SimpleQueue[tuple[openvino.InferRequest, openvino.InferRequest | None]] = queue.SimpleQueue()
@@ -109,7 +109,7 @@ class OpenVINONetwork:
         return Output(**found)
 
 
-def _names(compiled: openvino.CompiledModel) -> list[str]:
+def _output_names(compiled: openvino.CompiledModel) -> list[str]:
     """What each output is; a tensor can have further names, those of the layers it comes from."""
     ours = (*Output._fields, _MAP)
     return [next(name for name in ours if name in output.names) for output in compiled.outputs]

@@ -5,7 +5,7 @@ import shutil
 
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.networks.devices import check_choice as check_devices
-from catsdogs.networks.engines.interface import AUTO, NAMES, PRECISIONS, Engine
+from catsdogs.networks.engines.interface import AUTO, ENGINES, PRECISIONS, Engine
 from catsdogs.networks.quiet import importing_keras
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
@@ -17,8 +17,8 @@ def check_engine(name: str, precision: str, batch_size: int | None, devices: str
     Raises:
         UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices.
     """
-    if name not in (AUTO, *NAMES):
-        raise UnknownNameError("engine", name, [AUTO, *NAMES])
+    if name not in (AUTO, *ENGINES):
+        raise UnknownNameError("engine", name, [AUTO, *ENGINES])
     if precision not in (AUTO, *PRECISIONS):
         raise UnknownNameError("precision", precision, [AUTO, *PRECISIONS])
     if batch_size is not None and batch_size < 1:
@@ -33,7 +33,7 @@ def check_engine(name: str, precision: str, batch_size: int | None, devices: str
         raise UsageError("OpenVINO does not compute in float16 here", "Give --precision float32, or --engine keras")
 
 
-def feeding(name: str) -> tuple[int, int]:
+def decoding_threads(name: str) -> tuple[int, int]:
     """How many threads decode for an engine, and how many photographs may wait for it.
 
     OpenVINO computes on every core, and each further thread takes the processor's caches from it: 4 % on two cores. For

@@ -33,7 +33,7 @@ def pixels() -> NDArray[np.uint8]:
     return np.stack([images.load(jpeg(seed), [224]).by_size[224] for seed in range(BATCH)])
 
 
-@pytest.fixture(scope="module", params=interface_module.NAMES)
+@pytest.fixture(scope="module", params=interface_module.ENGINES)
 def network(request: pytest.FixtureRequest) -> Network:
     return lite0(request.param, "float32")
 
@@ -90,7 +90,9 @@ def test_backend_that_keras_lacks(backend: str) -> None:
 
 def test_auto_settles_on_names_that_can_be_asked_for() -> None:
     engine = selection.create("auto", "auto", None)
-    assert engine.name in interface_module.NAMES and engine.precision in interface.PRECISIONS and engine.batch_size > 0
+    assert (
+        engine.name in interface_module.ENGINES and engine.precision in interface.PRECISIONS and engine.batch_size > 0
+    )
     again = selection.create(engine.name, engine.precision, 7)
     assert (again.name, again.precision, again.batch_size) == (engine.name, engine.precision, 7)
 
@@ -120,7 +122,7 @@ def test_results_can_be_asked_for_late_and_in_any_order(network: Network, pixels
         np.testing.assert_allclose(np.roll(output.vector, -shift, axis=0), got[0].vector, atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", interface_module.NAMES)
+@pytest.mark.parametrize("engine", interface_module.ENGINES)
 def test_bfloat16_is_close_to_float32(keras_network: Network, pixels: NDArray[np.uint8], engine: str) -> None:
     if engine == "openvino" and not openvino.computes_bfloat16():
         with refused(UsageError, "does not compute in bfloat16"):
