@@ -360,7 +360,7 @@ def submit(
 @stage(features=FEATURES)
 def status(c: Context, features: str | None = None) -> None:
     """What is cached, for which networks and how many rows, and your networks and runs with their scores."""
-    from catsdogs.features import feature_file
+    from catsdogs.features import feature_file, gap_file
     from catsdogs.networks import trained
     from catsdogs.runs import run_card
 
@@ -373,7 +373,7 @@ def status(c: Context, features: str | None = None) -> None:
         try:
             say(
                 f"{path}: an old notebook's vectors"
-                if feature_file.is_gap_file(path)
+                if gap_file.is_gap_file(path)
                 else flags_module.describe(feature_file.read_features(path))
             )
         except StoreError as error:

@@ -280,7 +280,7 @@ def say_unreadable(rows: "Sequence[Sequence[str]]", path: Path, is_written: bool
 
 def read_features(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
     """The feature files of the networks that a flag or the settings name."""
-    from catsdogs.features import feature_file
+    from catsdogs.features import feature_file, gap_file
     from catsdogs.networks import trained
     from catsdogs.networks.table import BACKBONES, SHORTHANDS
     from catsdogs.photographs.dataset import scan
@@ -293,22 +293,24 @@ def read_features(c: Context, folder: Path, backbones: str | None, data: str | N
             raise UnknownNameError(
                 "backbone or feature file", name, list(dict.fromkeys((*feature_file.names(folder), *known)))
             )
-        old = storage.exists(path) and feature_file.is_gap_file(path)
-        files.append(feature_file.read_features(path, scan(location(c, "data", data)) if old else None))
+        old = storage.exists(path) and gap_file.is_gap_file(path)
+        files.append(
+            gap_file.read_gap_file(path, scan(location(c, "data", data))) if old else feature_file.read_features(path)
+        )
     return files
 
 
 def files_of(c: Context, dataset: "Dataset") -> "list[Features]":
     """The feature files that tell near-copies among these photographs, if there are any; says which."""
     from catsdogs.cleaning import duplicates
-    from catsdogs.features import feature_file, joining
+    from catsdogs.features import feature_file, gap_file, joining
     from catsdogs.networks.table import BACKBONES
 
     folder, ids = location(c, "features"), {row.id for row in dataset.of("train")}
     found: list[Features] = []
     for path in (feature_file.path_of(folder, name) for name in BACKBONES):
         with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
-            if storage.exists(path) and not feature_file.is_gap_file(path):
+            if storage.exists(path) and not gap_file.is_gap_file(path):
                 file = feature_file.read_features(path)
                 joining.check_joinable([*found[:1], file])
                 if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):

@@ -22,6 +22,7 @@ from catsdogs.features import feature_file, virtual
 from catsdogs.features.feature_file import SHARD_FOLDER, Features, Recipe, Unreadable
 from catsdogs.features.virtual import LostPartError, Part
 from catsdogs.files import atomic, hdf5, lease, storage
+from catsdogs.networks.table import POOLED
 from catsdogs.photographs.dataset import Photograph
 
 _BLOCK_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
@@ -88,9 +89,7 @@ class Cache:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.recipe = recipe
         self.path = feature_file.path_of(folder, recipe.backbone)
-        said = {
-            name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", feature_file.POOLED)
-        }
+        said = {name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", POOLED)}
         key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_KEY_DIGITS]  # as before there was another vector
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._merged = virtual.parts_folder(self.path) / key

@@ -1,4 +1,4 @@
-"""The feature file `features/<Backbone>.h5`: what it says of itself, reading it, joining several by id."""
+"""The feature file `features/<Backbone>.h5`: its recipe and its rows, read and checked."""
 
 import re
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from catsdogs.errors import StoreError
 from catsdogs.features import virtual
 from catsdogs.files import hdf5, storage
 from catsdogs.networks.imagenet import IMAGENET_CLASSES, TOP_K
-from catsdogs.photographs.dataset import Dataset, Photograph
+from catsdogs.networks.table import POOLED
 from catsdogs.photographs.images import STATISTICS
 
 FORMAT = "catsdogs features"
 VERSION = 1
 SPLITS = ("train", "test")
 SHARD_FOLDER = ".shards"
-GAP_PREFIX = "gap_"
+GAP_PREFIX = "gap_"  # of the files that old notebooks wrote, see `gap_file`
+GAP_DATASETS = {"train", "test", "label"}
 UNKNOWN = "unknown"
-POOLED = "pooled"
-# What earlier versions got wrong: names of networks, how such a file is known, and what happened.
+# Networks that earlier versions built wrongly: their names, the field and value that give such a file away, the fault.
 _MISTAKEN = (
     (r"EfficientNetB\d", "preprocessing", "none", "gave this network pixels scaled otherwise than it had learnt from"),
     (r"ConvNeXt\w+", "vector", POOLED, "took another vector of this network than the one its classifier reads"),
@@ -35,7 +35,7 @@ _BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in t
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a row's numbers depend on besides the photograph; files with different recipes are never mixed.
+    """All that a row's numbers depend on besides the photograph. Files of different recipes are never mixed.
 
     `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels; `vector` is `Backbone`'s.
     """
@@ -48,15 +48,15 @@ class Recipe:
     engine: str
     precision: str
     dtype: str
-    vector: str = POOLED  # last, and left out of what was written before there was another
+    vector: str = POOLED  # files written before there was another do not have this field
 
     def differences(self, other: "Recipe") -> list[str]:
         """Each field in which the two differ, as `name: this, not that`."""
-        mine, theirs = asdict(self), asdict(other)
+        pairs = [(name, value, getattr(other, name)) for name, value in asdict(self).items()]
         return [
-            f"{name}: {_shortened_digest(mine[name])}, not {_shortened_digest(theirs[name])}"
-            for name in mine
-            if mine[name] != theirs[name]
+            f"{name}: {_shortened_digest(value)}, not {_shortened_digest(another)}"
+            for name, value, another in pairs
+            if value != another
         ]
 
 
@@ -74,11 +74,12 @@ class Features:
 
     Attributes:
         ids: split -> (n,) array of str.
-        digests: split -> (n,) uint64, empty in a file that an old notebook wrote.
+        digests: split -> (n,) uint64 of the photographs' bytes; empty for an old notebook's file.
         labels: (n_train,) int, indexing `classes`.
-        topk_class, topk_prob: split -> (n, 10) ImageNet index and probability, empty without a classifier.
-        statistics: split -> (n, 4) float32, see `images.STATISTICS`, empty in a file that an old notebook wrote.
-        learnt: how many rows the network had learnt from when it made their vectors; 0 but for networks trained here.
+        topk_class, topk_prob: split -> (n, 10) ImageNet index and probability; empty without a classifier.
+        statistics: split -> (n, 4) float32, see `images.STATISTICS`; empty for an old notebook's file.
+        source: the data set's root.
+        learnt: of how many of these rows the network had learnt the label; above 0 only for networks trained here.
     """
 
     path: Path
@@ -101,7 +102,7 @@ class Features:
         return self.path.stem
 
     def vectors(self, split: str) -> NDArray[np.float32]:
-        """The (n, width) pooled vectors of a split, float32 whatever they are stored as.
+        """The (n, width) vectors of a split, float32 whatever they are stored as.
 
         Raises:
             StoreError: the file is damaged, or a row holds NaN or infinity.
@@ -111,13 +112,13 @@ class Features:
         return vectors
 
     def read_vectors(self, split: str, target: NDArray[np.float32], rows: NDArray[np.intp] | None = None) -> None:
-        """Read the vectors of a split into `target`, (n, width), in flat memory: row i into row `rows[i]` of it.
+        """Read the vectors of a split into `target`, (n, width), in flat memory. Row i goes to row `rows[i]` of it.
 
         Raises:
             StoreError: as `vectors`.
         """
         with reading(self.path) as file:
-            _check_shapes(self.path, file, {split: target.shape})
+            check_shapes(self.path, file, {split: target.shape})
             for start in range(0, len(target), _BLOCK_ROWS):
                 block = np.arange(start, min(start + _BLOCK_ROWS, len(target)))
                 target[block if rows is None else rows[block]] = self._rows_in(file, split, block)
@@ -125,7 +126,7 @@ class Features:
     def read_rows(self, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """The (len(rows), width) vectors of some rows of a split; raises as `vectors`."""
         with reading(self.path) as file:
-            _check_shapes(self.path, file, {split: (len(self.ids[split]), self.width)})
+            check_shapes(self.path, file, {split: (len(self.ids[split]), self.width)})
             return self._rows_in(file, split, rows)
 
     def _rows_in(self, file: h5py.File, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -150,24 +151,20 @@ def names(folder: Path) -> list[str]:
     return [name.removesuffix(".h5") for name in storage.names_in(folder, ".h5")]
 
 
-def read_features(path: Path, dataset: Dataset | None = None) -> Features:
-    """Open a feature file and check that it is whole; a `gap_*.h5` file needs the data set to take its ids from.
+def read_features(path: Path) -> Features:
+    """Open a feature file and check that it is whole. Old notebooks' files are read by `gap_file.read_gap_file`.
 
     Raises:
-        StoreError: no such file, cut short, not a feature file, of a newer version, or its parts disagree.
+        StoreError: no such file, cut short, not a feature file, of a newer version, or its arrays disagree.
     """
-    if not storage.exists(path):
-        cached = ", ".join(names(path.parent))
-        raise StoreError(
-            f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
-            f"Write it with `catsdogs features --backbones {path.stem}`",
-        )
+    refuse_missing(path)
     with reading(path) as file:
         if file.attrs.get("format") != FORMAT:
-            return _read_gap_file(path, file, dataset)
+            refuse_foreign(path, file)
+            raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
         recipe = _read_recipe(path, file)
-        shapes = _vector_shapes(path, file)
-        _check_shapes(path, file, _expected_shapes(file, shapes))
+        shapes = vector_shapes(path, file)
+        check_shapes(path, file, _expected_shapes(file, shapes))
         virtual.check_parts(path, file, SPLITS)
         features = Features(
             path=path,
@@ -198,15 +195,25 @@ def recipe_of(path: Path) -> Recipe:
         return _read_recipe(path, file)
 
 
-def is_gap_file(path: Path) -> bool:
-    """Whether an old notebook wrote this file, so that reading it takes the data set."""
-    with reading(path) as file:
-        return file.attrs.get("format") != FORMAT and "label" in file
+def refuse_missing(path: Path) -> None:
+    """Raise StoreError if there is no such feature file; it names those there are."""
+    if not storage.exists(path):
+        cached = ", ".join(names(path.parent))
+        raise StoreError(
+            f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
+            f"Write it with `catsdogs features --backbones {path.stem}`",
+        )
+
+
+def refuse_foreign(path: Path, file: h5py.File) -> None:
+    """Raise StoreError for an HDF5 file that is neither ours nor an old notebook's."""
+    if not set(file) >= GAP_DATASETS:
+        raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
 
 
 def reading(path: Path) -> AbstractContextManager[h5py.File]:
-    """A feature file or shard to read from; raises as `hdf5.reading`."""
-    # A damaged one is set aside by `features`, and computed again.
+    """A feature file, shard or part to read from; raises as `hdf5.reading`."""
+    # `features` sets a damaged one aside, and computes its rows again.
     return hdf5.reading(path, "Run this again" if path.parent.parent.name == SHARD_FOLDER else how_to_write(path.stem))
 
 
@@ -217,9 +224,9 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
         )
     if file.attrs["version"] > VERSION:
         raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
-    said = {field.name: file.attrs[field.name] for field in fields(Recipe) if field.name != "vector"}
-    said["vector"] = file.attrs.get("vector", POOLED)
-    recipe = Recipe(**{name: _python_value(value) for name, value in said.items()})
+    written = {field.name: file.attrs[field.name] for field in fields(Recipe) if field.name != "vector"}
+    written["vector"] = file.attrs.get("vector", POOLED)
+    recipe = Recipe(**{name: _python_value(value) for name, value in written.items()})
     if recipe.backbone != path.stem:
         raise StoreError(
             f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
@@ -229,17 +236,17 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
 
 
 def _refuse_mistaken(path: Path, recipe: Recipe) -> None:
-    """Refuse what earlier versions made of networks that they did not feed, or did not read, as they should."""
-    for names, field, value, mistake in _MISTAKEN:
-        if re.fullmatch(names, recipe.backbone) and getattr(recipe, field) == value:
+    """Refuse the vectors of networks that earlier versions built wrongly."""
+    for pattern, field, value, mistake in _MISTAKEN:
+        if re.fullmatch(pattern, recipe.backbone) and getattr(recipe, field) == value:
             raise StoreError(
                 f"{path} was made by an earlier version of catsdogs, which {mistake} ({field}: {value})",
                 f"Delete it, or choose another folder, and run `catsdogs features --backbones {recipe.backbone}`",
             )
 
 
-def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
-    """Split -> (rows, width) of its vectors, the width the same in both."""
+def vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
+    """Split -> (rows, width) of its vectors. Raises StoreError if these are no two such arrays of one width."""
     train, test = (getattr(file[split], "shape", None) for split in SPLITS)
     if not (train and test and len(train) == len(test) == 2 and train[1] == test[1]):
         raise StoreError(
@@ -249,8 +256,8 @@ def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
 
 
 def _expected_shapes(file: h5py.File, shapes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, ...]]:
-    """The shape of every part that goes with these vectors; labels of ImageNet are there as a whole or not at all."""
-    labelled = any(f"{split}_topk_{part}" in file for split in SPLITS for part in ("class", "prob"))
+    """The shape of every array beside the vectors. Those of ImageNet's labels are all there, or none is."""
+    labelled = any(f"{split}_topk_{name}" in file for split in SPLITS for name in ("class", "prob"))
     expected: dict[str, tuple[int, ...]] = {"label": shapes["train"][:1]}
     for split, (rows, _) in shapes.items():
         expected |= {f"{split}_id": (rows,), f"{split}_digest": (rows,), f"{split}_statistics": (rows, len(STATISTICS))}
@@ -260,21 +267,22 @@ def _expected_shapes(file: h5py.File, shapes: Mapping[str, tuple[int, int]]) -> 
 
 
 def _arrays_of(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any]]:
-    """Split -> what is stored of its rows besides the vectors; nothing if the file has none of it."""
-    names = {split: f"{split}_{field}" for split in SPLITS if f"{split}_{field}" in file}
+    """Split -> a field of its rows besides the vectors; empty if the file does not have it."""
+    datasets = {split: f"{split}_{field}" for split in SPLITS if f"{split}_{field}" in file}
     return {
         split: virtual.read_rows(path, file, name, split, field, np.arange(len(file[name])), reading)
-        for split, name in names.items()
+        for split, name in datasets.items()
     }
 
 
-def _check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, ...]]) -> None:
+def check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise StoreError if one of these arrays is missing or has another shape."""
     for name, shape in expected.items():
         if name not in file:
             raise StoreError(f"{path} lacks {name}", how_to_write(path.stem))
-        found = getattr(file[name], "shape", None)
-        if found != shape:
-            raise StoreError(f"{path}: {name} has the shape {found}, not {shape}", how_to_write(path.stem))
+        actual = getattr(file[name], "shape", None)
+        if actual != shape:
+            raise StoreError(f"{path}: {name} has the shape {actual}, not {shape}", how_to_write(path.stem))
 
 
 def _check_ids_and_labels(features: Features) -> None:
@@ -293,55 +301,8 @@ def _check_ids_and_labels(features: Features) -> None:
         raise StoreError(f"{features.path}: label names a class that `classes` lacks", how_to_write(features.name))
 
 
-def _read_gap_file(path: Path, file: h5py.File, dataset: Dataset | None) -> Features:
-    """A file of an old notebook: rows in the order of Keras's directory iterator, which sorts names as text."""
-    if not {"train", "test", "label"} <= set(file):
-        raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
-    if dataset is None:
-        raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
-    shapes = _vector_shapes(path, file)
-    _check_shapes(path, file, {"label": shapes["train"][:1]})
-    in_order = {split: sorted(dataset.of(split), key=_directory_iterator_key) for split in SPLITS}
-    for split in SPLITS:
-        if shapes[split][0] != len(in_order[split]):
-            raise StoreError(
-                f"{path}: {split} has {shapes[split][0]:,} rows, "
-                f"{dataset.root} has {len(in_order[split]):,} photographs",
-                "Give --data the folder it was made from",
-            )
-    labels = np.array([photograph.label for photograph in in_order["train"]])
-    if not np.array_equal(file["label"][...], labels):
-        raise StoreError(
-            f"{path}: label does not fit the names in {dataset.root}", "Give --data the folder it was made from"
-        )
-    unknown: dict[str, Any] = {field.name: UNKNOWN for field in fields(Recipe)} | {
-        "backbone": path.stem,
-        "input_size": 0,
-        "vector": POOLED,
-    }
-    return Features(
-        path=path,
-        recipe=Recipe(**unknown),
-        classes=dataset.classes,
-        ids={split: np.array([photograph.id for photograph in in_order[split]], object) for split in SPLITS},
-        labels=labels,
-        width=shapes["train"][1],
-        digests={},
-        topk_class={},
-        topk_prob={},
-        statistics={},
-        unreadable=(),
-        source=str(dataset.root),
-        learnt=0,
-    )
-
-
-def _directory_iterator_key(photograph: Photograph) -> tuple[int, str]:
-    return photograph.label, photograph.location.name.rsplit("/", 1)[-1]
-
-
 def how_to_write(*files: str) -> str:
-    """How to write these files anew; those of old notebooks are no backbones."""
+    """The remedy of an error: how to write these feature files anew. Old notebooks' files name no network."""
     backbones = [name for name in dict.fromkeys(files) if not name.startswith(GAP_PREFIX)]
     if not backbones:
         return "Write it again with what wrote it"

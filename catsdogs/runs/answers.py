@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from catsdogs.cleaning import outliers
 from catsdogs.errors import CatsdogsError, StoreError
-from catsdogs.features import feature_file, neighbours
+from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features, Recipe
 from catsdogs.networks import imagenet
 from catsdogs.networks.engines import selection
@@ -76,7 +76,7 @@ class _Gallery:
         first = files[0]
         self._ids = first.ids["train"]
         self._labels = np.array(first.classes)[first.labels]
-        self._gallery = neighbours.Gallery(neighbours.JoinedVectors(files, first, ["train"]))
+        self._gallery = neighbours.Gallery(joining.JoinedVectors(files, first, ["train"]))
 
     def nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
         """Those nearest to one photograph's vectors, (1, sum of widths)."""

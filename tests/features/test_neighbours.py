@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from catsdogs.errors import StoreError, UsageError
 from catsdogs.features import cache as cache_module
-from catsdogs.features import feature_file, neighbours
-from catsdogs.features.neighbours import Crowd, Gallery, JoinedVectors, normalise
+from catsdogs.features import feature_file, joining, neighbours
+from catsdogs.features.joining import JoinedVectors, normalise
+from catsdogs.features.neighbours import Crowd, Gallery
 from tests.conftest import need, recipe, refused, rows_of, table
 
 Matrix = np.ndarray
@@ -92,6 +93,7 @@ def test_the_nearest_are_those_of_brute_force(drawn: tuple, count: int, cells: i
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "_BLOCK_CELLS", cells)
         patch.setattr(neighbours, "_BLOCK_ROWS", 3)
+        patch.setattr(joining, "_BLOCK_ROWS", 3)
         ends = np.cumsum([0, *widths])
         files = [
             write(Path(folder), f"N{n}", vectors[:, a:b], vectors[:0, a:b]) for n, (a, b) in enumerate(pairwise(ends))
@@ -122,7 +124,7 @@ def test_rows_are_matched_by_id_over_splits_and_blocks(
     expected = vectors.copy()
     normalise(expected, (700, 600))
     for size in (100, 1024, 4000):
-        monkeypatch.setattr(neighbours, "_BLOCK_ROWS", size)
+        monkeypatch.setattr(joining, "_BLOCK_ROWS", size)
         blocks = list(JoinedVectors(files, files[0]).blocks())
         assert [start for start, _ in blocks] == list(range(0, 1500, size))
         np.testing.assert_allclose(np.concatenate([block for _, block in blocks]), expected, rtol=1e-5)
@@ -217,7 +219,7 @@ def test_how_unfamiliar_a_row_is_to_others(rows: int, asked: int, seed: int) -> 
     draw = np.random.default_rng(seed)
     learnt, new = draw.normal(size=(rows, 8)).astype(np.float32), draw.normal(size=(asked, 8)).astype(np.float32)
     for vectors in (learnt, new):
-        neighbours.normalise(vectors, [5, 3])
+        joining.normalise(vectors, [5, 3])
     among = learnt @ learnt.T
     np.fill_diagonal(among, -np.inf)
     nearest, usual = (new @ learnt.T).max(axis=1), among.max(axis=1)
