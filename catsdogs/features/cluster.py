@@ -120,7 +120,7 @@ class Cluster:
         return tuple(settled)
 
     def compute(
-        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
+        self, job: Job, networks: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
         """See `extract.Schedule.compute`."""
         settings = replace(_with_absolute_paths(job.settings), cores=self.cores)
@@ -138,8 +138,8 @@ class Cluster:
                 break
         for number in waiting:
             yield Done(number, failure=reasons.get(number, _DIED))
-        for member, recipe in zip(members, job.recipes, strict=True):
-            member.cache = Cache(job.out, recipe)
+        for network, recipe in zip(networks, job.recipes, strict=True):
+            network.cache = Cache(job.out, recipe)
 
     def _once(self, job: Job, stretches: Sequence[Stretch]) -> Iterator[Done]:
         """What came of each stretch, but for those whose worker died."""
@@ -201,11 +201,11 @@ def _living_nodes() -> list[dict[str, float]]:
 @ray.remote(max_retries=0)
 def _settle_on_worker(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
     """Settle the recipes, and load the networks once: each is built here before all workers ask for it."""
-    members = worker.running_networks(
+    networks = worker.running_networks(
         replace(job, recipes=extract.settle_recipes(job.backbones, job.out, job.settings))
     )
-    notes = worker.load_new_networks(job, members, first)
-    return tuple(member.cache.recipe for member in members), notes
+    notes = worker.load_new_networks(job, networks, first)
+    return tuple(network.cache.recipe for network in networks), notes
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:

@@ -317,7 +317,7 @@ class TestDamage:
         assert (out, err) == ("ResNet50.h5 may not be read by this user. Check its permissions.\n", "")
 
     def test_file_that_is_open_elsewhere(self, file: Path) -> None:
-        code = "import sys, pathlib; from catsdogs.features.feature_file import read; read(pathlib.Path(sys.argv[1]))"
+        code = "import sys, pathlib; from catsdogs.features.feature_file import read_features; read_features(pathlib.Path(sys.argv[1]))"
         with opened(file):
             err = child(code, file).communicate(timeout=60)[1]
         assert err.endswith("ResNet50.h5 is open in another program that may write to it. Close it there.\n")

@@ -34,7 +34,7 @@ TWO_DEVICES = """
 
     from catsdogs.networks import devices
 
-    assert (devices.count("one"), devices.count("all")) == (1, 2)
+    assert (devices.device_count("one"), devices.device_count("all")) == (1, 2)
 """
 
 
@@ -107,7 +107,7 @@ FEATURES = """
             for name, array in result()._asdict().items():
                 if array is not None:
                     found[f"{choice} {name} {number}"] = array
-    parts = devices.split(batches[0], "all")
+    parts = devices.split_batch(batches[0], "all")
     jax = keras.backend.backend() == "jax"
     found["parts"] = [part.data for part in parts.addressable_shards] if jax else [part for part in parts.values]
     found["batch"] = batches[0]
@@ -118,7 +118,7 @@ FEATURES = """
 A_TPU = """
     os.environ["TPU_NAME"] = "local"
     devices._all.cache_clear()
-    devices.count("all")
+    devices.device_count("all")
 """
 
 
