@@ -45,7 +45,10 @@ _ALL = (
 _DRIVER = """
 import json, sys
 from pathlib import Path
-from catsdogs import cli, decisions, extract, stamps
+from catsdogs import cli
+from catsdogs.cleaning import decisions
+from catsdogs.features import extract
+from catsdogs.photographs import stamps
 extract.SHARD_ROWS = 4
 stamps.SETTLED_NS = -(10**12)  # the photographs are new, and are to have stamps all the same
 for arguments in json.loads(sys.argv[1]):

@@ -69,11 +69,11 @@ TRAINING = """
             before = {weight.path: weight.numpy() for weight in model.weights}
             history = model.fit(Batches(workers=1), shuffle=False, verbose=0, **watched).history
             model.load_weights(kept.filepath)
-            said = model.predict(Batches(workers=0), verbose=0)[:ROWS]
-            assert len(np.unique(said)) == ROWS  # so that rows in another order would show
+            predicted = model.predict(Batches(workers=0), verbose=0)[:ROWS]
+            assert len(np.unique(predicted)) == ROWS  # so that rows in another order would show
         learnt = {f"{choice} {weight.path}": weight.numpy() - before[weight.path] for weight in model.weights}
         return learnt | {f"{choice} {name}": np.array(figures) for name, figures in history.items()} | {
-            f"{choice} predicted": said
+            f"{choice} predicted": predicted
         }
 
     np.savez(sys.argv[1] + "training.npz", **trained("one"), **trained("all"))
@@ -83,7 +83,7 @@ FEATURES = """
     from catsdogs.networks import weights
     from catsdogs.networks.architectures import small as architectures
     from catsdogs.networks.engines import selection
-    from catsdogs.networks.table import TABLE
+    from catsdogs.networks.table import BACKBONES
 
     def small(backbone, weights, policy):
         keras.utils.set_random_seed(0)
@@ -95,7 +95,7 @@ FEATURES = """
     import catsdogs.networks.engines.keras
 
     catsdogs.networks.engines.keras.build = small  # to compile a pretrained network takes most of a minute
-    backbone = TABLE["MobileNetV2"]
+    backbone = BACKBONES["MobileNetV2"]
     batches = np.random.default_rng(0).integers(0, 256, (3, 6, 32, 32, 3), np.uint8)
     found = {}
     for choice in devices.CHOICES:
@@ -117,7 +117,7 @@ FEATURES = """
 # TensorFlow starts once in a process; here it has none to start, and the program ends with that.
 A_TPU = """
     os.environ["TPU_NAME"] = "local"
-    devices._all.cache_clear()
+    devices._all_devices.cache_clear()
     devices.device_count("all")
 """
 

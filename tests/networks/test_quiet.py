@@ -116,22 +116,21 @@ def test_features_finetune_and_exports_with_the_file_of_keras_1(home: Path, tmp_
     code = """
         import sys
         from pathlib import Path
-        from catsdogs.networks.engines import interface as engines
-        from catsdogs.networks.table import TABLE
-        from catsdogs.networks.weights import Weights, obtain
-        from catsdogs.networks.engines.interface import export
+        from catsdogs.networks.engines import export, selection
+        from catsdogs.networks.table import BACKBONES
+        from catsdogs.networks.weights import Weights
 
-        backbone = TABLE["MobileNetV3Small"]
+        backbone = BACKBONES["MobileNetV3Small"]
         assert export.exported(backbone, Weights(None, "random")).exists()
         export.release()
         assert "keras" not in sys.modules
         import numpy as np
 
-        network = engines.create("keras", "float32", 1).load(backbone, Weights(None, "random"))
+        network = selection.create("keras", "float32", 1).load(backbone, Weights(None, "random"))
         print(network.submit(np.zeros((1, 224, 224, 3), np.uint8))().vector.shape)
         from catsdogs.finetuning import fit, plans
 
-        print(fit.make(plans.plan("four-conv"), None, 2, 0)[1].output_shape)
+        print(fit.make(plans.hyperparameters("four-conv"), None, 2, 0)[1].output_shape)
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     ended = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=300, cwd=tmp_path)

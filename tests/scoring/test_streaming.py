@@ -17,7 +17,7 @@ from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import crossval, grades, streaming, training_plan
 from tests.conftest import opened, recipe, refused
-from tests.features.test_feature_file import peak
+from tests.support.memory import peak
 
 WIDTHS = (24, 16)
 

@@ -260,11 +260,12 @@ def test_a_process_that_ends_with_batches_under_way() -> None:
     code = """
         import sys
         import numpy as np
-        from catsdogs.networks.engines import interface as engines
-        from catsdogs.networks.table import TABLE, weights
+        from catsdogs.networks import weights
+        from catsdogs.networks.engines import selection
+        from catsdogs.networks.table import BACKBONES
 
-        backbone = TABLE["EfficientNetLite0"]
-        network = engines.create("openvino", "float32", 4).load(backbone, weights.obtain(backbone, None))
+        backbone = BACKBONES["EfficientNetLite0"]
+        network = selection.create("openvino", "float32", 4).load(backbone, weights.obtain(backbone, None))
         for _ in range(4):
             network.submit(np.zeros((4, 224, 224, 3), np.uint8))
         assert not {"keras", "tensorflow", "openvino_telemetry.main"} & set(sys.modules)
@@ -318,12 +319,13 @@ def test_other_backends_of_keras_agree(
     code = """
         import sys
         import numpy as np
-        from catsdogs.networks.engines import interface as engines
-        from catsdogs.networks.table import TABLE, weights
+        from catsdogs.networks import weights
+        from catsdogs.networks.engines import selection
+        from catsdogs.networks.table import BACKBONES
 
         pixels, out = sys.argv[1:]
-        engine = engines.create("keras", "float32", 4)
-        backbone = TABLE["EfficientNetLite0"]
+        engine = selection.create("keras", "float32", 4)
+        backbone = BACKBONES["EfficientNetLite0"]
         output = engine.load(backbone, weights.obtain(backbone, None)).submit(np.load(pixels))()
         np.savez(out, backend=engine.backend, **output._asdict())
     """
