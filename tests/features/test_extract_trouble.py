@@ -181,7 +181,7 @@ class TestFreeSpace:
     def free(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         """Let so many rows fit on the disk."""
         return lambda rows: monkeypatch.setattr(
-            feature_file.shutil, "disk_usage", lambda _: SimpleNamespace(free=int(rows * self.ROW))
+            shutil, "disk_usage", lambda _: SimpleNamespace(free=int(rows * self.ROW))
         )
 
     def test_of_a_limited_run(self, tmp_path: Path, kaggle_folder: Path, free: Callable[[float], None]) -> None:
