@@ -250,7 +250,7 @@ class Cache:
         if not storage.exists(self.path):
             return None
         try:
-            refuse_other_recipe(self.path, feature_file.recipe_of(self.path), self.recipe)
+            _check_recipe(self.path, feature_file.recipe_of(self.path), self.recipe)
             return feature_file.read_features(self.path)
         except (DamagedError, LostPartError):
             self.set_aside.append(hdf5.set_aside(self.path, self.path.parent))
@@ -360,8 +360,8 @@ class Cache:
             return virtual.read_chosen(file[source.datasets[field]], rows)
 
 
-def refuse_other_recipe(path: Path, existing: Recipe, recipe: Recipe) -> None:
-    """Raise a StoreError that names the fields in which the recipe of an existing file differs."""
+def _check_recipe(path: Path, existing: Recipe, recipe: Recipe) -> None:
+    """Raise StoreError if the recipe of an existing file is another one; it names the fields."""
     differences = existing.differences(recipe)
     if differences:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""Many machines: the shard function on a pool of Ray Data's actors, which keep their networks loaded."""
+"""Shards computed on many machines, by a pool of Ray Data's actors, which keep their networks loaded."""
 
 import contextlib
 import logging
@@ -26,15 +26,15 @@ from catsdogs.photographs.dataset import Dataset, Location, Photograph
 ANY_ADDRESS = "auto"
 ATTEMPTS = 3  # at a stretch, each on a new pool of workers
 _CONNECT_SECONDS = 10
-_STRETCHES_PER_WORKER = 2  # stretches in a worker: while the last batches of one are computed, the next is decoded
-# Ray Data's name for what becomes of a task when its worker dies goes in 2.64; pyproject.toml asks for less.
+_STRETCHES_PER_WORKER = 2  # while the last batches of one are computed, the next is decoded
+# Ray Data renames what becomes of a task whose worker dies in 2.64; pyproject.toml asks for an earlier version.
 warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
 _DIED = "the worker that computed it died, of too little memory perhaps"
 
 
 @contextlib.contextmanager
 def connected(address: str, cores: int) -> Iterator["Cluster"]:
-    """The cluster at an address, `host:6379`; `auto` is the one this machine belongs to, or else this machine alone.
+    """The cluster at an address, `host:6379`. `auto` is the one that this machine belongs to, or this machine alone.
 
     Args:
         cores: of a worker, on machines without GPUs; on a cluster with GPUs each worker has one of them.
@@ -71,7 +71,7 @@ def connected(address: str, cores: int) -> Iterator["Cluster"]:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would knock for many minutes."""
+    """Refuse an address that does not answer within seconds. Ray itself would try for many minutes."""
     if address == ANY_ADDRESS:
         return
     host, _, port = address.rpartition(":")
@@ -86,7 +86,7 @@ def _check_reachable(address: str) -> None:
 
 
 class Cluster:
-    """Stretches wherever there is room, each tried on up to `ATTEMPTS` pools; see `extract.Schedule`."""
+    """Stretches on whichever worker has room, each tried on up to `ATTEMPTS` pools; see `extract.Schedule`."""
 
     def __init__(self, cores: int) -> None:
         self.notes: list[str] = []
@@ -100,7 +100,7 @@ class Cluster:
         self.workers = self._room()
 
     def _room(self) -> int:
-        """For how many workers there is room on the nodes that live."""
+        """For how many workers there is room on the living nodes."""
         if self.gpus:
             return int(sum(node.get("GPU", 0) for node in _living_nodes()))
         return int(sum(node["CPU"] // self.cores for node in _living_nodes()))
@@ -108,12 +108,12 @@ class Cluster:
     def recipes(
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
-        """See `extract.Schedule.recipes`; settled on a worker, whose processor may be another than this one's."""
-        asked = _settle_on_worker.options(num_cpus=self.cores, num_gpus=self.gpus)
+        """See `extract.Schedule.recipes`. A worker settles them, for its processor may be another than this one's."""
+        settle = _settle_on_worker.options(num_cpus=self.cores, num_gpus=self.gpus)
         try:
             first = tuple(map(_with_absolute_location, dataset.photographs[:SHARD_ROWS]))
             job = Job(dataset.root.resolve(), tuple(backbones), (), out.resolve(), _with_absolute_paths(settings))
-            settled, notes = ray.get(asked.remote(job, first))
+            settled, notes = ray.get(settle.remote(job, first))
         except ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, CatsdogsError) else error from None
         self.notes += notes
@@ -125,7 +125,10 @@ class Cluster:
         """See `extract.Schedule.compute`."""
         settings = replace(_with_absolute_paths(job.settings), cores=self.cores)
         job = Job(job.root.resolve(), job.backbones, job.recipes, job.out.resolve(), settings)
-        waiting = {stretch.number: _with_absolute_photographs(stretch) for stretch in stretches}
+        waiting = {
+            stretch.number: stretch._replace(photographs=tuple(map(_with_absolute_location, stretch.photographs)))
+            for stretch in stretches
+        }
         reasons: dict[int, str] = {}
         for _ in range(ATTEMPTS):
             for done in self._once(job, list(waiting.values())):
@@ -142,7 +145,7 @@ class Cluster:
             network.cache = Cache(job.out, recipe)
 
     def _once(self, job: Job, stretches: Sequence[Stretch]) -> Iterator[Done]:
-        """What came of each stretch, but for those whose worker died."""
+        """The outcome of each stretch, except for those whose worker died."""
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1
@@ -164,7 +167,7 @@ class Cluster:
             compute=pool,
             num_cpus=self.cores,
             num_gpus=self.gpus,
-            max_task_retries=0,  # what a dead worker was at is tried again by the next pool, and counted
+            max_task_retries=0,  # the next pool tries the stretches of a dead worker again, and they are counted
         )
         for row in results.iter_rows():
             yield row["done"]
@@ -187,23 +190,22 @@ class _Worker:
             return {"done": [Done(stretch.number, failure=self._error)]}
         try:
             (done,) = worker.compute_shards(self._dataset, self._members, [stretch])
-        except Exception as error:  # whatever it is, it is reported with its stretch, and the others go on
+        except Exception as error:  # any failure is reported with its stretch, and the other stretches go on
             done = Done(stretch.number, failure=str(error) or type(error).__name__)
         return {"done": [done]}
 
 
 def _living_nodes() -> list[dict[str, float]]:
-    """What each living node that computes has to offer."""
+    """The resources of each living node that has a processor."""
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [offer for offer in offers if offer.get("CPU", 0) >= 1]
 
 
 @ray.remote(max_retries=0)
 def _settle_on_worker(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
-    """Settle the recipes, and load the networks once: each is built here before all workers ask for it."""
-    networks = worker.running_networks(
-        replace(job, recipes=extract.settle_recipes(job.backbones, job.out, job.settings))
-    )
+    """Settle the recipes, and load the networks: each is built once here before all workers need it."""
+    recipes = extract.settle_recipes(job.backbones, job.out, job.settings)
+    networks = worker.running_networks(replace(job, recipes=recipes))
     notes = worker.load_new_networks(job, networks, first)
     return tuple(network.cache.recipe for network in networks), notes
 
@@ -213,12 +215,8 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return replace(settings, weights_dir=folder)
 
 
-def _with_absolute_photographs(stretch: Stretch) -> Stretch:
-    """Workers run in folders of their own."""
-    return stretch._replace(photographs=tuple(map(_with_absolute_location, stretch.photographs)))
-
-
 def _with_absolute_location(photograph: Photograph) -> Photograph:
+    """Workers run in folders of their own."""
     container, name = photograph.location
     if storage.is_remote(container) or container.is_absolute():
         return photograph

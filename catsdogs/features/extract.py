@@ -200,9 +200,7 @@ def _compute_missing(
     for row, photograph in enumerate(photographs):
         if photograph.location in absent:
             outcomes[row] = Unreadable(photograph.split, photograph.id, ABSENT)
-    _check_free_space(
-        [row for row, entry in zip(photographs, outcomes, strict=True) if entry is None], networks, job.out
-    )
+    _check_free_space([photographs[row] for row, known in enumerate(outcomes) if known is None], networks, job.out)
     places = [
         [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if outcomes[row] is None]
         for start in range(0, len(photographs), SHARD_ROWS)
@@ -305,8 +303,8 @@ def _cached_everywhere(
     return [entry if entry and (entry.key, entry.digest) in everywhere else None for entry in entries]
 
 
-def _spread_evenly(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
-    if limit is None or limit >= len(rows):
+def _spread_evenly(rows: Sequence[_Row], limit: int) -> Sequence[_Row]:
+    if limit >= len(rows):
         return rows
     return [rows[position] for position in np.linspace(0, len(rows) - 1, limit).round().astype(int)]
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,17 +68,17 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Features:
     """One feature file, all but its vectors in memory.
 
     Attributes:
         ids: split -> (n,) array of str.
+        source: the data set's root.
         digests: split -> (n,) uint64 of the photographs' bytes; empty for an old notebook's file.
         labels: (n_train,) int, indexing `classes`.
         topk_class, topk_prob: split -> (n, 10) ImageNet index and probability; empty without a classifier.
         statistics: split -> (n, 4) float32, see `images.STATISTICS`; empty for an old notebook's file.
-        source: the data set's root.
         learnt: of how many of these rows the network had learnt the label; above 0 only for networks trained here.
     """
 
@@ -88,13 +88,13 @@ class Features:
     ids: dict[str, NDArray[np.object_]]
     labels: NDArray[np.int64]
     width: int
-    digests: dict[str, NDArray[np.uint64]]
-    topk_class: dict[str, NDArray[np.int16]]
-    topk_prob: dict[str, NDArray[np.float32]]
-    statistics: dict[str, NDArray[np.float32]]
-    unreadable: tuple[Unreadable, ...]
     source: str
-    learnt: int
+    digests: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
+    topk_class: dict[str, NDArray[np.int16]] = field(default_factory=dict)
+    topk_prob: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    statistics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    unreadable: tuple[Unreadable, ...] = ()
+    learnt: int = 0
 
     @property
     def name(self) -> str:
@@ -157,7 +157,12 @@ def read_features(path: Path) -> Features:
     Raises:
         StoreError: no such file, cut short, not a feature file, of a newer version, or its arrays disagree.
     """
-    refuse_missing(path)
+    if not storage.exists(path):
+        cached = ", ".join(names(path.parent))
+        raise StoreError(
+            f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
+            f"Write it with `catsdogs features --backbones {path.stem}`",
+        )
     with reading(path) as file:
         if file.attrs.get("format") != FORMAT:
             refuse_foreign(path, file)
@@ -195,16 +200,6 @@ def recipe_of(path: Path) -> Recipe:
         return _read_recipe(path, file)
 
 
-def refuse_missing(path: Path) -> None:
-    """Raise StoreError if there is no such feature file; it names those there are."""
-    if not storage.exists(path):
-        cached = ", ".join(names(path.parent))
-        raise StoreError(
-            f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
-            f"Write it with `catsdogs features --backbones {path.stem}`",
-        )
-
-
 def refuse_foreign(path: Path, file: h5py.File) -> None:
     """Raise StoreError for an HDF5 file that is neither ours nor an old notebook's."""
     if not set(file) >= GAP_DATASETS:
@@ -224,9 +219,9 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
         )
     if file.attrs["version"] > VERSION:
         raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
-    written = {field.name: file.attrs[field.name] for field in fields(Recipe) if field.name != "vector"}
+    written = {one.name: file.attrs[one.name] for one in fields(Recipe) if one.name != "vector"}
     written["vector"] = file.attrs.get("vector", POOLED)
-    recipe = Recipe(**{name: _python_value(value) for name, value in written.items()})
+    recipe = Recipe(**{name: v.item() if isinstance(v, np.generic) else v for name, v in written.items()})
     if recipe.backbone != path.stem:
         raise StoreError(
             f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
@@ -237,10 +232,10 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
 
 def _refuse_mistaken(path: Path, recipe: Recipe) -> None:
     """Refuse the vectors of networks that earlier versions built wrongly."""
-    for pattern, field, value, mistake in _MISTAKEN:
-        if re.fullmatch(pattern, recipe.backbone) and getattr(recipe, field) == value:
+    for pattern, name, value, mistake in _MISTAKEN:
+        if re.fullmatch(pattern, recipe.backbone) and getattr(recipe, name) == value:
             raise StoreError(
-                f"{path} was made by an earlier version of catsdogs, which {mistake} ({field}: {value})",
+                f"{path} was made by an earlier version of catsdogs, which {mistake} ({name}: {value})",
                 f"Delete it, or choose another folder, and run `catsdogs features --backbones {recipe.backbone}`",
             )
 
@@ -307,10 +302,6 @@ def how_to_write(*files: str) -> str:
     if not backbones:
         return "Write it again with what wrote it"
     return f"Run `catsdogs features --backbones {','.join(backbones)}`"
-
-
-def _python_value(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _shortened_digest(value: object) -> str:

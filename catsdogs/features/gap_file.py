@@ -51,13 +51,7 @@ def read_gap_file(path: Path, dataset: Dataset) -> Features:
         ids={split: np.array([photograph.id for photograph in in_order[split]], object) for split in SPLITS},
         labels=labels,
         width=shapes["train"][1],
-        digests={},
-        topk_class={},
-        topk_prob={},
-        statistics={},
-        unreadable=(),
         source=str(dataset.root),
-        learnt=0,
     )
 
 

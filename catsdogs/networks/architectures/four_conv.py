@@ -10,9 +10,9 @@ UNITS = 512
 
 
 def build(input_size: int, *, dropout: float, batch_norm: bool, initializer: str) -> keras.Model:
-    """See `networks.build`. Dropout is behind each pool, at half the rate, and behind the dense layer, as there."""
+    """See `small.build`. Dropout is behind each pool, at half the rate, and behind the dense layer, as there."""
     convolution = partial(blocks.convolution, kernel=3, batch_norm=batch_norm, initializer=initializer)
-    pixels = x = blocks.pixels(input_size)
+    pixels = x = keras.Input((input_size, input_size, 3), name="pixels")
     for stage, filters in enumerate((32, 64), start=1):
         x = convolution(x, filters, name=f"conv{2 * stage - 1}")
         x = convolution(x, filters, name=f"conv{2 * stage}", padding="valid")

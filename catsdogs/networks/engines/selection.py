@@ -1,4 +1,4 @@
-"""Which engine runs the networks on this machine."""
+"""The engine that runs the networks on this machine: named by the user, or chosen."""
 
 import os
 import shutil
@@ -36,17 +36,17 @@ def check_engine(name: str, precision: str, batch_size: int | None, devices: str
 def decoding_threads(name: str) -> tuple[int, int]:
     """How many threads decode for an engine, and how many photographs may wait for it.
 
-    OpenVINO computes on every core, and each further thread takes the processor's caches from it: 4 % on two cores. For
-    a GPU every core decodes, two of its batches ahead.
+    OpenVINO computes on every core, and more threads take the processor's caches from it: 4 % on two cores. For a GPU
+    every core decodes, two of its batches ahead.
     """
     cores = os.cpu_count() or 1
     return (max(1, cores // 2), 128) if name == "openvino" else (cores, 512)
 
 
 def create(name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None) -> Engine:
-    """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own, no cores all.
+    """The engine of that name. `auto` is what suits the machine; with all devices it is Keras, which alone uses them.
 
-    For all devices `auto` is Keras, whose they are.
+    Without a batch size the engine takes its own, without a number of cores all.
 
     Raises:
         UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices, Keras lacks its
@@ -67,7 +67,7 @@ def create(name: str, precision: str, batch_size: int | None, devices: str = "on
 def _openvino(precision: str, batch_size: int | None, cores: int | None) -> Engine:
     from catsdogs.networks.engines.openvino import OpenVINOEngine
 
-    check_engine("openvino", precision, batch_size)  # `auto` may have been asked for
+    check_engine("openvino", precision, batch_size)  # until here the engine may have been `auto`
     return OpenVINOEngine(precision, batch_size, cores)
 
 
