@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from catsdogs import __version__
 from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.features import feature_file, virtual
-from catsdogs.features.feature_file import SHARD_FOLDER, Features, Recipe, Unreadable
+from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recipe, Unreadable
 from catsdogs.features.virtual import LostPartError, Part
 from catsdogs.files import atomic, hdf5, lease, storage
 from catsdogs.networks.table import POOLED
@@ -80,6 +80,7 @@ class Cache:
     on where an earlier run was killed. So the results are the same bit for bit.
 
     Attributes:
+        existing: the feature file as it was when the cache was opened.
         set_aside: damaged files, under the names that they have now; the cache lacks their rows.
 
     Raises:
@@ -103,18 +104,13 @@ class Cache:
         listed = [self.path.parent / part.name for part in self._listed_parts()]
         self._add_files(path for path in _files_in(self._parts) if path not in listed)  # a killed run wrote these
         self._add_files(path for path in listed if storage.exists(path))
-        self._existing = self._read_existing()
-        if self._existing:
-            self._add_existing(self._existing)
+        self.existing = self._read_existing()
+        if self.existing:
+            self._add_existing(self.existing)
         self._add_files(_files_in(self._shards))
 
     def __contains__(self, entry: DigestedPhotograph) -> bool:
         return self._place(entry) is not None
-
-    @property
-    def existing(self) -> Features | None:
-        """The feature file as it was when the cache was opened."""
-        return self._existing
 
     @property
     def identities(self) -> KeysView[tuple[str, int]]:
@@ -145,9 +141,7 @@ class Cache:
 
         `learnt` and `source` are as in `Features`. Returns whether the file had to be written.
         """
-        splits = {
-            split: [entry for entry in entries if entry.photograph.split == split] for split in feature_file.SPLITS
-        }
+        splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
         changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
             self._confirm()
@@ -217,7 +211,7 @@ class Cache:
 
     def _read_parts(self) -> list[Part]:
         with feature_file.reading(self.path) as file:
-            return [part for split in feature_file.SPLITS for part in virtual.parts_of(file, split)]
+            return [part for split in SPLITS for part in virtual.parts_of(file, split)]
 
     def _add_files(self, paths: Iterable[Path]) -> None:
         """Add the rows of shards or parts. A damaged one is set aside: it was whole when it got its name."""
@@ -233,17 +227,14 @@ class Cache:
     def _add_existing(self, existing: Features) -> None:
         """Add the rows of the feature file, those in its parts being there already; and all by their digests alone."""
         with feature_file.reading(self.path) as file:
-            for split in feature_file.SPLITS:
+            for split in SPLITS:
                 if not virtual.parts_of(file, split):
                     fields = {field: name for field, name in _dataset_names(split).items() if name in file}
                     source = _RowSource(self.path, fields, file.attrs["backend"])
                     self._add(source, (f"{split}/{id}" for id in existing.ids[split]), existing.digests[split])
-        identities = [
-            (f"{split}/{id}", digest)
-            for split in feature_file.SPLITS
-            for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True)
-        ]
-        self._renamed = {digest: self._places[key, digest] for key, digest in reversed(identities)}
+        for split in reversed(SPLITS):  # of copies the first one counts
+            for id, digest in reversed([*zip(existing.ids[split], existing.digests[split].tolist(), strict=True)]):
+                self._renamed[digest] = self._places[f"{split}/{id}", digest]
 
     def _read_existing(self) -> Features | None:
         """The feature file. If it or a part of it is damaged or missing, it is set aside, and there is none."""
@@ -325,7 +316,7 @@ class Cache:
         source: str,
     ) -> bool:
         """Whether the feature file as it is holds all this already."""
-        old = self._existing
+        old = self.existing
         if old is None or (old.classes, old.unreadable, old.source) != (tuple(classes), tuple(unreadable), source):
             return False
         return old.labels.tolist() == [entry.photograph.label for entry in splits["train"]] and all(

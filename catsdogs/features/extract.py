@@ -136,8 +136,7 @@ def extract(
     for backbone in backbones:
         obtain(backbone, settings.weights_dir)
     with locks.hold_folder(out):
-        in_place = (feature_file.path_of(out, backbone.name) for backbone in backbones)
-        set_aside = [moved for path in in_place if (moved := _set_aside_damaged(path, out))]
+        set_aside = _set_aside_damaged(backbones, out)
         job = Job(dataset.root, backbones, schedule.recipes(dataset, backbones, out, settings), out, settings)
         networks = running_networks(job)
         set_aside += [path for network in networks for path in network.cache.set_aside]
@@ -254,14 +253,16 @@ def _assemble(
     return written, {split: rows[0][split] for split in feature_file.SPLITS}
 
 
-def _set_aside_damaged(path: Path, out: Path) -> Path | None:
-    """Move a damaged feature file out of the way, so that its rows are computed again. Returns where to, or None."""
-    try:
-        if storage.exists(path):
-            feature_file.recipe_of(path)
-    except DamagedError:
-        return hdf5.set_aside(path, out)
-    return None
+def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
+    """Move damaged feature files out of the way, so that their rows are computed again. Returns their new names."""
+    moved = []
+    for path in (feature_file.path_of(out, backbone.name) for backbone in backbones):
+        try:
+            if storage.exists(path):
+                feature_file.recipe_of(path)
+        except DamagedError:
+            moved.append(hdf5.set_aside(path, out))
+    return moved
 
 
 def _settle_recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: Engines) -> Recipe:

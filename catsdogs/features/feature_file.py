@@ -52,12 +52,8 @@ class Recipe:
 
     def differences(self, other: "Recipe") -> list[str]:
         """Each field in which the two differ, as `name: this, not that`."""
-        pairs = [(name, value, getattr(other, name)) for name, value in asdict(self).items()]
-        return [
-            f"{name}: {_shortened_digest(value)}, not {_shortened_digest(another)}"
-            for name, value, another in pairs
-            if value != another
-        ]
+        both = [(name, value, getattr(other, name)) for name, value in asdict(self).items()]
+        return [f"{name}: {_brief(a)}, not {_brief(b)}" for name, a, b in both if a != b]
 
 
 class Unreadable(NamedTuple):
@@ -304,6 +300,6 @@ def how_to_write(*files: str) -> str:
     return f"Run `catsdogs features --backbones {','.join(backbones)}`"
 
 
-def _shortened_digest(value: object) -> str:
+def _brief(value: object) -> str:
     text = str(value)
     return f"{text[:12]}…" if len(text) == 64 else text

@@ -1,7 +1,4 @@
-"""Rows of several feature files side by side, matched by id: whole splits in memory, or some rows when asked for.
-
-Training on rows that do not fit into memory has a way of its own, `scoring.streaming`.
-"""
+"""Rows of several feature files side by side, matched by id: whole splits in memory, or some rows when asked for."""
 
 import hashlib
 import json
@@ -99,12 +96,13 @@ class JoinedVectors:
     Row i is row i of `first`, its splits one after the other in the order given.
 
     Attributes:
-        widths: columns of each network.
+        widths: columns of each network; `width` is their sum.
     """
 
     def __init__(self, files: Sequence[Features], first: Features, splits: Sequence[str] = SPLITS) -> None:
         """Match the rows; raises as `rows_by_id`."""
         self.widths = tuple(file.width for file in files)
+        self.width = sum(self.widths)
         self._files = files
         ends = accumulate((len(first.ids[split]) for split in splits), initial=0)
         self._ranges = dict(zip(splits, pairwise(ends), strict=True))
@@ -112,10 +110,6 @@ class JoinedVectors:
 
     def __len__(self) -> int:
         return max(stop for _, stop in self._ranges.values())
-
-    @property
-    def width(self) -> int:
-        return sum(self.widths)
 
     def take(self, rows: Rows) -> Vectors:
         """The (len(rows), width) vectors of some rows, in any order, normalised as by `normalise`.

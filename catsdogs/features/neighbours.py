@@ -85,10 +85,7 @@ class Crowd:
         rank = min(rank, len(self._table) - 1)
         if rank < 1:
             return 0.0
-        count = min(_SAMPLE_ROWS, len(self._table))
-        sample = np.sort(np.random.default_rng(_SEED).choice(len(self._table), count, replace=False))
-        _, cosines = self._search.nearest(self._search.rows(sample), rank + 1)
-        return float(np.median(cosines[:, rank]))  # the first is the row itself
+        return float(np.median(_usual_cosines(self._search, len(self._table), rank)))
 
     def pairs(self, least: float, among: int | None = None) -> Iterator[tuple[int, int, float]]:
         """Pairs (i, j) of rows, i < j, whose cosine is `least` or more, and that cosine, computed on whole vectors.
@@ -211,9 +208,10 @@ def _matrix_of(vectors: Vectors) -> _Matrix:
     return matrix
 
 
-def _usual_cosines(search: _Matrix | _Index, rows: int) -> Vectors:
+def _usual_cosines(search: _Matrix | _Index, rows: int, rank: int = 1) -> Vectors:
+    """(m,) the cosines of a seeded sample of the rows and the `rank`-th nearest other one of each."""
     sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLE_ROWS, rows), replace=False))
-    return search.nearest(search.rows(sample), 2)[1][:, -1]  # the first is the row itself
+    return search.nearest(search.rows(sample), rank + 1)[1][:, -1]  # the first is the row itself
 
 
 def _searchable(table: JoinedVectors) -> _Matrix | _Index:

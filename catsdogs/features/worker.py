@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -235,16 +235,12 @@ def compute_shards(
     Raises:
         StoreError: a shard cannot be written, or an object store went on failing.
     """
-
-    def load(photograph: Photograph) -> _Loaded:
-        return _load_photograph(dataset, networks, photograph)
-
     stretches = list(stretches)
     threads, ahead = max(selection.decoding_threads(network.cache.recipe.engine) for network in networks)
     if storage.is_remote(dataset.root):
         threads = max(threads, _REMOTE_READERS)
     photographs = chain.from_iterable(stretch.photographs for stretch in stretches)
-    stream = images.in_parallel(load, photographs, ahead, threads)
+    stream = images.in_parallel(partial(_load_photograph, dataset, networks), photographs, ahead, threads)
     writing: Future[Done] | None = None
     # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
     with ThreadPoolExecutor(1, "writer") as writer:

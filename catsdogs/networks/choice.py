@@ -22,8 +22,7 @@ def choose(names: Sequence[str]) -> list[Backbone]:
     from catsdogs.networks import trained
 
     trained_here = trained.names()
-    known = {*BACKBONES, *trained_here}
-    unknown = next((name for name in names if name not in known), None if names else "")
+    unknown = next((name for name in names if name not in (*BACKBONES, *trained_here)), None if names else "")
     if unknown is not None:
         raise UnknownNameError("backbone", unknown, [*trained_here, *SHORTHANDS, *BACKBONES])
     return [BACKBONES[name] if name in BACKBONES else trained.row(trained.FOLDER / name) for name in names]

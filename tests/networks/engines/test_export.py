@@ -35,7 +35,7 @@ class TestExport:
 
         made: list[Path] = []
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr(export, "_export_elsewhere", write)
+        monkeypatch.setattr(export._exporter, "export", write)
         path = export.exported(LITE0, Weights(None, "random"))
         victim = path.with_suffix(".xml" if damage == "remove" else ".bin")
         whole = victim.read_bytes()
