@@ -45,22 +45,24 @@ def _lite(variant: int, size: int, sha256: str) -> Backbone:
     return Backbone(f"EfficientNetLite{variant}", size, 1280, "lite", package=package, hashes={file: sha256})
 
 
-def _with_published_hashes(name: str, size: int, preprocessing: str, md5: str, md5_without_top: str) -> Backbone:
-    file = f"{name.lower().replace('v3', '_v3')}_weights_tf_dim_ordering_tf_kernels"
-    hashes = {f"{file}.h5": md5, f"{file}_notop.h5": md5_without_top}
+def _with_md5s(name: str, size: int, preprocessing: str, file: str, md5: str, md5_without_top: str) -> Backbone:
+    hashes = {
+        f"{file}_weights_tf_dim_ordering_tf_kernels.h5": md5,
+        f"{file}_weights_tf_dim_ordering_tf_kernels_notop.h5": md5_without_top,
+    }
     return Backbone(name, size, 2048, preprocessing, bfloat16=True, hashes=hashes)
 
 
 # MD5s: keras/src/applications/{resnet,inception_v3,xception}.py. SHA-256s: measured on the 0.1.0 packages.
 _ROWS = (
-    _with_published_hashes(
-        "ResNet50", 224, "caffe", "2cb95161c43110f7111970584f804107", "4d473c1dd8becc155b73f8504c6f6626"
+    _with_md5s(
+        "ResNet50", 224, "caffe", "resnet50", "2cb95161c43110f7111970584f804107", "4d473c1dd8becc155b73f8504c6f6626"
     ),
-    _with_published_hashes(
-        "InceptionV3", 299, "tf", "9a0d58056eeedaa3f26cb7ebd46da564", "bcbd6486424b2319ff4ef7d526e38f63"
+    _with_md5s(
+        "InceptionV3", 299, "tf", "inception_v3", "9a0d58056eeedaa3f26cb7ebd46da564", "bcbd6486424b2319ff4ef7d526e38f63"
     ),
-    _with_published_hashes(
-        "Xception", 299, "tf", "0a58e3b7378bc2990ea3b43d5981f1f6", "b0042744bf5b25fce3cb969f33bebb97"
+    _with_md5s(
+        "Xception", 299, "tf", "xception", "0a58e3b7378bc2990ea3b43d5981f1f6", "b0042744bf5b25fce3cb969f33bebb97"
     ),
     _lite(0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     _lite(1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
