@@ -46,10 +46,8 @@ def _lite(variant: int, size: int, sha256: str) -> Backbone:
 
 
 def _with_md5s(name: str, size: int, preprocessing: str, file: str, md5: str, md5_without_top: str) -> Backbone:
-    hashes = {
-        f"{file}_weights_tf_dim_ordering_tf_kernels.h5": md5,
-        f"{file}_weights_tf_dim_ordering_tf_kernels_notop.h5": md5_without_top,
-    }
+    stem = f"{file}_weights_tf_dim_ordering_tf_kernels"
+    hashes = {f"{stem}.h5": md5, f"{stem}_notop.h5": md5_without_top}
     return Backbone(name, size, 2048, preprocessing, bfloat16=True, hashes=hashes)
 
 
