@@ -1,4 +1,4 @@
-"""`python -m benchmarks.tfrecord`: files, a zip and TFRecord shards side by side, as a part of docs/benchmarks.md.
+"""`python -m benchmarks.tfrecord`: files, a zip and TFRecord files compared, as a part of docs/benchmarks.md.
 
 Each is read with the code of `features`, by as many threads, in the order of the ids: from memory, and from the disk,
 after the operating system was asked to forget the files.
@@ -27,7 +27,7 @@ OUT = Path("docs/benchmarks.md")
 MARK = "<!-- python -m benchmarks.tfrecord -->\n"
 ROUNDS = 3
 SIDE = 224  # pixels
-FILES, ZIP, SHARDS, RESIZED = "files in folders", "one zip", "shards", f"shards of {SIDE} x {SIDE} pixels"
+FILES, ZIP, RECORD_FILES, RESIZED = "files in folders", "one zip", "shards", f"shards of {SIDE} x {SIDE} pixels"
 LISTED, WARM, COLD, DECODED = "listed", "read from memory", "read from the disk", f"read and decoded to {SIDE} pixels"
 
 
@@ -69,11 +69,11 @@ def prepare(data: Path, scratch: Path) -> dict[str, Path]:
     dataset = scan(data)
     if not data.is_dir():
         raise DatasetError(f"{data} is no folder", "Unpack it, and give --data the folder")
-    roots = {FILES: data, ZIP: scratch / "all.zip", SHARDS: scratch / "original", RESIZED: scratch / "resized"}
+    roots = {FILES: data, ZIP: scratch / "all.zip", RECORD_FILES: scratch / "original", RESIZED: scratch / "resized"}
     with zipfile.ZipFile(roots[ZIP], "w") as archive:  # stored, as a JPEG cannot be compressed further
         for path in filter(Path.is_file, data.rglob("*")):
             archive.write(path, path.relative_to(data))
-    tfrecord_writer.write_record_files(dataset, roots[SHARDS])
+    tfrecord_writer.write_record_files(dataset, roots[RECORD_FILES])
     tfrecord_writer.write_record_files(dataset, roots[RESIZED], size=SIDE)
     return roots
 
