@@ -28,7 +28,7 @@ from catsdogs.runs import run_card, training
 from catsdogs.scoring import calibration, crossval, grades, replay, streaming, training_plan
 from tests.cleaning.test_duplicates import again
 from tests.conftest import opened, recipe, refused, rows_of
-from tests.features.test_neighbours import write
+from tests.support.vectors import write_vectors as write
 
 DAMAGED = Unreadable("test", "99", "the file is empty")
 CLASSES = ("cat", "dog")
