@@ -70,9 +70,9 @@ class Features:
 
     Attributes:
         ids: split -> (n,) array of str.
+        labels: (n_train,) int, indexing `classes`.
         source: the data set's root.
         digests: split -> (n,) uint64 of the photographs' bytes; empty for an old notebook's file.
-        labels: (n_train,) int, indexing `classes`.
         topk_class, topk_prob: split -> (n, 10) ImageNet index and probability; empty without a classifier.
         statistics: split -> (n, 4) float32, see `images.STATISTICS`; empty for an old notebook's file.
         learnt: of how many of these rows the network had learnt the label; above 0 only for networks trained here.
@@ -126,7 +126,7 @@ class Features:
             return self._rows_in(file, split, rows)
 
     def _rows_in(self, file: h5py.File, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        block = virtual.read_rows(self.path, file, split, split, "vector", rows, reading)
+        block = virtual.read_rows(self.path, file, split, split, "vector", rows)
         vectors: NDArray[np.float32] = block.astype(np.float32, copy=False)
         finite = np.isfinite(vectors)
         if not finite.all():
@@ -261,7 +261,7 @@ def _arrays_of(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any
     """Split -> a field of its rows besides the vectors; empty if the file does not have it."""
     datasets = {split: f"{split}_{field}" for split in SPLITS if f"{split}_{field}" in file}
     return {
-        split: virtual.read_rows(path, file, name, split, field, np.arange(len(file[name])), reading)
+        split: virtual.read_rows(path, file, name, split, field, np.arange(len(file[name])))
         for split, name in datasets.items()
     }
 

@@ -5,8 +5,8 @@ nothing when a part is gone, and cannot follow a file into an object store. With
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import DamagedError, MissingError, StoreError
-from catsdogs.files import storage
+from catsdogs.files import hdf5, storage
 
 VIRTUAL_ROWS = 500_000  # above them, a file is written as virtual data sets
 # A part ends after a row whose digest is a multiple of `_CUT`, so that a new photograph moves the end of no other part.
@@ -25,8 +25,6 @@ _LEAST_ROWS, _MOST_ROWS = 4096, 32768  # 12,288 on average
 _GAP_ROWS = 16  # as many unwanted rows are read along rather than skipped
 _PART_NAME = re.compile(r"[0-9a-f]+/[0-9a-f]+\.h5")  # in the folder of a feature file's parts
 _PARTS_TABLE = np.dtype([("name", h5py.string_dtype()), ("rows", np.int64), ("bytes", np.int64)])
-
-Opener = Callable[[Path], AbstractContextManager[h5py.File]]
 
 
 class Part(NamedTuple):
@@ -116,9 +114,7 @@ def check_parts(path: Path, file: h5py.File, splits: Sequence[str]) -> None:
                 raise _lost(path, f"{place} has {size:,} bytes, not {part.bytes:,}")
 
 
-def read_rows(
-    path: Path, file: h5py.File, name: str, split: str, field: str, rows: NDArray[np.intp], opening: Opener
-) -> NDArray[Any]:
+def read_rows(path: Path, file: h5py.File, name: str, split: str, field: str, rows: NDArray[np.intp]) -> NDArray[Any]:
     """Rows of the data set `name`, in any order, wherever they lie; in parts it is called `field`.
 
     Raises:
@@ -134,7 +130,7 @@ def read_rows(
     for number in range(first, last + 1):
         begin, end = np.searchsorted(ordered, starts[number : number + 2])
         if begin < end:
-            with _opened_part(path, path.parent / parts[number].name, opening) as source:
+            with _opened_part(path, path.parent / parts[number].name) as source:
                 values[order[begin:end]] = read_chosen(source[field], ordered[begin:end] - starts[number])
     return values
 
@@ -155,9 +151,9 @@ def read_chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
 
 
 @contextmanager
-def _opened_part(path: Path, part: Path, opening: Opener) -> Iterator[h5py.File]:
+def _opened_part(path: Path, part: Path) -> Iterator[h5py.File]:
     try:
-        with opening(part) as file:
+        with hdf5.reading(part) as file:
             yield file
     except (DamagedError, MissingError) as error:
         raise _lost(path, error.problem) from None
