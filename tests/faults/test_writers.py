@@ -151,9 +151,9 @@ def test_a_clock_that_jumps(
         code, _, err = command(*FEATURES)
         assert code == 0, err
         with h5py.File(f"features/{BACKBONE}.h5") as file:
-            said = dict(zip(file["train_id"].asstr()[:], file["train_digest"][:].tolist(), strict=True))
+            digests = dict(zip(file["train_id"].asstr()[:], file["train_digest"][:].tolist(), strict=True))
         unreadable = {row.id for row in feature_file.read_features(Path(f"features/{BACKBONE}.h5")).unreadable}
-        assert said == {
+        assert digests == {
             path.stem: images.digest(path.read_bytes()) for path in photographs if path.stem not in unreadable
         }
         command(*TRAIN[:-1], f"run{number}")

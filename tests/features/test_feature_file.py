@@ -264,15 +264,15 @@ def test_files_of_networks_that_were_built_wrongly_are_refused(
 ) -> None:
     """By every command that reads them, not only by the one that writes them."""
     entries = table(["a", "b"], ["1"])
-    for said in (right, wrong):
-        cache = Cache(tmp_path, recipe(name, **said))
+    for fields in (right, wrong):
+        cache = Cache(tmp_path, recipe(name, **fields))
         cache.write_shard(rows_of(entries, 3, name), "none")
         cache.assemble(entries, ["x", "y"], [], "photographs")
         path = feature_file.path_of(tmp_path, name)
-        if said is right:
+        if fields is right:
             row = BACKBONES[name]
-            assert (row.preprocessing, row.vector) == (said["preprocessing"], said.get("vector", "pooled"))
-            assert feature_file.read_features(path).recipe == recipe(name, **said)
+            assert (row.preprocessing, row.vector) == (fields["preprocessing"], fields.get("vector", "pooled"))
+            assert feature_file.read_features(path).recipe == recipe(name, **fields)
             path.unlink()
     with opened(path) as file:
         del file.attrs["vector"]  # as there was none

@@ -92,7 +92,7 @@ from catsdogs.errors import CatsdogsError
 from tests.features.test_unreadable import NUMBERS, READERS, SMALL
 folder, call, libc = Path(sys.argv[1]), sys.argv[2], ctypes.CDLL(None)
 
-def told(name, value):
+def set_variable(name, value):
     os.environ[name] = value  # for the processes that this one starts
     libc.setenv(name.encode(), value.encode(), 1)
 
@@ -104,18 +104,18 @@ for kind, (match, read) in READERS.items():
                 foreign._check_once.cache_clear()
             else:  # what was found whole before is not held against its seal again, so HDF5 meets the failure
                 read(folder)
-            told("FAILING_MATCH", match)
-            told("FAILING_ERRNO", str(getattr(errno, number)))
-            told("FAILING_CALLS", call)
+            set_variable("FAILING_MATCH", match)
+            set_variable("FAILING_ERRNO", str(getattr(errno, number)))
+            set_variable("FAILING_CALLS", call)
             try:
                 read(folder)
-                said = ["read", ""]
+                outcome = ["read", ""]
             except CatsdogsError as error:
-                said = [type(error).__name__, str(error)]
+                outcome = [type(error).__name__, str(error)]
             except Exception as error:
-                said = ["defect", repr(error)]
-            told("FAILING_CALLS", "")
-            print(json.dumps([kind, number, fresh, *said]))
+                outcome = ["defect", repr(error)]
+            set_variable("FAILING_CALLS", "")
+            print(json.dumps([kind, number, fresh, *outcome]))
     sealed._check_once.cache_clear()
     read(folder)  # as if nothing had been
 """
@@ -131,9 +131,9 @@ def test_what_the_machine_fails_at_is_named_and_nothing_is_touched(
         [sys.executable, "-c", _CHILD, folder, call], env=failing, capture_output=True, text=True, timeout=120
     )
     assert ended.returncode == 0, ended.stderr
-    said = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert {line[0] for line in said} == READERS.keys()
-    for kind, number, fresh, error, text in said:
+    outcomes = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert {line[0] for line in outcomes} == READERS.keys()
+    for kind, number, fresh, error, text in outcomes:
         which = f"{kind}, {number}, {fresh}: {error} {text}"
         assert error in ("StoreError", "WeightsError", "TrainingError", "DatasetError"), which
         reason = "may not be read" if number in ("EACCES", "EPERM") else os.strerror(getattr(errno, number))

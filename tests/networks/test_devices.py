@@ -124,7 +124,7 @@ A_TPU = """
 
 @pytest.fixture(scope="module")
 def on_two_devices(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, str]]:
-    """Of a backend: where the programs left their arrays, and what its process said last. It runs them once."""
+    """Of a backend: where its programs left their arrays, and the last output of its process. They run once."""
 
     @functools.cache
     def run(backend: str) -> tuple[Path, str]:

@@ -63,7 +63,7 @@ def test_bfloat16_is_taken_only_where_it_is_faster(monkeypatch: pytest.MonkeyPat
 
 
 def test_instructions_that_may_not_be_used_are_not_counted_on() -> None:
-    """What oneDNN is told of the processor, OpenVINO's own list of what it can do does not know."""
+    """A limit set for oneDNN is not in OpenVINO's list of what the processor can do."""
     code = (
         "from catsdogs.networks.engines import selection; print(selection.create('openvino', 'auto', None).precision)"
     )
