@@ -13,8 +13,8 @@ MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
 def deal(labels: NDArray[np.int64], pictures: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
     """(n,) the fold, from 0, in which each row is held out: stratified by class, in an order drawn with the seed.
 
-    Rows of the same picture share a fold, and each class is spread as evenly as that allows. Without copies, its rows in
-    two folds differ by at most one. A class with at least as many pictures as there are folds is in each fold. Every row
+    Rows of one picture share a fold, and each class is spread as evenly as that allows. Without copies, its rows in
+    two folds differ by at most one. A class with at least as many pictures as there are folds is in each. Every row
     is dealt, whether it will be learnt from or not. So dropping or relabelling rows moves no other row, and one copy
     more moves few.
 
