@@ -24,7 +24,7 @@ from catsdogs.networks.table import Backbone
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
 
 ANY_ADDRESS = "auto"
-ATTEMPTS = 3  # at a stretch, each on a new pool of workers
+POOLS_TRIED = 3  # pools of workers, one after the other, that a stretch is tried on
 _CONNECT_SECONDS = 10
 _STRETCHES_PER_WORKER = 2  # while the last batches of one are computed, the next is decoded
 # Ray Data renames what becomes of a task whose worker dies in 2.64; pyproject.toml asks for an earlier version.
@@ -86,7 +86,7 @@ def _check_reachable(address: str) -> None:
 
 
 class Cluster:
-    """Stretches on whichever worker has room, each tried on up to `ATTEMPTS` pools; see `extract.Schedule`."""
+    """Stretches on whichever worker has room, each tried on up to `POOLS_TRIED` pools; see `extract.Schedule`."""
 
     def __init__(self, cores: int) -> None:
         self.notes: list[str] = []
@@ -130,7 +130,7 @@ class Cluster:
             for stretch in stretches
         }
         reasons: dict[int, str] = {}
-        for _ in range(ATTEMPTS):
+        for _ in range(POOLS_TRIED):
             for done in self._once(job, list(waiting.values())):
                 if done.failure:
                     reasons[done.number] = done.failure

@@ -116,10 +116,10 @@ def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") ->
     _load_weights(network, backbone, weights)
     if backbone.preprocessing == RESCALED:
         _rescale(network)
-    return _cut(network, backbone)
+    return _cut_top(network, backbone)
 
 
-def path_of(
+def build_path(
     base: str,
     input_size: int,
     weights: Weights | None = None,
@@ -138,7 +138,9 @@ def path_of(
         network = small.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
         return keras.Model(image, network(preprocess(image, trained.SCRATCH_PREPROCESSING)), name=base)
     backbone = replace(BACKBONES[base], input_size=input_size)
-    parts = pretrained(backbone, weights) if weights else _cut(_whole_network(backbone, include_top=False), backbone)
+    parts = (
+        pretrained(backbone, weights) if weights else _cut_top(_whole_network(backbone, include_top=False), backbone)
+    )
     network = keras.Model(parts.trunk.input, parts.trunk.output, name="network")
     vector = parts.vector(network(preprocess(image, backbone.preprocessing)))
     return keras.Model(image, vector, name=base)
@@ -151,13 +153,13 @@ def with_language(path: keras.Model) -> keras.Model:
 
 
 def read_path(folder: Path, member: str) -> keras.Model:
-    """A trained network's path, see `path_of`, of one of its members.
+    """A trained network's path, see `build_path`, of one of its members.
 
     Raises:
         WeightsError: the weights do not fit.
     """
     card = trained.read_card(folder)
-    path = path_of(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
+    path = build_path(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
     if member != trained.ALL:
         path = with_language(path)
     return _fill(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
@@ -224,7 +226,7 @@ def _rescale(network: keras.Model) -> None:
     first.kernel.assign(first.kernel / np.sqrt(_DEVIATION)[:, np.newaxis].astype(np.float32))
 
 
-def _cut(network: keras.Model, backbone: Backbone) -> Pretrained:
+def _cut_top(network: keras.Model, backbone: Backbone) -> Pretrained:
     """A network of Keras's, with or without top, cut before its last global pooling; VGG flattens instead."""
     norm = None
     if backbone.vector == NORMALISED:

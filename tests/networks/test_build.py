@@ -138,7 +138,7 @@ def test_a_network_is_that_of_keras_with_imagenet_weights(
     assert weights.find(BACKBONES[name], str(tmp_path / "models"))
     found = [build.build(backbone, file)(pixels)["vector"]]
     if name in SEVERAL_WAYS:
-        found.append(build.path_of(name, size, file)(pixels * 1.0))
+        found.append(build.build_path(name, size, file)(pixels * 1.0))
     for ours in found:
         np.testing.assert_allclose(_numbers(ours), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
@@ -166,9 +166,9 @@ def test_what_is_trained_from_an_efficientnet_carries_its_scaling(
     imagenet: Callable[..., keras.Model], shallow: None, tmp_path: Path
 ) -> None:
     theirs = imagenet("EfficientNetB0", include_top=False, pooling="avg", input_shape=(64, 64, 3))
-    start = build.path_of("EfficientNetB0", 64, weights.Weights(tmp_path / "EfficientNetB0.weights.h5", ""))
+    start = build.build_path("EfficientNetB0", 64, weights.Weights(tmp_path / "EfficientNetB0.weights.h5", ""))
     start.save_weights(tmp_path / "all.weights.h5")
-    again = build.path_of("EfficientNetB0", 64)
+    again = build.build_path("EfficientNetB0", 64)
     again.load_weights(tmp_path / "all.weights.h5")
     pixels = _pixels(64) * 1.0
     np.testing.assert_allclose(_numbers(again(pixels)), _numbers(theirs(pixels)), rtol=1e-3, atol=1e-5)

@@ -102,7 +102,7 @@ def test_settings_of_a_keras_that_is_imported_already() -> None:
         keras.config.set_floatx("float16")
         keras.config.set_epsilon(1e-3)
         model = build.build(BACKBONES["MobileNetV3Small"], weights.Weights(None, "random"))
-        path = build.path_of("four-conv", small.ARCHITECTURES["four-conv"].input_size)
+        path = build.build_path("four-conv", small.ARCHITECTURES["four-conv"].input_size)
         assert model.output_shape == expected and path.output_shape == (None, 512)
         assert {weight.dtype for weight in (*model.weights, *path.weights)} == {"float32"}
         assert (keras.config.image_data_format(), keras.config.epsilon()) == ("channels_last", 1e-7)

@@ -12,11 +12,11 @@ import keras
 from numpy.typing import NDArray
 
 from catsdogs.errors import WeightsError
+from catsdogs.networks.imagenet import IMAGENET_CLASSES
 
-CLASSES = 1000
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
-EPSILON = 1e-3
+NORM_EPSILON = 1e-3
 # variant -> width and depth multipliers
 MULTIPLIERS = {"EfficientNetLite0": (1.0, 1.0), "EfficientNetLite1": (1.0, 1.1), "EfficientNetLite2": (1.1, 1.2)}
 # repeats, kernel, stride, expansion, filters: table 1 of the paper
@@ -47,7 +47,7 @@ def build(name: str, input_size: int, include_top: bool = True) -> keras.Model:
     x = _activated(_convolution(HEAD_FILTERS, 1, 1, "conv_head")(x), "bn1")
     if include_top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        x = keras.layers.Dense(CLASSES, activation="softmax", name="fc")(x)
+        x = keras.layers.Dense(IMAGENET_CLASSES, activation="softmax", name="fc")(x)
     return keras.Model(image, x, name=name)
 
 
@@ -95,7 +95,7 @@ def _inverted_residual(
     )
     x = _activated(depthwise(x), f"{name}_bn1")
     x = _convolution(filters, 1, 1, f"{name}_project_conv")(x)
-    x = keras.layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_bn2")(x)
+    x = keras.layers.BatchNormalization(epsilon=NORM_EPSILON, name=f"{name}_bn2")(x)
     return keras.layers.add([shortcut, x]) if stride == 1 and channels == filters else x
 
 
@@ -104,7 +104,7 @@ def _convolution(filters: int, kernel: int, stride: int, name: str) -> keras.Lay
 
 
 def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    x = keras.layers.BatchNormalization(epsilon=EPSILON, name=name)(x)
+    x = keras.layers.BatchNormalization(epsilon=NORM_EPSILON, name=name)(x)
     return keras.layers.ReLU(6.0)(x)
 
 

@@ -6,7 +6,7 @@ import keras
 
 from catsdogs.networks.architectures import blocks
 
-UNITS = 512
+DENSE_UNITS = 512
 
 
 def build(input_size: int, *, dropout: float, batch_norm: bool, initializer: str) -> keras.Model:
@@ -19,7 +19,7 @@ def build(input_size: int, *, dropout: float, batch_norm: bool, initializer: str
         x = keras.layers.MaxPooling2D(name=f"pool{stage}")(x)
         x = keras.layers.Dropout(dropout / 2, name=f"pool{stage}_dropout")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(UNITS, use_bias=not batch_norm, kernel_initializer=initializer, name="dense")(x)
+    x = keras.layers.Dense(DENSE_UNITS, use_bias=not batch_norm, kernel_initializer=initializer, name="dense")(x)
     x = blocks.activated(x, "dense", batch_norm)
     x = keras.layers.Dropout(dropout, dtype="float32", name="dense_dropout")(x)
     return keras.Model(pixels, x, name="four-conv")

@@ -7,7 +7,7 @@ import keras
 from catsdogs.networks.architectures import blocks
 
 FILTERS = (32, 64, 128, 128)
-UNITS = 32
+VECTOR_UNITS = 32
 
 
 def build(input_size: int, *, dropout: float, batch_norm: bool, initializer: str) -> keras.Model:
@@ -24,5 +24,5 @@ def build(input_size: int, *, dropout: float, batch_norm: bool, initializer: str
         x = keras.layers.Dropout(rate, name=f"pool{number}_dropout")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     # Glorot's initializer, whatever the others have: it was derived for tanh.
-    x = keras.layers.Dense(UNITS, activation="tanh", dtype="float32", name="vector")(x)
+    x = keras.layers.Dense(VECTOR_UNITS, activation="tanh", dtype="float32", name="vector")(x)
     return keras.Model(pixels, x, name="siamese-cnn")

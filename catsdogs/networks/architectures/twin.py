@@ -26,7 +26,7 @@ class Bilinear(keras.layers.Layer):
         return input_shape[0][0], 1
 
 
-def join(path: keras.Model) -> keras.Model:
+def join_twins(path: keras.Model) -> keras.Model:
     """Twins that share the path's weights: (left, right), each as the path takes them, -> (n, 1) probability of "same".
 
     `path` remains usable by itself, and learns what the twins learn.

@@ -18,7 +18,7 @@ from catsdogs.networks.engines.interface import AUTO, Output
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 
-BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
+DEFAULT_BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
 _MAP = "feature map"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -39,7 +39,7 @@ class OpenVINOEngine:
         if precision == "bfloat16" and not computes_bfloat16():
             raise UsageError("This processor does not compute in bfloat16", "Use --precision float32")
         self.precision = precision
-        self.batch_size = batch_size or BATCH_SIZE
+        self.batch_size = batch_size or DEFAULT_BATCH_SIZE
         self._core = openvino.Core()
         if cores:  # other workers would pin their threads to the first cores, too
             self._core.set_property("CPU", {"INFERENCE_NUM_THREADS": cores, "ENABLE_CPU_PINNING": False})
@@ -56,7 +56,7 @@ class OpenVINOEngine:
         if self.precision == "float32":
             return OpenVINONetwork(self._core.compile_model(model, "CPU", options))
         # OpenVINO knows one precision for a whole network; in bfloat16 logits tie, and the ten best are chance.
-        trunk, classifier = _cut(model)
+        trunk, classifier = _cut_off_classifier(model)
         exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         return OpenVINONetwork(
             self._core.compile_model(trunk, "CPU", options),
@@ -115,7 +115,7 @@ def _output_names(compiled: openvino.CompiledModel) -> list[str]:
     return [next(name for name in known if name in output.names) for output in compiled.outputs]
 
 
-def _cut(model: openvino.Model) -> tuple[openvino.Model, openvino.Model | None]:
+def _cut_off_classifier(model: openvino.Model) -> tuple[openvino.Model, openvino.Model | None]:
     """Two models: photographs -> the vector and the last feature map; this map -> the labels, where there are any."""
     if len(model.outputs) == 1:
         return model, None

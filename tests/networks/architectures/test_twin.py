@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from catsdogs.networks.architectures import small
-from catsdogs.networks.architectures.twin import Bilinear, join
+from catsdogs.networks.architectures.twin import Bilinear, join_twins
 
 
 def numbers(tensor: object) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_bilinear_is_its_formula() -> None:
 
 def test_both_inputs_go_through_one_path() -> None:
     path = small.build("siamese-cnn", 48)
-    model = join(path)
+    model = join_twins(path)
     assert model.count_params() == path.count_params() + 32 * 32 + 1
     left, right = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 48, 3)).astype(np.float32)
     probabilities = numbers(model([left, right]))
@@ -38,7 +38,7 @@ def test_both_inputs_go_through_one_path() -> None:
 
 
 def test_a_saved_twin_answers_the_same(tmp_path: Path) -> None:
-    model = join(keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, activation="tanh")]))
+    model = join_twins(keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, activation="tanh")]))
     model.save(tmp_path / "twin.keras")
     left, right = np.random.default_rng(0).normal(size=(2, 3, 6)).astype(np.float32)
     restored = keras.saving.load_model(tmp_path / "twin.keras")
