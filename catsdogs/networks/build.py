@@ -147,7 +147,7 @@ def build_path(
 
 
 def with_language(path: keras.Model) -> keras.Model:
-    """A path and a linear layer that brings the members of a network into the vector space of the first."""
+    """A path and a linear layer, which maps the vectors of a member to the space of those of the member `all`."""
     vector = keras.layers.Dense(path.output.shape[-1], dtype="float32", name="language")(path.output)
     return keras.Model(path.input, vector, name=path.name)
 
