@@ -14,7 +14,7 @@ from benchmarks import head_scores, head_speed
 from benchmarks.arithmetic import Spread, Target
 from benchmarks.head_scores import DEFAULT, FOLDS, NOTEBOOK, SEED, Ratio, Scores
 from benchmarks.head_speed import COMPARED, Timing
-from benchmarks.report import machine, spread_text, table, versions
+from benchmarks.report import machine, spread_text, table, versions, wrapped
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.features import feature_file
 from catsdogs.files.atomic import replacing
@@ -122,7 +122,7 @@ Written by `benchmarks/heads.py`, not by hand.
     parts += [_scores(scores) for scores in record.scores]
     if record.timings:
         parts.append(_speed(record))
-    return "\n".join(parts)
+    return wrapped("\n".join(parts))
 
 
 def _scores(scores: Scores) -> str:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from benchmarks.report import wrapped
 from catsdogs.files.atomic import replacing
 
 _MARK = re.compile(r"^<!-- python -m benchmarks\.\w+ -->\n", re.MULTILINE)
@@ -14,6 +15,6 @@ def put(path: Path, mark: str, text: str) -> None:
     before, found, after = report.partition(mark)
     following = _MARK.search(after)
     rest = after[following.start() :] if found and following else ""
-    parts = [part.strip("\n") for part in (before, f"{mark}{text}", rest)]
+    parts = [part.strip("\n") for part in (before, f"{mark}{wrapped(text)}", rest)]
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")

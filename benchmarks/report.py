@@ -2,6 +2,7 @@
 
 import os
 import platform
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from benchmarks.arithmetic import Results, Spread, Target, targets
 from benchmarks.contenders import COLUMNS, Column
 from benchmarks.rows import LITE0, MEMORY_COUNTS, Failure, Measurement, Row
 
+WIDTH = 120
 LIBRARIES = (
     "keras",
     "tensorflow",
@@ -65,7 +67,21 @@ def render(record: Record) -> str:
     parts += [_trials(record), _remarks(record), "## Targets\n", _targets(record, results)]
     if record.accuracies:
         parts.append(_accuracies(record.accuracies))
-    return "\n".join(part for part in parts if part)
+    return wrapped("\n".join(part for part in parts if part))
+
+
+def wrapped(text: str) -> str:
+    """The text with its lines of prose cut at 120 characters; tables stay as they are."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if len(line) <= WIDTH or line.startswith("|"):
+            lines.append(line)
+        else:
+            indent = "  " if line.startswith("* ") else ""
+            lines += textwrap.wrap(
+                line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+    return "\n".join(lines)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -132,9 +148,9 @@ Written by `benchmarks/`, not by hand.
 * Rounds: {rounds}, interleaved: in each round every row, in each row every column. Every measurement is a process of
   its own, and nothing else was started meanwhile.
 
-To run it: `pip install -e ".[bench]"` in a clone, then `invoke bench` on a machine that does nothing else.
-`--data FOLDER` takes photographs of your own; where they have labels, and real weights are at hand, it also compares
-the vectors.
+To run it: `pip install -e ".[bench]" -c constraints.txt` in a clone, then `invoke bench` on a machine that does
+nothing else. `--data FOLDER` takes photographs of your own; where they have labels, and real weights are at hand, it
+also compares the vectors.
 """
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.tfrecord`: files, a zip and TFRecord files compared, as a part of docs/benchmarks.md.
+"""`python -m benchmarks.tfrecord`: files, a zip and TFRecord files side by side, as a part of docs/benchmarks.md.
 
 Each is read with the code of `features`, by as many threads, in the order of the ids: from memory, and from the disk,
 after the operating system was asked to forget the files.
@@ -27,7 +27,8 @@ OUT = Path("docs/benchmarks.md")
 MARK = "<!-- python -m benchmarks.tfrecord -->\n"
 ROUNDS = 3
 SIDE = 224  # pixels
-FILES, ZIP, RECORD_FILES, RESIZED = "files in folders", "one zip", "shards", f"shards of {SIDE} x {SIDE} pixels"
+FILES, ZIP, RECORD_FILES = "files in folders", "one zip", "TFRecord files"
+RESIZED = f"{RECORD_FILES} of {SIDE} x {SIDE} pixels"
 LISTED, WARM, COLD, DECODED = "listed", "read from memory", "read from the disk", f"read and decoded to {SIDE} pixels"
 
 
@@ -131,11 +132,11 @@ def render(seen: dict[str, Seen], photographs: int, rounds: int) -> str:
         for name, way in seen.items()
     ]
     return (
-        f"## Files, a zip, and TFRecord shards\n\n"
+        f"## Files, a zip, and TFRecord files\n\n"
         f"Written by `python -m benchmarks.tfrecord` on {datetime.now(UTC):%Y-%m-%d}; {machine()}. {photographs:,} "
         f"photographs, photographs a second: the median of {rounds} rounds, and in brackets the spread. All are read "
         f"by the code of `features` with a thread for each core, in the order of the ids, which lie mixed in the "
-        f"shards.\n\n"
+        f"TFRecord files.\n\n"
         f"{table(('kept as', 'files', 'MB', *figures), rows)}\n"
         "From the disk: after the files were dropped from memory; a virtual machine's host may still have them.\n"
     )

@@ -1,89 +1,103 @@
-"""What docs/design.md promises of the modules' imports, read from the code itself."""
+"""What docs/design.md promises of the rooms, read from the code itself."""
 
 import ast
+import importlib.util
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks import structure
+
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "catsdogs"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+PACKAGE = ROOT / structure.PACKAGE
+MODULES = structure.modules(ROOT)
+ROOMS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
 DEEP_LEARNING = {"keras", "tensorflow", "torch", "jax"}
+WITHOUT_DEEP_LEARNING = {"files", "photographs", "features"}
+MOST_ENTRIES, MOST_FLOORS = 22, 12
 ONLY_IN = {
-    "kaggle": {"kaggle.py"},
-    "kagglesdk": {"kaggle.py"},
-    "bokeh": {"figures.py"},
-    "cleanlab": {"label_errors.py"},
-    "flask": {f"{name}.py" for name in ("app", "context", "guard", "overview", "predict", "review", "server")},
-    "jinja2": {"app.py", "page.py"},
-    "keras": {
-        *("build.py", "efficientnet_lite.py", "weights.py", "keras.py", "notebook.py", "devices.py"),
-        *("blocks.py", "four_conv.py", "squeezenet.py", "siamese_cnn.py", "twin.py", "networks/__init__.py"),
-        *("adabound.py", "augmentation.py", "filters.py", "finetune.py", "fit.py", "objectives.py", "optimisation.py"),
-        *("pairs.py", "stream.py"),
-    },
-    "faiss": {"neighbours.py"},
-    "google_crc32c": {"tfrecord.py", "sealed.py"},
-    "openvino": {"openvino.py", "export.py"},
-    "tensorflow": {"curves.py", "devices.py"},
-    "invoke": {"chores.py", "cli.py", "console.py", "pages.py", "stages.py", "tuning.py"},
-    "ray": {"cluster.py"},
-    "skops": {"runs.py"},
-    "tenacity": {"storage.py"},
-    "upath": {"storage.py"},
-    "waitress": {"server.py"},
-    "werkzeug": {"guard.py", "predict.py"},
+    "bokeh": {"report/figures.py"},
+    "cleanlab": {"cleaning/label_errors.py"},
+    "faiss": {"features/neighbours.py"},
+    "flask": {f"web/{name}.py" for name in ("app", "context", "guard", "overview", "predict", "review", "server")},
+    "google_crc32c": {"photographs/tfrecord.py", "files/seal.py"},
+    "invoke": {"commands/*.py", "cli.py"},
+    "jinja2": {"web/app.py", "report/page.py"},
+    "kaggle": {"competition/kaggle.py"},
+    "kagglesdk": {"competition/kaggle.py"},
+    "keras": {"networks/*.py", "networks/*/*.py", "finetuning/*.py", "heads/notebook.py"},
+    "openvino": {"networks/engines/*.py"},
+    "ray": {"features/cluster.py"},
+    "skops": {"scoring/kept_heads.py"},
+    "tenacity": {"files/*.py"},
+    "tensorflow": {"networks/devices.py", "scoring/curves.py"},
+    "upath": {"files/*.py"},
+    "waitress": {"web/server.py"},
+    "werkzeug": {"web/guard.py", "web/predict.py"},
 }
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every name a module imports, anywhere in it, in full."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def named(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
 
 
-def floors() -> dict[str, tuple[int, int]]:
-    """Module -> its floor in the table of docs/design.md, and its line there."""
-    found, floor = {}, 0
-    for line, text in enumerate((ROOT / "docs/design.md").read_text().splitlines()):
-        match = re.match(r"\| (\d?) *\| (`.*?) \|", text)
-        if match:
-            floor = int(match[1] or floor)
-            for name in re.findall(r"`([\w/]+?)(?:\.py|/)`", match[2]):
-                found[name] = (floor, line)
-    return found
+def in_order() -> list[str]:
+    """The rooms, ground floor first, as the table of docs/design.md has them."""
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/design.md").read_text(encoding="utf-8"), re.MULTILINE)
+    return [name for row in rows for name in re.findall(r"`([\w/]+?)(?:\.py|/)`", row)]
 
 
-def room(module: str) -> str:
-    """`catsdogs.networks.weights` -> `backbones`."""
-    return module.split(".")[1]
+def test_every_room_is_in_the_table() -> None:
+    assert sorted(in_order()) == sorted(structure.rooms(ROOT))
 
 
-def test_every_module_has_a_floor() -> None:
-    rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"}
-    assert rooms == set(floors())
+@pytest.mark.parametrize("room", structure.rooms(ROOT))
+def test_a_room_imports_only_from_rooms_above_it_in_the_table(room: str) -> None:
+    order = in_order()
+    assert [other for other in structure.rooms(ROOT)[room] if order.index(other) > order.index(room)] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down(path: Path) -> None:
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    for name in imports(path):
-        if name.count(".") and name.startswith("catsdogs.") and room(name) in floors() and room(name) != own:
-            assert floors()[room(name)] <= floors()[own], f"{own} imports {room(name)}"
+def test_the_house_stays_small() -> None:
+    graph = structure.rooms(ROOT)
+    assert len(graph) <= MOST_ENTRIES
+    assert 0 < len(structure.longest_chain(graph)) <= MOST_FLOORS
+    assert structure.mutual(graph) == []
+    folders = (structure.PACKAGE, "tests", "benchmarks")
+    assert [path for folder in folders for path in structure.long_files(ROOT, folder)] == []
+    assert structure.long_functions(ROOT) == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_is_and_what_it_offers(room: str) -> None:
+    package = importlib.import_module(f"{structure.PACKAGE}.{room}")
+    assert (package.__doc__ or "").partition("\n")[0].endswith(".")
+    offered = [name for name in package.__all__ if not hasattr(package, name)]  # the others are modules
+    assert [name for name in offered if importlib.util.find_spec(f"{package.__name__}.{name}") is None] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_other_rooms_take_only_what_a_room_offers(path: Path) -> None:
+    own = structure.room_of(ROOT, path)
+    for name in structure.imports(path):
+        parts = name.split(".")
+        if parts[0] != structure.PACKAGE or parts[1] not in ROOMS or parts[1] == own or len(parts) < 3:
+            continue
+        room = importlib.import_module(".".join(parts[:2]))
+        assert parts[2] in room.__all__, f"{named(path)} imports {name}"
+        assert not parts[-1].startswith("_"), f"{named(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
 def test_libraries_stay_in_their_rooms(path: Path) -> None:
-    for name in {name.split(".")[0] for name in imports(path)}:
-        allowed = ONLY_IN.get(name, {path.name})
-        assert {path.name, f"{path.parent.name}/{path.name}"} & allowed, f"{path} imports {name}"
-    printing = [
-        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name) and node.id == "print"
-    ]
-    assert not printing or path.name == "console.py"
+    libraries = {name.split(".")[0] for name in structure.imports(path)}
+    for name in libraries & ONLY_IN.keys():
+        assert any(Path(named(path)).match(pattern) for pattern in ONLY_IN[name]), f"{named(path)} imports {name}"
+    if structure.room_of(ROOT, path) in WITHOUT_DEEP_LEARNING:
+        assert not libraries & DEEP_LEARNING
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_only_commands_print(path: Path) -> None:
+    names = {node.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
+    assert "print" not in names or named(path) == "commands/console.py"

@@ -1,4 +1,4 @@
-"""Installing: `constraints.txt` covers what `pyproject.toml` names, and the README's ways to install use it."""
+"""Installing: `constraints.txt` covers what `pyproject.toml` names, and the documentation's ways to install use it."""
 
 import copy
 import importlib.metadata
@@ -22,6 +22,8 @@ CHECKOUT = Path(__file__).parents[1]
 CONSTRAINTS = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+KAGGLE = (CHECKOUT / "docs" / "kaggle.md").read_text(encoding="utf-8")
+DOCUMENTATION = [path.read_text(encoding="utf-8") for path in (CHECKOUT / "docs").glob("*.md")]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SYSTEMS = (
     {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
@@ -29,7 +31,7 @@ SYSTEMS = (
     {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix", "platform_machine": "arm64"},
     {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt", "platform_machine": "AMD64"},
 )
-# What the image of Kaggle's notebooks has of what this package needs; the README's recipe brings the rest.
+# What the image of Kaggle's notebooks has of what this package needs; the recipe of docs/kaggle.md brings the rest.
 KAGGLE_HAS = (
     "bokeh flask h5py jinja2 joblib keras matplotlib numpy pandas pillow scipy tensorflow threadpoolctl tqdm".split()  # noqa: SIM905
 )
@@ -125,7 +127,8 @@ def test_every_way_to_install_from_a_checkout_is_held_by_the_constraints() -> No
     commands = re.findall(r"^ {4}(python3 -m venv.*)$", README, re.MULTILINE)
     assert [command.rpartition("invoke ")[2] for command in commands] == ["demo", "test"]
     docker, ci = (CHECKOUT / "Dockerfile").read_text(), (CHECKOUT / ".ci" / "run").read_text()
-    installs = [line for text in (*commands, docker, README) for line in text.splitlines() if "pip install" in line]
+    texts = (README, docker, *DOCUMENTATION)
+    installs = [line for text in texts for line in text.splitlines() if "pip install" in line]
     from_checkout = [
         line for line in installs if re.search(r"install (-e )?[\"']?(\.|/src)\[", line) and "!" not in line
     ]
@@ -134,9 +137,16 @@ def test_every_way_to_install_from_a_checkout_is_held_by_the_constraints() -> No
     assert ci.index("rm -rf .venv") < ci.index("grep -E '^ *python3 -m venv .*invoke test' README.md")
 
 
+def test_the_wheels_for_kaggle_are_all_that_its_image_lacks() -> None:
+    """Kaggle's image has the usual libraries; what else is needed must be in the folder of wheels, or pip refuses."""
+    needed = {Requirement(dependency).name for dependency in PROJECT["dependencies"]}
+    (line,) = re.findall(r"pip wheel --no-deps .*? \. ((?:.|\\\n)*?)\n\n", KAGGLE)
+    assert needed - set(KAGGLE_HAS) <= set(line.replace("\\", " ").split())
+
+
 def test_the_wheels_for_a_notebook_without_internet(tmp_path: Path) -> None:
-    """The README's recipe, run as it stands; then an install from nothing but its folder and what Kaggle has."""
-    recipe = re.search(r"^ {4}(pip wheel (?:.*\\\n)*.*)$", README, re.MULTILINE)
+    """The recipe, run as it stands; then an install from nothing but its folder and what Kaggle has."""
+    recipe = re.search(r"^ {4}(pip wheel (?:.*\\\n)*.*)$", KAGGLE, re.MULTILINE)
     assert recipe
     command = shlex.split(recipe[1].replace("\\\n", " "))
     for name in ("pyproject.toml", "README.md", "constraints.txt"):

@@ -1,4 +1,4 @@
-"""The benchmark of shards: its part of the report, written anew without touching the rest."""
+"""The benchmark of TFRecord files: its part of the report, written anew without touching the rest."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ def test_the_table_has_a_row_for_each_way(tmp_path: Path, capfd: pytest.CaptureF
     assert [row[:2] for row in rows] == [
         ["| files in folders", "11"],
         ["| one zip", "1"],
-        ["| shards", "3"],
-        ["| shards of 224 x 224 pixels", "3"],
+        ["| TFRecord files", "3"],
+        ["| TFRecord files of 224 x 224 pixels", "3"],
     ]
     assert text.startswith(f"# Benchmarks\n\nothers\n\n{tfrecord.MARK}## ") and "11 photographs" in text
     assert tfrecord.main(["--data", str(tmp_path / "nowhere"), "--out", str(out)]) == 1

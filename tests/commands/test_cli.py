@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -16,14 +15,12 @@ import pytest
 from PIL import Image
 
 from catsdogs import cli
-from catsdogs.commands import settings
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 from tests.conftest import Command, draw_data
 
 ROOT = Path(__file__).parents[2]
 LITE = BACKBONES["EfficientNetLite0"]
-README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -349,42 +346,3 @@ def test_status_needs_no_deep_learning_library(tmp_path: Path) -> None:
         "assert not {'keras', 'tensorflow', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
-
-
-def test_readme_documents_every_task_and_its_flags() -> None:
-    for name in cli.collection.task_names:
-        assert f"`{name}`" in README, name
-    contexts = {context.name: set(context.flags) for context in cli.collection.to_contexts()}
-    for name, flags in re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", README.replace("\\|", "/"), re.MULTILINE):
-        assert set(re.findall(r"`(-[a-z-]+)", flags)) <= contexts[name], name
-    assert f"`{settings.DEFAULTS['head']}` (the default)" in README
-    assert f"`{settings.DEFAULTS['outliers']}` (the default)" in README
-    documented = README.split("Names: ")[1].split(". A flag")[0]
-    assert set(re.findall(r"`(\w+)`", documented)) == set(settings.DEFAULTS)
-
-
-def test_the_wheels_for_kaggle_are_all_that_its_image_lacks() -> None:
-    """Kaggle's image has the usual libraries; what else is needed must be in the folder of wheels, or pip refuses."""
-    in_the_image = {
-        "bokeh",
-        "flask",
-        "h5py",
-        "jinja2",
-        "keras",
-        "matplotlib",
-        "numpy",
-        "pillow",
-        "scipy",
-        "tensorflow",
-        "threadpoolctl",
-        "tqdm",
-    }
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = {re.split(r"[<>=]", dependency)[0] for dependency in project["dependencies"]}
-    (line,) = re.findall(r"pip wheel --no-deps .*? \. ((?:.|\\\n)*?)\n\n", README)
-    assert needed - in_the_image <= set(line.replace("\\", " ").split())
-
-
-def test_readme_names_every_file_of_the_documentation() -> None:
-    for target in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
