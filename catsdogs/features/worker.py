@@ -86,7 +86,7 @@ class Done(NamedTuple):
 
 
 class Engines:
-    """The engines in use, by name and precision, made when first asked for: a complete cache needs none."""
+    """The engines in use, by name and precision. Each is made when it is first needed: a complete cache needs none."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -94,8 +94,8 @@ class Engines:
 
     def __call__(self, name: str, precision: str) -> Engine:
         if (name, precision) not in self._engines:
-            how = self._settings
-            engine = selection.create(name, precision, how.batch_size, how.devices, how.cores)
+            settings = self._settings
+            engine = selection.create(name, precision, settings.batch_size, settings.devices, settings.cores)
             self._engines[name, precision] = self._engines[engine.name, engine.precision] = engine
         return self._engines[name, precision]
 
@@ -104,9 +104,9 @@ class Engines:
 class RunningNetwork:
     """One network of the ensemble. It is loaded when it is first needed.
 
-    A network that was trained here has several members: number 0 learnt from all its photographs, and for each fold
-    there is one that did not learn from that fold. A photograph goes through the member that never learnt from it, so
-    its vector does not know its label.
+    A network that was trained here has a member that learnt from all its photographs, number 0, and one for each fold
+    that did not learn from this fold. A photograph goes through a member that never learnt from it, if there is one, so
+    that its vector does not know its label.
     """
 
     backbone: Backbone
