@@ -1,4 +1,5 @@
-# The page of `catsdogs serve`, with the weights of the three EfficientNet-Lites inside. docs/install.md has the lines to build and run it.
+# The page of `catsdogs serve`, with the weights of the three EfficientNet-Lites inside.
+# docs/install.md has the lines to build and run it.
 FROM python:3.11-slim
 
 ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/opt/cache

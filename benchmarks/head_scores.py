@@ -14,6 +14,7 @@ from catsdogs.cleaning.decisions import Corrections
 from catsdogs.commands.settings import DEFAULTS
 from catsdogs.errors import UsageError
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import deal
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
 from catsdogs.scoring import calibration, comparison, crossval, grades, training_plan
@@ -140,7 +141,7 @@ def measure(files: Sequence[Features], repeats: int, judged: Collection[str]) ->
         raise UsageError(f"No training photograph {unknown[0]} in {first.path}", "Give --judged ids that it holds")
     compared = comparison.compare([files], heads.names(), FOLDS, repeats, SEED, NO_CORRECTIONS)
     pictures = duplicates.picture_numbers(first.ids["train"], duplicates.find_copies(files))  # as `compare` does
-    fold_of = [crossval.deal(first.labels, pictures, FOLDS, SEED + repeat) for repeat in range(repeats)]
+    fold_of = [deal(first.labels, pictures, FOLDS, SEED + repeat) for repeat in range(repeats)]
     widths = tuple(file.width for file in files)
     vectors = _Vectors(training_plan.training_vectors(files), first.labels, widths, fold_of)
     ratios = _ratios(vectors, compared)
@@ -251,7 +252,7 @@ def _ways(
     """
     X, labels, unseen = vectors.X[learnt], vectors.labels[learnt], vectors.X[held_out]
     make, all_rows = vectors.maker(DEFAULT, repeat), np.ones(len(learnt), bool)
-    inner = crossval.deal(labels, np.arange(len(labels)), FOLDS, SEED + repeat)
+    inner = deal(labels, np.arange(len(labels)), FOLDS, SEED + repeat)
     probabilities = crossval.cross_validate(X, labels, all_rows, inner, make, advance).probabilities
     suspects = list(label_errors.find_label_errors(probabilities, labels))
     trusted = ~np.isin(np.arange(len(labels)), suspects)

@@ -24,6 +24,7 @@ from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import feature_file, joining
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.features.folds import deal
 from catsdogs.heads import Head
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.photographs.images import STATISTICS
@@ -158,7 +159,7 @@ def _cross_validate(files: Sequence[Features], name: str) -> dict[str, float]:
     few = X[:_WARM_UP_ROWS].copy()
     make().fit(few, labels[: len(few)]).predict_proba(few)
     all_rows, fits = np.ones(len(labels), bool), list[float]()
-    fold = crossval.deal(labels, np.arange(len(labels)), FOLDS, SEED)
+    fold = deal(labels, np.arange(len(labels)), FOLDS, SEED)
     started = time.perf_counter()
     fitted = crossval.cross_validate(X, labels, all_rows, fold, lambda: _timed(make(), fits), lambda: None).heads
     seconds = time.perf_counter() - started

@@ -9,11 +9,9 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Any
 
-_MOST_NAMES = 100  # that are shown of those one may choose from: there may be thousands of classes
-
-
-SHOWN = 5
+SHOWN = 5  # items of a list that grows with the data
 CLASSES_SHOWN = 20
+_MOST_NAMES = 100  # of those to choose from: there may be thousands of classes
 
 
 class CatsdogsError(Exception):
@@ -31,7 +29,7 @@ class CatsdogsError(Exception):
         self.listed = tuple(map(str, listed))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.__dict__)  # a subclass may be made of other arguments than it shows
+        return _rebuild, (type(self), self.__dict__)  # a subclass may be made of other arguments than it shows
 
     def __str__(self) -> str:
         return " ".join(f"{self.problem}. {self.remedy}.".split())
@@ -101,8 +99,8 @@ class FetchError(CatsdogsError):
     """A download, an archive or an upload that failed, or credentials that are missing."""
 
 
-def _again(kind: type[CatsdogsError], content: dict[str, Any]) -> CatsdogsError:
-    """An error as it comes out of another process."""
+def _rebuild(kind: type[CatsdogsError], content: dict[str, Any]) -> CatsdogsError:
+    """An error that another process raised."""
     error = CatsdogsError.__new__(kind, content["problem"], content["remedy"])
     error.__dict__.update(content)
     return error
@@ -114,7 +112,7 @@ def in_short(items: Collection[object]) -> str:
 
 
 def to_choose_from(names: Collection[str], shown: int = CLASSES_SHOWN) -> str:
-    """Classes and the like: `a, b, c`, or the first of them and `… (4,231 more)`."""
+    """Classes and other names: `a, b, c`, or the first of them and `… (4,231 more)`."""
     more = len(names) - shown
     return _first(names, shown) + (f", … ({more:,} more)" if more > 0 else "")
 

@@ -6,8 +6,6 @@ from typing import Any
 from tqdm import tqdm
 
 LOG_INTERVAL_SECONDS = 20.0
-
-
 _noted: set[str] = set()
 
 
@@ -38,9 +36,7 @@ class Progress(tqdm):
 
 
 def note(text: str) -> None:
-    """A line, if it was not said yet; it does not disturb a bar."""
-    from tqdm import tqdm
-
+    """Write a line to standard error, once in a process; it does not disturb a bar."""
     if text not in _noted:
         _noted.add(text)
         tqdm.write(text, file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Any
 import invoke
 import pytest
 
-from catsdogs.commands import console, flags
+from catsdogs.commands import console, features
 from catsdogs.errors import DatasetError, SubmissionError, UnknownNameError, UsageError, and_more, in_short
 from catsdogs.features import extract
 from catsdogs.features.feature_file import Unreadable
@@ -22,11 +22,11 @@ def rows_of(path: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "end"),
     [(0, "(none)"), (1, "0"), (5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4, …"), (9_222, "3, 4, …")],
 )
-def test_in_short(count: int, said: str) -> None:
-    assert in_short(range(count)).endswith(said)
+def test_in_short(count: int, end: str) -> None:
+    assert in_short(range(count)).endswith(end)
     assert len(in_short(range(count))) < 50
     assert len(and_more(range(count), "rows")) < 80
 
@@ -43,7 +43,7 @@ def test_what_features_cannot_read(
     path = tmp_path / "features/unreadable.csv"
     path.parent.mkdir()
     path.write_text("of an earlier run")
-    flags.extract_features(dataset, [], path.parent, extract.Settings())
+    features.extract_features(dataset, [], path.parent, extract.Settings())
     out = capfd.readouterr().out
     assert out.count("no such file") == min(count, 5)
     if count:
@@ -78,14 +78,14 @@ def test_what_a_network_cannot_learn_from(
 ) -> None:
     rows = [Unreadable("train", f"cat.{number}", "is no picture") for number in range(9)]
     path = Path("networks/mine/unreadable.csv")
-    flags.say_unreadable(rows, path)
+    console.say_unreadable(rows, path)
     out = capfd.readouterr().out
     assert out.count("is no picture") == 5 and f"all 9 are listed in {path}" in out
     assert len(rows_of(path)) == 10
 
 
 def fails(error: Exception) -> Any:
-    @console.stage()
+    @console.task()
     def body(c: invoke.Context) -> None:
         """Fail."""
         raise error
@@ -127,7 +127,7 @@ def test_classes_are_said_in_short(
 ) -> None:
     monkeypatch.setattr(extract, "extract", lambda *arguments: extract.Extraction([], {}, {}, {}, [], [], 0.0))
     dataset = Dataset(tmp_path, tuple(f"w_{number}" for number in range(4_251)), ())
-    flags.extract_features(dataset, [], tmp_path, extract.Settings())
+    features.extract_features(dataset, [], tmp_path, extract.Settings())
     assert "w_19, … (4,231 more)\n" in capfd.readouterr().out
 
 

@@ -173,6 +173,7 @@ def test_the_wheels_for_a_notebook_without_internet(tmp_path: Path) -> None:
     )
     assert listed.returncode == 0, listed.stderr
     assert re.search(r"^ +features +Write features", listed.stdout, re.MULTILINE)
+    assert not re.search(r"^ +(audit|bench|faults|lint|lock|test) ", listed.stdout, re.MULTILINE)
 
 
 def stand_in(folder: Path, without: Sequence[str]) -> None:

@@ -15,9 +15,8 @@ from PIL import Image, ImageDraw
 from sklearn.metrics import log_loss
 
 from catsdogs import heads
-from catsdogs.cleaning import outliers, suspect_table
+from catsdogs.cleaning import label_errors, outliers, suspect_table
 from catsdogs.competition import submission
-from catsdogs.competition import submission as submission_module
 from catsdogs.errors import SubmissionError
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
@@ -162,7 +161,7 @@ def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Featu
     suspects = outliers.find_outliers(
         [extracted], out_of_fold=training_plan.out_of_fold([extracted], plan).probabilities
     )
-    doubted = {s.id for s in suspects if any(reason.kind == outliers.LABEL_ERROR for reason in s.reasons)}
+    doubted = {s.id for s in suspects if any(reason.kind == label_errors.LABEL_ERROR for reason in s.reasons)}
     wrong = hashed(f"{BREEDS[0]}{MISTAKEN}")
     assert wrong in doubted and len(doubted) <= 3
     suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, suspects)
@@ -179,7 +178,7 @@ def test_a_tenth_can_be_held_out(extracted: Features, tmp_path: Path) -> None:
     (view,), truth = replay.hold_out([extracted], "mlebench")
     plan = training_plan.Plan("ridge", folds=3, seed=0, protocol="mlebench")
     run = training.train([view], plan, name="run", submissions=tmp_path, command="catsdogs replay", truth=truth)
-    submission_module.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
+    submission.write_truth(tmp_path / "truth.csv", replay.named(view, truth))
     grade = submission.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
     assert grade.rows == 6 and grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
 
@@ -250,7 +249,7 @@ def uneven(folder: Path, counts: dict[str, int]) -> Features:
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "message"),
     [
         ({"ant": 20, "bee": 20}, ""),
         ({"ant": 20, "bee": 3, "cat": 20}, "with 3 folds, as many as the smallest class allows"),
@@ -259,7 +258,7 @@ def uneven(folder: Path, counts: dict[str, int]) -> Features:
     ],
 )
 def test_wrong_labels_are_looked_for_with_as_many_folds_as_there_can_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, counts: dict[str, int], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, counts: dict[str, int], message: str
 ) -> None:
     """One rare class used to cost the whole look."""
     monkeypatch.chdir(tmp_path)
@@ -268,7 +267,7 @@ def test_wrong_labels_are_looked_for_with_as_many_folds_as_there_can_be(
         content["label"][4] = 1 + ("cat" in counts)  # an ant
     code, out, err = command("outliers", "--backbones", "ResNet50")
     assert code == 0, err
-    assert "Not looked for" not in out and (re.search(said, out) if said else "Looked for" not in out)
+    assert "Not looked for" not in out and (re.search(message, out) if message else "Looked for" not in out)
     with (tmp_path / "features/outliers.csv").open(newline="") as table:
         assert [row["id"] for row in csv.DictReader(table) if "label error" in row["reasons"]] == ["p4"]
 
@@ -291,5 +290,5 @@ def test_train_says_what_is_left_out_and_kept_together(
     code, out, err = command("train", "--repeat", "ridge")
     assert code == 0, err
     for part in ("submission.csv", "oof.csv"):
-        ours, theirs = (tmp_path / "submissions" / name / part for name in ("ridge", "ridge-again"))
-        assert ours.read_bytes() == theirs.read_bytes()
+        first, again = (tmp_path / "submissions" / name / part for name in ("ridge", "ridge-again"))
+        assert first.read_bytes() == again.read_bytes()

@@ -22,14 +22,12 @@ LINES, WIDTH = 150, 120
 
 BEGIN, END = "<!-- tasks: written by `python -m tests.test_readme` -->\n", "<!-- end of tasks -->\n"
 STALE = "it is stale: run `python -m tests.test_readme`"
-CHORES = {"audit", "bench", "faults", "lint", "lock", "test"}  # of a checkout, not of the installed program
 
 
 def program() -> Iterator[tuple[str, str]]:
     """Each task of the installed program, and the first sentence of what it says of itself."""
     for name, task in collection.tasks.items():
-        if name not in CHORES:
-            yield name, task.__doc__.splitlines()[0].replace("<", "\\<")
+        yield name, task.__doc__.splitlines()[0].replace("<", "\\<")
 
 
 def row(name: str, sentence: str) -> str:

@@ -1,4 +1,4 @@
-"""The suspects as one picture: a thumbnail of each with what is said against it, most doubtful first."""
+"""The suspects as one picture: a thumbnail of each with the reasons against it, most doubtful first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from catsdogs.cleaning import suspect_table
-from catsdogs.cleaning.outliers import Suspect
+from catsdogs.cleaning.suspect_table import OUTLIERS_FILE, Suspect
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.files.atomic import replacing
 from catsdogs.photographs import images
@@ -16,7 +15,7 @@ from catsdogs.photographs.dataset import Dataset
 
 CONTACT_SHEET_FILE = "outliers.png"
 TILES = 60
-COLUMNS = 6
+TILES_ACROSS = 6
 THUMBNAIL = (240, 180)  # pixels; larger pictures are shrunk to fit, smaller ones shown as they are
 _GAP = 16
 _MARGIN = 28
@@ -66,13 +65,13 @@ def write_contact_sheet(path: Path, suspects: Sequence[Suspect], dataset: Datase
 def _title(suspects: int, shown: int) -> list[_Line]:
     head = f"{suspects:,} suspects" if suspects != 1 else "1 suspect"
     if suspects > shown:
-        head += f", the {shown:,} most doubtful; {suspects - shown:,} more in {suspect_table.OUTLIERS_FILE}"
+        head += f", the {shown:,} most doubtful; {suspects - shown:,} more in {OUTLIERS_FILE}"
     legend = "label, score and votes for “no pet” · each network's best label and its probability · the reasons"
     return [_Line(head, _TITLE_SIZE, _INK), _Line(legend, _ID_SIZE, _MUTED)]
 
 
 def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
-    best = [f"{name}: {suspect_table.labels_in_words(top[:1])}" for name, top in suspect.labels.items()]
+    best = [f"{name}: {labels.split(', ')[0]}" for name, labels in suspect.labels.items()]
     given = f"labelled {suspect.label}, " if suspect.label else ""
     votes = f", votes {suspect.votes} of {suspect.networks}" if suspect.networks else ""
     lines = [
@@ -109,10 +108,10 @@ def _wrap(text: str, size: int, colour: str) -> list[_Line]:
 
 
 def _draw(tiles: Sequence[_Tile], title: Sequence[_Line]) -> Image.Image:
-    rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
+    rows = [tiles[start : start + TILES_ACROSS] for start in range(0, len(tiles), TILES_ACROSS)]
     heights = [max(tile.height for tile in row) + 2 * _GAP for row in rows]
     header = sum(line.height for line in title) + _GAP
-    width = 2 * _MARGIN + COLUMNS * THUMBNAIL[0] + (COLUMNS - 1) * _GAP
+    width = 2 * _MARGIN + TILES_ACROSS * THUMBNAIL[0] + (TILES_ACROSS - 1) * _GAP
     sheet = Image.new("RGB", (width, 2 * _MARGIN + header + sum(heights)), _GROUND)
     pen = ImageDraw.Draw(sheet)
     _text(pen, _MARGIN, _MARGIN, title)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catsdogs.cleaning import outliers, suspect_table
+from catsdogs.cleaning.suspect_table import OUTLIERS_FILE
+from catsdogs.cleaning.votes import collect_votes, shortened
 from catsdogs.errors import LockedError, StoreError, TrainingError, and_more, to_choose_from
 from catsdogs.features.feature_file import Features
 from catsdogs.files import locks, storage, tables
@@ -21,7 +22,7 @@ from catsdogs.photographs.names import Names, one_form
 DECISIONS_FILE = "decisions.csv"
 COLUMNS = ("id", "decision", "label", "when")
 KEEP, DROP, RELABEL = "keep", "drop", "relabel"
-POLICIES = ("decided", "drop", "keep")  # what may be asked of `corrections`, the default first
+POLICIES = ("decided", "drop", "keep")  # of `corrections`, the default first
 _LISTED = "the run's oof.csv marks them"
 _LOCK = ".decisions.lock"
 _PATIENCE = 5.0  # seconds to wait for another writer, who needs milliseconds
@@ -42,7 +43,7 @@ class Corrections(NamedTuple):
     Attributes:
         drop: the train ids to leave out.
         relabel: train id -> the name of the class that counts instead of the one given.
-        sentence: how many of both, why, and where they are listed; empty where nothing was asked for.
+        sentence: how many of both, why, and where they are listed; empty where nothing is corrected.
     """
 
     drop: frozenset[str]
@@ -61,8 +62,8 @@ def read_decisions(path: Path, classes: Sequence[str], ids: Iterable[str] = ()) 
             or relabel, or that relabels as something else than one of `classes`.
     """
     known = Names(ids)
-    found = (decision for decision in _decisions(path, _rows(path), classes) if decision)
-    named = (decision._replace(id=known.find(decision.id) or decision.id) for decision in found)
+    decided = (decision for decision in _decisions(path, _read_cells(path), classes) if decision)
+    named = (decision._replace(id=known.find(decision.id) or decision.id) for decision in decided)
     return {decision.id: decision for decision in named}
 
 
@@ -76,11 +77,11 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
         LockedError: another process is writing it, and does not come to an end.
     """
     decision = decision._replace(when=datetime.now(UTC).isoformat(timespec="seconds"))
-    _check(decision, f"The decision about {decision.id}", classes)
+    _check_decision(decision, f"The decision about {decision.id}", classes)
     if decision.id != decision.id.strip():  # reading forgives spaces that were typed around an id, and would miss it
         raise StoreError(f"The name of {decision.id!r} begins or ends with a space", "Rename the photograph")
     with _locked(path):
-        typed = _rows(path) if storage.exists(path) else Cells([list(COLUMNS)])
+        typed = _read_cells(path) if storage.exists(path) else Cells([list(COLUMNS)])
         _decisions(path, typed, classes)
         rows, header = typed.rows, _header(typed.rows)
         missing = [column for column in COLUMNS if column not in header]
@@ -89,7 +90,7 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
         rows[0] += [*stray, *missing]
         cells = decision._asdict()
         rows.append([cells.get(column, "") for column in _header(rows)])
-        _write(path, typed)
+        _write_cells(path, typed)
     return decision
 
 
@@ -100,28 +101,31 @@ def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
         StoreError, LockedError: as `decide`.
     """
     with _locked(path):
-        typed = _rows(path) if storage.exists(path) else Cells([list(COLUMNS)])
+        typed = _read_cells(path) if storage.exists(path) else Cells([list(COLUMNS)])
         decisions = _decisions(path, typed, classes)
-        about = [number for number, decision in enumerate(decisions, start=1) if decision and _is(decision.id, id)]
+        about = [
+            number
+            for number, decision in enumerate(decisions, start=1)
+            if decision and one_form(decision.id) == one_form(id)
+        ]
         if about:
             del typed.rows[about[-1]]
-            _write(path, typed)
+            _write_cells(path, typed)
         return decisions[about[-2] - 1] if len(about) > 1 else None
 
 
 def corrections(folder: Path, files: Sequence[Features], policy: str) -> Corrections:
-    """What one of `POLICIES` does to the train rows of `files`; never anything to a test row.
+    """What one of `POLICIES` does to the train rows of `files`; test rows are never touched.
 
     decided: what the folder's `decisions.csv` drops and relabels; nothing where there is none.
-    drop: the same where there is one, for a person's word counts most. Otherwise the train rows are dropped that should
-        show a pet and in which every network that can vote sees none among its top 10 labels, see `outliers.Ballots`.
-        They are counted anew from the feature files, because an `outliers.csv` may be older than these, or made with
-        another `-k`.
+    drop: the same where there is one, for a person's word counts most. Otherwise the train rows are dropped that every
+        network votes against by its top 10 labels, see `votes.Ballots`. They are counted anew from the feature files,
+        because an `outliers.csv` may be older than these, or made with another `-k`.
     keep: nothing, whatever was decided.
 
     Raises:
-        StoreError: a bad row in `decisions.csv`; or the networks are asked, and no file has labels to vote with.
-        TrainingError: no class is of pets, or the votes drop more than half of its rows, so that they tell nothing.
+        StoreError: a bad row in `decisions.csv`; or networks are to vote, and no file has labels to vote with.
+        TrainingError: no class is of pets, or the votes drop more than half of the rows, so that they tell nothing.
     """
     path = folder / DECISIONS_FILE
     if policy != "keep" and storage.exists(path):
@@ -132,64 +136,62 @@ def corrections(folder: Path, files: Sequence[Features], policy: str) -> Correct
 
 
 def _decided(path: Path, first: Features) -> Corrections:
-    """A person's word about the train rows; decisions about other rows are counted, and do nothing."""
-    there = set(first.ids["train"].tolist())
-    decided = read_decisions(path, first.classes, there).values()
-    present = [decision for decision in decided if decision.id in there]
-    absent = Counter(decision.decision for decision in decided if decision.id not in there)
+    """The corrections that a person decided; decisions about ids that are no train rows are counted, and do nothing."""
+    ids = set(first.ids["train"].tolist())
+    decided = read_decisions(path, first.classes, ids).values()
+    present = [decision for decision in decided if decision.id in ids]
+    absent = Counter(decision.decision for decision in decided if decision.id not in ids)
     drop = frozenset(decision.id for decision in present if decision.decision == DROP)
     relabel = {decision.id: decision.label for decision in present if decision.decision == RELABEL}
     more = {word: f" ({number:,} more are not among the train rows)" for word, number in absent.items()}
-    sentence = (
-        f"Left out: {len(drop):,} of {len(there):,} train rows, which {path} drops{more.get(DROP, '')}; {_LISTED}"
-    )
+    sentence = f"Left out: {len(drop):,} of {len(ids):,} train rows, which {path} drops{more.get(DROP, '')}; {_LISTED}"
     if relabel or absent[RELABEL]:
         sentence += f"; relabelled: {len(relabel):,}{more.get(RELABEL, '')}"
     return Corrections(drop, relabel, sentence)
 
 
 def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
-    """What the networks would drop: the train rows that should show a pet, and in which none of them sees one."""
+    """The corrections by vote: the train rows are dropped that all networks vote against."""
     first = files[0]
     rows = len(first.labels)
-    ballots = outliers.collect_votes(files)
+    ballots = collect_votes(files)
     networks = len(ballots.names)
     remedy = f"Train with --outliers keep, or name the rows to drop in {folder / DECISIONS_FILE}"
     if not ballots.is_about_pets:
         raise TrainingError(
-            f"--outliers drop leaves out what shows no pet, and the photographs of {outliers.shortened(first.classes)} "
+            f"--outliers drop leaves out what shows no pet, and the photographs of {shortened(first.classes)} "
             "show none",
             remedy,
         )
-    unanimous, asked = np.flatnonzero(ballots.unanimous("train")), np.count_nonzero(ballots.asked("train"))
-    if 2 * len(unanimous) > asked:
+    unanimous, judged = np.flatnonzero(ballots.unanimous("train")), np.count_nonzero(ballots.voted_on("train"))
+    if 2 * len(unanimous) > judged:
         raise TrainingError(
-            f"No network sees a pet in {len(unanimous):,} of {asked:,} train rows, so these are not of cats and dogs",
+            f"No network sees a pet in {len(unanimous):,} of {judged:,} train rows, so these are not of cats and dogs",
             remedy,
         )
-    table, aside = folder / suspect_table.OUTLIERS_FILE, outliers.shortened(ballots.without_vote)
+    table, without_vote = folder / OUTLIERS_FILE, shortened(ballots.without_vote)
     return Corrections(
         frozenset(ballots.first.ids["train"][unanimous].tolist()),
         {},
         f"Left out: {len(unanimous):,} of {rows:,} train rows, in which {networks} of {networks} networks see no pet; "
         f"{_LISTED}"
-        + (f"; no vote among {aside}, most of which show none" if aside else "")
+        + (f"; no vote among {without_vote}, most of which show none" if without_vote else "")
         + (f", suspects and reasons are in {table}" if table.exists() else ""),
     )
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the table for one writer, thread or process; whoever else wants to write waits."""
+    """Hold the table for one writer, thread or process; others wait."""
     if storage.is_remote(path):
         raise StoreError(
             f"Decisions are not written to an object store such as {path.parent}",
             f"Review a copy of that folder on this machine, and put its {DECISIONS_FILE} there",
         )
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locks.hold(path.with_name(_LOCK), _PATIENCE))
+            stack.enter_context(locks.hold(path.with_name(_LOCK), _PATIENCE))
         except LockedError:
             raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
         except OSError as error:
@@ -197,7 +199,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _rows(path: Path) -> Cells:
+def _read_cells(path: Path) -> Cells:
     """The cells of the table as they were typed, the header first."""
     try:
         typed = tables.cells(tables.decode(path.read_bytes()))
@@ -214,8 +216,8 @@ def _rows(path: Path) -> Cells:
     return typed
 
 
-def _write(path: Path, typed: Cells) -> None:
-    """The table anew, as it was saved: its encoding, if that has all letters, and what stands between its cells."""
+def _write_cells(path: Path, typed: Cells) -> None:
+    """Write the table as it was saved: with its delimiter, and in its encoding if that has all letters."""
     encoding = tables.encoding_of(path.read_bytes()) if path.exists() else "utf-8"
     text = io.StringIO(newline="")
     if typed.is_declared:
@@ -227,10 +229,6 @@ def _write(path: Path, typed: Cells) -> None:
         data = text.getvalue().encode("utf-8-sig")
     with replacing(path) as temporary:
         temporary.write_bytes(data)
-
-
-def _is(typed: str, id: str) -> bool:
-    return one_form(typed) == one_form(id)
 
 
 def _header(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -250,7 +248,7 @@ def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decisio
         label = known.find(named["label"]) or named["label"]
         decision = Decision(named["id"], named["decision"].lower(), label, named["when"])
         try:
-            _check(decision, f"{path}, row {number + typed.is_declared}", classes)
+            _check_decision(decision, f"{path}, row {number + typed.is_declared}", classes)
         except StoreError as error:
             mistakes.append((number + typed.is_declared, error))
         decisions.append(decision)
@@ -261,7 +259,7 @@ def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decisio
     return decisions
 
 
-def _check(decision: Decision, place: str, classes: Sequence[str]) -> None:
+def _check_decision(decision: Decision, place: str, classes: Sequence[str]) -> None:
     if not decision.id:
         raise StoreError(f"{place} has no id", "Complete or remove the row")
     if decision.decision not in (KEEP, DROP, RELABEL):

@@ -1,8 +1,15 @@
-"""Which given labels a head doubts that did not learn from them: label errors, found by cleanlab."""
+"""Label errors: given labels that are doubted by a head that did not learn from them, found by cleanlab."""
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.cleaning.suspect_table import Doubt, Reason
+from catsdogs.features import joining
+from catsdogs.features.feature_file import Features
+
+LABEL_ERROR = "label error"
 # From this score on a label is doubted. Between two classes it says that the head believes in the other one with a
 # probability of 0.8; among many classes, that the best other one leads the given one by 0.6.
 DOUBT = 0.8
@@ -30,3 +37,20 @@ def find_label_errors(probabilities: NDArray[np.floating], labels: NDArray[np.in
     doubted = find_label_issues(labels, probabilities, filter_by="predicted_neq_given", n_jobs=1)
     scores = 1 - get_label_quality_scores(labels, probabilities, method="normalized_margin")
     return {row: float(scores[row]) for row in np.flatnonzero(doubted & (scores >= DOUBT)).tolist()}
+
+
+def find_doubted_labels(first: Features, judged: Features, out_of_fold: NDArray[np.floating]) -> Iterator[Doubt]:
+    """A reason for each train row of `first` whose label is doubted, scored as in `find_label_errors`.
+
+    Args:
+        out_of_fold: (n_train, classes) probabilities, rows and classes in the order of `judged`.
+
+    Raises:
+        StoreError: the rows of the two files differ.
+    """
+    rows = joining.rows_by_id(first, judged, "train")
+    probabilities = out_of_fold[rows]
+    for row, score in find_label_errors(probabilities, judged.labels[rows]).items():
+        best = int(probabilities[row].argmax())
+        believed = f"{judged.classes[best]} {probabilities[row, best]:.3f}"
+        yield ("train", row), Reason(score, f"{LABEL_ERROR}: out of fold, {believed}")

@@ -1,39 +1,57 @@
-"""The table of suspects read back: outliers.csv as `outliers.write_csv` wrote it, for who shows it to a person."""
+"""Suspects: photographs with reasons against them, found and kept in outliers.csv, read back, and shown to a person."""
 
 import contextlib
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from catsdogs.errors import StoreError
 from catsdogs.features import feature_file
+from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
 from catsdogs.files.atomic import replacing
 from catsdogs.files.tables import NoTableError
 
-if TYPE_CHECKING:
-    from catsdogs.cleaning import outliers
-
+OUTLIERS_FILE = "outliers.csv"
+COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
 _REMEDY = "Make it again with `catsdogs outliers`"
 # What separates two networks, and two reasons, is followed by a name or kind and a colon; the same inside an id is not.
 _NEXT = re.compile(r"; (?=[^;:,]+: )")
 
+Place = tuple[str, int]  # split and row
 
-OUTLIERS_FILE = "outliers.csv"
-COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
-SHOWN_LABELS = 3  # of each network in the table of suspects; `write_everything` has all
+
+class Reason(NamedTuple):
+    """One reason against a photograph.
+
+    Attributes:
+        score: how strong, in [0, 1]; nan once read back, for the table holds the score of all reasons together.
+        text: `kind: details`.
+    """
+
+    score: float
+    text: str
+
+    @property
+    def kind(self) -> str:
+        """`no pet`, `label error`, `duplicate`, `near-duplicate`, `two labels`, `small`, `near-uniform`, …"""
+        return self.text.split(":", 1)[0]
+
+
+Doubt = tuple[Place, Reason]
 
 
 class Suspect(NamedTuple):
-    """A row of the table.
+    """A photograph with at least one reason against it: a row of the table.
 
     Attributes:
         label: name of its class, empty for a test row.
-        score: how doubtful, from 0 to 1.
-        votes: how many networks see no pet, of the `networks` that could vote.
+        score: how doubtful, in [0, 1], by all reasons together; see `joint_score`.
+        votes: how many networks see no pet, of the `networks` that vote on it: 0 of 0 where a vote would tell nothing.
         labels: network -> its best labels in words, such as `tabby 0.81, Egyptian cat 0.10`.
-        reasons: strongest first, each as `kind: text`.
+        reasons: strongest first.
     """
 
     split: str
@@ -42,20 +60,54 @@ class Suspect(NamedTuple):
     score: float
     votes: int
     networks: int
-    labels: dict[str, str]
-    reasons: tuple[str, ...]
+    labels: Mapping[str, str]
+    reasons: tuple[Reason, ...]
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of the reasons, see `outliers.Reason.kind`."""
-        return tuple(reason.split(":", 1)[0] for reason in self.reasons)
+        """The kinds of the reasons."""
+        return tuple(reason.kind for reason in self.reasons)
+
+
+def joint_score(reasons: Iterable[Reason]) -> float:
+    """1 - Π(1 - score of a reason), in [0, 1]: reasons add up as independent doubts, none takes away."""
+    return 1.0 - math.prod(1.0 - reason.score for reason in reasons)
+
+
+def label_of(file: Features, place: Place) -> str:
+    """The name of a row's class, empty for a test row."""
+    split, row = place
+    return file.classes[file.labels[row]] if split == "train" else ""
+
+
+def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
+    """The table of suspects in the order given, with `COLUMNS`.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    with new_table(path, COLUMNS) as table:
+        for suspect in suspects:
+            labels = "; ".join(f"{name}: {best}" for name, best in suspect.labels.items())
+            reasons = "; ".join(reason.text for reason in suspect.reasons)
+            row = (suspect.split, suspect.id, suspect.label, f"{suspect.score:.4f}", suspect.votes, suspect.networks)
+            table.writerow((*row, labels, reasons))
+
+
+@contextlib.contextmanager
+def new_table(path: Path, columns: Sequence[str]) -> Iterator[tables.Writer]:
+    """The writer of a new table that already has its header."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        table = tables.Writer(text)
+        table.writerow(columns)
+        yield table
 
 
 def read_suspects(path: Path) -> list[Suspect]:
     """The rows of `outliers.csv` in their order, the most doubtful first.
 
     Raises:
-        StoreError: not there, no such table, or a row that cannot have been written by `outliers.write_csv`.
+        StoreError: not there, no such table, or a row that cannot have been written by `write_suspects`.
     """
     try:
         rows = tables.cells(path.read_bytes().decode("utf-8-sig")).rows
@@ -87,58 +139,22 @@ def _suspect(row: Sequence[str]) -> Suspect:
         score=float(score),
         votes=int(votes),
         networks=int(networks),
-        labels=dict(_named(part) for part in _NEXT.split(labels) if part),
-        reasons=tuple(part for part in _NEXT.split(reasons) if _named(part)),
+        labels=dict(_name_and_text(part) for part in _NEXT.split(labels) if part),
+        reasons=tuple(Reason(math.nan, part) for part in _NEXT.split(reasons) if _name_and_text(part)),
     )
-    for wrong, what in (
+    for is_wrong, what in (
         (split not in feature_file.SPLITS, f"the split {split!r}"),
         (not id, "no id"),
         (not 0 <= suspect.score <= 1, f"the score {score}"),
         (not 0 <= suspect.votes <= suspect.networks, f"{votes} votes of {networks}"),
     ):
-        if wrong:
+        if is_wrong:
             raise ValueError(what)
     return suspect
 
 
-def _named(part: str) -> tuple[str, str]:
+def _name_and_text(part: str) -> tuple[str, str]:
     name, colon, text = part.partition(": ")
     if not colon:
         raise ValueError(f"{part!r} has no name before a colon")
     return name, text
-
-
-class Reason(NamedTuple):
-    """One ground for doubt: how strong, in [0, 1], and a text whose words before the colon name its kind."""
-
-    score: float
-    text: str
-
-    @property
-    def kind(self) -> str:
-        """`no pet`, `label error`, `duplicate`, `near-duplicate`, `two labels`, `small`, `near-uniform`, …"""
-        return self.text.split(":", 1)[0]
-
-
-def labels_in_words(labels: Sequence[tuple[str, float]]) -> str:
-    """`tabby 0.81, Egyptian cat 0.10`."""
-    return ", ".join(f"{label} {probability:.2f}" for label, probability in labels)
-
-
-def write_suspects(path: Path, suspects: "Sequence[outliers.Suspect]") -> None:
-    """The table of suspects in the order given, with `COLUMNS`; each network's best labels in words."""
-    with _table(path, COLUMNS) as table:
-        for suspect in suspects:
-            labels = "; ".join(f"{name}: {labels_in_words(top[:SHOWN_LABELS])}" for name, top in suspect.labels.items())
-            reasons = "; ".join(reason.text for reason in suspect.reasons)
-            row = (suspect.split, suspect.id, suspect.label, f"{suspect.score:.4f}", suspect.votes, suspect.networks)
-            table.writerow((*row, labels, reasons))
-
-
-@contextlib.contextmanager
-def _table(path: Path, columns: Sequence[str]) -> Iterator[tables.Writer]:
-    """The writer of a new table that already has its header."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        table = tables.Writer(text)
-        table.writerow(columns)
-        yield table

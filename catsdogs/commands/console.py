@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import functools
+import inspect
 import io
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import invoke
 
 from catsdogs import __version__
+from catsdogs.commands.settings import HELP
 from catsdogs.errors import SHOWN, CatsdogsError, StoreError, UsageError
 from catsdogs.files import storage
 
@@ -23,10 +25,12 @@ _PLAIN = {"±": "+-", "…": "...", "“": '"', "”": '"', "·": "-", "³": "^3
 _HANDLER = "catsdogs"
 
 
-def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[..., None]], Any]:
-    """An invoke task with the help texts of its flags; a user's mistake ends it with one line and an exit code.
+def task(iterable: Sequence[str] = (), **helps: str) -> Callable[[Callable[..., None]], Any]:
+    """An invoke task; a user's mistake ends it with one line and an exit code.
 
-    Flags named in `iterable` may be given several times.
+    Args:
+        iterable: the flags that may be given several times.
+        helps: the help text of each flag; a flag that is not among them has that of `settings.HELP`.
     """
 
     def decorate(body: Callable[..., None]) -> Any:
@@ -37,14 +41,16 @@ def stage(iterable: Sequence[str] = (), **flags: str) -> Callable[[Callable[...,
                 _refuse_what_is_no_text(arguments)
                 body(c, **arguments)
             except CatsdogsError as error:
-                everything = _everything(error, Path(f"catsdogs-{body.__name__}.csv"))
-                raise invoke.Exit(f"{program()} {body.__name__}: {error}{everything}", code=error.exit_code) from None
+                rest = _where_all_are_listed(error, Path(f"catsdogs-{body.__name__}.csv"))
+                raise invoke.Exit(f"{program()} {body.__name__}: {error}{rest}", code=error.exit_code) from None
             except KeyboardInterrupt:
                 resuming = "fetch, features, predict and the training of networks go on where they were"
                 raise invoke.Exit(f"\nStopped. Run the same command again; {resuming}.", code=INTERRUPTED) from None
 
-        texts = {name.replace("_", "-"): text for name, text in flags.items()}
-        return invoke.task(auto_shortflags=False, help=texts, iterable=list(iterable))(guarded)
+        _, *flags = inspect.signature(body).parameters
+        texts = {flag: HELP[flag] for flag in flags if flag not in helps} | helps
+        hyphened = {flag.replace("_", "-"): text for flag, text in texts.items()}
+        return invoke.task(auto_shortflags=False, help=hyphened, iterable=list(iterable))(guarded)
 
     return decorate
 
@@ -76,9 +82,7 @@ class Program(invoke.Program):
         self.config.set_project_location(Path.cwd())
         try:
             self.config.load_project()
-        except (
-            Exception
-        ) as error:  # a file of the user's that is no YAML, or not of invoke's form, raises nearly anything
+        except Exception as error:  # a file that is no YAML, or not of invoke's form, raises nearly anything
             problem = f"catsdogs: invoke.yaml in {Path.cwd()} cannot be used: {error}"
             raise invoke.Exit(" ".join(f"{problem}. See the README on settings.".split()), code=1) from None
 
@@ -148,7 +152,7 @@ def _of_flags(error: str, arguments: Sequence[str]) -> str:
 
 
 def program() -> str:
-    """What the user typed: `invoke`, or the installed `catsdogs`."""
+    """The program that the user called: `invoke`, or the installed `catsdogs`."""
     return "invoke" if Path(sys.argv[0]).stem in ("invoke", "inv") else "catsdogs"
 
 
@@ -162,8 +166,10 @@ def wrote(path: Path, what: str = "") -> None:
     say(f"wrote {path}" + (f"  ({what})" if what else ""))
 
 
-def listed(rows: Sequence[Sequence[object]], line: Callable[..., str], path: Path, columns: Sequence[str] = ()) -> None:
-    """A list that grows with the data: its first rows, each as `line` says it, and if there are more, all in a file.
+def say_rows(
+    rows: Sequence[Sequence[object]], line: Callable[..., str], path: Path, columns: Sequence[str] = ()
+) -> None:
+    """The first rows of a list that grows with the data, each as `line` says it; if there are more, all in a file.
 
     Args:
         columns: of the file, which is written here; none if somebody else writes it, and it holds the rows already.
@@ -178,8 +184,25 @@ def listed(rows: Sequence[Sequence[object]], line: Callable[..., str], path: Pat
         storage.remove(path)
 
 
-def _everything(error: CatsdogsError, path: Path) -> str:
-    """Where all is listed of which an error shows the first few; empty if it shows everything."""
+def say_unreadable(rows: Sequence[Sequence[str]], path: Path, is_written: bool = False) -> None:
+    """The photographs, (split, id, reason), that are left out; many of them in a file, unless that is written.
+
+    A photograph that a table lists and that is not there is one of them.
+    """
+    columns = () if is_written else ("split", "id", "reason")
+    say_rows(rows, lambda split, id, reason: f"unreadable, left out: {split}/{id} ({reason})", path, columns)
+
+
+def say_left_alone(names: Sequence[str]) -> None:
+    """A line about pictures of kinds that are not read, if there are any."""
+    from catsdogs.photographs import filetypes
+
+    if names:
+        say(f"left alone: {filetypes.unread(names)}")
+
+
+def _where_all_are_listed(error: CatsdogsError, path: Path) -> str:
+    """The file in which everything is listed of which an error names the first few; empty if it names everything."""
     if len(error.listed) <= SHOWN:
         return ""
     try:
@@ -195,6 +218,11 @@ def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[obje
 
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         tables.Writer(text).writerows((columns, *rows))
+
+
+def command_line() -> str:
+    """What the user typed, as a file of ours keeps it."""
+    return " ".join(["catsdogs", *sys.argv[1:]])
 
 
 def next_steps(*commands: str) -> None:

@@ -1,28 +1,30 @@
-"""Tasks for who trains networks of their own: each is then a backbone like any other."""
+"""Finetuning on the command line: networks are trained, taught, tried and looked at; each is then a backbone."""
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
-from catsdogs.commands import flags as flags_module
-from catsdogs.commands import settings
-from catsdogs.commands.console import next_steps, say, stage, wrote
-from catsdogs.commands.flags import CLASSES, DATA, DEVICES, HOLDOUT, SUBMISSIONS, WEIGHTS_DIR
-from catsdogs.errors import UsageError, in_short
+from catsdogs.commands.console import command_line, next_steps, say, say_unreadable, task, wrote
+from catsdogs.commands.features import UNREADABLE_FILE
+from catsdogs.commands.flags import as_flags, check_writable, read_run_and_files, scan_dataset, weights_folder
+from catsdogs.commands.settings import SUBMISSIONS, location, number, optional_number, whole_number
+from catsdogs.errors import CatsdogsError, UsageError, in_short
 from catsdogs.files import storage
 from catsdogs.networks.quiet import importing_keras
 
 if TYPE_CHECKING:
+    from catsdogs.features.feature_file import Features
     from catsdogs.finetuning.finetune import Finetuned, Lesson
     from catsdogs.finetuning.plans import Hyperparameters
     from catsdogs.photographs.dataset import Dataset
 
-NAME = "what the network will be called, and its folder in networks/"
 BASE = "a network of the table, or four-conv, squeezenet or siamese-cnn, which start from random weights"
-TRICKS = "names of docs/tricks.md, separated by commas; none if not given"
-FOLDS = "members that each leave a fold out, so that the vectors are fair to heads; 1 trains one network and no more"
+KEPT = {
+    "name": "what the network will be called, and its folder in networks/",
+    "tricks": "names of docs/tricks.md, separated by commas; none if not given",
+    "force": "replace a network of the same name",
+}
 TRAINING = {
     "unfreeze": "what of a pretrained network learns: last-block, all or none",
     "seed": "of folds, order, augmentation and random weights",
@@ -30,23 +32,14 @@ TRAINING = {
     "epochs": "how often the photographs are gone through; 5 if not given, 50 from scratch",
     "batch_size": "photographs to a step; 32 if not given",
     "rate": "learning rate before warm-up, scaling and decay; 0.00005 if not given, 0.0003 from scratch",
-    "weights_dir": WEIGHTS_DIR,
 }
-FORCE = "replace a network of the same name"
-_LEAST_FOLDS = 2
 
 
-@stage(
+@task(
     backbone=BASE,
-    name=NAME,
-    tricks=TRICKS,
-    data=DATA,
-    classes=CLASSES,
-    holdout=HOLDOUT,
-    folds=FOLDS,
+    folds="members that each leave a fold out, so that the vectors are fair to heads; 1 trains one network and no more",
+    **KEPT,
     **TRAINING,
-    devices=DEVICES,
-    force=FORCE,
 )
 def finetune(
     c: Context,
@@ -69,41 +62,23 @@ def finetune(
 ) -> None:
     """Train a network on the photographs themselves and keep it in networks/<name>/, going on where it stopped."""
     name = name or f"my-{backbone}"
-    _check_target(name, force)
+    _check_name(name, force)
     plan = _plan(c, backbone, tricks, unfreeze, size, epochs, batch_size, rate, seed)
     _check_plan(plan, weights_dir, devices)
-    count = flags_module.number(c, "folds", folds)
+    count = number(c, "folds", folds)
     if count < 1:
         raise UsageError(f"{count} folds", "Give --folds a number of 2 or more, or 1 for one network and no more")
-    dataset = flags_module.scan(c, data, classes, holdout)
-    with importing_keras():
-        from catsdogs.finetuning.finetune import finetune as train
-        from catsdogs.finetuning.finetune import lesson
-
-    taught = lesson(dataset, count, plan.seed, flags_module.files_of(c, dataset))
-    _say_left_out(dataset, taught)
-    made = train(
-        taught,
-        plan,
-        name=name,
-        command=_command(),
-        weights_dir=flags_module.extraction_settings(c, weights_dir).weights_dir,
-        device_choice=devices,
-        force=force,
-    )
-    _show(c, made, data)
+    lesson = _read_lesson(c, scan_dataset(c, data, classes, holdout), count, plan.seed)
+    finetuned = _train(c, lesson, plan, name, weights_dir, devices, force)
+    _say_trained(c, finetuned, data)
 
 
-@stage(
+@task(
     teacher="the run whose out-of-fold probabilities are taught",
     student="the network that learns them, such as EfficientNetLite0 or MobileNetV2",
-    name=NAME,
-    tricks=TRICKS,
-    data=DATA,
     features="the folder of the teacher's feature files",
+    **KEPT,
     **TRAINING,
-    devices=DEVICES,
-    force=FORCE,
 )
 def distill(
     c: Context,
@@ -128,46 +103,33 @@ def distill(
     from catsdogs.scoring import calibration, grades
 
     name = name or f"{student}-of-{teacher}"
-    _check_target(name, force)
+    _check_name(name, force)
     plan = _plan(c, student, tricks, unfreeze, size, epochs, batch_size, rate, seed)
     _check_plan(plan, weights_dir, devices)
     if plan.learns_from_pairs:
         raise UsageError(
             f"{student} learns from pairs, and a teacher speaks of single photographs", "Give --student another network"
         )
-    run, files = flags_module.run_and_files(c, teacher, features, data)
+    run, files = read_run_and_files(c, teacher, features, data)
     run_card.check_repeatable(run, files)
     files = run_card.rows_of(run, files)
     raw, fold = out_of_fold.read_out_of_fold(SUBMISSIONS / teacher, run, files[0])
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)
-    dataset = flags_module.scan(c, data or run.source, ",".join(run.classes), None)
+    dataset = scan_dataset(c, data or run.source, ",".join(run.classes))
     with importing_keras():
-        from catsdogs.finetuning.distillation import from_teacher
-        from catsdogs.finetuning.finetune import finetune as train
-        from catsdogs.finetuning.finetune import lesson
+        from catsdogs.finetuning import distillation
+        from catsdogs.finetuning import finetune as training
 
-    taught, soft = from_teacher(lesson(dataset, 1, plan.seed, files), files[0], probabilities, fold)
-    made = train(
-        taught,
-        plan,
-        name=name,
-        command=_command(),
-        weights_dir=flags_module.extraction_settings(c, weights_dir).weights_dir,
-        device_choice=devices,
-        force=force,
-        teacher=teacher,
-        soft_labels=soft,
-    )
-    say(f"the teacher: {grades.score(soft, taught.labels, 'out of fold, the same photographs and folds')}")
-    _show(c, made, data)
+    lesson = training.lesson(dataset, 1, plan.seed, files)
+    lesson, soft = distillation.from_teacher(lesson, files[0], probabilities, fold)
+    finetuned = _train(c, lesson, plan, name, weights_dir, devices, force, teacher=teacher, soft_labels=soft)
+    say(f"the teacher: {grades.score(soft, lesson.labels, 'out of fold, the same photographs and folds')}")
+    _say_trained(c, finetuned, data)
 
 
-@stage(
+@task(
     backbone=BASE,
     tricks="the tricks to try one by one, names of docs/tricks.md separated by commas; all that apply if not given",
-    data=DATA,
-    classes=CLASSES,
-    folds="folds of the cross-validation",
     **TRAINING,
 )
 def ablate(
@@ -188,34 +150,29 @@ def ablate(
     """Try tricks one by one over the same base, on the same folds: a table with standard errors."""
     plan = _plan(c, backbone, "", unfreeze, size, epochs, batch_size, rate, seed)
     _check_plan(plan, weights_dir)
-    count = settings.number("folds", folds)
-    if count < _LEAST_FOLDS:
-        raise UsageError(f"{count} folds", f"Give --folds a number of {_LEAST_FOLDS} or more")
+    count = whole_number("folds", folds)
+    if count < 2:
+        raise UsageError(f"{count} folds", "Give --folds a number of 2 or more")
     with importing_keras():
         from catsdogs.finetuning import ablation, plans
-        from catsdogs.finetuning.finetune import lesson
-        from catsdogs.networks import trained
+        from catsdogs.networks.trained import FOLDER
 
     chosen = plans.applicable(backbone, tricks)
-    flags_module.check_writable(trained.FOLDER)
-    dataset = flags_module.scan(c, data, classes, None)
-    taught = lesson(dataset, count, plan.seed, flags_module.files_of(c, dataset))
-    _say_left_out(dataset, taught)
-    weights = flags_module.extraction_settings(c, weights_dir).weights_dir
-    found = ablation.ablate(taught, plan, chosen, weights)
-    say(ablation.format_table(found))
-    ablation.write_ablation(trained.FOLDER / ablation.TABLE_FILE, found)
-    wrote(trained.FOLDER / ablation.TABLE_FILE)
-    title = (
-        f"{backbone}, {plan.input_size} pixels, {plan.epochs} epochs, {len(taught.train):,} photographs, {folds} folds"
-    )
-    ablation.draw_ablation(trained.FOLDER / ablation.CHART_FILE, found, title)
-    wrote(trained.FOLDER / ablation.CHART_FILE)
-    better = [entry.trick for entry in found if entry.verdict == "better"]
+    check_writable(FOLDER)
+    lesson = _read_lesson(c, scan_dataset(c, data, classes), count, plan.seed)
+    entries = ablation.ablate(lesson, plan, chosen, weights_folder(c, weights_dir))
+    say(ablation.format_table(entries))
+    ablation.write_ablation(FOLDER / ablation.TABLE_FILE, entries)
+    wrote(FOLDER / ablation.TABLE_FILE)
+    counts = f"{plan.epochs} epochs, {len(lesson.train):,} photographs, {folds} folds"
+    title = f"{backbone}, {plan.input_size} pixels, {counts}"
+    ablation.draw_ablation(FOLDER / ablation.CHART_FILE, entries, title)
+    wrote(FOLDER / ablation.CHART_FILE)
+    better = [entry.trick for entry in entries if entry.verdict == "better"]
     next_steps(f"finetune --backbone {backbone}" + (f" --tricks {','.join(better)}" if better else ""))
 
 
-@stage(
+@task(
     name="the trained network: a folder of networks/",
     layer="the convolution to show; the first if not given",
     data="a photograph to show it on; one that the network learnt from if not given",
@@ -233,7 +190,8 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
         from catsdogs.networks import build
 
     network = build.read_path(folder, trained.ALL)
-    shown = layer or pictures.layers(network)[0]
+    layers = pictures.layers(network)
+    shown = layer or layers[0]
     path = folder / f"filters-{shown}.png"
     pictures.draw(path, network, shown, picture, lambda pixels: pixels)
     wrote(path)
@@ -243,85 +201,24 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
         wrote(folder / "filters.gif", "open it in a browser")
     else:
         say(f"No GIF: the first convolution of {card.base} did not learn")
-    others = [other for other in pictures.layers(network) if other != shown]
+    others = [other for other in layers if other != shown]
     next_steps(*(f"filters --name {name} --layer {other}" for other in others[-1:]))
-
-
-@stage(
-    name="a run whose head is twin",
-    left="a photograph",
-    right="another photograph",
-    weights_dir=WEIGHTS_DIR,
-)
-def verify(c: Context, name: str, left: str, right: str, weights_dir: str | None = None) -> None:
-    """Say whether two photographs show the same class, which the run need never have seen."""
-    from catsdogs.runs import run_card
-    from catsdogs.twins import verification
-
-    run = run_card.read_run(SUBMISSIONS / name)
-    flags_module.refuse_idle_weights(weights_dir, run.backbones)
-    flags_module.check_writable(SUBMISSIONS / name)
-    weights = flags_module.extraction_settings(c, weights_dir).weights_dir
-    verdict = verification.verify(SUBMISSIONS / name, Path(left), Path(right), weights)
-    say(verdict)
-    path = SUBMISSIONS / name / "verify.png"
-    verification.draw_verdict(path, verdict)
-    wrote(path)
-    next_steps(f"fewshot --twin {name}")
-
-
-@stage(
-    backbones=flags_module.BACKBONES,
-    new="the classes to hold out entirely, separated by commas; with --twin all if not given",
-    shots="examples of each new class",
-    repeats="how many times examples are drawn",
-    twin="a run with the head twin, trained on other classes; without it twins learn from the classes that are not new",
-    name="what the tables will be called in submissions/",
-    seed="of the twins and the examples",
-    features=flags_module.FEATURES,
-    data=DATA,
-)
-def fewshot(
-    c: Context,
-    backbones: str | None = None,
-    new: str = "",
-    shots: str = "5",
-    repeats: str = "20",
-    twin: str | None = None,
-    name: str = "fewshot",
-    seed: str | None = None,
-    features: str | None = None,
-    data: str | None = None,
-) -> None:
-    """Classify photographs of new classes from a handful of examples each, beside nearest neighbours."""
-    from catsdogs.twins import fewshot as few
-
-    files = flags_module.read_features(c, flags_module.location(c, "features", features), backbones, data)
-    flags_module.refuse_idle_data(data, files)
-    flags_module.check_writable(SUBMISSIONS)
-    classes = [label.strip() for label in new.split(",") if label.strip()]
-    run, start = SUBMISSIONS / twin if twin else None, flags_module.number(c, "seed", seed)
-    if Path(name).name != name:
-        raise UsageError(f"The name {name!r} is not that of a file", "Give --name letters, digits and hyphens")
-    counts = settings.number("shots", shots), settings.number("repeats", repeats)
-    found = few.evaluate(files, classes, *counts, seed=start, run_folder=run)
-    say(few.format_table(found))
-    few.write_few_shot(SUBMISSIONS / f"{name}.csv", found)
-    wrote(SUBMISSIONS / f"{name}.csv")
-    if len(files[0].ids["test"]):
-        path = SUBMISSIONS / f"{name}-test.csv"
-        rows = few.classify(path, files, classes, seed=start, run_folder=run)
-        wrote(path, f"the test rows, from all labelled examples; rows: {rows:,}")
-    if not twin:
-        next_steps(f"train --head twin --name twins{flags_module.flags(c, backbones=backbones)}")
 
 
 def _photograph(data: str | None, source: str) -> bytes:
     """The bytes of a photograph given by hand, or of the first of a data set."""
     from catsdogs.photographs import dataset
 
-    found = dataset.scan_unlabelled(storage.place(data)) if data else dataset.scan(storage.place(source))
-    return found.read(found.photographs[0])
+    place = dataset.scan_unlabelled(storage.place(data)) if data else dataset.scan(storage.place(source))
+    return place.read(place.photographs[0])
+
+
+def _check_name(name: str, force: bool) -> None:
+    """Refuse a name that is taken, or a folder that cannot be written, before anything is read."""
+    from catsdogs.networks import trained
+
+    trained.check_free(name, force)
+    check_writable(trained.FOLDER)
 
 
 def _plan(
@@ -347,31 +244,24 @@ def _plan(
         base,
         tricks,
         unfreeze,
-        settings.number("size", size) if size else None,
-        settings.number("epochs", epochs) if epochs else None,
-        settings.number("batch-size", batch_size) if batch_size else plans.BATCH_SIZE,
+        optional_number("size", size),
+        optional_number("epochs", epochs),
+        whole_number("batch-size", batch_size) if batch_size else plans.BATCH_SIZE,
         step,
-        flags_module.number(c, "seed", seed),
+        number(c, "seed", seed),
     )
 
 
-def _check_target(name: str, force: bool) -> None:
-    """Refuse a name that is taken, or a folder that cannot be written, before anything is read."""
-    from catsdogs.networks import trained
-
-    trained.check_free(name, force)
-    flags_module.check_writable(trained.FOLDER)
-
-
-def _check_plan(plan: "Hyperparameters", weights_dir: str | None, device_choice: str = "one") -> None:
+def _check_plan(plan: "Hyperparameters", weights_dir: str | None, devices: str = "one") -> None:
     """Refuse what would be refused after all photographs are read: devices, and a folder of weights.
 
-    The folder may not be there, or nobody would look into it.
+    The folder may not be there, or no network may need it.
     """
-    from catsdogs.networks import devices, weights
+    from catsdogs.networks import weights
+    from catsdogs.networks.devices import check_batch
     from catsdogs.networks.table import BACKBONES
 
-    devices.check_batch(plan.batch_size, device_choice)
+    check_batch(plan.batch_size, devices)
     if weights_dir and plan.from_scratch:
         raise UsageError(
             f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"
@@ -380,25 +270,71 @@ def _check_plan(plan: "Hyperparameters", weights_dir: str | None, device_choice:
         weights.find(BACKBONES[plan.base], weights_dir)
 
 
-def _say_left_out(dataset: "Dataset", taught: "Lesson") -> None:
-    left_out = [name for name in dataset.classes if name not in taught.dataset.classes]
+def _read_lesson(c: Context, dataset: "Dataset", folds: int, seed: int) -> "Lesson":
+    """The photographs that are learnt from, in folds; says which copies share one, and which classes are left out."""
+    with importing_keras():
+        from catsdogs.finetuning import finetune as training
+
+    lesson = training.lesson(dataset, folds, seed, near_copy_files(c, dataset))
+    left_out = [name for name in dataset.classes if name not in lesson.dataset.classes]
     if left_out:
         say(f"left out, for no photograph shows them: {len(left_out):,} classes ({in_short(left_out)})")
+    return lesson
 
 
-def _command() -> str:
-    return " ".join(["catsdogs", *sys.argv[1:]])
+def near_copy_files(c: Context, dataset: "Dataset") -> "list[Features]":
+    """The feature files that tell near-copies among these photographs, if there are any; says which."""
+    from catsdogs.cleaning import duplicates
+    from catsdogs.features import feature_file, gap_file, joining
+    from catsdogs.networks.table import BACKBONES
+
+    folder, ids = location(c, "features"), {row.id for row in dataset.of("train")}
+    files: list[Features] = []
+    for path in (feature_file.path_of(folder, name) for name in BACKBONES):
+        with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
+            if storage.exists(path) and not gap_file.is_gap_file(path):
+                file = feature_file.read_features(path)
+                joining.check_joinable([*files[:1], file])
+                if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):
+                    files.append(file)
+    near = f", and near-copies as {', '.join(file.name for file in files)} of {folder} see them" if files else ""
+    say(f"Copies of a photograph share a fold: the same bytes{near}")
+    return files
 
 
-def _show(c: Context, made: "Finetuned", data: str | None) -> None:
+def _train(
+    c: Context,
+    lesson: "Lesson",
+    plan: "Hyperparameters",
+    name: str,
+    weights_dir: str | None,
+    devices: str,
+    force: bool,
+    **teacher: Any,
+) -> "Finetuned":
+    with importing_keras():
+        from catsdogs.finetuning import finetune as training
+
+    return training.finetune(
+        lesson,
+        plan,
+        name=name,
+        command=command_line(),
+        weights_dir=weights_folder(c, weights_dir),
+        device_choice=devices,
+        force=force,
+        **teacher,
+    )
+
+
+def _say_trained(c: Context, finetuned: "Finetuned", data: str | None) -> None:
     """What was trained, how good it is, and what to do with it."""
-    flags_module.say_unreadable(made.unreadable, made.folder / flags_module.UNREADABLE_FILE)
-    for score in made.card.scores:
+    say_unreadable(finetuned.unreadable, finetuned.folder / UNREADABLE_FILE)
+    for score in finetuned.card.scores:
         say(score)
-    for path in sorted(made.folder.iterdir()):
+    for path in sorted(finetuned.folder.iterdir()):
         if not path.name.startswith("."):
             wrote(path)
-    name = made.card.name
-    flags = flags_module.flags(c, data=data)
-    use = [f"features --backbones {name}{flags}", f"train --backbones lite,{name}"] if made.card.folds > 1 else []
-    next_steps(*use, f"filters --name {name}")
+    name = finetuned.card.name
+    use = [f"features --backbones {name}{as_flags(c, data=data)}", f"train --backbones lite,{name}"]
+    next_steps(*(use if finetuned.card.folds > 1 else []), f"filters --name {name}")

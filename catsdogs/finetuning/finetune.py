@@ -21,6 +21,7 @@ from catsdogs import __version__
 from catsdogs.cleaning import duplicates
 from catsdogs.errors import TrainingError, UnreadablePhotographError
 from catsdogs.features.feature_file import Features, Unreadable
+from catsdogs.features.folds import deal
 from catsdogs.files import atomic, locks, storage
 from catsdogs.files import locks as locks_module
 from catsdogs.files.atomic import replacing, write_error
@@ -38,7 +39,7 @@ from catsdogs.networks.weights import Weights, obtain
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.progress import Progress
-from catsdogs.scoring import crossval, curves, grades
+from catsdogs.scoring import curves, grades
 from catsdogs.scoring.grades import Grade
 
 CURVES_FILE = "curves.png"
@@ -126,7 +127,7 @@ def lesson(dataset: Dataset, folds: int, seed: int, files: Sequence[Features] = 
         digests,
         labels,
         np.array([dataset.classes.index(dataset.truth[row.id]) for row in test], np.int64),
-        np.zeros(len(labels), np.int64) if folds == 1 else crossval.deal(labels, pictures, folds, seed) + 1,
+        np.zeros(len(labels), np.int64) if folds == 1 else deal(labels, pictures, folds, seed) + 1,
         tuple(found for found in seen if isinstance(found, Unreadable)),
         pictures,
     )

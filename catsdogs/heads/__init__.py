@@ -35,15 +35,12 @@ class Head(Protocol):
 
     def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> Self:
         """Learn from (n, width) vectors and (n,) class indices."""
-        ...
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, classes) probabilities."""
-        ...
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Its settings by name."""
-        ...
 
 
 def names() -> list[str]:

@@ -7,6 +7,13 @@ from numpy.typing import NDArray
 
 _BETAS = (0.9, 0.999)  # as the paper and Keras have them
 _EPSILON = 1e-7
+_MIN_BATCHES = 16  # to an epoch: a few hundred rows get smaller batches
+
+
+def epochs_and_batches(rows: int, batch_size: int, min_epochs: int, min_updates: int) -> tuple[int, int]:
+    """As many epochs as give `min_epochs` and `min_updates`, and the batches to each, of `batch_size` rows at most."""
+    batches = math.ceil(rows / min(batch_size, math.ceil(rows / _MIN_BATCHES)))
+    return max(min_epochs, math.ceil(min_updates / batches)), batches
 
 
 class Adam:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from catsdogs.heads import _linear
-from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LinearHead, Rows
+from catsdogs.features.scaling import Labels, Vectors
+from catsdogs.heads import _convex, _linear
+from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
 from catsdogs.heads.ridge import RIDGE
 
 # Of a weight from equal weights, a priori: a few hundred rows, of which a handful are doubtful, tell little.
@@ -28,21 +28,19 @@ class Blend(LinearHead):
     widths: tuple[int, ...] = ()
     random_state: int = 0
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         splits = _linear.inner_splits(target, self.random_state, groups)
-        truth = target[_linear.held_rows(splits)]
+        labels = target[_convex.held_out_rows(splits)]
         columns = _linear.columns_of(self.widths, X.shape[1])
         networks = [
-            _linear.fit_and_hold_out(X[:, part], target, _linear.log_loss, width / PRIOR_VARIANCE, splits)
+            _convex.fit_and_hold_out(X[:, part], target, _convex.log_loss, width / PRIOR_VARIANCE, splits)
             for part, width in ((part, part.stop - part.start) for part in columns)
         ]
-        ridge = _linear.fit_and_hold_out(X, target, _linear.squared_loss, RIDGE * X.shape[1], splits)
-        scale = _linear.best_scale(ridge.held, truth)
-        held = np.stack([*(network.held for network in networks), scale * ridge.held])
+        ridge = _convex.fit_and_hold_out(X, target, _convex.squared_loss, RIDGE * X.shape[1], splits)
+        scale = _linear.best_scale(ridge.held_out, labels)
+        logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out])
         self.weights_, offsets = _linear.joining_weights(
-            held, truth, expected=1 / len(held), deviation=WEIGHT_DEVIATION, least=0
+            logits, labels, expected=1 / len(logits), deviation=WEIGHT_DEVIATION, least=0
         )
         coef = self.weights_[-1] * scale * ridge.coef
         self.intercept_ = offsets + self.weights_[-1] * scale * ridge.intercept

@@ -8,22 +8,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.heads import _linear
-from catsdogs.heads._adam import Adam
-from catsdogs.heads._linear import PRIOR_VARIANCE, Array, Groups, LinearHead, Rows, Scaling, Standardised
-
-_MIN_BATCHES = 16  # to an epoch: a few hundred rows get smaller batches
+from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
+from catsdogs.heads import _convex
+from catsdogs.heads._adam import Adam, epochs_and_batches
+from catsdogs.heads._convex import Standardised
+from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
 
 
 @dataclass(eq=False, repr=False)
 class DropoutSigmoid(LinearHead):
     """Dropout and a dense layer, trained by Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980).
 
-    It is written in NumPy, for a single layer's gradient is one product: a fit takes a fraction of Keras's time and
-    imports no deep-learning library. Columns are standardised, or those with large figures would learn long before the
-    others. The learning rate falls to 0 along a cosine, so that the end does not depend on the last batches. Many
-    updates overfit, so the weights are drawn to 0 as in a logistic regression of the same prior, and how many epochs
-    there are matters little.
+    It is written in NumPy, for the gradient of a single layer is one product: a fit takes a fraction of Keras's time
+    and imports no deep-learning library. Columns are standardised, or those with large figures would learn long before
+    the others. The learning rate falls to 0 along a cosine, so that the last batches do not decide. The weights are
+    drawn to 0 as in a logistic regression of the same prior, for many updates overfit; so the number of epochs matters
+    little.
 
     Attributes:
         dropout: the share of columns that is left out of each update, to the nearest 256th.
@@ -45,19 +45,17 @@ class DropoutSigmoid(LinearHead):
         """See `LinearHead.fit`; the validation set, vectors and labels, is watched, never learnt from."""
         return self._fit(X, y, validation, groups)
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         vectors = Standardised(X)
-        everyone = np.ones((1, len(X)), bool)
-        descent = _Descent([self], vectors, _linear.units_of(target), everyone.sum(axis=1))
+        allowed = np.ones((1, len(X)), bool)
+        descent = _Descent([self], vectors, _convex.units_of(target), allowed.sum(axis=1))
         for _ in range(descent.epochs):
             for rows in np.array_split(descent.random.permutation(len(X)), descent.updates):
-                descent.step(vectors.rows(rows), target[rows], everyone[:, rows])
+                descent.step(vectors.rows(rows), target[rows], allowed[:, rows])
             descent.end_epoch()
             if validation:
-                said = self._logits(validation[0])
-                self._note("val_", _linear.log_loss(said, validation[1])[0], _is_right(said, validation[1]))
+                logits = self._logits(validation[0])
+                self._note("val_", _convex.log_loss(logits, validation[1])[0], _is_right(logits, validation[1]))
 
     @staticmethod
     def streamed(
@@ -66,7 +64,7 @@ class DropoutSigmoid(LinearHead):
         """Heads that learn together from blocks of rows; see `streaming.Learner`."""
         for head in heads:
             head.classes_, head.n_features_in_ = classes, len(scaling.mean)
-        return _Descent(heads, scaling, _linear.units_of(classes), rows)
+        return _Descent(heads, scaling, _convex.units_of(classes), rows)
 
     def _note(self, prefix: str, losses: Array, right: NDArray[np.bool_]) -> None:
         for name, values in (("loss", losses), ("accuracy", right)):
@@ -87,8 +85,7 @@ class _Descent:
     ) -> None:
         """`rows`: how many each head learns from."""
         first, fewest = heads[0], int(rows.min())
-        self.updates = math.ceil(fewest / min(first.batch_size, math.ceil(fewest / _MIN_BATCHES)))
-        self.epochs = max(first.min_epochs, math.ceil(first.min_updates / self.updates))
+        self.epochs, self.updates = epochs_and_batches(fewest, first.batch_size, first.min_epochs, first.min_updates)
         self.random = np.random.default_rng(first.random_state)
         self._heads, self._scaling, self._units, self._dropout = heads, scaling, units, first.dropout
         self._left_out = math.ceil(256 * first.dropout)
@@ -101,30 +98,28 @@ class _Descent:
         for head in heads:
             head.history_ = {}
 
-    def learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
-    ) -> None:
+    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
         """One update after another from the rows of a block, which are `share` of all."""
         for rows in np.array_split(self.random.permutation(len(X)), max(1, round(share * self.updates))):
             block = X[rows]
             self.step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows])
 
-    def step(self, kept: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_]) -> None:
-        """One update from standardised rows, which are overwritten; `allowed`: (heads, n) who may learn from which."""
+    def step(self, kept: Vectors, target: Labels, allowed: NDArray[np.bool_]) -> None:
+        """One update from standardised rows, which it overwrites; `allowed`, (heads, n): who may learn from which."""
         kept *= self.random.integers(0, 256, kept.shape, dtype=np.uint8) >= self._left_out
         # Inverted dropout: what is kept counts for what is left out.
         logits = (kept @ self._theta[:-1] / (1 - self._dropout) + self._theta[-1]).astype(np.float64)
         slopes = np.empty(logits.shape, np.float32)
         for number, rows in enumerate(allowed):
             columns = slice(number * self._units, (number + 1) * self._units)
-            losses, residuals = _linear.log_loss(logits[:, columns], target)
+            losses, residuals = _convex.log_loss(logits[:, columns], target)
             slopes[:, columns] = residuals * rows[:, np.newaxis] / max(1, rows.sum())
             self._seen[number].append((losses[rows], _is_right(logits[:, columns], target)[rows]))
         gradient = kept.T @ (slopes / (1 - self._dropout)) + self._decay * self._theta[:-1]
         self._adam.update(np.vstack((gradient, slopes.sum(axis=0))))
 
     def end_epoch(self) -> None:
-        """Let the heads have what they have learnt so far."""
+        """Give the heads what was learnt so far."""
         for number, head in enumerate(self._heads):
             theta = self._theta[:, number * self._units : (number + 1) * self._units].astype(np.float64)
             head._keep(self._scaling, theta[:-1], theta[-1])
@@ -132,7 +127,7 @@ class _Descent:
             self._seen[number] = []
 
 
-def _is_right(logits: Array, target: NDArray[np.int64]) -> NDArray[np.bool_]:
-    said = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
-    right: NDArray[np.bool_] = said == target
-    return right
+def _is_right(logits: Array, target: Labels) -> NDArray[np.bool_]:
+    predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
+    is_right: NDArray[np.bool_] = predicted == target
+    return is_right

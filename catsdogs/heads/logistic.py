@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.heads import _linear
-from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LinearHead, Rows, Standardised
+from catsdogs.features.scaling import Labels, Vectors
+from catsdogs.heads import _convex, _linear
+from catsdogs.heads._convex import DesignMatrix, Standardised
+from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
 
 GRID = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)  # times PRIOR_VARIANCE / width
 
@@ -23,30 +25,24 @@ class Logistic(LinearHead):
     C: float | None = None
     random_state: int = 0
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         vectors = Standardised(X)
-        matrix = _linear.compact(vectors)
+        matrix = _convex.compact(vectors)
         usual = PRIOR_VARIANCE / X.shape[1]
-        factor = matrix.factor(_linear.log_loss, 1 / (self.C or usual))
+        factor = matrix.factor(_convex.log_loss, 1 / (self.C or usual))
         self.C_ = self.C or self._chosen(matrix, target, usual, factor, groups)
-        theta = _linear.minimise(matrix, target, _linear.log_loss, 1 / self.C_, factor=factor)
+        theta = _convex.minimise(matrix, target, _convex.log_loss, 1 / self.C_, factor=factor)
         self._keep(vectors, matrix.expand(theta[:-1]), theta[-1])
 
     def _chosen(
-        self,
-        matrix: _linear.Matrix,
-        target: NDArray[np.int64],
-        usual: float,
-        factor: NDArray[np.float32] | None,
-        groups: Groups,
+        self, matrix: DesignMatrix, target: Labels, usual: float, factor: NDArray[np.float32] | None, groups: Groups
     ) -> float:
         losses = np.zeros(len(GRID))
-        for learnt, held in _linear.inner_splits(target, self.random_state, groups):
+        for learnt, held_out in _linear.inner_splits(target, self.random_state, groups):
             theta = None
             for number, step in enumerate(GRID):  # from strong to weak, each starts where the last ended
                 penalty = 1 / (step * usual)
-                theta = _linear.minimise(matrix, target, _linear.log_loss, penalty, learnt, theta, factor)
-                losses[number] += _linear.log_loss(_linear.scores(matrix, theta)[held], target[held])[0].sum()
+                theta = _convex.minimise(matrix, target, _convex.log_loss, penalty, learnt, theta, factor)
+                scores = _convex.scores(matrix, theta)[held_out]
+                losses[number] += _convex.log_loss(scores, target[held_out])[0].sum()
         return usual * GRID[int(np.argmin(losses))]

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import shuffle
 
-from catsdogs.heads import _linear
-from catsdogs.heads._linear import Groups, LinearHead, Rows
+from catsdogs.features.scaling import Labels, Vectors
+from catsdogs.heads import _convex
+from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
 from catsdogs.networks.quiet import importing_keras
 
 SHUFFLE_SEED = 2018
@@ -36,14 +36,12 @@ class Notebook(LinearHead):
         with importing_keras():  # now, or the first of several fits that are timed would be charged with it
             import keras  # noqa: F401
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         import keras
 
         keras.utils.set_random_seed(self.random_state)
         X, target = shuffle(X, target, random_state=SHUFFLE_SEED)
-        units = _linear.units_of(target)
+        units = _convex.units_of(target)
         model = keras.Sequential(
             [
                 keras.Input((X.shape[1],)),

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from catsdogs.heads import _linear
-from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LinearHead, Rows
+from catsdogs.features.scaling import Labels, Vectors
+from catsdogs.heads import _convex, _linear
+from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
 
 WEIGHT_DEVIATION = 1.0  # of a network's weight from 0, a priori
 
@@ -23,16 +23,14 @@ class Stack(LinearHead):
     widths: tuple[int, ...] = ()
     random_state: int = 0
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         splits = _linear.inner_splits(target, self.random_state, groups)
         parts = [
-            _linear.fit_and_hold_out(part, target, _linear.log_loss, part.shape[1] / PRIOR_VARIANCE, splits)
+            _convex.fit_and_hold_out(part, target, _convex.log_loss, part.shape[1] / PRIOR_VARIANCE, splits)
             for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
         ]
-        held, truth = np.stack([part.held for part in parts]), target[_linear.held_rows(splits)]
-        self.weights_, offsets = _linear.joining_weights(held, truth, expected=0, deviation=WEIGHT_DEVIATION)
+        logits, labels = np.stack([part.held_out for part in parts]), target[_convex.held_out_rows(splits)]
+        self.weights_, offsets = _linear.joining_weights(logits, labels, expected=0, deviation=WEIGHT_DEVIATION)
         pairs = list(zip(parts, self.weights_, strict=True))
         self.coef_ = np.vstack([weight * part.coef for part, weight in pairs]).T
         self.intercept_ = offsets + sum(weight * part.intercept for part, weight in pairs)

@@ -9,25 +9,26 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from catsdogs.heads import _linear
-from catsdogs.heads._adam import Adam
-from catsdogs.heads._linear import Array, Groups, LinearHead, Rows, Standardised
+from catsdogs.features.scaling import Array, Labels, Vectors
+from catsdogs.heads import _convex, _linear
+from catsdogs.heads._adam import Adam, epochs_and_batches
+from catsdogs.heads._convex import Standardised
+from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
 
 EMBEDDING = 32
 GAIN = 8.0  # the logit of a pair of equal embeddings before anything is learnt: of unlike ones it is around 0
 _JOIN_RATE = 10.0  # times that of the path, whose many weights add up
-_INNER_FITS = 3  # whose held-out rows, three fifths of all, tell how firmly to believe
-_MIN_BATCHES = 16  # to an epoch: a few hundred rows get smaller batches
+_INNER_FITS = 3  # their held-out rows, three fifths of all, give the scales of logits
 _LEAST_LENGTH = 1e-12
 
 Matrix = NDArray[np.floating]  # float32 while it learns, float64 once it answers
 
 
 class Weights(NamedTuple):
-    """What pairs teach.
+    """The weights that pairs teach.
 
     Attributes:
-        path: (width + 1, 32), the dense layer of either twin, its bias last.
+        path: (width + 1, 32), the dense layer that both twins share, its bias last.
         join: (32, 32), symmetric.
         bias: (1,).
     """
@@ -39,22 +40,22 @@ class Weights(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class Twin(LinearHead):
-    """Two rows, each standardised -> dropout -> 32 units -> divided by their length; joined as a'Wb + bias: the same?
+    """Whether two rows show the same: each standardised -> dropout -> 32 units -> length 1; joined as a'Wb + bias.
 
     The idea is that of J. Bromley et al., Signature verification using a "Siamese" time delay neural network, 1993. It
-    learns from pairs of the training rows, see `balanced_pairs`, drawn anew for each epoch, by Adam. A pair counts in
-    both orders, and so W, which starts as a multiple of the unit matrix, remains symmetric.
+    learns by Adam from pairs of the training rows, drawn anew for each epoch; see `balanced_pairs`. A pair counts in
+    both orders, so that W, which starts as a multiple of the unit matrix, remains symmetric.
 
-    A class is where its examples are in the mean, its prototype, and a row is likened to the prototypes as to any
-    other embedding. That makes it a classifier, also of classes it never learnt from: see `embed` and `likeness`. Rows
-    held out of first fits tell how firmly to believe what is said of rows never seen.
+    The mean of a class's embedded examples is its prototype, and a row is likened to prototypes as to any other
+    embedding. That makes it a classifier, also of classes it never learnt from: see `embed` and `likeness`. Rows held
+    out of a few first fits give the scales of the logits.
 
     Attributes:
         dropout: the share of columns that is left out of each update, for both of all its pairs.
         learning_rate: of Adam.
         batch_size: pairs to an update, at most a sixteenth of all rows.
         min_epochs, min_updates: as many epochs as give both; an epoch has a pair for each row.
-        path_, join_, bias_: as `Weights`, but the path is of the vectors as they are: standardising is in it.
+        path_, join_, bias_: as `Weights`, but the path is of the vectors as they are, not standardised.
         prototypes_: (classes, 32).
         pair_scale_, class_scale_: what logits of pairs, and of rows with prototypes, are multiplied with.
     """
@@ -81,36 +82,33 @@ class Twin(LinearHead):
         probabilities: Array = expit(self.pair_scale_ * self._pairs(self.embed(A), self.embed(B)))
         return probabilities
 
-    def _learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], validation: Rows | None, groups: Groups
-    ) -> None:
+    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         random = np.random.default_rng(self.random_state)
-        vectors = Standardised(X)  # of all rows, held out or not: it knows nothing of labels
+        vectors = Standardised(X)  # over all rows, held out or not: that uses no labels
         splits = _linear.inner_splits(target, self.random_state, groups)[:_INNER_FITS]
-        said, likened, same = [], [], []
-        for learnt, held in splits:
-            embedded = self._train(vectors, X, target, learnt, random)[held]
-            said.append(self._units(embedded))
-            left, right = balanced_pairs(target[held], random)
-            likened.append(self._pairs(embedded[left], embedded[right]))
-            same.append(target[held][left] == target[held][right])
-        self.class_scale_ = _linear.best_scale(np.concatenate(said), target[_linear.held_rows(splits)])
+        class_logits, pair_logits, same = [], [], []
+        for learnt, held_out in splits:
+            embedded, labels = self._train(vectors, X, target, learnt, random)[held_out], target[held_out]
+            class_logits.append(self._units(embedded))
+            left, right = balanced_pairs(labels, random)
+            pair_logits.append(self._pairs(embedded[left], embedded[right]))
+            same.append(labels[left] == labels[right])
+        self.class_scale_ = _linear.best_scale(np.concatenate(class_logits), target[_convex.held_out_rows(splits)])
         self.pair_scale_ = _linear.best_scale(
-            np.concatenate(likened)[:, np.newaxis], np.concatenate(same).astype(np.int64)
+            np.concatenate(pair_logits)[:, np.newaxis], np.concatenate(same).astype(np.int64)
         )
         self._train(vectors, X, target, np.arange(len(X)), random)
 
     def _train(
         self,
         vectors: Standardised,
-        X: NDArray[np.float32],
-        target: NDArray[np.int64],
+        X: Vectors,
+        target: Labels,
         learnt: NDArray[np.intp],
         random: np.random.Generator,
     ) -> Matrix:
         """Learn from pairs of some rows, and embed all."""
-        batches = math.ceil(len(learnt) / min(self.batch_size, math.ceil(len(learnt) / _MIN_BATCHES)))
-        epochs = max(self.min_epochs, math.ceil(self.min_updates / batches))
+        epochs, batches = epochs_and_batches(len(learnt), self.batch_size, self.min_epochs, self.min_updates)
         weights = started(X.shape[1], random)
         rates = (self.learning_rate, *[_JOIN_RATE * self.learning_rate] * 2)
         adams = [Adam(array, rate, epochs * batches) for array, rate in zip(weights, rates, strict=True)]
@@ -130,10 +128,10 @@ class Twin(LinearHead):
         self.prototypes_ = prototypes(embedded[learnt], target[learnt], len(self.classes_))
         return embedded
 
-    def _embedded(self, X: NDArray[np.float32]) -> Matrix:
+    def _embedded(self, X: Vectors) -> Matrix:
         # In float64: a product of few rows is rounded otherwise than one of many, and scales enlarge what differs.
         path = np.asarray(self.path_, np.float64)
-        return unit(_linear.dense(X, path[:-1], path[-1]))
+        return unit(_convex.dense(X, path[:-1], path[-1]))
 
     def _pairs(self, left: Matrix, right: Matrix) -> Array:
         """(n,) logits of pairs of embeddings."""
@@ -148,13 +146,11 @@ class Twin(LinearHead):
         return self._units(self.embed(X)) * self.class_scale_
 
 
-def balanced_pairs(
-    labels: NDArray[np.int64], random: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def balanced_pairs(labels: Labels, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Left and right rows of n pairs, (n,) each, in random order: every row is the left one of one pair.
 
-    In every other pair the right row is another one of the same class, else it is any row of another class. A class
-    with a single row is paired with that, and a single class with itself, so ask `labels` whether two are the same.
+    In every other pair the right row is another row of the same class, else any row of another class. Where a class has
+    no other row, or there is no other class, it is not so: only `labels` tell whether a pair is of one class.
     """
     by_class = np.argsort(labels, kind="stable")
     place = np.argsort(by_class)
@@ -172,7 +168,7 @@ def unit(vectors: Matrix) -> Matrix:
     return vectors / _lengths(vectors)
 
 
-def prototypes(embedded: Matrix, labels: NDArray[np.int64], classes: int) -> Matrix:
+def prototypes(embedded: Matrix, labels: Labels, classes: int) -> Matrix:
     """(classes, 32) directions in which the examples of each class lie in the mean; 0 for a class without examples."""
     member = (labels == np.arange(classes)[:, np.newaxis]).astype(np.float32)
     return unit(member @ embedded)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning import decisions, suspect_table
-from catsdogs.cleaning.outliers import Suspect
+from catsdogs.cleaning import decisions
+from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.report.choices import kinds_of
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.figures import colour
@@ -126,8 +126,7 @@ class Maker:
         ballots = self._evidence.ballots
         if ballots is None:
             return {}
-        labels = ballots.labels(split, self._ballot_rows[split][id])
-        return {name: suspect_table.labels_in_words(top[:IMAGENET_LABELS]) for name, top in labels.items()}
+        return ballots.labels_in_words(split, self._ballot_rows[split][id], IMAGENET_LABELS)
 
 
 def _places(ids: NDArray[np.object_]) -> dict[str, int]:

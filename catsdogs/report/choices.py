@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning.outliers import Suspect
+from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.report import measures
 from catsdogs.report.evidence import Evidence
 
@@ -64,7 +64,7 @@ def kinds(suspects: Sequence[Suspect]) -> Counter[str]:
 
 def kinds_of(suspect: Suspect) -> list[str]:
     """The kinds of a suspect's reasons, each once, strongest first."""
-    return list(dict.fromkeys(reason.kind for reason in suspect.reasons))
+    return list(dict.fromkeys(suspect.kinds))
 
 
 def _samples(evidence: Evidence, draw: np.random.Generator) -> dict[int, NDArray[np.intp]]:

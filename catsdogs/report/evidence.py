@@ -1,7 +1,7 @@
 """What a report rests on: a run, its out-of-fold and its test probabilities, and what is said against photographs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from catsdogs.cleaning import decisions, outliers
 from catsdogs.cleaning.decisions import Decision
-from catsdogs.cleaning.outliers import Ballots, Suspect
+from catsdogs.cleaning.suspect_table import Suspect, joint_score
+from catsdogs.cleaning.votes import NO_PET, Ballots, collect_votes
 from catsdogs.competition import submission
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.features.feature_file import Features
@@ -86,7 +87,7 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
         tested=_read_submission(folder / run_card.SUBMISSION_FILE, run, first),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
-        ballots=outliers.collect_votes(files) if any(file.topk_class for file in files) else None,
+        ballots=collect_votes(files) if any(file.topk_class for file in files) else None,
         decided=decisions.read_decisions(table, (*run.classes, *run.left_out), first.ids["train"].tolist())
         if table.exists()
         else {},
@@ -97,9 +98,9 @@ def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
     """Those against whom more is said than that no network sees a pet in them, in the order of what is left."""
     kept = []
     for suspect in suspects:
-        reasons = tuple(reason for reason in suspect.reasons if reason.kind != outliers.NO_PET)
+        reasons = tuple(reason for reason in suspect.reasons if reason.kind != NO_PET)
         if reasons:
-            kept.append(replace(suspect, reasons=reasons))
+            kept.append(suspect._replace(score=joint_score(reasons), reasons=reasons))
     return sorted(kept, key=lambda suspect: -suspect.score)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning import outliers
+from catsdogs.cleaning.votes import are_plain_pets, collect_votes, expected_labels
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features, Recipe
@@ -104,7 +104,7 @@ class Predictor:
         self._members = members
         self._gallery = gallery
         self._about_pets = pets
-        self._at_home = outliers.at_home(trained.run.classes)
+        self._at_home = expected_labels(trained.run.classes)
         self._sizes = {member.recipe.input_size for member in members}
         # A decoded photograph takes up to some hundred megabytes, and more of them than cores are done no sooner.
         self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -124,7 +124,7 @@ class Predictor:
         """
         trained = run_card.load_run(run_folder)
         members = load(prediction.networks_of(run_folder, trained.run, weights_dir))
-        pets = outliers.are_plain_pets(trained.run.classes)
+        pets = are_plain_pets(trained.run.classes)
         try:
             files = training_files(trained.run, features)
             gallery, why = _Gallery(files), ""
@@ -199,10 +199,10 @@ def training_files(run: Run, folder: Path | None) -> list[Features]:
 
 
 def _show_pets(files: Sequence[Features]) -> bool:
-    """Whether a photograph of any class should show a pet, or that class's own label; see `outliers.Ballots`."""
+    """Whether a photograph of any class should show a pet, or that class's own label; see `votes.Ballots`."""
     if not any(file.topk_class for file in files):
         return False
-    return outliers.collect_votes(files).asks_of_all
+    return collect_votes(files).votes_on_unlabelled
 
 
 def _labels(output: Output) -> list[tuple[int, float]]:

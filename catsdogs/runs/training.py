@@ -165,7 +165,7 @@ def _described(prepared: Prepared, plan: Plan, crossed: CrossValidation) -> Run:
         protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
-        calibration=calibration.fit(crossed.probabilities, first.labels),
+        calibration=calibration.fit_calibration(crossed.probabilities, first.labels),
         scores=_scores(crossed, first.labels, prepared),
         unreadable={},
         version=plan.version,

@@ -1,4 +1,4 @@
-"""Temperature and clip: what out-of-fold errors say of how far probabilities can be believed."""
+"""Calibration: the temperature and the clip of probabilities, fitted to out-of-fold ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Confident mistakes that are added to those that were seen. Krichevsky and Trofimov, "The performance of universal
+from catsdogs.features.scaling import Array, Labels
+
+# Confident mistakes that are added to those observed. Krichevsky and Trofimov, "The performance of universal
 # encoding", IEEE Trans. Inf. Theory 27(2), 1981, 199-207: their 1/2 makes the log loss asymptotically minimax.
 UNSEEN_MISTAKES = 0.5
 MAX_CLIP = 0.1
@@ -16,28 +18,28 @@ STANDARD_ERRORS = 2
 
 _SEED = 0
 _STEPS = np.linspace(-1, 1, 13)
-# From 1/4 to 4 by way of 1, dense around 1: only there is it hard to see whether a temperature helps.
+# From 1/4 to 4 by way of 1, dense around 1, where it is hardest to see whether a temperature helps.
 _TEMPERATURES = MAX_TEMPERATURE ** (_STEPS * abs(_STEPS))
 _UNCHANGED = len(_STEPS) // 2
 _GRID = 12
 _TOLERANCE = 1e-3  # of the logarithm
-_BLOCK = 2**17  # numbers that a processor's cache holds, which makes many classes twice as fast
+_BLOCK = 2**17  # numbers that fit a processor's cache: many classes are twice as fast by that
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is done to a head's probabilities, in this order.
+    """Corrections of a head's probabilities, made in this order.
 
     Attributes:
-        temperature: p is replaced by p ** (1 / temperature), divided by the row's sum; above 1 makes probabilities less
-            certain. Guo et al., "On Calibration of Modern Neural Networks", 2017, who divide the logits.
+        temperature: p is replaced by p ** (1 / temperature), divided by the row's sum. Above 1, probabilities get less
+            certain. Guo et al., "On Calibration of Modern Neural Networks", 2017, divide the logits instead.
         clip: see `clipped`.
     """
 
     temperature: float = 1.0
     clip: float = 0.0
 
-    def apply(self, probabilities: ArrayLike) -> NDArray[np.float64]:
+    def apply(self, probabilities: ArrayLike) -> Array:
         """(n, classes) -> (n, classes), rows adding up to 1, the most probable class still the most probable."""
         values = np.asarray(probabilities, np.float64)
         if self.temperature != 1:
@@ -45,92 +47,89 @@ class Calibration:
         return clipped(values, self.clip)
 
 
-def clipped(probabilities: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
+def clipped(probabilities: Array, clip: float) -> Array:
     """(n, classes) probabilities from clip / (classes - 1) to 1 - clip, rows then divided by their sum.
 
-    `clip` is thus what is kept for all other classes together when one seems certain, whatever their number.
+    So all other classes together keep `clip` when one seems certain, whatever their number.
     """
     kept_away = _kept_away(probabilities, clip)
-    result: NDArray[np.float64] = kept_away / kept_away.sum(axis=1, keepdims=True)
+    result: Array = kept_away / kept_away.sum(axis=1, keepdims=True)
     return result
 
 
-def fit(probabilities: ArrayLike, labels: NDArray[np.int64]) -> Calibration:
-    """The calibration of least expected log loss; the temperature is 1 unless another helps beyond doubt.
+def fit_calibration(probabilities: ArrayLike, labels: Labels) -> Calibration:
+    """The calibration of least expected log loss; the temperature is 1 unless another one helps beyond doubt.
 
     Args:
-        probabilities: (n, classes), out of fold: none of a head that learnt from the row.
-        labels: (n,) the classes that are right.
+        probabilities: (n, classes), out of fold.
+        labels: (n,) the right classes.
     """
     logarithms = _logarithms(np.asarray(probabilities, np.float64))
     temperature = _helping_temperature(logarithms, labels)
     return Calibration(temperature, _best_clip(_tempered(logarithms, temperature), labels))
 
 
-def cross_fitted(probabilities: ArrayLike, labels: NDArray[np.int64], fold: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n, classes): each fold's rows by the calibration that is fitted on the rows of all other folds.
+def cross_fitted(probabilities: ArrayLike, labels: Labels, fold: NDArray[np.int64]) -> Array:
+    """(n, classes) probabilities: each fold's rows calibrated by a fit to the rows of all other folds.
 
-    A score of them is honest, for no row took part in choosing what is done to it. `fold`, (n,), numbers the folds.
+    So their score is honest: no row took part in choosing its own calibration. `fold`, (n,), numbers the folds.
     """
     values = np.asarray(probabilities, np.float64)
     result = np.empty_like(values)
     for number in np.unique(fold):
-        held = fold == number
-        result[held] = fit(values[~held], labels[~held]).apply(values[held])
+        held_out = fold == number
+        result[held_out] = fit_calibration(values[~held_out], labels[~held_out]).apply(values[held_out])
     return result
 
 
-def _kept_away(probabilities: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
+def _kept_away(probabilities: Array, clip: float) -> Array:
     return np.clip(probabilities, clip / (probabilities.shape[1] - 1), 1 - clip)
 
 
-def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def _logarithms(probabilities: Array) -> Array:
     with np.errstate(divide="ignore"):
         return np.log(probabilities)
 
 
-def _tempered(logarithms: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def _tempered(logarithms: Array, temperature: float) -> Array:
     powers = np.exp((logarithms - logarithms.max(axis=1, keepdims=True)) / temperature)
-    result: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    result: Array = powers / powers.sum(axis=1, keepdims=True)
     return result
 
 
-def _losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64], clip: float) -> NDArray[np.float64]:
-    """(n,) -ln of what `clipped` gives the right class, without dividing all others too."""
+def _losses(probabilities: Array, labels: Labels, clip: float) -> Array:
+    """(n,) -ln of the right class's probability in `clipped`, without computing those of all others."""
     kept_away = _kept_away(probabilities, clip)
-    result: NDArray[np.float64] = np.log(kept_away.sum(axis=1)) - np.log(kept_away[np.arange(len(labels)), labels])
+    result: Array = np.log(kept_away.sum(axis=1)) - np.log(kept_away[np.arange(len(labels)), labels])
     return result
 
 
-def _cost_of_the_unseen(clip: float, classes: int) -> float:
+def _cost_of_unseen_mistakes(clip: float, classes: int) -> float:
     return -UNSEEN_MISTAKES * float(np.log(clip / (classes - 1)))
 
 
-def _clip_grid(rows: int) -> NDArray[np.float64]:
-    """Clips among which the best one lies: without any mistake it is 1/2 / (rows + 1/2), and it is never below that."""
+def _clip_grid(rows: int) -> Array:
+    """Clips around the best one, which is never below that of rows without a mistake, 1/2 / (rows + 1/2)."""
     return np.geomspace(min(UNSEEN_MISTAKES / (rows + 1), MAX_CLIP / 2), MAX_CLIP, _GRID)
 
 
-def _best_clip(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """The clip of least cost; the grid comes first, for there may be several valleys."""
+def _best_clip(probabilities: Array, labels: Labels) -> float:
+    """The clip of least cost; a grid comes first, for there may be several local minima."""
     grid = _clip_grid(len(labels))
-    return _clip_near(
-        probabilities, labels, grid, int(np.argmin([_cost(probabilities, labels, clip) for clip in grid]))
-    )
+    lowest = int(np.argmin([_cost(probabilities, labels, clip) for clip in grid]))
+    return _clip_near(probabilities, labels, grid, lowest)
 
 
-def _clip_near(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], grid: NDArray[np.float64], lowest: int
-) -> float:
+def _clip_near(probabilities: Array, labels: Labels, grid: Array, lowest: int) -> float:
     return _refined(lambda clip: _cost(probabilities, labels, clip), grid, lowest)
 
 
-def _cost(probabilities: NDArray[np.float64], labels: NDArray[np.int64], clip: float) -> float:
-    """The summed loss when `UNSEEN_MISTAKES` rows are added in which the right class has the floor."""
-    return float(_losses(probabilities, labels, clip).sum()) + _cost_of_the_unseen(clip, probabilities.shape[1])
+def _cost(probabilities: Array, labels: Labels, clip: float) -> float:
+    """The summed loss, with `UNSEEN_MISTAKES` rows added whose right class has the least probability."""
+    return float(_losses(probabilities, labels, clip).sum()) + _cost_of_unseen_mistakes(clip, probabilities.shape[1])
 
 
-def _helping_temperature(logarithms: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+def _helping_temperature(logarithms: Array, labels: Labels) -> float:
     """The best temperature if, cross-fitted, it gains more than `STANDARD_ERRORS` of the paired gain; otherwise 1."""
     rows, classes = logarithms.shape
     if rows < FOLDS:
@@ -138,16 +137,16 @@ def _helping_temperature(logarithms: NDArray[np.float64], labels: NDArray[np.int
     fold = np.random.default_rng(_SEED).permutation(rows) % FOLDS
     clips = _clip_grid(rows)
     sums = _summed_losses(logarithms, labels, clips, fold)
-    total = sums.sum(axis=2) + np.array([_cost_of_the_unseen(clip, classes) for clip in clips])
+    total = sums.sum(axis=2) + np.array([_cost_of_unseen_mistakes(clip, classes) for clip in clips])
     unchanged, gains = _tempered(logarithms, 1.0), np.zeros(rows)
     for number in range(FOLDS):
-        held = fold == number
+        held_out = fold == number
         learnt = total - sums[..., number]
         best = int(learnt.min(axis=1).argmin())
         if best != _UNCHANGED:
             tempered = _tempered(logarithms, _TEMPERATURES[best])
-            gains[held] = _held_out_losses(unchanged, labels, held, clips, int(learnt[_UNCHANGED].argmin()))
-            gains[held] -= _held_out_losses(tempered, labels, held, clips, int(learnt[best].argmin()))
+            gains[held_out] = _held_out_losses(unchanged, labels, held_out, clips, int(learnt[_UNCHANGED].argmin()))
+            gains[held_out] -= _held_out_losses(tempered, labels, held_out, clips, int(learnt[best].argmin()))
     if gains.mean() <= STANDARD_ERRORS * gains.std(ddof=1) / np.sqrt(rows):
         return 1.0
     best, clip = divmod(int(total.argmin()), len(clips))
@@ -159,21 +158,19 @@ def _helping_temperature(logarithms: NDArray[np.float64], labels: NDArray[np.int
 
 
 def _held_out_losses(
-    probabilities: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    held: NDArray[np.bool_],
-    clips: NDArray[np.float64],
+    probabilities: Array,
+    labels: Labels,
+    held_out: NDArray[np.bool_],
+    clips: Array,
     lowest: int,
-) -> NDArray[np.float64]:
-    """Of the held rows, with the clip of the others; refined, or a temperature would get credit for a better clip."""
-    clip = _clip_near(probabilities[~held], labels[~held], clips, lowest)
-    return _losses(probabilities[held], labels[held], clip)
+) -> Array:
+    """Losses of the held-out rows with the clip of the others, refined: else a temperature may win by a better clip."""
+    clip = _clip_near(probabilities[~held_out], labels[~held_out], clips, lowest)
+    return _losses(probabilities[held_out], labels[held_out], clip)
 
 
-def _summed_losses(
-    logarithms: NDArray[np.float64], labels: NDArray[np.int64], clips: NDArray[np.float64], fold: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(temperatures, clips, folds): one pass gives what every fold's rows cost, and so all but one fold's."""
+def _summed_losses(logarithms: Array, labels: Labels, clips: Array, fold: NDArray[np.int64]) -> Array:
+    """(temperatures, clips, folds) losses of each fold's rows; the sum over all folds but one follows from them."""
     sums = np.zeros((len(_TEMPERATURES), len(clips), FOLDS))
     step = max(1, _BLOCK // logarithms.shape[1])
     for start in range(0, len(labels), step):
@@ -186,8 +183,8 @@ def _summed_losses(
     return sums
 
 
-def _refined(cost: Callable[[float], float], grid: NDArray[np.float64], lowest: int) -> float:
-    """Where cost is least between the neighbours, on an increasing positive grid, of its lowest point."""
+def _refined(cost: Callable[[float], float], grid: Array, lowest: int) -> float:
+    """Where the cost is least between the neighbours of its lowest point on an increasing positive grid."""
     from scipy.optimize import minimize_scalar
 
     ends = np.log(grid[[max(lowest - 1, 0), min(lowest + 1, len(grid) - 1)]])

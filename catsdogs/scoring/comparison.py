@@ -19,6 +19,7 @@ from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import deal
 from catsdogs.files import tables
 from catsdogs.files.atomic import replacing
 from catsdogs.heads import Head
@@ -162,7 +163,7 @@ def compare(
     copies = duplicates.find_copies(files)
     pictures = duplicates.picture_numbers(first.ids["train"], copies)
     training_plan.check_folds(first, learnt, kept, pictures, folds, seeds)
-    fold_of = [crossval.deal(first.labels, pictures, folds, one) for one in seeds]
+    fold_of = [deal(first.labels, pictures, folds, one) for one in seeds]
     protocol = _Protocol(first, learnt, kept, pictures if copies else None, fold_of, seed)
     total = len(sets) * len(head_names) * repeats * folds
     with Progress(total=total, description=head_names[0], unit="fit") as progress:
@@ -310,9 +311,9 @@ def _outcome(
 def _streamed(
     files: Sequence[Features], protocol: _Protocol, fold: NDArray[np.int64], make: Callable[[], Head], seed: int
 ) -> CrossValidation:
-    """As `streaming.cross_validate`, with the rows of `protocol.first`."""
+    """As `streaming.cross_validate_blocks`, with the rows of `protocol.first`."""
     rows = np.arange(len(fold))[joining.rows_by_id(files[0], protocol.first, "train")]
-    crossed = streaming.cross_validate(files, protocol.learnt[rows], protocol.kept[rows], fold[rows], make, seed)
+    crossed = streaming.cross_validate_blocks(files, protocol.learnt[rows], protocol.kept[rows], fold[rows], make, seed)
     return crossed._replace(probabilities=crossed.probabilities[np.argsort(rows)], fold=fold)
 
 

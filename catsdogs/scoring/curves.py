@@ -20,14 +20,16 @@ _PREFIXES = {TRAIN: "", VALIDATION: "val_"}  # as Keras names them
 _COLOURS = {TRAIN: "#4477aa", VALIDATION: "#cc6633"}  # apart for the colour-blind too
 _HISTOGRAM_ENTRIES = 100_000
 _TITLE_WIDTH = 110  # characters
-_DECADE, _ROOM, _APART = 10, 1.2, 1.01
+_DECADE, _MARGIN, _APART = 10, 1.2, 1.01
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
 
 def draw_curves(path: Path, histories: Sequence[History], title: str, what: str = "folds") -> None:
-    """A PNG of loss and accuracy by epoch: each fold a thin line, their mean a thick one; see `heads.Head`.
+    """A PNG of loss and accuracy by epoch: each fold a thin line, their mean a thick one.
 
-    `what` says what the histories are of.
+    Args:
+        histories: of one fold each, as `history_` of `heads.Head`.
+        what: what there is a history of, in the plural.
     """
     from matplotlib.figure import Figure
 
@@ -48,25 +50,25 @@ def draw_curves(path: Path, histories: Sequence[History], title: str, what: str 
 
 
 def use_log_scale(axes: "Axes", which: str) -> None:
-    """A logarithmic x or y axis whose ticks are plain numbers, such as 0.7; to be called when all is drawn."""
+    """Give drawn axes a logarithmic x or y axis whose ticks are plain numbers, such as 0.7."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_data_interval()
-    if 0 < high < low * _APART:  # a single value, around which matplotlib finds no room
-        axes.set(**{f"{which}lim": (low / _ROOM, high * _ROOM)})
+    if 0 < high < low * _APART:  # a single value, around which matplotlib leaves no margin
+        axes.set(**{f"{which}lim": (low / _MARGIN, high * _MARGIN)})
     axes.set(**{f"{which}scale": "log"})
     low, high = axis.get_view_interval()
-    # On less than a decade the powers of ten and their 2 and 5 leave too few numbers to read a value by.
+    # Within a decade, ticks at 1, 2 and 5 times powers of ten are too few to read a value by.
     narrow = high < _DECADE * low
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]) if narrow else LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(_plain))
+    axis.set_major_formatter(FuncFormatter(_plain_number))
     axis.set_minor_formatter(NullFormatter())
     if narrow:
         axis.set_minor_locator(NullLocator())
 
 
-def _plain(value: float, _: int | None = None) -> str:
+def _plain_number(value: float, _: int | None = None) -> str:
     return np.format_float_positional(value, precision=6, fractional=False, trim="-")
 
 
@@ -82,19 +84,19 @@ def _draw_folds(axes: "Axes", curves: Sequence[Sequence[float]], kind: str, what
 
 
 def _draw_line(axes: "Axes", figures: Sequence[float] | NDArray[np.floating], **style: Any) -> None:
-    """A figure for each epoch; a single one as a dot, for a line of one point is none."""
+    """A figure for each epoch; a single one is a dot, for a line needs two points."""
     marker = "o" if len(figures) == 1 else ""
     axes.plot(range(1, len(figures) + 1), figures, marker=marker, markersize=6, **style)
 
 
 def write_tensorboard(folder: Path, histories: Sequence[History]) -> None:
-    """Event files in `fold-1/train`, `fold-1/validation`, …, as of Keras's callback; none without TensorFlow."""
+    """Event files as Keras's callback writes, in `fold-1/train`, `fold-1/validation`, …; none without TensorFlow."""
     try:
         with quiet_import():
             import tensorflow as tf
     except ImportError:
         return
-    # What `tf.summary.scalar` says too, which needs the package tensorboard where TensorFlow alone can write.
+    # As `tf.summary.scalar` does, which needs the package tensorboard; TensorFlow alone can write this.
     scalar = tf.compat.v1.SummaryMetadata(
         plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
     )

@@ -74,7 +74,7 @@ def check_heads(
     labels = np.where(kept, files[0].labels, -1)
     largest = np.argsort(-np.bincount(labels[kept]), kind="stable")[:_FEW_CLASSES]
     rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[:_FEW_ROWS] for label in largest]))
-    X, y = streaming.Joined(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
+    X, y = streaming.VectorBlocks(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
     widths = tuple(file.width for file in files)
     for name in others:
         check_kept(name, heads.create(name, seed, widths, **settings), X, y, submissions)

@@ -1,4 +1,4 @@
-"""Heads on vectors that do not fit into memory: rows are joined and read in blocks, one pass for all folds."""
+"""Heads on vectors that do not fit into memory: joined rows are read in blocks, once for the heads of all folds."""
 
 import os
 import time
@@ -14,57 +14,52 @@ from threadpoolctl import threadpool_limits
 from catsdogs.errors import TrainingError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import Head
-from catsdogs.heads._linear import Scaling
 from catsdogs.progress import Progress
 from catsdogs.scoring import crossval
 from catsdogs.scoring.crossval import CrossValidation
 
-# The hungriest of our heads takes three times what the vectors take (docs/heads.md); one time is left to all else.
+# The hungriest head takes three times the memory of the vectors (docs/heads.md); as much again is left to all else.
 MEMORY_SHARE = 0.25
-PASSES = 10  # of a classifier that goes through the rows until `max_iter` in memory
+PASSES = 10  # over the rows, of a classifier that in memory goes over them until `max_iter`
 _BUFFER_BYTES = 2**27  # rows that are shuffled and learnt from while the next are read
 _BLOCK_BYTES = 2**25
-_RUN_ROWS = 256  # neighbours that stay together on the way into a buffer: 1 MB of a network in one read
+_RUN_ROWS = 256  # rows that are read into a buffer together: 1 MB of a network in one read
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 _Item = TypeVar("_Item")
+Block = tuple[NDArray[np.intp], Vectors]  # the numbers of some rows, and their vectors
 
 
 class Learner(Protocol):
     """Heads that learn together from blocks of rows.
 
-    A head has one if its class has `streamed(heads, scaling, classes, rows)`, which returns it: heads that have learnt
-    nothing, how to standardise columns, the (classes,) labels, and how many rows each head will learn from in an epoch.
-    Classifiers with scikit-learn's `partial_fit` need nothing.
+    The class of a head makes one by `streamed(heads, scaling, classes, rows)`: of heads that have learnt nothing, the
+    standardising of columns, the (classes,) labels, and how many rows each head will learn from in an epoch.
+    Classifiers with scikit-learn's `partial_fit` need none.
 
     Attributes:
-        epochs: how often all rows come by.
+        epochs: how often all rows are read.
     """
 
     epochs: int
 
-    def learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
-    ) -> None:
-        """Learn from (n, width) vectors, `share` of all; `allowed` is (heads, n): who may learn from which."""
-        ...
+    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
+        """Learn from (n, width) vectors, `share` of all; `allowed`, (heads, n): which head may learn from a row."""
 
     def end_epoch(self) -> None:
-        """All rows came by once."""
-        ...
+        """All rows were read once more."""
 
 
-class _Partial:
-    """Classifiers of scikit-learn's kind; those without `max_iter`, such as GaussianNB, count, and once is enough."""
+class _PartialFits:
+    """A `Learner` of classifiers with `partial_fit`; those without `max_iter`, such as GaussianNB, need one pass."""
 
     def __init__(self, heads: Sequence[Any], classes: NDArray[np.int64]) -> None:
         self.epochs = PASSES if "max_iter" in heads[0].get_params() else 1
         self._heads, self._classes = heads, classes
 
-    def learn(
-        self, X: NDArray[np.float32], target: NDArray[np.int64], allowed: NDArray[np.bool_], share: float
-    ) -> None:
+    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
         for head, rows in zip(self._heads, allowed, strict=True):
             if rows.any():
                 head.partial_fit(X[rows], target[rows], classes=self._classes)
@@ -73,11 +68,11 @@ class _Partial:
         pass
 
 
-class Joined:
-    """The vectors of several networks side by side, read in parts; rows as in the first file.
+class VectorBlocks:
+    """The vectors of several networks side by side, read a block of rows at a time; rows as in the first file.
 
     Raises:
-        StoreError: as `store.join`, here or when rows are read.
+        StoreError: as `joining.join`, here or when rows are read.
     """
 
     def __init__(self, files: Sequence[Features], split: str) -> None:
@@ -86,7 +81,7 @@ class Joined:
         self.rows = len(files[0].ids[split])
         self.width = sum(file.width for file in files)
 
-    def read(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    def read(self, rows: NDArray[np.intp]) -> Vectors:
         """(len(rows), width) vectors."""
         X = np.empty((len(rows), self.width), np.float32)
         column = 0
@@ -96,18 +91,16 @@ class Joined:
             column += file.width
         return X
 
-    def blocks(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
-        """All rows in order: their numbers and vectors, some at a time, the next read while these are used."""
+    def blocks(self) -> Iterator[Block]:
+        """All rows in order, a block at a time: their numbers and vectors."""
         size = max(1, _BLOCK_BYTES // (4 * self.width))
-        parts = (np.arange(start, min(start + size, self.rows)) for start in range(0, self.rows, size))
-        return _ahead((rows, self.read(rows)) for rows in parts)
+        blocks = (np.arange(start, min(start + size, self.rows)) for start in range(0, self.rows, size))
+        return _read_ahead((rows, self.read(rows)) for rows in blocks)
 
-    def shuffled(
-        self, labels: NDArray[np.int64], kept: NDArray[np.bool_], random: np.random.Generator
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
-        """All kept rows, as `blocks`, in buffers of runs from everywhere, of each class as many in one as in another.
+    def shuffled(self, labels: Labels, kept: NDArray[np.bool_], random: np.random.Generator) -> Iterator[Block]:
+        """All kept rows, as `blocks`, in buffers of runs from everywhere, each with about the same share of each class.
 
-        Rows mostly lie class by class, and a buffer of one class would undo what was learnt from the last.
+        Rows mostly lie class by class, and a buffer of one class would undo what was learnt from the buffer before.
         """
         starts = np.arange(0, self.rows, _RUN_ROWS)
         middle = labels[np.minimum(starts + _RUN_ROWS // 2, self.rows - 1)]
@@ -122,18 +115,18 @@ class Joined:
             rows = (np.sort(runs)[:, np.newaxis] + np.arange(_RUN_ROWS)).ravel()
             return rows[(rows < self.rows) & kept[np.minimum(rows, self.rows - 1)]]
 
-        parts = (rows_of(order[start : start + step]) for start in range(0, len(order), step))
-        return _ahead((rows, self.read(rows)) for rows in parts if len(rows))
+        buffers = (rows_of(order[start : start + step]) for start in range(0, len(order), step))
+        return _read_ahead((rows, self.read(rows)) for rows in buffers if len(rows))
 
 
 def is_needed(files: Sequence[Features]) -> bool:
-    """Whether the joined training vectors are too much for this machine's memory; see `MEMORY_SHARE`."""
+    """Whether the joined training vectors take more than `MEMORY_SHARE` of this machine's memory."""
     return _bytes(files) > MEMORY_SHARE * _memory()
 
 
-def cross_validate(
+def cross_validate_blocks(
     files: Sequence[Features],
-    labels: NDArray[np.int64],
+    labels: Labels,
     kept: NDArray[np.bool_],
     fold: NDArray[np.int64],
     make: Callable[[], Head],
@@ -141,7 +134,7 @@ def cross_validate(
 ) -> CrossValidation:
     """As `crossval.cross_validate`, in flat memory: every block of rows is read once for the heads of all folds.
 
-    Columns are standardised over all kept rows, held out or not, which knows nothing of labels.
+    Columns are standardised over all kept rows, held out or not: that uses no labels.
 
     Raises:
         TrainingError: the head cannot learn from blocks, refuses these vectors, or every column of a network is
@@ -150,30 +143,30 @@ def cross_validate(
     """
     heads = [make() for _ in range(int(fold.max()) + 1)]
     check_head(heads[0], files)
-    joined = Joined(files, "train")
+    vectors = VectorBlocks(files, "train")
     allowed = kept & (fold != np.arange(len(heads))[:, np.newaxis])
     classes = np.arange(int(labels.max()) + 1)
     random = np.random.default_rng(seed)
     with threadpool_limits(1):  # a second core reads meanwhile
-        with Progress(joined.rows, "measuring columns", "row") as bar:
-            scaling = Scaling(X[kept[rows]] for rows, X in _watched(joined.blocks(), bar) if kept[rows].any())
+        with Progress(vectors.rows, "measuring columns", "row") as bar:
+            scaling = Scaling(X[kept[rows]] for rows, X in _with_progress(vectors.blocks(), bar) if kept[rows].any())
         refuse_constant(files, scaling.is_constant)
         started = time.perf_counter()
         learner = _learner(heads, scaling, classes, allowed.sum(axis=1))
         with Progress(learner.epochs * int(kept.sum()), type(heads[0]).__name__, "row") as bar:
             for _ in range(learner.epochs):
-                for rows, X in _watched(joined.shuffled(labels, kept, random), bar):
+                for rows, X in _with_progress(vectors.shuffled(labels, kept, random), bar):
                     with crossval.refusals(heads[0]):
                         learner.learn(X, labels[rows], allowed[:, rows], len(rows) / kept.sum())
                 learner.end_epoch()
         seconds = time.perf_counter() - started
-        probabilities = np.empty((joined.rows, len(classes)))
-        with Progress(joined.rows, "out of fold", "row") as bar:
-            for rows, X in _watched(joined.blocks(), bar):
+        probabilities = np.empty((vectors.rows, len(classes)))
+        with Progress(vectors.rows, "out of fold", "row") as bar:
+            for rows, X in _with_progress(vectors.blocks(), bar):
                 for number in np.unique(fold[rows]):
-                    held = fold[rows] == number
-                    said = crossval.checked_probabilities(heads[number], X[held], len(classes))
-                    probabilities[rows[held]] = said
+                    held_out = fold[rows] == number
+                    answers = crossval.checked_probabilities(heads[number], X[held_out], len(classes))
+                    probabilities[rows[held_out]] = answers
     return CrossValidation(heads, probabilities, fold, seconds)
 
 
@@ -197,31 +190,29 @@ def check_memory(files: Sequence[Features]) -> None:
         )
 
 
-def predicted(
-    predict_proba: Callable[[NDArray[np.float32]], NDArray[np.float64]], files: Sequence[Features], split: str
-) -> NDArray[np.float64]:
-    """What is said of all rows of a split, a block at a time: (n, classes), or (0, 0) without rows.
+def predicted(predict_proba: Callable[[Vectors], Array], files: Sequence[Features], split: str) -> Array:
+    """(n, classes) probabilities of all rows of a split, predicted a block at a time; (0, 0) without rows.
 
     Raises:
         StoreError: the files hold different rows, or are damaged.
     """
-    said = [predict_proba(X) for _, X in Joined(files, split).blocks()]
-    return np.concatenate(said) if said else np.empty((0, 0))
+    probabilities = [predict_proba(X) for _, X in VectorBlocks(files, split).blocks()]
+    return np.concatenate(probabilities) if probabilities else np.empty((0, 0))
 
 
 def check_readable(files: Sequence[Features], split: str) -> None:
-    """Read all vectors of a split in vain; raises as `predicted`."""
-    for _ in Joined(files, split).blocks():
+    """Read all vectors of a split, only to see that they can be read; raises as `predicted`."""
+    for _ in VectorBlocks(files, split).blocks():
         pass
 
 
 def check_columns(files: Sequence[Features]) -> None:
-    """Read all training vectors in vain; raises as `cross_validate` for damage and constant columns."""
-    first, same = np.empty(0, np.float32), np.ones(sum(file.width for file in files), bool)
-    for rows, X in Joined(files, "train").blocks():
+    """Read all training vectors, only to raise as `cross_validate_blocks` for damage and constant columns."""
+    first, is_constant = np.empty(0, np.float32), np.ones(sum(file.width for file in files), bool)
+    for rows, X in VectorBlocks(files, "train").blocks():
         first = X[0] if rows[0] == 0 else first
-        same = same & (first == X).all(axis=0)
-    refuse_constant(files, same)
+        is_constant = is_constant & (first == X).all(axis=0)
+    refuse_constant(files, is_constant)
 
 
 def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -> None:
@@ -240,7 +231,7 @@ def _learner(heads: Sequence[Any], scaling: Scaling, classes: NDArray[np.int64],
     if hasattr(heads[0], "streamed"):
         learner: Learner = heads[0].streamed(heads, scaling, classes, rows)
         return learner
-    return _Partial(heads, classes)
+    return _PartialFits(heads, classes)
 
 
 def _bytes(files: Sequence[Features]) -> int:
@@ -248,26 +239,24 @@ def _bytes(files: Sequence[Features]) -> int:
 
 
 def _memory() -> int:
-    """Bytes of this machine, or of the container that this runs in; not what is free, so that runs can be repeated."""
+    """Bytes of this machine's memory, or of its container's; not those free, so that a run repeats alike."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**33
     limit = _CGROUP.read_text(encoding="utf-8").strip() if _CGROUP.exists() else "max"
     return min(machine, int(limit)) if limit.isdigit() else machine
 
 
-def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+def _read_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
     """The same items, each computed in a thread while the one before is used."""
-    nothing = object()
+    end = object()
     with ThreadPoolExecutor(1, "reader") as reader:
-        coming = reader.submit(next, items, nothing)
-        while (item := coming.result()) is not nothing:
-            coming = reader.submit(next, items, nothing)
+        coming = reader.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = reader.submit(next, items, end)
             yield item  # type: ignore[misc]
             del item
 
 
-def _watched(
-    blocks: Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]], bar: Progress
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+def _with_progress(blocks: Iterator[Block], bar: Progress) -> Iterator[Block]:
     for rows, X in blocks:
         yield rows, X
         bar.update(len(rows))

@@ -16,6 +16,7 @@ from catsdogs.cleaning.duplicates import Copies
 from catsdogs.errors import TrainingError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import deal, fold_numbers
 from catsdogs.heads import Head
 from catsdogs.networks import weights
 from catsdogs.progress import Progress
@@ -226,7 +227,7 @@ def _gone_without(
     """The classes that a head would not know, for all that is to be learnt of them lies in the fold it leaves out."""
     gone = np.zeros(len(first.classes), bool)
     for seed in seeds:
-        fold = crossval.deal(first.labels, pictures, folds, seed)
+        fold = deal(first.labels, pictures, folds, seed)
         there = np.zeros((len(first.classes), folds), bool)
         there[learnt[kept], fold[kept]] = True
         gone |= there.sum(axis=1) < 2
@@ -246,7 +247,7 @@ def cross_validate_plan(files: Sequence[Features], plan: Plan) -> tuple[Prepared
     prepared = _prepared(files, plan, head)
     if prepared.streamed:
         _, kept, learnt, _, _, fold, _ = prepared
-        return prepared, streaming.cross_validate(prepared.files, learnt, kept, fold, make, plan.seed)
+        return prepared, streaming.cross_validate_blocks(prepared.files, learnt, kept, fold, make, plan.seed)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
         X = training_vectors(prepared.files)
         groups = prepared.pictures if prepared.copies else None
@@ -267,12 +268,12 @@ def _prepared(files: Sequence[Features], plan: Plan, head: Head) -> Prepared:
         streaming.check_memory(files)
     first, learnt = files[0], corrected_labels(files[0], plan.relabel)
     if plan.version == OLDEST:
-        fold = crossval.fold_numbers(learnt, kept, plan.folds, plan.seed)
+        fold = fold_numbers(learnt, kept, plan.folds, plan.seed)
         return Prepared(files, kept, learnt, (), np.arange(len(kept)), fold, streamed)
     copies = duplicates.find_copies(files) if plan.copies is None else plan.copies
     pictures = duplicates.picture_numbers(first.ids["train"], copies)
     check_folds(first, learnt, kept, pictures, plan.folds, [plan.seed])
-    fold = crossval.deal(first.labels, pictures, plan.folds, plan.seed)
+    fold = deal(first.labels, pictures, plan.folds, plan.seed)
     return Prepared(files, kept, learnt, copies, pictures, fold, streamed)
 
 

@@ -102,6 +102,7 @@ def _listed() -> list[dict[str, Any]]:
         listed.append(
             {
                 **suspect._asdict(),
+                "reasons": [reason.text for reason in suspect.reasons],
                 "kinds": suspect.kinds,
                 "thumbnail": thumbnail_url(suspect.split, suspect.id),
                 "decision": decision and decision._asdict(),

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from catsdogs.cleaning import contact_sheet
-from catsdogs.cleaning.outliers import Suspect
-from catsdogs.cleaning.suspect_table import Reason
+from catsdogs.cleaning.suspect_table import Reason, Suspect
 from catsdogs.errors import StoreError
 from catsdogs.photographs import dataset
 
@@ -25,8 +24,8 @@ def data(tmp_path: Path) -> dataset.Dataset:
 
 
 def suspect(id: str, text: str = "no pet: 2 of 2 networks") -> Suspect:
-    labels = {"One": [("puck", 0.7), ("shield", 0.05)], "Two": [("web site", 0.2)]}
-    return Suspect("train", id, "cat", 2, 2, labels, (Reason(0.9, text),))
+    labels = {"One": "puck 0.70, shield 0.05", "Two": "web site 0.20"}
+    return Suspect("train", id, "cat", 0.9, 2, 2, labels, (Reason(0.9, text),))
 
 
 def drawn(path: Path) -> np.ndarray:
@@ -49,7 +48,7 @@ def test_thumbnails_stand_in_the_order_given(tmp_path: Path, data: dataset.Datas
     columns = [place[1] for place in places if place]
     assert len(columns) == 3
     assert columns == sorted(columns)
-    assert sheet.shape[1] > contact_sheet.COLUMNS * contact_sheet.THUMBNAIL[0]
+    assert sheet.shape[1] > contact_sheet.TILES_ACROSS * contact_sheet.THUMBNAIL[0]
 
 
 def test_text_stands_under_each_thumbnail_and_long_reasons_make_room(tmp_path: Path, data: dataset.Dataset) -> None:
@@ -67,8 +66,8 @@ def test_text_stands_under_each_thumbnail_and_long_reasons_make_room(tmp_path: P
 
 
 def test_at_most_so_many_tiles(tmp_path: Path, data: dataset.Dataset) -> None:
-    heights, two_rows = [], 2 * contact_sheet.COLUMNS
-    for number in (contact_sheet.COLUMNS, two_rows, two_rows + 5):
+    heights, two_rows = [], 2 * contact_sheet.TILES_ACROSS
+    for number in (contact_sheet.TILES_ACROSS, two_rows, two_rows + 5):
         contact_sheet.write_contact_sheet(tmp_path / "sheet.png", [suspect("cat.0")] * number, data, tiles=two_rows)
         heights.append(drawn(tmp_path / "sheet.png").shape[0])
     assert heights[0] < heights[1] == heights[2]

@@ -20,8 +20,8 @@ from catsdogs.cleaning.decisions import Decision
 from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
-from tests.cleaning.test_outliers import STRANGE_TOP, plain_pictures, save_dataset, write_features
 from tests.conftest import refused
+from tests.support.ballots import STRANGE_TOP, plain_pictures, save_dataset, write_voters
 
 CLASSES = ("cat", "dog")
 STRANGE = {("train", "cat.1"): STRANGE_TOP, ("test", "1"): STRANGE_TOP}
@@ -30,7 +30,7 @@ STRANGE = {("train", "cat.1"): STRANGE_TOP, ("test", "1"): STRANGE_TOP}
 @pytest.fixture
 def files(tmp_path: Path) -> list[Features]:
     data = save_dataset(tmp_path / "data", plain_pictures())
-    return write_features(tmp_path, data, {"One": STRANGE | {("train", "dog.0"): STRANGE_TOP}, "Two": STRANGE})
+    return write_voters(tmp_path, data, {"One": STRANGE | {("train", "dog.0"): STRANGE_TOP}, "Two": STRANGE})
 
 
 def table(folder: Path, *lines: str, encoding: str = "utf-8") -> Path:
@@ -60,7 +60,7 @@ def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (["id,decision,label,when", "cat.1,drop,,", ",drop,,"], "row 3 has no id"),
         (["id,decision,label,when", "cat.1,remove,,"], "row 2 decides 'remove'"),
@@ -71,8 +71,8 @@ def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
         ([""], "row 1"),
     ],
 )
-def test_a_bad_row_is_named_in_one_line(tmp_path: Path, lines: list[str], said: str) -> None:
-    with pytest.raises(StoreError, match=said) as caught:
+def test_a_bad_row_is_named_in_one_line(tmp_path: Path, lines: list[str], message: str) -> None:
+    with pytest.raises(StoreError, match=message) as caught:
         decisions.read_decisions(table(tmp_path, *lines), CLASSES)
     assert decisions.DECISIONS_FILE in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -102,9 +102,9 @@ def test_votes_against_most_rows_are_not_followed_but_a_persons_word_is(tmp_path
     pictures = plain_pictures()
     data = save_dataset(tmp_path / "data", pictures)
     half = {("train", id): STRANGE_TOP for id in ("dog.0", "cat.1")}
-    one = write_features(tmp_path, data, {"One": half})
+    one = write_voters(tmp_path, data, {"One": half})
     assert len(decisions.corrections(tmp_path, one, "drop").drop) == 2
-    most = write_features(tmp_path, data, {"Two": half | {("train", "dog.2"): STRANGE_TOP}})
+    most = write_voters(tmp_path, data, {"Two": half | {("train", "dog.2"): STRANGE_TOP}})
     with pytest.raises(TrainingError, match=r"in 3 of 4 train rows, .*not of cats and dogs.*--outliers keep"):
         decisions.corrections(tmp_path, most, "drop")
     table(tmp_path, "id,decision", "dog.0,drop", "cat.1,drop", "dog.2,drop")
@@ -161,7 +161,7 @@ def test_a_class_that_the_data_set_lacks_is_refused_unless_all_is_kept(tmp_path:
 
 def test_decisions_suffice_where_no_network_can_vote(tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data", plain_pictures())
-    mute = write_features(tmp_path, data, {"Mute": None})
+    mute = write_voters(tmp_path, data, {"Mute": None})
     with pytest.raises(StoreError, match="no classifier"):
         decisions.corrections(tmp_path, mute, "drop")
     table(tmp_path, "id,decision,label,when", "cat.1,drop,,")
@@ -258,11 +258,11 @@ def test_deciding_adds_and_undoing_takes_away_nothing_else(
 def test_a_bad_table_is_left_as_it_is(tmp_path: Path, lines: list[str]) -> None:
     path = table(tmp_path, *lines)
     before = path.read_bytes()
-    with pytest.raises(StoreError) as said:
+    with pytest.raises(StoreError) as caught:
         decisions.read_decisions(path, CLASSES)
-    with refused(StoreError, re.escape(str(said.value))):
+    with refused(StoreError, re.escape(str(caught.value))):
         decisions.decide(path, Decision("cat.1", "keep"), CLASSES)
-    with refused(StoreError, re.escape(str(said.value))):
+    with refused(StoreError, re.escape(str(caught.value))):
         decisions.undo(path, "cat.1", CLASSES)
     assert path.read_bytes() == before
 

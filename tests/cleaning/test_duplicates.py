@@ -11,6 +11,7 @@ from catsdogs.errors import StoreError
 from catsdogs.features import feature_file, neighbours
 from catsdogs.networks import weights as weights_module
 from tests.conftest import need, refused
+from tests.support.ballots import photograph, plain_pictures, save_dataset, write_voters
 from tests.support.vectors import clusters
 from tests.support.vectors import write_vectors as write
 
@@ -40,14 +41,14 @@ def copies(tmp_path: Path) -> list[feature_file.Features]:
     return files
 
 
-def test_near_copies_name_their_twins_and_a_contradiction_weighs_more(
+def test_near_copies_name_one_another_and_a_contradiction_weighs_more(
     copies: list[feature_file.Features], tmp_path: Path
 ) -> None:
     mute = [dataclasses.replace(file, topk_class={}, statistics={}) for file in copies]
     no_doubt = np.where(np.arange(2) == copies[0].labels[:, np.newaxis], 0.95, 0.05)
     found = outliers.find_outliers(mute, out_of_fold=no_doubt)
     reasons = {(suspect.split, suspect.id): suspect.reasons for suspect in found}
-    words = {key: [reason.text.rsplit(" ", 1)[0] for reason in said] for key, said in reasons.items()}
+    words = {key: [reason.text.rsplit(" ", 1)[0] for reason in listed] for key, listed in reasons.items()}
     assert words == {
         ("train", "cat.1"): ["near-duplicate: looks like train/cat.3 (b)"],
         ("train", "cat.3"): ["near-duplicate: looks like train/cat.1 (b)"],
@@ -57,7 +58,7 @@ def test_near_copies_name_their_twins_and_a_contradiction_weighs_more(
         ("test", "0"): ["near-duplicate: looks like train/cat.40 (a)"],
     }
     assert {suspect.id for suspect in found[:2]} == {"cat.5", "cat.8"}
-    assert all(0.95 < float(said[0].text.rsplit(" ", 1)[1]) <= 1 for said in reasons.values())
+    assert all(0.95 < float(listed[0].text.rsplit(" ", 1)[1]) <= 1 for listed in reasons.values())
     assert "near-duplicate 4" in outliers.summary(found, mute)
     suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, found)
     kinds = {
@@ -70,20 +71,21 @@ def test_the_same_bytes_are_no_near_copies_as_well(copies: list[feature_file.Fea
     digests = {split: values.copy() for split, values in copies[0].digests.items()}
     digests["train"][3] = digests["train"][1]
     files = [dataclasses.replace(file, digests=digests) for file in copies]
-    texts = [copied.text for part in (duplicates.same(files[0]), duplicates.near(files, files[0])) for copied in part]
+    doubts = [*duplicates.find_same_bytes(files[0]), *duplicates.find_near_copies(files, files[0])]
+    texts = [reason.text for _, reason in doubts]
     assert [text for text in texts if "cat.1 " in text] == ["duplicate: same file as train/cat.1 (b)"]
     assert len(texts) == 6
 
 
 def test_files_without_digests_are_compared_too(copies: list[feature_file.Features]) -> None:
     old = [dataclasses.replace(file, digests={}) for file in copies]
-    assert len(list(duplicates.near(old, old[0]))) == 6
+    assert len(list(duplicates.find_near_copies(old, old[0]))) == 6
 
 
 def test_rows_are_those_of_the_file_that_gives_the_order(copies: list[feature_file.Features], tmp_path: Path) -> None:
     other = write(tmp_path / "other", "VGG16", vectors(60, 3), vectors(20, 4), range(59, -1, -1))
     assert other.ids["train"][0] == "cat.59"
-    turned = dict.fromkeys(copy.place for copy in duplicates.near(copies, other))
+    turned = dict.fromkeys(place for place, _ in duplicates.find_near_copies(copies, other))
     assert turned == dict.fromkeys(
         [("train", 58), ("train", 56), ("train", 54), ("train", 51), ("train", 19), ("test", 0)]
     )
@@ -95,8 +97,8 @@ def test_networks_that_say_nothing_of_pictures_are_not_asked(copies: list[featur
     recipe = dataclasses.replace(copies[0].recipe, weights=weights)
     others = {name: value for name, value in unfit.items() if name != "weights"}
     file = dataclasses.replace(copies[0], recipe=recipe, path=Path("not/there.h5"), **others)
-    assert list(duplicates.near([file], file)) == []
-    assert len(list(duplicates.near([file, copies[1]], file))) == 6
+    assert list(duplicates.find_near_copies([file], file)) == []
+    assert len(list(duplicates.find_near_copies([file, copies[1]], file))) == 6
 
 
 def test_what_all_photographs_have_in_common_makes_none_a_copy(tmp_path: Path) -> None:
@@ -104,23 +106,23 @@ def test_what_all_photographs_have_in_common_makes_none_a_copy(tmp_path: Path) -
     file = write(tmp_path, "ResNet50", alike, alike[:0])
     normal = alike / np.linalg.norm(alike, axis=1, keepdims=True)
     assert np.quantile(normal @ normal.T, 0.1) > duplicates.LEAST_COSINE
-    assert list(duplicates.near([file], file)) == []
+    assert list(duplicates.find_near_copies([file], file)) == []
 
 
 def test_an_index_lists_the_same(copies: list[feature_file.Features], monkeypatch: pytest.MonkeyPatch) -> None:
     need("faiss")
-    exact = list(duplicates.near(copies, copies[0]))
+    exact = list(duplicates.find_near_copies(copies, copies[0]))
     monkeypatch.setattr(neighbours, "INDEX_ROWS", 50)
-    assert list(duplicates.near(copies, copies[0])) == exact
+    assert list(duplicates.find_near_copies(copies, copies[0])) == exact
 
 
-def test_many_twins_are_counted_not_listed(tmp_path: Path) -> None:
+def test_many_near_copies_are_counted_not_listed(tmp_path: Path) -> None:
     train = vectors()
     train[1:8] = again(np.tile(train[0], (7, 1)), 0.02)
     train[30:] = vectors(30, 5)
-    found = list(duplicates.near([file := write(tmp_path, "ResNet50", train, train[:0])], file))
-    assert [copy.place for copy in found] == [("train", row) for row in range(8)]
-    assert all(copy.text.endswith(" and 4 more") for copy in found)
+    found = list(duplicates.find_near_copies([file := write(tmp_path, "ResNet50", train, train[:0])], file))
+    assert [place for place, _ in found] == [("train", row) for row in range(8)]
+    assert all(reason.text.endswith(" and 4 more") for _, reason in found)
 
 
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:
@@ -128,4 +130,33 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     train[7, 3] = np.inf
     file = write(tmp_path, "ResNet50", train, train[:0])
     with refused(StoreError, r"train row 7 \(cat\.7\) is not finite"):
-        list(duplicates.near([file], file))
+        list(duplicates.find_near_copies([file], file))
+
+
+def test_the_same_files_name_one_another_and_a_contradiction_weighs_more(tmp_path: Path) -> None:
+    same, contradicted, harmless = photograph(50), photograph(51), photograph(52)
+    pictures = plain_pictures() | {
+        "train/cat.20.jpg": same,
+        "test/20.jpg": same,
+        "train/cat.21.jpg": contradicted,
+        "train/dog.21.jpg": contradicted,
+        "test/30.jpg": harmless,
+        "test/31.jpg": harmless,
+    }
+    files = write_voters(tmp_path, save_dataset(tmp_path / "data", pictures), {"One": {}})
+    suspects = outliers.find_outliers(files)
+    texts = {(suspect.split, suspect.id): suspect.reasons[0].text for suspect in suspects}
+    assert texts == {
+        ("train", "cat.20"): "duplicate: same file as test/20",
+        ("test", "20"): "duplicate: same file as train/cat.20 (cat)",
+        ("train", "cat.21"): "two labels: same file as train/dog.21 (dog)",
+        ("train", "dog.21"): "two labels: same file as train/cat.21 (cat)",
+    }
+    assert {suspect.id for suspect in suspects[:2]} == {"cat.21", "dog.21"}
+
+
+def test_many_copies_are_counted_not_listed(tmp_path: Path) -> None:
+    data = save_dataset(tmp_path / "data", {f"train/cat.{n}.jpg": photograph(1) for n in range(9)})
+    for suspect in outliers.find_outliers(write_voters(tmp_path, data, {"One": {}})):
+        assert suspect.reasons[0].text.endswith(" and 5 more")
+        assert suspect.id not in suspect.reasons[0].text.replace(",", " ").split()

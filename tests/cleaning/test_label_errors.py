@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from catsdogs.cleaning import label_errors, outliers, suspect_table
 from catsdogs.photographs import images
-from tests.cleaning.test_outliers import photograph, rows_of, save_dataset, write_features
+from tests.support.ballots import csv_rows, photograph, save_dataset, write_voters
 
 
 def blobs(classes: int, each: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -82,11 +82,11 @@ def test_a_wrong_label_is_found_by_a_head_on_drawn_pictures(tmp_path: Path) -> N
     pictures |= {f"train/dog.{n}.jpg": tinted(n + 15, (60, 60, 220)) for n in range(14)}
     pictures["train/dog.99.jpg"] = tinted(99, (220, 60, 60))  # a cat, by its colour
     data = save_dataset(tmp_path / "data", pictures)
-    files = write_features(tmp_path, data, {"One": {}})
+    files = write_voters(tmp_path, data, {"One": {}})
     colours = [np.asarray(images.decode(data.read(photo))).mean(axis=(0, 1)) / 100 for photo in data.of("train")]
     suspects = outliers.find_outliers(files, out_of_fold=out_of_fold(np.array(colours), files[0].labels))
     suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, suspects)
-    (row,) = rows_of(tmp_path / suspect_table.OUTLIERS_FILE)
+    (row,) = csv_rows(tmp_path / suspect_table.OUTLIERS_FILE)
     assert (row["split"], row["id"], row["label"], row["votes"]) == ("train", "dog.99", "dog", "0")
     assert row["reasons"].startswith("label error: out of fold, cat 0.9")
     assert float(row["score"]) > 0.9

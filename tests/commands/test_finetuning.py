@@ -89,12 +89,12 @@ class TestWholeJob:
         assert code != 0 and "cat" in err
 
     def test_held_out_photographs_are_graded(self, inside: Path, command: Command) -> None:
-        flags = ("--data", "data", "--backbones", "EfficientNetLite0", "--holdout", "0.2", "--out", "held")
+        flags = ("--data", "data", "--backbones", "EfficientNetLite0", "--holdout", "0.2", "--out", "held-out")
         code, out, _ = command("features", *flags)
-        assert code == 0 and " 4 test photographs" in out and "held/truth.csv" in out
-        flags = ("--features", "held", "--backbones", "EfficientNetLite0", "--head", "ridge", "--folds", "2")
-        assert command("train", *flags, "--name", "held")[0] == 0
-        code, out, _ = command("grade", "--name", "held", "--truth", "held/truth.csv")
+        assert code == 0 and " 4 test photographs" in out and "held-out/truth.csv" in out
+        flags = ("--features", "held-out", "--backbones", "EfficientNetLite0", "--head", "ridge", "--folds", "2")
+        assert command("train", *flags, "--name", "held-out")[0] == 0
+        code, out, _ = command("grade", "--name", "held-out", "--truth", "held-out/truth.csv")
         assert code == 0 and "log loss" in out
 
     def test_shards_are_the_same_photographs(self, inside: Path, command: Command) -> None:
@@ -130,6 +130,6 @@ class TestWholeJob:
 def test_mistakes_are_one_line(
     inside: Path, command: Command, arguments: tuple[str, ...], code: int, match: str
 ) -> None:
-    found, out, err = command(*arguments)
+    ended, out, err = command(*arguments)
     (line,) = [line for line in err.splitlines() if line.startswith("catsdogs ")]
-    assert (found, out) == (code, "") and match in line
+    assert (ended, out) == (code, "") and match in line

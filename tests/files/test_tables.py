@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catsdogs.cleaning import decisions, outliers, suspect_table
+from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.cleaning.decisions import Decision
 from catsdogs.competition import submission
 from catsdogs.competition import submission as submission_module
@@ -163,7 +163,7 @@ def odd_features(tmp_path: Path) -> Features:
 
 def test_ids_are_kept_through_the_table_of_suspects(tmp_path: Path, odd_features: Features) -> None:
     found = [
-        outliers.Suspect(split, id, label, 0, 1, {}, (suspect_table.Reason(0.5, "small: 1 x 1"),))
+        suspect_table.Suspect(split, id, label, 0.5, 0, 1, {}, (suspect_table.Reason(0.5, "small: 1 x 1"),))
         for split, label in (("train", "a"), ("test", ""))
         for id in odd_features.ids[split].tolist()
     ]

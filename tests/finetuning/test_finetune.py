@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from invoke import Config, Context
 
-from catsdogs.commands import flags as flags_module
+from catsdogs.commands.finetuning import near_copy_files
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import extract, feature_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
@@ -306,13 +306,13 @@ def test_near_copies_are_told_by_the_feature_files_of_these_photographs(
     """A damaged file, one of other photographs, or none leaves those of the same bytes."""
     monkeypatch.chdir(tmp_path)
     dataset, c = make_dataset(cats=8, dogs=8), Context(Config(lazy=True))
-    assert flags_module.files_of(c, dataset) == []
+    assert near_copy_files(c, dataset) == []
     file = features_of(tmp_path / "features", dataset, [("cat.1", "cat.2")])
     (tmp_path / "features/Xception.h5").write_bytes(b"no HDF5")
-    assert [one.path for one in flags_module.files_of(c, dataset)] == [Path("features/ResNet50.h5")]
+    assert [one.path for one in near_copy_files(c, dataset)] == [Path("features/ResNet50.h5")]
     assert capsys.readouterr().out.splitlines() == [
         "Copies of a photograph share a fold: the same bytes",
         "Copies of a photograph share a fold: the same bytes, and near-copies as ResNet50 of features see them",
     ]
     others = scan(write_kaggle_folder(tmp_path / "other", cats=0, dogs=0))
-    assert flags_module.files_of(c, others) == [] and file.width == 600
+    assert near_copy_files(c, others) == [] and file.width == 600

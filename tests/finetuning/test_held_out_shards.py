@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.commands import flags
+from catsdogs.commands.features import extract_features
 from catsdogs.competition import submission
 from catsdogs.errors import DatasetError
 from catsdogs.features import extract
@@ -76,7 +76,7 @@ def test_the_commands_write_the_same_truth_and_grade_takes_it(
     summary = extract.Extraction(*([], {}, {}, {}, [], [], 0.0))
     monkeypatch.setattr(extract, "extract", lambda *arguments: summary)
     for name, dataset in (("files", held_out), ("shards", scan(tmp_path / "shards"))):
-        flags.extract_features(dataset, [], tmp_path / name, extract.Settings())
+        extract_features(dataset, [], tmp_path / name, extract.Settings())
     truth = tmp_path / "shards/truth.csv"
     assert truth.read_bytes() == (tmp_path / "files/truth.csv").read_bytes()
     certain = np.array([[label == name for name in held_out.classes] for label in held_out.truth.values()], float)

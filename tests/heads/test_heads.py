@@ -20,8 +20,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from catsdogs import heads
 from catsdogs.errors import TrainingError, UnknownNameError
-from catsdogs.heads import _linear
-from catsdogs.heads._linear import Rotated, Standardised
+from catsdogs.heads import _convex, _linear
+from catsdogs.heads._convex import Rotated, Standardised
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 NAMES = heads.names()
@@ -244,8 +244,8 @@ def test_weights_are_never_negative_and_no_worse_than_equal_ones(seed: int, memb
     logits = random.normal(size=(members, 60, units))
     weights, offsets = _linear.joining_weights(logits, target, 1 / members, 0.2, least=0)
     assert (weights >= 0).all()
-    blended = _linear.log_loss(np.tensordot(weights, logits, axes=1) + offsets, target)[0]
-    assert blended.mean() <= _linear.log_loss(logits.mean(axis=0), target)[0].mean() + 1e-9
+    blended = _convex.log_loss(np.tensordot(weights, logits, axes=1) + offsets, target)[0]
+    assert blended.mean() <= _convex.log_loss(logits.mean(axis=0), target)[0].mean() + 1e-9
 
 
 @settings(max_examples=25)

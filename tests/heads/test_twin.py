@@ -90,8 +90,9 @@ def test_loss_and_gradient_are_those_of_keras() -> None:
     model.get_layer("join").set_weights([weights.join, weights.bias])
     rows, same = random.normal(size=(12, WIDTH)).astype(np.float32), np.arange(6) % 3 == 0
     with tf.GradientTape() as tape:
-        said = model([rows[:6], rows[6:]])
-        expected = keras.ops.mean(keras.losses.binary_crossentropy(same[:, np.newaxis].astype(np.float32), said))
+        probabilities = model([rows[:6], rows[6:]])
+        truth = same[:, np.newaxis].astype(np.float32)
+        expected = keras.ops.mean(keras.losses.binary_crossentropy(truth, probabilities))
     loss, gradient = pair_loss(weights, rows, same)
     kernel, bias, join_slopes, join_bias = tape.gradient(expected, model.trainable_variables)
     assert loss == pytest.approx(float(expected), rel=1e-4)
@@ -125,10 +126,10 @@ def test_pairs_are_told_apart_of_classes_learnt_and_never_learnt(fitted: Twin, c
     labels = np.tile(list(classes), 40)
     X = rows_of(labels, 7)
     left, right = balanced_pairs(labels, np.random.default_rng(0))
-    said, truth = fitted.same(X[left], X[right]), labels[left] == labels[right]
-    assert said.min() >= 0 and said.max() <= 1
-    assert ((said > 0.5) == truth).mean() > least
-    assert -np.log(np.where(truth, said, 1 - said)).mean() < np.log(2)
+    probabilities, truth = fitted.same(X[left], X[right]), labels[left] == labels[right]
+    assert probabilities.min() >= 0 and probabilities.max() <= 1
+    assert ((probabilities > 0.5) == truth).mean() > least
+    assert -np.log(np.where(truth, probabilities, 1 - probabilities)).mean() < np.log(2)
 
 
 def test_a_prototype_is_the_direction_of_the_mean_and_nothing_without_examples() -> None:

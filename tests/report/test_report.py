@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
 from catsdogs import report
-from catsdogs.cleaning import decisions, outliers, suspect_table
+from catsdogs.cleaning import decisions, suspect_table, votes
 from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, TrainingError, UnknownNameError
 from catsdogs.features import feature_file, gap_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
@@ -295,7 +295,7 @@ def test_where_networks_see_no_pets_their_votes_do_not_count(tmp_path: Path) -> 
     ]
     found = evidence.collect(here.folder, strange)
     assert not found.about_pets
-    assert not any(reason.kind == outliers.NO_PET for suspect in found.suspects for reason in suspect.reasons)
+    assert not any(reason.kind == votes.NO_PET for suspect in found.suspects for reason in suspect.reasons)
     report.write(here.folder, strange, None, here.comparison)
     assert "In most photographs no network sees a pet" in Elements((here.folder / "report.html").read_text()).text
 
@@ -447,13 +447,8 @@ def test_of_many_photographs_the_map_shows_suspects_the_worst_and_a_sample(
 
 def test_of_many_suspects_a_few_of_every_kind_are_shown(plain: World, monkeypatch: pytest.MonkeyPatch) -> None:
     found = evidence.collect(plain.folder, plain.files)
-    weak = replace(
-        found.suspects[0],
-        split="test",
-        id="<i>0</i>",
-        label="",
-        reasons=(suspect_table.Reason(0.01, "small: 39 pixels"),),
-    )
+    reason = suspect_table.Reason(0.01, "small: 39 pixels")
+    weak = found.suspects[0]._replace(split="test", id="<i>0</i>", label="", score=0.01, reasons=(reason,))
     monkeypatch.setattr(choices, "SUSPECTS", 8)
     monkeypatch.setattr(choices, "SUSPECTS_OF_A_KIND", 2)
     shown = choices.choose(replace(found, suspects=[*found.suspects, weak])).suspects

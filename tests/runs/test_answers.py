@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.cleaning import outliers
+from catsdogs.cleaning.votes import collect_votes
 from catsdogs.demo.drawings import draw_pet, draw_scene
 from catsdogs.errors import UnknownNameError, UnreadablePhotographError
 from catsdogs.features import feature_file
@@ -102,7 +102,7 @@ def test_the_numbers_are_those_of_the_submission(run_folder: Path, answers: dict
 
 
 def test_labels_and_votes_are_those_of_the_feature_files(files: list[Features], answers: dict[str, Answer]) -> None:
-    ballots = outliers.collect_votes(files)
+    ballots = collect_votes(files)
     votes = dict(zip(files[0].ids["test"], ballots.votes("test").tolist(), strict=True))
     assert {id: answers[id].votes for id in votes} == votes and set(votes.values()) >= {0, len(files)}
     for row, id in enumerate(files[0].ids["test"]):

@@ -21,11 +21,12 @@ from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, Training
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Features, Unreadable
+from catsdogs.features.folds import fold_numbers
 from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
-from catsdogs.scoring import calibration, crossval, grades, replay, streaming, training_plan
+from catsdogs.scoring import calibration, grades, replay, streaming, training_plan
 from tests.cleaning.test_duplicates import again
 from tests.conftest import opened, recipe, refused, rows_of
 from tests.support.vectors import write_vectors as write
@@ -130,7 +131,7 @@ def test_the_scores_are_those_of_the_out_of_fold_file(tmp_path: Path) -> None:
     assert grades.score(probabilities, labels, "").log_loss == pytest.approx(run.scores[1].log_loss)
     assert ["calibrated on the other folds" in score.measured_on for score in run.scores] == [True, False]
     assert "not calibrated" in run.scores[1].measured_on
-    delivered = calibration.fit(probabilities, labels)
+    delivered = calibration.fit_calibration(probabilities, labels)
     assert run.calibration.clip == pytest.approx(delivered.clip, rel=1e-6)
 
 
@@ -550,7 +551,7 @@ def test_a_run_of_version_2_answers_and_is_repeated_as_it_was(tmp_path: Path) ->
     assert (read.version, read.streamed, read.copies, read.left_out) == (2, None, (), ())
     assert replace(read, streamed=run.streamed, sample_submission=run.sample_submission) == run
     learnt = training_plan.corrected_labels(file, run.relabelled)
-    folds = crossval.fold_numbers(learnt, file.ids["train"] != "cat.4", 4, 0)
+    folds = fold_numbers(learnt, file.ids["train"] != "cat.4", 4, 0)
     assert [int(row["fold"]) - 1 for row in table(tmp_path / "run" / "oof.csv")] == folds.tolist()
     loaded = run_card.load_run(tmp_path / "run")
     mean = np.mean([head.predict_proba(file.vectors("test")) for head in loaded.heads], axis=0)

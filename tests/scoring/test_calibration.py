@@ -83,7 +83,7 @@ def table() -> list[list[float]]:
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize(("rows", "mistakes"), [(40, 0), (40, 3), (12_500, 1), (25_000, 0), (25_000, 300)])
 def test_clip_counts_half_a_mistake_more_than_was_seen(rows: int, mistakes: int, classes: int) -> None:
-    fitted = calibration.fit(*certain(rows, mistakes, classes))
+    fitted = calibration.fit_calibration(*certain(rows, mistakes, classes))
     assert fitted.temperature == 1
     assert fitted.clip == pytest.approx(rule(rows, mistakes), rel=3e-3)
 
@@ -94,7 +94,7 @@ def test_clip_of_drawn_mistakes(rate: float) -> None:
     for seed in range(10):
         probabilities, labels = certain(2_500, 0)
         labels[np.random.default_rng(seed).random(2_500) < rate] = 1
-        fitted = calibration.fit(probabilities, labels)
+        fitted = calibration.fit_calibration(probabilities, labels)
         assert fitted.temperature == 1
         assert fitted.clip == pytest.approx(rule(2_500, int(labels.sum())), rel=3e-3)
 
@@ -102,7 +102,7 @@ def test_clip_of_drawn_mistakes(rate: float) -> None:
 def test_one_confident_mistake() -> None:
     probabilities, labels = certain(12_500, 1)
     assert log_loss(probabilities, labels) == pytest.approx(0.0013, abs=0.00005)
-    assert log_loss(calibration.fit(probabilities, labels).apply(probabilities), labels) < 0.0009
+    assert log_loss(calibration.fit_calibration(probabilities, labels).apply(probabilities), labels) < 0.0009
 
 
 @pytest.mark.parametrize(("rows", "rate"), CASES)
@@ -141,7 +141,7 @@ def test_clip_of_predictions_of_all_kinds(classes: int, wrong: float) -> None:
     oracle = min(log_loss(clipped(fresh, clip), answers) for clip in np.geomspace(1e-5, 0.1, 60))
     plain = log_loss(fresh, answers)
     for seed in range(8):
-        fitted = calibration.fit(*drawn(seed, 2_500, classes, spread, wrong=wrong))
+        fitted = calibration.fit_calibration(*drawn(seed, 2_500, classes, spread, wrong=wrong))
         loss = log_loss(clipped(fresh, fitted.clip), answers)
         gained.append(plain - loss)
         regret.append(loss - oracle)
@@ -157,7 +157,7 @@ def test_no_other_clip_costs_less(seed: int, classes: int) -> None:
     def cost(clip: float) -> float:
         return 800 * log_loss(clipped(probabilities, clip), labels) - math.log(clip / (classes - 1)) / 2
 
-    fitted = calibration.fit(probabilities, labels)
+    fitted = calibration.fit_calibration(probabilities, labels)
     assert fitted.temperature == 1
     assert cost(fitted.clip) <= min(cost(clip) for clip in np.geomspace(1e-6, 0.1, 400)) + 1e-6
 
@@ -165,7 +165,7 @@ def test_no_other_clip_costs_less(seed: int, classes: int) -> None:
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("sharpness", [0.5, 3])
 def test_temperature_mends(sharpness: float, classes: int) -> None:
-    fitted = calibration.fit(*drawn(0, 4_000, classes, sharpness=sharpness))
+    fitted = calibration.fit_calibration(*drawn(0, 4_000, classes, sharpness=sharpness))
     assert fitted.temperature == pytest.approx(sharpness, rel=0.1)
     fresh, answers = drawn(1, 50_000, classes, sharpness=sharpness)
     truth, _ = drawn(1, 50_000, classes)
@@ -175,7 +175,7 @@ def test_temperature_mends(sharpness: float, classes: int) -> None:
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("spread", [1, 5, 15])
 def test_temperature_of_calibrated_rows_is_left_alone(spread: float, classes: int) -> None:
-    fitted = [calibration.fit(*drawn(seed, 1_000, classes, spread)).temperature for seed in range(10)]
+    fitted = [calibration.fit_calibration(*drawn(seed, 1_000, classes, spread)).temperature for seed in range(10)]
     assert fitted == [1.0] * 10
 
 
@@ -183,24 +183,25 @@ def test_cross_fitted_rows_take_no_part_in_their_own_calibration() -> None:
     probabilities, labels = drawn(0, 600, 3, sharpness=3)
     fold = np.arange(600) % 3
     before = calibration.cross_fitted(probabilities, labels, fold)
-    held = fold == 1
-    assert (before[held] == calibration.fit(probabilities[~held], labels[~held]).apply(probabilities[held])).all()
-    labels[held] = (labels[held] + 1) % 3
+    held_out = fold == 1
+    fitted = calibration.fit_calibration(probabilities[~held_out], labels[~held_out])
+    assert (before[held_out] == fitted.apply(probabilities[held_out])).all()
+    labels[held_out] = (labels[held_out] + 1) % 3
     after = calibration.cross_fitted(probabilities, labels, fold)
-    assert (before[held] == after[held]).all()
-    assert (before[~held] != after[~held]).any()
+    assert (before[held_out] == after[held_out]).all()
+    assert (before[~held_out] != after[~held_out]).any()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 5, 7])
 def test_few_rows(rows: int) -> None:
-    fitted = calibration.fit(*certain(rows, 0, 3, rest=0))
+    fitted = calibration.fit_calibration(*certain(rows, 0, 3, rest=0))
     assert fitted.temperature == 1
     assert 0 < fitted.clip <= calibration.MAX_CLIP
 
 
 def test_zeros_and_ones_are_fitted_without_nan() -> None:
     with np.errstate(invalid="raise"):
-        fitted = calibration.fit(*certain(1_000, 10, 4, rest=0))
+        fitted = calibration.fit_calibration(*certain(1_000, 10, 4, rest=0))
     assert fitted.clip == pytest.approx(rule(1_000, 10), rel=3e-3)
 
 

@@ -23,6 +23,7 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.features.cache import DigestedPhotograph as Row
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import MAX_SEED, fold_numbers
 from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Location, Photograph
@@ -119,12 +120,12 @@ def losses(file: Features, head: str, repeats: int) -> NDArray[np.float64]:
     """(n,) mean over the repeats of what each photograph costs, step by step."""
     X, kept, total = file.vectors("train"), np.ones(len(file.labels), bool), np.zeros(len(file.labels))
     for seed in range(repeats):
-        fold = crossval.fold_numbers(file.labels, kept, 4, seed)
+        fold = fold_numbers(file.labels, kept, 4, seed)
         make = partial(heads.create, head, seed)
         said = crossval.cross_validate(X, file.labels, kept, fold, make, lambda: None)
         for number in range(4):
             held = fold == number
-            fitted = calibration.fit(said.probabilities[~held], file.labels[~held])
+            fitted = calibration.fit_calibration(said.probabilities[~held], file.labels[~held])
             total[held] -= np.log(fitted.apply(said.probabilities[held])[np.arange(held.sum()), file.labels[held]])
     return total / repeats
 
@@ -271,7 +272,7 @@ REFUSED: dict[str, Refused] = {
     "no repeats": (lambda folder: [[features(folder)]], {"repeats": 0}, UsageError, "0 repeats"),
     "one fold": (lambda folder: [[features(folder)]], {"folds": 1}, UsageError, "1 folds"),
     "a seed that grows too large": (
-        lambda folder: [[features(folder)]], {"seed": crossval.MAX_SEED, "repeats": 2}, UsageError, "seed"
+        lambda folder: [[features(folder)]], {"seed": MAX_SEED, "repeats": 2}, UsageError, "seed"
     ),
 }  # fmt: skip
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from catsdogs import heads
 from catsdogs.errors import TrainingError, UsageError
-from catsdogs.heads import _linear
+from catsdogs.features.folds import deal, fold_numbers
+from catsdogs.heads import _convex, _linear
 from catsdogs.scoring import crossval
 from tests.conftest import refused
 
@@ -41,8 +42,8 @@ def test_folds_share_out_classes_and_dropped_rows(folds: int, classes: int, seed
     order = np.random.default_rng(seed).permutation(sum(each) + dropped)
     kept = (np.arange(len(order)) >= dropped)[order]
     labels = np.repeat([0, *range(classes)], [dropped, *each])[order]
-    fold = crossval.fold_numbers(labels, kept, folds, seed)
-    assert np.array_equal(fold, crossval.fold_numbers(labels, kept, folds, seed))
+    fold = fold_numbers(labels, kept, folds, seed)
+    assert np.array_equal(fold, fold_numbers(labels, kept, folds, seed))
     parts = [fold[kept & (labels == label)] for label in range(classes)] + [fold[~kept]]
     counts = np.array([np.bincount(part, minlength=folds) for part in parts])
     assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
@@ -54,7 +55,7 @@ def test_folds_share_out_classes_and_dropped_rows(folds: int, classes: int, seed
 )
 def test_folds_and_seeds_that_cannot_be_used(folds: int, seed: int, message: str) -> None:
     with refused(UsageError, message):
-        crossval.fold_numbers(np.arange(20) % 2, np.ones(20, bool), folds, seed)
+        fold_numbers(np.arange(20) % 2, np.ones(20, bool), folds, seed)
 
 
 def test_no_row_is_predicted_by_a_head_that_saw_it() -> None:
@@ -62,7 +63,7 @@ def test_no_row_is_predicted_by_a_head_that_saw_it() -> None:
     random = np.random.default_rng(0)
     X, labels = random.normal(size=(80, 200)).astype(np.float32), np.arange(80) % 2
     kept = np.arange(80) >= 20
-    fold = crossval.fold_numbers(labels, kept, 4, 0)
+    fold = fold_numbers(labels, kept, 4, 0)
     advanced: list[int] = []
     crossed = crossval.cross_validate(
         X, labels, kept, fold, lambda: heads.create("stack", 0, (120, 80)), lambda: advanced.append(1)
@@ -70,10 +71,10 @@ def test_no_row_is_predicted_by_a_head_that_saw_it() -> None:
     assert len(advanced) == 4 and crossed.seconds > 0 and np.array_equal(crossed.fold, fold)
     assert -np.log(crossed.probabilities[np.arange(80), labels]).mean() > math.log(2)
     for number, head in enumerate(crossed.heads):
-        learnt, held = kept & (fold != number), fold == number
+        learnt, held_out = kept & (fold != number), fold == number
         oracle = heads.create("stack", 0, (120, 80)).fit(X[learnt], labels[learnt])
         assert np.array_equal(head.predict_proba(X), oracle.predict_proba(X))
-        assert np.allclose(crossed.probabilities[held], oracle.predict_proba(X[held]), rtol=1e-12)
+        assert np.allclose(crossed.probabilities[held_out], oracle.predict_proba(X[held_out]), rtol=1e-12)
 
 
 def test_a_head_that_watches_sees_the_kept_rows_that_are_held_out() -> None:
@@ -88,7 +89,7 @@ def test_a_head_that_watches_sees_the_kept_rows_that_are_held_out() -> None:
 
     labels, kept = np.arange(24) % 2, np.arange(24) != 5
     X = np.stack([np.arange(24), labels], axis=1).astype(np.float32)
-    fold = crossval.fold_numbers(labels, kept, 3, 0)
+    fold = fold_numbers(labels, kept, 3, 0)
     crossval.cross_validate(X, labels, kept, fold, lambda: Watcher([0.5, 0.5]), lambda: None)
     for number, (learnt, watched) in enumerate(seen):
         assert learnt == np.flatnonzero(kept & (fold != number)).tolist()
@@ -132,7 +133,7 @@ def test_a_head_that_splits_what_it_learns_from_is_told_of_copies() -> None:
     labels, kept = np.arange(24) % 2, np.arange(24) != 5
     pictures = np.arange(24) // 3
     X = np.stack([np.arange(24), labels], axis=1).astype(np.float32)
-    fold = crossval.deal(labels, pictures, 3, 0)
+    fold = deal(labels, pictures, 3, 0)
     crossval.cross_validate(X, labels, kept, fold, lambda: Splitter([0.5, 0.5]), lambda: None, pictures)
     assert [groups for _, groups in seen] == [[row // 3 for row in rows] for rows, _ in seen]
 
@@ -144,9 +145,10 @@ def test_the_splits_of_heads_part_no_copies(seed: int, sizes: list[int]) -> None
     target = groups % 2
     splits = _linear.inner_splits(target, seed, groups)
     assert len(splits) == min(5, len(sizes) // 2 + len(sizes) % 2)
-    for learnt, held in splits:
-        assert not set(groups[learnt]) & set(groups[held]) and len(held) and len(learnt) + len(held) == len(groups)
-    assert np.array_equal(np.sort(_linear.held_rows(splits)), np.arange(len(groups)))
+    for learnt, held_out in splits:
+        assert not set(groups[learnt]) & set(groups[held_out])
+        assert len(held_out) and len(learnt) + len(held_out) == len(groups)
+    assert np.array_equal(np.sort(_convex.held_out_rows(splits)), np.arange(len(groups)))
 
 
 @pytest.mark.parametrize("head", [name for name in heads.names() if name not in ("notebook", "dropout-sigmoid")])

@@ -12,10 +12,12 @@ from catsdogs.errors import TrainingError
 from catsdogs.features import feature_file, joining, virtual
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Features
-from catsdogs.heads._linear import Scaling, Standardised
+from catsdogs.features.folds import fold_numbers
+from catsdogs.features.scaling import Scaling
+from catsdogs.heads._convex import Standardised
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
-from catsdogs.scoring import crossval, grades, streaming, training_plan
+from catsdogs.scoring import grades, streaming, training_plan
 from tests.conftest import opened, recipe, refused
 from tests.support.memory import peak
 
@@ -61,11 +63,11 @@ def test_joined_rows_are_those_of_join(tmp_path: Path, little_memory: None) -> N
     random = np.random.default_rng(1)
     for split in feature_file.SPLITS:
         X = joining.join(files, split)[1]
-        blocks = [*streaming.Joined(files, split).blocks()]
+        blocks = [*streaming.VectorBlocks(files, split).blocks()]
         assert len(blocks) > 1 and np.array_equal(np.concatenate([rows for rows, _ in blocks]), np.arange(len(X)))
         np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), X)
         some = random.integers(0, len(X), 50)
-        np.testing.assert_array_equal(streaming.Joined(files, split).read(some), X[some])
+        np.testing.assert_array_equal(streaming.VectorBlocks(files, split).read(some), X[some])
 
 
 def test_a_shuffled_pass_shows_each_kept_row_once_and_classes_evenly(tmp_path: Path, little_memory: None) -> None:
@@ -74,7 +76,7 @@ def test_a_shuffled_pass_shows_each_kept_row_once_and_classes_evenly(tmp_path: P
     kept = np.arange(2000) % 7 != 0
     passes = []
     for seed in (0, 0, 1):
-        blocks = [*streaming.Joined(files, "train").shuffled(labels, kept, np.random.default_rng(seed))]
+        blocks = [*streaming.VectorBlocks(files, "train").shuffled(labels, kept, np.random.default_rng(seed))]
         passes.append(np.concatenate([rows for rows, _ in blocks]))
         assert np.array_equal(np.sort(passes[-1]), np.flatnonzero(kept))
         for rows, block in blocks:
@@ -123,8 +125,8 @@ def test_no_head_learns_from_what_it_must_not_see(tmp_path: Path, little_memory:
     files = draw(tmp_path, 900)
     X, labels = joining.join(files, "train")[1], files[0].labels
     kept = np.arange(900) % 5 != 0
-    fold = crossval.fold_numbers(labels, kept, 3, 0)
-    crossed = streaming.cross_validate(files, labels, kept, fold, lambda: heads.create("GaussianNB"), 0)
+    fold = fold_numbers(labels, kept, 3, 0)
+    crossed = streaming.cross_validate_blocks(files, labels, kept, fold, lambda: heads.create("GaussianNB"), 0)
     for number, head in enumerate(crossed.heads):
         learnt = kept & (fold != number)
         oracle = heads.create("GaussianNB").fit(X[learnt], labels[learnt])
@@ -137,9 +139,9 @@ def test_no_head_learns_from_what_it_must_not_see(tmp_path: Path, little_memory:
 def test_chance_stays_chance(tmp_path: Path, little_memory: None) -> None:
     files = draw(tmp_path, 600)
     labels = np.random.default_rng(5).permutation(files[0].labels)
-    fold = crossval.fold_numbers(labels, np.ones(600, bool), 3, 0)
+    fold = fold_numbers(labels, np.ones(600, bool), 3, 0)
     made = lambda: heads.create("dropout-sigmoid")  # noqa: E731
-    crossed = streaming.cross_validate(files, labels, np.ones(600, bool), fold, made, 0)
+    crossed = streaming.cross_validate_blocks(files, labels, np.ones(600, bool), fold, made, 0)
     assert grades.log_losses(crossed.probabilities, labels).mean() > np.log(2) - 0.01
 
 
@@ -160,10 +162,10 @@ def test_train_writes_the_same_run_either_way(
         np.testing.assert_allclose(tables[-1][1], loaded.predict_proba(X), atol=1e-9)
         assert {path.name for path in folder.iterdir()} >= {"run.json", "oof.csv", "heads.skops", "learning_curves.png"}
     assert tables[0][0] == tables[1][0]
-    for ours, theirs in zip(found[0].scores, found[1].scores, strict=True):
-        assert abs(ours.log_loss - theirs.log_loss) < 0.5 * theirs.standard_error
-    said = [json.loads((tmp_path / "runs" / run.name / "run.json").read_text()) for run in found]
-    assert said[0].keys() == said[1].keys() and said[0]["settings"] == said[1]["settings"]
+    for streamed, in_memory in zip(found[0].scores, found[1].scores, strict=True):
+        assert abs(streamed.log_loss - in_memory.log_loss) < 0.5 * in_memory.standard_error
+    cards = [json.loads((tmp_path / "runs" / run.name / "run.json").read_text()) for run in found]
+    assert cards[0].keys() == cards[1].keys() and cards[0]["settings"] == cards[1]["settings"]
 
 
 @pytest.mark.parametrize("head", ["logistic", "blend", "RandomForestClassifier"])

@@ -25,7 +25,8 @@ from PIL import Image
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
-from catsdogs.cleaning import decisions, outliers, suspect_table
+from catsdogs.cleaning import decisions, suspect_table
+from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.errors import UsageError, WeightsError
 from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.runs import run_card
@@ -65,7 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train([features(root / "features")], root / "submissions")
     reason = suspect_table.Reason(0.5, "no pet: 1 of 2 networks")
     suspects = [
-        outliers.Suspect(split, id, id[:3] if split == "train" else "", 1, 2, {"One": [("tabby", 0.8)]}, (reason,))
+        Suspect(split, id, id[:3] if split == "train" else "", 0.5, 1, 2, {"One": "tabby 0.80"}, (reason,))
         for split, id in SUSPECTS
     ]
     suspect_table.write_suspects(root / "features" / suspect_table.OUTLIERS_FILE, suspects)

@@ -1,4 +1,4 @@
-"""Tasks for who would rather look than read: a run's report, and the web page."""
+"""The page on the command line: `serve` opens it."""
 
 import functools
 import ipaddress
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from catsdogs.commands import flags, settings
-from catsdogs.commands.console import next_steps, program, say, stage, wrote
-from catsdogs.commands.flags import DATA, FEATURES, NAME, SUBMISSIONS, WEIGHTS_DIR
+from catsdogs.commands.console import program, say, task
+from catsdogs.commands.flags import features_folder, find_dataset, refuse_idle_weights, weights_folder
+from catsdogs.commands.settings import SUBMISSIONS, location, setting, whole_number
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import storage
 
@@ -21,25 +21,8 @@ PORT = "5000"
 _HIGHEST_PORT = 65535
 
 
-@stage(name=NAME, features=FEATURES, data=DATA)
-def report(c: Context, name: str, features: str | None = None, data: str | None = None) -> None:
-    """Write submissions/<name>/report.html: scores, curves, mistakes, suspects and a map, in one file to look at."""
-    from catsdogs import report as page
-    from catsdogs.scoring import comparison
-
-    _, files = flags.run_and_files(c, name, features, data)
-    dataset = flags.dataset_at(data, files[0].source)
-    flags.check_writable(SUBMISSIONS / name)
-    path = page.write(SUBMISSIONS / name, files, dataset, SUBMISSIONS / comparison.COMPARISON_FILE)
-    wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")
-    next_steps("serve")
-
-
-@stage(
+@task(
     name="the run that predicts; if not given the newest one on these features",
-    features=FEATURES,
-    data=DATA,
-    weights_dir=WEIGHTS_DIR,
     host="the address to listen on; 0.0.0.0 lets other machines in, and they may decide too",
     port="the port to listen on; 0 for any that is free",
 )
@@ -55,15 +38,15 @@ def serve(
     """Open a page on 127.0.0.1:5000 to predict photographs, review suspects, and look at runs and reports."""
     from catsdogs import web
 
-    number = settings.number("port", port)
+    number = whole_number("port", port)
     if not 0 <= number <= _HIGHEST_PORT:
         raise UsageError(f"--port {port}", f"Give a number from 0 to {_HIGHEST_PORT:,}")
     run, folder = what_to_show(c, name, features)
-    source, classes = _remembered(run, folder) or (flags.setting(c, "data"), ())
-    dataset = flags.dataset_at(data, source)
+    source, classes = _remembered(run, folder) or (setting(c, "data"), ())
+    dataset = find_dataset(data, source)
     classes = classes or (dataset.classes if dataset else ())
-    flags.refuse_idle_weights(weights_dir, run.backbones if run else ())
-    weights = flags.extraction_settings(c, weights_dir).weights_dir
+    refuse_idle_weights(weights_dir, run.backbones if run else ())
+    weights = weights_folder(c, weights_dir)
     site = web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "")
     loading = web.Loading(functools.partial(_load, SUBMISSIONS / run.name, folder, weights) if run else None)
     app = web.create_app(site, loading)
@@ -84,8 +67,8 @@ def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[R
 
     if name:
         run = run_card.read_run(SUBMISSIONS / name)
-        return run, flags.location(c, "features", features or run.features)
-    folder = flags.features_folder(c, features)
+        return run, location(c, "features", features or run.features)
+    folder = features_folder(c, features)
     listing = run_card.list_runs(SUBMISSIONS)
     for damage in listing.damaged:
         say(damage)
@@ -96,7 +79,7 @@ def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[R
 
 
 def _load(run_folder: Path, features: Path, weights_dir: str | None) -> "Predictor":
-    """The predictor; what goes wrong on the way is said here too, for who has no page before them."""
+    """The predictor; what goes wrong on the way is said here, too, for a user who has no page open."""
     from catsdogs.runs.answers import Predictor
 
     try:

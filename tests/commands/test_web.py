@@ -19,7 +19,7 @@ from invoke import Context
 
 from benchmarks import page as benchmark
 from catsdogs.cleaning import decisions
-from catsdogs.commands import pages
+from catsdogs.commands import web
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 from catsdogs.runs import run_card
@@ -64,9 +64,9 @@ def serving(folder: Path, *arguments: str) -> Iterator[str]:
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            found = next(filter(None, (re.match(r"http://\S+", line) for line in process.stdout)), None)
-            assert found, "the server ended before it listened"
-            yield found[0]
+            address = next(filter(None, (re.match(r"http://\S+", line) for line in process.stdout)), None)
+            assert address, "the server ended before it listened"
+            yield address[0]
         finally:
             process.terminate()
 
@@ -96,17 +96,17 @@ def server(project: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    with launch() as found:
-        yield found
+    with launch() as chromium:
+        yield chromium
 
 
 @pytest.fixture
 def page(browser: "Browser") -> "Iterator[Page]":
     """A tab in which nothing may go wrong: no error on the console, no request that fails."""
     with contextlib.closing(browser.new_page()) as tab:
-        found = complaints(tab)
+        noted = complaints(tab)
         yield tab
-        assert found == []
+        assert noted == []
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -119,7 +119,7 @@ def test_suspects_and_the_run_that_predicts_are_of_one_folder(
 ) -> None:
     """A newer run on other features, such as the demo's, does not hide what was just listed."""
     monkeypatch.chdir(tmp_path)
-    assert pages.what_to_show(Context(), None, None) == (None, Path("features"))
+    assert web.what_to_show(Context(), None, None) == (None, Path("features"))
     text = (project / "submissions" / RUN / "run.json").read_text()
     for name, features, created in ((RUN, "features", "2026-01-01"), ("demo", "features/demo", "2026-01-02")):
         folder = tmp_path / "submissions" / name
@@ -128,7 +128,7 @@ def test_suspects_and_the_run_that_predicts_are_of_one_folder(
         (folder / "run.json").write_text(json.dumps(changed))
 
     def shown(name: str | None = None, features: str | None = None) -> tuple[str | None, str]:
-        run, folder = pages.what_to_show(Context(), name, features)
+        run, folder = web.what_to_show(Context(), name, features)
         return run and run.name, str(folder)
 
     assert shown() == ("demo", "features/demo")
@@ -163,7 +163,7 @@ def test_a_photograph_and_a_damaged_file_are_answered(project: Path, server: str
     damaged = project / "damaged.jpg"
     damaged.write_bytes(cat.read_bytes()[:1000])
     with contextlib.closing(browser.new_page()) as page:
-        found = complaints(page)
+        noted = complaints(page)
         page.goto(server)
         page.set_input_files("#files", [cat, damaged])
         expect(page.locator("#answers > :not([aria-busy])")).to_have_count(2, timeout=120_000)
@@ -173,7 +173,7 @@ def test_a_photograph_and_a_damaged_file_are_answered(project: Path, server: str
         expect(answered.locator("ol img")).to_have_count(5)
         refused = page.locator("#answers > .refused").inner_text()
         assert "damaged.jpg" in refused and "cannot be read" in refused
-    assert len(found) == 1 and "415" in found[0]  # what the browser itself notes of the refused file
+    assert len(noted) == 1 and "415" in noted[0]  # what the browser itself notes of the refused file
 
 
 def test_suspects_are_reviewed_with_the_keyboard(project: Path, server: str, page: "Page") -> None:

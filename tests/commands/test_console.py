@@ -37,7 +37,7 @@ if sys.platform == "win32":
     del TERMINALS["C"]
 
 
-def said(command: tuple[str, ...], terminal: str, folder: Path) -> str:
+def printed(command: tuple[str, ...], terminal: str, folder: Path) -> str:
     """What a command prints there, on either stream."""
     settings, encoding = TERMINALS[terminal]
     environment = {name: value for name, value in os.environ.items() if name not in LANGUAGES}
@@ -71,7 +71,7 @@ def as_shown(text: str, terminal: str) -> str:
 def test_names_are_shown_everywhere(terminal: str, folder: Path) -> None:
     out = f"été-{TERMINALS[terminal][1]}-{terminal}"
     commands = (f"shards --data 写真 --out {out}", "status", "features --data 写真 --classes 犬")
-    text = said(("-c", SEVERAL, *commands), terminal, folder)
+    text = printed(("-c", SEVERAL, *commands), terminal, folder)
     assert [line for line in text.splitlines() if line.startswith("ended")] == ["ended with 1"]
     assert as_shown("unreadable, left out: train/猫/1ü (not a picture)", terminal) in text
     assert as_shown(f"wrote {out}/train", terminal) in text and len(list((folder / out).glob("train-*"))) == 1
@@ -80,10 +80,10 @@ def test_names_are_shown_everywhere(terminal: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("terminal", ["ascii", "C"])
-@pytest.mark.parametrize("asked", [("--list",), ("--help", "features")])
-def test_help_is_shown_everywhere(asked: tuple[str, ...], terminal: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [("--list",), ("--help", "features")])
+def test_help_is_shown_everywhere(arguments: tuple[str, ...], terminal: str, tmp_path: Path) -> None:
     for program in (CATSDOGS, INVOKE):
-        assert "features" in said((*program, *asked), terminal, tmp_path)
+        assert "features" in printed((*program, *arguments), terminal, tmp_path)
 
 
 def test_what_an_encoding_lacks_is_written_plainly() -> None:
@@ -105,6 +105,6 @@ def test_no_file_is_opened_in_the_locale_s_encoding() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="where names are no bytes")
 def test_a_name_that_is_not_utf_8_is_refused(folder: Path) -> None:
     for terminal in ("ascii", "C"):
-        text = said(("-c", SEVERAL, "features --data caf\udce9"), terminal, folder)
+        text = printed(("-c", SEVERAL, "features --data caf\udce9"), terminal, folder)
         assert r"catsdogs features: --data 'caf\udce9' is not UTF-8. Rename that file or folder." in text
         assert "ended with 2" in text

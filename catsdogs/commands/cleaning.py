@@ -1,0 +1,135 @@
+"""Cleaning on the command line: `outliers` lists the photographs that a person should look at."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs.commands.console import next_steps, say, task, wrote
+from catsdogs.commands.flags import as_flags, check_writable, find_dataset, read_feature_files
+from catsdogs.commands.settings import location, number, whole_number
+from catsdogs.errors import TrainingError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from catsdogs.features.feature_file import Features
+
+LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
+
+
+@task(
+    k="how many of a network's best labels to look through for a pet, 1 to 10; 10 if not given",
+    votes="how many networks must see no pet; 1 if not given",
+    quartiles="also list photographs far outside the quartiles of size, shape, contrast and colours",
+    all="also write every photograph's labels to topk.csv",
+)
+def outliers(
+    c: Context,
+    backbones: str | None = None,
+    k: str | None = None,
+    votes: str | None = None,
+    quartiles: bool = False,
+    all: bool = False,
+    features: str | None = None,
+    data: str | None = None,
+) -> None:
+    """List photographs that show no pet, and other oddities, in outliers.csv and as a contact sheet."""
+    from catsdogs.cleaning.decisions import DECISIONS_FILE
+
+    folder = location(c, "features", features)
+    files = read_feature_files(c, folder, backbones, data)
+    _refuse_idle_flags(files, k, votes, quartiles)
+    labels, least = whole_number("k", k or "10"), whole_number("votes", votes or "1")
+    would_drop = list_outliers(c, folder, files, data, labels, least, quartiles, all)
+    say(f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / DECISIONS_FILE}")
+    drop, where = " --outliers drop" if would_drop else "", as_flags(c, features=str(folder))
+    next_steps(f"serve{where}", f"train{drop}{as_flags(c, backbones=backbones)}{where}")
+
+
+def list_outliers(
+    c: Context,
+    folder: Path,
+    files: "Sequence[Features]",
+    data: str | None,
+    k: int = 10,
+    votes: int = 1,
+    quartiles: bool = False,
+    write_all_labels: bool = False,
+) -> bool:
+    """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
+    from catsdogs.cleaning import contact_sheet, outliers, suspect_table
+    from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
+    from catsdogs.scoring import training_plan
+
+    files = training_plan.occupied(files)
+    # Refused before the heads are trained.
+    check_votes(files, k, votes)
+    if write_all_labels:
+        voters(files)
+    check_writable(folder)
+    dataset = find_dataset(data, files[0].source)
+    suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(c, files))
+    say(outliers.summary(suspects, files))
+    suspect_table.write_suspects(folder / suspect_table.OUTLIERS_FILE, suspects)
+    wrote(folder / suspect_table.OUTLIERS_FILE)
+    if write_all_labels:
+        write_topk(folder / TOPK_FILE, files, k)
+        wrote(folder / TOPK_FILE)
+    if dataset:
+        contact_sheet.write_contact_sheet(folder / contact_sheet.CONTACT_SHEET_FILE, suspects, dataset)
+        wrote(folder / contact_sheet.CONTACT_SHEET_FILE)
+    return outliers.about_pets(suspects, files) and bool(collect_votes(files).unanimous("train").any())
+
+
+def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
+    """(n_train, classes) probabilities out of fold; None, said aloud, where no head can be trained.
+
+    With as many folds as the smallest class allows. A class of a single picture cannot be judged, nor learnt by the
+    heads that judge the others: its photographs count as certain of their label.
+    """
+    import numpy as np
+
+    from catsdogs.cleaning import duplicates
+    from catsdogs.scoring import replay, training_plan
+
+    first = files[0]
+    try:
+        plan = training_plan.Plan(
+            LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"), copies=duplicates.find_copies(files)
+        )
+        alone = training_plan.of_single_pictures(first, plan.copies or ())
+        judged = training_plan.occupied(replay.split(files, alone)) if alone else list(files)
+        most = training_plan.most_folds(judged, plan)
+        if alone or 2 <= most < plan.folds:
+            plan = replace(plan, folds=max(2, most))
+            without = f", without {len(alone):,} photographs that are alone in their class" if alone else ""
+            say(f"Looked for wrong labels with {plan.folds} folds, as many as the smallest class allows{without}")
+        out_of_fold = training_plan.out_of_fold(judged, plan).probabilities
+    except TrainingError as error:
+        say(f"Not looked for wrong labels: {error.problem}")
+        return None
+    probabilities = np.eye(len(first.classes))[first.labels]
+    rows = np.flatnonzero(np.isin(first.ids["train"], judged[0].ids["train"]))
+    columns = np.array([first.classes.index(name) for name in judged[0].classes])
+    probabilities[np.ix_(rows, columns)] = out_of_fold
+    return probabilities
+
+
+def _refuse_idle_flags(files: "Sequence[Features]", k: str | None, votes: str | None, quartiles: bool) -> None:
+    """Refuse a flag about votes where no network can vote, and one about pixels where none are known.
+
+    Raises:
+        UsageError: a flag that would do nothing.
+    """
+    has_labels = any(file.topk_class for file in files)
+    for flag, value, can, lacking in (
+        ("-k", k, has_labels, "ImageNet labels to vote with"),
+        ("--votes", votes, has_labels, "ImageNet labels to vote with"),
+        ("--quartiles", quartiles, any(file.statistics for file in files), "statistics of its pictures"),
+    ):
+        if value and not can:
+            raise UsageError(f"{flag} would do nothing: {files[0].path} has no {lacking}", "Leave it out")

@@ -1,0 +1,91 @@
+"""A competition on the command line: `fetch` its photographs, `grade` and `submit` a run's CSV."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs.commands.console import next_steps, say, task
+from catsdogs.commands.flags import as_flags, find_dataset
+from catsdogs.commands.settings import SUBMISSIONS, location
+from catsdogs.errors import SubmissionError, UsageError
+
+if TYPE_CHECKING:
+    from catsdogs.runs.run_card import Run
+
+HELD_OUT_IS_EASIER = (
+    "These are held-out training photographs, easier than Kaggle's test set (a notebook that saw 0.0119 "
+    "on such scored 0.0414 there): read no medal into this score."
+)
+
+
+@task(source="kaggle (needs an account) or microsoft (the same labelled photographs, no account)")
+def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
+    """Download the competition's photographs."""
+    from catsdogs.competition.fetch import fetch as fetch_photographs
+
+    summary = fetch_photographs(source, location(c, "data", data))
+    counts = ", ".join(f"{count:,} in {folder}" for folder, count in summary.counts.items())
+    say(f"{summary.data}: {counts}" + (f"; already there: {', '.join(summary.skipped)}" if summary.skipped else ""))
+    next_steps(f"features{as_flags(c, data=str(summary.data))}")
+
+
+@task(truth="a CSV of id and label (0, 1 or the class)")
+def grade(c: Context, name: str, truth: str) -> None:
+    """Log loss of a run's CSV against a truth CSV; for Dogs vs. Cats Redux beside Kaggle's medal lines."""
+    from catsdogs.competition import submission
+    from catsdogs.runs import run_card
+
+    run = run_card.read_run(SUBMISSIONS / name)
+    path = SUBMISSIONS / name / run_card.SUBMISSION_FILE
+    graded = submission.grade_submission(path, Path(truth), run.classes, run.left_out)
+    say(graded)
+    if is_dogs_vs_cats(run):  # no other one's scores can be put beside these
+        say(HELD_OUT_IS_EASIER if run.protocol else submission.standing(graded.log_loss))
+
+
+@task(message="shown beside the submission on Kaggle")
+def submit(
+    c: Context, name: str, message: str | None = None, data: str | None = None, competition: str | None = None
+) -> None:
+    """Check a run's CSV, upload it to its competition on Kaggle and show the answer."""
+    from catsdogs.competition import kaggle, submission
+    from catsdogs.runs import run_card
+
+    run = run_card.read_run(SUBMISSIONS / name)
+    path = SUBMISSIONS / name / run_card.SUBMISSION_FILE
+    if run.protocol:
+        raise SubmissionError(f"The run {name} answers for held-out training photographs", "Submit a run of `train`")
+    if not path.exists():
+        raise SubmissionError(
+            f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"
+        )
+    to = competition_name(competition or run.competition, data or run.source)
+    if not to:
+        raise UsageError(
+            f"Nothing says which competition the run {name} is for",
+            "Give --competition NAME, as the address of its page has it, such as dog-breed-identification",
+        )
+    dataset = find_dataset(data, run.source)
+    sample = dataset.sample_submission if dataset else None
+    rows = submission.check_submission(path, sample, run.classes, run.left_out)
+    alike = "like the sample submission" if sample else "with no sample submission to compare"
+    say(f"{path}: {rows:,} rows, {alike}; to {to}")
+    answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}", to)
+    scores = [("public", answer.public_score), ("private", answer.private_score)]
+    shown = ", ".join(f"{which} score {score:.5f}" for which, score in scores if score is not None)
+    say(f"Kaggle: {', '.join(filter(None, [answer.status, shown, answer.detail]))}; see {answer.url}")
+
+
+def competition_name(given: str | None, place: str) -> str:
+    """Kaggle's name of a competition: as given, else what the photographs' place tells; empty if it tells nothing."""
+    from catsdogs.competition import fetch, kaggle
+
+    return kaggle.name_of(given) if given else fetch.competition_of(place)
+
+
+def is_dogs_vs_cats(run: "Run") -> bool:
+    """Whether a run is for Dogs vs. Cats Redux, whose scores and medals are known."""
+    from catsdogs.competition import kaggle
+
+    return competition_name(run.competition, run.source) == kaggle.COMPETITION

@@ -1,0 +1,126 @@
+"""Features on the command line: `features` runs networks over photographs."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs.commands.console import next_steps, say, say_unreadable, task, wrote
+from catsdogs.commands.flags import (
+    as_flags,
+    check_writable,
+    extraction_settings,
+    network_names,
+    refuse_idle_weights,
+    scan_dataset,
+)
+from catsdogs.commands.settings import HELP, location, number, optional_number
+from catsdogs.errors import UsageError, to_choose_from
+
+if TYPE_CHECKING:
+    from catsdogs.features.extract import Extraction, Schedule, Settings
+    from catsdogs.photographs.dataset import Dataset
+
+TRUTH_FILE = "truth.csv"
+UNREADABLE_FILE = "unreadable.csv"
+
+
+@task(
+    engine="auto, keras or openvino; auto is that of the feature file, else Keras on a GPU and OpenVINO elsewhere",
+    precision="auto, float32, bfloat16 or float16; auto is that of the feature file, else the fastest safe one",
+    batch_size="photographs in a batch",
+    dtype="how vectors are stored: float32 or float16",
+    out=HELP["features"],
+    limit="read at most so many photographs, spread over the data set",
+    cluster="compute on a Ray cluster: its address (host:6379); or auto: the one this machine is in, else this machine",
+)
+def features(
+    c: Context,
+    data: str | None = None,
+    backbones: str | None = None,
+    weights_dir: str | None = None,
+    engine: str | None = None,
+    precision: str | None = None,
+    batch_size: str | None = None,
+    dtype: str | None = None,
+    out: str | None = None,
+    limit: str | None = None,
+    classes: str | None = None,
+    holdout: str | None = None,
+    devices: str = "one",
+    cluster: str | None = None,
+) -> None:
+    """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
+    how = extraction_settings(c, weights_dir, engine, precision, batch_size, dtype, devices)
+    names, folder = network_names(c, backbones), location(c, "features", out)
+    refuse_idle_weights(weights_dir, names)
+    check_writable(folder)
+    dataset = scan_dataset(c, data, classes, holdout)
+    count = optional_number("limit", limit)
+    with _schedule(c, cluster) as schedule:
+        extract_features(dataset, names, folder, how, count, schedule)
+    flags = as_flags(c, backbones=backbones, features=str(folder))
+    next_steps(f"outliers{flags}", f"train{flags}")
+
+
+def extract_features(
+    dataset: "Dataset",
+    names: Sequence[str],
+    folder: Path,
+    how: "Settings",
+    limit: int | None = None,
+    schedule: "Schedule | None" = None,
+) -> None:
+    """Write feature files, and show what was written and what could not be read."""
+    from catsdogs.features.extract import extract
+
+    counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
+    say(f"{dataset.root}: {counts}, classes {to_choose_from(dataset.classes)}")
+    for note in dataset.notes:
+        say(note)
+    summary = extract(dataset, names, folder, how, limit, schedule)
+    _say_extracted(summary, folder)
+    if dataset.truth:
+        from catsdogs.competition import submission
+
+        submission.write_truth(folder / TRUTH_FILE, dataset.truth)
+        wrote(folder / TRUTH_FILE, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
+    if summary.unreadable:
+        say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
+
+
+def _say_extracted(summary: "Extraction", folder: Path) -> None:
+    from catsdogs.features import feature_file
+
+    for note in summary.notes:
+        say(note)
+    for path in summary.set_aside:
+        say(f"damaged, set aside and computed again: {path}")
+    say_unreadable(summary.unreadable, folder / UNREADABLE_FILE)
+    rows = " + ".join(f"{count:,} {split}" for split, count in summary.rows.items())
+    for path, (name, computed) in zip(summary.paths, summary.computed.items(), strict=True):
+        recipe = feature_file.recipe_of(path)
+        if summary.written[name]:
+            wrote(path, f"{rows} rows, {computed:,} of them computed now, {recipe.engine} {recipe.precision}")
+        else:
+            say(f"{path} is up to date  ({rows} rows, {recipe.engine} {recipe.precision})")
+
+
+@contextlib.contextmanager
+def _schedule(c: Context, cluster: str | None) -> "Iterator[Schedule | None]":
+    """The cluster at an address; None, which is this machine, if none is given."""
+    if cluster is None:
+        yield None
+        return
+    try:
+        from catsdogs.features.cluster import connected
+    except ImportError as error:
+        raise UsageError(
+            f"--cluster needs Ray Data, which is not installed ({error})", "Install it: pip install 'catsdogs[cluster]'"
+        ) from None
+    with connected(cluster, number(c, "worker_cores")) as schedule:
+        share = "a GPU" if schedule.gpus else "a core" if schedule.cores == 1 else f"{schedule.cores} cores"
+        say(f"Ray: {schedule.workers:,} workers with {share} each")
+        yield schedule

@@ -1,0 +1,49 @@
+"""Photographs on the command line: `shards` packs them into TFRecord files."""
+
+import shlex
+from pathlib import Path
+
+from invoke import Context
+
+from catsdogs.commands.console import next_steps, say, say_rows, say_unreadable, task
+from catsdogs.commands.flags import scan_dataset
+from catsdogs.commands.settings import optional_number
+from catsdogs.errors import UnknownNameError
+
+
+@task(
+    format="tfrecord, which TensorFlow reads",
+    count="shards of the training photographs; as many as make some 50 MB each if not given",
+    size="resize to squares of so many pixels; the original bytes if not given",
+    out="the folder to write to",
+)
+def shards(
+    c: Context,
+    format: str = "tfrecord",
+    data: str | None = None,
+    classes: str | None = None,
+    holdout: str | None = None,
+    count: str | None = None,
+    size: str | None = None,
+    out: str = "shards",
+) -> None:
+    """Pack photographs, labels and ids into TFRecord shards; features and finetune take the folder as --data."""
+    from catsdogs.photographs import tfrecord, tfrecord_writer
+
+    if format != "tfrecord":
+        raise UnknownNameError("format of shards", format, ["tfrecord"])
+    files, side = optional_number("count", count), optional_number("size", size)
+    dataset = scan_dataset(c, data, classes, holdout)
+    for note in dataset.notes:
+        say(note)
+    summary = tfrecord_writer.write_record_files(dataset, Path(out), files, side)
+    manifest = summary.folder / tfrecord.MANIFEST
+    say_unreadable(summary.unreadable, manifest, is_written=True)
+    say_rows(
+        [(summary.folder / shard.file, f"{shard.rows:,} rows, {shard.bytes / 1e6:.1f} MB") for shard in summary.shards],
+        lambda path, what: f"wrote {path}  ({what})",
+        manifest,
+    )
+    if summary.odd_sizes:
+        say("Shards of 10 to 100 MB read best; another --count gives other sizes")
+    next_steps(f"features --data {shlex.quote(out)}")

@@ -1,0 +1,231 @@
+"""Runs on the command line: `train` makes one, `predict` answers with one."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs import __version__
+from catsdogs.commands.competition import competition_name
+from catsdogs.commands.console import command_line, next_steps, say, say_left_alone, say_rows, task, wrote
+from catsdogs.commands.features import UNREADABLE_FILE
+from catsdogs.commands.flags import (
+    as_flags,
+    check_writable,
+    find_dataset,
+    read_feature_files,
+    read_run_and_files,
+    refuse_idle_data,
+    refuse_idle_weights,
+    weights_folder,
+)
+from catsdogs.commands.settings import SUBMISSIONS, location, number, setting
+from catsdogs.errors import TrainingError, UnknownNameError, UsageError, in_short
+from catsdogs.files import storage
+
+if TYPE_CHECKING:
+    from catsdogs.cleaning.decisions import Corrections
+    from catsdogs.features.feature_file import Features
+    from catsdogs.photographs.dataset import Dataset
+    from catsdogs.runs.run_card import Run
+    from catsdogs.scoring.training_plan import Plan
+
+PREDICTION_CACHE = ".predict"
+
+
+@task(repeat="a run to repeat exactly, under the new name; its run.json says how")
+def train(
+    c: Context,
+    name: str | None = None,
+    backbones: str | None = None,
+    head: str | None = None,
+    folds: str | None = None,
+    seed: str | None = None,
+    outliers: str | None = None,
+    features: str | None = None,
+    data: str | None = None,
+    competition: str | None = None,
+    repeat: str | None = None,
+    force: bool = False,
+) -> None:
+    """Cross-validate a head on cached features and write submissions/<name>/."""
+    if repeat:
+        if any((backbones, head, folds, seed, outliers, competition)):
+            raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
+        name = name or f"{repeat}-again"
+        run = _repeat_run(c, repeat, name, features, data, force)
+    else:
+        head = setting(c, "head", head)
+        name = name or Path(head).stem
+        check_run_name(name, force)
+        folder = location(c, "features", features)
+        files = read_feature_files(c, folder, backbones, data)
+        run = train_run(files, plan_run(c, folder, files, head, outliers, folds, seed), name, data, force, competition)
+    named = f"--name {shlex.quote(name)}"
+    to = "" if run.competition else " --competition NAME"
+    to_upload = [f"submit {named}{to}"] if run.test_rows and not run.protocol else []
+    again = as_flags(c, backbones=",".join(run.backbones), features=run.features)
+    next_steps(f"report {named}", *to_upload, f"predict {named} --data FOLDER", f"compare{again}", "status")
+
+
+@task(data="a photograph, or a folder or zip of them", out="a CSV")
+def predict(
+    c: Context,
+    name: str,
+    data: str,
+    out: str | None = None,
+    weights_dir: str | None = None,
+    features: str | None = None,
+) -> None:
+    """Probabilities for any photographs (a file, folder or zip) with a trained head."""
+    from catsdogs.runs import prediction, run_card
+
+    refuse_idle_weights(weights_dir, run_card.read_run(SUBMISSIONS / name).backbones)
+    target = Path(out) if out else SUBMISSIONS / name / "predictions.csv"
+    cache = location(c, "features", features) / PREDICTION_CACHE
+    weights = weights_folder(c, weights_dir)
+    if target.is_dir():
+        raise UsageError(f"--out {target} is a folder", "Give the name of a CSV to write")
+    for folder in (target.parent, cache):
+        check_writable(folder)
+    predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
+    say_left_alone(predicted.left_alone)
+    say_rows(
+        [(photograph.id, photograph.reason) for photograph in predicted.unreadable],
+        lambda id, reason: f"unreadable, given the class prior: {id} ({reason})",
+        target.with_name(f"{target.stem}-{UNREADABLE_FILE}"),
+        ("id", "reason"),
+    )
+    wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
+    next_steps(f"serve --name {shlex.quote(name)}")
+
+
+def check_run_name(name: str, force: bool) -> None:
+    """Refuse a run's name that is taken or none, and a folder that cannot be written, before anything is read."""
+    from catsdogs.runs import training
+
+    training.target_of(SUBMISSIONS, name, force)
+    check_writable(SUBMISSIONS)
+
+
+def plan_run(
+    c: Context,
+    folder: Path,
+    files: "Sequence[Features]",
+    head: str,
+    policy: str | None = None,
+    folds: str | None = None,
+    seed: str | None = None,
+    protocol: str = "",
+) -> "Plan":
+    """What to train, from flags and settings and from what a person decided about the photographs."""
+    from catsdogs.scoring import training_plan
+
+    decided = corrections(c, folder, files, policy)
+    count, start = number(c, "folds", folds), number(c, "seed", seed)
+    return training_plan.Plan(head, count, start, decided.drop, decided.relabel, protocol=protocol)
+
+
+def corrections(c: Context, folder: Path, files: "Sequence[Features]", policy: str | None) -> "Corrections":
+    """What a person decided about the photographs, as far as it is to be obeyed."""
+    from catsdogs.cleaning import decisions
+
+    policy = setting(c, "outliers", policy)
+    if policy not in decisions.POLICIES:
+        raise UnknownNameError("policy for --outliers", policy, list(decisions.POLICIES))
+    decided = decisions.corrections(folder, files, policy)
+    if decided.sentence:
+        say(decided.sentence)
+    return decided
+
+
+def train_run(
+    files: "Sequence[Features]",
+    plan: "Plan",
+    name: str,
+    data: str | None,
+    force: bool = False,
+    competition: str | None = None,
+) -> "Run":
+    """Train, write the run, and show it."""
+    from catsdogs.runs import training
+    from catsdogs.scoring import replay
+
+    to = competition_name(competition, data or files[0].source)
+    truth, sample = None, None
+    if plan.protocol:
+        refuse_idle_data(data, files)
+        files, truth = replay.hold_out(files, plan.protocol, plan.held_out)
+        if copies := replay.copies_learnt(files[0]):
+            say(f"{copies:,} of the {len(truth):,} hidden photographs have copies among the others, as in that split")
+    elif dataset := find_dataset(data, files[0].source):
+        sample = _sample_submission(files, dataset)
+    run = training.train(
+        files,
+        plan,
+        submissions=SUBMISSIONS,
+        name=name,
+        sample_submission=sample,
+        truth=truth,
+        competition=to,
+        command=command_line(),
+        force=force,
+    )
+    _say_trained(run, files, plan)
+    return run
+
+
+def _sample_submission(files: "Sequence[Features]", dataset: "Dataset") -> str | None:
+    """The data set's sample submission, unless its labelled photographs were held out to be the test rows."""
+    from catsdogs.scoring import replay
+
+    test_rows = (dataset.find("test", id) for id in files[0].ids["test"])
+    if not any(row and row.split == "train" for row in test_rows):
+        return dataset.sample_submission
+    for file in files:
+        try:
+            replay.refuse_taught(file)
+        except TrainingError as error:  # the score out of fold is fair all the same
+            say(f"No grade of the test photographs will be honest: {error.problem}")
+    return None
+
+
+def _say_trained(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
+    """What was left out, kept together and scored, and the files of the run."""
+    from catsdogs.cleaning import duplicates
+    from catsdogs.runs import run_card
+
+    folder = SUBMISSIONS / run.name
+    if run.left_out:
+        say(f"left out, for no photograph shows them: {len(run.left_out):,} classes ({in_short(run.left_out)})")
+    if run.copies:
+        several = sum(map(len, run.copies))
+        say(f"kept in one fold each: {len(run.copies):,} pictures that occur again, {several:,} photographs")
+    if plan.copies is None and (why := duplicates.why_not_near(files)):
+        say(f"Of copies, only those of the same bytes were looked for: {why}")
+    for score in run.scores:
+        say(score)
+    if run.unreadable:
+        say_rows(
+            list(run.unreadable.items()),
+            lambda id, reason: f"given the class prior, for it cannot be read: test/{id} ({reason})",
+            folder / run_card.RUN_FILE,
+        )
+    for path in sorted(folder.iterdir()):
+        wrote(path)
+
+
+def _repeat_run(c: Context, repeated: str, name: str, features: str | None, data: str | None, force: bool) -> "Run":
+    """Train a run again from its `run.json`, on the same rows of the same networks."""
+    from catsdogs.runs import run_card
+
+    check_run_name(name, force)
+    run, files = read_run_and_files(c, repeated, features, data)
+    run_card.check_repeatable(run, files)
+    used = run_card.versions() | {"catsdogs": __version__}
+    for package, then in (run.versions | {"catsdogs": run.package_version}).items():
+        if used.get(package, then) != then:
+            say(f"{package} is {used[package]}, and was {then}: the last digits may differ")
+    return train_run(files, run_card.plan_of(run), name, data, force, run.competition)

@@ -1,0 +1,78 @@
+"""The folder one works in: `status` says what it holds, `clean` removes what can be had again."""
+
+import contextlib
+import shutil
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from catsdogs.commands.console import next_steps, say, task
+from catsdogs.commands.demo import DEMO, DEMO_DATA
+from catsdogs.commands.flags import features_folder
+from catsdogs.commands.runs import PREDICTION_CACHE
+from catsdogs.commands.settings import SUBMISSIONS
+from catsdogs.errors import StoreError, WeightsError
+
+if TYPE_CHECKING:
+    from catsdogs.features.feature_file import Features
+
+
+@task()
+def status(c: Context, features: str | None = None) -> None:
+    """What is cached, for which networks and how many rows, and your networks and runs with their scores."""
+    from catsdogs.features import feature_file, gap_file
+    from catsdogs.networks import trained
+    from catsdogs.runs import run_card
+
+    folder = features_folder(c, features)
+    names = feature_file.names(folder)
+    if not names:
+        say(f"{folder} holds no feature files")
+    for name in names:
+        path = feature_file.path_of(folder, name)
+        try:
+            is_old = gap_file.is_gap_file(path)
+            say(f"{path}: an old notebook's vectors" if is_old else _describe(feature_file.read_features(path)))
+        except StoreError as error:
+            say(error)
+    for name in trained.names():
+        try:
+            card = trained.read_card(trained.FOLDER / name)
+            say(f"{trained.FOLDER / name}: {card.base}, {card.scores[0]}")
+        except WeightsError as error:
+            say(error)
+    listing = run_card.list_runs(SUBMISSIONS)
+    for run in listing.runs:
+        say(f"{SUBMISSIONS / run.name}: {run.head} on {' + '.join(run.backbones)}, {run.scores[0]}")
+    for damage in listing.damaged:
+        say(damage)
+    next_steps("features", "train")
+
+
+@task()
+def clean(c: Context, features: str | None = None) -> None:
+    """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
+    from catsdogs.files import locks
+
+    folder = features_folder(c, features)
+    removable = (folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO)
+    leftovers = [path for path in removable if path.exists()]
+    for leftover in leftovers:
+        with contextlib.ExitStack() as in_use:
+            for locked in {lock.parent for lock in leftover.rglob(".lock*")}:
+                in_use.enter_context(locks.hold_folder(locked))
+            shutil.rmtree(leftover)
+        say(f"removed {leftover}")
+    if not leftovers:
+        say("nothing to remove")
+
+
+def _describe(file: "Features") -> str:
+    """A feature file in a line."""
+    recipe = file.recipe
+    rows = " + ".join(f"{len(ids):,} {split}" for split, ids in file.ids.items())
+    unreadable = f", {len(file.unreadable):,} unreadable" if file.unreadable else ""
+    return (
+        f"{file.path}: {rows} rows x {file.width}{unreadable}, {recipe.engine} {recipe.precision}, "
+        f"weights {recipe.weights[:12]}, from {file.source}"
+    )
