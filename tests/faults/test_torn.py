@@ -26,7 +26,7 @@ from tests.conftest import Command, recipe, rows_of, table, write_kaggle_folder
 from tests.faults import commands
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN
 from tests.faults.matrix import FULL
-from tests.networks.test_trained import CARD
+from tests.support.networks import CARD
 
 pytestmark = pytest.mark.fault("torn")
 
