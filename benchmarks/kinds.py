@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from catsdogs.demo.drawings import PLACES, pick, stage
-from catsdogs.demo.easel import RADIAL, Coat, Colour, Part, blob, box, path, snapshot, tube, turn
+from catsdogs.demo.drawings import PLACES, backdrop, pick
+from catsdogs.demo.easel import RADIAL, Coat, Colour, Patch, blob, box, path, snapshot, tube, turn
 from catsdogs.progress import Progress
 
 SIZES = ((320, 240), (240, 320), (280, 280))
@@ -31,11 +31,11 @@ def _paint(random: Random) -> Colour | Coat:
     return base if pattern == "none" else Coat(base, mark, pattern)
 
 
-def _thing(outline: np.ndarray, fill: Coat | Colour, relief: float = 0.6, grain: float | None = None) -> Part:
-    return Part(outline, fill, grain, relief)
+def _thing(outline: np.ndarray, fill: Coat | Colour, relief: float = 0.6, grain: float | None = None) -> Patch:
+    return Patch(outline, fill, grain, relief)
 
 
-def mug(random: Random) -> list[Part]:
+def mug(random: Random) -> list[Patch]:
     fill, half, tall = _paint(random), random.uniform(0.45, 0.7), random.uniform(0.5, 0.9)
     reach = half + random.uniform(0.35, 0.5)
     handle = [
@@ -46,7 +46,7 @@ def mug(random: Random) -> list[Part]:
     return [*handle, _thing(body, fill), _thing(blob(0, -tall, half, 0.16), _DARK, 0.2)]
 
 
-def teapot(random: Random) -> list[Part]:
+def teapot(random: Random) -> list[Patch]:
     fill, wide, tall = _paint(random), random.uniform(0.6, 0.8), random.uniform(0.45, 0.7)
     spout = tube(-0.8 * wide, 0.25, -1.1, 0.1, -1.25, -0.55, 0.2, 0.07)
     handle = [tube(0.7 * wide, -0.35, 1.25, -0.4, 1.15, 0, 0.08, 0.08), tube(1.15, 0, 1, 0.4, 0.6, 0.4, 0.08, 0.08)]
@@ -54,7 +54,7 @@ def teapot(random: Random) -> list[Part]:
     return [_thing(outline, fill) for outline in (spout, *handle, blob(0, 0, wide, tall), *lid)]
 
 
-def bottle(random: Random) -> list[Part]:
+def bottle(random: Random) -> list[Patch]:
     fill, half, neck = _paint(random), random.uniform(0.25, 0.45), random.uniform(0.09, 0.15)
     shoulder = random.uniform(-0.5, 0)
     outline = path(-neck, -1, neck, -1, neck, shoulder - 0.35, half, shoulder, half, 1, -half, 1, -half, shoulder)
@@ -63,7 +63,7 @@ def bottle(random: Random) -> list[Part]:
     return [_thing(outline, fill), _thing(label, _paint(random), 0.1), _thing(box(-neck, -1.1, neck, -0.9), _DARK)]
 
 
-def lamp(random: Random) -> list[Part]:
+def lamp(random: Random) -> list[Patch]:
     top, low, knee = random.uniform(0.2, 0.5), random.uniform(0.55, 0.85), random.uniform(-0.25, 0.1)
     foot, stem = _paint(random), random.uniform(0.05, 0.12)
     shade = path(-top, -1, top, -1, low, knee, -low, knee)
@@ -71,7 +71,7 @@ def lamp(random: Random) -> list[Part]:
     return [*(_thing(outline, foot) for outline in stand), _thing(shade, _paint(random), 0.5)]
 
 
-def mushroom(random: Random) -> list[Part]:
+def mushroom(random: Random) -> list[Patch]:
     wide, high, stem = random.uniform(0.6, 1), random.uniform(0.4, 0.8), random.uniform(0.15, 0.3)
     angles = np.linspace(np.pi, 2 * np.pi, 24)
     cap = np.stack((wide * np.cos(angles), high * np.sin(angles)), axis=1)
@@ -81,7 +81,7 @@ def mushroom(random: Random) -> list[Part]:
     ]
 
 
-def tree(random: Random) -> list[Part]:
+def tree(random: Random) -> list[Patch]:
     trunk = _thing(tube(0, 1, random.uniform(-0.15, 0.15), 0.5, 0, -0.2, 0.16, 0.1), pick(random, "wood"), 0.5, 90.0)
     leaves = _paint(random) if random.random() < 0.5 else pick(random, "green")
     if random.random() < 0.5:
@@ -94,7 +94,7 @@ def tree(random: Random) -> list[Part]:
     return [trunk, *(_thing(tuft, leaves, 0.6, 40.0) for tuft in tufts)]
 
 
-def flower(random: Random) -> list[Part]:
+def flower(random: Random) -> list[Patch]:
     petals, fill, long = int(random.integers(5, 10)), _paint(random), random.uniform(0.25, 0.4)
     stalk = _thing(tube(0, -0.4, random.uniform(-0.3, 0.3), 0.4, 0, 1.1, 0.05, 0.07), pick(random, "green"))
     leaf = _thing(blob(0.3, 0.6, 0.3, 0.11, -30), pick(random, "green"))
@@ -103,7 +103,7 @@ def flower(random: Random) -> list[Part]:
     return [stalk, leaf, *(_thing(ray, fill, 0.4) for ray in rays), _thing(blob(0, -0.4, 0.2, 0.2), _paint(random))]
 
 
-def fish(random: Random) -> list[Part]:
+def fish(random: Random) -> list[Patch]:
     fill, long, high = _paint(random), random.uniform(0.65, 0.85), random.uniform(0.3, 0.55)
     tail = path(long - 0.2, 0, 1.2, -random.uniform(0.3, 0.5), 1.05, 0, 1.2, random.uniform(0.3, 0.5))
     fin = path(-0.2, -0.8 * high, 0.3, -high - random.uniform(0.1, 0.3), 0.45, -0.6 * high)
@@ -115,7 +115,7 @@ def fish(random: Random) -> list[Part]:
     ]
 
 
-def bird(random: Random) -> list[Part]:
+def bird(random: Random) -> list[Patch]:
     fill, lean = _paint(random), random.uniform(10, 35)
     legs = [_thing(tube(x, 0.4, x, 0.7, x - 0.05, 1, 0.03, 0.03), _DARK) for x in (-0.05, 0.15)]
     tail = path(0.5, 0.1, random.uniform(1.1, 1.4), random.uniform(0.2, 0.6), 1.1, 0.0)
@@ -129,7 +129,7 @@ def bird(random: Random) -> list[Part]:
     return [*legs, *shapes, *head, _thing(blob(0.2, 0.1, 0.45, 0.22, lean + 8), _paint(random), 0.5, 20.0)]
 
 
-def snail(random: Random) -> list[Part]:
+def snail(random: Random) -> list[Patch]:
     skin, fill, size = _paint(random), _paint(random), random.uniform(0.45, 0.65)
     body = [tube(1, 0.85, 0, 0.8, -0.7, 0.75, 0.05, 0.18), tube(-0.6, 0.75, -0.95, 0.6, -0.9, 0.2, 0.16, 0.13)]
     horns = [tube(-0.9, 0.2, -1, 0, -0.9 + away, -0.15, 0.03, 0.05) for away in (-0.25, 0.05)]
@@ -140,7 +140,7 @@ def snail(random: Random) -> list[Part]:
     return [*(_thing(outline, skin) for outline in (*horns, *body)), *rings]
 
 
-KINDS: dict[str, Callable[[Random], list[Part]]] = {
+KINDS: dict[str, Callable[[Random], list[Patch]]] = {
     kind.__name__: kind for kind in (bird, bottle, fish, flower, lamp, mug, mushroom, snail, teapot, tree)
 }
 
@@ -154,7 +154,7 @@ def draw(kind: str, random: Random) -> Image.Image:
         parts = [part.mirrored() for part in parts]
     unit = min(size) / 2 * random.uniform(0.25, 0.75)
     origin = np.array(size) * random.uniform(0.35, 0.65, 2)
-    easel = stage(str(random.choice(PLACES)), random, size, np.add(blob(0, 1, 0.9, 0.2) * unit, origin))
+    easel = backdrop(str(random.choice(PLACES)), random, size, np.add(blob(0, 1, 0.9, 0.2) * unit, origin))
     for part in parts:
         easel.paint(part, unit, (float(origin[0]), float(origin[1])))
     return snapshot(easel)

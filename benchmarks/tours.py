@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 
 from benchmarks import tours_compare
-from catsdogs import drawings
+from catsdogs.demo import drawings
 
 CHECKOUT = Path(__file__).parents[1]
 LITE = "--backbones EfficientNetLite0"

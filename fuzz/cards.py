@@ -1,4 +1,4 @@
-"""Fuzzes what is kept as JSON: the first byte says whether the others are a run, a network or a manifest of shards."""
+"""Fuzzes the JSON that is read: the first byte says whether the rest is a run, a network or a manifest of TFRecords."""
 
 import atheris
 

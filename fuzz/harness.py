@@ -1,4 +1,4 @@
-"""What the targets share: seeds, a file to write each input to, and what counts as a finding."""
+"""Shared by the targets: seeds, a file to write each input to, and what counts as a finding."""
 
 import sys
 import tempfile
@@ -21,7 +21,7 @@ def written(name: str, data: bytes) -> Path:
 
 
 def refused(read: Callable[..., object], *arguments: object) -> bool:
-    """Read a hostile input: whether it was refused, as it must be unless it is sound: in one line with a remedy."""
+    """Whether a hostile input was refused, in one line with a remedy; anything else that is raised is a finding."""
     try:
         read(*arguments)
     except CatsdogsError as error:

@@ -1,4 +1,4 @@
-"""Fuzzes what names and a table of labels say: `labels.parse` and `choose_table`, the names before the table."""
+"""Fuzzes `labels.classes_and_rows` and `choose_table`: the input is file names, and after a zero byte a label table."""
 
 import atheris
 
@@ -25,7 +25,7 @@ def target(data: bytes) -> None:
         tables = [name for name in names if name.endswith(".csv")]
         chosen = labels.choose_table(names, tables, "root")
         photographs = labels.photographs(names)
-        classes, rows = labels.parse(photographs, (chosen, table) if chosen else None)
+        classes, rows = labels.classes_and_rows(photographs, (chosen, table) if chosen else None)
         assert all(-1 <= label < len(classes) for _, _, label, _ in rows)  # noqa: S101 - a finding
         assert len({row[:2] for row in rows}) == len(rows)  # noqa: S101 - a finding
 

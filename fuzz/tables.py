@@ -1,4 +1,4 @@
-"""Fuzzes the checks of every CSV: the first byte says which table the others are."""
+"""Fuzzes the checks of every CSV: the first byte says which table the rest is."""
 
 import atheris
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from catsdogs import decisions, images, out_of_fold, runs, store, suspects, tfrecord, training
 from catsdogs.backbones import trained
 from catsdogs.dataset import scan
 from catsdogs.quiet import importing_keras
-from catsdogs.report.evidence import read_comparison
 from catsdogs.store import Features
+
+from catsdogs import decisions, images, out_of_fold, runs, store, suspects, tfrecord, training
+from catsdogs.report.evidence import read_comparison
 
 KEPT = Path(__file__).with_name("kept")
 VALUES = json.loads((KEPT / "values.json").read_text(encoding="utf-8"))
@@ -126,6 +126,7 @@ def test_a_trained_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     pixels = images.load(dataset.read(dataset.photographs[0]), {32}).by_size[32]
     with importing_keras():
         from catsdogs.backbones import build
+
         from catsdogs.finetuning import filters
     vector = np.asarray(build.read_path(folder, trained.ALL)(pixels[np.newaxis].astype(np.float32)))
     np.testing.assert_allclose(vector[0, :16], NETWORK["vector"], rtol=1e-3, atol=1e-6)

@@ -202,7 +202,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _read_cells(path: Path) -> Cells:
     """The cells of the table as they were typed, the header first."""
     try:
-        typed = tables.cells(tables.decode(path.read_bytes()))
+        typed = tables.cells(tables.decode_text(path.read_bytes()))
     except OSError as error:
         raise storage.read_error(path, error) from None
     except NoTableError as error:

@@ -198,7 +198,7 @@ def say_left_alone(names: Sequence[str]) -> None:
     from catsdogs.photographs import filetypes
 
     if names:
-        say(f"left alone: {filetypes.unread(names)}")
+        say(f"left alone: {filetypes.describe_unread(names)}")
 
 
 def _where_all_are_listed(error: CatsdogsError, path: Path) -> str:

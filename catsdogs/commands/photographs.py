@@ -40,7 +40,7 @@ def shards(
     manifest = summary.folder / tfrecord.MANIFEST
     say_unreadable(summary.unreadable, manifest, is_written=True)
     say_rows(
-        [(summary.folder / shard.file, f"{shard.rows:,} rows, {shard.bytes / 1e6:.1f} MB") for shard in summary.shards],
+        [(summary.folder / file.file, f"{file.rows:,} rows, {file.bytes / 1e6:.1f} MB") for file in summary.files],
         lambda path, what: f"wrote {path}  ({what})",
         manifest,
     )

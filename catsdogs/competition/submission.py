@@ -271,7 +271,7 @@ def _labels(
 def _as_digits(text: str) -> str:
     """`1` for 1.0, 1,0 and TRUE, as spreadsheets and pandas write what was 1; any other text as it is."""
     try:
-        value = tables.number(text)
+        value = tables.parse_number(text)
         return str(int(value)) if value.is_integer() else text
     except (ValueError, OverflowError):
         return _NUMBERS.get(text.lower(), text)
@@ -301,7 +301,7 @@ def _check_values(sheet: _Sheet, remedy: str) -> NDArray[np.float64]:
     for row, (id, texts) in enumerate(sheet.rows.items()):
         for column, text in enumerate(texts):
             try:
-                values[row, column] = tables.number(text)
+                values[row, column] = tables.parse_number(text)
             except ValueError:
                 values[row, column] = math.nan
             if not 0 <= values[row, column] <= 1:
@@ -331,7 +331,7 @@ def _check_values(sheet: _Sheet, remedy: str) -> NDArray[np.float64]:
 
 def _read(path: Path) -> _Sheet:
     try:
-        return _parse(str(path), tables.decode(path.read_bytes()))
+        return _parse(str(path), tables.decode_text(path.read_bytes()))
     except (OSError, NoTableError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise SubmissionError(f"{path} cannot be read: {reason}", "Give the path of a CSV") from None
@@ -340,7 +340,7 @@ def _read(path: Path) -> _Sheet:
 def _parse(name: str, text: str) -> _Sheet:
     remedy = f"It needs a first line such as {ID_COLUMN},{LABEL_COLUMN} and a row for each photograph"
     try:
-        header, rows, numbers, _ = tables.parse(text)
+        header, rows, numbers, _ = tables.parse_table(text)
     except NoTableError as error:
         raise SubmissionError(f"{name} is not CSV: {error}", remedy) from None
     bare = list(map(_bare, header))

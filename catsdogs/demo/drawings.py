@@ -1,6 +1,6 @@
-"""Draws the demo's small data set, cats, dogs and a few pictures without a pet, in Kaggle's own layout.
+"""Draws the demo's small data set of cats, dogs and a few pictures without a pet, in Kaggle's layout.
 
-`drawings.txt` beside this module lists what can be drawn, as outlines; `easel` paints them one over the other.
+`drawings.txt` beside this module lists the figures as outlines; `easel` paints them over each other.
 """
 
 import io
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageFilter
 
-from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Floats, Part, blob, clouds, filled, snapshot, turn
+from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Floats, Patch, blob, clouds, filled, snapshot, turn
 from catsdogs.errors import DatasetError
 from catsdogs.progress import Progress
 
@@ -29,7 +29,7 @@ POSES = {"portrait": 0.4, "sitting": 0.25, "standing": 0.2, "lying": 0.15}
 PLACES = ("lawn", "room", "sofa", "studio")
 SCENES = ("lawn house", "room fruit", "lawn car", "sea boat", "lawn mountains", "studio letter", "studio test card")
 SCENE_HEIGHT = 6.0
-BUST = 2.3  # how far below the head's middle a portrait shows the chest, in head radii
+BUST = 2.3  # how far below the middle of the head a portrait reaches, in head radii
 
 README = """These pictures are drawings, not photographs. `catsdogs.demo.drawings` made them with Pillow, seed {seed},
 so that the whole pipeline can be tried without a download. No score measured on them says anything about photographs.
@@ -63,8 +63,8 @@ def _rgb(name: str) -> Colour:
     return red, green, blue
 
 
-def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator) -> list[Part]:
-    """The parts of one figure of drawings.txt, back to front, its colour names looked up in `fills`."""
+def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator) -> list[Patch]:
+    """The patches of one figure of drawings.txt, back to front, its colour names looked up in `fills`."""
     known: dict[str, float] = {}
 
     def number(text: str) -> float:
@@ -74,7 +74,7 @@ def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator)
         low, _, high = text.partition("~")
         return known[text] if text in known else rng.uniform(float(low), float(high)) if high else float(low)
 
-    parts = []
+    patches = []
     for line in _sections()[name]:
         drawn, _, cover = line.partition(":")
         word, *words = drawn.split()
@@ -86,18 +86,18 @@ def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator)
         shape, *numbers = [word, *words] if word in SHAPES else words
         for _ in range(int(word) if word.isdigit() else 1):
             fill = fills[colour] if colour in fills else _rgb(colour)
-            parts.append(Part(SHAPES[shape](*map(number, numbers)), fill, fur_direction, float(relief)))
+            patches.append(Patch(SHAPES[shape](*map(number, numbers)), fill, fur_direction, float(relief)))
         if word == "pair":
-            parts.append(parts[-1].mirrored())
-    return parts
+            patches.append(patches[-1].mirrored())
+    return patches
 
 
-def stage(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Floats | None = None) -> Easel:
-    """An easel of `size` with a place on it, out of focus, and the shadow of what will stand there (in pixels)."""
+def backdrop(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Floats | None = None) -> Easel:
+    """An easel of `size` with a blurred place on it, and the shadow, an outline in pixels, of what will stand there."""
     easel = Easel(rng, np.zeros((size[1] // 2, size[0] // 2, 3), dtype=np.float32), rng.uniform(-2.5, -0.6))
     fills = _scene_colours(rng)
-    for part in figure(place, fills, rng):
-        easel.paint(part, size[1] / 2 / SCENE_HEIGHT, (size[0] / 4, 0.0))
+    for patch in figure(place, fills, rng):
+        easel.paint(patch, size[1] / 2 / SCENE_HEIGHT, (size[0] / 4, 0.0))
     easel.pixels *= 1 + 0.07 * clouds(rng, easel.pixels.shape[:2], 4)[..., None]
     if shadow is not None:
         mask = filled(shadow / 2, easel.pixels.shape[1::-1])
@@ -116,8 +116,8 @@ def _scene_colours(rng: np.random.Generator) -> dict[str, Coat | Colour]:
 def draw_pet(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """One "cat" or "dog" as an RGB picture of `size` (width, height) pixels."""
     pose = str(rng.choice(list(POSES), p=list(POSES.values())))
-    parts = _animal(kind, pose, rng)
-    corners = np.concatenate([part.outline for part in parts])
+    patches = _animal(kind, pose, rng)
+    corners = np.concatenate([patch.outline for patch in patches])
     low, high = corners.min(axis=0), corners.max(axis=0)
     if pose == "portrait":
         high[1] = BUST
@@ -129,17 +129,17 @@ def draw_pet(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Imag
 
     middle, reach = (low[0] + high[0]) / 2, (high[0] - low[0]) / 2
     shadow = np.add(blob(middle, high[1], reach, 0.4) * unit, (x, y))
-    easel = stage(str(rng.choice(PLACES)), rng, size, shadow)
-    for part in parts:
-        easel.paint(part, unit, (x, y))
+    easel = backdrop(str(rng.choice(PLACES)), rng, size, shadow)
+    for patch in patches:
+        easel.paint(patch, unit, (x, y))
     if rng.random() < 0.12:
-        for part in figure(str(rng.choice(["post", "cushion", "leaves"])), _scene_colours(rng), rng):
-            easel.paint(part, size[1] / SCENE_HEIGHT, (size[0] / 2, 0.0))
+        for patch in figure(str(rng.choice(["post", "cushion", "leaves"])), _scene_colours(rng), rng):
+            easel.paint(patch, size[1] / SCENE_HEIGHT, (size[0] / 2, 0.0))
     return snapshot(easel)
 
 
-def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Part]:
-    """The parts of an animal, its head at the origin."""
+def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Patch]:
+    """The patches of an animal, back to front, its head at the origin."""
     *colours, pattern = str(rng.choice(_sections()[f"{kind} coats"])).split()
     base, mark, pale = map(_rgb, colours)
     points, blaze = pattern == "points", pale != base and rng.random() < 0.5
@@ -156,20 +156,20 @@ def _animal(kind: str, pose: str, rng: np.random.Generator) -> list[Part]:
         mouth = "dog panting" if rng.random() < 0.6 else "dog shut"
         names = [*ears, *(["dog blaze"] if blaze else []), mouth, "dog face"]
     tilt, width = rng.normal(0, 9), rng.uniform(0.85, 1.0)
-    head = [part for name in names for part in figure(name, fills, rng)]
-    head = [replace(part, outline=turn(part.outline * (width, 1), tilt)) for part in head]
-    parts = figure(f"{kind} {pose} tail", fills, rng) + figure(pose, fills, rng) + head
-    return [part.mirrored() for part in parts] if rng.random() < 0.5 else parts
+    head = [patch for name in names for patch in figure(name, fills, rng)]
+    head = [replace(patch, outline=turn(patch.outline * (width, 1), tilt)) for patch in head]
+    patches = figure(f"{kind} {pose} tail", fills, rng) + figure(pose, fills, rng) + head
+    return [patch.mirrored() for patch in patches] if rng.random() < 0.5 else patches
 
 
 def draw_scene(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """A picture without any pet, RGB, of `size` (width, height) pixels."""
+    """A picture without a pet, RGB, of `size` (width, height) pixels."""
     place, thing = str(rng.choice(SCENES)).split(maxsplit=1)
-    easel = stage(place, rng, size)
+    easel = backdrop(place, rng, size)
     unit = min(size[1] / SCENE_HEIGHT, size[0] / 5.5)
     middle = size[0] * rng.uniform(0.47, 0.53)
-    for part in figure(thing, _scene_colours(rng), rng):
-        easel.paint(part, unit, (middle, size[1] - unit * SCENE_HEIGHT))
+    for patch in figure(thing, _scene_colours(rng), rng):
+        easel.paint(patch, unit, (middle, size[1] - unit * SCENE_HEIGHT))
     return snapshot(easel)
 
 
@@ -177,9 +177,9 @@ def draw_dataset(folder: Path, seed: int = 0) -> dict[str, int]:
     """Draw the demo's data set into `folder`, or leave it alone if it is already complete.
 
     The same seed gives the same bytes. Everything is drawn in a temporary folder beside `folder`, which then appears
-    whole or not at all; where drawings are there already but some are missing, they are moved in one by one.
+    whole or not at all. Where only some drawings are missing, all are moved in one by one.
 
-    Returns how many files are in train and in test, and how many of train's show no pet or are damaged.
+    Returns the number of files in train and in test, and of those in train that show no pet or are damaged.
 
     Raises:
         DatasetError: the folder holds something else.
@@ -205,17 +205,17 @@ def draw_dataset(folder: Path, seed: int = 0) -> dict[str, int]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         drawn = Path(scratch) / "drawn"
-        for part in ("train", "test"):
-            (drawn / part).mkdir(parents=True)
+        for split in ("train", "test"):
+            (drawn / split).mkdir(parents=True)
         _draw_files(drawn, motifs, seed)
         for name, text in texts.items():
             (drawn / name).write_bytes(text.encode())
-        _move(drawn, folder, [*motifs, *texts])
+        _put_drawings(drawn, folder, [*motifs, *texts])
     return counts
 
 
 def _motifs(seed: int) -> dict[str, str]:
-    """What each file shows: "cat", "dog" or "scene", or how it is damaged: "truncated" or "text"."""
+    """File -> what it shows, "cat", "dog" or "scene", or how it is damaged, "truncated" or "text"."""
     rng = np.random.default_rng(seed)
     motifs: dict[str, str] = {}
     for kind, damage in (("cat", "truncated"), ("dog", "text")):
@@ -225,7 +225,7 @@ def _motifs(seed: int) -> dict[str, str]:
 
 
 def _draw_files(folder: Path, motifs: dict[str, str], seed: int) -> None:
-    """Write every picture into `folder`. Threads are enough: Pillow and numpy release the lock while they work."""
+    """Write every picture into `folder`. Threads suffice: Pillow and numpy release the lock while they work."""
 
     def draw(numbered: tuple[int, str]) -> None:
         number, name = numbered
@@ -246,8 +246,8 @@ def _draw_files(folder: Path, motifs: dict[str, str], seed: int) -> None:
             progress.update()
 
 
-def _move(drawn: Path, folder: Path, names: list[str]) -> None:
-    """Put `drawn` in the place of `folder`, at once where `folder` is new or empty, else file by file."""
+def _put_drawings(drawn: Path, folder: Path, names: list[str]) -> None:
+    """Move `drawn` to `folder`: as a whole if `folder` is new or empty, else file by file."""
     if not folder.exists() or not any(folder.iterdir()):
         drawn.replace(folder)
         return

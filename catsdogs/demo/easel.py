@@ -1,4 +1,4 @@
-"""Paints outlines as fur and cushions: coat, soft relief in the light, ragged edge, strokes; the drawings' brush."""
+"""Paints outlines as fur or smooth surfaces, with a coat's colours, soft relief in the light and ragged edges."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-OVERSAMPLING = 3  # of an outline's edge, for smoothness
+OVERSAMPLING = 3  # for smooth edges
 FUR_TILE = 512
 RADIAL = 999.0
 
@@ -27,11 +27,11 @@ class Coat:
 
 
 @dataclass(frozen=True)
-class Part:
+class Patch:
     """A closed outline, (n, 2), and what covers it.
 
-    `grain` is the direction of the fur in degrees, `RADIAL` from the middle outwards, or None for a smooth surface;
-    `relief` how rounded it looks, from 0 to 1.
+    `grain` is the direction of the fur in degrees, `RADIAL` from the middle outwards, or None for a smooth surface.
+    `relief` is how rounded the surface looks, from 0 to 1.
     """
 
     outline: Floats
@@ -39,8 +39,8 @@ class Part:
     grain: float | None
     relief: float
 
-    def mirrored(self) -> "Part":
-        """The part on the other side of the face or body."""
+    def mirrored(self) -> "Patch":
+        """The patch on the other side of the face or body."""
         grain = self.grain if self.grain in (None, RADIAL) else 180 - (self.grain or 0)
         return replace(self, outline=self.outline * (-1, 1), grain=grain)
 
@@ -146,9 +146,9 @@ class Easel:
     pixels: Floats
     light: float
 
-    def paint(self, part: Part, unit: float, origin: tuple[float, float]) -> None:
-        """Paint one part, whose units are `unit` pixels long and start from `origin` in pixels."""
-        points = part.outline * unit + origin
+    def paint(self, patch: Patch, unit: float, origin: tuple[float, float]) -> None:
+        """Paint one patch, whose units are `unit` pixels long and start from `origin` in pixels."""
+        points = patch.outline * unit + origin
         margin = 2 + int(0.08 * unit)
         height, width = self.pixels.shape[:2]
         left, top = np.maximum(np.floor(points.min(axis=0)).astype(int) - margin, 0).tolist()
@@ -157,18 +157,18 @@ class Easel:
             return
         mask, shape = filled(points - (left, top), (right - left, bottom - top)), (bottom - top, right - left)
         shade: Floats = np.ones((1, 1), dtype=np.float32)
-        if part.relief:
-            shade = 1 + np.float32(part.relief) * self._relief(mask)
+        if patch.relief:
+            shade = 1 + np.float32(patch.relief) * self._relief(mask)
         cover = np.asarray(mask, dtype=np.float32) / 255
-        if part.grain is not None:
-            hair = self._hair(part.grain, shape)
+        if patch.grain is not None:
+            hair = self._hair(patch.grain, shape)
             soft = np.asarray(mask.filter(ImageFilter.BoxBlur(0.045 * unit)), dtype=np.float32) / 255
             cover = np.clip(0.5 + 3.2 * (soft - 0.5 + 0.16 * hair), 0, 1)
             shade = shade * (1 + 0.1 * hair)
-        if isinstance(part.fill, Coat):
-            colours = coat_colours(self.rng, part.fill, shape, part.grain or 0.0, unit)
+        if isinstance(patch.fill, Coat):
+            colours = coat_colours(self.rng, patch.fill, shape, patch.grain or 0.0, unit)
         else:
-            colours = np.array(part.fill, dtype=np.float32)
+            colours = np.array(patch.fill, dtype=np.float32)
         tile = self.pixels[top:bottom, left:right]
         tile += cover[..., None] * (colours * shade[..., None] - tile)
 

@@ -96,7 +96,7 @@ class Cache:
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._parts = virtual.parts_folder(self.path) / key
         self.set_aside: list[Path] = []
-        self._renew = lease.over(self.path)
+        self._renew = lease.confirmation_for(self.path)
         self._sources: list[_RowSource] = []
         # (key, digest) or the digest alone -> the number of a source, and the row in it
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
@@ -178,8 +178,8 @@ class Cache:
         return changed
 
     def _confirm(self) -> None:
-        """Make sure that this run still holds the folder before it writes or removes files, see `lease.over`."""
-        renew = self._renew or lease.over(self.path)
+        """Make sure that this run still holds the folder before it writes or removes files, see `lease`."""
+        renew = self._renew or lease.confirmation_for(self.path)
         if renew:
             renew()
 

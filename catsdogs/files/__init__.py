@@ -1,1 +1,1 @@
-"""Files: whole or not there, locked, sealed and proved, on this machine or in an object store."""
+"""Files: written whole or not at all, locked, sealed and checked, on this machine or in an object store."""

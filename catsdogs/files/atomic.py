@@ -20,10 +20,10 @@ _OWNED = re.compile(r"\.(\d+)\.(tmp|old)")
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, whose folder is made if need be; what is written there takes the place of `path`.
+    """A temporary path to write to; the finished file then takes the place of `path`, whose folder is made if need be.
 
-    Whatever fails on the way, an earlier file stays as it was and nothing half-written is left. What belongs into an
-    object store is written on this machine and then put there, where it appears whole.
+    Whatever fails on the way, an earlier file stays as it was and nothing half-written is left. An object is written on
+    this machine and then uploaded, and appears whole.
 
     Raises:
         StoreError: the disk is full, or the folder or the store cannot be written.
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix != ".h5":  # of these there may be thousands in a folder, and who writes them clears it
+        if path.suffix != ".h5":  # of which a folder may hold thousands; their writer clears it
             clear_leftovers(path)
         yield temporary
         with temporary.open("rb") as written:
@@ -55,12 +55,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be made again; one of his own among the temporary files if his home is none.
+    """The user's folder for what can be made again; a private temporary folder for a user whose home cannot be written.
 
-    A folder that XDG_CACHE_HOME names is meant, and stays it even if nothing can be written there.
+    A folder that XDG_CACHE_HOME names is obeyed, even if nothing can be written there.
 
     Raises:
-        OSError: nor can that be made.
+        OSError: the temporary folder cannot be made either.
     """
     import platformdirs
 
@@ -75,9 +75,9 @@ def cache_folder() -> Path:
     user = os.getuid() if hasattr(os, "getuid") else "user"
     instead = Path(tempfile.gettempdir()) / f"catsdogs-cache-{user}"
     instead.mkdir(mode=0o700, exist_ok=True)
-    found = instead.lstat()
-    if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode)):
-        instead = _private_folder()  # another user's, who could put there what is run here
+    status = instead.lstat()
+    if hasattr(os, "getuid") and (status.st_uid != user or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode)):
+        instead = _private_folder()  # the other belongs to another user, whose files must not be run here
     note(f"Nothing can be kept in {usual}: {instead} stands in for it; XDG_CACHE_HOME names another")
     return instead
 
@@ -89,14 +89,13 @@ def _private_folder() -> Path:
 
 def write_error(path: Path, error: Exception) -> StoreError:
     """Why `path` could not be written, in one line."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if full:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StoreError(f"The disk is full: {path} was not written", "Free some space and run the same command again")
     return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
 
 
 def put_folder(work: Path, target: Path) -> None:
-    """Give a finished folder its name; a folder that bore it goes.
+    """Give a finished folder its name, and remove an earlier folder of that name.
 
     Whatever fails on the way, one of the two has the name; after a kill, once `clear_leftovers` has been called.
 
@@ -118,13 +117,13 @@ def put_folder(work: Path, target: Path) -> None:
 
 
 def clear_leftovers(target: Path) -> None:
-    """Take away what processes that are no more left beside a file or folder that they were about to write.
+    """Remove what processes that have ended left beside a file or folder that they were about to write.
 
-    If one died between taking the name from an earlier folder and giving it to the new one, the earlier one has it
-    back. What cannot be removed stays, and hurts nobody.
+    If one died between taking the name from an earlier folder and giving it to the new one, the earlier one gets it
+    back. What cannot be removed stays, and does no harm.
     """
-    for path, process, kind in _left_beside(target):
-        if _lives(process):
+    for path, process, kind in _leftovers_beside(target):
+        if _is_running(process):
             continue
         with contextlib.suppress(OSError):
             if kind == "old" and not target.exists():
@@ -136,40 +135,40 @@ def clear_leftovers(target: Path) -> None:
 
 
 def clear_temporary(target: Path) -> None:
-    """The same of a file whose only writer calls this, under a lock: what others began is of processes that are dead.
+    """Like `clear_leftovers`, for the only writer of a file, who holds its lock: all others that began it are dead.
 
-    On a folder that machines share, their numbers say nothing here.
+    Process numbers are not looked at: they say nothing in a folder that several machines share.
     """
-    for path, _, kind in _left_beside(target):
+    for path, _, kind in _leftovers_beside(target):
         if kind == "tmp":
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def _left_beside(target: Path) -> list[tuple[Path, int, str]]:
-    """What stands beside a file or folder under its name, hidden: the process that put it there, and `tmp` or `old`."""
-    found = []
+def _leftovers_beside(target: Path) -> list[tuple[Path, int, str]]:
+    """Hidden files and folders beside `target` under its name: path, process that made it, and `tmp` or `old`."""
+    leftovers = []
     start = f".{target.name}"
     with contextlib.suppress(OSError):
         for name in os.listdir(target.parent):  # noqa: PTH208 - names
             owned = _OWNED.fullmatch(name.removeprefix(start)) if name.startswith(start) else None
             if owned:
-                found.append((target.with_name(name), int(owned[1]), owned[2]))
-    return found
+                leftovers.append((target.with_name(name), int(owned[1]), owned[2]))
+    return leftovers
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):  # of another user; no process at all, so nothing of ours
+    except (PermissionError, OverflowError):  # another user's; a number that no process has, so the file is not ours
         return True
     return True
 
 
 def sync(path: Path) -> None:
-    """Have what was written to a file, or which names a folder holds, on the disk before this returns.
+    """Flush a file's content, or a folder's names, to the disk.
 
     Raises:
         OSError: the disk is full or fails.
@@ -183,7 +182,7 @@ def sync(path: Path) -> None:
 
 
 def check_free_space(folder: Path, needed: int) -> None:
-    """Refuse to start what would not fit, `needed` in bytes; an object store has no end."""
+    """Raise a StoreError if a folder's disk has less than `needed` bytes free; an object store has no end."""
     if storage.is_remote(folder):
         return
     free = shutil.disk_usage(folder).free

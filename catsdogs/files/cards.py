@@ -1,4 +1,4 @@
-"""Dataclasses as JSON, and JSON read back as the dataclass it was written from, each value of its own type."""
+"""Dataclasses written as JSON, and read back with each value checked against the type of its field."""
 
 import json
 import math
@@ -10,12 +10,12 @@ _JSON_TYPES: dict[type, tuple[type, ...]] = {tuple: (list,), float: (int, float)
 
 
 def as_json(content: Any) -> str:
-    """Indented JSON that every reader takes: a number that is not finite, which JSON has none of, becomes null."""
+    """Indented JSON that every reader takes: numbers that are not finite, which JSON lacks, become null."""
     return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def typed(kind: Any, value: Any, name: str) -> Any:
-    """A value as JSON gives it -> as `kind`, a dataclass or the type of a field; null where a float is due is NaN.
+    """A value of parsed JSON -> as `kind`, a dataclass or the type of a field. Null in the place of a float is NaN.
 
     Raises:
         TypeError, KeyError: it is of another type, or has other fields.

@@ -1,4 +1,4 @@
-"""HDF5 files of ours: written whole and sealed, read only when they are known to be whole."""
+"""HDF5 files of ours: written whole and sealed, and read only once they are known to be whole."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ def writing(path: Path) -> Iterator[h5py.File]:
         StoreError: the disk is full, or the folder cannot be written.
     """
     with replacing(path) as temporary, contextlib.closing(_Disk(temporary)) as disk:
-        with h5py.File(disk, "w", libver=("earliest", "v110"), userblock_size=seal.BLOCK_BYTES) as file:
+        with h5py.File(disk, "w", libver=("earliest", "v110"), userblock_size=seal.USER_BLOCK_BYTES) as file:
             yield file
         if disk.error:
             raise disk.error
@@ -29,9 +29,9 @@ def writing(path: Path) -> Iterator[h5py.File]:
 
 
 class _Disk:
-    """A new file that never fails, because HDF5 crashes the process if it cannot finish a file on a full disk.
+    """A new file whose writes never fail: HDF5 crashes the process if it cannot finish a file on a full disk.
 
-    The first error is kept in `error`; from then on the content lives in memory, where HDF5 finds all it wrote.
+    The first error is kept in `error`. From then on the content lives in memory, where HDF5 finds all it wrote.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,11 +66,11 @@ class _Disk:
 
 @contextlib.contextmanager
 def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
-    """An HDF5 file to read from, after it has been held against its seal, or without one tried out elsewhere.
+    """An HDF5 file to read from, checked against its seal first or, without one, tried out in another process.
 
     Raises:
         DamagedError: its checksum is wrong, or it does not parse.
-        MissingError: it is not there.
+        MissingError: there is none.
         StoreError: it cannot be read, which says nothing of its content; or another program has it open to write.
     """
     try:
@@ -85,14 +85,14 @@ def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
     except BlockingIOError:
         raise StoreError(f"{path} is open in another program that may write to it", "Close it there") from None
     except (OSError, AttributeError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        if storage.reason_of(error) and not isinstance(error, IsADirectoryError):  # which is no file of ours
+        if storage.reason_of(error) and not isinstance(error, IsADirectoryError):  # a folder is no file of ours
             raise storage.read_error(path, error) from None
         reason = str(error).strip("'\"").split("(")[0].strip()
         raise DamagedError(f"{path} is cut short or damaged: {reason}", remedy) from None
 
 
 def _check_whole(path: Path, copy: Path, remedy: str) -> None:
-    """Refuse a damaged file, before HDF5 parses it here; `copy` is what lies at `path`, on this machine."""
+    """Raise a DamagedError before HDF5 parses a damaged file in this process; `copy` is the local copy of `path`."""
     try:
         if not seal.check_seal(copy):
             trial.try_out(copy)

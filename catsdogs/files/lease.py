@@ -1,9 +1,9 @@
 """A lock where the operating system has none: a file or object that its holder rewrites every few seconds.
 
-No clock is compared with another: who finds it watches whether it changes. While it does, its holder lives; if it does
-not for a while, the holder has died, and the lock is taken over. A holder that was stopped for that long and wakes must
-do no more harm: where the store writes under conditions, it cannot overwrite the lock of the next one, and `confirm`
-stops it before it puts or removes anything.
+No clocks are compared: another process that finds the file watches whether it changes. While it does, its holder lives.
+If it does not for a while, the holder has died, and the lock is taken over. A holder that was stopped for that long and
+wakes must do no harm: where the store writes on conditions, it cannot overwrite the lock of its successor, and
+`confirm` stops it before it writes or removes anything.
 """
 
 import contextlib
@@ -19,50 +19,50 @@ from catsdogs.files import storage
 from catsdogs.progress import note
 
 BEAT_SECONDS = 5.0
-PATIENCE_BEATS = 4  # without a beat, after which a holder counts as dead
-_held: "list[_Lease]" = []  # those that this process holds, or has lost without knowing
+PATIENCE_BEATS = 4  # a holder that has missed so many counts as dead
+_leases: "list[_Lease]" = []  # which this process holds, or has lost without knowing
 
 
 @contextlib.contextmanager
 def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold the lock at `path` over its folder while the body runs; `patience` is in seconds, for a holder that lives.
+    """Hold the lock at `path` over its folder while the body runs; wait `patience` seconds for a holder that lives.
 
     Raises:
-        LockedError: another process holds it; or took it over, because this one was stopped for long.
+        LockedError: another process holds it, or took it over because this one was stopped for long.
         OSError: a file cannot be written.
         StoreError: the store went on failing.
     """
     lease = _Lease(path)
     lease.take(patience)
-    _held.append(lease)
+    _leases.append(lease)
     try:
         yield
     except BaseException:
-        with contextlib.suppress(StoreError):  # what ended the body is told
+        with contextlib.suppress(StoreError):  # the error that ended the body is raised
             lease.release()
         raise
     else:
         lease.release()
     finally:
-        _held.remove(lease)
+        _leases.remove(lease)
     if lease.lost:
         raise lease.taken_over()
 
 
-def over(place: Path) -> Callable[[], None] | None:
-    """What confirms the newest lease that this process holds over a place, see `confirm`; None where it holds none."""
-    leases = [lease for lease in _held if str(place).startswith(str(lease.path).removesuffix(lease.path.name))]
+def confirmation_for(place: Path) -> Callable[[], None] | None:
+    """The `confirm` of the newest lease that this process holds over a place; None where it holds none."""
+    leases = [lease for lease in _leases if str(place).startswith(str(lease.path).removesuffix(lease.path.name))]
     return leases[-1].confirm if leases else None
 
 
 def confirm(place: Path) -> None:
-    """Before something is put to or removed from a folder that this process holds by a lease: it still does.
+    """Make sure that this process still holds its lease over a place, before it writes or removes something there.
 
     Raises:
         LockedError: another process has taken the lease over.
         StoreError: the store went on failing, so nobody knows.
     """
-    if renew := over(place):
+    if renew := confirmation_for(place):
         renew()
 
 
@@ -74,20 +74,20 @@ class _Lease:
         self._beats = 0
         self._version = ""
         self._beating = threading.Lock()
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def take(self, patience: float) -> None:
         is_new = self._created() or self._waited_for_another(patience)
         if storage.is_remote(self.path) or not is_new:
-            time.sleep(min(1.0, BEAT_SECONDS))  # where nothing is written under conditions, the last to write has it
-        self._version = self._version or storage.version(self.path)  # before a look at whose it is
+            time.sleep(min(1.0, BEAT_SECONDS))  # without conditional writes, the last writer has the lock
+        self._version = self._version or storage.version(self.path)  # before its owner is looked at
         if not self._is_ours():
-            raise self._outrun()
+            raise self._lost_race()
         self._heart.start()
 
     def release(self) -> None:
-        self._over.set()
+        self._ended.set()
         self._heart.join()
         try:
             if not self.lost and self._is_ours():
@@ -96,13 +96,13 @@ class _Lease:
             raise storage.read_error(self.path, error) from None
 
     def confirm(self) -> None:
-        """Beat once, whenever the last time was."""
+        """Renew the lease now, whenever that was done last."""
         if not storage.is_remote(self.path) and not self.path.parent.exists():
-            return  # what is finished may give its folder another name while it holds the lock
+            return  # a finished folder may get another name while its lock is held
         with self._beating:
-            if not self.lost and not self._over.is_set():
+            if not self.lost and not self._ended.is_set():
                 self._beats += 1
-                self.lost = not self._written()
+                self.lost = not self._renewed()
         if self.lost:
             raise self.taken_over()
 
@@ -120,7 +120,7 @@ class _Lease:
         return True
 
     def _waited_for_another(self, patience: float) -> bool:
-        """Take the lock when its holder lets go of it, True, or over when it has died, False.
+        """Wait for the holder: True if it released the lock, False if it died and the lock was taken over.
 
         Raises:
             LockedError: its holder lives, for longer than `patience`.
@@ -144,22 +144,22 @@ class _Lease:
                         "Wait until it ends, or choose another --out",
                     )
         self._version = version
-        if not self._written():
-            raise self._outrun()
+        if not self._renewed():
+            raise self._lost_race()
         return False
 
     def _beat(self) -> None:
-        while not self._over.wait(BEAT_SECONDS):
+        while not self._ended.wait(BEAT_SECONDS):
             try:
                 self.confirm()
             except LockedError as error:
                 note(str(error))
                 return
-            except (StoreError, OSError) as error:  # it may be back in time; and if not, `confirm` stops the work
+            except (StoreError, OSError) as error:  # the store may be back in time; otherwise `confirm` stops the work
                 note(f"The lock {self.path} cannot be renewed, so another process may take it over: {error}")
 
-    def _written(self) -> bool:
-        """Renew the lock, unless another process has it."""
+    def _renewed(self) -> bool:
+        """Renew the lock; False if another process has it."""
         try:
             if not self._version and self._beats and not self._is_ours():
                 return False
@@ -176,7 +176,7 @@ class _Lease:
         with contextlib.suppress(FileExistsError):  # taken over at this moment
             storage.remove_version(self.path, self._version)
 
-    def _outrun(self) -> LockedError:
+    def _lost_race(self) -> LockedError:
         return LockedError(f"Another process has just begun to write to {self.path.parent}", "Wait until it ends")
 
     def _is_ours(self) -> bool:

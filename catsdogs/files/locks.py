@@ -10,7 +10,7 @@ from catsdogs.files.atomic import write_error
 from catsdogs.progress import note
 
 LOCK_FILE = ".lock"  # in a folder with one writer
-SOFT = ".soft"  # behind the name of a lock, for the file that stands in for it
+SOFT = ".soft"  # what the name of a lease adds to that of the lock that it stands in for
 _POLL_SECONDS = 0.01
 
 
@@ -21,10 +21,10 @@ def is_lock(path: Path) -> bool:
 
 @contextlib.contextmanager
 def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold a lock while the body runs, or wait for `patience` seconds for who holds it; negative: for ever.
+    """Hold a lock while the body runs; wait `patience` seconds for another holder, for ever if it is negative.
 
-    The operating system lets go when the process ends, however it ends. Where a file system has no locks, a file beside
-    `path` is renewed instead, see `lease`.
+    The operating system releases it when the process ends, however it ends. Where a file system has no locks, a file
+    beside `path` is renewed instead, see `lease`.
 
     Raises:
         LockedError: another process, or thread, holds it.
@@ -34,7 +34,7 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
 
     try:
         lock = FileLock(path, fallback_to_soft=False)
-    except TypeError:  # of an older filelock, which never falls back
+    except TypeError:  # an older filelock, which never falls back
         lock = FileLock(path)
     try:
         lock.acquire(timeout=patience, poll_interval=_POLL_SECONDS)
@@ -57,7 +57,7 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder for one writer, see `hold`; for a folder in an object store see `lease`.
+    """Hold the lock of a folder with one writer, see `hold`; a folder in an object store is held by a lease.
 
     Raises:
         LockedError: another process holds it.

@@ -1,4 +1,4 @@
-"""A file or object opened to jump about in: what lies in an object store is read by ranges, never as a whole."""
+"""Files and objects opened for random access: an object in a store is read by ranges, never as a whole."""
 
 import io
 import threading
@@ -7,12 +7,12 @@ from typing import BinaryIO, cast
 
 from catsdogs.files import storage
 
-BLOCK_BYTES = 4 * 2**20  # read ahead: some hundred photographs, and more than a request's delay costs
-_TAIL_BYTES = 2**16  # where a zip says how long the list before it is; who reads there goes on just before
+READ_AHEAD_BYTES = 4 * 2**20  # some hundred photographs, which take longer to arrive than a request's delay
+_TAIL_BYTES = 2**16  # a zip's end says how long the list before it is, so readers of the end go on just before it
 
 
 def open_by_ranges(path: Path) -> BinaryIO:
-    """The file, to be read.
+    """The file or object, opened to read.
 
     Raises:
         FileNotFoundError: there is none.
@@ -23,7 +23,7 @@ def open_by_ranges(path: Path) -> BinaryIO:
 
 
 class Ranges(io.RawIOBase):
-    """An object as a file. Each thread keeps the range that it read last; the position is that of all, as in any file.
+    """An object as a file. Threads share its position, as of any file, and each keeps the range that it read last.
 
     Attributes:
         size: its bytes, counted when it was opened.
@@ -56,17 +56,17 @@ class Ranges(io.RawIOBase):
         start, length = self._at, max(0, stop - self._at)
         if not length:
             return b""
-        kept_from, kept = getattr(self._kept, "range", (0, b""))
-        if not kept_from <= start <= stop <= kept_from + len(kept):
-            ahead = max(length, BLOCK_BYTES)
+        kept_start, kept = getattr(self._kept, "range", (0, b""))
+        if not kept_start <= start <= stop <= kept_start + len(kept):
+            ahead = max(length, READ_AHEAD_BYTES)
             is_tail = self.size - start <= _TAIL_BYTES
-            kept_from, kept = self.fetch(max(0, min(start, self.size - ahead)) if is_tail else start, ahead)
-        data = kept[start - kept_from : stop - kept_from]
+            kept_start, kept = self.fetch(max(0, min(start, self.size - ahead)) if is_tail else start, ahead)
+        data = kept[start - kept_start : stop - kept_start]
         self._at = start + len(data)  # less than asked for if the object has become shorter
         return data
 
     def fetch(self, start: int, length: int) -> tuple[int, bytes]:
-        """Read a range for this thread to find."""
+        """Read a range ahead for this thread, and return its start and its bytes."""
         data = storage.read_bytes(self._path, start, min(length, self.size - start))
         self._kept.range = start, data
         return self._kept.range

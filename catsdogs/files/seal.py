@@ -1,7 +1,7 @@
-"""The seal of an HDF5 file of ours: its length and checksum, so that a torn one is known before HDF5 parses it.
+"""The seal of an HDF5 file of ours: its length and checksum, so that a torn file is found before HDF5 parses it.
 
-The seal stands in the file's user block, 512 bytes that HDF5 leaves to others: any reader of HDF5 skips them. It is
-there against accidents, not against attackers, who can compute a checksum as well.
+The seal stands in the file's user block, 512 bytes that every reader of HDF5 skips. It detects accidents. Attackers can
+compute a checksum as well.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from catsdogs.files import storage
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open to write cannot be opened at all
+except ImportError:  # Windows, where a file that is open for writing cannot be opened at all
     fcntl = None  # type: ignore[assignment]
 
-BLOCK_BYTES = 512  # the least user block that HDF5 allows
-_MAGIC = b"catsdogs sealed\n"
-_HDF5 = b"\x89HDF\r\n\x1a\n"  # where a file without a user block starts
-_SEAL = struct.Struct("<16sQI")  # magic, length and CRC-32C of what follows the block
+USER_BLOCK_BYTES = 512  # the least user block that HDF5 allows
+_SEAL_MAGIC = b"catsdogs sealed\n"
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # the start of a file without a user block
+_SEAL = struct.Struct("<16sQI")  # magic, length and CRC-32C of the bytes behind the block
 _CHUNK_BYTES = 2**20
 
 
@@ -41,7 +41,7 @@ def seal(path: Path) -> None:
     with path.open("r+b") as file:
         length, checksum = _measure(file)
         file.seek(0)
-        file.write(_SEAL.pack(_MAGIC, length, checksum))
+        file.write(_SEAL.pack(_SEAL_MAGIC, length, checksum))
 
 
 def is_sealed(path: Path) -> bool:
@@ -51,18 +51,18 @@ def is_sealed(path: Path) -> bool:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+        return file.read(len(_SEAL_MAGIC)) == _SEAL_MAGIC
 
 
 def check_seal(path: Path) -> bool:
-    """Hold a sealed file against its seal, once as long as it does not change; False for a file without a seal.
+    """Check a file against its seal, once as long as it does not change; False for a file without a seal.
 
     Raises:
         DamagedError: it is not what was written.
-        OSError: it cannot be read, or is open in another program that may write to it.
+        OSError: it cannot be read, or another program has it open for writing.
     """
-    found = os.stat(path)  # noqa: PTH116 - asked for each time a file is opened
-    return _check_once(path, found.st_size, found.st_mtime_ns, found.st_ino)
+    status = os.stat(path)  # noqa: PTH116 - quicker, and done each time a file is opened
+    return _check_once(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @functools.lru_cache(maxsize=2**16)
@@ -72,7 +72,7 @@ def _check_once(path: Path, size: int, changed: int, inode: int) -> bool:
         if head.startswith(_HDF5):
             _refuse_open(file)
             return False
-        if len(head) < _SEAL.size or _SEAL.unpack(head) != (_MAGIC, *_measure(file)):
+        if len(head) < _SEAL.size or _SEAL.unpack(head) != (_SEAL_MAGIC, *_measure(file)):
             _refuse_open(file)
             raise DamagedError(f"{path} is cut short or damaged: its checksum is wrong", "Delete it")
     return True
@@ -82,7 +82,7 @@ def open_sealed(path: Path) -> h5py.File:
     """An HDF5 file to read from, without HDF5's lock where the file system has none.
 
     Raises:
-        OSError: it cannot be read, does not parse, or is open in another program that may write to it.
+        OSError: it cannot be read, does not parse, or another program has it open for writing.
     """
     try:
         return h5py.File(path, "r")
@@ -94,7 +94,7 @@ def open_sealed(path: Path) -> h5py.File:
 
 @contextlib.contextmanager
 def lockable(path: Path) -> Iterator[Path]:
-    """The same file where another library's HDF5 can lock it: itself, or a copy if its file system has no locks.
+    """The same file where another library's HDF5 can lock it: a copy if its file system has no locks.
 
     Raises:
         OSError: it cannot be read.
@@ -114,7 +114,7 @@ def lockable(path: Path) -> Iterator[Path]:
 
 
 def _refuse_open(file: BinaryIO) -> None:
-    """Raise a BlockingIOError if another program has the file open to write: HDF5 locks what it may write to."""
+    """Raise a BlockingIOError if another program has the file open for writing, for which HDF5 locks it."""
     try:
         _share(file)
     except OSError as error:
@@ -128,8 +128,8 @@ def _share(file: BinaryIO) -> None:
 
 
 def _measure(file: BinaryIO) -> tuple[int, int]:
-    """Length and CRC-32C of what follows the user block."""
-    file.seek(BLOCK_BYTES)
+    """Length and CRC-32C of the bytes behind the user block."""
+    file.seek(USER_BLOCK_BYTES)
     length, checksum = 0, 0
     while chunk := file.read(_CHUNK_BYTES):
         length += len(chunk)

@@ -1,7 +1,7 @@
-"""Tables as spreadsheets and other programs save them, cells as they were typed.
+"""CSV tables as spreadsheets and other programs save them, cells as they were typed.
 
-What comes in: UTF-8 and UTF-16 with or without their mark, Windows' cp1252, commas, semicolons, tabs or bars between
-the cells, a first line `sep=;`, any line ends, empty lines and columns at the end. What goes out is UTF-8 with commas.
+Read are UTF-8 and UTF-16 with or without a byte order mark, Windows' cp1252, commas, semicolons, tabs or bars between
+cells, a first line `sep=;`, any line ends, empty lines and columns at the end. Written is UTF-8 with commas.
 """
 
 import codecs
@@ -16,7 +16,7 @@ from typing import NamedTuple, TextIO
 from catsdogs.errors import TrainingError
 
 DELIMITERS = ",;\t|"
-_SAMPLE = 200  # rows by which the delimiter is known
+_SAMPLE_ROWS = 200  # by which the delimiter is recognised
 _SEPARATOR_LINE = re.compile(
     rf"\ufeff?\"?sep=([{re.escape(DELIMITERS)}])\"?[{re.escape(DELIMITERS)}]*(?:\r\n|\r|\n|$)", re.I
 )
@@ -25,7 +25,7 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 class NoTableError(Exception):
-    """Bytes or a text that are no table; the message says why, and in which row."""
+    """Bytes or text that are no table; the message says why, and in which row."""
 
 
 class Table(NamedTuple):
@@ -45,7 +45,7 @@ class Table(NamedTuple):
 
 
 def encoding_of(data: bytes) -> str:
-    """How the bytes of a text say it.
+    """The encoding of a text's bytes.
 
     Raises:
         NoTableError: they are no text.
@@ -56,7 +56,7 @@ def encoding_of(data: bytes) -> str:
         return "utf-8-sig"
     if data.startswith(_UTF16_MARKS):
         return "utf-16"
-    if b"\0" in data[:2]:  # the first letter of a header is one of ASCII's
+    if b"\0" in data[:2]:  # a header starts with an ASCII letter
         return "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
     try:
         data.decode()
@@ -67,8 +67,8 @@ def encoding_of(data: bytes) -> str:
     return "utf-8"
 
 
-def decode(data: bytes) -> str:
-    """The text that bytes say, without a mark at its start.
+def decode_text(data: bytes) -> str:
+    """The text of these bytes, without a byte order mark.
 
     Raises:
         NoTableError: they are no text.
@@ -85,7 +85,7 @@ class Cells(NamedTuple):
 
     Attributes:
         delimiter: what stands between the cells.
-        is_declared: the first line of the file says so, as in `sep=;`; it is none of the rows.
+        is_declared: the file's first line names the delimiter, as in `sep=;`, and is none of the rows.
     """
 
     rows: list[list[str]]
@@ -97,48 +97,48 @@ def cells(text: str) -> Cells:
     """All rows of a table, empty ones among them.
 
     Raises:
-        NoTableError: a quotation mark without its second one, or a cell of more than 128 KiB.
+        NoTableError: a quotation mark that is never closed, or a cell of more than 128 KiB.
     """
     declared = _SEPARATOR_LINE.match(text)
     if declared:
         text = text[declared.end() :]
     delimiter = declared[1] if declared else _delimiter(text)
     try:
-        return Cells(list(_records(text, delimiter)), delimiter, declared is not None)
+        return Cells(list(_csv_rows(text, delimiter)), delimiter, declared is not None)
     except csv.Error as error:
         raise NoTableError(str(error)) from None
 
 
-def parse(text: str) -> Table:
+def parse_table(text: str) -> Table:
     """The rows of a table that hold something; an empty one has an empty header.
 
     Raises:
         NoTableError: as `cells`.
     """
     everything = cells(text)
-    found = [(number, row) for number, row in enumerate(everything.rows, start=1) if any(map(str.strip, row))]
-    if not found:
+    filled = [(number, row) for number, row in enumerate(everything.rows, start=1) if any(map(str.strip, row))]
+    if not filled:
         return Table([], [], [], everything.delimiter)
-    header = _trimmed(found[0][1], 0)
+    header = _trimmed(filled[0][1], 0)
     return Table(
         header,
-        [_trimmed(row, len(header)) for _, row in found[1:]],
-        [number + everything.is_declared for number, _ in found[1:]],
+        [_trimmed(row, len(header)) for _, row in filled[1:]],
+        [number + everything.is_declared for number, _ in filled[1:]],
         everything.delimiter,
     )
 
 
 def in_line(cells: Sequence[str], delimiter: str = ",") -> str:
-    """Cells as they stand in the file, to be shown."""
+    """Cells as they stand in the file, for a message."""
     return (", " if delimiter == "," else delimiter).join(cells) or "(none)"
 
 
 class Writer:
-    """Writes rows of cells, each read back as it is, to a file opened with `newline=""`."""
+    """Writes rows to a file opened with `newline=""`, so that each cell is read back as it is."""
 
     def __init__(self, file: TextIO, delimiter: str = ",") -> None:
         self._plain = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        # Within a cell, csv quotes a line's end only as far as its own consists of it.
+        # csv quotes a cell for a line feed, which ends its own lines, but not for a carriage return.
         self._quoted = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def writerow(self, row: Iterable[object]) -> None:
@@ -152,23 +152,23 @@ class Writer:
             self.writerow(row)
 
 
-def number(text: str) -> float:
-    """A number, also one with a decimal comma.
+def parse_number(text: str) -> float:
+    """A number, with a decimal point or comma.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is none.
     """
-    if "_" in text:  # which Python takes for 10 in 1_0
+    if "_" in text:  # Python takes 1_0 for 10
         raise ValueError(text)
     return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
 
 
 def _delimiter(text: str) -> str:
-    """That by which most rows have as many cells as the header, and more than one."""
+    """The delimiter by which most rows have as many cells as the header, and more than one."""
     best, most = DELIMITERS[0], 0
     for candidate in DELIMITERS:
         try:
-            rows = [row for row in islice(_records(text, candidate), _SAMPLE) if any(map(str.strip, row))]
+            rows = [row for row in islice(_csv_rows(text, candidate), _SAMPLE_ROWS) if any(map(str.strip, row))]
         except csv.Error:
             continue
         alike = sum(len(row) == len(rows[0]) > 1 for row in (rows[1:] or rows))
@@ -177,12 +177,12 @@ def _delimiter(text: str) -> str:
     return best
 
 
-def _records(text: str, delimiter: str) -> Iterator[list[str]]:
+def _csv_rows(text: str, delimiter: str) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
 
 def _trimmed(row: list[str], width: int) -> list[str]:
-    """Without the empty cells at its end, down to the width."""
+    """The row without the empty cells at its end, but not shorter than `width`."""
     stop = len(row)
     while stop > width and not row[stop - 1].strip():
         stop -= 1
@@ -190,13 +190,13 @@ def _trimmed(row: list[str], width: int) -> list[str]:
 
 
 def check_width(cells: Sequence[str], header: Sequence[str]) -> None:
-    """ValueError for a row that has not a cell for each column."""
+    """Raise a ValueError for a row that has not one cell for each column."""
     if len(cells) != len(header):
         raise ValueError(f"{len(cells)} columns, not {len(header)}")
 
 
 def read_table(path: Path, remedy: str) -> tuple[list[str], list[list[str]]]:
-    """A CSV's header and its other rows; TrainingError, with this remedy, if it cannot be read."""
+    """A CSV's header and its other rows; a TrainingError with this remedy if it cannot be read."""
     try:
         header, *rows = cells(path.read_bytes().decode("utf-8-sig")).rows or [[]]
     except (OSError, UnicodeDecodeError, NoTableError) as error:

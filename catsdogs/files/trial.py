@@ -1,7 +1,7 @@
-"""HDF5 files that carry no seal of ours, tried in a process of their own before they are opened in this one.
+"""HDF5 files without our seal are first opened in another process, which may crash.
 
-libhdf5 crashes over some damaged files, goes round in others for ever, and of some makes gigabytes; see among others
-CVE-2025-44905 and https://github.com/HDFGroup/hdf5/issues/5892. Here that ends a process in which nothing else is.
+libhdf5 crashes on some damaged files, loops for ever in others, and takes gigabytes for a few; see for example
+CVE-2025-44905 and https://github.com/HDFGroup/hdf5/issues/5892. Here that ends a process that does nothing else.
 """
 
 import functools
@@ -14,21 +14,21 @@ from pathlib import Path
 from catsdogs.errors import DamagedError, StoreError
 from catsdogs.files import storage
 
-SECONDS = 3.0  # of computing, and one more for each of these many bytes; a sound file takes a hundredth
+SECONDS = 3.0  # of computing, and one more for each `BYTES_A_SECOND`; a sound file takes a hundredth
 BYTES_A_SECOND = 50 * 2**20
-MEMORY = 2**29
-_PATIENCE = 20  # seconds by the clock for each of computing, on a machine that does much else
-_SHOWN = 200
-_OPENED = "opened"  # what that process says before it opens the file
-_FAILED = 5  # its exit code if the machine failed it
-# What ends a process over a file, rather than somebody or something outside it.
+MEMORY = 2**29  # bytes
+_PATIENCE_FACTOR = 20  # seconds by the clock for each second of computing, on a busy machine
+_SHOWN_CHARACTERS = 200
+_OPENED = "opened"  # the process prints this before it opens the file
+_FAILED = 5  # its exit code if the machine is at fault
+# Signals that end a process because of the file, rather than from outside.
 _CRASHES = {
     getattr(signal, name, None)
     for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGXCPU")
 } - {None}
 
-# Walks through everything: each attribute, and each data set in pieces. What reaches out of the file is refused. The
-# failures of the machine, such as too many open files or too little memory from the start, are told from the file's.
+# Reads every attribute, and every data set in pieces. Links and data in other files are refused. What the machine fails
+# at, such as too many open files or too little memory from the start, is kept apart from what is wrong with the file.
 _TRY = """
 import errno, mmap, re, sys, time
 import h5py
@@ -78,8 +78,8 @@ def read(item):
         item[start : start + rows]
 
 def number(error):
-    told = re.search(r"errno = (\\d+)", str(error))
-    return getattr(error, "errno", None) or (int(told[1]) if told else None)
+    match = re.search(r"errno = (\\d+)", str(error))
+    return getattr(error, "errno", None) or (int(match[1]) if match else None)
 
 def opened():
     try:
@@ -87,7 +87,7 @@ def opened():
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP):
             raise
-        return h5py.File(path, "r", locking=False)  # as `sealed.opened`
+        return h5py.File(path, "r", locking=False)  # as `seal.open_sealed`
 
 seen = set()
 mmap.mmap(-1, memory * 3 // 4).close()
@@ -104,23 +104,23 @@ except Exception as error:
 
 
 def try_out(path: Path) -> None:
-    """Try a file out, once as long as it does not change.
+    """Open a file in another process, once as long as it does not change.
 
     Raises:
-        DamagedError: HDF5 cannot read it, or crashes, does not end or wants too much memory over it; or it reaches out
-            of itself, by links or data kept in other files.
+        DamagedError: HDF5 cannot read it, crashes, does not end or wants too much memory; or it holds links, or data
+            that lie in other files.
         StoreError: it could not be tried out, which says nothing of the file.
         OSError: it cannot be read.
     """
-    found = os.stat(path)  # noqa: PTH116 - as `sealed.check`
-    _check_once(path, found.st_size, found.st_mtime_ns, found.st_ino)
+    status = os.stat(path)  # noqa: PTH116 - as in `seal.check_seal`
+    _try_once(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @functools.lru_cache(maxsize=2**12)
-def _check_once(path: Path, size: int, changed: int, inode: int) -> None:
+def _try_once(path: Path, size: int, changed: int, inode: int) -> None:
     seconds = SECONDS + size / BYTES_A_SECOND
-    patience = _PATIENCE * (seconds + 1)  # the limit on computing is counted in whole seconds
-    # No plug-ins, which a file can ask for, and no threads, whose stacks count as memory.
+    patience = _PATIENCE_FACTOR * (seconds + 1)  # the limit on computing is counted in whole seconds
+    # No plug-ins, which a file can demand, and no threads, whose stacks count as memory.
     settings = os.environ | {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-I", "-c", _TRY, str(path), str(seconds), str(MEMORY)]
     try:
@@ -128,31 +128,31 @@ def _check_once(path: Path, size: int, changed: int, inode: int) -> None:
             command, env=settings, timeout=patience, capture_output=True, check=False
         )
     except subprocess.TimeoutExpired:
-        raise _untried(path, f"no end in {patience:.0f} s, though it did not compute for long") from None
+        raise _untried_error(path, f"no end in {patience:.0f} s, though it did not compute for long") from None
     except OSError as error:
-        raise _untried(path, storage.reason_of(error) or str(error)) from None
+        raise _untried_error(path, storage.reason_of(error) or str(error)) from None
     if not tried.returncode:
         return
-    said = tried.stderr.decode(errors="replace").strip().splitlines()
-    answer = tried.stdout.decode(errors="replace").split()
-    if answer[:1] != [_OPENED]:
-        raise _untried(path, said[-1][:_SHOWN] if said else "Python did not start")
+    errors = tried.stderr.decode(errors="replace").strip().splitlines()
+    output = tried.stdout.decode(errors="replace").split()
+    if output[:1] != [_OPENED]:
+        raise _untried_error(path, errors[-1][:_SHOWN_CHARACTERS] if errors else "Python did not start")
     if tried.returncode == _FAILED:
-        raise OSError(int(answer[1]), os.strerror(int(answer[1])), str(path))
+        raise OSError(int(output[1]), os.strerror(int(output[1])), str(path))
     if tried.returncode < 0 and -tried.returncode not in _CRASHES:
-        raise _untried(path, f"the process was ended from outside ({signal.Signals(-tried.returncode).name})")
-    # Python says in a line why it gave up; a process that was ended for time, or that crashed, says nothing.
-    if tried.returncode < 0 or not said:
-        raise _damaged(path, "HDF5 crashes or does not come to an end over it")
-    raise _damaged(path, said[-1].split(" (")[0][:_SHOWN])
+        raise _untried_error(path, f"the process was ended from outside ({signal.Signals(-tried.returncode).name})")
+    # Python prints a line about why it gave up; a process that ran out of time or crashed prints nothing.
+    if tried.returncode < 0 or not errors:
+        raise _damage_error(path, "HDF5 crashes or does not come to an end over it")
+    raise _damage_error(path, errors[-1].split(" (")[0][:_SHOWN_CHARACTERS])
 
 
-def _untried(path: Path, reason: str) -> StoreError:
+def _untried_error(path: Path, reason: str) -> StoreError:
     return StoreError(
         f"{path} cannot be read: it could not be tried out in another process: {reason}",
         "Run the same command again when that has passed: nothing was changed",
     )
 
 
-def _damaged(path: Path, reason: str) -> DamagedError:
+def _damage_error(path: Path, reason: str) -> DamagedError:
     return DamagedError(f"{path} is cut short or damaged: {reason}", "Write it again with what wrote it, or delete it")

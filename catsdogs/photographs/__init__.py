@@ -1,1 +1,1 @@
-"""Photographs: which there are, where their bytes lie, what their labels say, and how bytes become pixels."""
+"""Photographs: which there are, where their bytes lie, what their labels are, and how bytes become pixels."""

@@ -1,4 +1,4 @@
-"""Which photographs there are: in Kaggle's folder or zips, a folder per class, TFRecords, by a CSV -> one table."""
+"""A data set in any layout (Kaggle's folder or zips, a folder per class, TFRecord files, a CSV) -> one table."""
 
 import contextlib
 import hashlib
@@ -19,12 +19,11 @@ from catsdogs.photographs.labels import (
     UNLABELLED,
     Row,
     choose_table,
+    classes_and_rows,
     is_sample,
-    parse,
     photographs,
     tabulate,
 )
-from catsdogs.photographs.locations import MAX_FILE_BYTES as MAX_FILE_BYTES
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
 from catsdogs.photographs.tfrecord import Record
@@ -47,10 +46,10 @@ class Dataset:
     """All photographs of a competition, train rows first, each split in the natural order of its ids.
 
     Attributes:
-        truth: the class of each test id that was held out, here or when shards were written.
-        notes: sentences about photographs that are left out, or treated as one might not expect.
-        left_alone: pictures of kinds that are not read, by name.
-        absent: the places that a table lists and where nothing is.
+        truth: the class of each test id that was held out, here or when TFRecord files were written.
+        notes: sentences about photographs that are left out or treated in a surprising way.
+        left_alone: names of pictures of kinds that are not read.
+        absent: locations that a table lists and where there is no file.
     """
 
     root: Path
@@ -73,7 +72,7 @@ class Dataset:
         return {(photograph.split, photograph.id): photograph for photograph in self.photographs}
 
     def find(self, split: str, id: str) -> Photograph | None:
-        """The photograph of a row; of a test row that was once held out, the labelled photograph it was."""
+        """The photograph of a row; for a test row that was held out of the training rows, the labelled photograph."""
         return self.by_key.get((split, id)) or (self.by_key.get(("train", id)) if split == "test" else None)
 
     def size(self, photograph: Photograph) -> int | None:
@@ -84,20 +83,20 @@ class Dataset:
         """The bytes of one photograph.
 
         Raises:
-            UnreadablePhotographError: the file is gone, cannot be read, or is larger than `MAX_FILE_BYTES`.
+            UnreadablePhotographError: the file is gone, cannot be read, or is larger than `locations.MAX_FILE_BYTES`.
             StoreError: the object store that it lies in went on failing, or refuses to be read.
         """
         return self._reader.read(photograph.location)
 
 
 def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: int = SEED) -> Dataset:
-    """Recognise the layout under `root` (a folder, a zip, TFRecords, or a CSV of names and labels) and list its rows.
+    """Recognise the layout under `root` (a folder, a zip, TFRecord files, or a CSV of labels) and list its rows.
 
     Args:
-        classes: only these are learnt from, and labelled photographs of others left out; all, if none is named.
+        classes: labelled photographs of other classes are left out; without any name, all are kept.
         holdout: between 0 and 1, this share of each class (at least one photograph, and the copies of each) becomes the
             test rows, instead of the data set's own, and `Dataset.truth` keeps their classes.
-        seed: which photographs those are, together with their ids and classes and nothing else.
+        seed: with the ids and classes, and nothing else, it decides which photographs those are.
 
     Raises:
         DatasetError: nothing there, no layout recognised, a name without a label, an id given twice, a class that
@@ -115,33 +114,33 @@ def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: in
 
 
 def scan_unlabelled(root: Path) -> Dataset:
-    """Every photograph under `root` (a folder, a zip, TFRecords or one file) as a test row, for predictions."""
+    """Every photograph under `root` (a folder, a zip, TFRecord files or one file) as a test row, for predictions."""
     root = root.expanduser()
-    found = locations.files(root)
-    names = photographs(found)
+    files = locations.list_files(root)
+    names = photographs(files)
     if names:
         prefix = common_folder(names)
         paths = [name.removeprefix(prefix) for name in names]
         ids = [without_suffix(path) for path in paths]
     else:
-        records = _records(root, found)
+        records = _list_records(root, files)
         if not records:
-            raise _empty(root, found, "Give --data a photograph, or a folder or zip of them")
-        found = {name: _location(record) for name, record in records.items()}
+            raise _empty(root, files, "Give --data a photograph, or a folder or zip of them")
+        files = {name: _location(record) for name, record in records.items()}
         names = list(records)
         paths = [f"{record.split}/{record.id}" for record in records.values()]
         ids = [record.id for record in records.values()]
     rows = tabulate((), zip(ids if len(set(ids)) == len(ids) else paths, names, strict=True), str(root))
-    return _dataset(root, *rows, found)
+    return _dataset(root, *rows, files)
 
 
 def _recognise(root: Path) -> Dataset:
-    """Every row of a data set, as it is."""
+    """All rows of a data set in the layout that it has."""
     is_table = root.suffix.lower() == ".csv" and (storage.is_remote(root) or root.is_file())
-    found = locations.files(root.parent if is_table else root)
-    names = photographs(found)
-    top = common_folder(list(found))  # in which many archives have everything
-    beside = {name.removeprefix(top): place for name, place in found.items() if "/" not in name.removeprefix(top)}
+    files = locations.list_files(root.parent if is_table else root)
+    names = photographs(files)
+    top = common_folder(list(files))  # many archives have everything in one folder
+    beside = {name.removeprefix(top): place for name, place in files.items() if "/" not in name.removeprefix(top)}
     sample = beside.get(SAMPLE_SUBMISSION) or next((beside[name] for name in beside if is_sample(name)), None)
     notes: list[str] = []
     truth: dict[str, str] = {}
@@ -152,50 +151,50 @@ def _recognise(root: Path) -> Dataset:
             chosen = choose_table(names, [name for name in beside if name.lower().endswith(".csv")], str(root))
             table = beside[chosen] if chosen else None
         # Only the tables that are needed are read: any other CSV may hold what it likes.
-        classes, rows = parse(names, (table.name, _read_table(table)) if table else None, str(root), notes)
+        classes, rows = classes_and_rows(names, (table.name, _read_table(table)) if table else None, str(root), notes)
     else:
-        records = {} if is_table else _records(root, found, truth)
+        records = {} if is_table else _list_records(root, files, truth)
         if not records:
-            raise _empty(root, found, "Give --data the folder or zip that holds train/ and test/")
-        read = {str(record.shard) for record in records.values()}
-        left = [name for name, place in found.items() if tfrecord.is_record_file(name) and str(place) not in read]
-        if left:
-            notes.append(f"left out, for they are in no folder train/ or test/: {len(left):,} shards, {in_short(left)}")
-        found = {name: _location(record) for name, record in records.items()}
+            raise _empty(root, files, "Give --data the folder or zip that holds train/ and test/")
+        read = {str(record.path) for record in records.values()}
+        rest = [name for name, place in files.items() if tfrecord.is_record_file(name) and str(place) not in read]
+        if rest:
+            notes.append(f"left out, for they are in no folder train/ or test/: {len(rest):,} shards, {in_short(rest)}")
+        files = {name: _location(record) for name, record in records.items()}
         classes, rows = tabulate(
             [(record.id, record.label, name) for name, record in records.items() if record.split == "train"],
             [(record.id, name) for name, record in records.items() if record.split == "test"],
             str(root),
         )
     return replace(
-        _dataset(root, classes, rows, found),
+        _dataset(root, classes, rows, files),
         truth=truth,
         sample_submission=_read_table(sample) if sample else None,
         notes=tuple(notes),
     )
 
 
-def _empty(root: Path, found: Iterable[str], remedy: str) -> DatasetError:
-    others = filetypes.left_alone(found)
+def _empty(root: Path, files: Iterable[str], remedy: str) -> DatasetError:
+    others = filetypes.left_alone(files)
     return DatasetError(
-        f"{root} holds no photographs" + (f", but {filetypes.unread(others)}" if others else ""), remedy
+        f"{root} holds no photographs" + (f", but {filetypes.describe_unread(others)}" if others else ""), remedy
     )
 
 
-def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], found: Mapping[str, Location]) -> Dataset:
+def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], files: Mapping[str, Location]) -> Dataset:
     folder = root if locations.is_folder(root) else root.parent  # a table may list what is not there
-    absent = {name: Location(folder, name) for _, _, _, name in rows if name not in found}
+    absent = {name: Location(folder, name) for _, _, _, name in rows if name not in files}
     return Dataset(
         root,
         classes,
-        tuple(Photograph(id, split, label, found.get(name) or absent[name]) for id, split, label, name in rows),
-        left_alone=tuple(filetypes.left_alone(found)),
+        tuple(Photograph(id, split, label, files.get(name) or absent[name]) for id, split, label, name in rows),
+        left_alone=tuple(filetypes.left_alone(files)),
         absent=frozenset(absent.values()),
     )
 
 
 def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """Without the labelled photographs of other classes, and without a sample submission that asks for them."""
+    """The data set without labelled photographs of other classes, and without its sample submission, which has them."""
     known = Names(dataset.classes)
     chosen = {known.find(name): name for name in names}
     if None in chosen:
@@ -215,30 +214,30 @@ def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
 
 def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
-    """With a share of each class's photographs for test rows.
+    """The data set with a share of each class's photographs as its test rows.
 
-    Photographs are drawn in the order of a hash of seed and id: which are held out does not change with the order of
-    files, other classes or the versions of libraries, and a larger share holds out the same ones and more. Files of the
-    same bytes are drawn together, so that none is judged by who has learnt its copy.
+    Photographs are drawn in the order of a hash of seed and id. So the choice does not change with the order of files,
+    other classes or the versions of libraries, and a larger share holds out the same ones and more. Files of the same
+    bytes are drawn together, so that none is tested on a head that has learnt from its copy.
     """
     train = dataset.of("train")
-    picture = _pictures(dataset, train)
+    first_copy = _first_copies(dataset, train)
     ids: dict[str, list[str]] = {name: [] for name in dataset.classes}
     for row in train:
         ids[dataset.classes[row.label]].append(row.id)
-    held: set[str] = set()
+    held_out: set[str] = set()
     for all_ids in ids.values():
         count = max(1, round(share * len(all_ids)))
-        drawn = sorted(all_ids, key=lambda id: hashlib.sha256(f"{seed} {picture[id]}".encode()).digest())
-        held.update(picture[id] for id in drawn[:count])
+        drawn = sorted(all_ids, key=lambda id: hashlib.sha256(f"{seed} {first_copy[id]}".encode()).digest())
+        held_out.update(first_copy[id] for id in drawn[:count])
     for name, all_ids in ids.items():
-        if all_ids and {picture[id] for id in all_ids} <= held:
+        if all_ids and {first_copy[id] for id in all_ids} <= held_out:
             raise DatasetError(
                 f"{dataset.root}: a share of {share:g} leaves none of the {len(all_ids)} photographs of {name} "
                 "to learn from",
                 "Hold out less, add photographs of it, or leave the class out",
             )
-    truth = {id: name for name, all_ids in ids.items() for id in all_ids if picture[id] in held}
+    truth = {id: name for name, all_ids in ids.items() for id in all_ids if first_copy[id] in held_out}
     if not truth:
         raise DatasetError(f"{dataset.root} has no labelled photographs to hold out", "Give --data a labelled data set")
     kept = [row for row in train if row.id not in truth]
@@ -246,8 +245,8 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     return replace(dataset, photographs=(*kept, *test), sample_submission=None, truth=truth)
 
 
-def _pictures(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
-    """Id -> the id of the first row with the same bytes; only files of one size are read."""
+def _first_copies(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
+    """Id -> id of the first row with the same bytes; only files that share their size are read."""
     by_size: dict[int | None, list[Photograph]] = defaultdict(list)
     for row in rows:
         by_size[dataset.size(row)].append(row)
@@ -256,30 +255,30 @@ def _pictures(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:
     def digest(row: Photograph) -> bytes:
         with contextlib.suppress(UnreadablePhotographError):
             return hashlib.sha256(dataset.read(row)).digest()
-        return row.id.encode()  # it is like no other
+        return row.id.encode()  # it has no copy
 
     with ThreadPoolExecutor(_READERS, "reader") as readers:
         digests = dict(zip((row.id for row in alike), readers.map(digest, alike), strict=True))
-    first: dict[bytes, str] = {}
-    return {row.id: first.setdefault(digests.get(row.id, row.id.encode()), row.id) for row in rows}
+    first_of: dict[bytes, str] = {}
+    return {row.id: first_of.setdefault(digests.get(row.id, row.id.encode()), row.id) for row in rows}
 
 
-def _records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:
-    """The photographs in TFRecords, under the names of their places; none if there are no TFRecords."""
+def _list_records(root: Path, files: Mapping[str, Location], truth: dict[str, str] | None = None) -> dict[str, Record]:
+    """The photographs in TFRecord files, by location; none if there are no such files."""
     if locations.is_folder(root):
-        shards = tfrecord.record_files_among(root, (name for name, place in files.items() if place.container == root))
+        paths = tfrecord.record_files_among(root, (name for name, place in files.items() if place.container == root))
     else:
-        shards = [root] if tfrecord.is_record_file(root.name) else []
-    return {str(_location(record)): record for record in tfrecord.records(root, shards, truth)} if shards else {}
+        paths = [root] if tfrecord.is_record_file(root.name) else []
+    return {str(_location(record)): record for record in tfrecord.records(root, paths, truth)} if paths else {}
 
 
 def _location(record: Record) -> Location:
-    return Location(record.shard, f"{record.offset}:{record.length}")
+    return Location(record.path, f"{record.offset}:{record.length}")
 
 
 def _read_table(location: Location) -> str:
     try:
-        return tables.decode(Reader().read(location))
+        return tables.decode_text(Reader().read(location))
     except UnreadablePhotographError as error:
         raise DatasetError(f"{location} is not a table: {error.reason}", "Check its name, or remove it") from None
     except NoTableError as error:

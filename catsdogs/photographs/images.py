@@ -1,4 +1,4 @@
-"""Bytes -> pixels: decode any photograph to upright RGB, resize it with antialiasing, and do so on all cores."""
+"""Bytes -> pixels: decode any photograph to upright RGB, and resize it with antialiasing, on all cores."""
 
 import contextlib
 import functools
@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from catsdogs.errors import UnreadablePhotographError
-from catsdogs.photographs import essentials, filetypes
+from catsdogs.photographs import filetypes, metadata
 from catsdogs.photographs.filetypes import FORMATS as FORMATS
 
-# cykooz.resizer comes without a wheel for Linux on Arm. Pillow has the same filter and rounds between its two passes:
-# on 80 photographs pixels differ by 0.13 grey levels on average and 9 at most, so their rows are not mixed.
+# cykooz.resizer has no wheel for Linux on Arm. Pillow has the same filter and rounds between its two passes: on 80
+# photographs pixels differ by 0.13 grey levels on average and 9 at most. So rows of the two are not mixed.
 _HAS_COMPILED_RESIZER = importlib.util.find_spec("cykooz_resizer") is not None
 # The bicubic filter with a = -1/2, wider than the step where it shrinks.
 RESIZE_FILTER = "catmull-rom" if _HAS_COMPILED_RESIZER else "catmull-rom of Pillow"
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own line between a photograph and a bomb
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own limit between a photograph and a bomb
 _WHITES = {"F": (1, 255, 65535), "I": (255, 65535)}  # of samples that have no range of their own
 STATISTICS = ("width", "height", "contrast", "colours")
 _STATISTICS_GRID = 64
@@ -45,31 +45,26 @@ _TURNS = {  # by EXIF's orientation, as in Pillow's `exif_transpose`
 }
 _ON_ITS_SIDE = (5, 6, 7, 8)
 
-# What hostile bytes may cost. Each piece of a file, down to a byte of padding, is a turn of a Python loop in Pillow:
-# ten megabytes of them are seconds. A JPEG's segment takes three reads and holds up to 64 KB, a piece of a PNG's pixels
-# takes three and holds 8 KB in most files, a run of a compressed BMP two.
+# Limits to what hostile bytes may cost. Each piece of a file, down to a byte of padding, is a turn of a Python loop in
+# Pillow: ten megabytes of them take seconds. A segment of a JPEG takes three reads and holds up to 64 KB, a piece of a
+# PNG's pixels takes three and holds 8 KB in most files, a run of a compressed BMP takes two.
 _HEADER_READS = 2000
 _PIXEL_READS = 50_000
-_BYTES_A_READ = 2048  # so that a PNG of hundreds of megabytes in the usual pieces is read
-# Each scan of a JPEG goes over the whole picture, and an empty one takes ten bytes: a megabyte of them is minutes.
-# Progressive files have ten or so. See D. Commander, "Two Issues with the JPEG Standard" (libjpeg-turbo.org), 2016.
+_BYTES_A_READ = 2048  # so that PNGs of hundreds of megabytes, in pieces of the usual size, are read
+# Each scan of a JPEG goes over the whole picture, and an empty one has ten bytes: a megabyte of them takes minutes.
+# Progressive files have about ten. See D. Commander, "Two Issues with the JPEG Standard" (libjpeg-turbo.org), 2016.
 _SCANNED_PIXELS = 1_500_000_000
 _SCAN = b"\xff\xda\0"  # in coded pixels, a zero follows 0xFF
-# OpenJPEG takes a second for six million pixels, and tiles are its own loop.
+# OpenJPEG takes a second for six million pixels, and loops over tiles.
 _JPEG2000_PIXELS = 25_000_000
 _JPEG2000_TILES = 2**12
 _JPEG2000_SIZES = re.compile(rb"\xff\x4f\xff\x51.{4}(.{32})", re.DOTALL)
 # Pillow keeps a list of a TIFF's strips or tiles, and libtiff memory for a whole tile, whatever the picture's size.
 _TIFF_PIECES = 2**16
 _TIFF_TILE = 2**22  # pixels; or as large as the picture, rounded up
-_TIFF_SIDES = (
-    ExifTags.Base.ImageWidth,
-    ExifTags.Base.ImageLength,
-    ExifTags.Base.TileWidth,
-    ExifTags.Base.TileLength,
-)
+_TIFF_SIDES = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength, ExifTags.Base.TileWidth, ExifTags.Base.TileLength)
 
-# What Pillow remarks on odd EXIF data and the like helps nobody here: a photograph is read, or listed with a reason.
+# Pillow's warnings about odd EXIF data help nobody here: a photograph is read, or listed with a reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _Box = tuple[int, int, int, int]
@@ -97,7 +92,7 @@ class Pixels:
 
 
 def digest(data: bytes) -> int:
-    """The 64-bit BLAKE2b digest of a file's bytes, by which a row knows the photograph it came from."""
+    """The 64-bit BLAKE2b digest of a file's bytes, by which a row is matched with its photograph."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
@@ -114,13 +109,13 @@ def decode(data: bytes) -> Image.Image:
     return _decode(data)[0]
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels as the header has them, upright or not; nothing is decoded.
+def dimensions(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels, read from the header, before the picture is turned upright; nothing is decoded.
 
     Raises:
         UnreadablePhotographError: no picture, a damaged header, or more than `MAX_PIXELS` pixels.
     """
-    with _opened(data) as (image, _):
+    with _open_picture(data) as (image, _):
         return image.size
 
 
@@ -138,12 +133,12 @@ def thumbnail(data: bytes, side: int, quality: int = 80) -> bytes:
 
 
 def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright picture and its true size; of a JPEG, given a side, no more pixels than resizing to it needs.
+    """The upright picture and its true size. A JPEG is decoded with no more pixels than resizing to `side` needs.
 
-    A JPEG can be decoded at a half, a quarter or an eighth of its size, for a fraction of the time. Twice the side is
-    kept, so that the antialiasing is still the filter's.
+    A JPEG can be decoded at a half, a quarter or an eighth of its size, in a fraction of the time. At least twice the
+    side is kept, so that the filter still does the antialiasing.
     """
-    with _opened(data) as (image, orientation):
+    with _open_picture(data) as (image, orientation):
         width, height = image.size
         if side:
             image.draft(None, (2 * side, 2 * side))
@@ -165,12 +160,12 @@ def formats() -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
-    """The picture, whose header alone has been read, and EXIF's orientation; whatever goes wrong then has a reason."""
+def _open_picture(data: bytes) -> Iterator[tuple[Image.Image, int]]:
+    """The picture, of which only the header has been read, and its orientation; all failures get a reason."""
     if not data:
         raise UnreadablePhotographError("the file is empty")
     try:
-        data, orientation = essentials.of(data)
+        data, orientation = metadata.strip_metadata(data)
         _refuse_shattered_tiff(data)
         file = _Metered(data)
         with Image.open(file, formats=formats()) as image:
@@ -181,8 +176,8 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
                 raise UnreadablePhotographError("too many scans")
             if image.format == "JPEG2000":
                 _refuse_large_jpeg2000(data, width * height)
-            if image.format == "AVIF":  # whose own way to say so Pillow turns into EXIF
-                orientation = essentials.exif_orientation(image.info.get("exif", b"")) or essentials.UPRIGHT
+            if image.format == "AVIF":  # Pillow turns its own orientation into EXIF
+                orientation = metadata.exif_orientation(image.info.get("exif", b"")) or metadata.UPRIGHT
             file.reads = _PIXEL_READS + len(data) // _BYTES_A_READ
             yield image, orientation
     except UnreadablePhotographError:
@@ -190,13 +185,13 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
     except Image.DecompressionBombError:
         raise TooManyPixelsError(f"more than {MAX_PIXELS:,} pixels") from None
     except Image.UnidentifiedImageError:
-        raise UnreadablePhotographError(filetypes.reason(data)) from None
-    except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything; the reason is listed
+        raise UnreadablePhotographError(filetypes.reason_undecodable(data)) from None
+    except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything
         raise UnreadablePhotographError(f"damaged: {str(error) or type(error).__name__}") from None
 
 
 class _Metered(io.BytesIO):
-    """A file in memory that is read so often and no more."""
+    """A file in memory that can be read so often and no more."""
 
     reads = _HEADER_READS
 
@@ -208,7 +203,7 @@ class _Metered(io.BytesIO):
 
 
 def _refuse_shattered_tiff(data: bytes) -> None:
-    """Look into the first directory of a TIFF, as Pillow will, but before it does anything with what it finds there."""
+    """Check the first directory of a TIFF before Pillow acts on it."""
     if data[:2] not in (b"II", b"MM"):
         return
     file = _Metered(data)
@@ -238,8 +233,8 @@ def _refuse_large_jpeg2000(data: bytes, pixels: int) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """A band at a time: each step of the way from sixteen bits or transparency takes as much memory as its picture."""
-    image.load()  # a PNG may say behind its pixels what is transparent
+    """RGB of 8 bits, made band by band: each step from 16 bits or transparency takes as much memory as its input."""
+    image.load()  # a PNG may name transparent colours behind its pixels
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     rgb = Image.new("RGB", image.size)
@@ -251,8 +246,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     for band in bands:
         part = image.crop(band)
         if deep:
-            with np.errstate(invalid="ignore"):  # a float may be no number, which is black
-                samples = (_samples(image, band).astype(np.float64) - black) * (255 / (white - black))
+            with np.errstate(invalid="ignore"):  # a float may be NaN, which becomes black
+                samples = (_samples_of(image, band).astype(np.float64) - black) * (255 / (white - black))
             part = Image.fromarray(np.clip(np.nan_to_num(samples) + 0.5, 0, 255).astype(np.uint8))
         elif part.has_transparency_data:
             part = part.convert("RGBA")
@@ -262,12 +257,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image, bands: Iterable[_Box]) -> tuple[float, float]:
-    """The samples that become black and white, see `decode`."""
+    """The sample values that become black and white, see `decode`."""
     if image.mode.startswith("I;16"):
         return 0, 4095 if _bits(image) == 12 else 65535
     least, most = 0.0, 0.0
     for band in bands:
-        samples = _samples(image, band)
+        samples = _samples_of(image, band)
         samples = samples[np.isfinite(samples)]
         if samples.size:
             least, most = min(least, float(samples.min())), max(most, float(samples.max()))
@@ -275,7 +270,7 @@ def _range(image: Image.Image, bands: Iterable[_Box]) -> tuple[float, float]:
     return (0, usual[0]) if usual else (least, most)
 
 
-def _samples(image: Image.Image, band: _Box) -> NDArray:
+def _samples_of(image: Image.Image, band: _Box) -> NDArray:
     samples = np.asarray(image.crop(band))
     tags = getattr(image, "tag_v2", {})
     # Pillow has no unsigned integers of 32 bits, and reads those of a TIFF as signed ones.
@@ -284,12 +279,12 @@ def _samples(image: Image.Image, band: _Box) -> NDArray:
 
 
 def _bits(image: Image.Image) -> int:
-    """How many a TIFF has to a sample; of other pictures 0."""
+    """Bits per sample of a TIFF; 0 for other pictures."""
     return int(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (0,))[0])
 
 
 def load(data: bytes, sizes: Iterable[int]) -> Pixels:
-    """A photograph's bytes -> the whole picture, resized with antialiasing to squares, one for each input size.
+    """A photograph's bytes -> the whole picture resized with antialiasing to a square of each input size.
 
     Raises:
         UnreadablePhotographError: as `decode`.
@@ -305,7 +300,7 @@ def load(data: bytes, sizes: Iterable[int]) -> Pixels:
 def _resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
     if not _HAS_COMPILED_RESIZER:
         return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
-    # Compiled for SIMD, where Pillow's resize is not: a third of the time. Building a network does without it.
+    # Compiled for SIMD, it takes a third of the time of Pillow's resize. Building a network does without it.
     from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
 
     square = Image.new("RGB", (size, size))
@@ -315,7 +310,7 @@ def _resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def statistics(image: Image.Image) -> NDArray[np.float32]:
-    """The figures by which a logo, a blank or a thumbnail gives itself away; see `Pixels.statistics`."""
+    """Figures that tell logos, blanks and thumbnails from photographs; see `Pixels.statistics`."""
     return np.array([*image.size, *_contrast_and_colours(image)], np.float32)
 
 
@@ -323,15 +318,15 @@ def _contrast_and_colours(image: Image.Image) -> tuple[float, int]:
     grid = np.asarray(image.resize((_STATISTICS_GRID, _STATISTICS_GRID), Image.Resampling.NEAREST))
     contrast = (grid @ np.array([0.299, 0.587, 0.114])).std()  # ITU-R BT.601 luma
     red, green, blue = np.moveaxis(grid // (256 // _COLOUR_LEVELS), 2, 0).astype(np.uint16)
-    seen = np.zeros(_COLOUR_LEVELS**3, bool)
-    seen[(red * _COLOUR_LEVELS + green) * _COLOUR_LEVELS + blue] = True
-    return float(contrast), int(seen.sum())
+    occurs = np.zeros(_COLOUR_LEVELS**3, bool)
+    occurs[(red * _COLOUR_LEVELS + green) * _COLOUR_LEVELS + blue] = True
+    return float(contrast), int(occurs.sum())
 
 
 def in_parallel(
     work: Callable[[Item], Result], items: Iterable[Item], ahead: int, threads: int | None = None
 ) -> Iterator[Result]:
-    """`map` on that many threads (one per core), in order, with at most `ahead` results waiting, so memory stays flat.
+    """`map` on threads (None: one per core), in order; at most `ahead` results wait, so that memory stays bounded.
 
     Threads suffice: Pillow, zlib and the hash release the interpreter's lock while they work.
     """

@@ -1,6 +1,6 @@
-"""A table of labels: which of its columns names the photographs, which their classes, and what its rows say.
+"""A label table: which of its columns names the photographs, which holds their labels, and what its rows are.
 
-Content decides. The file column is the one whose values are the photographs; of two that could be, neither is taken.
+Content decides. The file column is the one whose values are the photographs. Two columns that could be it are refused.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,31 +17,31 @@ LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 _SEPARATORS = (" ", ",", ";", "|")  # between several labels in one cell
 
 
-class _Column(NamedTuple):
-    """A column as it could name photographs.
+class _FileColumn(NamedTuple):
+    """A column that may be the file column.
 
     Attributes:
-        found: of each row, the photograph that its value names, None for none or several.
-        there: how many different photographs it names.
-        repeats: a value stands in two rows, which file names do not.
-        has_suffixes: most of its values end like the name of a photograph.
+        photographs: the photograph that each row's value names; None for none or several.
+        matches: how many different photographs it names.
+        repeats: whether a value stands in two rows, as no file name does.
+        has_suffixes: whether most of its values end like the name of a photograph.
     """
 
     number: int
-    found: list[str | None]
-    there: int
+    photographs: list[str | None]
+    matches: int
     repeats: bool
     has_suffixes: bool
 
 
-class Photographs:
-    """Photographs by what a table may call them.
+class PhotographNames:
+    """The spellings by which a table may name photographs.
 
     Strictest first: the path, the path below the split, the file name; each with its suffix or without.
     """
 
     def __init__(self, groups: Iterable[Sequence[str]], below: Callable[[str], str]) -> None:
-        """Groups of names: what fits one of an earlier group is not looked for in later ones."""
+        """Groups of names: a spelling that fits one of an earlier group is not looked for in later groups."""
         self._groups = []
         self.names: set[str] = set()
         for names in groups:
@@ -53,37 +53,37 @@ class Photographs:
                 for key_of in (whole, lambda name, whole=whole: without_suffix(whole(name)))
             ):
                 for name in names:
-                    found = known.setdefault(one_form(key_of(name)), (level, []))
-                    if found[0] == level:
-                        found[1].append(name)
+                    first_level, fits = known.setdefault(one_form(key_of(name)), (level, []))
+                    if first_level == level:
+                        fits.append(name)
             self._groups.append(known)
 
-    def called(self, written: str) -> list[str]:
-        """Those that a table may mean."""
-        form = one_form(written)
+    def matching(self, spelling: str) -> list[str]:
+        """The names that a table may mean by this spelling."""
+        form = one_form(spelling)
         if self._groups and (fit := self._groups[0].get(form)):
             return fit[1]
-        spellings = dict.fromkeys(
-            spelling
+        variants = dict.fromkeys(
+            variant
             for bare in (form, form.strip())
-            for spelling in (bare, bare.replace("\\", "/"), bare.replace("\\", "/").removeprefix("./"))
+            for variant in (bare, bare.replace("\\", "/"), bare.replace("\\", "/").removeprefix("./"))
         )
         for known in self._groups:
-            fits = [known[spelling] for spelling in spellings if spelling in known]
+            fits = [known[variant] for variant in variants if variant in known]
             if fits:
                 return min(fits, key=lambda fit: fit[0])[1]
         return []
 
 
-def read_label_table(table: str, text: str, photographs: Photographs, root: str) -> list[tuple[str, str]]:
+def read_label_table(table: str, text: str, photographs: PhotographNames, root: str) -> list[tuple[str, str]]:
     """(photograph, label) for each row; a row may name a photograph that is not there, but not all of them may.
 
     Raises:
-        DatasetError: no table, two columns that could be the one of the files or of the labels, a row that is
-            incomplete or names a photograph again, several, or one that is outside of the folder.
+        DatasetError: no table; two columns that could name the photographs, or the labels; a row that is incomplete, or
+            names a photograph again, several photographs, or one outside of the folder.
     """
     try:
-        parsed = tables.parse(text)
+        parsed = tables.parse_table(text)
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
     place = f"{root}: {table}"
@@ -101,36 +101,36 @@ def read_label_table(table: str, text: str, photographs: Photographs, root: str)
     return list(labels.items())
 
 
-def _labels_of(parsed: Table, file: int, label: int, photographs: Photographs, place: str) -> dict[str, str]:
-    """Photograph -> label; all rows with the first mistake that is found are said at once."""
+def _labels_of(parsed: Table, file: int, label: int, photographs: PhotographNames, place: str) -> dict[str, str]:
+    """Photograph -> label. The error about a mistake lists all rows with the first kind of mistake."""
     labels: dict[str, str] = {}
     mistakes: dict[str, list[tuple[int, str]]] = {}
     for number, row in zip(parsed.numbers, parsed.rows, strict=True):
-        written = row[file] if len(row) > file else ""
+        cell = row[file] if len(row) > file else ""
         value = row[label].strip() if len(row) > label else ""
-        called = written.strip()
-        fits = photographs.called(written) or [called]
+        written = cell.strip()
+        fits = photographs.matching(cell) or [written]
         name = fits[0]
         if len(row) > len(parsed.header):
             mistake = ("wide", f"has {len(row)} cells, where the first line has {len(parsed.header)}")
-        elif not called or not value:
+        elif not written or not value:
             mistake = ("empty", "has no file name or no label")
         elif len(fits) > 1:
-            mistake = ("several", f"names {called}, which fits {fits[0]} and {fits[1]}")
+            mistake = ("several", f"names {written}, which fits {fits[0]} and {fits[1]}")
         elif name not in photographs.names and leads_elsewhere(name):
-            mistake = ("outside", f"names {called!r}, which is not below that folder")
+            mistake = ("outside", f"names {written!r}, which is not below that folder")
         elif name in labels:
-            mistake = ("again", f"lists {called} again")
+            mistake = ("again", f"lists {written} again")
         else:
             labels[name] = value
             continue
         mistakes.setdefault(mistake[0], []).append((number, mistake[1]))
-    for kind, found in mistakes.items():
-        (number, said), *others = found
+    for kind, rows in mistakes.items():
+        (number, mistake_text), *others = rows
         raise DatasetError(
-            f"{place}, row {number} {said}{and_more([row for row, _ in others], 'rows like it')}",
+            f"{place}, row {number} {mistake_text}{and_more([row for row, _ in others], 'rows like it')}",
             _REMEDIES[kind],
-            [f"row {row} {said}" for row, said in found],
+            [f"row {row} {text}" for row, text in rows],
         )
     return labels
 
@@ -144,8 +144,8 @@ _REMEDIES = {
 }
 
 
-def _columns(parsed: Table, photographs: Photographs, place: str) -> tuple[int, int]:
-    """Which column names the files, and which the labels."""
+def _columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:
+    """The positions of the file column and of the label column."""
     header = [one_form(column.strip().lower()) for column in parsed.header]
     by_name = [position for column in FILE_COLUMNS for position, name in enumerate(header) if name == column]
     file = _file_column(parsed, photographs, header, place)
@@ -170,55 +170,55 @@ def _columns(parsed: Table, photographs: Photographs, place: str) -> tuple[int, 
     for other in labels[1:]:
         pairs = set(zip(_column(parsed, labels[0]), _column(parsed, other), strict=True))
         if not len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs}):
-            raise _two("labels", parsed, labels[0], other, place)
+            raise _ambiguity("labels", parsed, labels[0], other, place)
     return file, labels[0]
 
 
-def _file_column(parsed: Table, photographs: Photographs, header: Sequence[str], place: str) -> int | None:
-    """The column whose values are the photographs, if there is one."""
-    columns = [column for position in range(len(header)) if (column := _look(parsed, position, photographs)).there]
-    could_be = [column for column in columns if header[column.number] not in LABEL_COLUMNS] or columns
-    once = [column for column in could_be if not column.repeats]
+def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[str], place: str) -> int | None:
+    """The position of the column whose values are the photographs, if there is one."""
+    columns = [column for position in range(len(header)) if (column := _match(parsed, position, photographs)).matches]
+    candidates = [column for column in columns if header[column.number] not in LABEL_COLUMNS] or columns
+    once = [column for column in candidates if not column.repeats]
     if not once:  # its rows will be refused, for they list a photograph twice
-        return max(could_be, key=lambda column: column.there).number if could_be else None
+        return max(candidates, key=lambda column: column.matches).number if candidates else None
     rank = {name: position for position, name in enumerate(FILE_COLUMNS)}
-    once.sort(key=lambda column: (-column.there, rank.get(header[column.number], len(rank)), column.number))
-    left = [column for column in once if not any(_beats(other, column) for other in once)]
-    for other in left[1:]:
-        if _differ(left[0], other):
-            raise _two("photographs", parsed, left[0].number, other.number, place)
-    return left[0].number
+    once.sort(key=lambda column: (-column.matches, rank.get(header[column.number], len(rank)), column.number))
+    unbeaten = [column for column in once if not any(_beats(other, column) for other in once)]
+    for other in unbeaten[1:]:
+        if _differ(unbeaten[0], other):
+            raise _ambiguity("photographs", parsed, unbeaten[0].number, other.number, place)
+    return unbeaten[0].number
 
 
-def _look(parsed: Table, position: int, photographs: Photographs) -> _Column:
+def _match(parsed: Table, position: int, photographs: PhotographNames) -> _FileColumn:
     values = _column(parsed, position)
     raw = [row[position] for row in _padded(parsed)]
-    fits = {cell: photographs.called(cell) if cell.strip() else [] for cell in set(raw)}
-    found = [fits[cell][0] if len(fits[cell]) == 1 else None for cell in raw]
+    fits = {cell: photographs.matching(cell) if cell.strip() else [] for cell in set(raw)}
+    named = [fits[cell][0] if len(fits[cell]) == 1 else None for cell in raw]
     filled = [value for value in values if value]
-    return _Column(
+    return _FileColumn(
         position,
-        found,
-        len(set(found) - {None}),
+        named,
+        len(set(named) - {None}),
         len(set(filled)) < len(filled),
         2 * sum(value.lower().endswith(PHOTO_SUFFIXES) for value in filled) > len(filled),
     )
 
 
-def _beats(one: _Column, other: _Column) -> bool:
-    """Whether a column names photographs and the other, beside it, only by chance, such as a running number."""
+def _beats(one: _FileColumn, other: _FileColumn) -> bool:
+    """Whether one column names photographs, and the other fits them by chance, as a running number may."""
     if not _differ(one, other) or (other.has_suffixes and not one.has_suffixes):
         return False
-    return one.there > other.there * (1 if one.has_suffixes > other.has_suffixes else 2)
+    return one.matches > other.matches * (1 if one.has_suffixes > other.has_suffixes else 2)
 
 
-def _differ(one: _Column, other: _Column) -> bool:
-    """Whether two columns name different photographs in a row, or none in common."""
-    both = [pair for pair in zip(one.found, other.found, strict=True) if None not in pair]
+def _differ(one: _FileColumn, other: _FileColumn) -> bool:
+    """Whether two columns name different photographs in some row, or never both name one."""
+    both = [pair for pair in zip(one.photographs, other.photographs, strict=True) if None not in pair]
     return not both or any(first != second for first, second in both)
 
 
-def _two(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetError:
+def _ambiguity(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetError:
     one, other = sorted((one, other))
     first = next(iter(_padded(parsed)))
     return DatasetError(
@@ -229,16 +229,16 @@ def _two(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetE
 
 
 def _are_classes(values: Sequence[str]) -> bool:
-    """Whether the values of a column that nothing calls a label can be classes: some occur again, and none is 63.5."""
+    """Whether the values of a column without a known name can be classes: some occur again, and none is like 63.5."""
     try:
-        fractions = [value for value in set(values) if not tables.number(value).is_integer()]
+        fractions = [value for value in set(values) if not tables.parse_number(value).is_integer()]
     except (ValueError, OverflowError):
         fractions = []
     return len(set(values)) < len(values) and not fractions
 
 
 def _refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
-    """What would become classes that nobody means: several labels in a cell, or a number written in two ways."""
+    """Refuse labels that would become unwanted classes: several labels in a cell, or one number in two spellings."""
     values = set(labels.values())
     for separator in _SEPARATORS:
         several = [
@@ -254,12 +254,12 @@ def _refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
     numbers: dict[float, str] = {}
     for value in sorted(values):
         try:
-            twin = numbers.setdefault(tables.number(value), value)
+            same = numbers.setdefault(tables.parse_number(value), value)
         except ValueError:
             continue
-        if twin != value and ("." in value + twin or "," in value + twin):
+        if same != value and ("." in value + same or "," in value + same):
             raise DatasetError(
-                f"{place}: the column {column} holds {twin!r} and {value!r}, which are one number",
+                f"{place}: the column {column} holds {same!r} and {value!r}, which are one number",
                 "Write each class in one way",
             )
 

@@ -1,4 +1,4 @@
-"""What photographs' names and a table of labels say: which are to learn from, their ids and their classes."""
+"""Names of photographs, and a label table -> which photographs are to learn from, their ids and their classes."""
 
 import re
 from collections import Counter
@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from catsdogs.errors import DatasetError, and_more, in_short
 from catsdogs.photographs import label_tables, splits
 from catsdogs.photographs.filetypes import is_photograph
-from catsdogs.photographs.names import common_folder, one_form, without_suffix
-from catsdogs.photographs.names import natural_key as natural_key
-from catsdogs.photographs.splits import TEST, THIRD, TRAIN, Place, label_before_dot
+from catsdogs.photographs.names import common_folder, natural_key, one_form, without_suffix
+from catsdogs.photographs.splits import TEST, THIRD, TRAIN, Placement, label_before_dot
 
-IMAGE_FOLDER, MASK_FOLDER = "images", "annotations"  # Oxford-IIIT Pet's; the second one holds pictures, too
-CAMERA_NAMES = {"dsc", "dscn", "image", "img", "mg", "photo", "pxl"}  # who names a file IMG_1234 says nothing of it
+IMAGE_FOLDER, MASK_FOLDER = "images", "annotations"  # Oxford-IIIT Pet's; the second holds pictures, too
+CAMERA_NAMES = {"dsc", "dscn", "image", "img", "mg", "photo", "pxl"}  # names like IMG_1234 carry no label
 LABEL_TABLES = ("labels.csv", "train.csv")
 SAMPLE_SUBMISSION = "sample_submission.csv"
 UNLABELLED = -1
@@ -22,7 +21,7 @@ Row = tuple[str, str, int, str]
 
 
 def photographs(names: Iterable[str]) -> list[str]:
-    """Those of the names that are photographs, without the masks that lie beside Oxford-IIIT Pet's."""
+    """The names of photographs, without the masks that lie beside Oxford-IIIT Pet's."""
     names = [name for name in names if is_photograph(name)]
     prefix = common_folder(names)
     tops = [name.removeprefix(prefix).partition("/")[0].lower() for name in names]
@@ -31,29 +30,29 @@ def photographs(names: Iterable[str]) -> list[str]:
     return names
 
 
-def parse(
+def classes_and_rows(
     names: Sequence[str], table: tuple[str, str] | None, root: str = ".", notes: list[str] | None = None
 ) -> tuple[tuple[str, ...], list[Row]]:
     """Photographs' relative paths, and the name and text of a label table -> classes and rows (id, split, label, name).
 
     Without a table the label is the class folder, else what stands before the first dot of `<class>.<number>.jpg`. If
-    there are no folders but splits or images/ and none is named like that, it is what stands before the number in
-    Oxford-IIIT Pet's `<class>_<number>.jpg`, provided that there are two classes: one is what a camera writes.
+    there are no folders but splits or images/ and no name is like that, the label is what stands before the number in
+    Oxford-IIIT Pet's `<class>_<number>.jpg`, provided that there are two classes: one alone is a camera's prefix.
     Labelled photographs of a third split, such as validation/, are learnt from, too.
 
     Args:
-        notes: gets a sentence about photographs that are treated as one might not expect, or left out.
+        notes: gets sentences about photographs that are left out or treated in a surprising way.
 
     Raises:
         DatasetError: no layout recognised, a name without a label, an id given twice.
     """
-    where = splits.places(sorted(names), root, has_table=table is not None)
-    of: dict[str | None, list[str]] = {role: [] for role in (TRAIN, THIRD, None, TEST)}
+    where = splits.placements(sorted(names), root, has_table=table is not None)
+    by_role: dict[str | None, list[str]] = {role: [] for role in (TRAIN, THIRD, None, TEST)}
     for name, place in where.items():
-        of[place.role].append(name)
+        by_role[place.role].append(name)
     if table:
-        groups = [of[TRAIN], of[THIRD], of[None]]
-        known = label_tables.Photographs(groups if any(groups) else [of[TEST]], lambda name: where[name].below)
+        groups = [by_role[TRAIN], by_role[THIRD], by_role[None]]
+        known = label_tables.PhotographNames(groups if any(groups) else [by_role[TEST]], lambda name: where[name].below)
         labelled = label_tables.read_label_table(*table, known, root)
         for_test = {name for name, _ in labelled if name in where and name not in known.names}
         if for_test and notes is not None:
@@ -62,16 +61,16 @@ def parse(
             )
         labelled = [(name, label) for name, label in labelled if name not in for_test]
         listed = {name for name, _ in labelled}
-        is_split = of[TRAIN] or of[TEST]
-        test = [name for name in (of[TEST] if is_split else of[None]) if name not in listed]
-        is_left_out = f"not in {table[0]}"
+        is_split = by_role[TRAIN] or by_role[TEST]
+        test = [name for name in (by_role[TEST] if is_split else by_role[None]) if name not in listed]
+        why_left_out = f"not in {table[0]}"
     else:
-        labelled = _labels_from_names(of, where, root)
-        test = of[TEST]
-        is_left_out = "in no split, or without a label there"
+        labelled = _labels_from_names(by_role, where, root)
+        test = by_role[TEST]
+        why_left_out = "in no split, or without a label there"
     rows = tabulate(_ids(labelled, where), _test_ids(test, where), root)
     if notes is not None:
-        notes += _notes(where, {name for name, _ in labelled}, set(test), is_left_out)
+        notes += _notes(where, {name for name, _ in labelled}, set(test), why_left_out)
     return rows
 
 
@@ -85,13 +84,13 @@ def tabulate(
     """
     labelled = list(labelled)
     labels = sorted({label for _, label, _ in labelled}, key=natural_key)
-    written: dict[str, str] = {}  # one class is one in all its Unicode forms, and is called by the first of them
+    written: dict[str, str] = {}  # all Unicode forms of a class are one, named by the first
     classes = tuple(label for label in labels if written.setdefault(one_form(label), label) == label)
     position = {label: number for number, label in enumerate(classes)}
     index = {label: position[written[one_form(label)]] for label in labels}
     rows = [(id, "train", index[label], name) for id, label, name in labelled]
     rows += [(id, "test", UNLABELLED, name) for id, name in test]
-    _refuse_twins(rows, root)
+    _refuse_repeated_ids(rows, root)
     return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))
 
 
@@ -102,13 +101,12 @@ def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str 
         DatasetError: there are several to choose from.
     """
     for name in LABEL_TABLES:
-        found = [table for table in tables if table.lower() == name]
-        if found:
-            return found[0]
+        if named := [table for table in tables if table.lower() == name]:
+            return named[0]
     others = [table for table in tables if not is_sample(table)]
     if not others:
         return None
-    where = splits.places(names, root, has_table=True)
+    where = splits.placements(names, root, has_table=True)
     rest = [place.below for place in where.values() if place.role is None]
     is_train = any(place.role in (TRAIN, THIRD) for place in where.values())
     if is_train or any("/" in below for below in rest) or all(map(label_before_dot, rest)):
@@ -121,33 +119,35 @@ def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str 
 
 
 def is_sample(table: str) -> bool:
-    """Whether a table is a sample submission by its name: some competitions call it sampleSubmission.csv."""
+    """Whether a table's name is that of a sample submission; some competitions call it sampleSubmission.csv."""
     return re.sub(r"[\W_]", "", table.lower()).startswith("samplesubmission")
 
 
-def _last(name: str) -> str:
+def _file_name(name: str) -> str:
     return name.rpartition("/")[2]
 
 
 def _breed_in(name: str) -> str | None:
     """`shiba_inu` of `shiba_inu_12.jpg`."""
-    match = _LABEL_UNDERSCORE_NUMBER.fullmatch(_last(name))
+    match = _LABEL_UNDERSCORE_NUMBER.fullmatch(_file_name(name))
     return match[1] if match and match[1].strip("_").lower() not in CAMERA_NAMES else None
 
 
-def _labels_from_names(of: dict[str | None, list[str]], where: dict[str, Place], root: str) -> list[tuple[str, str]]:
-    """(photograph, label) for each of the training split, or without one in no split, and of a third one."""
-    names, read = of[TRAIN] or of[None] or of[THIRD], label_before_dot
+def _labels_from_names(
+    by_role: dict[str | None, list[str]], where: dict[str, Placement], root: str
+) -> list[tuple[str, str]]:
+    """(photograph, label) of the training split or, without one, of no split; and of a third split."""
+    names, read_label = by_role[TRAIN] or by_role[None] or by_role[THIRD], label_before_dot
     if names and not any("/" in where[name].below or label_before_dot(name) for name in names):
         parent, _, folder = where[names[0]].folder.rstrip("/").rpartition("/")
         if where[names[0]].role is None and folder.lower() not in ("", IMAGE_FOLDER):
-            for name in names:  # one class folder alone is common to all names
-                where[name] = Place(None, f"{parent}/" if parent else "", f"{folder}/{where[name].below}")
+            for name in names:  # a class folder that is alone is common to all names
+                where[name] = Placement(None, f"{parent}/" if parent else "", f"{folder}/{where[name].below}")
         elif len({_breed_in(name) for name in names} - {None}) > 1:
-            read = _breed_in
-    labels = [(name, _label_of(name, where[name].below, read)) for name in names]
-    if names is not of[THIRD]:
-        third = [(name, _label_of(name, where[name].below, read)) for name in of[THIRD]]
+            read_label = _breed_in
+    labels = [(name, _label_of(name, where[name].below, read_label)) for name in names]
+    if names is not by_role[THIRD]:
+        third = [(name, _label_of(name, where[name].below, read_label)) for name in by_role[THIRD]]
         labels += third if any(label for _, label in third) else []
     without = [name for name, label in labels if label is None]
     if without:
@@ -165,53 +165,54 @@ def _labels_from_names(of: dict[str | None, list[str]], where: dict[str, Place],
     return known
 
 
-def _label_of(name: str, below: str, read: Callable[[str], str | None]) -> str | None:
-    """The class folder, or what `read` finds in the name."""
+def _label_of(name: str, below: str, read_label: Callable[[str], str | None]) -> str | None:
+    """The class folder, or what `read_label` finds in the name."""
     folder, slash, _ = below.partition("/")
-    return folder if slash else read(name)
+    return folder if slash else read_label(name)
 
 
-def _split_folders(labelled: Iterable[tuple[str, str]], where: dict[str, Place]) -> list[str]:
+def _split_folders(labelled: Iterable[tuple[str, str]], where: dict[str, Placement]) -> list[str]:
     """The names of the splits that these photographs lie in."""
     places = [where[name] for name, _ in labelled]
-    return sorted({_last(place.folder.rstrip("/")) for place in places if place.role}, key=natural_key)
+    return sorted({_file_name(place.folder.rstrip("/")) for place in places if place.role}, key=natural_key)
 
 
-def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Place]) -> list[tuple[str, str, str]]:
-    """(id, label, name): the path below the split, after the split's own name where there are several."""
-    places = [where.get(name) or Place(None, "", name) for name, _ in labelled]  # a table may list what is not there
+def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Placement]) -> list[tuple[str, str, str]]:
+    """(id, label, name). The id is the path below the split, after the split's name where several splits clash."""
+    # A table may list what is not there.
+    places = [where.get(name) or Placement(None, "", name) for name, _ in labelled]
     ids = [without_suffix(place.below) for place in places]
     several = len({place.folder for place in places if place.role == TRAIN}) > 1
     clash = several and len(set(map(one_form, ids))) < len(ids)
     is_third_alone = all(place.role == THIRD for place in places)
-    found = []
+    rows = []
     for id, place, (name, label) in zip(ids, places, labelled, strict=True):
         if (clash and place.role) or (place.role == THIRD and not is_third_alone):
-            id = f"{_last(place.folder.rstrip('/'))}/{id}"
-        found.append((id, label, name))
-    return found
+            id = f"{_file_name(place.folder.rstrip('/'))}/{id}"
+        rows.append((id, label, name))
+    return rows
 
 
-def _test_ids(test: Sequence[str], where: dict[str, Place]) -> list[tuple[str, str]]:
-    """(id, name): the file name, which Kaggle's sample submission lists; the path where names occur twice."""
+def _test_ids(test: Sequence[str], where: dict[str, Placement]) -> list[tuple[str, str]]:
+    """(id, name). The id is the file name, which Kaggle's sample submission lists; the path where names occur twice."""
     below = [where[name].below for name in test]
-    folders = [_last(where[name].folder.rstrip("/")) for name in test]
-    spelled = (
-        [without_suffix(_last(name)) for name in test],
+    folders = [_file_name(where[name].folder.rstrip("/")) for name in test]
+    candidates = (
+        [without_suffix(_file_name(name)) for name in test],
         [without_suffix(path) for path in below],
         [without_suffix(f"{folder}/{path}") for folder, path in zip(folders, below, strict=True)],
     )
-    ids = next((ids for ids in spelled if len(set(map(one_form, ids))) == len(ids)), spelled[0])
+    ids = next((ids for ids in candidates if len(set(map(one_form, ids))) == len(ids)), candidates[0])
     return list(zip(ids, test, strict=True))
 
 
-def _notes(where: dict[str, Place], labelled: set[str], test: set[str], is_left_out: str) -> list[str]:
-    """What is said of labelled photographs in other splits than the one to learn from, and of those in no row."""
+def _notes(where: dict[str, Placement], labelled: set[str], test: set[str], why_left_out: str) -> list[str]:
+    """Sentences about labelled photographs in other splits than the training split, and about those in no row."""
     third = Counter(where[name].folder for name in labelled if name in where and where[name].role == THIRD)
     classes = {where[name].below.partition("/")[0] for name in labelled if name in where}
     in_folders = (where[name] for name in test if "/" in where[name].below)
     hidden = Counter(place.folder for place in in_folders if place.below.partition("/")[0] in classes)
-    left = Counter(
+    left_out = Counter(
         (place.folder if place.role else name.rpartition("/")[0]) or "the folder itself"
         for name, place in where.items()
         if name not in labelled and name not in test
@@ -223,23 +224,23 @@ def _notes(where: dict[str, Place], labelled: set[str], test: set[str], is_left_
         f"{folder}: its {count:,} photographs are there to be predicted, and their class folders are not looked at"
         for folder, count in sorted(hidden.items())
     ]
-    if left:
-        folders = in_short([f"{count:,} in {folder}" for folder, count in left.items()])
-        notes.append(f"left out, for they are {is_left_out}: {left.total():,} photographs, {folders}")
+    if left_out:
+        folders = in_short([f"{count:,} in {folder}" for folder, count in left_out.items()])
+        notes.append(f"left out, for they are {why_left_out}: {left_out.total():,} photographs, {folders}")
     return notes
 
 
-def _refuse_twins(rows: Sequence[Row], root: str) -> None:
+def _refuse_repeated_ids(rows: Sequence[Row], root: str) -> None:
     seen: dict[str, dict[str, str]] = {"train": {}, "test": {}}
-    twins: dict[str, tuple[str, str]] = {}
+    repeated: dict[str, tuple[str, str]] = {}
     for id, split, _, name in rows:
-        twin = seen[split].setdefault(one_form(id), name)
-        if twin != name:
-            twins.setdefault(id, (twin, name))
-    if twins:
-        (id, (first, second)), *others = twins.items()
+        first_name = seen[split].setdefault(one_form(id), name)
+        if first_name != name:
+            repeated.setdefault(id, (first_name, name))
+    if repeated:
+        (id, (first, second)), *others = repeated.items()
         raise DatasetError(
             f"{root}: {first} and {second} both have the id {id}{and_more([id for id, _ in others], 'ids like it')}",
             "Rename or remove one of them",
-            [f"{one} and {other}" for one, other in twins.values()],
+            [f"{one} and {other}" for one, other in repeated.values()],
         )

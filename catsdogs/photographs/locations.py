@@ -1,4 +1,4 @@
-"""Where photographs' bytes lie, in a folder, a zip, a shard of records or an object store: listed, and read."""
+"""Where photographs lie, in a folder, a zip, a TFRecord file or an object store: their files listed and read."""
 
 import errno
 import lzma
@@ -16,13 +16,13 @@ from catsdogs.errors import DatasetError, UnreadablePhotographError, and_more, i
 from catsdogs.files import storage
 from catsdogs.files.ranges import Ranges
 from catsdogs.photographs import filetypes, splits, tfrecord
-from catsdogs.photographs.filetypes import PHOTO_SUFFIXES, is_nobodys
+from catsdogs.photographs.filetypes import PHOTO_SUFFIXES, is_system_file
 from catsdogs.photographs.labels import photographs
 from catsdogs.photographs.names import leads_elsewhere, one_form
 
 ABSENT = "no such file"
 MAX_FILE_BYTES = 256 * 2**20  # no camera writes more; a zip member that claims more is a bomb
-# What zipfile raises over damaged archives: a name that is no UTF-8 is a ValueError, a newer version a RuntimeError.
+# What zipfile raises for damaged archives: a name that is not UTF-8 is a ValueError, a newer version a RuntimeError.
 _ZIP_ERRORS = (
     OSError, EOFError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
@@ -36,9 +36,9 @@ _LOCAL_HEADER_BYTES = 30 + 128  # of a zip member, without its name: the fixed p
 
 
 class Location(NamedTuple):
-    """Where a photograph's bytes are: a path inside a folder or zip, or `offset:length` of a record in a shard.
+    """Where a photograph's bytes are: a path in a folder or zip, or `offset:length` of a record in a TFRecord file.
 
-    What a container in an object store is follows from its name alone, see `is_folder`.
+    Whether a container in an object store is a folder follows from its name alone, see `is_folder`.
     """
 
     container: Path
@@ -49,14 +49,14 @@ class Location(NamedTuple):
 
 
 class Reader:
-    """Reads photographs, in as many threads as there are; a zip is opened once for all."""
+    """Reads photographs, in several threads if need be; a zip is opened once for all."""
 
     def __init__(self) -> None:
         self._zips: dict[Path, zipfile.ZipFile] = {}
         self._lock = threading.Lock()
 
     def read(self, location: Location) -> bytes:
-        """The bytes of one photograph; of one in an object store by a single request.
+        """The bytes of one photograph; those in an object store are read with a single request.
 
         Raises:
             UnreadablePhotographError: the file is gone, cannot be read, or is larger than `MAX_FILE_BYTES`.
@@ -81,7 +81,7 @@ class Reader:
         return data
 
     def size(self, location: Location) -> int | None:
-        """How many bytes a photograph has, where that takes no reading: of a file or a zip's member on this machine."""
+        """The bytes, counted, of a file or a zip's member on this machine; None where that would need reading."""
         container, name = location
         if storage.is_remote(container) or tfrecord.is_record_file(container.name):
             return None
@@ -98,37 +98,37 @@ class Reader:
         if info.file_size > MAX_FILE_BYTES:
             return info.file_size, b""
         if isinstance(archive.fp, Ranges):
-            # Outside the lock under which zipfile reads, so that threads need not wait for each other's answers.
+            # Outside the lock under which zipfile reads, so that threads do not wait for each other's requests.
             length = _LOCAL_HEADER_BYTES + len(info.filename.encode()) + len(info.extra) + info.compress_size
             archive.fp.fetch(info.header_offset, min(length, MAX_FILE_BYTES))
         return info.file_size, archive.read(name)
 
     def _open_zip(self, path: Path) -> zipfile.ZipFile:
-        with self._lock:  # the loader's threads share one open archive, which zipfile makes safe to read
+        with self._lock:  # threads share one open archive, which zipfile lets them read
             if path not in self._zips:
                 self._zips[path] = _zip(path)
             return self._zips[path]
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a place is a folder; in an object store, which is not asked, unless its name ends like a file of ours."""
+    """Whether a place is a folder; in an object store, where no request is made, unless its name ends like a file's."""
     if not storage.is_remote(path):
         return path.is_dir()
     name = path.name.lower()
     return not (name.endswith((".zip", ".csv", *PHOTO_SUFFIXES)) or tfrecord.is_record_file(name))
 
 
-def files(root: Path) -> dict[str, Location]:
-    """Relative path -> location of every file under a folder or zip, or in the zips of train and test in a folder.
+def list_files(root: Path) -> dict[str, Location]:
+    """Relative path -> location of every file under a folder or zip, and in a folder's zips of train and test.
 
     Raises:
-        DatasetError: nothing there, or a name that would lead elsewhere.
+        DatasetError: nothing is there, or a name leads out of the folder.
         StoreError: the store went on failing, or refuses to be read.
     """
     if storage.is_remote(root):
         if not is_folder(root):
             return _of_one_file(root)
-        names: Iterable[str] = _recognised(_listed(root), lambda name: _head(root / name), all_alike=True)
+        names: Iterable[str] = _recognised(_list_objects(root), lambda name: _head(root / name), all_alike=True)
     else:
         if not root.exists():
             raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
@@ -137,10 +137,10 @@ def files(root: Path) -> dict[str, Location]:
         names = _recognised(_walk(root), lambda name: _head(root / name))
     locations = {name: Location(root, name) for name in names}
     shown = {name: name.encode(errors="backslashreplace").decode() for name in locations if not name.isascii()}
-    strange = [text for name, text in shown.items() if text != name]
-    if strange:
-        problem = f"The name of {root}/{strange[0]} is not UTF-8{and_more(strange[1:], 'like it')}"
-        raise DatasetError(problem, "Rename the file" if len(strange) == 1 else "Rename the files", strange)
+    not_text = [text for name, text in shown.items() if text != name]
+    if not_text:
+        problem = f"The name of {root}/{not_text[0]} is not UTF-8{and_more(not_text[1:], 'like it')}"
+        raise DatasetError(problem, "Rename the file" if len(not_text) == 1 else "Rename the files", not_text)
     zips = [name for name in locations if "/" not in name and name.lower().endswith(".zip")]
     for name in _zips_of_splits(zips, locations):
         start = f"{name[: -len('.zip')]}/"
@@ -153,32 +153,32 @@ def files(root: Path) -> dict[str, Location]:
 
 
 def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
-    """The zips of train, test and the like that are not unpacked beside themselves."""
+    """The zips of train, test and the like that have not been unpacked into the same folder."""
     folders = {name.partition("/")[0].lower() for name in names if "/" in name}
     stems = {name[: -len(".zip")]: name for name in zips}
-    said = {stem: split for stem in stems if (split := splits.split_of(stem))}
-    chosen = splits.pairs(said) | {stem: split for stem, split in said.items() if not split.rest}
+    named = {stem: split for stem in stems if (split := splits.split_of(stem))}
+    chosen = splits.paired_splits(named) | {stem: split for stem, split in named.items() if not split.rest}
     return [stems[stem] for stem in chosen if stem.lower() not in folders]
 
 
 def _of_one_file(root: Path) -> dict[str, Location]:
-    is_shard, is_other = tfrecord.is_record_file(root.name), filetypes.left_alone([root.name])
-    is_one = is_shard or is_other or photographs(_recognised([root.name], lambda _: _head(root)))
+    is_records, is_other = tfrecord.is_record_file(root.name), filetypes.left_alone([root.name])
+    is_one = is_records or is_other or photographs(_recognised([root.name], lambda _: _head(root)))
     return {root.name: Location(root.parent, root.name)} if is_one else _list_zip(root)
 
 
 def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: bool = False) -> list[str]:
-    """The names without those that have no suffix and are no pictures by their first bytes.
+    """The names, without those that have no suffix and whose first bytes, from `head`, are no picture's.
 
-    Where all are alike, one speaks for the others of its folder: to look at each would be a request.
+    With `all_alike`, one name decides for its folder: looking at each would take a request.
     """
-    told: dict[str, bool] = {}
+    checked: dict[str, bool] = {}
 
     def is_picture(name: str) -> bool:
         key = name.rpartition("/")[0] if all_alike else name
-        if key not in told:
-            told[key] = filetypes.is_picture(head(name))
-        return told[key]
+        if key not in checked:
+            checked[key] = filetypes.is_picture(head(name))
+        return checked[key]
 
     return [
         name
@@ -188,7 +188,7 @@ def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: b
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; none of what cannot be read, or is a pipe or a device."""
+    """The first bytes of a file; none of a pipe, a device, or a file that cannot be read."""
     try:
         if not storage.is_remote(path) and not path.is_file():
             return b""
@@ -206,21 +206,21 @@ def _head_of_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
-    """The size of a file and, if it is no larger than it may be, its bytes."""
+    """The size of a file and, if that is no more than `MAX_FILE_BYTES`, its bytes."""
     if storage.is_remote(folder):
         if leads_elsewhere(name):  # a table may list anything
             raise FileNotFoundError(name)
         data = storage.read_bytes(folder / name, length=MAX_FILE_BYTES + 1)
         return len(data), data
     path = folder / name
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # a pipe, or a link to a device, would never end
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe, or a link to a device, would never end
         raise UnreadablePhotographError("not a regular file")
-    return found.st_size, path.read_bytes() if found.st_size <= MAX_FILE_BYTES else b""
+    return status.st_size, path.read_bytes() if status.st_size <= MAX_FILE_BYTES else b""
 
 
-def _listed(root: Path) -> list[str]:
-    """The names of the objects below a place in a store, without those that are nobody's."""
+def _list_objects(root: Path) -> list[str]:
+    """The names of the objects below a place in a store, without a system's own files."""
     try:
         names = list(storage.list_stamps(root))
     except FileNotFoundError:
@@ -233,11 +233,11 @@ def _listed(root: Path) -> list[str]:
         raise DatasetError(
             f"{problem}{and_more(list(map(repr, unsafe[1:])), 'like it')}", "Rename or remove it", unsafe
         )
-    return [name for name in names if not any(map(is_nobodys, name.split("/")))]
+    return [name for name in names if not any(map(is_system_file, name.split("/")))]
 
 
 def _walk(root: Path) -> Iterable[str]:
-    """Relative paths of all files, links to folders followed, each real folder once."""
+    """Relative paths of all files. Links to folders are followed, and each real folder is listed once."""
 
     def refuse(error: OSError) -> None:
         raise DatasetError(f"{error.filename} cannot be read: {error.strerror}", "Make it readable, or move it away")
@@ -249,10 +249,10 @@ def _walk(root: Path) -> Iterable[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_nobodys(name))
+        folders[:] = sorted(name for name in folders if not is_system_file(name))
         relative = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            if not is_nobodys(name):
+            if not is_system_file(name):
                 yield name if relative == "." else f"{relative}/{name}"
 
 
@@ -265,59 +265,59 @@ def _list_zip(path: Path) -> dict[str, Location]:
     except FileNotFoundError:
         raise DatasetError(f"No such zip: {path}", "Check --data") from None
     except _ZIP_ERRORS as error:
-        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # which is a place before a file's start
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # from an offset before the start of a file
             raise storage.read_error(path, error, DatasetError) from None
         raise DatasetError(f"{path} is not a readable zip: {error}", "Delete it and download it again") from None
     inner = [name for name in names if name.lower().endswith(".zip")]
     if inner and (not photographs(names) or any(splits.split_of(PurePosixPath(name).stem) for name in inner)):
         raise DatasetError(f"{path} holds zips inside ({in_short(inner)})", f"Unpack the outer one: unzip {path.name}")
-    return {name: Location(path, members[name].filename) for name in names}  # as read() needs the name
+    return {name: Location(path, members[name].filename) for name in names}  # the name that zipfile reads by
 
 
 def _members(path: Path, infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """The files of a zip by their tidy names, each once, that can be read.
+    """Tidy name -> member, for the files of a zip.
 
     Raises:
-        DatasetError: an unsafe name, members that are encrypted or packed in a way that Python does not know, or two
-            of one name that differ.
+        DatasetError: an unsafe name, members that are encrypted or compressed in a way that Python cannot undo, or two
+            members of one name that differ.
     """
-    found: dict[str, zipfile.ZipInfo] = {}
-    seen: dict[str, str] = {}
-    locked, packed, twice = [], [], []
+    members: dict[str, zipfile.ZipInfo] = {}
+    names_by_form: dict[str, str] = {}
+    encrypted, packed, twice = [], [], []
     for info in infos:
         name = _tidy(_as_text(info))
         if leads_elsewhere(name):
             raise DatasetError(f"{path} holds the unsafe name {name!r}", "Do not use this zip; get it from its source")
-        if name[-1:] == "/" or any(map(is_nobodys, name.split("/"))):
+        if name[-1:] == "/" or any(map(is_system_file, name.split("/"))):
             continue
-        twin = seen.setdefault(one_form(name), name)
-        if twin in found and (found[twin].CRC, found[twin].file_size) != (info.CRC, info.file_size):
+        known = names_by_form.setdefault(one_form(name), name)
+        if known in members and (members[known].CRC, members[known].file_size) != (info.CRC, info.file_size):
             twice.append(name)
         if info.flag_bits & _ENCRYPTED:
-            locked.append(name)
+            encrypted.append(name)
         elif info.compress_type not in _METHODS:
             packed.append(name)
-        found[twin] = info
+        members[known] = info
     for names, problem, remedy in (
-        (locked, "encrypted members", "Unpack it with its password, and give --data the folder"),
+        (encrypted, "encrypted members", "Unpack it with its password, and give --data the folder"),
         (packed, "members packed in a way that cannot be read here", "Unpack it, and give --data the folder"),
         (twice, "names that occur twice, with other content", "Unpack it, and keep the file that is meant"),
     ):
         if names:
             raise DatasetError(f"{path} holds {len(names):,} {problem}: {in_short(names)}", remedy, names)
-    return found
+    return members
 
 
 def _as_text(info: zipfile.ZipInfo) -> str:
-    """The name of a member. Some programs write UTF-8 and do not say so, or say it in an extra field beside the name.
+    """The name of a member. Some programs write UTF-8 without the flag, or only in an extra field.
 
-    zipfile takes both for names in an old code page. The field is APPNOTE.TXT's 4.6.9, Info-ZIP Unicode Path.
+    zipfile reads both as names in an old code page. The field is APPNOTE.TXT's 4.6.9, Info-ZIP Unicode Path.
     """
     if info.flag_bits & _IS_UTF8 or info.filename.isascii():
         return info.filename
     try:
         written = info.filename.encode("cp437")
-    except UnicodeEncodeError:  # Python 3.12 and later have read the field
+    except UnicodeEncodeError:  # Python 3.12 and later read the field
         return info.filename
     extra = info.extra
     while len(extra) >= _EXTRA_HEAD.size:

@@ -1,4 +1,4 @@
-"""Names of photographs and classes: their order, their suffixes, and one name however it is written."""
+"""Names of photographs and classes: their order, their suffixes, and one name in all its spellings."""
 
 import re
 import unicodedata
@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from catsdogs.photographs.filetypes import PHOTO_SUFFIXES
 
 _BARE_SUFFIXES = {suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES}
-_NUMBERS = re.compile(r"(\d+)")
-_MAX_DIGITS = 1000  # of a number that counts in the order of names; Python refuses to read far longer ones
+_DIGIT_RUNS = re.compile(r"(\d+)")
+_MAX_DIGITS = 1000  # of a number that count in the order of names; Python refuses to parse far longer numbers
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
     """A sort key by which `cat.10` follows `cat.9`; the text itself breaks ties such as `01` and `1`."""
-    parts: list[str | int] = list(_NUMBERS.split(text))
+    parts: list[str | int] = list(_DIGIT_RUNS.split(text))
     parts[1::2] = [int(str(number)[:_MAX_DIGITS]) for number in parts[1::2]]
     return parts, text
 
@@ -26,7 +26,7 @@ def without_suffix(name: str) -> str:
 
 
 def common_folder(names: Sequence[str]) -> str:
-    """The folder, with its slash, that every name starts with."""
+    """The path of the deepest folder, with its slash, that every name starts with."""
     parts: list[str] = []
     folders = {name.rpartition("/")[0] for name in names}  # few, where names are many
     for level in zip(*(PurePosixPath(folder).parts for folder in folders), strict=False):
@@ -37,18 +37,18 @@ def common_folder(names: Sequence[str]) -> str:
 
 
 def leads_elsewhere(name: str) -> bool:
-    """Whether a name, with either slash, is not that of something below the folder that it is seen from."""
+    """Whether a relative path, with slashes or backslashes, can lead out of the folder that it starts from."""
     parts = name.replace("\\", "/").split("/")
     return not parts[0] or ".." in parts or "\0" in name or re.match(r"[A-Za-z]:|[^/]+://", name) is not None
 
 
 def one_form(text: str) -> str:
-    """The same for all of Unicode's ways to write one text: macOS keeps `é` in two characters, others in one."""
+    """One form for all of Unicode's ways to write a text: macOS keeps `é` in two characters, others in one."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 class Names:
-    """Names to be found as somebody else writes them: as they are, in another Unicode form, or with blanks around."""
+    """Names that are found in other spellings, too: in another Unicode form, or with blanks around them."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._known: dict[str, str] = {}
@@ -59,10 +59,10 @@ class Names:
             self._known.setdefault(form, name)
             self._bare.setdefault(form.strip(), set()).add(form)
 
-    def find(self, written: str) -> str | None:
+    def find(self, spelling: str) -> str | None:
         """The name that is meant; None if there is none, or if it could be several."""
-        form = one_form(written)
-        found = self._known.get(written) or self._known.get(form)
-        if found is None and len(same := self._bare.get(form.strip(), set())) == 1:
-            found = self._known[next(iter(same))]
-        return found
+        form = one_form(spelling)
+        name = self._known.get(spelling) or self._known.get(form)
+        if name is None and len(same := self._bare.get(form.strip(), set())) == 1:
+            name = self._known[next(iter(same))]
+        return name

@@ -1,7 +1,7 @@
-"""Which folders are splits of a data set, such as training_set/ and test_set/, and which are classes that sound so.
+"""Which folders are splits of a data set, such as training_set/ and test_set/, and which are classes of similar names.
 
-A folder whose name says a split is a split, whatever stands around that word and however it is written, unless the
-folders beside it show that it is a class: `train` beside `bus` and `car`, `training_shoes` beside `boots`.
+A folder whose name contains the word for a split is a split, whatever stands around that word. Folders beside it can
+show that it is a class instead: `train` beside `bus` and `car`, `training_shoes` beside `boots`.
 """
 
 import re
@@ -12,44 +12,33 @@ from catsdogs.errors import DatasetError
 from catsdogs.photographs.names import common_folder
 
 TRAIN, TEST, THIRD = "train", "test", "third"
-_WORDS = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "test": TEST,
-    "testing": TEST,
-    "val": THIRD,
-    "valid": THIRD,
-    "validation": THIRD,
-    "dev": THIRD,
-    "eval": THIRD,
-    "evaluation": THIRD,
-    "validate": THIRD,
-    "holdout": THIRD,
+_ROLES = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("test", "testing"), TEST),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval", "evaluation", "holdout"), THIRD),
 }
-# What is added to such a word and says nothing of a class.
-_PLAIN = {
+# Words beside such a word that name no class.
+_PLAIN_WORDS = {
     "set", "sets", "data", "dataset", "split", "folder", "file", "files", "image", "images", "img", "imgs",
     "photo", "photos", "picture", "pictures", "pic", "pics", "jpg", "jpeg", "png",
 }  # fmt: skip
-_SEAMS = re.compile(
-    r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])",
-)
-_SAID, _ADDED = "|".join(sorted(_WORDS, key=len, reverse=True)), "|".join(sorted(_PLAIN, key=len, reverse=True))
-_JOINED = re.compile(rf"({_SAID})({_SAID}|{_ADDED})|({_ADDED})({_SAID})")
+_SEAMS = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_ROLE_WORD, _PLAIN_WORD = ("|".join(sorted(words, key=len, reverse=True)) for words in (_ROLES, _PLAIN_WORDS))
+_JOINED = re.compile(rf"({_ROLE_WORD})({_ROLE_WORD}|{_PLAIN_WORD})|({_PLAIN_WORD})({_ROLE_WORD})")
 
 
-class Split(NamedTuple):
-    """What a folder's name says: which split, and which other words, such as `seg` in seg_train."""
+class SplitName(NamedTuple):
+    """The split that a folder's name contains, and the other words in it, such as `seg` in seg_train."""
 
     role: str
     rest: tuple[str, ...]
 
 
-class Place(NamedTuple):
+class Placement(NamedTuple):
     """Where a photograph lies: in a split or, with no role, in none.
 
     Attributes:
-        folder: of the split, with its slash; without one, that which all photographs share.
+        folder: the split's folder, with its slash; without a split, the folder that all photographs share.
         below: the rest of the path, without folders that only repeat the split.
     """
 
@@ -58,74 +47,78 @@ class Place(NamedTuple):
     below: str
 
 
-def split_of(folder: str) -> Split | None:
-    """What the name of a folder says of splits, if anything; `train_val` is for training, `train_test` says neither."""
-    words = _words(folder)
-    roles = {_WORDS[word] for word in words if word in _WORDS}
+_Placements = dict[str, Placement]  # by name
+_Folders = Mapping[str, list[str]]  # folder -> the names in it
+
+
+def split_of(folder: str) -> SplitName | None:
+    """The split in a folder's name, if there is one; `train_val` is for training, `train_test` is neither."""
+    words = _words_in(folder)
+    roles = {_ROLES[word] for word in words if word in _ROLES}
     if not roles or {TRAIN, TEST} <= roles:
         return None
     role = next(role for role in (TRAIN, TEST, THIRD) if role in roles)
-    return Split(
-        role, tuple(word for word in words if word not in _WORDS and word not in _PLAIN and not word.isdigit())
+    return SplitName(
+        role, tuple(word for word in words if word not in _ROLES and word not in _PLAIN_WORDS and not word.isdigit())
     )
 
 
-def places(names: Sequence[str], root: str = ".", has_table: bool = False) -> dict[str, Place]:
-    """The place of each photograph.
+def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -> dict[str, Placement]:
+    """The placement of each photograph.
 
     Raises:
-        DatasetError: folders that may be splits or classes, and nothing tells which; with a label table they are none.
+        DatasetError: folders that may be splits or classes. With a label table they count as no splits instead.
     """
-    # A folder's photographs all lie in one place, and a few of them show which: one for each label in their names.
+    # All photographs of a folder have one placement. A few of them show which: one for each label in their names.
     folders = [name[: name.rfind("/") + 1] for name in names]
     some = {(folder, label_before_dot(name)): name for folder, name in zip(folders, names, strict=True)}
-    found: dict[str, Place] = {}
+    placed: _Placements = {}
     try:
-        _place(list(some.values()), "", None, root, found)
+        _descend(list(some.values()), "", None, root, placed)
     except DatasetError:
         if not has_table:
             raise
         prefix = common_folder(names)
-        return {name: Place(None, prefix, name.removeprefix(prefix)) for name in names}
+        return {name: Placement(None, prefix, name.removeprefix(prefix)) for name in names}
     of_folder = {
-        folder: found[name]._replace(below=found[name].below.removesuffix(name[len(folder) :]))
+        folder: placed[name]._replace(below=placed[name].below.removesuffix(name[len(folder) :]))
         for (folder, _), name in some.items()
     }
     starts = {folder: (place.role, place.folder, place.below, len(folder)) for folder, place in of_folder.items()}
     return {
-        name: Place(role, split, below + name[length:])
+        name: Placement(role, split, below + name[length:])
         for folder, name in zip(folders, names, strict=True)
         for role, split, below, length in (starts[folder],)
     }
 
 
-def pairs(said: Mapping[str, Split]) -> dict[str, Split]:
-    """The folders that say different splits and otherwise the same: seg_train and seg_test, training set and Test."""
+def paired_splits(splits: Mapping[str, SplitName]) -> dict[str, SplitName]:
+    """The folders whose names differ by the split alone: seg_train and seg_test, training set and Test."""
     roles: dict[tuple[str, ...], set[str]] = {}
-    for split in said.values():
+    for split in splits.values():
         roles.setdefault(split.rest, set()).add(split.role)
-    return {folder: split for folder, split in said.items() if len(roles[split.rest]) > 1}
+    return {folder: split for folder, split in splits.items() if len(roles[split.rest]) > 1}
 
 
 def label_before_dot(name: str) -> str | None:
-    """`cat` of `train/cat.0.jpg`, and of `train/cat.0`."""
+    """`cat` for `train/cat.0.jpg`, and for `train/cat.0`."""
     label, _, rest = name[name.rfind("/") + 1 :].partition(".")
     number, _, suffix = rest.rpartition(".")
     return label if label and ((number and suffix) or rest.isdecimal()) else None
 
 
-def _words(folder: str) -> list[str]:
+def _words_in(folder: str) -> list[str]:
     words = [word for word in re.split(r"[\W_]+", _SEAMS.sub(" ", folder)) if word]
-    return [part for word in map(str.lower, words) for part in _parts(word)]
+    return [part for word in map(str.lower, words) for part in _word_parts(word)]
 
 
-def _parts(word: str) -> Collection[str]:
+def _word_parts(word: str) -> Collection[str]:
     match = _JOINED.fullmatch(word)
     return [part for part in match.groups() if part] if match else [word]
 
 
-def _place(names: Sequence[str], prefix: str, within: Place | None, root: str, found: dict[str, Place]) -> None:
-    """Go down from a folder, `prefix`, to where it branches; `within` is the split that it lies in."""
+def _descend(names: Sequence[str], prefix: str, within: Placement | None, root: str, placed: _Placements) -> None:
+    """Go down from the folder `prefix` to where it branches, and place all photographs; `within` is its split."""
     while True:
         tops: dict[str, list[str]] = {}
         for name in names:
@@ -134,69 +127,64 @@ def _place(names: Sequence[str], prefix: str, within: Place | None, root: str, f
         if len(tops) != 1 or "" in tops:
             break
         (folder,) = tops
-        said = split_of(folder)
+        split = split_of(folder)
         prefix += f"{folder}/"
-        if said and not said.rest and within is None:
-            within = Place(said.role, prefix, prefix)
-        elif within and said and said.role == within.role:
+        if split and not split.rest and within is None:
+            within = Placement(split.role, prefix, prefix)
+        elif within and split and split.role == within.role:
             within = within._replace(below=prefix)
     loose = tops.pop("", [])
-    chosen = _chosen(tops, prefix, within, root)
-    if not chosen and within is None and _place_deeper(tops, loose, prefix, root, found):
+    chosen = _choose_splits(tops, prefix, within, root)
+    if not chosen and within is None and _descend_deeper(tops, loose, prefix, root, placed):
         return
     for folder, inside in tops.items():
         start = f"{prefix}{folder}/"
         if folder in chosen:
-            _place_inside(inside, Place(chosen[folder].role, start, start), root, found)
+            _descend_into_split(inside, Placement(chosen[folder].role, start, start), root, placed)
         else:
             loose = loose + inside
     for name in loose:
         if within and not chosen:
-            found[name] = within._replace(below=_below(name, within.below))
+            placed[name] = within._replace(below=name[len(within.below) :])
         else:
-            found[name] = Place(None, prefix, _below(name, prefix))
+            placed[name] = Placement(None, prefix, name[len(prefix) :])
 
 
-def _place_deeper(
-    tops: Mapping[str, list[str]], loose: Sequence[str], prefix: str, root: str, found: dict[str, Place]
-) -> bool:
-    """Where the splits lie in each class, as in cats/train/ and dogs/train/, or in one folder beside a stray file."""
+def _descend_deeper(tops: _Folders, loose: Sequence[str], prefix: str, root: str, placed: _Placements) -> bool:
+    """Place photographs whose splits lie in each class, as in cats/train/ and dogs/train/, or in one folder alone."""
     have = [folder for folder, names in tops.items() if _branches_into_splits(names, f"{prefix}{folder}/")]
     if not have:
         return False
-    inner: dict[str, dict[str, Place]] = {folder: {} for folder in have}
+    inner: dict[str, _Placements] = {folder: {} for folder in have}
     for folder in have:
-        _place(tops[folder], f"{prefix}{folder}/", None, root, inner[folder])
+        _descend(tops[folder], f"{prefix}{folder}/", None, root, inner[folder])
     inside = [place.below for folder in have for place in inner[folder].values() if place.role]
     is_in_each = len(have) == len(tops) > 1 and not any("/" in below or label_before_dot(below) for below in inside)
     if not is_in_each and len(tops) > 1:
+        other = next(folder for folder in tops if folder != have[0])
         raise DatasetError(
-            f"{root}: {prefix}{have[0]}/ holds splits, and there is {prefix}{_other(tops, have[0])}/ beside it",
+            f"{root}: {prefix}{have[0]}/ holds splits, and there is {prefix}{other}/ beside it",
             f"Give --data the folder with the splits, such as {root}/{prefix}{have[0]}",
         )
     for folder, places in inner.items():
         for name, place in places.items():
-            found[name] = place._replace(below=f"{folder}/{place.below}") if is_in_each else place
-    found.update((name, Place(None, prefix, _below(name, prefix))) for name in loose)
+            placed[name] = place._replace(below=f"{folder}/{place.below}") if is_in_each else place
+    placed.update((name, Placement(None, prefix, name[len(prefix) :])) for name in loose)
     return True
 
 
 def _branches_into_splits(names: Sequence[str], start: str) -> bool:
-    """Whether the first folders side by side below a folder are splits."""
+    """Whether a folder, where it first branches, branches into splits."""
     while True:
         tops = {name[len(start) :].partition("/")[0] for name in names if "/" in name[len(start) :]}
         if len(tops) != 1:
-            return bool(pairs({top: said for top in tops if (said := split_of(top))}))
+            return bool(paired_splits({top: split for top in tops if (split := split_of(top))}))
         start += f"{next(iter(tops))}/"
         names = [name for name in names if name.startswith(start)]
 
 
-def _other(folders: Collection[str], one: str) -> str:
-    return next(folder for folder in folders if folder != one)
-
-
-def _place_inside(names: Sequence[str], split: Place, root: str, found: dict[str, Place]) -> None:
-    """Within a split: past folders that repeat it or say nothing, and into splits of it."""
+def _descend_into_split(names: Sequence[str], split: Placement, root: str, placed: _Placements) -> None:
+    """Place photographs within a split: past folders that repeat it or name nothing, and into splits of its own."""
     start = split.below
     while True:
         tops = {name[len(start) :].partition("/")[0] if "/" in name[len(start) :] else "" for name in names}
@@ -204,31 +192,31 @@ def _place_inside(names: Sequence[str], split: Place, root: str, found: dict[str
         if not folder or not _is_wrapper(folder, names, start, split):
             break
         start += f"{folder}/"
-    said = {top: said for top in tops if (said := split_of(top))}
-    if pairs(said):
-        _place(names, start, split, root, found)
+    inner = {top: inner_split for top in tops if (inner_split := split_of(top))}
+    if paired_splits(inner):
+        _descend(names, start, split, root, placed)
     else:
-        found.update((name, split._replace(below=_below(name, start))) for name in names)
+        placed.update((name, split._replace(below=name[len(start) :])) for name in names)
 
 
-def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Place) -> bool:
-    """Whether the only folder in a split is no class: it repeats the split, or holds cat.0.jpg and dog.0.jpg."""
-    said = split_of(folder)
-    if (said and said.role == split.role) or _PLAIN.issuperset(_words(folder)):
+def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement) -> bool:
+    """Whether the only folder in a split is no class: its name repeats the split, or file names in it carry labels."""
+    inner = split_of(folder)
+    if (inner and inner.role == split.role) or _PLAIN_WORDS.issuperset(_words_in(folder)):
         return True
     labels = {label_before_dot(name) for name in names}
     return None not in labels and len(labels) > 1 and not any("/" in name[len(start + folder) + 1 :] for name in names)
 
 
-def _chosen(tops: Mapping[str, list[str]], prefix: str, within: Place | None, root: str) -> dict[str, Split]:
+def _choose_splits(tops: _Folders, prefix: str, within: Placement | None, root: str) -> dict[str, SplitName]:
     """Which of the folders side by side are splits."""
-    said = {folder: split for folder in tops if (split := split_of(folder))}
-    chosen = pairs(said)
+    named = {folder: split for folder in tops if (split := split_of(folder))}
+    chosen = paired_splits(named)
     paired = bool(chosen)
     inside = {folder: _classes_inside(names, f"{prefix}{folder}/") for folder, names in tops.items()}
-    others = [folder for folder in tops if folder not in said]
+    others = [folder for folder in tops if folder not in named]
     doubted = []
-    for folder, split in said.items():
+    for folder, split in named.items():
         if folder in chosen:
             continue
         classes, labels = inside[folder]
@@ -257,11 +245,7 @@ def _chosen(tops: Mapping[str, list[str]], prefix: str, within: Place | None, ro
 
 
 def _classes_inside(names: Sequence[str], start: str) -> tuple[set[str], bool]:
-    """The folders in a folder, and whether its photographs' names carry different labels."""
+    """The folders in a folder, and whether the names of its photographs carry different labels."""
     folders = {name[len(start) :].partition("/")[0] for name in names if "/" in name[len(start) :]}
     labels = {label_before_dot(name) for name in names}
     return folders, None not in labels and len(labels) > 1
-
-
-def _below(name: str, start: str) -> str:
-    return name[len(start) :]

@@ -1,10 +1,9 @@
-"""Which photographs are as they were when they were last read: their digests are remembered, as git's index does."""
+"""Digests of photographs that have not changed since they were read are remembered, as in git's index."""
 
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,50 +14,50 @@ from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Photograph
 from catsdogs.photographs.locations import is_folder
 
-NAME = ".photographs.h5"
+STAMPS_FILE = ".photographs.h5"
 FORMAT = "catsdogs stamps"
 VERSION = 1
-# A file that changes twice within the resolution of its times looks as if it had changed once; FAT's are 2 s apart.
+# A file that changes twice within the resolution of its times looks as if it had changed once; FAT's resolution is 2 s.
 SETTLED_NS = 2 * 10**9
 
 
 class Stamps:
-    """The digests that a folder remembers of photographs, for all networks.
+    """The digests of photographs that a folder remembers, for all networks.
 
-    A stamp is the hash of a photograph's name and of what `stat` says of its file, or of the archive it lies in: size,
-    times of change and inode. Git compares the same. Of an object it is what the store's listing says: size, version
-    and time; a folder there is listed once, whatever its photographs. The folder that the data set lies in is no part
-    of it, so a data set that moved is known again. All this only saves reading: without the file, or with a damaged
-    one, every photograph is read, and a wrong digest finds no row in a cache, so that its photograph is read, too.
+    A stamp is the hash of a photograph's name with the size, times of change and inode of its file or of the archive it
+    lies in, which git compares, too. For an object it is the size, version and time from the store's listing, which is
+    asked for once a folder. The data set's own folder is no part of it, so a data set that moved is recognised.
+    All this only saves reading. Without the file, or with a damaged one, every photograph is read. A wrong digest finds
+    no row in a cache, so that its photograph is read, too.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
-        self._digests = _load(self._path)
+        self._path = folder / STAMPS_FILE
+        self._digests = _read_stamps(self._path)
         self._stamps: list[int | None] = []
 
     def look(self, photographs: Iterable[Photograph]) -> list[int | None]:
-        """Each photograph's digest if its file is as it was when it was read, None if it has to be read."""
+        """Each photograph's digest if its file has not changed since it was read; None if it has to be read."""
         self._stamps = list(_stamps(photographs))
         return [None if stamp is None else self._digests.get(stamp) for stamp in self._stamps]
 
     def keep(self, digests: Iterable[int | None], others: bool) -> None:
-        """Remember the digests of the photographs just looked at, but for None; with `others`, also all from before."""
-        seen = zip(self._stamps, digests, strict=True)
-        kept = {stamp: digest for stamp, digest in seen if stamp is not None and digest is not None}
+        """Remember the known digests of the photographs just looked at; with `others`, keep earlier ones, too."""
+        pairs = zip(self._stamps, digests, strict=True)
+        kept = {stamp: digest for stamp, digest in pairs if stamp is not None and digest is not None}
         if others:
             kept = self._digests | kept
         if kept == self._digests:
             return
         if not storage.is_remote(self._path):
-            atomic.clear_temporary(self._path)  # of a run that was killed while it wrote this
-        with suppress(StoreError), hdf5.writing(self._path) as file:  # no more is lost than time in the next run
+            atomic.clear_temporary(self._path)  # left by a run that was killed
+        with suppress(StoreError), hdf5.writing(self._path) as file:  # only time is lost, in the next run
             file.attrs.update(format=FORMAT, version=VERSION)
             file["stamp"] = np.array(list(kept), np.uint64)
             file["digest"] = np.array(list(kept.values()), np.uint64)
 
 
-def _load(path: Path) -> dict[int, int]:
+def _read_stamps(path: Path) -> dict[int, int]:
     try:
         with hdf5.reading(path) as file:
             if (file.attrs.get("format"), file.attrs.get("version")) == (FORMAT, VERSION):
@@ -69,34 +68,34 @@ def _load(path: Path) -> dict[int, int]:
 
 
 def _stamps(photographs: Iterable[Photograph]) -> Iterator[int | None]:
-    """None where there is no such file, or where it changed so lately that it may change again and look the same."""
+    """Each photograph's stamp; None for no file, or for one that changed so lately that another change may not show."""
     settled = time.time_ns() - SETTLED_NS
-    tellers: dict[Path, Callable[[str], str]] = {}
+    state_in: dict[Path, Callable[[str], str]] = {}
     for _, _, _, (container, name) in photographs:
-        if container not in tellers:
-            tellers[container] = (_of_objects if storage.is_remote(container) else partial(_of_files, settled))(
-                container
+        if container not in state_in:
+            state_in[container] = (
+                _of_objects(container) if storage.is_remote(container) else _of_files(container, settled)
             )
-        said = tellers[container](name)
-        yield images.digest(f"{name}\0{said}".encode()) if said else None
+        state = state_in[container](name)
+        yield images.digest(f"{name}\0{state}".encode()) if state else None
 
 
-def _of_files(settled: int, container: Path) -> Callable[[str], str]:
-    """Says of each name in a folder or archive what `stat` does; nothing if that may change and look the same."""
+def _of_files(container: Path, settled: int) -> Callable[[str], str]:
+    """Name in a folder or archive -> what `stat` tells; empty if a change may not show there, after `settled` ns."""
     folder = str(container)
     archive = _stat(folder) if container.is_file() else None
 
-    def say(name: str) -> str:
-        found = archive or _stat(f"{folder}/{name}")
-        if not found or max(found.st_mtime_ns, found.st_ctime_ns) >= settled:
+    def state(name: str) -> str:
+        file = archive or _stat(f"{folder}/{name}")
+        if not file or max(file.st_mtime_ns, file.st_ctime_ns) >= settled:
             return ""
-        return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+        return f"{file.st_size} {file.st_mtime_ns} {file.st_ctime_ns} {file.st_ino}"
 
-    return say
+    return state
 
 
 def _of_objects(container: Path) -> Callable[[str], str]:
-    """The same of a folder or archive in a store, whose versions tell changes at once."""
+    """The same for a folder or archive in a store, whose versions show every change."""
     try:
         if is_folder(container):
             listed = storage.list_stamps(container)

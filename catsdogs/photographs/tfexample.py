@@ -1,7 +1,7 @@
 """`tf.train.Example` messages without TensorFlow: a map from names to bytes or integers, in protobuf's wire format.
 
-Read by hand, see https://protobuf.dev/programming-guides/encoding/: listing a set touches the few bytes of ids and
-labels and jumps over the pictures, and what hostile bytes may cost is settled here. The messages, by field numbers:
+Own code, see https://protobuf.dev/programming-guides/encoding/, for two reasons: listing reads the few bytes of ids and
+labels and skips the pictures, and the cost of hostile bytes is bounded. The messages, by field numbers:
 
     Example   1: Features
     Features  1: map entry, repeated     entry  1: name, 2: Feature
@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator
 from typing import BinaryIO
 
 MAX_TEXT_BYTES = 4096  # of an id, which may be a path, a label, or the name of a feature
-_MAX_FIELDS = 10_000  # of one message; each is a turn of a Python loop, and ten megabytes of empty ones are seconds
+_MAX_FIELDS = 10_000  # of a message; each is a turn of a Python loop, and ten megabytes of empty ones take seconds
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _VARINT_BYTES = 10  # the longest
 _WINDOW_BYTES = 1024
@@ -23,14 +23,14 @@ _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 
 class NoExampleError(Exception):
-    """Bytes that are no `Example`; the text says why."""
+    """Bytes that are no `Example`; the message says why."""
 
 
-Span = range  # where some bytes of a file are
+Span = range  # the offsets of some bytes of a file
 
 
-def encode(features: dict[str, bytes | int]) -> bytes:
-    """An `Example` of features with one value each, in the order given: so the large one is best put last."""
+def encode_example(features: dict[str, bytes | int]) -> bytes:
+    """An `Example` of features with one value each, in the order given; readers are quickest with the largest last."""
     entries = []
     for name, value in features.items():
         if isinstance(value, bytes):
@@ -41,31 +41,31 @@ def encode(features: dict[str, bytes | int]) -> bytes:
     return _field(1, b"".join(entries))
 
 
-def features(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[str, Span | int | float]:
-    """The first value of each wanted feature of an `Example`: a number, or where its bytes are.
+def read_example(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[str, Span | int | float]:
+    """The first value of each wanted feature of an `Example`: a number, or the span of its bytes.
 
     Raises:
         NoExampleError: the bytes are no `Example`, or one of more than 10,000 fields.
     """
     walk = _Walk(file)
-    found: dict[str, Span | int | float] = {}
+    values: dict[str, Span | int | float] = {}
     for inner in walk.spans(message, 1):
         for entry in walk.spans(inner, 1):
             name, feature = "", None
             for number, field in walk.fields(entry):
                 if number == 1 and isinstance(field, Span):
-                    name = text(file, field)
+                    name = read_text(file, field)
                 elif number == 2 and isinstance(field, Span):
                     feature = field
             if feature and name in wanted:
                 value = walk.first_value(feature)
                 if value is not None:
-                    found[name] = value
-    return found
+                    values[name] = value
+    return values
 
 
-def text(file: BinaryIO, span: Span) -> str:
-    """What bytes of a file say.
+def read_text(file: BinaryIO, span: Span) -> str:
+    """The text in a span of a file.
 
     Raises:
         NoExampleError: they are not UTF-8, or more than `MAX_TEXT_BYTES`.
@@ -80,7 +80,7 @@ def text(file: BinaryIO, span: Span) -> str:
 
 
 class _Walk:
-    """Goes through the fields of messages, so many in all; only the file's bytes around what is wanted are read."""
+    """Walks through the fields of messages, up to `_MAX_FIELDS` in all, and reads only the bytes that it needs."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -88,7 +88,7 @@ class _Walk:
         self._window, self._window_start = b"", 0
 
     def fields(self, message: Span) -> Iterator[tuple[int, Span | int]]:
-        """Number and value of each field: an integer, or where its bytes are; numbers of fixed size are left out."""
+        """Number and value of each field: an integer, or the span of its bytes; values of fixed size are left out."""
         at, stop = message.start, message.stop
         while at < stop:
             self._left -= 1
@@ -131,7 +131,7 @@ class _Walk:
         return None
 
     def _first_float(self, values: Span) -> float | None:
-        """The first of a list of floats: packed, as most writers do, or each for itself."""
+        """The first of a list of floats: packed, as most writers do, or each as a field of its own."""
         if values.stop - values.start < 1 + _FLOAT.size:
             return None
         tag, start = self._varint(values.start)
@@ -153,7 +153,7 @@ class _Walk:
         return number
 
     def _varint(self, at: int) -> tuple[int, int]:
-        """The number at a place, and where it ends: seven bits a byte, the lowest first; the eighth bit says go on."""
+        """A number and the offset behind it: seven bits a byte, lowest first; the eighth bit says that more follow."""
         index = at - self._window_start
         if not 0 <= index <= len(self._window) - _VARINT_BYTES:
             self._file.seek(at)

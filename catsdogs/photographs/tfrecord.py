@@ -1,6 +1,6 @@
-"""TFRecord shards of photographs, read without TensorFlow: framing, checksums, features, and the manifest of a set.
+"""TFRecord files of photographs, read without TensorFlow: framing, checksums, features, and the manifest of a set.
 
-A shard is a row of records: length (uint64, little-endian), masked CRC-32C of those eight bytes, the data, masked
+A file is a row of records: length (uint64, little-endian), masked CRC-32C of those eight bytes, the data, masked
 CRC-32C of the data; see https://www.tensorflow.org/tutorials/load_data/tfrecord. The data are a `tf.train.Example`.
 """
 
@@ -23,13 +23,13 @@ from catsdogs.photographs.names import without_suffix
 from catsdogs.photographs.tfexample import NoExampleError, Span
 
 SUFFIXES = (".tfrecord", ".tfrec", ".tfrecords")
-MAX_RECORD_BYTES = 257 * 2**20  # a photograph of 256 MiB and what is said of it; a record that claims more is a bomb
+MAX_RECORD_BYTES = 257 * 2**20  # a photograph of 256 MiB, its id and label; a record that claims more is a bomb
 MANIFEST = "manifest.json"
-UNFINISHED = ".unfinished"  # stands in a folder while shards are written to it, and after a run that was killed
+UNFINISHED = ".unfinished"  # lies in a folder while files are written to it, and after a run that was killed
 FORMAT, VERSION = "catsdogs tfrecord", 1
-SHARD_NAME = re.compile(r"(train|test)-\d{5}-of-(\d{5})\.tfrecord")
+RECORD_FILE_NAME = re.compile(r"(train|test)-\d{5}-of-(\d{5})\.tfrecord")
 
-# Ours first, then those of Kaggle's competitions and of TensorFlow's own data sets; a class by name before its number.
+# Our names first, then those of Kaggle's competitions and of TensorFlow's data sets; class names before class numbers.
 IMAGE_FEATURES = ("image", "image/encoded")
 LABEL_FEATURES = ("class", "image/class/text", "label", "image/class/label", "target")
 FILE_NAME_FEATURE = "image/filename"
@@ -46,7 +46,7 @@ _WRITE_AGAIN = "Write the set again with `catsdogs shards`, or get the file from
 
 
 class Record(NamedTuple):
-    """Where one photograph lies in a shard, and what is said of it.
+    """One photograph's place in a TFRecord file, its id and its label.
 
     Attributes:
         split: `train` or `test`.
@@ -57,13 +57,13 @@ class Record(NamedTuple):
     id: str
     split: str
     label: str
-    shard: Path
+    path: Path
     offset: int
     length: int
 
 
 class RecordFile(NamedTuple):
-    """A shard as the manifest lists it; `bytes` is the size of the file."""
+    """A TFRecord file as the manifest lists it; `bytes` is the size of the file."""
 
     file: str
     split: str
@@ -73,34 +73,35 @@ class RecordFile(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a set of shards holds.
+    """What a set of TFRecord files holds.
 
     Attributes:
-        truth: the class of each test record that was a labelled photograph, held out when the set was written, by id.
+        truth: id -> class of each test record that was a labelled photograph, held out when the set was written.
     """
 
     classes: tuple[str, ...]
-    shards: tuple[RecordFile, ...]
+    files: tuple[RecordFile, ...]
     truth: Mapping[str, str] = MappingProxyType({})
 
 
 class _NoRecordError(Exception):
-    """Bytes that are no record of a photograph; the text says why."""
+    """Bytes that are no record of a photograph; the message says why."""
 
 
-def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | None = None) -> list[Record]:
-    """Every record of one shard, or of a folder and its subfolders train/ and test/, shard by shard.
+def records(root: Path, paths: Sequence[Path] = (), truth: dict[str, str] | None = None) -> list[Record]:
+    """Every record of one file, or of the files in a folder and its subfolders train/ and test/, file by file.
 
-    In a folder with a manifest of ours, only the shards it lists are read. A record belongs to `test` if it has no
+    In a folder with a manifest of ours, only the files that it lists are read. A record belongs to `test` if it has no
     label, or lies in the folder test/ or in a file whose name starts with test. Pictures are neither read nor checked
-    here; see `read_photograph`. A folder in an object store has to come with its files, see `record_files_among`.
+    here; see `read_photograph`.
 
     Args:
+        paths: the files of a folder in an object store, see `record_files_among`; a local folder is listed here.
         truth: gets the class of each test id that was held out when the set was written.
 
     Raises:
-        DatasetError: no shards; a set that is unfinished or incomplete; a shard that is cut short, compressed, or whose
-            records cannot be followed.
+        DatasetError: no files; a set that is unfinished or incomplete; a file that is cut short or compressed, or whose
+            records cannot be parsed.
         StoreError: the object store went on failing, or refuses to be read.
     """
     is_one = is_record_file(root.name) if storage.is_remote(root) else root.is_file()
@@ -108,61 +109,61 @@ def records(root: Path, shards: Sequence[Path] = (), truth: dict[str, str] | Non
     if storage.exists(folder / UNFINISHED):
         raise DatasetError(f"The shards in {folder} are unfinished", "Run `catsdogs shards` again with the same folder")
     manifest = read_manifest(folder)
-    listed = {folder / shard.file: shard for shard in manifest.shards} if manifest else {}
-    shards = [root] if is_one else list(listed) or shards or record_files_in(root)
-    if not shards:
+    listed = {folder / file.file: file for file in manifest.files} if manifest else {}
+    paths = [root] if is_one else list(listed) or paths or record_files_in(root)
+    if not paths:
         raise DatasetError(f"{root} holds no shards", f"Give --data a folder with {', '.join(SUFFIXES)} files")
     if not listed and not is_one:
-        _refuse_missing(shards)
+        _refuse_missing(paths)
 
-    def scan(shard: Path) -> list[Record]:
-        if manifest and shard in listed:
-            return _scan_listed(shard, listed[shard], manifest.classes)
-        below = _split_of(shard.parent.name) if shard.parent != folder else None
-        is_test = below == splits.TEST or shard.name.lower().startswith("test")
-        return [record._replace(split="test", label="") if is_test else record for record in _scan(shard)]
+    def scan(path: Path) -> list[Record]:
+        if manifest and path in listed:
+            return _scan_checked(path, listed[path], manifest.classes)
+        below = _split_of(path.parent.name) if path.parent != folder else None
+        is_test = below == splits.TEST or path.name.lower().startswith("test")
+        return [record._replace(split="test", label="") if is_test else record for record in _scan(path)]
 
     with ThreadPoolExecutor() as pool:  # parsing holds the interpreter's lock; waiting for a disk or a network does not
-        listing = [record for found in pool.map(scan, shards) for record in found]
+        listing = [record for several in pool.map(scan, paths) for record in several]
     if truth is not None and manifest:
         ids = {record.id for record in listing if record.split == "test"}
         truth.update({id: label for id, label in manifest.truth.items() if id in ids})
     return listing
 
 
-def read_photograph(shard: Path, offset: int, length: int) -> bytes:
-    """The bytes of the picture in the framed record at `offset`, checked against their checksum.
+def read_photograph(path: Path, offset: int, length: int) -> bytes:
+    """The bytes of the picture in the framed record of `length` bytes at `offset`, checked against their checksum.
 
     Raises:
-        UnreadablePhotographError: the record is damaged, or the shard is gone or cannot be read.
+        UnreadablePhotographError: the record is damaged, or the file is gone or cannot be read.
         StoreError: the object store went on failing, or refuses to be read.
     """
     if not _FRAME_BYTES <= length <= MAX_RECORD_BYTES:
         raise UnreadablePhotographError(f"a record of {length:,} bytes")
     try:
-        found = storage.read_bytes(shard, offset, length)
-        span = _record_at(io.BytesIO(found), 0, len(found))
-        if len(found) < length or found[span.stop :] != _CHECKSUM.pack(_masked_crc(found[span.start : span.stop])):
+        record = storage.read_bytes(path, offset, length)
+        span = _record_at(io.BytesIO(record), 0, len(record))
+        if len(record) < length or record[span.stop :] != _CHECKSUM.pack(_masked_crc(record[span.start : span.stop])):
             raise _NoRecordError("its checksum is wrong")
-        image = _picture(tfexample.features(io.BytesIO(found), span, IMAGE_FEATURES))
+        image = _image_span(tfexample.read_example(io.BytesIO(record), span, IMAGE_FEATURES))
     except FileNotFoundError:
-        raise UnreadablePhotographError(f"{shard} is gone") from None
+        raise UnreadablePhotographError(f"{path} is gone") from None
     except OSError as error:
-        storage.refuse_passing(shard, error)
+        storage.refuse_passing(path, error)
         raise UnreadablePhotographError(f"cannot be read: {error}") from None
     except (_NoRecordError, NoExampleError) as error:
-        raise UnreadablePhotographError(f"its record in {shard.name} is damaged: {error}") from None
-    return found[image.start : image.stop]
+        raise UnreadablePhotographError(f"its record in {path.name} is damaged: {error}") from None
+    return record[image.start : image.stop]
 
 
 def frame(data: bytes) -> bytes:
-    """One record of a shard around its data."""
+    """A framed record around its data."""
     length = struct.pack("<Q", len(data))
     return length + _CHECKSUM.pack(_masked_crc(length)) + data + _CHECKSUM.pack(_masked_crc(data))
 
 
 def record_files_in(root: Path) -> list[Path]:
-    """The shards in a folder and in its subfolders train/ and test/, in the order of their names.
+    """The TFRecord files in a folder and in its subfolders train/ and test/, in the order of their names.
 
     Raises:
         DatasetError: a folder that is not there, or cannot be read.
@@ -179,45 +180,45 @@ def record_files_in(root: Path) -> list[Path]:
 
 
 def record_files_among(root: Path, names: Iterable[str]) -> list[Path]:
-    """The same as `record_files_in`, of a folder whose files have been listed: their names relative to it."""
+    """Like `record_files_in`, for a folder whose files have been listed: their names relative to it."""
     parts = sorted(name.split("/") for name in names)
     parts = [part for part in parts if len(part) == 1 or (len(part) == 2 and _split_of(part[0]))]
     return [root / "/".join(part) for part in parts if is_record_file(part[-1])]
 
 
 def is_record_file(name: str) -> bool:
-    """Whether a file is a shard, by its name."""
+    """Whether a file is a TFRecord file, by its name."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _split_of(folder: str) -> str | None:
-    """The split, for training or testing, that a subfolder's name says and nothing else."""
-    said = splits.split_of(folder)
-    return said.role if said and not said.rest and said.role != splits.THIRD else None
+    """The split, for training or testing, of a subfolder whose name has no other word."""
+    split = splits.split_of(folder)
+    return split.role if split and not split.rest and split.role != splits.THIRD else None
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder of shards, or None if it has none, or one that is not ours.
+    """The manifest of a folder of TFRecord files; None without one, or with one that is not ours.
 
     Raises:
-        DatasetError: ours, but damaged or of a newer version.
+        DatasetError: it is ours, but damaged or of a newer version.
     """
     path = folder / MANIFEST
     try:
-        found = json.loads(storage.read_bytes(path, length=_MANIFEST_BYTES))
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
+        content = json.loads(storage.read_bytes(path, length=_MANIFEST_BYTES))
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
             return None
-        if found["version"] != VERSION:
-            raise DatasetError(f"{path} has the version {found['version']!r}, not {VERSION}", "Update catsdogs")
-        shards = tuple(_listed(shard) for shard in found["shards"])
-        if not shards:
+        if content["version"] != VERSION:
+            raise DatasetError(f"{path} has the version {content['version']!r}, not {VERSION}", "Update catsdogs")
+        files = tuple(map(_record_file_of, content["shards"]))
+        if not files:
             raise ValueError("no shards")
-        classes = tuple(map(str, found["classes"]))
-        truth = {str(id): str(label) for id, label in found.get("truth", {}).items()}
-        strange = sorted(set(truth.values()) - set(classes))
-        if strange:
-            raise ValueError(f"the truth has the class {strange[0]!r}")
-        return Manifest(classes, shards, truth)
+        classes = tuple(map(str, content["classes"]))
+        truth = {str(id): str(label) for id, label in content.get("truth", {}).items()}
+        unknown = sorted(set(truth.values()) - set(classes))
+        if unknown:
+            raise ValueError(f"the truth has the class {unknown[0]!r}")
+        return Manifest(classes, files, truth)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -226,21 +227,21 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise DatasetError(f"{path} is damaged: {error!r}", _WRITE_AGAIN) from None
 
 
-def _listed(shard: dict[str, Any]) -> RecordFile:
-    match = SHARD_NAME.fullmatch(shard["file"])  # nothing outside the folder
+def _record_file_of(entry: dict[str, Any]) -> RecordFile:
+    match = RECORD_FILE_NAME.fullmatch(entry["file"])  # nothing outside the folder
     if not match:
-        raise ValueError(shard["file"])
-    return RecordFile(shard["file"], match[1], int(shard["rows"]), int(shard["bytes"]), str(shard["sha256"]))
+        raise ValueError(entry["file"])
+    return RecordFile(entry["file"], match[1], int(entry["rows"]), int(entry["bytes"]), str(entry["sha256"]))
 
 
-def _refuse_missing(shards: Sequence[Path]) -> None:
-    """Without a manifest, names that end in `-00001-of-00016` still say how many there should be."""
+def _refuse_missing(paths: Sequence[Path]) -> None:
+    """Refuse an incomplete set without a manifest: names that end in `-00001-of-00016` tell how many files it has."""
     sets: dict[tuple[Path, str, str, str], dict[int, Path]] = {}
-    for path in shards:
+    for path in paths:
         if match := re.fullmatch(r"(.*-)(\d{1,5})-of-(\d{1,5})(\.\w+)", path.name):
             sets.setdefault((path.parent, match[1], match[3], match[4]), {})[int(match[2])] = path
-    for (folder, start, total, suffix), found in sets.items():
-        missing = [number for number in range(int(total)) if number not in found]
+    for (folder, start, total, suffix), numbers in sets.items():
+        missing = [number for number in range(int(total)) if number not in numbers]
         if missing:
             names = [f"{start}{number:0{len(total)}d}-of-{total}{suffix}" for number in missing]
             raise DatasetError(
@@ -248,57 +249,53 @@ def _refuse_missing(shards: Sequence[Path]) -> None:
             )
 
 
-def _scan_listed(shard: Path, listed: RecordFile, classes: Sequence[str]) -> list[Record]:
-    """The records of a shard, held against what the manifest says of it."""
+def _scan_checked(path: Path, listed: RecordFile, classes: Sequence[str]) -> list[Record]:
+    """The records of a file, checked against the manifest."""
     try:
-        size = storage.size(shard)
+        size = storage.size(path)
     except FileNotFoundError:
-        raise DatasetError(f"{shard} is missing", _WRITE_AGAIN) from None
+        raise DatasetError(f"{path} is missing", _WRITE_AGAIN) from None
     except OSError as error:
-        raise storage.read_error(shard, error, DatasetError) from None
+        raise storage.read_error(path, error, DatasetError) from None
     if size != listed.bytes:
-        raise DatasetError(f"{shard} has {size:,} bytes, where {MANIFEST} says {listed.bytes:,}", _WRITE_AGAIN)
-    found = _scan(shard)
-    if len(found) != listed.rows:
-        raise DatasetError(f"{shard} has {len(found)} records, where {MANIFEST} says {listed.rows}", _WRITE_AGAIN)
+        raise DatasetError(f"{path} has {size:,} bytes, where {MANIFEST} says {listed.bytes:,}", _WRITE_AGAIN)
+    scanned = _scan(path)
+    if len(scanned) != listed.rows:
+        raise DatasetError(f"{path} has {len(scanned)} records, where {MANIFEST} says {listed.rows}", _WRITE_AGAIN)
     known = set(classes) if listed.split == "train" else {""}
-    for number, record in enumerate(found, start=1):
+    for number, record in enumerate(scanned, start=1):
         if record.label not in known:
             raise DatasetError(
-                f"{shard}, record {number}: its class {record.label!r} is none of {MANIFEST}", _WRITE_AGAIN
+                f"{path}, record {number}: its class {record.label!r} is none of {MANIFEST}", _WRITE_AGAIN
             )
-    return found
+    return scanned
 
 
-def _scan(shard: Path) -> list[Record]:
-    """The records of one shard; those without a label are test records."""
-    found: list[Record] = []
+def _scan(path: Path) -> list[Record]:
+    """The records of one file; those without a label are test records."""
+    scanned: list[Record] = []
     at = 0
     try:
-        with ranges.open_by_ranges(shard) as file:
+        with ranges.open_by_ranges(path) as file:
             size = file.seek(0, io.SEEK_END)
             while at < size:
                 span = _record_at(file, at, size)
                 id, label = _id_and_label(file, span)
-                id = id or f"{shard.stem}-{len(found) + 1}"
+                id = id or f"{path.stem}-{len(scanned) + 1}"
                 stop = span.stop + _CHECKSUM.size
-                found.append(Record(id, "train" if label else "test", label, shard, at, stop - at))
+                scanned.append(Record(id, "train" if label else "test", label, path, at, stop - at))
                 at = stop
     except OSError as error:
-        raise storage.read_error(shard, error, DatasetError) from None
+        raise storage.read_error(path, error, DatasetError) from None
     except (_NoRecordError, NoExampleError) as error:
-        if not found and _starts_with_gzip(shard):
-            raise DatasetError(f"{shard} is compressed", f"Unpack it: gunzip < {shard.name} > plain.tfrecord") from None
-        raise DatasetError(f"{shard}, record {len(found) + 1}: {error}", _WRITE_AGAIN) from None
-    return found
-
-
-def _starts_with_gzip(shard: Path) -> bool:
-    return storage.read_bytes(shard, length=len(_GZIP)) == _GZIP
+        if not scanned and storage.read_bytes(path, length=len(_GZIP)) == _GZIP:
+            raise DatasetError(f"{path} is compressed", f"Unpack it: gunzip < {path.name} > plain.tfrecord") from None
+        raise DatasetError(f"{path}, record {len(scanned) + 1}: {error}", _WRITE_AGAIN) from None
+    return scanned
 
 
 def _record_at(file: BinaryIO, start: int, size: int) -> Span:
-    """Where the data of the framed record at `start` are, in a file of so many bytes."""
+    """The span of the data in the framed record at `start`, in a file of `size` bytes."""
     file.seek(start)
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
@@ -315,27 +312,27 @@ def _record_at(file: BinaryIO, start: int, size: int) -> Span:
 
 
 def _masked_crc(data: bytes) -> int:
-    """TensorFlow's disguise of a CRC-32C, so that data which hold checksums can be checked: rotated, and a constant."""
+    """TensorFlow's masked CRC-32C: rotated, and a constant added, so that data can hold checksums themselves."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _id_and_label(file: BinaryIO, span: Span) -> tuple[str, str]:
-    """What a record says of its photograph, empty where it says nothing; there must be one."""
-    values = tfexample.features(file, span, _FEATURES)
-    _picture(values)
-    texts = {name: text for name, value in values.items() if (text := _text(file, name, value))}
-    return _first(texts, ID_FEATURES), _first(texts, LABEL_FEATURES)
+    """A record's id and label, each empty where it has none; a record without a picture is refused."""
+    values = tfexample.read_example(file, span, _FEATURES)
+    _image_span(values)
+    texts = {name: text for name, value in values.items() if (text := _text_of(file, name, value))}
+    return _first_text(texts, ID_FEATURES), _first_text(texts, LABEL_FEATURES)
 
 
-def _picture(values: dict[str, Span | int | float]) -> Span:
+def _image_span(values: dict[str, Span | int | float]) -> Span:
     image = next((values[name] for name in IMAGE_FEATURES if name in values), None)
     if not isinstance(image, Span):
         raise _NoRecordError(f"it holds no picture, which would be called {' or '.join(IMAGE_FEATURES)}")
     return image
 
 
-def _text(file: BinaryIO, name: str, value: Span | int | float) -> str:
+def _text_of(file: BinaryIO, name: str, value: Span | int | float) -> str:
     if isinstance(value, float):
         if not value.is_integer():
             raise _NoRecordError(f"its {name} is {value:g}, which is neither a class nor an id")
@@ -344,10 +341,10 @@ def _text(file: BinaryIO, name: str, value: Span | int | float) -> str:
         return "" if name in LABEL_FEATURES and value < 0 else str(value)  # -1 often stands for no label
     if name in IMAGE_FEATURES:
         return ""
-    text = tfexample.text(file, value)
+    text = tfexample.read_text(file, value)
     return without_suffix(text) if name == FILE_NAME_FEATURE else text
 
 
-def _first(texts: dict[str, str], names: Sequence[str]) -> str:
-    """The first of these features that says something."""
+def _first_text(texts: dict[str, str], names: Sequence[str]) -> str:
+    """The first of these features that is not empty."""
     return next((texts[name] for name in names if texts.get(name)), "")

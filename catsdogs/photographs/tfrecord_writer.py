@@ -1,4 +1,4 @@
-"""A data set -> TFRecord shards: original or resized pictures with ids and labels, and a manifest of the whole set."""
+"""A data set -> TFRecord files: original or resized pictures with ids and labels, and a manifest of the whole set."""
 
 import hashlib
 import io
@@ -22,7 +22,7 @@ from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.tfrecord import (
     FORMAT,
     MANIFEST,
-    SHARD_NAME,
+    RECORD_FILE_NAME,
     UNFINISHED,
     VERSION,
     RecordFile,
@@ -33,49 +33,49 @@ from catsdogs.photographs.tfrecord import (
 )
 from catsdogs.progress import Progress
 
-SMALLEST, LARGEST = 10**7, 10**8  # bytes: what reads well over a network, and still can be dealt to several readers
+SMALLEST, LARGEST = 10**7, 10**8  # bytes: quick to read over a network, and still several files for several readers
 MAX_SIDE = 4096  # pixels
-_LEFT_OVER = re.compile(rf"\.({SHARD_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp")  # what a killed run was at
-_AIM = 5 * 10**7
-_QUALITY = 95  # of a resized picture's JPEG
-_SAMPLE = 64  # photographs by which the size of all is guessed
+_LEFTOVER = re.compile(rf"\.({RECORD_FILE_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp")  # of a killed run
+_USUAL_BYTES = 5 * 10**7  # of a file
+_JPEG_QUALITY = 95  # of a resized picture's JPEG
+_SAMPLE_PHOTOGRAPHS = 64  # by which the size of all is estimated
 
 
 @dataclass(frozen=True)
 class WrittenRecordFiles:
-    """What was written.
+    """A set of TFRecord files that has been written.
 
     Attributes:
-        shards: training shards first; `Shard.bytes` is each one's size.
+        files: those of training photographs first.
         unreadable: (split, id, reason) of each photograph that was left out.
     """
 
     folder: Path
-    shards: tuple[RecordFile, ...]
+    files: tuple[RecordFile, ...]
     unreadable: tuple[tuple[str, str, str], ...]
 
     @property
     def odd_sizes(self) -> tuple[RecordFile, ...]:
-        """The shards below `SMALLEST` or above `LARGEST`."""
-        return tuple(shard for shard in self.shards if not SMALLEST <= shard.bytes <= LARGEST)
+        """The files smaller than `SMALLEST` or larger than `LARGEST`."""
+        return tuple(file for file in self.files if not SMALLEST <= file.bytes <= LARGEST)
 
 
 def write_record_files(
     dataset: Dataset, out: Path, count: int | None = None, size: int | None = None
 ) -> WrittenRecordFiles:
-    """Write a data set to `out` as shards like `train-00000-of-00016.tfrecord`, and a manifest last.
+    """Write a data set to `out` as files like `train-00000-of-00016.tfrecord`, and a manifest last.
 
-    Each photograph stands in the shard and in the place that a hash of its id gives it. So every stretch of every shard
-    has its share of each class, which training needs, without a seed, and the same data set gives the same files. Who
-    wants an order, such as `features`, sorts by the ids.
+    A hash of its id decides in which file and where in it a photograph stands. So every stretch of every file has its
+    share of each class, which training needs, without a seed, and the same data set gives the same files. Readers that
+    want an order, such as `features`, sort by id.
 
     Args:
-        count: shards of the training photographs; test photographs get as many in proportion. None: about 50 MB each.
+        count: files of the training photographs; test photographs get as many in proportion. None: about 50 MB each.
         size: side in pixels of the upright picture, resized as for a network, kept as JPEG; None: the original bytes.
 
     Raises:
-        UsageError: a count or size that cannot be, or a folder that the data set itself lies in.
-        StoreError: the folder holds shards of others, the disk is full, or the folder cannot be written.
+        UsageError: an impossible count or size, or a folder that the data set itself lies in.
+        StoreError: the folder holds other TFRecord files, the disk is full, or the folder cannot be written.
         LockedError: another process is writing to the folder.
         DatasetError: not one photograph can be read.
     """
@@ -83,11 +83,11 @@ def write_record_files(
         raise UsageError(f"--size {size} is not between 1 and {MAX_SIDE} pixels", "Give the side of a network's input")
     if _overlap(dataset.root, out):
         raise UsageError(f"The data set itself lies in {out}", "Give a folder of its own for the shards")
-    plan = _plan(dataset, count, size)
+    plan = _deal(dataset, count, size)
     with locks.hold_folder(out):
-        summary = _write_set(dataset, out, plan, size)
-        (out / ".lock").unlink(missing_ok=True)  # the folder is a data set now, and nothing else
-    return summary
+        written = _write_set(dataset, out, plan, size)
+        (out / locks.LOCK_FILE).unlink(missing_ok=True)  # the folder is a data set now, and nothing else
+    return written
 
 
 def _write_set(
@@ -101,65 +101,66 @@ def _write_set(
         prepared = zip(rows, images.in_parallel(prepare, rows, ahead=4 * (os.cpu_count() or 1)), strict=True)
 
         def readable(count: int) -> Iterator[bytes]:
-            for photograph, found in islice(prepared, count):
+            for photograph, example in islice(prepared, count):
                 bar.update(photograph.location not in dataset.absent)
-                if isinstance(found, bytes):
-                    yield found
+                if isinstance(example, bytes):
+                    yield example
                 else:
-                    unreadable.append((photograph.split, photograph.id, found.reason))
+                    unreadable.append((photograph.split, photograph.id, example.reason))
 
-        shards = tuple(_write_shard(out / name, dealt[0].split, readable(len(dealt))) for name, dealt in plan)
+        files = tuple(_write_record_file(out / name, dealt[0].split, readable(len(dealt))) for name, dealt in plan)
     if len(unreadable) == len(rows):
         raise DatasetError(f"Not one photograph of {dataset.root} can be read", "Fetch them again")
-    _finish(dataset, out, size, shards, unreadable)
-    return WrittenRecordFiles(out, shards, tuple(unreadable))
+    written = WrittenRecordFiles(out, files, tuple(unreadable))
+    _finish(dataset, written, size)
+    return written
 
 
-def _plan(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
-    """File name and photographs of each shard."""
-    splits = {split: sorted(dataset.of(split), key=_place) for split in ("train", "test")}
+def _deal(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
+    """File name and photographs of each TFRecord file."""
+    splits = {split: sorted(dataset.of(split), key=_rank) for split in ("train", "test")}
     splits = {split: rows for split, rows in splits.items() if rows}
     if not splits:
         raise DatasetError(f"{dataset.root} holds no photographs", "Give --data a folder or zip of photographs")
     first = next(iter(splits.values()))
     if count is None:
-        count = max(1, min(len(first), round(len(first) * _mean_bytes(dataset, first, size) / _AIM)))
+        count = max(1, min(len(first), round(len(first) * _mean_bytes(dataset, first, size) / _USUAL_BYTES)))
     if not 1 <= count <= len(first):
         raise UsageError(f"No {count} shards can be made of {len(first):,} photographs", "Give --count another number")
     plan = []
     for split, rows in splits.items():
-        shards = max(1, round(len(rows) * count / len(first)))
-        for shard in range(shards):
-            dealt = rows[shard * len(rows) // shards : (shard + 1) * len(rows) // shards]
-            plan.append((f"{split}-{shard:05d}-of-{shards:05d}.tfrecord", dealt))
+        files = max(1, round(len(rows) * count / len(first)))
+        for number in range(files):
+            dealt = rows[number * len(rows) // files : (number + 1) * len(rows) // files]
+            plan.append((f"{split}-{number:05d}-of-{files:05d}.tfrecord", dealt))
     return plan
 
 
-def _place(photograph: Photograph) -> bytes:
+def _rank(photograph: Photograph) -> bytes:
     return hashlib.blake2b(photograph.id.encode(), digest_size=16).digest()
 
 
 def _mean_bytes(dataset: Dataset, rows: Sequence[Photograph], size: int | None) -> float:
-    """The mean size of a record, from some photographs: in the order of the hash, the first are a random sample."""
-    found = []
-    for photograph in rows[:_SAMPLE]:
+    """The mean bytes of a record, from some photographs: in the order of a hash, the first are a random sample."""
+    sizes = []
+    for photograph in rows[:_SAMPLE_PHOTOGRAPHS]:
         with suppress(UnreadablePhotographError):
-            found.append(len(_example(dataset, photograph, size)))
-    return sum(found) / max(1, len(found))
+            sizes.append(len(_example(dataset, photograph, size)))
+    return sum(sizes) / max(1, len(sizes))
 
 
 def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes:
-    """The message of one photograph, which has been decoded even if its own bytes are kept: a reader would stumble."""
+    """The message of one photograph, which is decoded even if its own bytes are kept, so that every reader can."""
     data = dataset.read(photograph)
     pixels = images.load(data, {size or 1}).by_size
     if size:
         buffer = io.BytesIO()
-        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_QUALITY)
+        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_JPEG_QUALITY)
         data = buffer.getvalue()
     features: dict[str, bytes | int] = {"id": photograph.id.encode()}
     if photograph.split == "train":
         features |= {"class": dataset.classes[photograph.label].encode(), "label": photograph.label}
-    return tfexample.encode(features | {"image": data})
+    return tfexample.encode_example(features | {"image": data})
 
 
 def _try_example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes | UnreadablePhotographError:
@@ -169,7 +170,7 @@ def _try_example(dataset: Dataset, photograph: Photograph, size: int | None) -> 
         return error
 
 
-def _write_shard(path: Path, split: str, examples: Iterator[bytes]) -> RecordFile:
+def _write_record_file(path: Path, split: str, examples: Iterator[bytes]) -> RecordFile:
     rows = written = 0
     digest = hashlib.sha256()
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -183,22 +184,22 @@ def _write_shard(path: Path, split: str, examples: Iterator[bytes]) -> RecordFil
 
 
 def _overlap(root: Path, out: Path) -> bool:
-    """Whether shards in `out` would replace the data set, or become part of it."""
+    """Whether files in `out` would replace the data set, or become part of it."""
     root, out = root.resolve(), out.resolve()
     return root == out or root in out.parents or (is_record_file(root.name) and root.parent == out)
 
 
 def _clear(out: Path) -> None:
-    """Make the folder ready: an earlier set of ours, finished or not, goes as a whole; nothing else is touched."""
+    """Make the folder ready: remove an earlier set of ours, finished or not, and nothing else."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not _is_ours(out) and record_files_in(out):
             raise StoreError(f"{out} holds shards that are not of this program", "Choose another folder for --out")
-        # From here on, whatever happens, nobody takes what is in the folder for a whole set.
+        # From here on, whatever happens, nobody takes the files in the folder for a whole set.
         (out / UNFINISHED).write_text("These shards are being written, or were when the run was killed.\n")
         (out / MANIFEST).unlink(missing_ok=True)
         for path in out.iterdir():
-            if SHARD_NAME.fullmatch(path.name) or _LEFT_OVER.fullmatch(path.name):
+            if RECORD_FILE_NAME.fullmatch(path.name) or _LEFTOVER.fullmatch(path.name):
                 path.unlink()
     except OSError as error:
         raise write_error(out, error) from None
@@ -207,18 +208,12 @@ def _clear(out: Path) -> None:
 def _is_ours(out: Path) -> bool:
     try:
         return (out / UNFINISHED).exists() or read_manifest(out) is not None
-    except DatasetError:  # a damaged manifest does not say whose the shards are
+    except DatasetError:  # a damaged manifest does not tell whose the files are
         return False
 
 
-def _finish(
-    dataset: Dataset,
-    out: Path,
-    size: int | None,
-    shards: Sequence[RecordFile],
-    unreadable: Sequence[tuple[str, str, str]],
-) -> None:
-    """Write the manifest, by which the shards become a set."""
+def _finish(dataset: Dataset, written: WrittenRecordFiles, size: int | None) -> None:
+    """Write the manifest, by which the files become a set."""
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -226,13 +221,13 @@ def _finish(
         "picture": f"JPEG of {size} x {size} pixels" if size else "original bytes",
         "size": size,
         "source": str(dataset.root),
-        "shards": [shard._asdict() for shard in shards],
-        "unreadable": unreadable,
+        "shards": [file._asdict() for file in written.files],
+        "unreadable": written.unreadable,
     }
-    left_out = {id for split, id, _ in unreadable if split == "test"}
+    left_out = {id for split, id, _ in written.unreadable if split == "test"}
     truth = {id: label for id, label in dataset.truth.items() if id not in left_out}
     if truth:
         manifest["truth"] = truth
-    with replacing(out / MANIFEST) as temporary:
+    with replacing(written.folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / UNFINISHED).unlink()
+    (written.folder / UNFINISHED).unlink()

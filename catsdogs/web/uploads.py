@@ -30,7 +30,7 @@ def check_upload(data: bytes) -> None:
     if len(data) > MAX_BYTES:
         raise Refusal(413, f"This file has more than {MAX_BYTES // 2**20} MB.")
     try:
-        width, height = images.size(data)
+        width, height = images.dimensions(data)
     except images.TooManyPixelsError:
         raise Refusal(413, _TOO_MANY_PIXELS) from None
     except UnreadablePhotographError as error:

@@ -28,7 +28,7 @@ from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.training_plan import VERSION
 from tests.conftest import jpeg, recipe, rows_of, table
-from tests.support import hostile
+from tests.support import formats
 
 Files = dict[str, bytes]
 FEATURES = "ResNet50.h5"
@@ -94,9 +94,9 @@ def pictures() -> Files:
         image.copy().save(buffer, format, **options)  # saving leaves its settings on the image
         made[name] = buffer.getvalue()
     tile = zlib.compress(rng.integers(0, 256, 64 * 80, np.uint8).tobytes())
-    layout = {"tile_width": 80, "tile_length": 64, "tile_offset": hostile.ZLIB_OF_ZEROS, "tile_bytes": len(tile)}
+    layout = {"tile_width": 80, "tile_length": 64, "tile_offset": formats.ZLIB_OF_ZEROS, "tile_bytes": len(tile)}
     made["tiled.tif"] = (
-        hostile.tiff(hostile.grey(80, 60, hostile.DEFLATE, **layout)).ljust(hostile.ZLIB_OF_ZEROS) + tile
+        formats.tiff(formats.grey(80, 60, formats.DEFLATE, **layout)).ljust(formats.ZLIB_OF_ZEROS) + tile
     )
     runs = b"".join(bytes((80, colour, 0, 0)) for colour in range(60)) + b"\0\1"
     made["runs.bmp"] = _run_length_bmp(runs)
@@ -177,9 +177,11 @@ def network_card() -> bytes:
 def messages() -> list[bytes]:
     """Examples as this program, TensorFlow's own data sets and Kaggle's competitions write them."""
     return [
-        tfexample.encode({"id": b"cat.0", "class": b"cat", "label": 0, "image": jpeg(0, (40, 30))}),
-        tfexample.encode({"image/filename": b"dogs/1.jpg", "image/class/label": 1, "image/encoded": jpeg(1, (40, 30))}),
-        tfexample.encode({"image_name": b"3", "target": -1, "image": jpeg(2, (40, 30))}),
+        tfexample.encode_example({"id": b"cat.0", "class": b"cat", "label": 0, "image": jpeg(0, (40, 30))}),
+        tfexample.encode_example(
+            {"image/filename": b"dogs/1.jpg", "image/class/label": 1, "image/encoded": jpeg(1, (40, 30))}
+        ),
+        tfexample.encode_example({"image_name": b"3", "target": -1, "image": jpeg(2, (40, 30))}),
     ]
 
 
@@ -260,10 +262,10 @@ def sealed_files() -> Files:
             entries, ("cat", "dog"), [feature_file.Unreadable("train", "cat.9", "the file is empty")], "photographs"
         )
         made[FEATURES] = cache.path.read_bytes()
-        with hdf5.writing(root / stamps.NAME) as file:
+        with hdf5.writing(root / stamps.STAMPS_FILE) as file:
             file.attrs.update(format=stamps.FORMAT, version=stamps.VERSION)
             file["stamp"] = file["digest"] = np.arange(9, dtype=np.uint64)
-        made[stamps.NAME] = (root / stamps.NAME).read_bytes()
+        made[stamps.STAMPS_FILE] = (root / stamps.STAMPS_FILE).read_bytes()
         return made
 
 

@@ -17,7 +17,7 @@ from catsdogs.features import extract, feature_file, worker
 from catsdogs.features.extract import Extraction
 from catsdogs.features.feature_file import SPLITS, Features
 from catsdogs.features.worker import Settings
-from catsdogs.files import lease, locks, storage
+from catsdogs.files import lease, locks, object_store, storage
 from catsdogs.networks.engines import selection
 from catsdogs.photographs import images, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan
@@ -101,7 +101,7 @@ def test_faults_that_pass_change_nothing(
 ) -> None:
     upload(layouts[layout], s3_bucket)
     kinds = [kind for kind in KINDS if kind != "hang"]  # which takes a second each
-    monkeypatch.setattr(storage, "ATTEMPTS", 2 * len(kinds) + 1)  # a broken connection may count twice
+    monkeypatch.setattr(object_store, "ATTEMPTS", 2 * len(kinds) + 1)  # a broken connection may count twice
 
     def spoil() -> int:
         """Each object fails once in every way, the first also hangs; listings do, too."""

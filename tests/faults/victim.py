@@ -65,7 +65,7 @@ def dataset(path: Path) -> None:
         reasons = []
         for row in found.photographs:
             try:
-                images.size(found.read(row))
+                images.dimensions(found.read(row))
             except UnreadablePhotographError as error:
                 reasons.append(error)
     if reasons:
@@ -120,7 +120,7 @@ def sealed(path: Path) -> None:
     if path.name == "ResNet50.h5":
         feature_file.read_features(path).vectors("train")
     # What is read at all is what was written, but for the user block.
-    content = path.read_bytes()[sealed_files.BLOCK_BYTES :]
+    content = path.read_bytes()[sealed_files.USER_BLOCK_BYTES :]
     assert _sound.setdefault(path.name, content) == content
 
 

@@ -115,7 +115,7 @@ class TestUnchanged:
 
         again()
         assert again() == ([], [0])
-        (cached / stamps.NAME).unlink()
+        (cached / stamps.STAMPS_FILE).unlink()
         assert again() == (sorted(CATS + DOGS + TEST), [0])
         assert again() == ([], [0])
         os.utime(path)
@@ -156,7 +156,7 @@ class TestUnchanged:
     ) -> None:
         run(kaggle_folder, cached)
         before = content(cached / f"{LITE0}.h5")
-        with opened(cached / stamps.NAME) as file:
+        with opened(cached / stamps.STAMPS_FILE) as file:
             digests = file["digest"][...]
             file["digest"][...] = np.roll(digests, 1) if lie == "of another photograph" else digests + 1
         ids_read.clear()

@@ -101,7 +101,7 @@ for kind, (match, read) in READERS.items():
         for fresh in (True, False):
             if fresh:
                 sealed._check_once.cache_clear()
-                foreign._check_once.cache_clear()
+                foreign._try_once.cache_clear()
             else:  # what was found whole before is not held against its seal again, so HDF5 meets the failure
                 read(folder)
             set_variable("FAILING_MATCH", match)

@@ -41,8 +41,8 @@ class TestCacheFolder:
         folder = atomic.cache_folder()
         assert folder.parent == temporary and folder.stat().st_mode & 0o777 == 0o700
         assert atomic.cache_folder() == folder  # and that of the next process
-        said = capfd.readouterr().err.splitlines()
-        assert len(said) == 1 and f"{folder} stands in for it; XDG_CACHE_HOME names another" in said[0]
+        notes = capfd.readouterr().err.splitlines()
+        assert len(notes) == 1 and f"{folder} stands in for it; XDG_CACHE_HOME names another" in notes[0]
 
     def test_a_read_only_cache(self, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(temporary.parent))

@@ -62,24 +62,24 @@ class TestFenced:
         The body is that of the one that wakes; what the next one had then stays byte for byte.
         """
         self.cache = Cache(out, recipe())
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as lock:
             with asleep(monkeypatch):
-                held.enter_context(locks.hold_folder(out))
+                lock.enter_context(locks.hold_folder(out))
                 self.cache.write_shard(rows_of(ENTRIES[:3]), "none")
                 next_one = lease._Lease(out / ".lock")
                 # The first heart sleeps; that of the next one beats in a thread of another name.
                 next_one._heart = threading.Thread(target=next_one._beat, name="next", daemon=True)
                 next_one.take(0)
-                theirs = objects(out)
+                of_the_other = objects(out)
             try:
-                yield theirs
+                yield of_the_other
                 kept = objects(out)
-                assert kept.pop(".lock").split()[:3] == theirs.pop(".lock").split()[:3]
-                assert kept == theirs
+                assert kept.pop(".lock").split()[:3] == of_the_other.pop(".lock").split()[:3]
+                assert kept == of_the_other
             finally:
                 next_one.release()
                 with pytest.raises(LockedError, match="was taken over by another process"):
-                    held.close()
+                    lock.close()
         assert ".lock" not in storage.list_stamps(out)  # which the next one let go of, and nobody else
 
     def test_it_cannot_assemble(self, taken_over: dict[str, bytes]) -> None:
@@ -212,7 +212,7 @@ class TestConditions:
 
     def test_of_google(self) -> None:
         """As its JSON interface takes them; gcsfs hands requests on."""
-        asked: list[tuple[tuple[str, ...], dict[str, object]]] = []
+        requests: list[tuple[tuple[str, ...], dict[str, object]]] = []
 
         class Store:
             _location = "https://storage.googleapis.com"
@@ -224,7 +224,7 @@ class TestConditions:
                 return {"size": 1, "generation": "41", "etag": "x"}
 
             def call(self, *arguments: str, **options: object) -> dict[str, str]:
-                asked.append((arguments, options))
+                requests.append((arguments, options))
                 if options["ifGenerationMatch"] != "41":
                     raise FileExistsError(arguments[1])
                 return {"generation": "42"}
@@ -235,7 +235,7 @@ class TestConditions:
         place: Path = Place()  # type: ignore[assignment]
         assert storage.version(place) == "41" and storage.write_bytes(place, b"2", instead_of="41") == "42"
         storage.remove_version(place, "41")
-        upload, removal = asked
+        upload, removal = requests
         assert upload[0] == ("POST", "https://storage.googleapis.com/upload/storage/v1/b/bucket/o")
         assert upload[1] == {
             "uploadType": "media", "name": "a b/.lock", "ifGenerationMatch": "41", "data": b"2", "json_out": True

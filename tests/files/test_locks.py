@@ -43,7 +43,7 @@ def start(failing: dict[str, str], tmp_path: Path) -> Start:
     return start
 
 
-# Everything that takes a lock or opens HDF5: a feature file computed and read, decisions, shards of records, an
+# Everything that takes a lock or opens HDF5: a feature file computed and read, decisions, TFRecord files, an
 # unsealed file that is tried out, weights, the cache of exported networks.
 _EVERYTHING = """
 from catsdogs.cleaning import decisions
@@ -58,23 +58,23 @@ from catsdogs.photographs.stamps import Stamps
 from tests.conftest import recipe, rows_of, table, write_features, write_kaggle_folder
 from tests.faults import specimens
 entries = table(["a", "b"], ["1"])
-with locks.locked(folder):
+with locks.hold_folder(folder):
     made = write_features(folder, entries)
     assert not Cache(folder, recipe()).set_aside
     Stamps(folder).keep([], others=False)
     again = write_features(folder, entries)
-with locks.locked(folder):
+with locks.hold_folder(folder):
     pass
-assert feature_file.read(made.path).vectors("train").shape == (2, 3)
+assert feature_file.read_features(made.path).vectors("train").shape == (2, 3)
 (folder / "unsealed").mkdir()
 for name, data in specimens.unsealed_files().items():
     (folder / "unsealed" / name).write_bytes(data)
-assert feature_file.read(folder / "unsealed/ResNet50.h5").name == "ResNet50"
+assert feature_file.read_features(folder / "unsealed/ResNet50.h5").name == "ResNet50"
 decisions.decide(folder / "decisions.csv", decisions.Decision("a", "drop"), ("a", "b"))
 decisions.undo(folder / "decisions.csv", "a", ("a", "b"))
-tfrecord_writer.write(scan(write_kaggle_folder(folder / "data")), folder / "packed", 2)
+tfrecord_writer.write_record_files(scan(write_kaggle_folder(folder / "data")), folder / "packed", 2)
 (folder / "all.weights.h5").write_bytes(specimens.weights_files()["all.weights.h5"])
-trial.check(folder / "all.weights.h5")
+trial.try_out(folder / "all.weights.h5")
 assert len(Weights(folder / "all.weights.h5", "").shapes()) == 4
 with seal.lockable(folder / "all.weights.h5") as path:
     import h5py
@@ -87,24 +87,19 @@ assert not [path for path in folder.rglob("*") if "lock" in path.name and path.s
 
 
 @pytest.mark.parametrize(
-    ("number", "variables"),
-    [
-        ("ENOLCK", {}),
-        ("ENOSYS", {}),
-        ("EOPNOTSUPP", {"HDF5_USE_FILE_LOCKING": "FALSE"}),
-    ],
+    ("number", "variables"), [("ENOLCK", {}), ("ENOSYS", {}), ("EOPNOTSUPP", {"HDF5_USE_FILE_LOCKING": "FALSE"})]
 )
 def test_everything_goes_on_without_locks_and_says_so(start: Start, number: str, variables: dict[str, str]) -> None:
     process = start(_EVERYTHING, number, **variables)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
-    said = [line for line in err.splitlines() if "without locks" in line]
-    assert len(said) == len(set(said)) and "shared is on a file system without locks: a file" in said[0]
+    notes = [line for line in err.splitlines() if "without locks" in line]
+    assert len(notes) == len(set(notes)) and "shared is on a file system without locks: a file" in notes[0]
     assert not [line for line in err.splitlines() if "Warning" in line]
 
 
 _HOLD = """
-with locks.locked(folder):
+with locks.hold_folder(folder):
     print("held", flush=True)
     sys.stdin.readline()
 print("let go", flush=True)
@@ -112,7 +107,7 @@ print("let go", flush=True)
 _TRY = """
 from catsdogs.errors import LockedError
 try:
-    with locks.locked(folder):
+    with locks.hold_folder(folder):
         print("held")
 except LockedError as error:
     print(error)

@@ -1,26 +1,17 @@
+"""Data sets in every layout, as folders, zips and tables, and the errors for mistakes in them."""
+
 import os
 import re
-import shutil
-import tempfile
 import zipfile
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError
-from catsdogs.photographs import images, stamps, tfexample, tfrecord, tfrecord_writer
-from catsdogs.photographs.dataset import MAX_FILE_BYTES, Dataset, scan, scan_unlabelled
-from catsdogs.photographs.labels import natural_key
+from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError
+from catsdogs.photographs.dataset import scan, scan_unlabelled
+from catsdogs.photographs.locations import MAX_FILE_BYTES
 from tests.conftest import jpeg, refused, write_kaggle_folder
-
-
-def ids(dataset: Dataset, split: str) -> list[str]:
-    return [photograph.id for photograph in dataset.of(split)]
+from tests.support.datasets import ids, write_empty
 
 
 def zip_of(path: Path, names: list[str]) -> Path:
@@ -76,13 +67,6 @@ def test_folder_per_class(tmp_path: Path) -> None:
 
 
 FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
-
-
-def write_empty(root: Path, names: Iterable[str]) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 @pytest.mark.parametrize("top", ["flower_photos", "flower_photos/train"])
@@ -293,187 +277,3 @@ def test_unlabelled_folder_file_and_zip(tmp_path: Path) -> None:
     assert ids(scan_unlabelled(root / "9.jpg"), "test") == ["9"]
     (root / "9.png").write_bytes(jpeg(0))
     assert ids(scan_unlabelled(root), "test") == ["9.jpg", "9.png", "10.jpg", "b/me.png"]
-
-
-def write_letters(root: Path, counts: dict[str, int]) -> Path:
-    """A folder per class with so many photographs, two to predict, and a sample submission."""
-    write_empty(root, [f"train/{name}/{number}.jpg" for name, count in counts.items() for number in range(count)])
-    write_empty(root, ["test/1.jpg", "test/2.jpg"])
-    (root / "sample_submission.csv").write_text("id,label\n1,0.5\n2,0.5\n")
-    return root
-
-
-def named(dataset: Dataset) -> dict[str, str]:
-    return {row.id: dataset.classes[row.label] for row in dataset.of("train")}
-
-
-class TestClasses:
-    def test_others_are_left_out(self, tmp_path: Path) -> None:
-        root = write_letters(tmp_path, {"a": 2, "b": 1, "c": 1})
-        dataset = scan(root, classes=("c", "a", "c"))
-        assert dataset.classes == ("a", "c")
-        assert named(dataset) == {"a/0": "a", "a/1": "a", "c/0": "c"}
-        assert ids(dataset, "test") == ["1", "2"] and {row.label for row in dataset.of("test")} == {-1}
-        assert dataset.sample_submission is None  # it asks for the others, too
-
-    def test_all_are_what_there_was(self, tmp_path: Path) -> None:
-        root = write_letters(tmp_path, {"a": 2, "b": 1})
-        assert scan(root, classes=["b", "a"]) == scan(root) == scan(root, classes=[])
-        assert scan(root).truth == {}
-
-    def test_one_that_is_not_there(self, tmp_path: Path) -> None:
-        with refused(UnknownNameError, "No class is called 'A'. Choose from: a, b"):
-            scan(write_letters(tmp_path, {"a": 2, "b": 1}), classes=["a", "A"])
-
-
-class TestHoldout:
-    @given(
-        counts=st.dictionaries(st.sampled_from("abcd"), st.integers(2, 30), min_size=1),
-        share=st.sampled_from([0.01, 0.15, 0.3, 0.5]),
-        seed=st.integers(0, 3),
-    )
-    def test_each_class_gives_its_share(self, counts: dict[str, int], share: float, seed: int) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            root = write_letters(Path(folder), counts)
-            whole, dataset = scan(root), scan(root, holdout=share, seed=seed)
-        expected = {name: max(1, round(share * count)) for name, count in counts.items()}
-        assert Counter(dataset.truth.values()) == expected
-        assert named(dataset) | dataset.truth == named(whole)
-        assert ids(dataset, "test") == sorted(dataset.truth, key=natural_key)
-        assert {row.label for row in dataset.of("test")} == {-1}
-        assert not dataset.truth.keys() & named(dataset)
-        assert (dataset.classes, dataset.sample_submission) == (whole.classes, None)
-
-    def test_photographs_stay_what_they_are(self, tmp_path: Path) -> None:
-        root = write_kaggle_folder(tmp_path)
-        dataset = scan(root, holdout=0.25)
-        for id in dataset.truth:
-            assert dataset.read(dataset.by_key["test", id]) == (root / f"train/{id}.jpg").read_bytes()
-
-    def test_it_follows_from_ids_and_seed(self, tmp_path: Path) -> None:
-        one = write_letters(tmp_path / "one", {"a": 30, "b": 30})
-        other = tmp_path / "other"
-        write_empty(other, [f"{name}/{number}.png" for number in range(30) for name in "cba"])
-        truth = scan(one, holdout=0.2).truth
-        assert truth == scan(one, holdout=0.2, seed=2018).truth == scan(other, ["a", "b"], 0.2).truth
-        assert truth != scan(one, holdout=0.2, seed=1).truth
-        assert truth.items() < scan(one, holdout=0.3).truth.items()
-
-    @pytest.mark.parametrize("share", [-0.1, 1, 1.5, float("nan"), float("inf")])
-    def test_what_is_no_share(self, tmp_path: Path, share: float) -> None:
-        with refused(UsageError, "is no share of photographs. Give one between 0 and 1"):
-            scan(tmp_path, holdout=share)
-
-    @pytest.mark.parametrize(("counts", "share"), [({"a": 1, "b": 9}, 0.1), ({"a": 4, "b": 9}, 0.9)])
-    def test_a_class_that_would_be_gone(self, tmp_path: Path, counts: dict[str, int], share: float) -> None:
-        with refused(DatasetError, f"leaves none of the {counts['a']} photographs of a to learn from"):
-            scan(write_letters(tmp_path, counts), holdout=share)
-
-    def test_copies_stay_on_one_side(self, tmp_path: Path) -> None:
-        """Of one class or of two, in whatever they lie; a larger share still holds out the same ones and more."""
-        for layout in ("folder", "zip", "shards"):
-            root = write_kaggle_folder(tmp_path / layout, cats=20, dogs=20)
-            groups = [(f"cat.{n}", f"cat.{n + 8}", f"dog.{n}") for n in range(4)] + [("dog.8", "dog.9")]
-            for first, *others in groups:
-                for other in others:
-                    (root / f"train/{other}.jpg").write_bytes((root / f"train/{first}.jpg").read_bytes())
-            if layout == "zip":
-                root = Path(shutil.make_archive(f"{root}", "zip", root))
-            elif layout == "shards":
-                tfrecord_writer.write_record_files(scan(root), tmp_path / "records", count=3)
-                root = tmp_path / "records"
-            seen = set()
-            for seed in range(8):
-                truth, more = (scan(root, holdout=share, seed=seed).truth for share in (0.2, 0.4))
-                assert truth.items() < more.items()
-                for held in (truth, more):
-                    assert all(len(held.keys() & set(group)) in (0, len(group)) for group in groups)
-                assert 4 <= list(truth.values()).count("cat") <= 4 + 8
-                seen |= truth.keys()
-            assert seen & {id for group in groups for id in group}
-
-    def test_nothing_to_hold_out(self, tmp_path: Path) -> None:
-        with refused(DatasetError, "no labelled photographs to hold out"):
-            scan(write_empty(tmp_path, ["test/1.jpg"]), holdout=0.5)
-
-
-class TestRecords:
-    """TFRecords, written from Kaggle's layout: ids, labels and bytes are those of the photographs."""
-
-    @pytest.fixture
-    def source(self, tmp_path: Path) -> Dataset:
-        return scan(write_kaggle_folder(tmp_path / "data", cats=6, dogs=5, test=4))
-
-    @pytest.fixture
-    def folder(self, source: Dataset, tmp_path: Path) -> Path:
-        tfrecord_writer.write_record_files(source, tmp_path / "shards", count=3)
-        return tmp_path / "shards"
-
-    def test_nothing_is_lost(self, source: Dataset, folder: Path) -> None:
-        dataset = scan(folder)
-        assert (dataset.classes, dataset.sample_submission) == (source.classes, None)
-        assert [row[:3] for row in dataset.photographs] == [row[:3] for row in source.photographs]
-        assert list(map(dataset.read, dataset.photographs)) == list(map(source.read, source.photographs))
-
-    @pytest.mark.parametrize("chosen", [{"holdout": 0.3}, {"classes": ["dog"]}, {"classes": ["cat"], "holdout": 0.5}])
-    def test_the_same_is_chosen(self, source: Dataset, folder: Path, chosen: dict[str, Any]) -> None:
-        dataset, expected = scan(folder, **chosen), scan(source.root, **chosen)
-        assert [row[:3] for row in dataset.photographs] == [row[:3] for row in expected.photographs]
-        assert dataset.truth == expected.truth
-
-    def test_one_shard(self, source: Dataset, folder: Path) -> None:
-        parts = [scan(path) for path in sorted(folder.glob("train-*"))]
-        assert len(parts) == 3
-        found = {id: label for part in parts for id, label in named(part).items()}
-        assert found == named(source)
-
-    def test_split_folders(self, source: Dataset, folder: Path, tmp_path: Path) -> None:
-        for split in ("train", "test"):
-            (tmp_path / "sorted" / split).mkdir(parents=True)
-            for number, path in enumerate(folder.glob(f"{split}-*")):
-                path.rename(tmp_path / "sorted" / split / f"{number}.tfrec")
-        dataset = scan(tmp_path / "sorted")
-        assert named(dataset) == named(source) and ids(dataset, "test") == ids(source, "test")
-
-    def test_a_sample_submission_beside_them(self, folder: Path) -> None:
-        (folder / "sample_submission.csv").write_text("id,label\n1,0.5\n")
-        assert scan(folder).sample_submission == "id,label\n1,0.5\n"
-
-    def test_photographs_beside_them_come_first(self, source: Dataset, folder: Path) -> None:
-        for path in folder.iterdir():
-            path.rename(source.root / path.name)
-        assert scan(source.root) == source
-
-    def test_to_predict(self, source: Dataset, folder: Path) -> None:
-        dataset = scan_unlabelled(folder)
-        expected = [row.id for row in source.photographs]
-        assert sorted(ids(dataset, "test")) == sorted(expected) and not dataset.of("train")
-
-    def test_to_predict_where_splits_share_ids(self, tmp_path: Path) -> None:
-        both = tmp_path / "both"
-        both.mkdir()
-        for split, label in (("train", "a"), ("test", "")):
-            data = tfexample.encode({"id": b"1", "class": label.encode(), "image": jpeg(0)})
-            (both / f"{split}.tfrecord").write_bytes(tfrecord.frame(data))
-        assert ids(scan_unlabelled(both), "test") == ["test/1", "train/1"]
-        (both / "train.tfrecord").rename(both / "test2.tfrecord")
-        with refused(DatasetError, r"both have the id 1\."):
-            scan(both)
-
-    def test_their_stamps(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stamps, "SETTLED_NS", -(10**12))
-        dataset = scan(folder)
-        digests = [images.digest(dataset.read(row)) for row in dataset.photographs]
-        remembered = stamps.Stamps(tmp_path)
-        assert remembered.look(dataset.photographs) == [None] * len(digests)
-        remembered.keep(digests, others=False)
-        assert stamps.Stamps(tmp_path).look(dataset.photographs) == digests
-
-    def test_a_shard_that_is_gone(self, folder: Path) -> None:
-        dataset = scan(folder)
-        row = dataset.photographs[0]
-        row.location.container.unlink()
-        with refused(UnreadablePhotographError, "gone"):
-            dataset.read(row)
-        with refused(DatasetError, row.location.container.name):
-            scan(folder)

@@ -95,17 +95,17 @@ def test_a_folder_of_nobodys_may_be_asked_for_itself(tmp_path: Path) -> None:
     assert scan(root).classes == ("cat", "dog")
 
 
-def test_shards_beside_what_nobody_put_there(tmp_path: Path) -> None:
-    shards = tmp_path / "shards"
-    tfrecord_writer.write_record_files(scan(write_kaggle_folder(tmp_path / "data")), shards, count=1)
+def test_tfrecord_files_beside_files_of_systems(tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    tfrecord_writer.write_record_files(scan(write_kaggle_folder(tmp_path / "data")), packed, count=1)
     for folder in FOLDERS:
-        (shards / folder).mkdir(exist_ok=True)
-        (shards / folder / "train-0.tfrecord").write_bytes(b"no record")
-    (shards / "._train-00000-of-00001.tfrecord").write_bytes(b"no record")
-    (shards / "manifest.json").unlink()
-    assert len(tfrecord.record_files_in(shards)) == 2 and len(scan(shards).of("train")) == 8
-    names = [path.relative_to(shards).as_posix() for path in shards.rglob("*")]
-    assert tfrecord.record_files_among(shards, names) == tfrecord.record_files_in(shards)
+        (packed / folder).mkdir(exist_ok=True)
+        (packed / folder / "train-0.tfrecord").write_bytes(b"no record")
+    (packed / "._train-00000-of-00001.tfrecord").write_bytes(b"no record")
+    (packed / "manifest.json").unlink()
+    assert len(tfrecord.record_files_in(packed)) == 2 and len(scan(packed).of("train")) == 8
+    names = [path.relative_to(packed).as_posix() for path in packed.rglob("*")]
+    assert tfrecord.record_files_among(packed, names) == tfrecord.record_files_in(packed)
 
 
 READ = (
@@ -215,7 +215,7 @@ def test_pictures_that_are_not_read_are_named(put: Put, tmp_path: Path) -> None:
     unread = {f"cat/{number:02}{suffix}": b"" for number, suffix in enumerate(UNREAD)}
     dataset = scan(put(tmp_path, {"cat/a.jpg": jpeg(0), "dog/b.jpg": jpeg(0), "cat/notes.txt": b""} | unread))
     assert ids(dataset) == ["cat/a", "dog/b"] and set(dataset.left_alone) == set(unread)
-    said = filetypes.unread(sorted(dataset.left_alone))
+    said = filetypes.describe_unread(sorted(dataset.left_alone))
     assert said.startswith(
         "14 pictures of kinds that are not read: cat/00.heic, cat/01.HEIC, cat/02.heif and 11 more ("
     )

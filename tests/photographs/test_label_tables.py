@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from catsdogs.errors import DatasetError
 from catsdogs.photographs.dataset import scan
-from catsdogs.photographs.labels import parse
+from catsdogs.photographs.labels import classes_and_rows
 from tests.conftest import refused
 
 EIGHT = [f"{number}.jpg" for number in range(1, 9)]
@@ -27,7 +27,7 @@ def csv_of(columns: dict[str, Sequence[object]]) -> str:
 
 
 def labels(names: Sequence[str], text: str, name: str = "labels.csv") -> dict[str, str]:
-    classes, rows = parse(names, (name, text))
+    classes, rows = classes_and_rows(names, (name, text))
     return {name: classes[label] for _, split, label, name in rows if split == "train"}
 
 
@@ -39,13 +39,13 @@ def test_a_running_number_that_could_be_the_photographs_is_refused(order: tuple[
     columns = {"id": range(1, 9), "file_name": [f"{n}.jpg" for n in SHUFFLED], "label": BREEDS}
     text = csv_of({name: columns[name] for name in order})
     with refused(DatasetError, r"labels\.csv: the columns .* could both be that of the photographs"):
-        parse(EIGHT, ("labels.csv", text))
+        classes_and_rows(EIGHT, ("labels.csv", text))
 
 
 def test_both_columns_are_named() -> None:
     text = csv_of({"id": range(1, 9), "picture": SHUFFLED, "label": BREEDS})
     with pytest.raises(DatasetError) as caught:
-        parse(EIGHT, ("labels.csv", text))
+        classes_and_rows(EIGHT, ("labels.csv", text))
     assert "id and picture" in str(caught.value) and "1 and 3 in the first row" in str(caught.value)
 
 
@@ -148,7 +148,7 @@ def test_shapes_of_real_tables(header: str, row: str) -> None:
 )
 def test_what_could_be_read_wrongly_is_refused(text: str, message: str) -> None:
     with refused(DatasetError, message):
-        parse(EIGHT, ("labels.csv", text))
+        classes_and_rows(EIGHT, ("labels.csv", text))
 
 
 def test_two_label_columns_that_say_the_same() -> None:
@@ -247,24 +247,24 @@ def test_unicode_forms_of_a_name_are_one_name(tmp_path: Path, forms: tuple[str, 
         unicodedata.normalize(on_disk, name) for name in ("café", "naïve", "über")
     }
     assert all((tmp_path / row.location.name).exists() for row in dataset.of("train"))
-    asked = unicodedata.normalize(typed, dataset.classes[0])
-    assert scan(tmp_path, classes=[asked]) == dataset
+    typed_class = unicodedata.normalize(typed, dataset.classes[0])
+    assert scan(tmp_path, classes=[typed_class]) == dataset
 
 
 def test_class_folders_in_two_unicode_forms_are_one_class() -> None:
     names = ["train/caf\u00e9/1.jpg", "train/cafe\u0301/2.jpg", "train/dog/1.jpg"]
-    classes, rows = parse(names, None)
+    classes, rows = classes_and_rows(names, None)
     assert len(classes) == 2 and len(rows) == 3
     with refused(DatasetError, "both have the id caf"):
-        parse(["caf\u00e9.1.jpg", "cafe\u0301.1.jpg", "dog.1.jpg"], None)
+        classes_and_rows(["caf\u00e9.1.jpg", "cafe\u0301.1.jpg", "dog.1.jpg"], None)
 
 
 def test_all_names_without_a_label_and_all_ids_given_twice_are_counted() -> None:
     with refused(DatasetError, r"\./1\.jpg carries no label \(6 more like it: 2\.jpg, .*, …\)"):
-        parse([*EIGHT[:7], "cat.1.jpg"], None)
+        classes_and_rows([*EIGHT[:7], "cat.1.jpg"], None)
     names = [f"train/{name}.{suffix}" for name in ("cat.0", "cat.1", "dog.0") for suffix in ("jpg", "png")]
     with refused(DatasetError, r"both have the id cat\.0 \(2 more ids like it: cat\.1, dog\.0\)"):
-        parse(names, None)
+        classes_and_rows(names, None)
 
 
 @pytest.mark.parametrize("name", ["sample_submission.csv", "sampleSubmission.csv", "Sample Submission.csv"])

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catsdogs.errors import DatasetError
-from catsdogs.photographs.labels import Row, natural_key, parse, photographs
+from catsdogs.photographs.labels import Row, classes_and_rows, photographs
+from catsdogs.photographs.names import natural_key
 from tests.conftest import refused
 
 WORDS = st.text("abcdefghijklmnop", min_size=1, max_size=8)
@@ -33,23 +34,23 @@ def labels(rows: Sequence[Row], classes: Sequence[str]) -> dict[str, str]:
     ],
 )
 def test_a_table_names_the_strictest_fit(names: list[str], row: str, meant: str) -> None:
-    classes, rows = parse(names, ("labels.csv", f"id,label\n{row},pug\n"))
+    classes, rows = classes_and_rows(names, ("labels.csv", f"id,label\n{row},pug\n"))
     assert labels(rows, classes) == {meant: "pug"}
 
 
 @pytest.mark.parametrize("prefix", ["", "comp/"])
 def test_split_folders_are_compared_without_case(prefix: str) -> None:
     names = [prefix + name for name in ("Train/cat/1.jpg", "Train/dog/1.jpg", "TEST/3.jpg")]
-    classes, rows = parse(names, None)
+    classes, rows = classes_and_rows(names, None)
     assert classes == ("cat", "dog")
     assert [(id, split) for id, split, *_ in rows] == [("cat/1", "train"), ("dog/1", "train"), ("3", "test")]
 
 
 def test_test_ids_are_paths_only_where_names_collide() -> None:
     train = ["train/cat/1.jpg", "train/dog/1.jpg"]
-    _, rows = parse([*train, "test/cat/1.jpg", "test/dog/1.jpg"], None)
+    _, rows = classes_and_rows([*train, "test/cat/1.jpg", "test/dog/1.jpg"], None)
     assert [id for id, split, *_ in rows if split == "test"] == ["cat/1", "dog/1"]
-    _, rows = parse([*train, "test/cat/1.jpg", "test/dog/2.jpg"], None)
+    _, rows = classes_and_rows([*train, "test/cat/1.jpg", "test/dog/2.jpg"], None)
     assert [id for id, split, *_ in rows if split == "test"] == ["1", "2"]
 
 
@@ -62,12 +63,14 @@ class TestPets:
     )
     def test_the_class_stands_before_the_last_number(self, breeds: dict[str, set[int]], folder: str) -> None:
         expected = {f"{folder}{breed}_{n}.jpg": breed for breed, numbers in breeds.items() for n in numbers}
-        classes, rows = parse(list(expected), None)
+        classes, rows = classes_and_rows(list(expected), None)
         assert labels(rows, classes) == expected
         assert {id for id, *_ in rows} == {name.removeprefix(folder).removesuffix(".jpg") for name in expected}
 
     def test_capitals_are_kept(self) -> None:
-        classes, rows = parse(["Abyssinian_1.jpg", "shiba_inu_12.jpg", "Abyssinian_10.jpg", "Abyssinian_9.jpg"], None)
+        classes, rows = classes_and_rows(
+            ["Abyssinian_1.jpg", "shiba_inu_12.jpg", "Abyssinian_10.jpg", "Abyssinian_9.jpg"], None
+        )
         assert classes == ("Abyssinian", "shiba_inu")
         assert [id for id, *_ in rows] == ["Abyssinian_1", "Abyssinian_9", "Abyssinian_10", "shiba_inu_12"]
 
@@ -84,7 +87,7 @@ class TestPets:
 
     def test_one_name_without_number_is_the_one_that_is_refused(self) -> None:
         with refused(DatasetError, r"\./images/map\.jpg carries no label"):
-            parse(["images/Birman_1.jpg", "images/map.jpg", "images/pug_1.jpg"], None)
+            classes_and_rows(["images/Birman_1.jpg", "images/map.jpg", "images/pug_1.jpg"], None)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ class TestPets:
 @pytest.mark.parametrize("folder", ["", "images/", "train/", "comp/train/"])
 def test_numbers_of_a_camera_or_of_a_test_folder_are_no_labels(names: list[str], folder: str) -> None:
     with refused(DatasetError, rf"\./{re.escape(folder + names[0])} carries no label"):
-        parse([folder + name for name in names], None)
+        classes_and_rows([folder + name for name in names], None)
 
 
 @pytest.mark.parametrize(
@@ -116,11 +119,11 @@ def test_numbers_of_a_camera_or_of_a_test_folder_are_no_labels(names: list[str],
     ],
 )
 def test_class_folders_and_dots_come_first(names: list[str], expected: list[str]) -> None:
-    assert list(parse(names, None)[0]) == expected
+    assert list(classes_and_rows(names, None)[0]) == expected
 
 
 def test_a_table_comes_before_names() -> None:
-    classes, rows = parse(["akita_1.jpg", "pug_1.jpg"], ("mine.csv", "file,label\nakita_1.jpg,x\n"))
+    classes, rows = classes_and_rows(["akita_1.jpg", "pug_1.jpg"], ("mine.csv", "file,label\nakita_1.jpg,x\n"))
     assert [(id, split) for id, split, *_ in rows] == [("akita_1", "train"), ("pug_1", "test")]
     assert classes == ("x",)
 
@@ -133,7 +136,7 @@ def test_every_kaggle_file_becomes_one_row(files: dict[str, set[int]], data: st.
     test = [f"test/{number}.jpg" for number in data.draw(st.sets(NUMBERS, max_size=8))]
     names = data.draw(st.permutations(train + test))
     prefix = data.draw(st.sampled_from(["", "competition/", "a/b/"]))
-    classes, rows = parse([prefix + name for name in names], None)
+    classes, rows = classes_and_rows([prefix + name for name in names], None)
     assert list(classes) == sorted(files)
     assert {prefix + name for name in names} == {name for *_, name in rows}
     assert all(id.startswith(f"{classes[label]}.") for id, split, label, _ in rows if split == "train")
@@ -147,7 +150,7 @@ def test_any_names_and_tables_give_rows_or_one_line(names: list[str], table: tup
     if not names:
         return
     try:
-        classes, rows = parse(names, table)
+        classes, rows = classes_and_rows(names, table)
     except DatasetError as error:
         assert "\n" not in str(error)
         return
@@ -166,11 +169,11 @@ def test_natural_order_is_total(texts: list[str]) -> None:
 )
 def test_a_table_names_nothing_outside_its_folder(name: str) -> None:
     with refused(DatasetError, r"row 2 names .*, which is not below that folder"):
-        parse(["a.jpg", "b.jpg"], ("labels.csv", f"id,label\n{name},cat\n"))
+        classes_and_rows(["a.jpg", "b.jpg"], ("labels.csv", f"id,label\n{name},cat\n"))
 
 
 def test_a_table_may_name_what_is_not_there_and_what_looks_odd_but_is() -> None:
-    _, rows = parse(["a:b.jpg", "c.jpg"], ("labels.csv", "id,label\na:b.jpg,cat\ngone.jpg,dog\n"))
+    _, rows = classes_and_rows(["a:b.jpg", "c.jpg"], ("labels.csv", "id,label\na:b.jpg,cat\ngone.jpg,dog\n"))
     assert [id for id, split, *_ in rows if split == "train"] == ["a:b", "gone"]
 
 
@@ -178,4 +181,4 @@ def test_numbers_of_any_length_have_their_place() -> None:
     """Python refuses to read a number of more than 4,300 digits."""
     names = ["9" * 5000, "8" * 5000, "10", "9"]
     assert sorted(names, key=natural_key) == ["9", "10", "8" * 5000, "9" * 5000]
-    parse(["a.jpg"], ("labels.csv", f"id,label\na,{'9' * 5000}\n"))
+    classes_and_rows(["a.jpg"], ("labels.csv", f"id,label\na,{'9' * 5000}\n"))

@@ -1,4 +1,4 @@
-"""Data sets in an object store: every layout as on this machine, and how often the store is asked."""
+"""Data sets in an object store: read in every layout as on this machine, with few requests."""
 
 import pickle
 import zipfile
@@ -63,18 +63,18 @@ def table(root: Path) -> str:
     return "what.csv"
 
 
-def shards(root: Path) -> str:
+def record_files(root: Path) -> str:
     tfrecord_writer.write_record_files(scan(write_kaggle_folder(root.with_name("photographs"))), root, count=3)
     return ""
 
 
-def one_shard(root: Path) -> str:
-    shards(root)
+def one_record_file(root: Path) -> str:
+    record_files(root)
     return "train-00001-of-00003.tfrecord"
 
 
-def others_shards(root: Path) -> str:
-    shards(root.with_name("ours"))
+def record_files_in_splits(root: Path) -> str:
+    record_files(root.with_name("ours"))
     for split in ("train", "test"):
         (root / split).mkdir()
         for path in root.with_name("ours").glob(f"{split}-*"):
@@ -108,9 +108,9 @@ def root(tmp_path: Path) -> Path:
         (one_zip, ""),
         (class_folders, "/deep/er"),
         (table, ""),
-        (shards, ""),
-        (one_shard, "/deep/er"),
-        (others_shards, ""),
+        (record_files, ""),
+        (one_record_file, "/deep/er"),
+        (record_files_in_splits, ""),
     ],
 )
 def test_every_layout_is_what_it_is_on_this_machine(
@@ -129,7 +129,15 @@ def test_every_layout_is_what_it_is_on_this_machine(
 
 @pytest.mark.parametrize(
     ("write", "requests"),
-    [(kaggle, 2), (class_folders, 1), (table, 2), (two_zips, 5), (one_zip, 2), (shards, 16), (one_shard, 6)],
+    [
+        (kaggle, 2),
+        (class_folders, 1),
+        (table, 2),
+        (two_zips, 5),
+        (one_zip, 2),
+        (record_files, 16),
+        (one_record_file, 6),
+    ],
 )
 def test_a_photograph_is_one_request(
     root: Path, s3_bucket: str, s3_faults: Faults, write: Callable[[Path], str], requests: int
@@ -152,7 +160,7 @@ def test_a_photograph_is_one_request(
 def test_a_zip_larger_than_what_is_read_ahead(
     root: Path, s3_bucket: str, s3_faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranges, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(ranges, "READ_AHEAD_BYTES", 100)
     two_zips(root)
     upload(root, s3_bucket)
     dataset = scan(storage.place(s3_bucket))
@@ -216,7 +224,7 @@ class TestStamps:
     def known(self, dataset: Dataset, folder: Path) -> list[int | None]:
         return Stamps(folder).look(dataset.photographs)
 
-    @pytest.mark.parametrize("write", [kaggle, two_zips, shards])
+    @pytest.mark.parametrize("write", [kaggle, two_zips, record_files])
     def test_what_did_not_change_is_known_after_few_requests(
         self, root: Path, tmp_path: Path, s3_bucket: str, s3_faults: Faults, write: Callable[[Path], str]
     ) -> None:
@@ -229,7 +237,7 @@ class TestStamps:
         remembered.keep(digests, others=False)
         s3_faults.requests.clear()
         assert self.known(dataset, tmp_path) == digests
-        assert len(s3_faults.requests) == {kaggle: 1, two_zips: 2, shards: 4}[write]
+        assert len(s3_faults.requests) == {kaggle: 1, two_zips: 2, record_files: 4}[write]
 
     @pytest.mark.parametrize("change", ["other content", "put again", "removed"])
     def test_one_that_changed(self, root: Path, tmp_path: Path, s3_bucket: str, change: str) -> None:

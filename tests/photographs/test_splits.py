@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from catsdogs.errors import DatasetError
 from catsdogs.photographs.dataset import Dataset, scan
-from catsdogs.photographs.labels import parse
+from catsdogs.photographs.labels import classes_and_rows
 from tests.conftest import refused
 
 CLASSES = ("cats", "dogs")
@@ -20,12 +20,12 @@ def in_classes(folder: str, classes: Iterable[str] = CLASSES, start: int = 0) ->
 
 
 def learnt(names: list[str]) -> dict[str, str]:
-    classes, rows = parse(names, None)
+    classes, rows = classes_and_rows(names, None)
     return {name: classes[label] for _, split, label, name in rows if split == "train"}
 
 
 def predicted(names: list[str]) -> set[str]:
-    return {name for _, split, _, name in parse(names, None)[1] if split == "test"}
+    return {name for _, split, _, name in classes_and_rows(names, None)[1] if split == "test"}
 
 
 def write(root: Path, names: Iterable[str]) -> Dataset:
@@ -60,7 +60,7 @@ def test_a_folder_that_says_a_split_is_one(prefix: str, train: str, test: str) -
     train_names, test_names = in_classes(prefix + train), in_classes(prefix + test, start=5)
     assert learnt(train_names + test_names) == {name: name.split("/")[-2] for name in train_names}
     assert predicted(train_names + test_names) == set(test_names)
-    assert {id for id, split, *_ in parse(train_names + test_names, None)[1] if split == "train"} == {
+    assert {id for id, split, *_ in classes_and_rows(train_names + test_names, None)[1] if split == "train"} == {
         f"{name}/{number}" for name in CLASSES for number in (0, 1)
     }
 
@@ -75,7 +75,7 @@ def test_a_folder_that_says_a_split_is_one(prefix: str, train: str, test: str) -
 def test_whatever_stands_around_the_word(
     word: tuple[str, str], before: str, after: str, seam: str, wrapped: bool
 ) -> None:
-    folders = [seam.join(filter(None, (before, said, after))) for said in word]
+    folders = [seam.join(filter(None, (before, part, after))) for part in word]
     train, test = (f"{folder}/{folder}" if wrapped else folder for folder in folders)
     names = [f"{train}/{name}.{n}.jpg" for name in ("cat", "dog") for n in range(2)] + [f"{test}/7.jpg"]
     assert set(learnt(names).values()) == {"cat", "dog"} and predicted(names) == {f"{test}/7.jpg"}
@@ -156,18 +156,20 @@ def test_a_stray_file_beside_the_data(tmp_path: Path) -> None:
 )
 def test_what_nothing_tells_is_asked(names: list[str]) -> None:
     with refused(DatasetError, r"may be splits or classes|holds splits, and there is"):
-        parse(names, None)
+        classes_and_rows(names, None)
 
 
 def test_a_table_answers_it() -> None:
     names = ["test_tube/1.jpg", "training_shoes/1.jpg"]
-    classes, rows = parse(names, ("labels.csv", "file,label\ntest_tube/1.jpg,glass\ntraining_shoes/1.jpg,shoe\n"))
+    classes, rows = classes_and_rows(
+        names, ("labels.csv", "file,label\ntest_tube/1.jpg,glass\ntraining_shoes/1.jpg,shoe\n")
+    )
     assert classes == ("glass", "shoe") and [row[1] for row in rows] == ["train", "train"]
 
 
 def test_several_folders_of_one_split_keep_their_names_where_ids_meet() -> None:
     names = [*in_classes("train_1"), *in_classes("train_2"), "test/1.jpg"]
-    assert {id for id, split, *_ in parse(names, None)[1] if split == "train"} == {
+    assert {id for id, split, *_ in classes_and_rows(names, None)[1] if split == "train"} == {
         f"train_{part}/{name}/{n}" for part in (1, 2) for name in CLASSES for n in (0, 1)
     }
 

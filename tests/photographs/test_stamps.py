@@ -7,7 +7,7 @@ import pytest
 
 from catsdogs.photographs import images, stamps
 from catsdogs.photographs.dataset import Dataset, scan, scan_unlabelled
-from catsdogs.photographs.stamps import NAME, Stamps
+from catsdogs.photographs.stamps import STAMPS_FILE, Stamps
 from tests.conftest import jpeg, opened, write_kaggle_folder
 
 
@@ -90,9 +90,9 @@ class TestRemembered:
         assert known(moved, tmp_path) == expected
 
     def test_nothing_new_is_not_written(self, tmp_path: Path, dataset: Dataset) -> None:
-        before = (tmp_path / NAME).stat()
+        before = (tmp_path / STAMPS_FILE).stat()
         keep(dataset, tmp_path)
-        after = (tmp_path / NAME).stat()
+        after = (tmp_path / STAMPS_FILE).stat()
         assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
     def test_a_run_with_a_limit_keeps_the_others(self, tmp_path: Path, dataset: Dataset) -> None:
@@ -114,7 +114,7 @@ class TestRemembered:
         "damage", ["gone", "empty", "text", "cut short", "other HDF5", "newer", "uneven", "folder"]
     )
     def test_damage_is_no_news(self, tmp_path: Path, dataset: Dataset, damage: str) -> None:
-        path = tmp_path / NAME
+        path = tmp_path / STAMPS_FILE
         data = path.read_bytes()
         match damage:
             case "newer" | "uneven":
@@ -139,7 +139,7 @@ class TestRemembered:
         assert known(dataset, tmp_path) == ([None] * 11 if damage == "folder" else digests(dataset))
 
     def test_leftovers_of_a_killed_run_go(self, tmp_path: Path, dataset: Dataset) -> None:
-        (tmp_path / f".{NAME}.4711.tmp").write_bytes(b"half a file")
+        (tmp_path / f".{STAMPS_FILE}.4711.tmp").write_bytes(b"half a file")
         os.utime(dataset.root / "train/cat.0.jpg")
         keep(dataset, tmp_path)
         assert not list(tmp_path.glob("*.tmp"))
@@ -153,7 +153,7 @@ def test_what_changed_just_now_is_not_remembered(
     path = dataset.root / "train/cat.0.jpg"
     os.utime(path, (0, 0))  # the time that anyone can set says nothing
     keep(dataset, tmp_path)
-    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / STAMPS_FILE).exists()
     with monkeypatch.context() as patch:
         patch.setattr(stamps, "SETTLED_NS", -(10**12))
         keep(dataset, tmp_path)

@@ -91,11 +91,11 @@ def unicode_path(written: bytes, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-@pytest.mark.parametrize("said", ["flag", "nothing", "old code page"])
-def test_names_in_other_letters(tmp_path: Path, form: str, said: str) -> None:
-    name = unicodedata.normalize(form, "café") if said != "old code page" else "café"
-    written = f"{name}.0.jpg".encode("cp437" if said == "old code page" else "utf-8")
-    members = {written: (jpeg(0), 0x800 if said == "flag" else 0, b""), b"dog.0.jpg": (jpeg(1), 0, b"")}
+@pytest.mark.parametrize("encoding_told_by", ["flag", "nothing", "old code page"])
+def test_names_in_other_letters(tmp_path: Path, form: str, encoding_told_by: str) -> None:
+    name = unicodedata.normalize(form, "café") if encoding_told_by != "old code page" else "café"
+    written = f"{name}.0.jpg".encode("cp437" if encoding_told_by == "old code page" else "utf-8")
+    members = {written: (jpeg(0), 0x800 if encoding_told_by == "flag" else 0, b""), b"dog.0.jpg": (jpeg(1), 0, b"")}
     (tmp_path / "all.zip").write_bytes(raw_zip(members))
     dataset = scan(tmp_path / "all.zip")
     assert dataset.classes == (name, "dog") and list(rows(dataset).values()) == [jpeg(0), jpeg(1)]

@@ -31,7 +31,9 @@ def content(path: Path) -> dict[str, object]:
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", stamps.NAME))
+    return sorted(
+        path.name for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", stamps.STAMPS_FILE)
+    )
 
 
 def vector(features: Features, split: str, id: str) -> np.ndarray:

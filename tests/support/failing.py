@@ -1,4 +1,4 @@
-"""Calls of the operating system that fail on some files, for processes of their own: a fixture, and how to start one.
+"""System calls that fail on some files, in other processes: a fixture with the environment to start them in.
 
 A test module takes it with `pytest_plugins = ("tests.support.failing",)`.
 
@@ -18,7 +18,7 @@ _SOURCE = Path(__file__).with_name("failing.c")
 
 @pytest.fixture(scope="session")
 def failing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a process in which no call fails yet; see `failing.c` for how to let some."""
+    """The environment of a process in which no call fails yet; see `failing.c` for how to make some fail."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if sys.platform != "linux" or not compiler:
         pytest.skip("the library that lets calls fail needs Linux and a C compiler")

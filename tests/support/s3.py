@@ -1,7 +1,7 @@
-"""An S3 server on this machine, moto's, that can be told to fail: fixtures for tests that read and write `s3://`.
+"""moto's S3 server on this machine, which can be made to fail: fixtures for tests that read and write `s3://`.
 
-A test module takes them with `pytest_plugins = ("tests.support.s3",)`. No option of ours is needed for the server to be
-found: the usual variables of the environment name it, so other processes find it, too.
+A test module takes them with `pytest_plugins = ("tests.support.s3",)`. The usual environment variables name the server,
+so that other processes find it, too.
 
 PYTEST_DONT_REWRITE: test modules import from here before they name it as a plugin.
 """
@@ -20,9 +20,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import pytest
 import s3fs
 
-from catsdogs.files import storage
+from catsdogs.files import object_store, storage
 
-KINDS = ("500", "503", "hang", "cut", "refuse")  # that trying again helps; besides, there are those below
+KINDS = ("500", "503", "hang", "cut", "refuse")  # faults that a retry can pass; `Faults.add` knows more
 _CODES = {"403": "AccessDenied", "500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
 _ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 _FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "FSSPEC_S3")
@@ -51,12 +51,12 @@ class Faults:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def add(self, kind: str, match: str = ".", times: int | None = None) -> None:
-        """Let requests in whose line this expression is found fail so many times, or for ever.
+        """Make requests whose line this expression matches fail so many times, or for ever.
 
         Args:
             kind: `403`, `500`, `501` or `503`; `hang`: no answer; `refuse`: the connection breaks; `cut`: it breaks in
-                the middle of the body; `short`: half the body, whose length is said to be just that; `lost`: it is
-                done, and the answer is a 500 all the same.
+                the middle of the body; `short`: half the body, with a matching length in the header; `lost`: the
+                request is done, and the answer is a 500 all the same.
         """
         assert kind in (*KINDS, *_CODES, "short", "lost")
         self._faults.append(_Fault(kind, match, float("inf") if times is None else times))
@@ -102,9 +102,9 @@ class _Failing:
         if kind in ("hang", "refuse"):
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionError(kind)
-        said: list[Any] = []
-        whole = b"".join(self._app(environ, lambda *args: said.extend(args)))  # type: ignore[arg-type, return-value]
-        status, headers = said[:2]
+        answer: list[Any] = []
+        whole = b"".join(self._app(environ, lambda *args: answer.extend(args)))  # type: ignore[arg-type, return-value]
+        status, headers = answer[:2]
         if kind == "lost":
             start_response("500 InternalError", [("Content-Length", "0")])
             return [b""]
@@ -113,8 +113,8 @@ class _Failing:
             return [whole]
         half = whole[: len(whole) // 2]
         length = whole if kind == "cut" else half  # the server closes every connection
-        told = [(name, value) for name, value in headers if name.lower() != "content-length"]
-        start_response(status, [*told, ("Content-Length", str(len(length)))])
+        others = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start_response(status, [*others, ("Content-Length", str(len(length)))])
         return [half]
 
 
@@ -178,8 +178,14 @@ def s3_bucket(s3_faults: Faults) -> str:
 
 
 @pytest.fixture
+def s3_folder(s3_bucket: str) -> Path:
+    """An empty place in a fresh bucket."""
+    return storage.place(f"{s3_bucket}/some/folder")
+
+
+@pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three attempts follow each other at once, and each gives up a store that hangs after a second."""
-    monkeypatch.setattr(storage, "ATTEMPTS", 3)
-    monkeypatch.setattr(storage, "_WAIT", {"multiplier": 0, "max": 0, "jitter": 0})
-    monkeypatch.setitem(storage.S3_CLIENT, "read_timeout", 1)
+    monkeypatch.setattr(object_store, "ATTEMPTS", 3)
+    monkeypatch.setattr(object_store, "_WAIT", {"multiplier": 0, "max": 0, "jitter": 0})
+    monkeypatch.setitem(object_store.S3_CLIENT, "read_timeout", 1)

@@ -1,4 +1,4 @@
-"""Fuzzes TFRecord shards: bytes as they are, or, behind an `m`, messages to be framed with their checksums."""
+"""Fuzzes TFRecord files: bytes as they are, or, after an `m`, messages to be framed with their checksums."""
 
 import atheris
 

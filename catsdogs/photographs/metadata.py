@@ -1,9 +1,9 @@
-"""A picture file without what its pixels do not depend on, and how its camera was held.
+"""A picture file without its metadata, and the orientation that the metadata give.
 
-Cameras, phones and programs add EXIF, colour profiles, thumbnails, comments and more, which are often cut short, or
-against their own rules. A decoder that looks at them may refuse the whole file, or be kept busy. So none of it reaches
-one: every format keeps such parts in pieces of its own, and they are left out unread. Only EXIF's orientation is asked
-for, with XMP's where EXIF has none, as Pillow does; whatever is not 1 to 8 there counts as upright.
+Cameras, phones and programs add EXIF, colour profiles, thumbnails, comments and more, often cut short or invalid. A
+decoder that parses them may refuse the whole file, or take very long. So no metadata reach a decoder: every format
+keeps them in separate pieces, which are left out unread. Only EXIF's orientation is read, or XMP's where EXIF has none,
+as Pillow does; values other than 1 to 8 count as upright.
 
 The formats: JPEG, https://www.w3.org/Graphics/JPEG/itu-t81.pdf; PNG, https://www.w3.org/TR/png-3/; GIF,
 https://www.w3.org/Graphics/GIF/spec-gif89a.txt; WebP, https://developers.google.com/speed/webp/docs/riff_container;
@@ -19,17 +19,17 @@ from typing import NamedTuple
 from catsdogs.errors import UnreadablePhotographError
 
 UPRIGHT = 1
-# Each piece of a file is a turn of a loop here, and ten megabytes of empty ones would be seconds.
+# Each piece of a file is a turn of a loop here: ten megabytes of empty pieces would take seconds.
 _PIECES = 2**15
-_BYTES_A_PIECE = 2048  # so that a PNG of hundreds of megabytes in the usual pieces is read
+_BYTES_A_PIECE = 2048  # so that PNGs of hundreds of megabytes, in pieces of the usual size, are read
 _ORIENTATION = 274  # EXIF's tag
-_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of whole numbers
-_FRACTIONS = {5: "II", 10: "ii"}
+_INTEGER_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of whole numbers
+_FRACTION_TYPES = {5: "II", 10: "ii"}
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _RAW_PROFILE_BYTES = 2**18  # of EXIF as ImageMagick writes it into a PNG, in hexadecimal
 
-# What libjpeg and Pillow's reader go by, with the least bytes that each believes.
-_BELIEVED = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
+# The segments that libjpeg and Pillow's reader use, with the fewest bytes that each accepts.
+_USED = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
 _MARKER = re.compile(rb"\xff([^\xff\0])")  # there may be more of 0xFF before it
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # no segment follows these markers
 _START_OF_SCAN, _COMMENT, _APPLICATIONS = 0xDA, 0xFE, range(0xE0, 0xF0)
@@ -37,29 +37,29 @@ _START_OF_SCAN, _COMMENT, _APPLICATIONS = 0xDA, 0xFE, range(0xE0, 0xF0)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GIF_GRAPHIC_CONTROL = b"\xf9"
 _WEBP_PARTS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
-_WEBP_FLAGS = 0x20 | 0x08 | 0x04  # there are a profile, EXIF and XMP
+_WEBP_FLAGS = 0x20 | 0x08 | 0x04  # the file has a profile, EXIF and XMP
 _XMP_TAG = 700
 # Baseline TIFF's tags of the picture's layout, and those that compressions add: fax, JPEG old and new, and predictors.
 _TIFF_TAGS = {
     *(*range(254, 260), 262, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 317, *range(320, 326)),
     *(332, 334, 338, 339, 340, 341, 347, *range(512, 522), *range(529, 533)),
 }
-# An item of a HEIF file that holds EXIF; how to turn the picture is a property of its own there.
+# The item of a HEIF file that holds EXIF. The orientation is a property of its own there.
 _HEIF_EXIF = re.compile(rb"(infe(?:\x02\0\0.{5}|\x03\0\0.{7}))Exif", re.DOTALL)
 
 
-class Essentials(NamedTuple):
+class Stripped(NamedTuple):
     """The bytes to decode, and EXIF's orientation: 1 is upright, 2 to 8 are turned or mirrored."""
 
     data: bytes
     orientation: int
 
 
-def of(data: bytes) -> Essentials:
-    """What a picture's pixels depend on; other files, and what cannot be followed, stay as they are.
+def strip_metadata(data: bytes) -> Stripped:
+    """A picture's bytes without metadata, and its orientation; files that are not understood stay as they are.
 
     Raises:
-        UnreadablePhotographError: a file in so many pieces that reading it would take long.
+        UnreadablePhotographError: so many pieces that reading them would take long.
     """
     if data[:2] == b"\xff\xd8":
         return _of_jpeg(data)
@@ -70,14 +70,14 @@ def of(data: bytes) -> Essentials:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _of_webp(data)
     if data[:4] == b"GIF8":
-        return Essentials(_of_gif(data), UPRIGHT)
+        return Stripped(_of_gif(data), UPRIGHT)
     if data[4:8] == b"ftyp":
-        return Essentials(_HEIF_EXIF.sub(rb"\1free", data), UPRIGHT)
-    return Essentials(data, UPRIGHT)
+        return Stripped(_HEIF_EXIF.sub(rb"\1free", data), UPRIGHT)
+    return Stripped(data, UPRIGHT)
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """The orientation in EXIF data; None if they say nothing of it that can be understood."""
+    """The orientation in EXIF data; None if it cannot be found in them."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
@@ -95,8 +95,8 @@ def exif_orientation(exif: bytes) -> int | None:
 
 
 def _orientation(data: bytes, order: str, kind: int, count: int, at: int, inline: int = 4) -> int | None:
-    """The first value of the entry whose values, or the place of them, stand at `at` in so many bytes."""
-    code = order + (_NUMBERS | _FRACTIONS).get(kind, "")
+    """A TIFF entry's first value. The values stand at `at`, or their offset if they need more than `inline` bytes."""
+    code = order + (_INTEGER_TYPES | _FRACTION_TYPES).get(kind, "")
     size = struct.calcsize(code)
     if not size or not count:
         return None
@@ -108,11 +108,11 @@ def _orientation(data: bytes, order: str, kind: int, count: int, at: int, inline
     return int(value) if value in range(1, 9) else UPRIGHT
 
 
-def _turned(exif: bytes, xmp: bytes) -> int:
-    found = exif_orientation(exif)
-    if found is None and (match := _XMP_ORIENTATION.search(xmp)):
-        found = int(match[1])
-    return found or UPRIGHT
+def _orientation_in(exif: bytes, xmp: bytes) -> int:
+    orientation = exif_orientation(exif)
+    if orientation is None and (match := _XMP_ORIENTATION.search(xmp)):
+        orientation = int(match[1])
+    return orientation or UPRIGHT
 
 
 def _refuse_shattered(pieces: int, data: bytes) -> None:
@@ -120,8 +120,8 @@ def _refuse_shattered(pieces: int, data: bytes) -> None:
         raise UnreadablePhotographError("cut into too many pieces")
 
 
-def _of_jpeg(data: bytes) -> Essentials:
-    """Without the segments of applications and comments; what stands between the others is left out, too."""
+def _of_jpeg(data: bytes) -> Stripped:
+    """Without the segments of applications and comments, and without bytes between segments."""
     view, exif, xmp = memoryview(data), b"", b""  # a slice of a view is no copy
     kept = [view[:2]]
     at, pieces = 2, 0
@@ -130,7 +130,7 @@ def _of_jpeg(data: bytes) -> Essentials:
         _refuse_shattered(pieces, data)
         marker, start = match[1][0], match.end()
         at = start if marker in _WITHOUT_LENGTH else start + max(2, int.from_bytes(data[start : start + 2], "big"))
-        if marker == _START_OF_SCAN or at > len(data):  # pixels from here on, or cut short, which the decoder says
+        if marker == _START_OF_SCAN or at > len(data):  # pixels follow, or the file is cut, which the decoder reports
             kept.append(view[start - 2 :])
             break
         payload = data[start + 2 : at]
@@ -140,15 +140,15 @@ def _of_jpeg(data: bytes) -> Essentials:
             elif marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
                 xmp = xmp or payload
             if not any(
-                marker == own and payload.startswith(name) and len(payload) >= least for own, name, least in _BELIEVED
+                marker == own and payload.startswith(name) and len(payload) >= least for own, name, least in _USED
             ):
                 continue
         kept.append(view[start - 2 : at])
-    return Essentials(b"".join(kept), _turned(exif, xmp))
+    return Stripped(b"".join(kept), _orientation_in(exif, xmp))
 
 
-def _of_png(data: bytes) -> Essentials:
-    """Without its ancillary chunks but for transparency; the frames of an animation are such, too."""
+def _of_png(data: bytes) -> Stripped:
+    """Without ancillary chunks, to which an animation's frames belong, but with transparency."""
     view, exif, xmp = memoryview(data), b"", b""
     kept = [view[: len(_PNG)]]
     at, pieces, last = len(_PNG), 0, b""
@@ -174,9 +174,9 @@ def _of_png(data: bytes) -> Essentials:
         at, last = stop, kind
         if kind == b"IEND":
             break
-    if at == len(data) and last not in (b"IDAT", b"IEND"):  # whole chunks and no end: nothing that a cut would leave
+    if at == len(data) and last not in (b"IDAT", b"IEND"):  # whole chunks without an end, which no cut would leave
         raise UnreadablePhotographError("damaged: it has no end")
-    return Essentials(b"".join(kept), _turned(exif, xmp))
+    return Stripped(b"".join(kept), _orientation_in(exif, xmp))
 
 
 def _is_sound_transparency(colour: bytes, chunk: bytes) -> bool:
@@ -200,8 +200,8 @@ def _inflated(data: bytes) -> bytes:
         return b""
 
 
-def _of_tiff(data: bytes) -> Essentials:
-    """With no tags in the first directory but those of the layout, and without further directories."""
+def _of_tiff(data: bytes) -> Stripped:
+    """With the layout's tags alone in the first directory, and without further directories."""
     order = "<" if data[:2] == b"II" else ">"
     is_big = 43 in data[2:4]
     place, number, entry = (8, "Q", 20) if is_big else (4, "I", 12)
@@ -222,18 +222,18 @@ def _of_tiff(data: bytes) -> Essentials:
                 xmp = data[where : where + values]
             elif tag in _TIFF_TAGS:
                 kept.append(data[at : at + entry])
-    except (struct.error, OverflowError):  # there is no directory, or a part of one
-        return Essentials(data, UPRIGHT)
+    except (struct.error, OverflowError):  # no directory, or a part of one
+        return Stripped(data, UPRIGHT)
     directory = struct.pack(f"{order}{'Q' if is_big else 'H'}", len(kept)) + b"".join(kept) + bytes(place)
     view = memoryview(data)
     whole = b"".join((view[:start], directory, view[start + len(directory) :]))
-    return Essentials(whole, orientation or _turned(exif, xmp))
+    return Stripped(whole, orientation or _orientation_in(exif, xmp))
 
 
-def _of_webp(data: bytes) -> Essentials:
+def _of_webp(data: bytes) -> Stripped:
     """Without profile, EXIF and XMP."""
     kept: list[bytes] = []
-    found = {b"EXIF": b"", b"XMP ": b""}
+    metadata = {b"EXIF": b"", b"XMP ": b""}
     at, end, pieces = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little")), 0
     while at + 8 <= end:
         pieces += 1
@@ -244,16 +244,16 @@ def _of_webp(data: bytes) -> Essentials:
             kept.append(chunk[:8] + bytes((chunk[8] & ~_WEBP_FLAGS,)) + chunk[9:])
         elif kind in _WEBP_PARTS:
             kept.append(chunk)
-        elif kind in found:
-            found[kind] = chunk[8 : 8 + length]
+        elif kind in metadata:
+            metadata[kind] = chunk[8 : 8 + length]
         at += len(chunk)
     body = b"WEBP" + b"".join(kept)
     whole = data if body == data[8:end] else b"RIFF" + struct.pack("<I", len(body)) + body
-    return Essentials(whole, _turned(found[b"EXIF"], found[b"XMP "]))
+    return Stripped(whole, _orientation_in(metadata[b"EXIF"], metadata[b"XMP "]))
 
 
 def _of_gif(data: bytes) -> bytes:
-    """Without the extensions before the first picture, but for the one that says which colour is transparent."""
+    """Without the extensions before the first frame, but with the one that names the transparent colour."""
     kept: list[bytes] = []
     at = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0)
     kept.append(data[:at])

@@ -1,0 +1,315 @@
+"""Objects in a store, reached through fsspec: requests are tried again, and writes can depend on an object's version.
+
+A place in a store is what universal-pathlib makes of a URL. It has the methods of a `Path`, whose type it goes by here.
+Functions raise a StoreError where the store goes on failing or refuses the request; for other errors see `storage`.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
+
+from catsdogs.errors import StoreError, UsageError
+
+ATTEMPTS = 6
+_WAIT = {"multiplier": 0.5, "max": 8}  # seconds: 0.5, 1, 2, 4, 8, and up to one more each
+# Trying again helps none of these.
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError)
+# Nor these of botocore's, by name, for it need not be installed.
+_LASTING_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError")
+# botocore would try five times within each of our attempts. A store that hangs is named after 6 x 15 s and the pauses.
+S3_CLIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 1}, "max_pool_connections": 64}
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
+# Where a whole object appears at once, and a rename would only be a second copy.
+_WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
+_UNCONDITIONAL = ("NotImplemented", "501")  # the answers of a store like S3 that knows no conditions
+_DELETIONS_AT_ONCE = 16
+
+_Result = TypeVar("_Result")
+
+
+def open_url(url: str) -> Path:
+    """The place that a URL such as `s3://bucket/folder` names.
+
+    Raises:
+        UsageError: a URL of no known kind, or one whose package is not installed.
+    """
+    from upath import UPath
+
+    protocol, _, name = url.partition("://")
+    if not name.strip("/"):
+        raise UsageError(f"{url} names no bucket", f"Give {protocol}://bucket/folder")
+    options: dict[str, Any] = {"use_listings_cache": False}  # others may write there while we look
+    if protocol in ("s3", "s3a"):
+        options["config_kwargs"] = dict(S3_CLIENT)
+    try:
+        path = UPath(url.rstrip("/"), **options)
+        _ = path.fs  # a package that is not installed is noticed here
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        remedy = f"Install it: pip install 'catsdogs[{extra}]'" if extra else "Install that package"
+        raise UsageError(f"{protocol}:// needs a package that is not installed ({error})", remedy) from None
+    except ValueError as error:
+        raise UsageError(
+            f"{url} is no place that can be read: {error}", "Give a folder, or s3://, gs://, hdfs://"
+        ) from None
+    except OSError as error:  # Hadoop's library is absent, or its name node
+        raise UsageError(
+            f"{protocol}:// cannot be used here: {str(error).splitlines()[0]}", "Install its client, or check the name"
+        ) from None
+    return cast(Path, path)
+
+
+def retry(path: Path, request: Callable[[], _Result]) -> _Result:
+    """What a request to a store returns. It is tried again with growing pauses; an error that lasts is raised as it is.
+
+    Raises:
+        StoreError: it failed `ATTEMPTS` times, or credentials are missing.
+    """
+    import tenacity  # which brings asyncio, a sixth of the time that `catsdogs --list` takes
+
+    attempts = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=tenacity.wait_exponential_jitter(**_WAIT),
+        retry=tenacity.retry_if_exception(_may_pass),
+        reraise=True,
+    )
+    try:
+        return attempts(request)
+    except _LASTING:
+        raise
+    except Exception as error:  # each store has exceptions of its own
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if not _may_pass(error):
+            raise StoreError(f"{path} cannot be reached: {reason}", "Check its name and your credentials") from error
+        raise StoreError(
+            f"{path} failed {ATTEMPTS} times: {reason}",
+            "Check the connection and your credentials, and run the same command again: what is finished is kept",
+        ) from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    is_lasting = isinstance(error, _LASTING) or type(error).__name__ in _LASTING_NAMES
+    return isinstance(error, Exception) and not is_lasting
+
+
+def retry_reading(path: Path, request: Callable[[], _Result]) -> _Result:
+    """Like `retry`. Missing rights end the run: otherwise every object would be left out for want of them."""
+    try:
+        return retry(path, request)
+    except PermissionError as error:
+        raise StoreError(f"{path} may not be read: {error}", "Check your credentials and rights") from error
+
+
+def _store(path: Path) -> Any:
+    """The fsspec file system that a place lies in."""
+    store = path.fs  # type: ignore[attr-defined]  # a place in a store has one
+    if hasattr(store, "retries"):
+        store.retries = 1  # s3fs would try again within each of our attempts
+    return store
+
+
+def _key(path: Path) -> str:
+    return str(path.path)  # type: ignore[attr-defined]  # a place in a store has one
+
+
+def _can_rename(path: Path) -> bool:
+    return path.protocol not in _WITHOUT_RENAME  # type: ignore[attr-defined]  # a place in a store has one
+
+
+def _error_code(error: OSError) -> str:
+    """What the store itself calls an error, where s3fs has given it a name of Python's."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
+def read_object(path: Path, start: int, length: int | None) -> bytes:
+    """The bytes of an object from `start`, `length` of them or all."""
+    store, key = _store(path), _key(path)
+    end = None if length is None else start + length
+    # s3fs would ask for the size first, to read large objects in several streams.
+    options = {"max_concurrency": 1} if hasattr(store, "max_concurrency") else {}
+
+    def get() -> bytes:
+        try:
+            return bytes(store.cat_file(key, start=start or None, end=end, **options))
+        except OSError as error:
+            if _error_code(error) in ("InvalidRange", "416"):  # nothing is left from there on, as in an empty object
+                return b""
+            raise
+
+    return retry_reading(path, get)
+
+
+def copy_object(path: Path, target: Path, size: int) -> None:
+    """Copy an object of `size` bytes to a file on this machine."""
+
+    def get() -> None:
+        _store(path).get_file(_key(path), str(target))
+        if (arrived := target.stat().st_size) != size:
+            raise OSError(f"{arrived:,} bytes came, not {size:,}")
+
+    retry_reading(path, get)
+
+
+def size_and_stamp(path: Path) -> tuple[int, str]:
+    """An object's bytes, counted, and its stamp, see `stamp`."""
+    info = _info(path)
+    return int(info["size"]), _stamp_of(info)
+
+
+def stamp(path: Path) -> str:
+    """What tells an object's content from an earlier one's; empty where the store says nothing but its size.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return _stamp_of(_info(path))
+
+
+def list_stamps(root: Path) -> dict[str, str]:
+    """Relative name -> stamp, see `stamp`, of every object below a place in a store.
+
+    Raises:
+        FileNotFoundError: no such bucket, or nothing to be listed.
+    """
+    key = _key(root).rstrip("/")
+    listing = retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+    names = {str(name).removeprefix(key).removeprefix("/"): info for name, info in sorted(listing.items())}
+    return {name: _stamp_of(info) for name, info in names.items() if name and not name.endswith("/")}
+
+
+def _info(path: Path) -> dict[str, Any]:
+    return cast(dict[str, Any], retry_reading(path, lambda: _store(path).info(_key(path))))
+
+
+def _stamp_of(info: dict[str, Any]) -> str:
+    names = ("ETag", "etag", "generation", "LastModified", "last_modified", "updated", "mtime")
+    values = " ".join(str(info[name]) for name in names if info.get(name) is not None)
+    return values and f"{info['size']} {values}"
+
+
+def version(path: Path) -> str:
+    """An object's ETag or generation; empty without an object, or in a store that knows no conditions."""
+    if not hasattr(_store(path), "call_s3") and path.protocol not in ("gs", "gcs"):  # type: ignore[attr-defined]
+        return ""
+    try:
+        info = _info(path)
+    except FileNotFoundError:
+        return ""
+    return str(info.get("ETag") or info.get("generation") or "")
+
+
+def write_object(path: Path, data: bytes, new: bool, instead_of: str) -> str:
+    """Put an object and return its version, where the store tells it."""
+    if instead_of:
+        return retry(path, lambda: _overwrite(path, data, instead_of))
+    answer = retry(path, lambda: _store(path).pipe_file(_key(path), data, mode="create" if new else "overwrite"))
+    return str(answer.get("ETag", "")) if isinstance(answer, dict) else ""
+
+
+def _overwrite(path: Path, data: bytes, version: str) -> str:
+    """Overwrite this version of an object; a FileExistsError if it is no longer there."""
+    store = _store(path)
+    bucket, key, _ = store.split_path(_key(path))
+    try:
+        if hasattr(store, "call_s3"):
+            return str(store.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfMatch=version)["ETag"])
+        # gcsfs itself knows the condition only for a new object.
+        url = f"{store._location}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
+        condition = {"uploadType": "media", "name": key, "ifGenerationMatch": version}
+        return str(store.call("POST", url, **condition, data=data, json_out=True)["generation"])
+    except OSError as error:
+        if _error_code(error) in _UNCONDITIONAL:
+            store.pipe_file(_key(path), data)
+            return ""
+        raise _version_error(path, error) from error
+
+
+def remove_version(path: Path, version: str) -> None:
+    """Remove an object if it is still of this version; see `version`.
+
+    Raises:
+        FileExistsError: another is there, or none.
+    """
+    store = _store(path)
+
+    def delete() -> None:
+        bucket, key, _ = store.split_path(_key(path))
+        try:
+            if hasattr(store, "call_s3"):
+                store.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=version)
+            else:
+                store.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=version)
+        except OSError as error:
+            if _error_code(error) not in _UNCONDITIONAL:
+                raise _version_error(path, error) from error
+            store.rm_file(_key(path))
+
+    retry(path, delete)
+
+
+def _version_error(path: Path, error: OSError) -> OSError:
+    """What a store answers to a condition that does not hold, as one exception; any other error as it is."""
+    if isinstance(error, FileNotFoundError) or _error_code(error) in ("PreconditionFailed", "412"):
+        return FileExistsError(f"{path} is another than it was")
+    return error
+
+
+def upload(source: Path, target: Path) -> None:
+    """Copy a local file to a store, where it appears whole or not at all."""
+    store, key = _store(target), _key(target)
+
+    def copy() -> None:
+        if not _can_rename(target):
+            store.put_file(str(source), key)
+            return
+        store.makedirs(key.rsplit("/", 1)[0], exist_ok=True)
+        temporary = f"{key}.{os.getpid()}.tmp"
+        store.put_file(str(source), temporary)
+        store.mv(temporary, key)
+
+    try:
+        retry(target, copy)
+    except (FileNotFoundError, PermissionError, NotImplementedError) as error:
+        raise StoreError(f"{target} cannot be written: {error}", "Check the bucket's name and your rights") from None
+
+
+def move(path: Path, target: Path) -> None:
+    """Give an object another name in its store."""
+    if _can_rename(path):
+        retry(path, lambda: _store(path).mv(_key(path), _key(target)))
+    else:  # where `mv` takes a name such as `a*` for a pattern
+        retry(path, lambda: _store(path).cp_file(_key(path), _key(target)))
+        remove_all([path])
+
+
+def remove(path: Path) -> None:
+    """Remove an object, and all objects below a place."""
+    if _can_rename(path):  # such a store has true folders
+        with contextlib.suppress(FileNotFoundError):
+            retry(path, lambda: _store(path).rm(_key(path), recursive=True))
+        return
+    try:
+        names = list(list_stamps(path))
+    except FileNotFoundError:
+        names = []
+    remove_all([path, *(path / name for name in names)])
+
+
+def remove_all(paths: Sequence[Path]) -> None:
+    """Remove these objects, several at once."""
+
+    def delete(path: Path) -> None:
+        try:
+            retry(path, lambda: _store(path).rm_file(_key(path)))  # not `rm`, to which `a*` is a pattern
+        except FileNotFoundError:
+            pass
+        except PermissionError as error:
+            raise StoreError(f"{path} may not be removed: {error}", "Check your credentials and rights") from error
+
+    with ThreadPoolExecutor(_DELETIONS_AT_ONCE) as pool:
+        list(pool.map(delete, paths))
