@@ -121,7 +121,7 @@ class Cache:
         """Write finished rows, and what computed them. From now on they survive a kill."""
         arrays = {field: getattr(rows, field) for field in _FIELDS if getattr(rows, field) is not None}
         arrays["vector"] = rows.vector.astype(self.recipe.dtype)
-        path = self._shards / _file_name(rows.key, rows.digest)
+        path = self._shards / _name_by_rows(rows.key, rows.digest)
         with hdf5.writing(path) as file:
             file.create_dataset("key", data=rows.key, dtype=h5py.string_dtype())
             for field, array in arrays.items():
@@ -299,7 +299,7 @@ class Cache:
         for stretch in virtual.part_rows(np.array([row.digest for row in rows], np.uint64)):
             keys = np.array([row.key for row in rows[stretch]], object)
             digests = np.array([row.digest for row in rows[stretch]], np.uint64)
-            path = self._parts / _file_name(keys, digests)
+            path = self._parts / _name_by_rows(keys, digests)
             if not storage.exists(path):
                 with hdf5.writing(path) as file:
                     file.create_dataset("key", data=keys, dtype=h5py.string_dtype())
@@ -377,8 +377,8 @@ def _dataset_names(split: str) -> dict[str, str]:
     return {field: split if field == "vector" else f"{split}_{field}" for field in _FIELDS}
 
 
-def _file_name(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
-    """Of a shard or part, by its rows: whoever writes the same rows again writes the same file."""
+def _name_by_rows(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
+    """The name of a shard or part follows from its rows: whoever writes the same rows writes the same file."""
     return hashlib.sha256(digests.tobytes() + "\n".join(keys).encode()).hexdigest()[:24] + ".h5"
 
 

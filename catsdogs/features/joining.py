@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import StoreError, in_short
 from catsdogs.features.feature_file import SPLITS, Features, how_to_write
+from catsdogs.features.scaling import Vectors
 
 _BLOCK_ROWS = 1024
 
-Vectors = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
 

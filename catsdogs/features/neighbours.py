@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import UsageError
-from catsdogs.features.joining import JoinedVectors, Rows, Vectors, normalise
+from catsdogs.features.joining import JoinedVectors, Rows, normalise
+from catsdogs.features.scaling import Vectors
 from catsdogs.progress import Progress
 
 INDEX_ROWS = 200_000  # above them, comparing each with each takes minutes, and holding all takes gigabytes
@@ -17,7 +18,7 @@ SHORT = 512  # columns of a shortened row
 CANDIDATES = 50
 PAIRS_OF_A_ROW = 16  # so that 10,000 pictures of nothing are not 50 million pairs
 FAR = 0.99  # an unfamiliarity: this share of the learnt photographs lies nearer to another one
-_SAMPLE_ROWS = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
+_SAMPLED = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
 _BLOCK_ROWS = 1024
 _MANY_ROWS = 5000  # fewer are read and compared within a second
 _BLOCK_CELLS = 2**25  # similarities of a block of rows with all: 128 MiB
@@ -210,7 +211,7 @@ def _matrix_of(vectors: Vectors) -> _Matrix:
 
 def _usual_cosines(search: _Matrix | _Index, rows: int, rank: int = 1) -> Vectors:
     """(m,) the cosines of a seeded sample of the rows and the `rank`-th nearest other one of each."""
-    sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLE_ROWS, rows), replace=False))
+    sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLED, rows), replace=False))
     return search.nearest(search.rows(sample), rank + 1)[1][:, -1]  # the first is the row itself
 
 
