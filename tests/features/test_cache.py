@@ -1,3 +1,5 @@
+"""The cache: shards written, found again and assembled into a feature file."""
+
 import os
 import resource
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Extraction: what a first run writes, for one network and for several."""
+
 from pathlib import Path
 
 import h5py

@@ -1,3 +1,5 @@
+"""Extraction again: only what is new or changed is read, and only what is missing is computed."""
+
 import os
 import shutil
 import subprocess

@@ -1,3 +1,5 @@
+"""Extraction killed at any moment: the next run gives the same file, bit for bit."""
+
 import subprocess
 import sys
 import textwrap

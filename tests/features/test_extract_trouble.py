@@ -1,3 +1,5 @@
+"""Extraction in trouble: bad photographs, other settings or data, full disks, damaged files."""
+
 import resource
 import shutil
 from collections.abc import Callable, Iterator

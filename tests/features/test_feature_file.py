@@ -1,3 +1,5 @@
+"""The feature file: what is written is read, and whatever is wrong with it comes out in one line."""
+
 import random
 import tempfile
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Old notebooks' feature files."""
+
 from pathlib import Path
 
 import h5py

@@ -1,3 +1,5 @@
+"""Rows of several feature files, matched by id."""
+
 import random
 import tempfile
 from pathlib import Path

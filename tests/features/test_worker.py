@@ -1,3 +1,5 @@
+"""The precision of a GPU, tried before shards are computed."""
+
 from collections.abc import Callable
 from pathlib import Path
 

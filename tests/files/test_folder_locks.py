@@ -1,3 +1,5 @@
+"""A folder has one writer at a time."""
+
 import os
 import signal
 import subprocess

@@ -1,3 +1,5 @@
+"""HDF5 files are whole or not there, on a full disk and in folders that cannot be written."""
+
 from pathlib import Path
 
 import numpy as np

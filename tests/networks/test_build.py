@@ -1,3 +1,5 @@
+"""Networks as they are built, against Keras's own."""
+
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Several devices as one, and the precision that a card computes fast in."""
+
 import functools
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""ImageNet's labels."""
+
 from catsdogs.networks import imagenet as imagenet_module
 
 

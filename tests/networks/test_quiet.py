@@ -1,3 +1,5 @@
+"""Keras starts the same way whatever its `keras.json` says."""
+
 import json
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""The table of networks against Keras, and what its networks know of cats and dogs."""
+
 from pathlib import Path
 
 import keras

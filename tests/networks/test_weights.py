@@ -1,3 +1,5 @@
+"""Weights: found, checked by their hashes, downloaded."""
+
 import hashlib
 import shutil
 import threading

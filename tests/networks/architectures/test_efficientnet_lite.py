@@ -1,3 +1,5 @@
+"""EfficientNet-Lite against what is published of it."""
+
 import pytest
 
 from catsdogs.networks import pth

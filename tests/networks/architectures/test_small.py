@@ -1,3 +1,5 @@
+"""The small networks: shapes, settings, what they learn, and JAX."""
+
 import itertools
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""What all engines have in common, and that they agree."""
+
 import os
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Networks exported for OpenVINO: once, whole, in a process of its own."""
+
 import os
 import subprocess
 import sys

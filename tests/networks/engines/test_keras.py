@@ -1,3 +1,5 @@
+"""The Keras engine where a GPU's memory runs out."""
+
 from types import SimpleNamespace
 
 import numpy as np

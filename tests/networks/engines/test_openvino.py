@@ -1,3 +1,5 @@
+"""The OpenVINO engine: failures, and when it computes in bfloat16."""
+
 import os
 import platform
 import subprocess
