@@ -3,7 +3,7 @@
 from catsdogs.networks import imagenet as imagenet_module
 
 
-def test_synsets() -> None:
+def test_labels_are_those_of_ilsvrc_2012() -> None:
     labels, ids = imagenet_module.labels(), imagenet_module.wordnet_ids()
     assert len(labels) == len(set(ids)) == 1000
     assert list(ids) == sorted(ids)  # the order of ILSVRC-2012's indices is that of the WordNet ids

@@ -1,4 +1,4 @@
-"""Keras starts the same way whatever its `keras.json` says."""
+"""Keras imported quietly, and with the same settings whatever its `keras.json` says."""
 
 import json
 import os
