@@ -111,7 +111,7 @@ class Cluster:
         """See `extract.Schedule.recipes`. A worker settles them, for its processor may be another than this one's."""
         settle = _settle_on_worker.options(num_cpus=self.cores, num_gpus=self.gpus)
         try:
-            first = tuple(map(_with_absolute_location, dataset.photographs[:SHARD_ROWS]))
+            first = tuple(map(_with_full_path, dataset.photographs[:SHARD_ROWS]))
             job = Job(dataset.root.resolve(), tuple(backbones), (), out.resolve(), _with_absolute_paths(settings))
             settled, notes = ray.get(settle.remote(job, first))
         except ray.exceptions.RayTaskError as error:
@@ -126,8 +126,7 @@ class Cluster:
         settings = replace(_with_absolute_paths(job.settings), cores=self.cores)
         job = Job(job.root.resolve(), job.backbones, job.recipes, job.out.resolve(), settings)
         waiting = {
-            stretch.number: stretch._replace(photographs=tuple(map(_with_absolute_location, stretch.photographs)))
-            for stretch in stretches
+            one.number: one._replace(photographs=tuple(map(_with_full_path, one.photographs))) for one in stretches
         }
         reasons: dict[int, str] = {}
         for _ in range(POOLS_TRIED):
@@ -215,7 +214,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return replace(settings, weights_dir=folder)
 
 
-def _with_absolute_location(photograph: Photograph) -> Photograph:
+def _with_full_path(photograph: Photograph) -> Photograph:
     """Workers run in folders of their own."""
     container, name = photograph.location
     if storage.is_remote(container) or container.is_absolute():
