@@ -1,1 +1,1 @@
-"""Measures extraction beside what else one would pick, and writes what it saw; see `__main__`."""
+"""Measures extraction beside other ways to do it, and writes the results; see `__main__`."""

@@ -38,13 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
-    asked = [(way, size, 256) for way in WORKERS for size in (SMALL, LARGE)]
-    asked += [(PAIR, LARGE, rows) for rows in SHARDS if rows != 256]
-    seconds: dict[tuple[str, int, int], list[float]] = {run: [] for run in asked}
+    runs = [(way, size, 256) for way in WORKERS for size in (SMALL, LARGE)]
+    runs += [(PAIR, LARGE, rows) for rows in SHARDS if rows != 256]
+    seconds: dict[tuple[str, int, int], list[float]] = {run: [] for run in runs}
     try:
-        with Progress(options.rounds * len(asked), "measuring", "run") as bar:
+        with Progress(options.rounds * len(runs), "measuring", "run") as bar:
             for _ in range(options.rounds):
-                for run in asked:
+                for run in runs:
                     seconds[run].append(_in_a_process(options.data, *run))
                     bar.update()
     except CatsdogsError as error:

@@ -250,8 +250,8 @@ def _device() -> str:
     program = shutil.which("nvidia-smi")
     if program is None:
         return platform.processor() or platform.machine()
-    asked = [program, "--query-gpu=name", "--format=csv,noheader"]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "GPU"  # noqa: S603
+    command = [program, "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "GPU"  # noqa: S603
 
 
 def _version(library: str) -> str:

@@ -83,7 +83,7 @@ def write(folder: Path, rows: int) -> dict[str, Any]:
         "written": time.perf_counter() - started,
         "writer_memory": _peak(),
         "bytes": sum(path.stat().st_size for path in files),
-        "shards": len(files) - NETWORKS,
+        "parts": len(files) - NETWORKS,
     }
 
 
@@ -139,7 +139,7 @@ def render(found: dict[str, Any], rows: int) -> str:
     lines = [
         ("rows, of which one in 20 is a test row", f"{rows:,}"),
         (f"columns, float16, of {NETWORKS} networks", f"{NETWORKS * WIDTH:,}"),
-        ("on the disk, in shards", f"{found['bytes'] / 1e9:.2f} GB in {found['shards']:,}"),
+        ("on the disk, in shards", f"{found['bytes'] / 1e9:.2f} GB in {found['parts']:,}"),
         ("the vectors in memory, had they been joined", f"{rows * NETWORKS * WIDTH * 4 / 1e9:.1f} GB"),
         ("open", f"{seconds['open']:.1f} s"),
         ("read and join all rows once, checksums included", f"{seconds['join']:.1f} s"),

@@ -121,7 +121,7 @@ class _Vectors(NamedTuple):
 
     def mean_losses(self, answers: Sequence[Array]) -> Array:
         """(n,) log losses, means over the repeats."""
-        mean: Array = np.mean([grades.log_losses(said, self.labels) for said in answers], axis=0)
+        mean: Array = np.mean([grades.log_losses(probabilities, self.labels) for probabilities in answers], axis=0)
         return mean
 
 
@@ -162,10 +162,10 @@ def _ratios(vectors: _Vectors, compared: Comparison) -> list[Ratio]:
     name_own, plain_own = _best({C: vectors.mean_losses(answers.own) for C, answers in grid.items()})
     name, plain = _best({C: vectors.mean_losses(answers.delivered) for C, answers in grid.items()})
     best = compared.entries[0]
-    mine = next(entry for entry in compared.entries if entry.head == DEFAULT)
-    in_table = (mine.log_loss, best.log_loss, mine.difference, mine.difference_error)
+    default_entry = next(entry for entry in compared.entries if entry.head == DEFAULT)
+    in_table = (default_entry.log_loss, best.log_loss, default_entry.difference, default_entry.difference_error)
     tempered, own_tempered = (
-        vectors.mean_losses([_fitted_on_truth(said, vectors.labels) for said in answers])
+        vectors.mean_losses([_fitted_on_truth(probabilities, vectors.labels) for probabilities in answers])
         for answers in (default.delivered, default.own)
     )
     truth = "with the truth's temperature / as delivered"
@@ -184,12 +184,12 @@ def _ratios(vectors: _Vectors, compared: Comparison) -> list[Ratio]:
 
 def _answers(vectors: _Vectors, advance: Callable[[], Any], name: str, **settings: Any) -> _Answers:
     own, delivered = [], []
-    everyone = np.ones(len(vectors.labels), bool)
+    all_rows = np.ones(len(vectors.labels), bool)
     for repeat, fold in enumerate(vectors.fold_of):
         make = vectors.maker(name, repeat, **settings)
-        said = crossval.cross_validate(vectors.X, vectors.labels, everyone, fold, make, advance).probabilities
-        own.append(said)
-        delivered.append(calibration.cross_fitted(said, vectors.labels, fold))
+        probabilities = crossval.cross_validate(vectors.X, vectors.labels, all_rows, fold, make, advance).probabilities
+        own.append(probabilities)
+        delivered.append(calibration.cross_fitted(probabilities, vectors.labels, fold))
     return _Answers(own, delivered)
 
 
@@ -204,8 +204,8 @@ def _fitted_on_truth(probabilities: Array, labels: Labels) -> Array:
     from scipy.optimize import minimize_scalar
 
     def loss(logarithm: float) -> float:
-        said = Calibration(float(np.exp(logarithm))).apply(probabilities)
-        return float(grades.log_losses(said, labels).mean())
+        calibrated = Calibration(float(np.exp(logarithm))).apply(probabilities)
+        return float(grades.log_losses(calibrated, labels).mean())
 
     bound = np.log(MAX_TEMPERATURE)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-4})
@@ -219,15 +219,16 @@ def _handling(vectors: _Vectors, repeats: int, fair: NDArray[np.bool_]) -> tuple
     counts = []
     with Progress(repeats * FOLDS * (FOLDS + 1), "label errors", "fit") as bar:
         for repeat, fold in enumerate(vectors.fold_of[:repeats]):
-            said: dict[str, Array] = {}
+            out_of_fold: dict[str, Array] = {}
             for number in range(FOLDS):
-                learnt, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-                ways, suspects = _ways(vectors, learnt, held, repeat, bar.update)
+                learnt, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+                ways, suspects = _ways(vectors, learnt, held_out, repeat, bar.update)
                 for way, probabilities in ways.items():
-                    said.setdefault(way, np.empty((len(labels), probabilities.shape[1])))[held] = probabilities
+                    rows = out_of_fold.setdefault(way, np.empty((len(labels), probabilities.shape[1])))
+                    rows[held_out] = probabilities
                 counts.append(suspects)
                 bar.update()
-            for way, probabilities in said.items():
+            for way, probabilities in out_of_fold.items():
                 delivered.setdefault(way, []).append(calibration.cross_fitted(probabilities, labels, fold))
     losses = {way: vectors.mean_losses(answers) for way, answers in delivered.items()}
     references = {_DROPPED: losses[_ALONE], _RELABELLED: losses[_ALONE], _WEIGHTED: losses[_UNWEIGHTED]}
@@ -241,21 +242,21 @@ def _handling(vectors: _Vectors, repeats: int, fair: NDArray[np.bool_]) -> tuple
 def _ways(
     vectors: _Vectors,
     learnt: NDArray[np.intp],
-    held: NDArray[np.intp],
+    held_out: NDArray[np.intp],
     repeat: int,
     advance: Callable[[], Any],
 ) -> tuple[dict[str, Array], int]:
-    """Way with suspects -> (held, classes) probabilities; how many suspects the learnt rows hold.
+    """Way with suspects -> (held out, classes) probabilities; how many suspects are among the learnt rows.
 
-    Suspects are found by heads that did not learn from them, among the learnt rows alone; held rows stay unseen.
+    Suspects are found by heads that did not learn from them, among the learnt rows alone. Held-out rows stay unseen.
     """
-    X, labels, unseen = vectors.X[learnt], vectors.labels[learnt], vectors.X[held]
-    make, everyone = vectors.maker(DEFAULT, repeat), np.ones(len(learnt), bool)
+    X, labels, unseen = vectors.X[learnt], vectors.labels[learnt], vectors.X[held_out]
+    make, all_rows = vectors.maker(DEFAULT, repeat), np.ones(len(learnt), bool)
     inner = deal(labels, np.arange(len(labels)), FOLDS, SEED + repeat)
-    said = crossval.cross_validate(X, labels, everyone, inner, make, advance).probabilities
-    suspects = list(label_errors.find_label_errors(said, labels))
+    probabilities = crossval.cross_validate(X, labels, all_rows, inner, make, advance).probabilities
+    suspects = list(label_errors.find_label_errors(probabilities, labels))
     trusted = ~np.isin(np.arange(len(labels)), suspects)
-    believed = np.where(trusted, labels, said.argmax(axis=1))
+    believed = np.where(trusted, labels, probabilities.argmax(axis=1))
     plain = {
         _UNWEIGHTED: np.ones(len(labels)),
         _WEIGHTED: np.where(trusted, 1.0, SUSPECT_WEIGHT),
@@ -269,12 +270,12 @@ def _ways(
 
 
 def _weighted(X: NDArray[np.float32], labels: Labels, weights: Array, unseen: NDArray[np.float32]) -> Array:
-    """What scikit-learn's logistic regression says, for no shipped head takes weights."""
+    """The probabilities of scikit-learn's logistic regression, for no shipped head takes weights."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     regression = LogisticRegression(C=_PRIOR_VARIANCE / X.shape[1], max_iter=1000)
     fitted = make_pipeline(StandardScaler(), regression).fit(X, labels, logisticregression__sample_weight=weights)
-    said: Array = fitted.predict_proba(unseen)
-    return said
+    probabilities: Array = fitted.predict_proba(unseen)
+    return probabilities

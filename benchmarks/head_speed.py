@@ -35,7 +35,7 @@ COMPARED = 5  # heads in one comparison
 NETWORKS = 3
 _BLOCK_ROWS = 1024
 _FACTORS = 64
-_APART = 2.0  # from the middle to a class, in standard deviations: 98 % can be told
+_APART = 2.0  # from the middle to a class, in standard deviations: 98 % can be told apart
 _WARM_UP_ROWS = 200
 
 
@@ -158,10 +158,10 @@ def _cross_validate(files: Sequence[Features], name: str) -> dict[str, float]:
     make = functools.partial(heads.create, name, SEED, tuple(file.width for file in files))
     few = X[:_WARM_UP_ROWS].copy()
     make().fit(few, labels[: len(few)]).predict_proba(few)
-    everyone, fits = np.ones(len(labels), bool), list[float]()
+    all_rows, fits = np.ones(len(labels), bool), list[float]()
     fold = deal(labels, np.arange(len(labels)), FOLDS, SEED)
     started = time.perf_counter()
-    fitted = crossval.cross_validate(X, labels, everyone, fold, lambda: _timed(make(), fits), lambda: None).heads
+    fitted = crossval.cross_validate(X, labels, all_rows, fold, lambda: _timed(make(), fits), lambda: None).heads
     seconds = time.perf_counter() - started
     del X
     test = joining.join(files, "test")[1]

@@ -27,8 +27,8 @@ OUT = Path("docs/benchmarks.md")
 MARK = "<!-- python -m benchmarks.tfrecord -->\n"
 ROUNDS = 3
 SIDE = 224  # pixels
-FILES, ZIP, SHARDS = "files in folders", "one zip", "TFRecord files"
-RESIZED = f"{SHARDS} of {SIDE} x {SIDE} pixels"
+FILES, ZIP, RECORD_FILES = "files in folders", "one zip", "TFRecord files"
+RESIZED = f"{RECORD_FILES} of {SIDE} x {SIDE} pixels"
 LISTED, WARM, COLD, DECODED = "listed", "read from memory", "read from the disk", f"read and decoded to {SIDE} pixels"
 
 
@@ -70,11 +70,11 @@ def prepare(data: Path, scratch: Path) -> dict[str, Path]:
     dataset = scan(data)
     if not data.is_dir():
         raise DatasetError(f"{data} is no folder", "Unpack it, and give --data the folder")
-    roots = {FILES: data, ZIP: scratch / "all.zip", SHARDS: scratch / "original", RESIZED: scratch / "resized"}
+    roots = {FILES: data, ZIP: scratch / "all.zip", RECORD_FILES: scratch / "original", RESIZED: scratch / "resized"}
     with zipfile.ZipFile(roots[ZIP], "w") as archive:  # stored, as a JPEG cannot be compressed further
         for path in filter(Path.is_file, data.rglob("*")):
             archive.write(path, path.relative_to(data))
-    tfrecord_writer.write_record_files(dataset, roots[SHARDS])
+    tfrecord_writer.write_record_files(dataset, roots[RECORD_FILES])
     tfrecord_writer.write_record_files(dataset, roots[RESIZED], size=SIDE)
     return roots
 

@@ -228,7 +228,7 @@ def _convolution(kernel: NDArray[Any], bias: NDArray[Any] | None, depthwise: boo
 
 def _module(step: Step, arrays: dict[str, NDArray[Any]]) -> nn.Module:
     """What computes a step; padding that is the same on both sides is left to the convolution or pooling."""
-    mine = {name.rpartition("/")[2]: array for name, array in arrays.items() if name.rpartition("/")[0] == step.name}
+    own = {name.rpartition("/")[2]: array for name, array in arrays.items() if name.rpartition("/")[0] == step.name}
     settings = step.settings
     if step.kind in ("Add", "Concatenate"):
         return _Add() if step.kind == "Add" else _Concatenate()
@@ -237,7 +237,7 @@ def _module(step: Step, arrays: dict[str, NDArray[Any]]) -> nn.Module:
     if step.kind == "ZeroPadding2D":
         return nn.ZeroPad2d(settings["pad"])
     if step.kind == "Affine":
-        return _convolution(mine["scale"][:, None, None, None], mine["shift"], depthwise=True)
+        return _convolution(own["scale"][:, None, None, None], own["shift"], depthwise=True)
     left, right, top, bottom = settings["pad"]
     symmetric = left == right and top == bottom
     padding = (top, left) if symmetric else (0, 0)
@@ -252,8 +252,8 @@ def _module(step: Step, arrays: dict[str, NDArray[Any]]) -> nn.Module:
     modules: list[nn.Module] = [] if symmetric else [nn.ZeroPad2d(settings["pad"])]
     how = {"stride": tuple(settings["strides"]), "padding": padding}
     if step.kind == "SeparableConv2D":
-        modules.append(_convolution(mine["kernel"], None, depthwise=True, **how))
-        modules.append(_convolution(mine["pointwise"], mine["bias"], depthwise=False))
+        modules.append(_convolution(own["kernel"], None, depthwise=True, **how))
+        modules.append(_convolution(own["pointwise"], own["bias"], depthwise=False))
     else:
-        modules.append(_convolution(mine["kernel"], mine["bias"], step.kind == "DepthwiseConv2D", **how))
+        modules.append(_convolution(own["kernel"], own["bias"], step.kind == "DepthwiseConv2D", **how))
     return nn.Sequential(*modules, _activation(settings["activation"]))

@@ -6,7 +6,6 @@ from typing import Any
 from tqdm import tqdm
 
 LOG_INTERVAL_SECONDS = 20.0
-_noted: set[str] = set()
 
 
 class Progress(tqdm):
@@ -33,10 +32,3 @@ class Progress(tqdm):
         self.disable = True  # tqdm's own closing would end the log with an empty line
         self._decr_instances(self)  # type: ignore[attr-defined]
         self.display()
-
-
-def note(text: str) -> None:
-    """Write a line to standard error, once in a process; it does not disturb a bar."""
-    if text not in _noted:
-        _noted.add(text)
-        tqdm.write(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Who is measured: a file each, whose `run(job)` says how many seconds the photographs took once it was warm.
+"""The contenders, a file each: `run(job)` returns how many seconds the photographs took once it was warm.
 
 A contender that must convert a network beforehand has `prepare(backbone, folder)` too; that is not timed.
 """

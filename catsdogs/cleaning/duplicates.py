@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, label_of
 from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features
-from catsdogs.features.neighbours import Crowd, JoinedVectors
+from catsdogs.features.joining import JoinedVectors
+from catsdogs.features.neighbours import Crowd
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 

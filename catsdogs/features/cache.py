@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 from catsdogs import __version__
 from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.features import feature_file, virtual
-from catsdogs.features.feature_file import SHARD_FOLDER, Features, Recipe, Unreadable
+from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recipe, Unreadable
 from catsdogs.features.virtual import LostPartError, Part
 from catsdogs.files import atomic, hdf5, lease, storage
+from catsdogs.networks.table import POOLED
 from catsdogs.photographs.dataset import Photograph
 
 _BLOCK_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
 _CHUNK_ROWS = 64
-_KEY_DIGITS = 12  # of a recipe, behind its network's name and a hyphen: both together name a folder of shards
-_STORED = ("digest", "vector", "statistics", "topk_class", "topk_prob")
+_KEY_DIGITS = 12  # of a recipe's hash; a folder of shards is called `<Backbone>-<digits>`
+_FIELDS = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
 
 @dataclass(frozen=True)
 class ShardRows:
-    """What one network says of n photographs: the arrays of a shard, rows aligned.
+    """What one network computed of n photographs: the arrays of a shard, rows aligned.
 
     Attributes:
         key: (n,) str, `split/id`.
@@ -51,20 +52,20 @@ class ShardRows:
 
 
 class DigestedPhotograph(NamedTuple):
-    """A readable photograph and the digest of its bytes."""
+    """A readable photograph and the digest of its bytes. It is the identity of a row."""
 
     photograph: Photograph
     digest: int
 
     @property
     def key(self) -> str:
-        """What a row is called: `train/cat.0`."""
+        """The row's name: `train/cat.0`."""
         return f"{self.photograph.split}/{self.photograph.id}"
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A shard, or one split of a feature file: field of `ShardRows` -> data set in the file at `path`."""
+class _RowSource:
+    """Where rows lie: a shard, a part, or a split of the feature file; `datasets` is field -> data set in the file."""
 
     path: Path
     datasets: Mapping[str, str]
@@ -74,12 +75,13 @@ class _Source:
 class Cache:
     """The rows of one recipe in one folder.
 
-    A row is found by its key and digest. A photograph that was renamed is found by its digest alone, in the feature
-    file but not in shards: so which rows a run computes, and in which batches, never depends on where an earlier run
-    was killed, and the results are the same bit for bit.
+    A row is looked up by its key and digest. Rows of the feature file are also looked up by the digest alone, so a
+    photograph may be renamed. Rows of shards are not: which rows a run computes, and in which batches, must not depend
+    on where an earlier run was killed. So the results are the same bit for bit.
 
     Attributes:
-        set_aside: damaged files, under the names that they have now; their rows are not there.
+        existing: the feature file as it was when the cache was opened.
+        set_aside: damaged files, under the names that they have now; the cache lacks their rows.
 
     Raises:
         StoreError: the folder's feature file was written by another recipe.
@@ -88,61 +90,44 @@ class Cache:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.recipe = recipe
         self.path = feature_file.path_of(folder, recipe.backbone)
-        said = {
-            name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", feature_file.POOLED)
-        }
-        key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_KEY_DIGITS]  # as before there was another vector
+        # `pooled` is left out: recipes did not have this field before there was another vector.
+        named = {name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", POOLED)}
+        key = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:_KEY_DIGITS]
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
-        self._merged = virtual.folder_of(self.path) / key
+        self._parts = virtual.parts_folder(self.path) / key
         self.set_aside: list[Path] = []
         self._renew = lease.confirmation_for(self.path)
-        self._sources: list[_Source] = []
+        self._sources: list[_RowSource] = []
+        # (key, digest) or the digest alone -> the number of a source, and the row in it
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._renamed: dict[int, tuple[int, int]] = {}
-        listed = [self.path.parent / shard.name for shard in self._listed()]
-        self._add_shards(path for path in _files(self._merged) if path not in listed)  # of a run killed while it merged
-        self._add_shards(path for path in listed if storage.exists(path))
-        self._existing = self._read_existing()
-        if self._existing:
-            with feature_file.reading(self.path) as file:
-                for split in feature_file.SPLITS:
-                    if not virtual.parts_of(file, split):
-                        fields = {field: name for field, name in _names(split).items() if name in file}
-                        source = _Source(self.path, fields, file.attrs["backend"])
-                        keys = (f"{split}/{id}" for id in self._existing.ids[split])
-                        self._add(source, keys, self._existing.digests[split])
-            kept = [
-                (f"{split}/{id}", digest)
-                for split in feature_file.SPLITS
-                for id, digest in zip(self._existing.ids[split], self._existing.digests[split].tolist(), strict=True)
-            ]
-            self._renamed = {digest: self._places[key, digest] for key, digest in reversed(kept)}
-        self._add_shards(_files(self._shards))
+        listed = [self.path.parent / part.name for part in self._listed_parts()]
+        self._add_files(path for path in _files_in(self._parts) if path not in listed)  # a killed run wrote these
+        self._add_files(path for path in listed if storage.exists(path))
+        self.existing = self._read_existing()
+        if self.existing:
+            self._add_existing(self.existing)
+        self._add_files(_files_in(self._shards))
 
     def __contains__(self, entry: DigestedPhotograph) -> bool:
         return self._place(entry) is not None
 
     @property
-    def existing(self) -> Features | None:
-        """The feature file as it was when the cache was opened."""
-        return self._existing
-
-    @property
     def identities(self) -> KeysView[tuple[str, int]]:
-        """The key and digest of every row in the feature file and the shards, in this order."""
+        """The key and digest of every row, those of the feature file before those of the shards."""
         return self._places.keys()
 
     def write_shard(self, rows: ShardRows, backend: str) -> None:
-        """Keep finished rows and what computed them; from now on they survive a kill."""
-        arrays = {field: getattr(rows, field) for field in _STORED if getattr(rows, field) is not None}
+        """Write finished rows, and what computed them. From now on they survive a kill."""
+        arrays = {field: getattr(rows, field) for field in _FIELDS if getattr(rows, field) is not None}
         arrays["vector"] = rows.vector.astype(self.recipe.dtype)
-        path = self._shards / _shard_name(rows.key, rows.digest)
+        path = self._shards / _name_by_rows(rows.key, rows.digest)
         with hdf5.writing(path) as file:
             file.create_dataset("key", data=rows.key, dtype=h5py.string_dtype())
             for field, array in arrays.items():
                 file[field] = array
             file.attrs["backend"] = backend
-        self._add(_Source(path, {field: field for field in arrays}, backend), rows.key, rows.digest)
+        self._add(_RowSource(path, {field: field for field in arrays}, backend), rows.key, rows.digest)
 
     def assemble(
         self,
@@ -152,21 +137,18 @@ class Cache:
         source: str,
         learnt: int = 0,
     ) -> bool:
-        """Write the feature file with exactly these rows in this order, in flat memory, and drop the shards.
+        """Write the feature file with exactly these rows in this order, in flat memory, and remove the shards.
 
-        `learnt` says of how many rows the network knew the label when it made their vectors. Returns whether anything
-        had to be written.
+        `learnt` and `source` are as in `Features`. Returns whether the file had to be written.
         """
-        splits = {
-            split: [entry for entry in entries if entry.photograph.split == split] for split in feature_file.SPLITS
-        }
+        splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
         changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
             self._confirm()
             places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
-            merged: dict[str, list[Part]] = {}
+            parts: dict[str, list[Part]] = {}
             if len(entries) > virtual.VIRTUAL_ROWS:
-                merged = {split: self._merge(rows, places[split]) for split, rows in splits.items()}
+                parts = {split: self._write_parts(rows, places[split]) for split, rows in splits.items()}
             with hdf5.writing(self.path) as file:
                 file.attrs.update(asdict(self.recipe))
                 file.attrs.update(
@@ -181,22 +163,22 @@ class Cache:
                 text = h5py.string_dtype()
                 for split, rows in splits.items():
                     file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=text)
-                    if merged.get(split):
+                    if parts.get(split):
                         file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
                         shapes = {field: self._shape_and_dtype(field) for field in self._fields if field != "digest"}
-                        virtual.write_virtual(file, split, merged[split], _names(split), shapes)
+                        virtual.write_virtual(file, split, parts[split], _dataset_names(split), shapes)
                     else:
-                        self._copy(file, _names(split), places[split])
+                        self._copy_rows(file, _dataset_names(split), places[split])
                 file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
                 file["label"].attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
                 shape = (len(unreadable), len(Unreadable._fields))
                 file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
-        self._drop_unlisted()
+        self._drop_unlisted_parts()
         self._drop_shards()
         return changed
 
     def _confirm(self) -> None:
-        """What is put and removed here is still this run's to put and remove, see `lease.confirm`."""
+        """Make sure that this run still holds the folder before it writes or removes files, see `lease`."""
         renew = self._renew or lease.confirmation_for(self.path)
         if renew:
             renew()
@@ -210,55 +192,68 @@ class Cache:
             raise AssertionError(f"{entry.key} was never computed")
         return place
 
-    def _add(self, source: _Source, keys: Iterable[str], digests: NDArray[np.uint64]) -> None:
+    def _add(self, source: _RowSource, keys: Iterable[str], digests: NDArray[np.uint64]) -> None:
         identities = list(zip(keys, digests.tolist(), strict=True))
         self._places.update(zip(identities, zip(repeat(len(self._sources)), range(len(identities))), strict=True))
         self._sources.append(source)
 
     @property
     def _fields(self) -> Iterable[str]:
-        """What there is of every row, as data sets of a shard."""
+        """The fields that there are of every row."""
         return self._sources[0].datasets
 
-    def _listed(self) -> list[Part]:
-        """The shards that the feature file refers to, whether they are there or not."""
+    def _listed_parts(self) -> list[Part]:
+        """The parts of the feature file, whether they are there or not; none if it cannot be read."""
         try:
-            return self._referred()
+            return self._read_parts()
         except (DamagedError, MissingError):
             return []
 
-    def _referred(self) -> list[Part]:
+    def _read_parts(self) -> list[Part]:
         with feature_file.reading(self.path) as file:
-            return [shard for split in feature_file.SPLITS for shard in virtual.parts_of(file, split)]
+            return [part for split in SPLITS for part in virtual.parts_of(file, split)]
 
-    def _add_shards(self, paths: Iterable[Path]) -> None:
+    def _add_files(self, paths: Iterable[Path]) -> None:
+        """Add the rows of shards or parts. A damaged one is set aside: it was whole when it got its name."""
         for path in paths:
             try:
                 with feature_file.reading(path) as file:
-                    fields = {field: field for field in _STORED if field in file}
-                    source = _Source(path, fields, file.attrs["backend"])
+                    fields = {field: field for field in _FIELDS if field in file}
+                    source = _RowSource(path, fields, file.attrs["backend"])
                     self._add(source, file["key"].asstr()[...], file["digest"][...])
-            except DamagedError:  # by the disk, for a shard is named only once it is whole: its rows are not there
+            except DamagedError:
                 self.set_aside.append(hdf5.set_aside(path, self.path.parent))
 
+    def _add_existing(self, existing: Features) -> None:
+        """Add the rows of the feature file, those in its parts being there already; and all by their digests alone."""
+        with feature_file.reading(self.path) as file:
+            for split in SPLITS:
+                if not virtual.parts_of(file, split):
+                    fields = {field: name for field, name in _dataset_names(split).items() if name in file}
+                    source = _RowSource(self.path, fields, file.attrs["backend"])
+                    self._add(source, (f"{split}/{id}" for id in existing.ids[split]), existing.digests[split])
+        for split in reversed(SPLITS):  # of copies the first one counts
+            for id, digest in reversed([*zip(existing.ids[split], existing.digests[split].tolist(), strict=True)]):
+                self._renamed[digest] = self._places[f"{split}/{id}", digest]
+
     def _read_existing(self) -> Features | None:
-        """The feature file; None, and set aside, if it or a shard of it is damaged or missing."""
+        """The feature file. If it or a part of it is damaged or missing, it is set aside, and there is none."""
         if not storage.exists(self.path):
             return None
         try:
-            refuse_other_recipe(self.path, feature_file.recipe_of(self.path), self.recipe)
+            _check_recipe(self.path, feature_file.recipe_of(self.path), self.recipe)
             return feature_file.read_features(self.path)
         except (DamagedError, LostPartError):
             self.set_aside.append(hdf5.set_aside(self.path, self.path.parent))
             return None
 
-    def _drop_unlisted(self) -> None:
-        """Remove the shards that the feature file does not refer to, and what a killed run left among them.
+    def _drop_unlisted_parts(self) -> None:
+        """Remove the parts that are not of the feature file, and what a killed run left among them.
 
         Raises:
             StoreError: the feature file cannot be read, so nobody knows which these are; or they cannot be removed.
         """
-        folder, listed = virtual.folder_of(self.path), {self.path.parent / shard.name for shard in self._referred()}
+        folder, listed = virtual.parts_folder(self.path), {self.path.parent / part.name for part in self._read_parts()}
         if not storage.exists(folder):
             return
         self._confirm()
@@ -273,9 +268,9 @@ class Cache:
             )
 
     def _drop_shards(self) -> None:
-        """Remove the shards that have been assembled: in a store this run's own, which others may share.
+        """Remove the shards that have been assembled. In a store others may write there, too: only this run's own go.
 
-        On this machine, under its lock, also those of the network's other recipes, and what a killed run left.
+        On this machine, under its lock, those of the network's other recipes go as well, and what a killed run left.
         """
         if storage.is_remote(self.path):
             own = [source.path for source in self._sources if source.path.parent == self._shards]
@@ -298,21 +293,20 @@ class Cache:
         used = {number for number, _ in places}
         return ",".join(sorted({name for number in used for name in self._sources[number].backend.split(",")}))
 
-    def _merge(self, rows: Sequence[DigestedPhotograph], places: Sequence[tuple[int, int]]) -> list[Part]:
-        """Bring rows, given as (source, row in it), into shards of a virtual file; those that are there stay."""
-        shards = []
-        for stretch in virtual.stretches(np.array([row.digest for row in rows], np.uint64)):
+    def _write_parts(self, rows: Sequence[DigestedPhotograph], places: Sequence[tuple[int, int]]) -> list[Part]:
+        """Copy rows, given as (source, row in it), into parts; those that are there stay."""
+        parts = []
+        for stretch in virtual.part_rows(np.array([row.digest for row in rows], np.uint64)):
             keys = np.array([row.key for row in rows[stretch]], object)
             digests = np.array([row.digest for row in rows[stretch]], np.uint64)
-            path = self._merged / _shard_name(keys, digests)
+            path = self._parts / _name_by_rows(keys, digests)
             if not storage.exists(path):
                 with hdf5.writing(path) as file:
                     file.create_dataset("key", data=keys, dtype=h5py.string_dtype())
-                    self._copy(file, {field: field for field in self._fields}, places[stretch])
+                    self._copy_rows(file, {field: field for field in self._fields}, places[stretch])
                     file.attrs["backend"] = self._backend(places[stretch])
-            name = "/".join(path.parts[-3:])
-            shards.append(Part(name, len(keys), storage.size(path)))
-        return shards
+            parts.append(Part("/".join(path.parts[-3:]), len(keys), storage.size(path)))
+        return parts
 
     def _is_current(
         self,
@@ -321,9 +315,9 @@ class Cache:
         unreadable: Sequence[Unreadable],
         source: str,
     ) -> bool:
-        old = self._existing
-        said = (tuple(classes), tuple(unreadable), source)
-        if old is None or (old.classes, old.unreadable, old.source) != said:
+        """Whether the feature file as it is holds all this already."""
+        old = self.existing
+        if old is None or (old.classes, old.unreadable, old.source) != (tuple(classes), tuple(unreadable), source):
             return False
         return old.labels.tolist() == [entry.photograph.label for entry in splits["train"]] and all(
             old.ids[split].tolist() == [entry.photograph.id for entry in entries]
@@ -331,7 +325,7 @@ class Cache:
             for split, entries in splits.items()
         )
 
-    def _copy(self, file: h5py.File, names: Mapping[str, str], places: Sequence[tuple[int, int]]) -> None:
+    def _copy_rows(self, file: h5py.File, names: Mapping[str, str], places: Sequence[tuple[int, int]]) -> None:
         """Copy rows, given as (source, row in it), into new data sets, field -> name, block by block."""
         for field in self._fields:
             shape, dtype = self._shape_and_dtype(field)
@@ -341,8 +335,8 @@ class Cache:
                 block = np.array(places[start : start + _BLOCK_ROWS])
                 values = np.empty((len(block), *shape), dtype)
                 for number in np.unique(block[:, 0]):
-                    chosen = block[:, 0] == number
-                    values[chosen] = self._read_rows(number, field, block[chosen, 1])
+                    own = block[:, 0] == number
+                    values[own] = self._read_rows(number, field, block[own, 1])
                 target[start : start + len(block)] = values
 
     def _shape_and_dtype(self, field: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -354,11 +348,11 @@ class Cache:
     def _read_rows(self, number: int, field: str, rows: NDArray[np.intp]) -> NDArray[Any]:
         source = self._sources[number]
         with feature_file.reading(source.path) as file:
-            return virtual.chosen(file[source.datasets[field]], rows)
+            return virtual.read_chosen(file[source.datasets[field]], rows)
 
 
-def refuse_other_recipe(path: Path, existing: Recipe, recipe: Recipe) -> None:
-    """Raise a StoreError that names the fields in which the recipe of an existing file differs."""
+def _check_recipe(path: Path, existing: Recipe, recipe: Recipe) -> None:
+    """Raise StoreError if the recipe of an existing file is another one; it names the fields."""
     differences = existing.differences(recipe)
     if differences:
         raise StoreError(
@@ -378,16 +372,16 @@ def _removing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _names(split: str) -> dict[str, str]:
+def _dataset_names(split: str) -> dict[str, str]:
     """Field of `ShardRows` -> its data set in a feature file."""
-    return {field: split if field == "vector" else f"{split}_{field}" for field in _STORED}
+    return {field: split if field == "vector" else f"{split}_{field}" for field in _FIELDS}
 
 
-def _shard_name(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
-    """Says what is in it, so that whoever writes the same rows again writes the same file."""
+def _name_by_rows(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
+    """The name of a shard or part follows from its rows: whoever writes the same rows writes the same file."""
     return hashlib.sha256(digests.tobytes() + "\n".join(keys).encode()).hexdigest()[:24] + ".h5"
 
 
-def _files(folder: Path) -> list[Path]:
-    """The finished shards of a folder, in order."""
+def _files_in(folder: Path) -> list[Path]:
+    """The finished shards or parts of a folder, in order."""
     return [folder / name for name in storage.names_in(folder, ".h5")]

@@ -1,4 +1,4 @@
-"""Many machines: the shard function on a pool of Ray Data's actors, which keep their networks loaded."""
+"""Shards computed on many machines, by a pool of Ray Data's actors, which keep their networks loaded."""
 
 import contextlib
 import logging
@@ -23,18 +23,18 @@ from catsdogs.networks.quiet import quiet_import
 from catsdogs.networks.table import Backbone
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
 
-AUTO = "auto"
-ATTEMPTS = 3  # at a stretch, each on a new pool of workers
-_PATIENCE_SECONDS = 10
-_UNDER_WAY = 2  # stretches in a worker: while the last batches of one are computed, the next is decoded
-# Ray Data's name for what becomes of a task when its worker dies goes in 2.64; pyproject.toml asks for less.
+ANY_ADDRESS = "auto"
+POOLS_TRIED = 3  # pools of workers, one after the other, that a stretch is tried on
+_CONNECT_SECONDS = 10
+_STRETCHES_PER_WORKER = 2  # while the last batches of one are computed, the next is decoded
+# Ray Data renames what becomes of a task whose worker dies in 2.64; pyproject.toml asks for an earlier version.
 warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
 _DIED = "the worker that computed it died, of too little memory perhaps"
 
 
 @contextlib.contextmanager
 def connected(address: str, cores: int) -> Iterator["Cluster"]:
-    """The cluster at an address, `host:6379`; `auto` is the one this machine belongs to, or else this machine alone.
+    """The cluster at an address, `host:6379`. `auto` is the one that this machine belongs to, or this machine alone.
 
     Args:
         cores: of a worker, on machines without GPUs; on a cluster with GPUs each worker has one of them.
@@ -50,7 +50,7 @@ def connected(address: str, cores: int) -> Iterator["Cluster"]:
             try:
                 ray.init(address, **options)
             except ConnectionError:
-                if address != AUTO:
+                if address != ANY_ADDRESS:
                     raise
                 ray.init("local", **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -71,14 +71,14 @@ def connected(address: str, cores: int) -> Iterator["Cluster"]:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would knock for many minutes."""
-    if address == AUTO:
+    """Refuse an address that does not answer within seconds. Ray itself would try for many minutes."""
+    if address == ANY_ADDRESS:
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise UsageError(f"--cluster {address} is no address", "Give host:port, such as 10.0.0.1:6379, or auto")
     try:
-        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise ClusterError(
             f"No Ray cluster answers at {address}: {error}", "Check the address, or give --cluster auto"
@@ -86,11 +86,11 @@ def _check_reachable(address: str) -> None:
 
 
 class Cluster:
-    """Stretches wherever there is room, each tried on up to `ATTEMPTS` pools; see `extract.Schedule`."""
+    """Stretches on whichever worker has room, each tried on up to `POOLS_TRIED` pools; see `extract.Schedule`."""
 
     def __init__(self, cores: int) -> None:
         self.notes: list[str] = []
-        nodes = _nodes()
+        nodes = _living_nodes()
         processors = [node["CPU"] for node in nodes]
         if not nodes:
             raise ClusterError("No node of the Ray cluster offers a processor", "Start nodes with --num-cpus above 0")
@@ -100,34 +100,36 @@ class Cluster:
         self.workers = self._room()
 
     def _room(self) -> int:
-        """For how many workers there is room on the nodes that live."""
+        """For how many workers there is room on the living nodes."""
         if self.gpus:
-            return int(sum(node.get("GPU", 0) for node in _nodes()))
-        return int(sum(node["CPU"] // self.cores for node in _nodes()))
+            return int(sum(node.get("GPU", 0) for node in _living_nodes()))
+        return int(sum(node["CPU"] // self.cores for node in _living_nodes()))
 
     def recipes(
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
-        """See `extract.Schedule.recipes`; settled on a worker, whose processor may be another than this one's."""
-        asked = _settle.options(num_cpus=self.cores, num_gpus=self.gpus)
+        """See `extract.Schedule.recipes`. A worker settles them, for its processor may be another than this one's."""
+        settle = _settle_on_worker.options(num_cpus=self.cores, num_gpus=self.gpus)
         try:
-            first = tuple(map(_absolute, dataset.photographs[:SHARD_ROWS]))
+            first = tuple(map(_with_full_path, dataset.photographs[:SHARD_ROWS]))
             job = Job(dataset.root.resolve(), tuple(backbones), (), out.resolve(), _with_absolute_paths(settings))
-            settled, notes = ray.get(asked.remote(job, first))
+            settled, notes = ray.get(settle.remote(job, first))
         except ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, CatsdogsError) else error from None
         self.notes += notes
         return tuple(settled)
 
     def compute(
-        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
+        self, job: Job, networks: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
         """See `extract.Schedule.compute`."""
         settings = replace(_with_absolute_paths(job.settings), cores=self.cores)
         job = Job(job.root.resolve(), job.backbones, job.recipes, job.out.resolve(), settings)
-        waiting = {stretch.number: _with_absolute_locations(stretch) for stretch in stretches}
+        waiting = {
+            one.number: one._replace(photographs=tuple(map(_with_full_path, one.photographs))) for one in stretches
+        }
         reasons: dict[int, str] = {}
-        for _ in range(ATTEMPTS):
+        for _ in range(POOLS_TRIED):
             for done in self._once(job, list(waiting.values())):
                 if done.failure:
                     reasons[done.number] = done.failure
@@ -138,18 +140,18 @@ class Cluster:
                 break
         for number in waiting:
             yield Done(number, failure=reasons.get(number, _DIED))
-        for member, recipe in zip(members, job.recipes, strict=True):
-            member.cache = Cache(job.out, recipe)
+        for network, recipe in zip(networks, job.recipes, strict=True):
+            network.cache = Cache(job.out, recipe)
 
     def _once(self, job: Job, stretches: Sequence[Stretch]) -> Iterator[Done]:
-        """What came of each stretch, but for those whose worker died."""
+        """The outcome of each stretch, except for those whose worker died."""
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1
         pool = ActorPoolStrategy(
             size=max(1, min(self.workers, self._room(), len(stretches))),
-            max_tasks_in_flight_per_actor=_UNDER_WAY,
-            max_concurrent_calls_per_actor=_UNDER_WAY,
+            max_tasks_in_flight_per_actor=_STRETCHES_PER_WORKER,
+            max_concurrent_calls_per_actor=_STRETCHES_PER_WORKER,
             enable_true_multi_threading=True,
         )
         # Items are sent along, so that no task has to read them: on a cluster full of workers it would wait for ever.
@@ -164,7 +166,7 @@ class Cluster:
             compute=pool,
             num_cpus=self.cores,
             num_gpus=self.gpus,
-            max_task_retries=0,  # what a dead worker was at is tried again by the next pool, and counted
+            max_task_retries=0,  # the next pool tries the stretches of a dead worker again, and they are counted
         )
         for row in results.iter_rows():
             yield row["done"]
@@ -177,7 +179,7 @@ class _Worker:
         self._dataset = Dataset(job.root, (), ())
         self._error = ""
         try:
-            self._members = worker.members_of(job)
+            self._members = worker.running_networks(job)
         except CatsdogsError as error:
             self._error = str(error)
 
@@ -186,24 +188,25 @@ class _Worker:
         if self._error:
             return {"done": [Done(stretch.number, failure=self._error)]}
         try:
-            (done,) = worker.compute(self._dataset, self._members, [stretch])
-        except Exception as error:  # whatever it is, it is reported with its stretch, and the others go on
+            (done,) = worker.compute_shards(self._dataset, self._members, [stretch])
+        except Exception as error:  # any failure is reported with its stretch, and the other stretches go on
             done = Done(stretch.number, failure=str(error) or type(error).__name__)
         return {"done": [done]}
 
 
-def _nodes() -> list[dict[str, float]]:
-    """What each living node that computes has to offer."""
+def _living_nodes() -> list[dict[str, float]]:
+    """The resources of each living node that has a processor."""
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [offer for offer in offers if offer.get("CPU", 0) >= 1]
 
 
 @ray.remote(max_retries=0)
-def _settle(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
-    """Settle the recipes, and load the networks once: each is built here before all workers ask for it."""
-    members = worker.members_of(replace(job, recipes=extract.settle(job.backbones, job.out, job.settings)))
-    notes = worker.prepare(job, members, first)
-    return tuple(member.cache.recipe for member in members), notes
+def _settle_on_worker(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
+    """Settle the recipes, and load the networks: each is built once here before all workers need it."""
+    recipes = extract.settle_recipes(job.backbones, job.out, job.settings)
+    networks = worker.running_networks(replace(job, recipes=recipes))
+    notes = worker.load_new_networks(job, networks, first)
+    return tuple(network.cache.recipe for network in networks), notes
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:
@@ -211,12 +214,8 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return replace(settings, weights_dir=folder)
 
 
-def _with_absolute_locations(stretch: Stretch) -> Stretch:
+def _with_full_path(photograph: Photograph) -> Photograph:
     """Workers run in folders of their own."""
-    return stretch._replace(photographs=tuple(map(_absolute, stretch.photographs)))
-
-
-def _absolute(photograph: Photograph) -> Photograph:
     container, name = photograph.location
     if storage.is_remote(container) or container.is_absolute():
         return photograph

@@ -1,6 +1,6 @@
-"""Data set x backbones -> shards -> features/<Backbone>.h5: each photograph decoded once, for all networks.
+"""Extraction: a data set and some networks -> shards -> `features/<Backbone>.h5`, each photograph decoded once.
 
-Here is planned and assembled; `worker` computes, on this machine or, see `cluster`, on many.
+This module plans and assembles. `worker` computes, on this machine or, see `cluster`, on many.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from catsdogs.errors import (
 from catsdogs.features import feature_file, worker
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Recipe, Unreadable
-from catsdogs.features.worker import SHARD_ROWS, Done, Engines, Job, RunningNetwork, Settings, Stretch, members_of
+from catsdogs.features.worker import SHARD_ROWS, Done, Engines, Job, RunningNetwork, Settings, Stretch, running_networks
 from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
@@ -39,13 +39,14 @@ from catsdogs.photographs.stamps import Stamps
 from catsdogs.progress import Progress
 
 DTYPES = ("float32", "float16")
-_COMPARED = 32  # photographs read to tell whether a data set is the one a file was made from
+_COMPARED = 32  # photographs that are read to tell whether a feature file was made from this data set
 _Row = TypeVar("_Row")
+Outcome = DigestedPhotograph | Unreadable
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What a run did.
+    """What an extraction did.
 
     Attributes:
         paths: the feature files.
@@ -54,8 +55,7 @@ class Extraction:
         rows: split -> rows in the first feature file; files differ in this only after runs with a limit.
         unreadable: those of the photographs that this run looked at.
         set_aside: damaged files, under the names that they have now; their rows were computed again.
-        seconds: how long it took.
-        notes: sentences on how it went.
+        notes: sentences for the user on how it went.
     """
 
     paths: list[Path]
@@ -69,28 +69,28 @@ class Extraction:
 
 
 class Schedule(Protocol):
-    """Where and in which order stretches are computed; `notes` are sentences for the user on how it went."""
+    """Where and in which order stretches are computed. `notes` are sentences for the user on how it went."""
 
     notes: list[str]
 
     def recipes(
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
-        """See `settle`, on a machine that will compute."""
+        """See `settle_recipes`, on a machine that will compute."""
         ...
 
     def compute(
-        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
+        self, job: Job, networks: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
-        """What came of each stretch, in any order; `tick` is told how many photographs more have been seen.
+        """The outcome of each stretch, in any order. `tick` gets the number of photographs that were seen since.
 
-        `members` are those of this process, and know all shards when this ends.
+        `networks` are those of this process. Their caches know all shards when this ends.
         """
         ...
 
 
 class ThisMachine:
-    """All stretches in this process, one after the other; the first failure ends it."""
+    """All stretches in this process, one after the other. The first failure ends the run."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -99,16 +99,16 @@ class ThisMachine:
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
         """See `Schedule.recipes`."""
-        return settle(backbones, out, settings)
+        return settle_recipes(backbones, out, settings)
 
     def compute(
-        self, job: Job, members: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
+        self, job: Job, networks: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
         """See `Schedule.compute`."""
         if stretches:
-            self.notes += worker.prepare(job, members, stretches[0].photographs)
-        yield from worker.compute(Dataset(job.root, (), ()), members, stretches, lambda: tick(1))
-        self.notes += chain.from_iterable(member.notes for member in members)
+            self.notes += worker.load_new_networks(job, networks, stretches[0].photographs)
+        yield from worker.compute_shards(Dataset(job.root, (), ()), networks, stretches, lambda: tick(1))
+        self.notes += chain.from_iterable(network.notes for network in networks)
 
 
 def extract(
@@ -121,71 +121,58 @@ def extract(
 ) -> Extraction:
     """Bring `out/<Backbone>.h5` up to date with the data set for every network named, in one pass.
 
-    With `limit`, at most that many photographs are read, spread evenly over the table; what is already cached of
-    the others stays. Damaged files are set aside and their rows computed again.
+    With `limit`, at most that many photographs are read, spread evenly over the table; rows cached of the others stay.
+    Damaged files are set aside and their rows computed again.
 
     Raises:
         WeightsError, StoreError, LockedError, UnknownNameError, UsageError: before the first photograph is read.
         DatasetError: not one photograph can be read.
-        StoreError: the disk is full; finished shards are kept. A stretch failed on all workers that tried it; the
+        StoreError: the disk is full; finished shards are kept. Or a stretch failed on every worker that tried it; the
             others are kept.
     """
-    settings, schedule = settings or Settings(), schedule or ThisMachine()
-    if settings.dtype not in DTYPES:
-        raise UnknownNameError("dtype", settings.dtype, list(DTYPES))
-    if limit is not None and limit < 1:
-        raise UsageError(f"A limit of {limit} photographs", "Give --limit a number above 0")
-    started = time.monotonic()
-    selection.check_engine(settings.engine, settings.precision, settings.batch_size, settings.devices)
-    if (settings.batch_size or 0) > SHARD_ROWS:
-        raise UsageError(f"A batch size of {settings.batch_size}", f"Give --batch-size at most {SHARD_ROWS}, a shard")
+    settings, schedule, started = settings or Settings(), schedule or ThisMachine(), time.monotonic()
+    _check_request(settings, limit)
     backbones = tuple(choose(names))
     for backbone in backbones:
         obtain(backbone, settings.weights_dir)
     with locks.hold_folder(out):
-        set_aside = [
-            path for backbone in backbones if (path := _set_aside(feature_file.path_of(out, backbone.name), out))
-        ]
+        set_aside = _set_aside_damaged(backbones, out)
         job = Job(dataset.root, backbones, schedule.recipes(dataset, backbones, out, settings), out, settings)
-        members = members_of(job)
-        set_aside += [path for member in members for path in member.cache.set_aside]
-        _refuse_other_dataset(dataset, members)
-        there = [row for row in dataset.photographs if row.location not in dataset.absent]
-        photographs = dataset.photographs if limit is None or limit >= len(there) else _spread(there, limit)
+        networks = running_networks(job)
+        set_aside += [path for network in networks for path in network.cache.set_aside]
+        _refuse_other_dataset(dataset, networks)
+        present = [row for row in dataset.photographs if row.location not in dataset.absent]
+        photographs = dataset.photographs if limit is None or limit >= len(present) else _spread_evenly(present, limit)
         stamps = Stamps(out)
-        seen, computed = _compute(job, members, photographs, stamps, schedule, dataset.absent)
-        unreadable = [row for row in seen if isinstance(row, Unreadable)]
-        if len(unreadable) == len(seen):
-            raise DatasetError(
-                f"None of the {len(seen):,} photographs of {dataset.root} can be read; "
-                f"{unreadable[0].id}: {unreadable[0].reason}",
-                "Check the files",
-            )
-        fresh = [row for row in seen if isinstance(row, DigestedPhotograph)]
-        limited = len(seen) < len(dataset.photographs)
-        written, rows = {}, []
-        for member in members:
-            entries, listed = fresh, unreadable
-            if limited:
-                entries, listed = _with_kept(dataset, fresh, unreadable, member.cache)
-            written[member.backbone.name] = member.cache.assemble(
-                entries, dataset.classes, listed, str(dataset.root.resolve()), member.learnt_from(entries)
-            )
-            rows.append(Counter(entry.photograph.split for entry in entries))
-        stamps.keep([row.digest if isinstance(row, DigestedPhotograph) else None for row in seen], others=limited)
+        outcomes, computed = _compute_missing(job, networks, photographs, stamps, schedule, dataset.absent)
+        written, rows = _assemble(dataset, networks, outcomes)
+        stamps.keep(
+            [row.digest if isinstance(row, DigestedPhotograph) else None for row in outcomes],
+            others=len(outcomes) < len(dataset.photographs),
+        )
     return Extraction(
-        paths=[member.cache.path for member in members],
+        paths=[network.cache.path for network in networks],
         computed={backbone.name: computed[backbone.name] for backbone in backbones},
         written=written,
-        rows={split: rows[0][split] for split in feature_file.SPLITS},
-        unreadable=unreadable,
+        rows=rows,
+        unreadable=[row for row in outcomes if isinstance(row, Unreadable)],
         set_aside=set_aside,
         seconds=time.monotonic() - started,
         notes=schedule.notes,
     )
 
 
-def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
+def _check_request(settings: Settings, limit: int | None) -> None:
+    if settings.dtype not in DTYPES:
+        raise UnknownNameError("dtype", settings.dtype, list(DTYPES))
+    if limit is not None and limit < 1:
+        raise UsageError(f"A limit of {limit} photographs", "Give --limit a number above 0")
+    selection.check_engine(settings.engine, settings.precision, settings.batch_size, settings.devices)
+    if (settings.batch_size or 0) > SHARD_ROWS:
+        raise UsageError(f"A batch size of {settings.batch_size}", f"Give --batch-size at most {SHARD_ROWS}, a shard")
+
+
+def settle_recipes(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tuple[Recipe, ...]:
     """The recipe of each network: `auto` becomes what its feature file has, else what suits this machine.
 
     Raises:
@@ -193,33 +180,35 @@ def settle(backbones: Sequence[Backbone], out: Path, settings: Settings) -> tupl
     """
     engine_of = Engines(settings)
     weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
-    return tuple(_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True))
+    return tuple(_settle_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True))
 
 
-def _compute(
+def _compute_missing(
     job: Job,
-    members: list[RunningNetwork],
+    networks: list[RunningNetwork],
     photographs: Sequence[Photograph],
     stamps: Stamps,
     schedule: Schedule,
     absent: Container[Location],
-) -> tuple[list[DigestedPhotograph | Unreadable], Counter[str]]:
-    """Read what is new or changed and compute what is missing: what came of each, in order; rows computed."""
-    complete = _complete(photographs, stamps.look(photographs), members)
-    seen: list[DigestedPhotograph | Unreadable | None] = list(complete)
+) -> tuple[list[Outcome], Counter[str]]:
+    """Read the photographs that are new or changed, and compute missing rows.
+
+    Returns the outcome of each photograph, in order, and network -> rows computed.
+    """
+    outcomes: list[Outcome | None] = [*_cached_everywhere(photographs, stamps.look(photographs), networks)]
     for row, photograph in enumerate(photographs):
-        if photograph.location in absent:  # nothing to wait for
-            seen[row] = Unreadable(photograph.split, photograph.id, ABSENT)
-    _check_space([row for row, entry in zip(photographs, seen, strict=True) if entry is None], members, job.out)
+        if photograph.location in absent:
+            outcomes[row] = Unreadable(photograph.split, photograph.id, ABSENT)
+    _check_free_space([photographs[row] for row, known in enumerate(outcomes) if known is None], networks, job.out)
     places = [
-        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if seen[row] is None]
+        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if outcomes[row] is None]
         for start in range(0, len(photographs), SHARD_ROWS)
     ]
     stretches = [Stretch(number, tuple(photographs[row] for row in rows)) for number, rows in enumerate(places) if rows]
     computed: Counter[str] = Counter()
     failures = []
     with Progress(sum(map(len, places)), "photographs", "photo") as bar:
-        for done in schedule.compute(job, members, stretches, bar.update):
+        for done in schedule.compute(job, networks, stretches, bar.update):
             if done.failure:
                 failures.append(done)
                 continue
@@ -227,9 +216,9 @@ def _compute(
             for row, outcome in zip(places[done.number], done.outcomes, strict=True):
                 photograph = photographs[row]
                 if isinstance(outcome, str):
-                    seen[row] = Unreadable(photograph.split, photograph.id, outcome)
+                    outcomes[row] = Unreadable(photograph.split, photograph.id, outcome)
                 else:
-                    seen[row] = DigestedPhotograph(photograph, outcome)
+                    outcomes[row] = DigestedPhotograph(photograph, outcome)
     if failures:
         first, rows = failures[0], places[failures[0].number]
         raise StoreError(
@@ -237,20 +226,46 @@ def _compute(
             f"{photographs[rows[0]].split}/{photographs[rows[0]].id}: {first.failure}",
             "Run the same command again: all others are kept, and only these are computed",
         )
-    return [row for row in seen if row is not None], computed
+    return [outcome for outcome in outcomes if outcome is not None], computed
 
 
-def _set_aside(path: Path, out: Path) -> Path | None:
-    """Move a damaged feature file out of the way, so that its rows are computed again; where to, or None."""
-    try:
-        if storage.exists(path):
-            feature_file.recipe_of(path)
-    except DamagedError:
-        return hdf5.set_aside(path, out)
-    return None
+def _assemble(
+    dataset: Dataset, networks: Sequence[RunningNetwork], outcomes: Sequence[Outcome]
+) -> tuple[dict[str, bool], dict[str, int]]:
+    """Write the feature files: `written` and `rows` of `Extraction`; raises DatasetError if nothing can be read."""
+    fresh = [row for row in outcomes if isinstance(row, DigestedPhotograph)]
+    unreadable = [row for row in outcomes if isinstance(row, Unreadable)]
+    if not fresh:
+        raise DatasetError(
+            f"None of the {len(outcomes):,} photographs of {dataset.root} can be read; "
+            f"{unreadable[0].id}: {unreadable[0].reason}",
+            "Check the files",
+        )
+    written, rows = {}, []
+    for network in networks:
+        entries, listed = fresh, unreadable
+        if len(outcomes) < len(dataset.photographs):  # the run is limited
+            entries, listed = _with_kept(dataset, fresh, unreadable, network.cache)
+        written[network.backbone.name] = network.cache.assemble(
+            entries, dataset.classes, listed, str(dataset.root.resolve()), network.learnt_from(entries)
+        )
+        rows.append(Counter(entry.photograph.split for entry in entries))
+    return written, {split: rows[0][split] for split in feature_file.SPLITS}
 
 
-def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: Engines) -> Recipe:
+def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
+    """Move damaged feature files out of the way, so that their rows are computed again. Returns their new names."""
+    moved = []
+    for path in (feature_file.path_of(out, backbone.name) for backbone in backbones):
+        try:
+            if storage.exists(path):
+                feature_file.recipe_of(path)
+        except DamagedError:
+            moved.append(hdf5.set_aside(path, out))
+    return moved
+
+
+def _settle_recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: Engines) -> Recipe:
     path = feature_file.path_of(out, backbone.name)
     name, precision = settings.engine, settings.precision
     if storage.exists(path):
@@ -262,9 +277,8 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
         if precision == AUTO and engine.precision == "bfloat16" and not backbone.bfloat16:
             engine = engine_of(engine.name, "float32")
         name, precision = engine.name, engine.precision
-    selection.check_engine(
-        name, precision, settings.batch_size, settings.devices
-    )  # what an earlier run chose may not do now
+    # What an earlier run chose may not suit this one's batch size and devices.
+    selection.check_engine(name, precision, settings.batch_size, settings.devices)
     return Recipe(
         backbone=backbone.name,
         weights=weights.sha256,
@@ -278,11 +292,11 @@ def _recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings,
     )
 
 
-def _complete(
-    photographs: Sequence[Photograph], digests: Sequence[int | None], members: Sequence[RunningNetwork]
+def _cached_everywhere(
+    photographs: Sequence[Photograph], digests: Sequence[int | None], networks: Sequence[RunningNetwork]
 ) -> list[DigestedPhotograph | None]:
-    """The entries that need no reading: their digests are remembered, and no network lacks their rows."""
-    everywhere = set.intersection(*(set(member.cache.identities) for member in members))
+    """The photographs that need no reading, else None: the digest is remembered, and no network lacks the row."""
+    everywhere = set.intersection(*(set(network.cache.identities) for network in networks))
     entries = [
         None if digest is None else DigestedPhotograph(row, digest)
         for row, digest in zip(photographs, digests, strict=True)
@@ -290,8 +304,8 @@ def _complete(
     return [entry if entry and (entry.key, entry.digest) in everywhere else None for entry in entries]
 
 
-def _spread(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
-    if limit is None or limit >= len(rows):
+def _spread_evenly(rows: Sequence[_Row], limit: int) -> Sequence[_Row]:
+    if limit >= len(rows):
         return rows
     return [rows[position] for position in np.linspace(0, len(rows) - 1, limit).round().astype(int)]
 
@@ -299,7 +313,7 @@ def _spread(rows: Sequence[_Row], limit: int | None) -> Sequence[_Row]:
 def _with_kept(
     dataset: Dataset, fresh: Sequence[DigestedPhotograph], unreadable: Sequence[Unreadable], cache: Cache
 ) -> tuple[list[DigestedPhotograph], list[Unreadable]]:
-    """Add what is cached of the photographs that a limited run did not look at, in the order of the table."""
+    """Add the rows cached of photographs that a limited run did not look at, in the order of the table."""
     digests = dict(cache.identities) | {entry.key: entry.digest for entry in fresh}
     reasons = {row[:2]: row for row in (*(cache.existing.unreadable if cache.existing else ()), *unreadable)}
     for entry in fresh:
@@ -311,10 +325,13 @@ def _with_kept(
     )
 
 
-def _refuse_other_dataset(dataset: Dataset, members: Sequence[RunningNetwork]) -> None:
-    """A slip of --data must not replace an evening's work: the data set must hold most rows, as the same pictures."""
-    for member in members:
-        existing = member.cache.existing
+def _refuse_other_dataset(dataset: Dataset, networks: Sequence[RunningNetwork]) -> None:
+    """Refuse a data set that lacks most rows of a feature file, or has other pictures under their names.
+
+    A slip of --data must not replace an evening's work.
+    """
+    for network in networks:
+        existing = network.cache.existing
         if existing is None or existing.source == str(dataset.root.resolve()):
             continue
         rows = [
@@ -323,7 +340,9 @@ def _refuse_other_dataset(dataset: Dataset, members: Sequence[RunningNetwork]) -
             for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True)
         ]
         shared = [DigestedPhotograph(photograph, digest) for photograph, digest in rows if photograph]
-        difference = f"has only {len(shared):,} of them" if len(shared) < len(rows) / 2 else _changed(dataset, shared)
+        difference = (
+            f"has only {len(shared):,} of them" if len(shared) < len(rows) / 2 else _changed_pictures(dataset, shared)
+        )
         if difference:
             raise StoreError(
                 f"{existing.path} holds {len(rows):,} photographs of {existing.source}; {dataset.root} {difference}",
@@ -331,21 +350,21 @@ def _refuse_other_dataset(dataset: Dataset, members: Sequence[RunningNetwork]) -
             )
 
 
-def _changed(dataset: Dataset, entries: Sequence[DigestedPhotograph]) -> str:
-    """Says so if most photographs of a sample are no longer those that were digested."""
+def _changed_pictures(dataset: Dataset, entries: Sequence[DigestedPhotograph]) -> str:
+    """How many photographs of a sample are other pictures now, in words; empty unless most are."""
     same = []
-    for entry in _spread(entries, _COMPARED):
+    for entry in _spread_evenly(entries, _COMPARED):
         with contextlib.suppress(UnreadablePhotographError):  # a missing file is listed later
             same.append(images.digest(dataset.read(entry.photograph)) == entry.digest)
     changed = same.count(False)
     return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
 
 
-def _check_space(photographs: Sequence[Photograph], members: Sequence[RunningNetwork], out: Path) -> None:
-    """Shards and the file assembled from them lie on the disk at the same time; only what lacks a row is computed."""
+def _check_free_space(photographs: Sequence[Photograph], networks: Sequence[RunningNetwork], out: Path) -> None:
+    """Refuse a disk that is too small: a row that is missing lies there twice, in its shard and in the feature file."""
     keys, needed = [DigestedPhotograph(photograph, 0).key for photograph in photographs], 0
-    for member in members if keys else ():
-        cached = {key for key, _ in member.cache.identities}
-        row = member.backbone.width * np.dtype(member.cache.recipe.dtype).itemsize
+    for network in networks if keys else ():
+        cached = {key for key, _ in network.cache.identities}
+        row = network.backbone.width * np.dtype(network.cache.recipe.dtype).itemsize
         needed += 2 * row * sum(key not in cached for key in keys)
     atomic.check_free_space(out, needed)

@@ -1,4 +1,4 @@
-"""Which fold each row is held out in: classes spread evenly, copies together, the same whatever is dropped."""
+"""Folds: in which one each row is held out. Classes are spread evenly, copies together; dropping rows moves none."""
 
 import warnings
 
@@ -13,13 +13,14 @@ MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
 def deal(labels: NDArray[np.int64], pictures: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
     """(n,) the fold, from 0, in which each row is held out: stratified by class, in an order drawn with the seed.
 
-    Rows of the same picture share a fold, and each class is spread as evenly as that allows: without copies its numbers
-    in two folds differ by at most 1, and a class that shows as many pictures as there are folds is in each. Every
-    row is dealt, whether it will be learnt from or not, so that dropping or relabelling some moves no other; and one
-    copy more moves few.
+    Rows of one picture share a fold, and each class is spread as evenly as that allows. Without copies, its rows in
+    two folds differ by at most one. A class with at least as many pictures as there are folds is in each. Every row
+    is dealt, whether it will be learnt from or not. So dropping or relabelling rows moves no other row, and one copy
+    more moves few.
 
     Args:
-        labels, pictures: (n,) the classes as they were given, from 0; numbers, the same for copies of a picture.
+        labels: (n,) the classes as they were given, from 0.
+        pictures: (n,) numbers, the same for copies of a picture.
 
     Raises:
         UsageError: fewer than two folds, or a seed that cannot be used.
@@ -34,7 +35,7 @@ def deal(labels: NDArray[np.int64], pictures: NDArray[np.int64], folds: int, see
 
 
 def fold_numbers(labels: NDArray[np.int64], kept: NDArray[np.bool_], folds: int, seed: int) -> NDArray[np.int64]:
-    """(n,) folds as runs before version 3 dealt them, to repeat those: the kept rows, and then all others."""
+    """(n,) folds as runs before version 3 dealt them, to repeat such runs: first the kept rows, then all others."""
     rows = np.flatnonzero(kept)
     fold = np.empty(len(labels), np.int64)
     fold[~kept] = np.arange(np.count_nonzero(~kept)) % folds
@@ -43,7 +44,7 @@ def fold_numbers(labels: NDArray[np.int64], kept: NDArray[np.bool_], folds: int,
 
 
 def _stratified(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """(n,) the fold of each row, copies or not."""
+    """(n,) the fold of each row; copies may lie in different folds."""
     from sklearn.model_selection import StratifiedKFold
 
     if folds < 2:
@@ -54,8 +55,8 @@ def _stratified(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.
     with warnings.catch_warnings():  # a class with fewer rows than folds is missing from some
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
-        for number, (_, held) in enumerate(splits):
-            fold[held] = number
+        for number, (_, held_out) in enumerate(splits):
+            fold[held_out] = number
     return fold
 
 
@@ -66,15 +67,15 @@ def _levelled(
     folds: int,
     order: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """(pictures,) the fold of each picture, after as few as need be were moved to spread the classes evenly.
+    """(pictures,) the fold of each picture, after few were moved to spread the classes evenly.
 
-    Class by class, the rarest first, pictures go from a fold with more rows of it to the one with the fewest, as long
-    as that brings them closer. A picture under several labels moves with the rarest of these classes.
+    Class by class, the rarest first, pictures move from a fold with many rows of the class to the one with the fewest,
+    as long as the numbers come closer. A picture under several labels moves with the rarest of these classes.
 
     Args:
         fold: (pictures,) where they were dealt.
-        which, labels: (n,) of each row, its picture and its class.
-        order: (pictures,) which are moved first.
+        which, labels: (n,) the picture and the class of each row.
+        order: (pictures,) pictures of a low number are moved first.
     """
     fold = fold.copy()
     rows_of = np.bincount(which)
@@ -92,7 +93,7 @@ def _levelled(
         size = np.bincount(which[own], minlength=len(fold))
         movable = np.flatnonzero(owner == rank[label])
         movable = movable[np.argsort(order[movable])]
-        while (move := _move(counts, total, fold[movable], size[movable])) is not None:
+        while (move := _next_move(counts, total, fold[movable], size[movable])) is not None:
             place, target = move
             picture = movable[place]
             for array, moved in ((counts, size[picture]), (total, rows_of[picture])):
@@ -102,12 +103,14 @@ def _levelled(
     return fold
 
 
-def _move(
+def _next_move(
     counts: NDArray[np.int64], total: NDArray[np.int64], fold: NDArray[np.int64], size: NDArray[np.int64]
 ) -> tuple[int, int] | None:
-    """Which picture to move, and to which fold, so that the numbers of a class in the folds come closer; None if done.
+    """The next picture to move and its new fold, so that the numbers of a class in the folds come closer; None if even.
 
-    `fold` and `size`, (m,), are of the pictures that may move.
+    Args:
+        counts, total: (folds,) rows of the class and of all classes.
+        fold, size: (m,) the fold of each picture that may move, and its rows of the class.
     """
     target = int(np.lexsort((total, counts))[0])
     for giver in np.lexsort((-total, -counts)).tolist():

@@ -1,17 +1,23 @@
-"""Rows of several feature files, matched by id."""
+"""Rows of several feature files side by side, matched by id: whole splits in memory, or some rows when asked for."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import StoreError, in_short
-from catsdogs.features.feature_file import SPLITS, Features, _again
+from catsdogs.features.feature_file import SPLITS, Features, how_to_write
+from catsdogs.features.scaling import Vectors
+
+_BLOCK_ROWS = 1024
+
+Rows = NDArray[np.intp]
 
 
-def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], Vectors]:
     """Vectors of several networks side by side, rows matched by id: (n,) ids and (n, sum of widths) float32.
 
     Raises:
@@ -30,23 +36,31 @@ def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], ND
 
 
 def check_joinable(files: Sequence[Features]) -> None:
-    """Refuse files whose rows or labels differ, before any vector is read."""
+    """Refuse files whose rows or labels differ, before any vector is read.
+
+    Raises:
+        StoreError: as `join`, or two files give different labels.
+    """
     first = files[0]
     for file in files[1:]:
         for split in SPLITS:
             rows = rows_by_id(first, file, split)
             if split == "train":
-                ours, theirs = np.array(first.classes)[first.labels], np.array(file.classes)[file.labels][rows]
-                if not np.array_equal(ours, theirs):
+                labels = (np.array(first.classes)[first.labels], np.array(file.classes)[file.labels][rows])
+                if not np.array_equal(*labels):
                     raise StoreError(
-                        f"{first.path} and {file.path} give different labels", _again(first.name, file.name)
+                        f"{first.path} and {file.path} give different labels", how_to_write(first.name, file.name)
                     )
 
 
-def rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[np.intp]":
-    """For each row of `first`, which row of `file` has its id."""
+def rows_by_id(first: Features, file: Features, split: str) -> "slice | Rows":
+    """For each row of `first`, which row of `file` has its id; a slice if they stand in the same order.
+
+    Raises:
+        StoreError: as `join`.
+    """
     ids, others = first.ids[split], file.ids[split]
-    rows: slice | NDArray[np.intp] = slice(None)
+    rows: slice | Rows = slice(None)
     if not np.array_equal(ids, others):
         position = {id: row for row, id in enumerate(others)}
         missing = [str(id) for id in ids if id not in position]
@@ -54,7 +68,7 @@ def rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[
         for absent, path in ((missing, file.path), (extra, first.path)):
             if absent:
                 problem = f"{path} lacks {len(absent):,} {split} rows: {in_short(absent)}"
-                raise StoreError(problem, _again(first.name, file.name), absent)
+                raise StoreError(problem, how_to_write(first.name, file.name), absent)
         rows = np.array([position[id] for id in ids], np.intp)
     if split in first.digests and split in file.digests:
         changed = np.flatnonzero(first.digests[split] != file.digests[split][rows])
@@ -62,7 +76,7 @@ def rows_by_id(first: Features, file: Features, split: str) -> "slice | NDArray[
             raise StoreError(
                 f"{ids[changed[0]]} and {changed.size - 1:,} other {split} photographs changed between {first.path} "
                 f"and {file.path}",
-                _again(first.name, file.name),
+                how_to_write(first.name, file.name),
             )
     return rows
 
@@ -74,3 +88,60 @@ def rows_digest(file: Features) -> str:
         hashed.update(json.dumps(file.ids[split].tolist()).encode())
         hashed.update(file.digests[split].tobytes() if split in file.digests else b"")
     return hashed.hexdigest()
+
+
+class JoinedVectors:
+    """Rows of feature files side by side, matched by id and normalised; read when asked for, never all at once.
+
+    Row i is row i of `first`, its splits one after the other in the order given.
+
+    Attributes:
+        widths: columns of each network; `width` is their sum.
+    """
+
+    def __init__(self, files: Sequence[Features], first: Features, splits: Sequence[str] = SPLITS) -> None:
+        """Match the rows; raises as `rows_by_id`."""
+        self.widths = tuple(file.width for file in files)
+        self.width = sum(self.widths)
+        self._files = files
+        ends = accumulate((len(first.ids[split]) for split in splits), initial=0)
+        self._ranges = dict(zip(splits, pairwise(ends), strict=True))
+        self._orders = {split: [rows_by_id(first, file, split) for file in files] for split in splits}
+
+    def __len__(self) -> int:
+        return max(stop for _, stop in self._ranges.values())
+
+    def take(self, rows: Rows) -> Vectors:
+        """The (len(rows), width) vectors of some rows, in any order, normalised as by `normalise`.
+
+        Raises:
+            StoreError: a file is damaged, or a row holds NaN or infinity.
+        """
+        taken = np.empty((len(rows), self.width), np.float32)
+        for split, (start, stop) in self._ranges.items():
+            places = np.flatnonzero((start <= rows) & (rows < stop))
+            if not places.size:
+                continue
+            wanted = rows[places] - start
+            columns = pairwise(accumulate(self.widths, initial=0))
+            for file, order, (left, right) in zip(self._files, self._orders[split], columns, strict=True):
+                own = wanted if isinstance(order, slice) else order[wanted]
+                taken[places, left:right] = file.read_rows(split, own)
+        normalise(taken, self.widths)
+        return taken
+
+    def blocks(self) -> Iterator[tuple[int, Vectors]]:
+        """All rows, some at a time, each block with the number of its first row; raises as `take`."""
+        for start in range(0, len(self), _BLOCK_ROWS):
+            yield start, self.take(np.arange(start, min(start + _BLOCK_ROWS, len(self))))
+
+
+def normalise(vectors: Vectors, widths: Sequence[int]) -> None:
+    """Give each network's part of each row the length 1/√networks, in place.
+
+    Then the product of two rows is the mean of the networks' cosines.
+    """
+    for start, stop in pairwise(accumulate(widths, initial=0)):
+        part = vectors[:, start:stop]
+        lengths = np.sqrt(np.einsum("ij,ij->i", part, part) * len(widths))
+        part /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, np.newaxis]

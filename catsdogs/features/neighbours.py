@@ -1,16 +1,15 @@
 """Nearest neighbours by cosine among the rows of feature files: exact up to 200,000 rows, above by an index."""
 
 import functools
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import UsageError
-from catsdogs.features import feature_file, joining
-from catsdogs.features.feature_file import Features
+from catsdogs.features.joining import JoinedVectors, Rows, normalise
+from catsdogs.features.scaling import Vectors
 from catsdogs.progress import Progress
 
 INDEX_ROWS = 200_000  # above them, comparing each with each takes minutes, and holding all takes gigabytes
@@ -18,110 +17,58 @@ SHORT = 512  # columns of a shortened row
 # Of the five nearest of 2,000 photographs by 3,840 columns, 0.68 are among the five nearest by 512, 0.997 among the 50.
 CANDIDATES = 50
 PAIRS_OF_A_ROW = 16  # so that 10,000 pictures of nothing are not 50 million pairs
-FAR = 0.99  # of the learnt photographs lie nearer to another one
-_SAMPLE = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
+FAR = 0.99  # an unfamiliarity: this share of the learnt photographs lies nearer to another one
+_SAMPLED = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
 _BLOCK_ROWS = 1024
 _MANY_ROWS = 5000  # fewer are read and compared within a second
 _BLOCK_CELLS = 2**25  # similarities of a block of rows with all: 128 MiB
-_LINKS, _EFFORT = 32, 64  # of each row to near ones; how many near ones are looked at
+_LINKS, _SEARCHED = 32, 64  # of the index: links of each row to near ones; how many near ones a search looks at
 _DEVIATIONS = 4.0  # how many standard deviations off a shortened cosine may be
 _SEED = 2018
-
-Vectors = NDArray[np.float32]
-Rows = NDArray[np.intp]
-
-
-class JoinedVectors:
-    """Rows of feature files side by side, matched by id and normalised; read when asked for, never all in memory.
-
-    Row i is row i of `first`, its splits one after the other in the order given.
-
-    Attributes:
-        widths: columns of each network.
-    """
-
-    def __init__(self, files: Sequence[Features], first: Features, splits: Sequence[str] = feature_file.SPLITS) -> None:
-        """Look rows up; raises StoreError if the files hold different ones."""
-        self.widths = tuple(file.width for file in files)
-        self._files = files
-        ends = accumulate((len(first.ids[split]) for split in splits), initial=0)
-        self._stretches = dict(zip(splits, pairwise(ends), strict=True))
-        self._orders = {split: [joining.rows_by_id(first, file, split) for file in files] for split in splits}
-
-    def __len__(self) -> int:
-        return max(stop for _, stop in self._stretches.values())
-
-    @property
-    def width(self) -> int:
-        return sum(self.widths)
-
-    def take(self, rows: Rows) -> Vectors:
-        """The (len(rows), width) vectors of some rows, in any order, normalised as by `normalise`.
-
-        Raises:
-            StoreError: a file is damaged, or a row holds NaN or infinity.
-        """
-        taken = np.empty((len(rows), self.width), np.float32)
-        for split, (start, stop) in self._stretches.items():
-            places = np.flatnonzero((start <= rows) & (rows < stop))
-            if not places.size:
-                continue
-            wanted = rows[places] - start
-            columns = pairwise(accumulate(self.widths, initial=0))
-            for file, order, (left, right) in zip(self._files, self._orders[split], columns, strict=True):
-                own = wanted if isinstance(order, slice) else order[wanted]
-                taken[places, left:right] = file.read_rows(split, own)
-        normalise(taken, self.widths)
-        return taken
-
-    def blocks(self) -> Iterator[tuple[int, Vectors]]:
-        """All rows, some at a time, each block with the number of its first row; raises as `take`."""
-        for start in range(0, len(self), _BLOCK_ROWS):
-            yield start, self.take(np.arange(start, min(start + _BLOCK_ROWS, len(self))))
 
 
 class Gallery:
     """Photographs to find the nearest of: their vectors in memory, or above `INDEX_ROWS` rows an index of them."""
 
     def __init__(self, table: JoinedVectors) -> None:
-        """Read all rows; raises as `Table.take`, and UsageError where an index is needed and not installed."""
+        """Read all rows; raises as `JoinedVectors.take`, and UsageError where an index is needed and not installed."""
         self._table = table
         self._search: _Matrix | _Index
         if len(table) > INDEX_ROWS:
-            self._search = _shortened(table)
+            self._search = _searchable(table)
         else:
             self._search = _Matrix(len(table), table.width)
             for start, block in table.blocks():
                 self._search.add(start, block)
 
     def nearest(self, vectors: Vectors, count: int) -> tuple[Rows, Vectors]:
-        """The `count` rows nearest to a photograph, and their cosines; equals in the order of rows.
+        """The `count` rows nearest to a photograph, and their cosines; rows that are equally near in their order.
 
-        Takes (1, width) vectors as the networks give them. With an index, the cosines are exact, and of the rows about
-        1 in 100 is another than the nearest.
+        Takes (1, width) vectors as the networks give them. The cosines are exact. With an index, about 1 in 100 of the
+        rows is not among the nearest.
 
         Raises:
-            StoreError: as `Table.take`, with an index, which reads its candidates from the disk.
+            StoreError: as `JoinedVectors.take`, with an index, which reads its candidates from the disk.
         """
-        asked = vectors.astype(np.float32)
-        normalise(asked, self._table.widths)
+        query = vectors.astype(np.float32)
+        normalise(query, self._table.widths)
         if isinstance(self._search, _Matrix):
-            rows, cosines = self._search.nearest(asked, count)
+            rows, cosines = self._search.nearest(query, count)
             return rows[0], cosines[0]
-        likely = np.unique(self._search.nearest(_shorten(asked), max(CANDIDATES, count))[0])
+        likely = np.unique(self._search.nearest(_shorten(query), max(CANDIDATES, count))[0])
         likely = likely[likely >= 0]
         exact = _Matrix(len(likely), self._table.width)
         exact.add(0, self._table.take(likely))
-        order, cosines = exact.nearest(asked, count)
+        order, cosines = exact.nearest(query, count)
         return likely[order[0]], cosines[0]
 
     def usual(self) -> Vectors:
         """(m,) cosines of a photograph and the nearest other one, of a seeded sample of a thousand or of all."""
-        return _usual(self._search, len(self._table))
+        return _usual_cosines(self._search, len(self._table))
 
 
 class Crowd:
-    """All rows of a table among one another, by shortened vectors: 512 columns in memory, above `INDEX_ROWS` an index.
+    """All rows of a table compared with one another. Shortened to 512 columns they fit into memory, or an index.
 
     The cosine of two shortened rows is off by (1 - cosine²) / √512 (one standard deviation): 0.005 at 0.94.
     """
@@ -129,7 +76,7 @@ class Crowd:
     def __init__(self, table: JoinedVectors) -> None:
         """Read all rows; raises as `Gallery`."""
         self._table = table
-        self._search = _shortened(table)
+        self._search = _searchable(table)
 
     def usual(self, rank: int) -> float:
         """The cosine of a row and the `rank`-th nearest other one: the median of a seeded sample of a thousand rows.
@@ -139,16 +86,13 @@ class Crowd:
         rank = min(rank, len(self._table) - 1)
         if rank < 1:
             return 0.0
-        count = min(_SAMPLE, len(self._table))
-        sample = np.sort(np.random.default_rng(_SEED).choice(len(self._table), count, replace=False))
-        _, cosines = self._search.nearest(self._search.rows(sample), rank + 1)
-        return float(np.median(cosines[:, rank]))  # the first is the row itself
+        return float(np.median(_usual_cosines(self._search, len(self._table), rank)))
 
     def pairs(self, least: float, among: int | None = None) -> Iterator[tuple[int, int, float]]:
-        """Pairs (i, j) of rows, i < j, whose cosine is `least` or more, with that cosine, verified on whole vectors.
+        """Pairs (i, j) of rows, i < j, whose cosine is `least` or more, and that cosine, computed on whole vectors.
 
-        Both are of the first `among` rows, or of all. A row has at most `PAIRS_OF_A_ROW` pairs with later ones, the
-        nearest of them; an index misses about 1 in 100.
+        Both are of the first `among` rows, or of all. A row has at most `PAIRS_OF_A_ROW` pairs with later rows, the
+        nearest ones. An index misses about 1 in 100.
         """
         slack = _DEVIATIONS * (1 - least**2) / SHORT**0.5
         left, right = _sorted_pairs(self._search.pairs(least - slack, len(self._table) if among is None else among))
@@ -171,29 +115,18 @@ def unfamiliarity(cosines: Vectors, usual: Vectors) -> NDArray[np.float64]:
     return shares
 
 
-def nearest_cosines(asked: Vectors, learnt: Vectors) -> Vectors:
-    """(n,) the cosine of each row asked about and the nearest learnt one; all are normalised."""
-    return _matrix_of(learnt).nearest(asked, 1)[1][:, 0]
+def nearest_cosines(queries: Vectors, learnt: Vectors) -> Vectors:
+    """(n,) the cosine of each query, a row, and the nearest learnt one; all are normalised."""
+    return _matrix_of(learnt).nearest(queries, 1)[1][:, 0]
 
 
 def usual_cosines(learnt: Vectors) -> Vectors:
     """(m,) as `Gallery.usual`, of normalised rows in memory."""
-    return _usual(_matrix_of(learnt), len(learnt))
-
-
-def normalise(vectors: Vectors, widths: Sequence[int]) -> None:
-    """Give each network's part of each row the length 1/√networks, in place.
-
-    Then the product of two rows is the mean of the networks' cosines.
-    """
-    for start, stop in pairwise(accumulate(widths, initial=0)):
-        part = vectors[:, start:stop]
-        lengths = np.sqrt(np.einsum("ij,ij->i", part, part) * len(widths))
-        part /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, np.newaxis]
+    return _usual_cosines(_matrix_of(learnt), len(learnt))
 
 
 class _Matrix:
-    """Rows of length 1 in memory; everything about them is exact."""
+    """Rows of length 1 in memory. All results are exact."""
 
     def __init__(self, rows: int, width: int) -> None:
         self._vectors = np.empty((rows, width), np.float32)
@@ -204,13 +137,13 @@ class _Matrix:
     def rows(self, rows: Rows) -> Vectors:
         return self._vectors[rows]
 
-    def nearest(self, asked: Vectors, count: int) -> tuple[Rows, Vectors]:
+    def nearest(self, queries: Vectors, count: int) -> tuple[Rows, Vectors]:
         count = min(count, len(self._vectors))
-        rows, cosines = np.empty((len(asked), count), np.intp), np.empty((len(asked), count), np.float32)
-        for start, block in _in_blocks(asked, len(self._vectors)):
+        rows, cosines = np.empty((len(queries), count), np.intp), np.empty((len(queries), count), np.float32)
+        for start, block in _in_blocks(queries, len(self._vectors)):
             for number, all_cosines in enumerate((self._vectors @ block.T).T, start):
                 least = np.partition(all_cosines, -count)[-count]
-                near = np.flatnonzero(all_cosines >= least)  # more than asked for where several are equal
+                near = np.flatnonzero(all_cosines >= least)  # more than `count` where several are equal
                 rows[number] = near[np.argsort(-all_cosines[near], kind="stable")[:count]]
                 cosines[number] = all_cosines[rows[number]]
         return rows, cosines
@@ -233,7 +166,7 @@ class _Matrix:
 
 
 class _Index:
-    """Shortened rows in an index of faiss, a byte a number: a graph of near ones (HNSW), walked in search of nearer."""
+    """Shortened rows in an index of faiss, HNSW: a graph whose edges lead to near rows. A number takes a byte."""
 
     def __init__(self, width: int) -> None:
         # Numbers of a unit vector lie around 1/√width; beyond four times that hardly any does.
@@ -241,30 +174,30 @@ class _Index:
         faiss = _faiss()
         whole_bytes = faiss.ScalarQuantizer.QT_8bit_direct_signed
         self._index = faiss.IndexHNSWSQ(width, whole_bytes, _LINKS, faiss.METRIC_INNER_PRODUCT)
-        self._index.hnsw.efSearch = _EFFORT
+        self._index.hnsw.efSearch = _SEARCHED
 
     def add(self, _: int, vectors: Vectors) -> None:
         self._index.add(self._rounded(vectors))
 
     def rows(self, rows: Rows) -> Vectors:
-        found: Vectors = self._index.reconstruct_batch(rows) / self._scale
-        return found
+        vectors: Vectors = self._index.reconstruct_batch(rows) / self._scale
+        return vectors
 
-    def nearest(self, asked: Vectors, count: int) -> tuple[Rows, Vectors]:
-        """A row of -1, infinitely far, where the graph leads to fewer."""
-        products, rows = self._index.search(self._rounded(asked), min(count, self._index.ntotal))
+    def nearest(self, queries: Vectors, count: int) -> tuple[Rows, Vectors]:
+        """Where the graph leads to fewer, the rest are row -1, infinitely far."""
+        products, rows = self._index.search(self._rounded(queries), min(count, self._index.ntotal))
         return rows.astype(np.intp), products / self._scale**2
 
     def pairs(self, least: float, among: int) -> Iterator[tuple[Rows, Rows]]:
         with _progress(among, "comparing") as progress:
             for start in range(0, among, _BLOCK_ROWS):
-                asked = np.arange(start, min(start + _BLOCK_ROWS, among))
-                found, cosines = self.nearest(self.rows(asked), PAIRS_OF_A_ROW + 1)
-                near = (cosines >= least) & (found != asked[:, np.newaxis]) & (found < among)
+                block = np.arange(start, min(start + _BLOCK_ROWS, among))
+                rows, cosines = self.nearest(self.rows(block), PAIRS_OF_A_ROW + 1)
+                near = (cosines >= least) & (rows != block[:, np.newaxis]) & (rows < among)
                 number, rank = np.nonzero(near)
-                i, j = asked[number], found[number, rank]
+                i, j = block[number], rows[number, rank]
                 yield np.minimum(i, j), np.maximum(i, j)
-                progress.update(len(asked))
+                progress.update(len(block))
 
     def _rounded(self, vectors: Vectors) -> Vectors:
         return np.clip(np.rint(vectors * self._scale), -127, 127)
@@ -276,12 +209,13 @@ def _matrix_of(vectors: Vectors) -> _Matrix:
     return matrix
 
 
-def _usual(search: _Matrix | _Index, rows: int) -> Vectors:
-    sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLE, rows), replace=False))
-    return search.nearest(search.rows(sample), 2)[1][:, -1]  # the first is the row itself
+def _usual_cosines(search: _Matrix | _Index, rows: int, rank: int = 1) -> Vectors:
+    """(m,) the cosines of a seeded sample of the rows and the `rank`-th nearest other one of each."""
+    sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLED, rows), replace=False))
+    return search.nearest(search.rows(sample), rank + 1)[1][:, -1]  # the first is the row itself
 
 
-def _shortened(table: JoinedVectors) -> _Matrix | _Index:
+def _searchable(table: JoinedVectors) -> _Matrix | _Index:
     """All rows of a table, shortened: in memory, or above `INDEX_ROWS` in an index."""
     width = min(SHORT, table.width)
     search = _Index(width) if len(table) > INDEX_ROWS else _Matrix(len(table), width)
@@ -321,9 +255,9 @@ def _in_blocks(vectors: Vectors, columns: int) -> Iterator[tuple[int, Vectors]]:
         yield start, vectors[start : start + step]
 
 
-def _sorted_pairs(found: Iterator[tuple[Rows, Rows]]) -> tuple[Rows, Rows]:
+def _sorted_pairs(blocks: Iterator[tuple[Rows, Rows]]) -> tuple[Rows, Rows]:
     """All pairs in order, each once."""
-    pairs = np.unique(np.concatenate([np.empty((0, 2), np.intp), *(np.stack(pair, 1) for pair in found)]), axis=0)
+    pairs = np.unique(np.concatenate([np.empty((0, 2), np.intp), *(np.stack(pair, 1) for pair in blocks)]), axis=0)
     return pairs[:, 0], pairs[:, 1]
 
 

@@ -1,12 +1,12 @@
-"""Large feature files: virtual data sets over shard files of some ten thousand rows, and reading rows out of them.
+"""Large feature files: their rows lie in parts, files of some ten thousand rows, seen as one by virtual data sets.
 
-The virtual data sets are for readers of plain HDF5. This program goes by the table of shards beside them, for HDF5
-says nothing when a shard is gone, and cannot follow a file into an object store.
+The virtual data sets are for readers of plain HDF5. This program goes by the table of parts beside them: HDF5 says
+nothing when a part is gone, and cannot follow a file into an object store. Within the files parts are called `shards`.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,21 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import DamagedError, MissingError, StoreError
-from catsdogs.files import storage
+from catsdogs.files import hdf5, storage
 
 VIRTUAL_ROWS = 500_000  # above them, a file is written as virtual data sets
-# A shard ends after a row whose digest is a multiple of `_CUT`, so that a new photograph moves no other shard's ends.
+# A part ends after a row whose digest is a multiple of `_CUT`, so that a new photograph moves the end of no other part.
 _CUT = 8192
 _LEAST_ROWS, _MOST_ROWS = 4096, 32768  # 12,288 on average
-_GAP = 16  # rows that are rather read in vain than skipped
-_BELOW = re.compile(r"[0-9a-f]+/[0-9a-f]+\.h5")  # the folder of a feature file's shards
-_TABLE = np.dtype([("name", h5py.string_dtype()), ("rows", np.int64), ("bytes", np.int64)])
-
-Opening = Callable[[Path], AbstractContextManager[h5py.File]]
+_GAP_ROWS = 16  # as many unwanted rows are read along rather than skipped
+_PART_NAME = re.compile(r"[0-9a-f]+/[0-9a-f]+\.h5")  # in the folder of a feature file's parts
+_PARTS_TABLE = np.dtype([("name", h5py.string_dtype()), ("rows", np.int64), ("bytes", np.int64)])
 
 
 class Part(NamedTuple):
-    """A file with consecutive rows of a split: its name beside the feature file, how many rows, its size in bytes."""
+    """A file with consecutive rows of a split: its name relative to the feature file, its rows, its size in bytes."""
 
     name: str
     rows: int
@@ -38,16 +36,16 @@ class Part(NamedTuple):
 
 
 class LostPartError(StoreError):
-    """A shard of a feature file is missing or damaged; the file itself is whole."""
+    """A part of a feature file is missing or damaged; the file itself is whole."""
 
 
-def folder_of(path: Path) -> Path:
-    """Where the shards of a feature file lie."""
+def parts_folder(path: Path) -> Path:
+    """Where the parts of a feature file lie."""
     return path.with_name(f"{path.stem}.shards")
 
 
-def stretches(digests: NDArray[np.uint64]) -> Iterator[slice]:
-    """The rows of each shard, of the (n,) digests of all rows."""
+def part_rows(digests: NDArray[np.uint64]) -> Iterator[slice]:
+    """The rows of each part, given the (n,) digests of all rows."""
     ends = np.append(np.flatnonzero(digests % np.uint64(_CUT) == 0) + 1, len(digests))
     start = 0
     while start < len(digests):
@@ -60,86 +58,84 @@ def stretches(digests: NDArray[np.uint64]) -> Iterator[slice]:
 def write_virtual(
     file: h5py.File,
     split: str,
-    shards: Sequence[Part],
+    parts: Sequence[Part],
     names: Mapping[str, str],
     rows: Mapping[str, tuple[tuple[int, ...], np.dtype]],
 ) -> None:
-    """Add the virtual data sets of a split, and the table of its shards.
+    """Add the virtual data sets of a split, and the table of its parts.
 
     Args:
-        names: data set in a shard -> its name in the file.
-        rows: data set in a shard -> the shape of a row of it, and its type.
+        names: data set in a part -> its name in the file.
+        rows: data set in a part -> the shape of a row of it, and its type.
     """
-    file.create_dataset(f"{split}_shards", data=np.array([tuple(shard) for shard in shards], _TABLE))
-    starts = _starts(shards)
+    file.create_dataset(f"{split}_shards", data=np.array([tuple(part) for part in parts], _PARTS_TABLE))
+    starts = _starts(parts)
     for field, (shape, dtype) in rows.items():
         layout = h5py.VirtualLayout((starts[-1], *shape), dtype)
-        for shard, start in zip(shards, starts[:-1], strict=True):
-            name = shard.name.replace("%", "%%")  # HDF5 puts the number of a block in the place of %b
-            layout[start : start + shard.rows] = h5py.VirtualSource(name, field, (shard.rows, *shape), dtype)
-        # What HDF5 gives where a shard is missing must not look like data.
+        for part, start in zip(parts, starts[:-1], strict=True):
+            name = part.name.replace("%", "%%")  # HDF5 puts the number of a block in the place of %b
+            layout[start : start + part.rows] = h5py.VirtualSource(name, field, (part.rows, *shape), dtype)
+        # What HDF5 gives where a part is missing must not look like data.
         file.create_virtual_dataset(names[field], layout, -1 if np.issubdtype(dtype, np.integer) else np.nan)
 
 
 def parts_of(file: h5py.File, split: str) -> list[Part]:
-    """The shards of a split in order; none if its rows are in the file itself.
+    """The parts of a split in order; none if its rows are in the file itself.
 
     Raises:
-        ValueError: one that would lie elsewhere than in the folder of this file's shards.
+        ValueError: one that would lie elsewhere than in the folder of this file's parts.
     """
     name = f"{split}_shards"
     if name not in file:
         return []
     table = file[name][...]
     names = [text.decode() for text in table["name"]]
-    start = f"{folder_of(Path(file.filename)).name}/"
-    for shard in names:
-        if not (shard.startswith(start) and _BELOW.fullmatch(shard.removeprefix(start))):
-            raise ValueError(f"{shard!r} is no shard")
+    start = f"{parts_folder(Path(file.filename)).name}/"
+    for part in names:
+        if not (part.startswith(start) and _PART_NAME.fullmatch(part.removeprefix(start))):
+            raise ValueError(f"{part!r} is no shard")
     return [Part(*row) for row in zip(names, table["rows"].tolist(), table["bytes"].tolist(), strict=True)]
 
 
 def check_parts(path: Path, file: h5py.File, splits: Sequence[str]) -> None:
-    """Refuse a file of which a shard is gone or has another size; what is in it is checked when it is read.
+    """Refuse a file of which a part is gone or has another size; its content is checked when it is read.
 
     Raises:
-        LostShardError: names the shard.
+        LostPartError: names the part.
     """
     for split in splits:
-        for shard in parts_of(file, split):
-            place = path.parent / shard.name
+        for part in parts_of(file, split):
+            place = path.parent / part.name
             try:
                 size = storage.size(place)
             except FileNotFoundError:
                 raise _lost(path, f"{place} is missing") from None
-            if size != shard.bytes:
-                raise _lost(path, f"{place} has {size:,} bytes, not {shard.bytes:,}")
+            if size != part.bytes:
+                raise _lost(path, f"{place} has {size:,} bytes, not {part.bytes:,}")
 
 
-def take(
-    path: Path, file: h5py.File, name: str, split: str, field: str, rows: NDArray[np.intp], opening: Opening
-) -> NDArray[Any]:
-    """Rows of the data set `name`, in any order, wherever they lie; in shards it is called `field`.
+def read_rows(path: Path, file: h5py.File, name: str, split: str, field: str, rows: NDArray[np.intp]) -> NDArray[Any]:
+    """Rows of the data set `name`, in any order, wherever they lie; in parts it is called `field`.
 
     Raises:
-        LostShardError: a shard is missing or damaged.
+        LostPartError: a part is missing or damaged.
     """
-    shards = parts_of(file, split)
-    if not shards or not len(rows):
-        return chosen(file[name], rows)
+    parts = parts_of(file, split)
+    if not parts or not len(rows):
+        return read_chosen(file[name], rows)
     values = np.empty((len(rows), *file[name].shape[1:]), file[name].dtype)
     order = np.argsort(rows, kind="stable")
-    ordered, starts = rows[order], _starts(shards)
+    ordered, starts = rows[order], _starts(parts)
     first, last = np.searchsorted(starts, ordered[[0, -1]], side="right") - 1
     for number in range(first, last + 1):
         begin, end = np.searchsorted(ordered, starts[number : number + 2])
         if begin < end:
-            with _opened(path, path.parent / shards[number].name, opening) as source:
-                values[order[begin:end]] = chosen(source[field], ordered[begin:end] - starts[number])
+            with _opened_part(path, path.parent / parts[number].name) as source:
+                values[order[begin:end]] = read_chosen(source[field], ordered[begin:end] - starts[number])
     return values
 
 
-def chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
+def read_chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
     """Rows of a data set, in any order, any of them several times."""
     if not len(rows):
         return dataset[:0]
@@ -147,7 +143,7 @@ def chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
         return dataset[rows[0] : rows[-1] + 1]
     wanted, inverse = np.unique(rows, return_inverse=True)
     values = np.empty((len(wanted), *dataset.shape[1:]), dataset.dtype)
-    cuts = [0, *(np.flatnonzero(np.diff(wanted) > _GAP) + 1), len(wanted)]
+    cuts = [0, *(np.flatnonzero(np.diff(wanted) > _GAP_ROWS) + 1), len(wanted)]
     for start, end in pairwise(cuts):  # HDF5 reads ranges far faster than a list of rows
         first, last = wanted[start], wanted[end - 1]
         values[start:end] = dataset[first : last + 1][wanted[start:end] - first]
@@ -155,17 +151,17 @@ def chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
 
 
 @contextmanager
-def _opened(path: Path, shard: Path, opening: Opening) -> Iterator[h5py.File]:
+def _opened_part(path: Path, part: Path) -> Iterator[h5py.File]:
     try:
-        with opening(shard) as file:
+        with hdf5.reading(part) as file:
             yield file
     except (DamagedError, MissingError) as error:
         raise _lost(path, error.problem) from None
 
 
-def _starts(shards: Sequence[Part]) -> NDArray[np.int64]:
-    """The first row of each shard, and at the end the number of all rows."""
-    return np.fromiter(accumulate((shard.rows for shard in shards), initial=0), np.int64, len(shards) + 1)
+def _starts(parts: Sequence[Part]) -> NDArray[np.int64]:
+    """The first row of each part, and at the end the number of all rows."""
+    return np.fromiter(accumulate((part.rows for part in parts), initial=0), np.int64, len(parts) + 1)
 
 
 def _lost(path: Path, problem: str) -> LostPartError:

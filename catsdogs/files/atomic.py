@@ -13,7 +13,7 @@ from pathlib import Path
 
 from catsdogs.errors import StoreError
 from catsdogs.files import lease, storage
-from catsdogs.progress import note
+from catsdogs.files.notes import note
 
 _OWNED = re.compile(r"\.(\d+)\.(tmp|old)")
 

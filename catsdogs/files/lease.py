@@ -16,7 +16,7 @@ from pathlib import Path
 
 from catsdogs.errors import LockedError, StoreError
 from catsdogs.files import storage
-from catsdogs.progress import note
+from catsdogs.files.notes import note
 
 BEAT_SECONDS = 5.0
 PATIENCE_BEATS = 4  # a holder that has missed so many counts as dead

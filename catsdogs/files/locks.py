@@ -7,7 +7,7 @@ from pathlib import Path
 from catsdogs.errors import LockedError
 from catsdogs.files import lease, storage
 from catsdogs.files.atomic import write_error
-from catsdogs.progress import note
+from catsdogs.files.notes import note
 
 LOCK_FILE = ".lock"  # in a folder with one writer
 SOFT = ".soft"  # what the name of a lease adds to that of the lock that it stands in for

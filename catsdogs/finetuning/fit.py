@@ -43,7 +43,7 @@ def make(plan: Hyperparameters, weights: Weights | None, classes: int, seed: int
     """
     keras.utils.set_random_seed(seed)
     dropout = DROPOUT if "dropout" in plan.tricks else 0.0
-    path = build.path_of(
+    path = build.build_path(
         plan.base,
         plan.input_size,
         weights,

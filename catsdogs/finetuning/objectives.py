@@ -111,7 +111,7 @@ class SameClass:
 
     def make(self, plan: Hyperparameters, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
         path, _ = fit.make(plan, weights, 2, seed)
-        return path, twin.join(path)
+        return path, twin.join_twins(path)
 
     def batches(
         self,

@@ -1,1 +1,1 @@
-"""Networks: the table of all that can be run, their weights, and what each learnt to tell apart."""
+"""Networks: a table of those that turn photographs into vectors, their weights, and the engines that run them."""

@@ -1,4 +1,4 @@
-"""The Keras model of extraction: uint8 photographs in, pooled vector and top-10 ImageNet labels out."""
+"""Builds Keras models: uint8 photographs in, the vector and the ten most probable ImageNet labels out."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ class Pretrained(NamedTuple):
         trunk: preprocessed pixels -> the map.
         norm: the LayerNormalization through which the classifier reads the pooled map, where there is one.
         classifier: the map -> 1,000 probabilities, where the weights have one. It computes in float32 whatever the
-            trunk does: logits in bfloat16 tie by the dozen, and the order of the ten best would be chance.
+            trunk does. In bfloat16 dozens of logits tie, and the order of the ten best would be chance.
     """
 
     trunk: keras.Model
@@ -38,7 +38,7 @@ class Pretrained(NamedTuple):
     classifier: keras.Model | None
 
     def vector(self, feature_map: keras.KerasTensor) -> keras.KerasTensor:
-        """The map (n, h, w, width) -> the vector (n, width) float32: its average, normalised if `norm` is there."""
+        """The map (n, h, w, width) -> the vector (n, width) float32: its average, normalised if there is a `norm`."""
         name = "vector" if self.norm is None else "pooled"
         pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name=name)(feature_map)
         if self.norm is None:
@@ -53,9 +53,9 @@ class Pretrained(NamedTuple):
 def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> keras.Model:
     """A model on uint8 RGB (n, size, size, 3), preprocessing included.
 
-    Its outputs: `vector`, the pooled vector (n, width) float32, and where the weights have the classifier `topk_prob`,
-    the ten highest probabilities (n, 10) float32, and `topk_class`, their ImageNet indices (n, 10) int32. `policy` is
-    Keras's dtype policy, such as `mixed_bfloat16`; pooling and what follows stay in float32.
+    Its outputs are `vector` (n, width) float32 and, where the weights have the classifier, `topk_prob` (n, 10) float32,
+    the ten highest probabilities, and `topk_class` (n, 10) int32, their ImageNet indices. `policy` is Keras's dtype
+    policy, such as `mixed_bfloat16`. The layers from the pooling on compute in float32.
 
     Raises:
         WeightsError: the file's arrays do not fit the network.
@@ -65,13 +65,13 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
         keras.utils.set_random_seed(RANDOM_SEED)
     if backbone.trained:
         with _computing_in(policy):
-            return _of_trained(backbone, backbone.trained, weights)
+            return _build_trained(backbone, backbone.trained, weights)
     parts = pretrained(backbone, weights, policy)
     image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
     feature_map = parts.trunk(preprocess(image, backbone.preprocessing))
     outputs = {"vector": parts.vector(feature_map)}
     if parts.classifier:
-        # It is float32 already, but Keras goes on noting what it was before the classifier's layers were told so.
+        # It is float32 already, but Keras notes the type from before the classifier's layers were set to float32.
         top = keras.ops.top_k(keras.ops.cast(parts.classifier(feature_map), "float32"), TOP_K)
         outputs |= {"topk_prob": top[0], "topk_class": top[1]}
     return keras.Model(image, outputs, name=backbone.name)
@@ -87,7 +87,7 @@ def export(backbone: Backbone, weights: Weights, path: str) -> None:
     model = build(backbone, weights)
     parts = (model.trainable_variables, model.non_trainable_variables)
     numbers = [[keras.ops.convert_to_numpy(variable) for variable in part] for part in parts]
-    # The same network with numbers in place of variables: at each step of a graph OpenVINO goes through all variables.
+    # The same network with constants in place of variables: at each step of a graph OpenVINO visits all variables.
     constant = Answering(lambda image: model.stateless_call(*numbers, image, training=False)[0])
     signature = keras.InputSpec(shape=model.input_shape, dtype=model.input.dtype, name=model.input.name)
     constant.export(path, format="openvino", verbose=False, input_signature=[signature])
@@ -112,14 +112,14 @@ def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") ->
         WeightsError: as `build`.
     """
     with _computing_in(policy):
-        network = _network(backbone, weights.has_classifier)
-    _load(network, backbone, weights)
+        network = _whole_network(backbone, weights.has_classifier)
+    _load_weights(network, backbone, weights)
     if backbone.preprocessing == RESCALED:
         _rescale(network)
-    return _parts(network, backbone)
+    return _cut_top(network, backbone)
 
 
-def path_of(
+def build_path(
     base: str,
     input_size: int,
     weights: Weights | None = None,
@@ -127,10 +127,10 @@ def path_of(
     batch_norm: bool = False,
     initializer: str = "glorot_uniform",
 ) -> keras.Model:
-    """What fine-tuning trains: RGB in 0..255, float32 (n, size, size, 3), to the vector (n, width), for any size.
+    """The model that fine-tuning trains: RGB in 0..255, float32 (n, size, size, 3) -> the vector (n, width).
 
-    `base` is a network of the table, with these weights if they are given, or one of `networks`, which the last three
-    settings are for.
+    `base` is a network of the table, with these weights if they are given, or one of `architectures.small`. Only these
+    take the last three settings.
     """
     settle_keras()
     image = keras.Input((input_size, input_size, 3), name="image")
@@ -138,32 +138,34 @@ def path_of(
         network = small.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
         return keras.Model(image, network(preprocess(image, trained.SCRATCH_PREPROCESSING)), name=base)
     backbone = replace(BACKBONES[base], input_size=input_size)
-    parts = pretrained(backbone, weights) if weights else _parts(_network(backbone, include_top=False), backbone)
+    parts = (
+        pretrained(backbone, weights) if weights else _cut_top(_whole_network(backbone, include_top=False), backbone)
+    )
     network = keras.Model(parts.trunk.input, parts.trunk.output, name="network")
     vector = parts.vector(network(preprocess(image, backbone.preprocessing)))
     return keras.Model(image, vector, name=base)
 
 
 def with_language(path: keras.Model) -> keras.Model:
-    """A path and a linear layer, by which the members of a network come to speak one language."""
+    """A path and a linear layer, which maps the vectors of a member to the space of those of the member `all`."""
     vector = keras.layers.Dense(path.output.shape[-1], dtype="float32", name="language")(path.output)
     return keras.Model(path.input, vector, name=path.name)
 
 
 def read_path(folder: Path, member: str) -> keras.Model:
-    """A trained network's path, see `path_of`, of one of its members.
+    """A trained network's path, see `build_path`, of one of its members.
 
     Raises:
         WeightsError: the weights do not fit.
     """
     card = trained.read_card(folder)
-    path = path_of(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
+    path = build_path(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
     if member != trained.ALL:
         path = with_language(path)
-    return _filled(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
+    return _fill(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
 
 
-def _of_trained(backbone: Backbone, folder: Path, weights: Weights) -> keras.Model:
+def _build_trained(backbone: Backbone, folder: Path, weights: Weights) -> keras.Model:
     assert weights.path  # noqa: S101 - `obtain` gives a trained network no random weights
     path = read_path(folder, weights.path.name.removesuffix(".weights.h5"))
     image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
@@ -172,7 +174,7 @@ def _of_trained(backbone: Backbone, folder: Path, weights: Weights) -> keras.Mod
 
 
 def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
-    """RGB in 0..255 -> what the network was trained on; see `Backbone.preprocessing`."""
+    """RGB in 0..255 -> the numbers that the network was trained on; see `Backbone.preprocessing`."""
     image = keras.ops.cast(image, "float32")
     if mode == "lite":
         return (image - 127.0) / 128.0
@@ -181,14 +183,14 @@ def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
     return keras.applications.imagenet_utils.preprocess_input(image, data_format="channels_last", mode=mode)
 
 
-def _network(backbone: Backbone, include_top: bool) -> keras.Model:
+def _whole_network(backbone: Backbone, include_top: bool) -> keras.Model:
     if backbone.package:
         return efficientnet_lite.build(backbone.name, backbone.input_size, include_top)
     shape = (backbone.input_size, backbone.input_size, 3)
     return getattr(keras.applications, backbone.name)(weights=None, include_top=include_top, input_shape=shape)
 
 
-def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
+def _load_weights(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
     if weights.path is None:
         return
     if weights.path.suffix == ".pth":
@@ -196,15 +198,13 @@ def _load(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
         return
     remedy = f"Use weights of keras.applications.{backbone.name}"
     found, expected = sorted(weights.shapes()), sorted(tuple(weight.shape) for weight in network.weights)
-    if (
-        found != expected
-    ):  # Keras leaves layers that it does not find in the file at random, with no more than a warning
-        what = f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}"
-        raise WeightsError(f"{weights.path} does not fit {backbone.name}: {what}", remedy)
-    _filled(network, weights.path, remedy)
+    if found != expected:  # Keras would only warn, and leave layers that the file lacks at random
+        problem = f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}"
+        raise WeightsError(f"{weights.path} does not fit {backbone.name}: {problem}", remedy)
+    _fill(network, weights.path, remedy)
 
 
-def _filled(network: keras.Model, path: Path, remedy: str) -> keras.Model:
+def _fill(network: keras.Model, path: Path, remedy: str) -> keras.Model:
     try:
         with seal.lockable(path) as lockable:
             network.load_weights(lockable)
@@ -217,21 +217,21 @@ def _filled(network: keras.Model, path: Path, remedy: str) -> keras.Model:
 
 
 def _rescale(network: keras.Model) -> None:
-    """Have an EfficientNet's first convolution divide its input by the root of ImageNet's deviation.
+    """Divide the kernel of an EfficientNet's first convolution by the root of ImageNet's deviation.
 
-    So do the networks that the weights come from. Keras adds a layer for it, but only for `weights="imagenet"`. In the
-    kernel it is the same, since padding is with zeros, and weights trained on from there carry it along.
+    The networks that the weights come from divide their input so. Keras adds a layer that does, but only for
+    `weights="imagenet"`. In the kernel it is the same, since padding is with zeros, and later training keeps it.
     """
     first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
     first.kernel.assign(first.kernel / np.sqrt(_DEVIATION)[:, np.newaxis].astype(np.float32))
 
 
-def _parts(network: keras.Model, backbone: Backbone) -> Pretrained:
-    """A network of Keras's, with or without top, cut where its last global pooling reads; VGG flattens instead."""
+def _cut_top(network: keras.Model, backbone: Backbone) -> Pretrained:
+    """A network of Keras's, with or without top, cut before its last global pooling; VGG flattens instead."""
     norm = None
     if backbone.vector == NORMALISED:
         norm = [layer for layer in network.layers if isinstance(layer, keras.layers.LayerNormalization)][-1]
-    if len(network.output.shape) == 4:  # without a top Keras normalises the map, not what is pooled of it
+    if len(network.output.shape) == 4:  # without a top Keras normalises the map, not the pooled vector
         feature_map = norm.input if norm else network.output
         return Pretrained(keras.Model(network.input, feature_map), norm, None)
     kinds = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
@@ -245,7 +245,7 @@ def _parts(network: keras.Model, backbone: Backbone) -> Pretrained:
 
 @contextlib.contextmanager
 def _computing_in(policy: str) -> Iterator[None]:
-    """Layers made in the block have this dtype policy of Keras."""
+    """In the block layers are made with this dtype policy of Keras."""
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

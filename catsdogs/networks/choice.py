@@ -1,4 +1,4 @@
-"""Which networks a text on the command line names."""
+"""Chosen networks: from names, shorthands among them, to rows of the table."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from catsdogs.networks.table import BACKBONES, SHORTHANDS, Backbone
 
 
 def expand(text: str) -> list[str]:
-    """`lite,Xception` -> the names it stands for, in order, each once."""
+    """The names that a text such as `lite,Xception` stands for, in order, each once."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     return list(dict.fromkeys(full for name in names for full in SHORTHANDS.get(name, (name,))))
 
@@ -21,8 +21,8 @@ def choose(names: Sequence[str]) -> list[Backbone]:
     """
     from catsdogs.networks import trained
 
-    mine = trained.names()
-    unknown = next((name for name in names if name not in BACKBONES and name not in mine), None if names else "")
+    trained_here = trained.names()
+    unknown = next((name for name in names if name not in (*BACKBONES, *trained_here)), None if names else "")
     if unknown is not None:
-        raise UnknownNameError("backbone", unknown, [*mine, *SHORTHANDS, *BACKBONES])
+        raise UnknownNameError("backbone", unknown, [*trained_here, *SHORTHANDS, *BACKBONES])
     return [BACKBONES[name] if name in BACKBONES else trained.row(trained.FOLDER / name) for name in names]

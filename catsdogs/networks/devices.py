@@ -1,4 +1,4 @@
-"""All devices of a machine as one, data parallel: each computes a part of every batch, all hold the same weights.
+"""All devices of a machine used as one: each computes a part of every batch, and all hold the same weights.
 
 On JAX this is Keras's distribution API, on TensorFlow `tf.distribute`. Both remember the scope per thread.
 """
@@ -26,26 +26,26 @@ def check_choice(devices: str) -> None:
         raise UnknownNameError("choice of devices", devices, list(CHOICES))
 
 
-def count(devices: str) -> int:
+def device_count(devices: str) -> int:
     """How many devices share a batch; every batch's size must be a multiple of it.
 
     Raises:
         UnknownNameError, UsageError: see `scope`.
     """
-    distribution = _chosen(devices)
+    distribution = _distribution(devices)
     if distribution is None:
         return 1
     return distribution.num_model_replicas if _backend() == "jax" else distribution.num_replicas_in_sync
 
 
 def scope(devices: str) -> contextlib.AbstractContextManager[Any]:
-    """Where models are built, given weights, compiled and fitted, in whatever thread does it; `one` changes nothing.
+    """The context in which models are built, given weights, compiled and fitted, in each thread; `one` changes nothing.
 
     Raises:
         UnknownNameError: neither `one` nor `all`.
         UsageError: Keras cannot use them all on this backend, or TensorFlow cannot start the TPU.
     """
-    distribution = _chosen(devices)
+    distribution = _distribution(devices)
     return contextlib.nullcontext() if distribution is None else distribution.scope()
 
 
@@ -57,7 +57,7 @@ def check_batch(size: int, devices: str) -> None:
     Raises:
         UnknownNameError, UsageError: see `scope`; or the size is no multiple of `count(devices)`.
     """
-    if size % (parts := count(devices)):
+    if size % (parts := device_count(devices)):
         raise UsageError(f"A batch size of {size} for {parts} devices", f"Give --batch-size a multiple of {parts}")
 
 
@@ -65,7 +65,7 @@ def on_accelerator(devices: str) -> bool:
     """Whether a model built in `scope(devices)` runs on a GPU or TPU rather than a CPU."""
     import keras
 
-    distribution = _chosen(devices)
+    distribution = _distribution(devices)
     if distribution is None:
         name = str(keras.ops.zeros(1).device)
     elif _backend() == "jax":
@@ -75,19 +75,19 @@ def on_accelerator(devices: str) -> bool:
     return "cpu" not in name.lower()
 
 
-def precision(devices: str) -> str:
-    """What a model built in `scope(devices)` computes fast in: `bfloat16`, `float16` or `float32`.
+def fast_precision(devices: str) -> str:
+    """The fastest precision for models built in `scope(devices)`: `bfloat16`, `float16` or `float32`.
 
     NVIDIA's cards have units for bfloat16 from compute capability 8.0 (Ampere), and for float16 from 7.0 (Volta, and
     the T4): https://docs.nvidia.com/cuda/cuda-c-programming-guide, features by compute capability. Without such units
-    a card is no faster in them, or falls back to much slower code. TPUs compute in bfloat16. Of other accelerators
-    nothing is known, and float32 is right on all.
+    a card is no faster in them, or much slower. TPUs compute in bfloat16. Nothing is known of other accelerators, and
+    float32 is right on all.
     """
     if not on_accelerator(devices):
         return "float32"
     if _on_tpu():
         return "bfloat16"
-    capability = min(_capabilities(devices), default=(0, 0))  # of several cards the oldest one has to bear it
+    capability = min(_capabilities(devices), default=(0, 0))  # the oldest of several cards decides
     return "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
 
 
@@ -118,12 +118,12 @@ def _capabilities(devices: str) -> list[tuple[int, int]]:
         import torch
 
         found = [torch.cuda.get_device_capability(0) if torch.cuda.is_available() else None]
-    return [_as_capability(said) for said in (found if devices == "all" else found[:1])]
+    return [_version_numbers(version) for version in (found if devices == "all" else found[:1])]
 
 
-def _as_capability(said: object) -> tuple[int, int]:
-    """`(7, 5)` or `"7.5"`, as the backends say it."""
-    parts = said.split(".") if isinstance(said, str) else said
+def _version_numbers(version: object) -> tuple[int, int]:
+    """A compute capability, which backends give as `(7, 5)` or `"7.5"`."""
+    parts = version.split(".") if isinstance(version, str) else version
     try:
         major, minor = map(int, parts)  # type: ignore[call-overload]
     except (TypeError, ValueError):
@@ -132,17 +132,17 @@ def _as_capability(said: object) -> tuple[int, int]:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an accelerator had no memory left; each backend, and each library below it, says it in its own words."""
-    said = f"{type(error).__name__} {error}".lower().replace(" ", "").replace("_", "")
-    return any(words in said for words in ("outofmemory", "resourceexhausted", "allocfailed", "failedtoallocate"))
+    """Whether an accelerator had no memory left. Each backend, and each library below it, has its own words for it."""
+    message = f"{type(error).__name__} {error}".lower().replace(" ", "").replace("_", "")
+    return any(words in message for words in ("outofmemory", "resourceexhausted", "allocfailed", "failedtoallocate"))
 
 
-def split(batch: NDArray, devices: str) -> Any:
-    """The batch (b, ...) cut into `count(devices)` equal parts, a device each, as `Model.predict_function` takes it.
+def split_batch(batch: NDArray, devices: str) -> Any:
+    """The batch (b, ...) in equal parts, one for each device, as `Model.predict_function` takes it.
 
-    What the function answers is whole again, in the order of the batch.
+    The function's outputs are whole again, in the order of the batch.
     """
-    distribution = _chosen(devices)
+    distribution = _distribution(devices)
     if distribution is None:
         return batch
     if _backend() == "jax":
@@ -161,9 +161,9 @@ def split(batch: NDArray, devices: str) -> Any:
     return distribution.experimental_distribute_values_from_function(part)
 
 
-def _chosen(devices: str) -> Any:
+def _distribution(devices: str) -> Any:
     check_choice(devices)
-    return _all() if devices == "all" else None
+    return _all_devices() if devices == "all" else None
 
 
 def _backend() -> str:
@@ -173,7 +173,7 @@ def _backend() -> str:
 
 
 @functools.cache  # a TPU is started once in a process, and models of two strategies do not mix
-def _all() -> Any:
+def _all_devices() -> Any:
     """Keras's distribution or TensorFlow's strategy over all devices; None where there is one device."""
     backend = _backend()
     if backend == "jax":
@@ -185,9 +185,9 @@ def _all() -> Any:
     if backend == "torch":
         import torch
 
-        if (found := torch.cuda.device_count()) > 1:
+        if (gpus := torch.cuda.device_count()) > 1:
             raise UsageError(
-                f"--devices all on the PyTorch backend: Keras cannot share a batch among its {found} GPUs",
+                f"--devices all on the PyTorch backend: Keras cannot share a batch among its {gpus} GPUs",
                 "Set KERAS_BACKEND to jax or tensorflow, or leave --devices out",
             )
     return None
@@ -211,7 +211,7 @@ def _strategy() -> Any:
 
 
 def _tpu() -> str | None:
-    """The TPU as TensorFlow names it. The environment is asked: TensorFlow would look for one over the network."""
+    """The TPU as TensorFlow names it, from the environment: TensorFlow would look for one over the network."""
     if name := os.environ.get("TPU_NAME"):
         return name
     return "local" if "TPU_WORKER_ID" in os.environ or any(map(os.path.exists, TPUS)) else None

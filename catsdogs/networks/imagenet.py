@@ -1,4 +1,4 @@
-"""ImageNet's 1,000 labels: which of them are dogs and house cats, and which a class of a data set is named after."""
+"""ImageNet's 1,000 labels: which of them are dogs and house cats, and which a class of a data set may mean."""
 
 import re
 import unicodedata
@@ -11,55 +11,55 @@ DOGS = range(151, 269)
 CATS = range(281, 286)
 PETS = frozenset((*DOGS, *CATS))
 IMAGENET_CLASSES = 1000
-TOP_K = 10  # how many of a network's most probable labels are kept of each photograph
+TOP_K = 10  # of each photograph so many most probable labels are kept
 
 
 @cache
 def labels() -> tuple[str, ...]:
     """The 1,000 label names, each the first lemma of its synset; `labels()[281]` is `tabby`."""
-    return tuple(line.split(" ", 1)[1] for line in _lines())
+    return tuple(line.split(" ", 1)[1] for line in _synset_lines())
 
 
 @cache
 def wordnet_ids() -> tuple[str, ...]:
     """The 1,000 WordNet ids, such as `n02123045`."""
-    return tuple(line.split(" ", 1)[0] for line in _lines())
+    return tuple(line.split(" ", 1)[0] for line in _synset_lines())
 
 
 @cache
 def named(name: str) -> frozenset[int]:
     """The labels that the name of a class means, in whatever spelling; empty for a name that ImageNet does not know.
 
-    `African_hunting_dog`, `africanHuntingDog`, `n02116738-African_hunting_dog` and `n02116738` are one label. Of a name
-    that is no label its last word counts, for all labels that end in it: `grey_wolf` and `wolves` are the three wolves.
-    Where some of these are pets only they are meant: a `dog` is no African hunting dog.
+    `African_hunting_dog`, `africanHuntingDog`, `n02116738-African_hunting_dog` and `n02116738` are one label. A name
+    that is no label means all labels that end in its last word: `grey_wolf` and `wolves` are the three wolves. If some
+    of these labels are pets, only they are meant: a `dog` is no African hunting dog.
     """
     ids = [label for label, id in enumerate(wordnet_ids()) if id in name.lower()]
     if ids:
         return frozenset(ids)
-    words = _words(name)
+    words = _words_of(name)
     if not words:
         return frozenset()
     whole, last = _singulars("".join(words)), _singulars(words[-1])
-    exact = frozenset(label for label, text in enumerate(labels()) if "".join(_words(text)) in whole)
+    exact = frozenset(label for label, text in enumerate(labels()) if "".join(_words_of(text)) in whole)
     if exact:
         return exact
-    ending = frozenset(label for label, text in enumerate(labels()) if _words(text)[-1] in last)
+    ending = frozenset(label for label, text in enumerate(labels()) if _words_of(text)[-1] in last)
     return ending & PETS or ending
 
 
 @cache
-def _words(text: str) -> tuple[str, ...]:
-    """The words of a name without case, accents and signs; a capital letter begins one too."""
+def _words_of(text: str) -> tuple[str, ...]:
+    """The words of a name, without case, accents and signs. A capital letter after a small one begins a word."""
     plain = unicodedata.normalize("NFKD", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text))
     return tuple(re.findall(r"[^\W_]+", "".join(sign for sign in plain if not unicodedata.combining(sign)).casefold()))
 
 
 def _singulars(word: str) -> set[str]:
-    """A word, and what it may be the plural of."""
+    """A word, and the words that it may be the plural of."""
     endings = (("s", ""), ("es", ""), ("ves", "f"), ("ies", "y"))
     return {word, *(word.removesuffix(many) + one for many, one in endings if word.endswith(many))}
 
 
-def _lines() -> list[str]:
+def _synset_lines() -> list[str]:
     return files("catsdogs.networks").joinpath("imagenet.txt").read_text(encoding="utf-8").splitlines()

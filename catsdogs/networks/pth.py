@@ -1,4 +1,4 @@
-"""Reads PyTorch's legacy `.pth` files without PyTorch, and without running anything they ask for."""
+"""Reads PyTorch's legacy `.pth` files without PyTorch, and runs nothing that they ask for."""
 
 import collections
 import math
@@ -17,11 +17,11 @@ from catsdogs.errors import WeightsError
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # torch/serialization.py, before the zip format
 PROTOCOL_VERSION = 1001
-_SHOWN = 200  # characters of a reason, part of which a hostile file may have written
+_REASON_LENGTH = 200  # characters of a reason, part of which a hostile file may have written
 
-# What hostile bytes may cost is settled before anything is built of them. A few bytes of a pickle can ask for a memo of
-# gigabytes; tuples of tuples of the same tuples take for ever to hash and to print, and nested deeply they exhaust the
-# stack. So nothing nests deeply, and only names, which is all that torch.save does, are referred to a second time.
+# Hostile bytes are refused before anything is built of them. A few bytes of a pickle can ask for a memo of gigabytes.
+# Tuples of tuples of the same tuples take for ever to hash and to print, and nested deeply they exhaust the stack. So
+# nothing may nest deeply, and only names may be referred to a second time, which is all that torch.save does.
 _MAX_OPCODES = 2**18  # networks of a thousand layers have a tenth of that
 _MAX_DEPTH = 100  # three, and one more for each thousand tensors
 _MAX_DIMENSIONS = 32
@@ -52,23 +52,23 @@ def read_pth(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as file:
-            return _read(file, path.stat().st_size)
+            return _read_tensors(file, path.stat().st_size)
     except pickle.UnpicklingError as error:
-        problem = str(error)[:_SHOWN]
+        problem = str(error)[:_REASON_LENGTH]
     except Exception as error:  # a damaged pickle raises nearly anything; whatever it is, the file cannot be used
-        problem = f"{type(error).__name__}: {error}"[:_SHOWN]
+        problem = f"{type(error).__name__}: {error}"[:_REASON_LENGTH]
     raise WeightsError(f"{path} is not a usable .pth file: {problem}", "Install the package it came from again")
 
 
-def _read(file: BinaryIO, file_size: int) -> dict[str, NDArray[Any]]:
+def _read_tensors(file: BinaryIO, file_size: int) -> dict[str, NDArray[Any]]:
     storages: dict[str, tuple[str, int]] = {}
-    if _load(file, storages) != MAGIC_NUMBER or _load(file, storages) != PROTOCOL_VERSION:
+    if _unpickle(file, storages) != MAGIC_NUMBER or _unpickle(file, storages) != PROTOCOL_VERSION:
         raise pickle.UnpicklingError("no legacy PyTorch file")
-    if not _load(file, storages)["little_endian"]:
+    if not _unpickle(file, storages)["little_endian"]:
         raise pickle.UnpicklingError("written on a big-endian machine")
-    tensors: dict[str, _Tensor] = _load(file, storages)
+    tensors: dict[str, _Tensor] = _unpickle(file, storages)
     data: dict[str, NDArray[Any]] = {}
-    for key in _load(file, storages):
+    for key in _unpickle(file, storages):
         dtype, claimed = storages[key]
         (count,) = struct.unpack("<q", file.read(8))
         if count != claimed or not 0 <= count * np.dtype(dtype).itemsize <= file_size:
@@ -78,11 +78,11 @@ def _read(file: BinaryIO, file_size: int) -> dict[str, NDArray[Any]]:
             raise pickle.UnpicklingError("cut short")
     if sum(math.prod(tensor.size) * data[tensor.key].itemsize for tensor in tensors.values()) > file_size:
         raise pickle.UnpicklingError("its tensors hold more than the file")
-    return {name: _view(data[tensor.key], tensor) for name, tensor in tensors.items()}
+    return {name: _strided(data[tensor.key], tensor) for name, tensor in tensors.items()}
 
 
-def _load(file: BinaryIO, storages: dict[str, tuple[str, int]]) -> Any:
-    """What the next pickle of the file holds, after a look at all it will do."""
+def _unpickle(file: BinaryIO, storages: dict[str, tuple[str, int]]) -> Any:
+    """The content of the file's next pickle, after all its opcodes were checked."""
     start = file.tell()
     _refuse_unusual(file)
     file.seek(start)
@@ -90,7 +90,7 @@ def _load(file: BinaryIO, storages: dict[str, tuple[str, int]]) -> Any:
 
 
 def _refuse_unusual(file: BinaryIO) -> None:
-    """Opcodes that torch.save does not write, too many, deep nesting, or anything but a name referred to again."""
+    """Refuse opcodes that torch.save does not write, too many, deep nesting, and second references but to names."""
     names: set[int] = set()
     depths: list[int] = []
     previous = ""
@@ -110,7 +110,7 @@ def _refuse_unusual(file: BinaryIO) -> None:
 
 
 def _nest(depths: list[int], opcode: pickletools.OpcodeInfo) -> None:
-    """Follow how deeply what is on an unpickler's stack is nested; a mark there is -1."""
+    """Keep track of how deeply each value on an unpickler's stack is nested; a mark there is -1."""
     taken = [0]
     for part in reversed(opcode.stack_before):
         if part is pickletools.markobject:
@@ -124,8 +124,8 @@ def _nest(depths: list[int], opcode: pickletools.OpcodeInfo) -> None:
     depths += (-1 if part is pickletools.markobject else depth for part in opcode.stack_after)
 
 
-def _view(storage: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
-    """Many tensors are saved as transposed views: the strides, not the shape alone, say which number goes where."""
+def _strided(storage: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
+    """The tensor's array. Many tensors are saved as transposed views, so the strides must be respected."""
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.size, tensor.strides, strict=True))
     if math.prod(tensor.size) and not 0 <= tensor.offset <= last < len(storage):
         raise pickle.UnpicklingError("a tensor reaches outside its storage")

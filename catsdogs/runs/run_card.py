@@ -17,6 +17,7 @@ from catsdogs.features.feature_file import Features, Recipe
 from catsdogs.files import storage
 from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
+from catsdogs.networks.table import POOLED
 from catsdogs.scoring import replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.grades import Grade
@@ -165,7 +166,7 @@ def read_run(folder: Path) -> Run:
             content = {name: list(value) if value == () else value for name, value in _SINCE_3.items()} | content
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
-            typed(feature_file.Recipe, {"vector": feature_file.POOLED} | recipe, name)  # older runs do not say
+            typed(feature_file.Recipe, {"vector": POOLED} | recipe, name)  # older runs do not say
         _check_numbers(run)
     except OSError as error:
         raise storage.read_error(path, error, TrainingError) from None

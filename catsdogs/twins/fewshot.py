@@ -291,7 +291,7 @@ def _far(material: _Material, widths: Sequence[int]) -> float | None:
         return None
     learnt, asked = material.taught.copy(), material.vectors.copy()
     for vectors in (learnt, asked):
-        neighbours.normalise(vectors, widths)
+        joining.normalise(vectors, widths)
     cosines, usual = neighbours.nearest_cosines(asked, learnt), neighbours.usual_cosines(learnt)
     return float((neighbours.unfamiliarity(cosines, usual) >= neighbours.FAR).mean())
 
@@ -314,7 +314,7 @@ def _accuracies(
 ) -> dict[str, NDArray[np.float64]]:
     """Method -> (repeats,) accuracies; see `evaluate`."""
     normal = material.vectors.copy()
-    neighbours.normalise(normal, widths)
+    joining.normalise(normal, widths)
     embedded = [twin.embed(material.vectors) for twin in material.twins]
     accuracy: dict[str, list[float]] = {TWIN: [], NEIGHBOUR: [], MEAN: []}
     for episode in range(repeats):

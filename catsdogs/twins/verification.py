@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from catsdogs.errors import CatsdogsError, TrainingError, UnreadablePhotographError
-from catsdogs.features import neighbours
+from catsdogs.features import joining, neighbours
 from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
 from catsdogs.heads.twin import Twin
@@ -115,7 +115,7 @@ def _nearest(run: run_card.Run, photographs: Sequence[NDArray[np.float32]]) -> t
     """
     files = answers.training_files(run, storage.place(run.features))
     first = files[0]
-    gallery = neighbours.Gallery(neighbours.JoinedVectors(files, first, ["train"]))
+    gallery = neighbours.Gallery(joining.JoinedVectors(files, first, ["train"]))
     usual, found = gallery.usual(), []
     for vectors in photographs:
         (row,), (cosine,) = gallery.nearest(vectors, 1)

@@ -11,8 +11,9 @@ from catsdogs.errors import StoreError
 from catsdogs.features import feature_file, neighbours
 from catsdogs.networks import weights as weights_module
 from tests.conftest import need, refused
-from tests.features.test_neighbours import clusters, write
 from tests.support.ballots import photograph, plain_pictures, save_dataset, write_voters
+from tests.support.vectors import clusters
+from tests.support.vectors import write_vectors as write
 
 Matrix = np.ndarray
 WIDTH = 600

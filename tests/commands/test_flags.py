@@ -25,7 +25,7 @@ from catsdogs.networks.quiet import importing_keras
 from catsdogs.runs import run_card
 from tests.commands.flag_table import BASES, FILE, FLAGS, NETWORK, ON, TUNED, Elsewhere, Instead, Refused
 from tests.conftest import Command, table, write_features, write_kaggle_folder
-from tests.networks.test_trained import CARD
+from tests.support.networks import CARD
 
 
 @pytest.fixture(scope="module")

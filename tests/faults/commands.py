@@ -44,7 +44,7 @@ def finished(folder: Path, *arguments: str, code: str = MAIN) -> str:
 
 
 class Killed(NamedTuple):
-    """What a killed process had said, and whether the kill came before its end."""
+    """The output of a killed process, and whether the kill came before its end."""
 
     out: str
     in_time: bool

@@ -59,10 +59,10 @@ def saw(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    said = dict(report.user_properties)
-    if _KEY not in said:
+    properties = dict(report.user_properties)
+    if _KEY not in properties:
         return
-    row, (file, test) = _ROWS[str(said[_KEY])], report.nodeid.split("::", 1)
+    row, (file, test) = _ROWS[str(properties[_KEY])], report.nodeid.split("::", 1)
     row.files[file].add(test)
     if report.failed:
         row.failed.append(test)
@@ -102,11 +102,11 @@ def _table() -> str:
 
 def _seen(row: _Shown) -> str:
     """Failures first, for nobody is to overlook them."""
-    said = []
+    words = []
     if row.failed:
-        said.append(f"**{len(row.failed)} failed: {', '.join(row.failed)}**")
+        words.append(f"**{len(row.failed)} failed: {', '.join(row.failed)}**")
     if row.skipped:
-        said.append(f"**{len(row.skipped)} skipped: {', '.join(row.skipped)}**")
-    if row.passed or not said:
-        said.append(f"{row.passed} passed")
-    return "; ".join(["; ".join(said), *row.notes]).replace("\n", " ")
+        words.append(f"**{len(row.skipped)} skipped: {', '.join(row.skipped)}**")
+    if row.passed or not words:
+        words.append(f"{row.passed} passed")
+    return "; ".join(["; ".join(words), *row.notes]).replace("\n", " ")

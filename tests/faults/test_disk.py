@@ -125,8 +125,8 @@ def refuses(command: Command, disk: Path, name: str, *reasons: str) -> bool:
     code, _, err = command(*COMMANDS[name])
     if code == 0:
         return False
-    said = [line for line in err.splitlines() if "it/s" not in line and "|" not in line and line.strip()]
-    assert code == 1 and len(said) == 1 and any(reason in said[0] for reason in reasons), err
+    messages = [line for line in err.splitlines() if "it/s" not in line and "|" not in line and line.strip()]
+    assert code == 1 and len(messages) == 1 and any(reason in messages[0] for reason in reasons), err
     assert before.items() <= contents(disk).items()
     assert not [path for path in disk.rglob("*") if path.suffix in (".tmp", ".old")]
     return True

@@ -93,7 +93,7 @@ def test_mutated_files_are_refused_or_read(kind: str, tmp_path: Path, saw: Calla
 
 def test_what_must_not_happen_would_be_seen(tmp_path: Path) -> None:
     """The trap of the process that reads, one word a file."""
-    said = {
+    reasons = {
         "crash": "ended with -11",
         "loop": "ended with -27",  # SIGPROF, after five seconds of computing
         "memory": "MemoryError",
@@ -102,9 +102,9 @@ def test_what_must_not_happen_would_be_seen(tmp_path: Path) -> None:
         "write": "to write",
     }
     if not FULL:  # five seconds of a machine that does nothing else
-        del said["loop"]
+        del reasons["loop"]
     paths = []
-    for word in said:
+    for word in reasons:
         path = tmp_path / word
         path.write_text(word)
         paths.append((path, word))
@@ -112,7 +112,7 @@ def test_what_must_not_happen_would_be_seen(tmp_path: Path) -> None:
     sound.write_text("nothing")
     for found in _read("traps", [sound], paths):
         assert found.outcome in ("crashed", "defect")
-        assert said[found.how] in found.reason
+        assert reasons[found.how] in found.reason
 
 
 def test_bad_uploads_are_refused(tmp_path: Path, saw: Callable[[str], None]) -> None:

@@ -111,7 +111,7 @@ def in_training(folder: Path) -> str:
     return "replacing the earlier run" if list(there.glob(".run.*.old")) else "before or after"
 
 
-def said(phases: Counter[str]) -> str:
+def in_words(phases: Counter[str]) -> str:
     return ", ".join(f"{count} {phase}" for phase, count in phases.most_common())
 
 
@@ -131,7 +131,7 @@ def test_extraction(extracted: Undisturbed, tmp_path: Path, saw: Callable[[str],
         assert names(folder / "features") == names(whole / "features")
         if phases.total() >= (26 if FULL else 3):
             break
-    saw(f"extraction: {phases.total()} kills ({said(phases)}), {number + 1} files identical")
+    saw(f"extraction: {phases.total()} kills ({in_words(phases)}), {number + 1} files identical")
 
 
 @pytest.mark.parametrize("again", [True, False] if FULL else [True], ids=lambda again: "--force" if again else "new")
@@ -154,7 +154,7 @@ def test_training(learnt: Undisturbed, tmp_path: Path, again: bool, saw: Callabl
         assert_same_run(whole / "submissions/run", folder / "submissions/run")
         if phases.total() >= (6 if FULL else 1):
             break
-    saw(f"training{' in place of an earlier run' if again else ''}: {phases.total()} kills ({said(phases)})")
+    saw(f"training{' in place of an earlier run' if again else ''}: {phases.total()} kills ({in_words(phases)})")
 
 
 # Decides about one row after the other, and acknowledges each on its standard output.
@@ -191,10 +191,10 @@ def test_decisions(tmp_path: Path, saw: Callable[[str], None]) -> None:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    told, again = (vars(run_card.read_run(folder)) for folder in (one, other))
-    for name in told.keys() - {"created", "command", "files"}:
-        assert told[name] == again[name], name
+    card, again = (vars(run_card.read_run(folder)) for folder in (one, other))
+    for name in card.keys() - {"created", "command", "files"}:
+        assert card[name] == again[name], name
     for name in (run_card.SUBMISSION_FILE, run_card.OUT_OF_FOLD_FILE):
         assert (one / name).read_bytes() == (other / name).read_bytes()
-    X = np.random.default_rng(0).normal(size=(5, sum(told["widths"]))).astype(np.float32)
+    X = np.random.default_rng(0).normal(size=(5, sum(card["widths"]))).astype(np.float32)
     np.testing.assert_array_equal(*(run_card.load_run(folder).predict_proba(X) for folder in (one, other)))

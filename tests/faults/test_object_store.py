@@ -152,17 +152,17 @@ import os, signal, sys
 from catsdogs.features import extract; from catsdogs.files import lease, storage
 from catsdogs.cli import main
 
-put, how = storage.put, sys.argv.pop(1)
+upload, how = storage.upload, sys.argv.pop(1)
 
-def put_and_die(source, target):
-    put(source, target)
+def upload_and_die(source, target):
+    upload(source, target)
     if target.parent.parent.name == ".shards":
-        storage.put = put
+        storage.upload = upload
         os.kill(os.getpid(), signal.SIGKILL if how == "killed" else signal.SIGSTOP)
 
 extract.SHARD_ROWS, lease.BEAT_SECONDS = 4, 0.3
 if how != "whole":
-    storage.put = put_and_die
+    storage.upload = upload_and_die
 main()
 """
 

@@ -26,7 +26,7 @@ from tests.conftest import Command, recipe, rows_of, table, write_kaggle_folder
 from tests.faults import commands
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN
 from tests.faults.matrix import FULL
-from tests.networks.test_trained import CARD
+from tests.support.networks import CARD
 
 pytestmark = pytest.mark.fault("torn")
 
@@ -45,7 +45,10 @@ _ALL = (
 _DRIVER = """
 import json, sys
 from pathlib import Path
-from catsdogs import cli, decisions, extract, stamps
+from catsdogs import cli
+from catsdogs.cleaning import decisions
+from catsdogs.features import extract
+from catsdogs.photographs import stamps
 extract.SHARD_ROWS = 4
 stamps.SETTLED_NS = -(10**12)  # the photographs are new, and are to have stamps all the same
 for arguments in json.loads(sys.argv[1]):

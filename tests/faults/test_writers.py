@@ -15,11 +15,11 @@ import pytest
 from catsdogs.cleaning import decisions
 from catsdogs.cleaning.decisions import Decision
 from catsdogs.errors import LockedError
-from catsdogs.features import feature_file
+from catsdogs.features import cache, feature_file
 from catsdogs.files import locks
 from catsdogs.photographs import images, tfrecord_writer
 from catsdogs.photographs.dataset import scan
-from catsdogs.runs import run_card
+from catsdogs.runs import run_card, training
 from tests.conftest import Command, jpeg, refused, write_kaggle_folder
 from tests.faults.commands import BACKBONE, FEATURES, MAIN, TRAIN, started
 from tests.faults.matrix import FULL
@@ -129,8 +129,8 @@ class _Clock:
             def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
                 return datetime.datetime.now(tz) + datetime.timedelta(seconds=clock.wrong_by)
 
-        for module in ("shards", "training", "decisions"):
-            monkeypatch.setattr(f"catsdogs.{module}.datetime", Wrong)
+        for module in (cache, decisions, run_card, training):
+            monkeypatch.setattr(module, "datetime", Wrong, raising=False)
 
 
 def test_a_clock_that_jumps(
@@ -151,9 +151,9 @@ def test_a_clock_that_jumps(
         code, _, err = command(*FEATURES)
         assert code == 0, err
         with h5py.File(f"features/{BACKBONE}.h5") as file:
-            said = dict(zip(file["train_id"].asstr()[:], file["train_digest"][:].tolist(), strict=True))
+            digests = dict(zip(file["train_id"].asstr()[:], file["train_digest"][:].tolist(), strict=True))
         unreadable = {row.id for row in feature_file.read_features(Path(f"features/{BACKBONE}.h5")).unreadable}
-        assert said == {
+        assert digests == {
             path.stem: images.digest(path.read_bytes()) for path in photographs if path.stem not in unreadable
         }
         command(*TRAIN[:-1], f"run{number}")

@@ -216,8 +216,8 @@ def answer(read: Callable[[Path], object], path: Path) -> Answer:
         _watching = False
         signal.setitimer(signal.ITIMER_PROF, 0)
     if defect or _noted:
-        told = traceback.format_exception(defect) if defect else []  # which reads, and compiles, for itself
-        outcome, reason = "defect", "".join(("; ".join(_noted), *told))
+        lines = traceback.format_exception(defect) if defect else []  # which reads, and compiles, for itself
+        outcome, reason = "defect", "".join(("; ".join(_noted), *lines))
     after = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after, strict=True))
     return Answer(outcome, reason[:3000], spent, max(0, _status("VmHWM") - base))

@@ -1,4 +1,7 @@
+"""The cache: shards written, found again and assembled into a feature file."""
+
 import os
+import resource
 from pathlib import Path
 
 import h5py
@@ -11,7 +14,7 @@ from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import SHARD_FOLDER
 from catsdogs.networks import weights
 from tests.conftest import recipe, refused, rows_of, table, write_features
-from tests.features.test_feature_file import peak
+from tests.support.memory import peak
 
 ENTRIES = table(["a", "b", "c", "d"], ["1", "2"])
 
@@ -230,3 +233,23 @@ def test_assembling_one_network_leaves_the_others_alone(tmp_path: Path, name: st
     np.testing.assert_array_equal(
         feature_file.read_features(tmp_path / f"{name}.h5").vectors("train"), rows_of(ENTRIES[:4], name=name).vector
     )
+
+
+def test_full_disk_keeps_the_earlier_file_and_the_shards(tmp_path: Path) -> None:
+    entries = table([str(n) for n in range(400)], [])
+    write_features(tmp_path, entries[:2])
+    before = (tmp_path / "ResNet50.h5").read_bytes()
+    cache = Cache(tmp_path, recipe())
+    for start in range(2, 400, 50):
+        cache.write_shard(rows_of(entries[start : start + 50]), "none")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        with refused(StoreError, r"The disk is full: .*ResNet50\.h5 was not written"):
+            cache.assemble(entries, ("a", "b"), [], "photographs")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "ResNet50.h5").read_bytes() == before
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp"]
+    again = Cache(tmp_path, recipe())
+    assert all(entry in again for entry in entries)

@@ -20,7 +20,7 @@ from catsdogs.features.extract import Settings, extract
 from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import Location, scan
 from tests.conftest import need, refused, write_kaggle_folder
-from tests.features.test_extract import content
+from tests.support.extraction import content
 
 need("ray")
 need(str(BACKBONES["EfficientNetLite0"].package))

@@ -1,13 +1,7 @@
-import os
+"""The feature file: what is written is read, and whatever is wrong with it comes out in one line."""
+
 import random
-import resource
-import signal
-import subprocess
-import sys
 import tempfile
-import textwrap
-import tracemalloc
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -16,17 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catsdogs.errors import LockedError, StoreError
-from catsdogs.features import feature_file, joining
-from catsdogs.features.cache import Cache, DigestedPhotograph
+from catsdogs.errors import StoreError
+from catsdogs.features import feature_file, gap_file
+from catsdogs.features.cache import Cache
 from catsdogs.features.feature_file import SPLITS, Unreadable
-from catsdogs.files import atomic, hdf5, locks
 from catsdogs.networks.table import BACKBONES
-from catsdogs.photographs.dataset import Dataset
 from tests.conftest import opened, recipe, refused, rows_of, table, write_features, write_kaggle_folder
+from tests.support.processes import child
 
 # HDF5 ends a string at its first NUL, which no file name can hold; half a surrogate pair is no text.
 IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+
+
 TRAIN, TEST = [f"cat.{n}" for n in range(7)], [str(n) for n in range(1, 5)]
 
 
@@ -39,21 +34,6 @@ def replace_dataset(file: h5py.File, name: str, values: object) -> None:
     attributes, dtype = dict(file[name].attrs), file[name].dtype
     del file[name]
     file.create_dataset(name, data=values, dtype=dtype).attrs.update(attributes)
-
-
-def child(code: str, *arguments: object, **options: object) -> subprocess.Popen:
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
-
-
-def peak(work: Callable[[], object]) -> int:
-    """The most memory, in bytes, that Python and NumPy took at a time for this."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @settings(max_examples=30, deadline=None)
@@ -110,95 +90,6 @@ def test_anyone_can_read_the_file(file: Path) -> None:
         assert list(plain["label"].attrs["classes"]) == ["a", "b"]
         assert plain["label"].dtype.kind == "i" and plain["train_digest"].dtype == np.uint64
         assert plain["train"].chunks is not None
-
-
-class TestJoin:
-    @settings(max_examples=20, deadline=None)
-    @given(seed=st.integers(0, 999), test=st.integers(0, 5))
-    def test_rows_are_matched_by_id(self, seed: int, test: int) -> None:
-        entries = table(TRAIN, TEST[:test])
-        shuffled = random.Random(seed).sample(entries, len(entries))
-        with tempfile.TemporaryDirectory() as folder:
-            files = [
-                write_features(Path(folder), entries, "ResNet50", 3),
-                write_features(Path(folder), shuffled, "Xception", 2),
-            ]
-            joining.check_joinable(files)
-            for split in SPLITS:
-                ids, joined = joining.join(files, split)
-                rows = [entry for entry in entries if entry.photograph.split == split]
-                assert ids.tolist() == [entry.photograph.id for entry in rows]
-                expected = [rows_of(rows, 3, "ResNet50").vector, rows_of(rows, 2, "Xception").vector]
-                np.testing.assert_array_equal(joined, np.hstack(expected))
-
-    @pytest.mark.parametrize("block", [1, 3, 7])
-    @pytest.mark.parametrize("dtype", ["float32", "float16"])
-    def test_rows_of_many_blocks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, dtype: str) -> None:
-        monkeypatch.setattr(feature_file, "_BLOCK_ROWS", block)
-        entries = table(TRAIN, TEST)
-        files = []
-        for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
-            cache = Cache(tmp_path, recipe(name, dtype=dtype))
-            cache.write_shard(rows_of(entries, 5, name), "none")
-            cache.assemble(order, ("a", "b"), [], "photographs")
-            files.append(feature_file.read_features(cache.path))
-        expected = [rows_of(entries[:7], 5, name).vector.astype(dtype) for name in ("ResNet50", "Xception")]
-        joined = joining.join(files, "train")[1]
-        assert joined.dtype == np.float32
-        np.testing.assert_array_equal(joined, np.hstack(expected))
-
-        with opened(files[1].path) as h5:  # its rows stand the other way round
-            h5["train"][1, 4] = np.nan
-        with refused(StoreError, r"Xception\.h5: train row 1 \(cat\.5\) is not finite"):
-            joining.join(files, "train")
-
-    def test_a_file_that_was_replaced_meanwhile(self, tmp_path: Path) -> None:
-        entries = table(TRAIN, TEST)
-        files = [write_features(tmp_path, entries, name) for name in ("ResNet50", "Xception")]
-        write_features(tmp_path, entries[1:], "Xception")
-        with refused(StoreError, r"Xception\.h5: train has the shape \(6, 3\), not \(7, 3\)"):
-            joining.join(files, "train")
-
-    def test_memory_is_that_of_the_result(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(feature_file, "_BLOCK_ROWS", 50)
-        entries = table([str(n) for n in range(600)], [])
-        for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
-            write_features(tmp_path, order, name, width=3000)
-        files = [feature_file.read_features(tmp_path / f"{name}.h5") for name in ("ResNet50", "Xception")]
-        assert peak(lambda: joining.join(files, "train")) < 1.25 * len(entries) * 2 * 3000 * 4
-
-    def test_different_rows_name_the_missing_ids_and_what_to_run(self, tmp_path: Path) -> None:
-        more = write_features(tmp_path, table(TRAIN, TEST), "ResNet50")
-        fewer = write_features(tmp_path, table(TRAIN, TEST[:2]), "Xception")
-        for files in ([more, fewer], [fewer, more]):
-            with refused(StoreError, r"Xception\.h5 lacks 2 test rows: 3, 4\. Run .*--backbones .*Xception"):
-                joining.check_joinable(files)
-            with refused(StoreError, "lacks 2 test rows"):
-                joining.join(files, "test")
-
-    def test_many_missing_ids_are_counted(self, tmp_path: Path) -> None:
-        more = write_features(tmp_path, table([str(n) for n in range(2000)], []), "ResNet50")
-        fewer = write_features(tmp_path, table(["0"], []), "Xception")
-        with refused(StoreError, r"lacks 1,999 train rows: 1, 2, 3, 4, 5, …\."):
-            joining.check_joinable([more, fewer])
-
-    def test_changed_photographs_are_refused(self, tmp_path: Path) -> None:
-        entries = table(TRAIN, TEST)
-        changed = [
-            DigestedPhotograph(row.photograph, row.digest + (row.key in ("test/2", "test/3"))) for row in entries
-        ]
-        files = [write_features(tmp_path, entries, "ResNet50"), write_features(tmp_path, changed, "Xception")]
-        with refused(StoreError, r"2 and 1 other test photographs changed between .*ResNet50\.h5 and .*Xception\.h5"):
-            joining.check_joinable(files)
-
-    def test_other_labels_are_refused(self, tmp_path: Path) -> None:
-        entries = table(TRAIN, TEST)
-        files = [
-            write_features(tmp_path, entries, "ResNet50"),
-            write_features(tmp_path, entries, "Xception", classes=("b", "a")),
-        ]
-        with refused(StoreError, "give different labels"):
-            joining.check_joinable(files)
 
 
 class TestDamage:
@@ -302,13 +193,13 @@ class TestDamage:
             import os
             from pathlib import Path
             import filelock  # the library may lie where nobody may not read it
-            from catsdogs.features import feature_file
+            from catsdogs.features import gap_file
             from catsdogs.errors import StoreError
 
             if os.getuid() == 0:
                 os.setuid(65534)
             try:
-                feature_file.is_gap_file(Path("ResNet50.h5"))
+                gap_file.is_gap_file(Path("ResNet50.h5"))
             except StoreError as error:
                 print(error)
         """
@@ -317,7 +208,12 @@ class TestDamage:
         assert (out, err) == ("ResNet50.h5 may not be read by this user. Check its permissions.\n", "")
 
     def test_file_that_is_open_elsewhere(self, file: Path) -> None:
-        code = "import sys, pathlib; from catsdogs.features.feature_file import read; read(pathlib.Path(sys.argv[1]))"
+        code = """
+            import pathlib, sys
+            from catsdogs.features import feature_file
+
+            feature_file.read_features(pathlib.Path(sys.argv[1]))
+        """
         with opened(file):
             err = child(code, file).communicate(timeout=60)[1]
         assert err.endswith("ResNet50.h5 is open in another program that may write to it. Close it there.\n")
@@ -346,217 +242,13 @@ class TestDamage:
             features.vectors("train")
 
 
-class TestGapFiles:
-    """Files of old notebooks hold `train`, `test` and `label`, in the order of Keras's directory iterator."""
-
-    @pytest.fixture
-    def dataset(self, make_dataset) -> Dataset:
-        return make_dataset(cats=11, dogs=3, test=12)
-
-    @staticmethod
-    def write(path: Path, labels: np.ndarray, test: int) -> Path:
-        with h5py.File(path, "w") as h5:
-            h5["train"] = np.arange(len(labels) * 2, dtype=np.float32).reshape(-1, 2)
-            h5["test"] = np.arange(test * 2, dtype=np.float32).reshape(-1, 2)
-            h5["label"] = labels
-        return path
-
-    def test_rows_get_their_ids_from_the_data_set(self, tmp_path: Path, dataset: Dataset) -> None:
-        labels = np.repeat([0, 1], [11, 3])
-        path = self.write(tmp_path / "gap_ResNet50.h5", labels, 12)
-        assert feature_file.is_gap_file(path)
-        got = feature_file.read_features(path, dataset)
-        cats = ["cat.0", "cat.1", "cat.10", *(f"cat.{n}" for n in range(2, 10))]
-        assert got.ids["train"].tolist() == [*cats, "dog.0", "dog.1", "dog.2"]
-        assert got.ids["test"].tolist() == ["1", "10", "11", "12", *(str(n) for n in range(2, 10))]
-        assert got.labels.tolist() == labels.tolist()
-        assert (got.name, got.width, got.classes) == ("gap_ResNet50", 2, ("cat", "dog"))
-        assert got.vectors("test")[1].tolist() == [2, 3]
-
-    def test_it_joins_a_file_of_ours(self, tmp_path: Path, dataset: Dataset) -> None:
-        old = feature_file.read_features(self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12), dataset)
-        entries = [DigestedPhotograph(photograph, 1) for photograph in dataset.photographs]
-        ours = write_features(tmp_path, entries, classes=dataset.classes)
-        joining.check_joinable([ours, old])
-        ids, joined = joining.join([ours, old], "test")
-        assert joined[ids.tolist().index("10"), -2:].tolist() == [2, 3]
-
-    @pytest.mark.parametrize("shape", [(14,), (14, 2, 1), (14, 3)])
-    def test_other_shapes(self, tmp_path: Path, dataset: Dataset, shape: tuple[int, ...]) -> None:
-        path = self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12)
-        with opened(path) as h5:
-            replace_dataset(h5, "train", np.zeros(shape))
-        with refused(StoreError, r"gap_X\.h5: train and test have the shapes .* Write it again with what wrote it"):
-            feature_file.read_features(path, dataset)
-
-    def test_wrong_data_sets(self, tmp_path: Path, dataset: Dataset) -> None:
-        path = self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12)
-        with refused(StoreError, r"gap_X\.h5 has no ids\. Give --data"):
-            feature_file.read_features(path)
-        for labels, test, problem in (
-            (np.repeat([0, 1], [11, 4]), 12, "train has 15 rows, .* has 14 photographs"),
-            (np.repeat([0, 1], [11, 3]), 13, "test has 13 rows, .* has 12 photographs"),
-            (np.repeat([0, 1], [10, 4]), 12, "label does not fit"),
-            (np.repeat([1, 0], [11, 3]), 12, "label does not fit"),
-        ):
-            with refused(StoreError, problem):
-                feature_file.read_features(self.write(path, labels, test), dataset)
-
-
-class TestWriting:
-    def test_earlier_file_stays_when_writing_fails(self, file: Path) -> None:
-        before = file.read_bytes()
-        with pytest.raises(KeyboardInterrupt), hdf5.writing(file) as h5:
-            h5["train"] = np.zeros(3)
-            raise KeyboardInterrupt
-        assert file.read_bytes() == before
-        assert [path.name for path in file.parent.glob("*.h5*")] == ["ResNet50.h5"]
-
-    # Whichever write fails (the superblock, a chunk, the strings, the last flush), HDF5 must not crash the process.
-    def test_full_disk(self, file: Path) -> None:
-        before, others = file.read_bytes(), sorted(file.parent.rglob("*"))
-        code = """
-            import os, resource, sys
-            from pathlib import Path
-            import h5py, numpy as np
-            from catsdogs.files import hdf5
-            from catsdogs.errors import StoreError
-
-            path, limit = Path(sys.argv[1]), int(sys.argv[2])
-            while True:
-                limit = limit * 3 // 2
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-                try:
-                    with hdf5.writing(path) as file:
-                        for part in "ab":
-                            rows = file.create_dataset(f"rows_{part}", (1000, 64), chunks=(64, 64))
-                            for start in range(0, 1000, 64):
-                                rows[start : start + 64] = 1
-                            file.create_dataset(f"id_{part}", data=["x" * 20] * 1000, dtype=h5py.string_dtype())
-                            file[f"label_{part}"] = np.ones(30_000)
-                        if limit > 2**21:
-                            break
-                except StoreError as error:
-                    print(error)
-        """
-        target = file.with_name("Xception.h5")
-        process = child(code, target, 10)
-        lines = process.communicate(timeout=60)[0].splitlines()
-        assert process.returncode == 0 and target.exists()
-        assert len(lines) > 20
-        assert set(lines) == {
-            f"The disk is full: {target} was not written. Free some space and run the same command again."
-        }
-        target.unlink()
-        assert file.read_bytes() == before and sorted(file.parent.rglob("*")) == others
-
-    def test_full_disk_keeps_the_earlier_file_and_the_shards(self, tmp_path: Path) -> None:
-        entries = table([str(n) for n in range(400)], [])
-        write_features(tmp_path, entries[:2])
-        before = (tmp_path / "ResNet50.h5").read_bytes()
-        cache = Cache(tmp_path, recipe())
-        for start in range(2, 400, 50):
-            cache.write_shard(rows_of(entries[start : start + 50]), "none")
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
-        try:
-            with refused(StoreError, r"The disk is full: .*ResNet50\.h5 was not written"):
-                cache.assemble(entries, ("a", "b"), [], "photographs")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert (tmp_path / "ResNet50.h5").read_bytes() == before
-        assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp"]
-        again = Cache(tmp_path, recipe())
-        assert all(entry in again for entry in entries)
-
-    def test_too_little_space(self, tmp_path: Path) -> None:
-        atomic.check_free_space(tmp_path, 1)
-        with refused(StoreError, r"needs about [\d,]+ MiB and has [\d,]+ MiB free"):
-            atomic.check_free_space(tmp_path, 2**60)
-
-    def test_read_only_folder(self, tmp_path: Path) -> None:
-        folder = tmp_path / "features"
-        folder.mkdir(mode=0o555)
-        # Root may write anywhere, so there the child becomes nobody once it stands in the folder.
-        code = """
-            import os
-            from pathlib import Path
-            import filelock  # the library may lie where nobody may not read it
-            from catsdogs.files import hdf5, locks
-            from catsdogs.errors import StoreError
-
-            if os.getuid() == 0:
-                os.setuid(65534)
-            for path in ("", "deeper/still"):
-                try:
-                    with locks.locked(Path(path)):
-                        print("locked")
-                except StoreError as error:
-                    print(error)
-            try:
-                with hdf5.writing(Path("x.h5")):
-                    print("written")
-            except StoreError as error:
-                print(error)
-        """
-        process = child(code, cwd=folder)
-        out, err = process.communicate(timeout=60)
-        assert not err and len(out.splitlines()) == 3
-        for line in out.splitlines():
-            assert "cannot be written" in line and line.endswith("Check the folder and its permissions.")
-        assert not list(folder.iterdir())
-
-    def test_a_file_in_the_place_of_the_folder(self, file: Path) -> None:
-        with refused(StoreError, "cannot be written"), locks.hold_folder(file / "features" / "deeper"):
-            pass
-
-
-class TestLock:
-    HOLD = """
-        import sys
-        from pathlib import Path
-        from catsdogs.files import locks
-
-        with locks.locked(Path(sys.argv[1])):
-            print("held", flush=True)
-            sys.stdin.read()
-    """
-
-    @pytest.fixture
-    def holder(self, tmp_path: Path) -> Iterator[subprocess.Popen]:
-        process = child(self.HOLD, tmp_path, stdin=subprocess.PIPE)
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
-        process.communicate()
-
-    def test_second_writer_is_refused(self, tmp_path: Path, holder: subprocess.Popen) -> None:
-        with refused(LockedError, f"Another process is writing to {tmp_path}"), locks.hold_folder(tmp_path):
-            raise AssertionError("both hold the lock")
-        holder.communicate("")
-        with locks.hold_folder(tmp_path):
-            pass
-
-    def test_a_killed_writer_lets_go(self, tmp_path: Path, holder: subprocess.Popen) -> None:
-        os.kill(holder.pid, signal.SIGKILL)
-        holder.wait()
-        with locks.hold_folder(tmp_path):
-            pass
-
-    def test_the_lock_ends_with_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(ZeroDivisionError), locks.hold_folder(tmp_path):
-            raise ZeroDivisionError
-        with locks.hold_folder(tmp_path):
-            pass
-
-
 def test_names_lists_what_is_cached(file: Path) -> None:
     (file.parent / ".ResNet50.h5.123.tmp").touch()
     (file.parent / ".hidden.h5").touch()
     (file.parent / "outliers.csv").touch()
     write_kaggle_folder(file.parent / "data")
     assert feature_file.names(file.parent) == ["ResNet50"]
-    assert not feature_file.is_gap_file(file)
+    assert not gap_file.is_gap_file(file)
 
 
 @pytest.mark.parametrize(
@@ -574,15 +266,15 @@ def test_files_of_networks_that_were_built_wrongly_are_refused(
 ) -> None:
     """By every command that reads them, not only by the one that writes them."""
     entries = table(["a", "b"], ["1"])
-    for said in (right, wrong):
-        cache = Cache(tmp_path, recipe(name, **said))
+    for fields in (right, wrong):
+        cache = Cache(tmp_path, recipe(name, **fields))
         cache.write_shard(rows_of(entries, 3, name), "none")
         cache.assemble(entries, ["x", "y"], [], "photographs")
         path = feature_file.path_of(tmp_path, name)
-        if said is right:
+        if fields is right:
             row = BACKBONES[name]
-            assert (row.preprocessing, row.vector) == (said["preprocessing"], said.get("vector", "pooled"))
-            assert feature_file.read_features(path).recipe == recipe(name, **said)
+            assert (row.preprocessing, row.vector) == (fields["preprocessing"], fields.get("vector", "pooled"))
+            assert feature_file.read_features(path).recipe == recipe(name, **fields)
             path.unlink()
     with opened(path) as file:
         del file.attrs["vector"]  # as there was none

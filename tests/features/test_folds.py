@@ -79,7 +79,7 @@ def test_without_copies_the_folds_are_scikit_learns(given_labels: list[int], num
         return
     fold = folds.deal(labels, np.arange(len(labels)), number, seed)
     splits = StratifiedKFold(number, shuffle=True, random_state=seed).split(labels, labels)
-    assert all(np.array_equal(held, np.flatnonzero(fold == n)) for n, (_, held) in enumerate(splits))
+    assert all(np.array_equal(held_out, np.flatnonzero(fold == n)) for n, (_, held_out) in enumerate(splits))
     assert np.array_equal(fold, folds.fold_numbers(labels, np.ones(len(labels), bool), number, seed))
 
 

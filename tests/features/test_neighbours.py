@@ -1,6 +1,5 @@
 """Nearest neighbours and near pairs: exact ones against brute force, those of the index by recall, blocks of both."""
 
-import dataclasses
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,25 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from catsdogs.errors import StoreError, UsageError
-from catsdogs.features import cache as cache_module
-from catsdogs.features import feature_file, neighbours
-from catsdogs.features.neighbours import Crowd, Gallery, JoinedVectors, normalise
-from tests.conftest import need, recipe, refused, rows_of, table
+from catsdogs.features import feature_file, joining, neighbours
+from catsdogs.features.joining import JoinedVectors, normalise
+from catsdogs.features.neighbours import Crowd, Gallery
+from tests.conftest import need, refused
+from tests.support.vectors import clusters, write_vectors
 
 Matrix = np.ndarray
-
-
-def write(
-    folder: Path, name: str, train: Matrix, test: Matrix, order: Sequence[int] | None = None
-) -> feature_file.Features:
-    """A feature file with these vectors; `order` says in which order its train rows stand."""
-    order = range(len(train)) if order is None else order
-    entries = table([f"cat.{n}" for n in order], [str(n) for n in range(len(test))])
-    vectors = np.concatenate([train[list(order)], test]).astype(np.float32)
-    cache = cache_module.Cache(folder, recipe(name))
-    cache.write_shard(dataclasses.replace(rows_of(entries, name=name), vector=vectors), "none")
-    cache.assemble(entries, ("a", "b"), [], "photographs")
-    return feature_file.read_features(cache.path)
 
 
 def cosines(vectors: Matrix, asked: Matrix, widths: Sequence[int]) -> Matrix:
@@ -42,13 +29,6 @@ def cosines(vectors: Matrix, asked: Matrix, widths: Sequence[int]) -> Matrix:
         lengths = np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
         total += np.divide(a @ b.T, lengths, out=np.zeros(lengths.shape), where=lengths > 0)
     return total / len(widths)
-
-
-def clusters(count: int, width: int, seed: int = 0) -> Matrix:
-    """Rows like those of networks: nowhere negative, a hundred directions in many columns, some of them near others."""
-    random = np.random.default_rng(seed)
-    vectors = random.random((count, 100)) ** 3 @ random.normal(size=(100, width)) + random.normal(size=(count, width))
-    return np.maximum(vectors, 0).astype(np.float32)
 
 
 @pytest.fixture
@@ -68,8 +48,8 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Matrix, li
     yield (
         vectors,
         [
-            write(folder, "ResNet50", vectors[:1400, :700], vectors[1400:, :700]),
-            write(folder, "Xception", vectors[:1400, 700:], vectors[1400:, 700:], reverse),
+            write_vectors(folder, "ResNet50", vectors[:1400, :700], vectors[1400:, :700]),
+            write_vectors(folder, "Xception", vectors[:1400, 700:], vectors[1400:, 700:], reverse),
         ],
     )
 
@@ -92,9 +72,11 @@ def test_the_nearest_are_those_of_brute_force(drawn: tuple, count: int, cells: i
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "_BLOCK_CELLS", cells)
         patch.setattr(neighbours, "_BLOCK_ROWS", 3)
+        patch.setattr(joining, "_BLOCK_ROWS", 3)
         ends = np.cumsum([0, *widths])
         files = [
-            write(Path(folder), f"N{n}", vectors[:, a:b], vectors[:0, a:b]) for n, (a, b) in enumerate(pairwise(ends))
+            write_vectors(Path(folder), f"N{n}", vectors[:, a:b], vectors[:0, a:b])
+            for n, (a, b) in enumerate(pairwise(ends))
         ]
         rows, found = Gallery(JoinedVectors(files, files[0], ["train"])).nearest(asked, count)
         pairs = {(i, j): cosine for i, j, cosine in Crowd(JoinedVectors(files, files[0])).pairs(0.5)}
@@ -110,7 +92,7 @@ def test_the_nearest_are_those_of_brute_force(drawn: tuple, count: int, cells: i
 
 
 def test_equals_come_in_the_order_of_rows(tmp_path: Path) -> None:
-    file = write(tmp_path, "ResNet50", np.ones((9, 3)), np.ones((0, 3)))
+    file = write_vectors(tmp_path, "ResNet50", np.ones((9, 3)), np.ones((0, 3)))
     rows, found = Gallery(JoinedVectors([file], file, ["train"])).nearest(np.ones((1, 3), np.float32), 4)
     assert rows.tolist() == [0, 1, 2, 3] and found == pytest.approx([1] * 4)
 
@@ -122,7 +104,7 @@ def test_rows_are_matched_by_id_over_splits_and_blocks(
     expected = vectors.copy()
     normalise(expected, (700, 600))
     for size in (100, 1024, 4000):
-        monkeypatch.setattr(neighbours, "_BLOCK_ROWS", size)
+        monkeypatch.setattr(joining, "_BLOCK_ROWS", size)
         blocks = list(JoinedVectors(files, files[0]).blocks())
         assert [start for start, _ in blocks] == list(range(0, 1500, size))
         np.testing.assert_allclose(np.concatenate([block for _, block in blocks]), expected, rtol=1e-5)
@@ -177,14 +159,14 @@ def test_the_usual_cosine_is_that_of_the_fifth_nearest(
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_hardly_any_rows(tmp_path: Path, rows: int) -> None:
-    file = write(tmp_path, "ResNet50", np.ones((rows, 3)), np.ones((0, 3)))
+    file = write_vectors(tmp_path, "ResNet50", np.ones((rows, 3)), np.ones((0, 3)))
     crowd = Crowd(JoinedVectors([file], file))
     assert crowd.usual(5) == pytest.approx(1.0 if rows == 2 else 0.0)
     assert [pair[:2] for pair in crowd.pairs(0.9)] == ([(0, 1)] if rows == 2 else [])
 
 
 def test_a_crowd_of_equals_is_not_all_its_pairs(tmp_path: Path) -> None:
-    file = write(tmp_path, "ResNet50", np.ones((300, 3)), np.ones((0, 3)))
+    file = write_vectors(tmp_path, "ResNet50", np.ones((300, 3)), np.ones((0, 3)))
     pairs = [pair[:2] for pair in Crowd(JoinedVectors([file], file)).pairs(0.9)]
     most = neighbours.PAIRS_OF_A_ROW
     assert len(pairs) == len(set(pairs)) == sum(min(most, 299 - row) for row in range(300))
@@ -203,11 +185,11 @@ def test_without_the_package_it_says_what_to_install(
 
 
 def test_rows_that_differ_or_are_not_finite_are_refused(tmp_path: Path) -> None:
-    one = write(tmp_path, "ResNet50", np.ones((4, 3)), np.ones((1, 3)))
-    other = write(tmp_path, "Xception", np.ones((5, 3)), np.ones((1, 3)))
+    one = write_vectors(tmp_path, "ResNet50", np.ones((4, 3)), np.ones((1, 3)))
+    other = write_vectors(tmp_path, "Xception", np.ones((5, 3)), np.ones((1, 3)))
     with refused(StoreError, "lacks 1 train rows"):
         JoinedVectors([one, other], one)
-    broken = write(tmp_path, "VGG16", np.array([[1, 2], [3, np.nan]]), np.ones((1, 2)))
+    broken = write_vectors(tmp_path, "VGG16", np.array([[1, 2], [3, np.nan]]), np.ones((1, 2)))
     with refused(StoreError, r"VGG16\.h5: train row 1 \(cat\.1\) is not finite"):
         Crowd(JoinedVectors([broken], broken))
 
@@ -217,7 +199,7 @@ def test_how_unfamiliar_a_row_is_to_others(rows: int, asked: int, seed: int) -> 
     draw = np.random.default_rng(seed)
     learnt, new = draw.normal(size=(rows, 8)).astype(np.float32), draw.normal(size=(asked, 8)).astype(np.float32)
     for vectors in (learnt, new):
-        neighbours.normalise(vectors, [5, 3])
+        joining.normalise(vectors, [5, 3])
     among = learnt @ learnt.T
     np.fill_diagonal(among, -np.inf)
     nearest, usual = (new @ learnt.T).max(axis=1), among.max(axis=1)

@@ -92,7 +92,7 @@ from catsdogs.errors import CatsdogsError
 from tests.features.test_unreadable import NUMBERS, READERS, SMALL
 folder, call, libc = Path(sys.argv[1]), sys.argv[2], ctypes.CDLL(None)
 
-def told(name, value):
+def set_variable(name, value):
     os.environ[name] = value  # for the processes that this one starts
     libc.setenv(name.encode(), value.encode(), 1)
 
@@ -101,21 +101,21 @@ for kind, (match, read) in READERS.items():
         for fresh in (True, False):
             if fresh:
                 sealed._check_once.cache_clear()
-                foreign._check_once.cache_clear()
+                foreign._try_once.cache_clear()
             else:  # what was found whole before is not held against its seal again, so HDF5 meets the failure
                 read(folder)
-            told("FAILING_MATCH", match)
-            told("FAILING_ERRNO", str(getattr(errno, number)))
-            told("FAILING_CALLS", call)
+            set_variable("FAILING_MATCH", match)
+            set_variable("FAILING_ERRNO", str(getattr(errno, number)))
+            set_variable("FAILING_CALLS", call)
             try:
                 read(folder)
-                said = ["read", ""]
+                outcome = ["read", ""]
             except CatsdogsError as error:
-                said = [type(error).__name__, str(error)]
+                outcome = [type(error).__name__, str(error)]
             except Exception as error:
-                said = ["defect", repr(error)]
-            told("FAILING_CALLS", "")
-            print(json.dumps([kind, number, fresh, *said]))
+                outcome = ["defect", repr(error)]
+            set_variable("FAILING_CALLS", "")
+            print(json.dumps([kind, number, fresh, *outcome]))
     sealed._check_once.cache_clear()
     read(folder)  # as if nothing had been
 """
@@ -131,9 +131,9 @@ def test_what_the_machine_fails_at_is_named_and_nothing_is_touched(
         [sys.executable, "-c", _CHILD, folder, call], env=failing, capture_output=True, text=True, timeout=120
     )
     assert ended.returncode == 0, ended.stderr
-    said = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert {line[0] for line in said} == READERS.keys()
-    for kind, number, fresh, error, text in said:
+    outcomes = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert {line[0] for line in outcomes} == READERS.keys()
+    for kind, number, fresh, error, text in outcomes:
         which = f"{kind}, {number}, {fresh}: {error} {text}"
         assert error in ("StoreError", "WeightsError", "TrainingError", "DatasetError"), which
         reason = "may not be read" if number in ("EACCES", "EPERM") else os.strerror(getattr(errno, number))
@@ -182,7 +182,7 @@ def test_whatever_h5py_makes_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(feature_file, "_recipe_in", failing)
+        patch.setattr(feature_file, "_read_recipe", failing)
         patch.setattr(virtual, "parts_of", failing)
         for read in (lambda: Cache(folder, recipe("Plain")), lambda: feature_file.read_features(folder / "Virtual.h5")):
             with refused(StoreError, "cannot be read: (Input/output error|Stale file handle|Cannot allocate memory)"):
@@ -256,7 +256,7 @@ def test_too_many_open_files_says_what_helps(folder: Path) -> None:
 def test_a_network_in_the_cache_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     network = table_module.BACKBONES["VGG16"], weights.Weights(None, "random")
-    monkeypatch.setattr(export, "_export_elsewhere", lambda backbone, weights, path: path.write_text("a network"))
+    monkeypatch.setattr(export._exporter, "export", lambda backbone, weights, path: path.write_text("a network"))
     assert export.exported(*network).read_text() == "a network"
     before, action = contents(tmp_path), Path.open
 

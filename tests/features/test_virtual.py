@@ -51,15 +51,15 @@ def check(features: Features, entries: Sequence[DigestedPhotograph] = ENTRIES) -
         right = [entry for entry in entries if entry.photograph.split == split]
         rows = rows_of(right or ENTRIES[:1])
         assert features.ids[split].tolist() == [entry.photograph.id for entry in right]
-        for said, true in (
+        for read, true in (
             (features.vectors(split), rows.vector),
             (features.digests[split], rows.digest),
             (features.statistics[split], rows.statistics),
             (features.topk_class[split], rows.topk_class),
             (features.topk_prob[split], rows.topk_prob),
         ):
-            assert said.dtype == true.dtype
-            np.testing.assert_array_equal(said, true[: len(right)])
+            assert read.dtype == true.dtype
+            np.testing.assert_array_equal(read, true[: len(right)])
 
 
 def test_a_virtual_file_reads_as_a_plain_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_a_new_row_moves_no_end_before_it(digests: list[int], where: int, new: i
 
         def parts(values: list[int]) -> Iterator[tuple[int, ...]]:
             rows = np.array(values, np.uint64)
-            return (tuple(rows[stretch].tolist()) for stretch in virtual.stretches(rows))
+            return (tuple(rows[stretch].tolist()) for stretch in virtual.part_rows(rows))
 
         before = [*parts(digests)]
         assert [row for part in before for row in part] == digests

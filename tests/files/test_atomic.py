@@ -9,9 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from catsdogs import progress
 from catsdogs.errors import WeightsError
-from catsdogs.files import atomic
+from catsdogs.files import atomic, notes
 from catsdogs.networks.engines import export
 from catsdogs.networks.table import BACKBONES
 from catsdogs.networks.weights import Weights
@@ -24,7 +23,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setattr(progress, "_noted", set())
+    monkeypatch.setattr(notes, "_noted", set())
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     atomic._private_folder.cache_clear()
     return folder

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs import progress
 from catsdogs.errors import LockedError, StoreError
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
-from catsdogs.files import atomic, hdf5, lease, locks, storage
+from catsdogs.files import atomic, hdf5, lease, locks, notes, storage
 from tests.conftest import recipe, refused, rows_of, table
 from tests.support.s3 import Faults
 
@@ -26,7 +25,7 @@ ENTRIES = table(["a", "b", "c", "d"], ["1", "2"])
 @pytest.fixture(autouse=True)
 def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(progress, "_noted", set())
+    monkeypatch.setattr(notes, "_noted", set())
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ with seal.lockable(folder / "all.weights.h5") as path:
     import h5py
     h5py.File(path).close()
     assert path != folder / "all.weights.h5"
-with export._locked(folder / "cache/x"):
+with export._lock_of(folder / "cache/x"):
     pass
 assert not [path for path in folder.rglob("*") if "lock" in path.name and path.stat().st_size], "a lock is left"
 """

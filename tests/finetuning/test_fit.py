@@ -35,7 +35,7 @@ LAST_BLOCKS = {
 
 @pytest.mark.parametrize("name", LAST_BLOCKS)
 def test_the_last_block(name: str) -> None:
-    network = build._network(BACKBONES[name], include_top=False)
+    network = build._whole_network(BACKBONES[name], include_top=False)
     assert {layer.name for layer in fit.last_block(network) if fit._learns(layer)} == LAST_BLOCKS[name]
 
 

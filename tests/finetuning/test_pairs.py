@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.finetuning.pairs import Pairs
-from catsdogs.networks.architectures.twin import join
+from catsdogs.networks.architectures.twin import join_twins
 
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
 
@@ -85,7 +85,7 @@ def test_twins_learn_from_pairs() -> None:
             keras.layers.Dense(32, activation="tanh"),
         ]
     )
-    model = join(path)
+    model = join_twins(path)
     model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", metrics=["accuracy"])
     learn = Pairs(Coloured(labels), labels, 16, 0)
     model.fit(learn, epochs=12, verbose=0)

@@ -78,14 +78,14 @@ def test_loss_and_gradient_are_those_of_keras() -> None:
         pytest.skip("the oracle takes TensorFlow's gradient tape")
     import tensorflow as tf
 
-    from catsdogs.networks.architectures.twin import join
+    from catsdogs.networks.architectures.twin import join_twins
 
     random = np.random.default_rng(0)
     weights = started(WIDTH, random)
     path = keras.Sequential(
         [keras.Input((WIDTH,)), keras.layers.Dense(twin.EMBEDDING), keras.layers.UnitNormalization()]
     )
-    model = join(path)
+    model = join_twins(path)
     path.set_weights([weights.path[:-1], weights.path[-1]])
     model.get_layer("join").set_weights([weights.join, weights.bias])
     rows, same = random.normal(size=(12, WIDTH)).astype(np.float32), np.arange(6) % 3 == 0

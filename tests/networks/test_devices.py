@@ -1,3 +1,5 @@
+"""Several devices as one, and the precision that a card computes fast in."""
+
 import functools
 import os
 import subprocess
@@ -34,7 +36,7 @@ TWO_DEVICES = """
 
     from catsdogs.networks import devices
 
-    assert (devices.count("one"), devices.count("all")) == (1, 2)
+    assert (devices.device_count("one"), devices.device_count("all")) == (1, 2)
 """
 
 
@@ -69,11 +71,11 @@ TRAINING = """
             before = {weight.path: weight.numpy() for weight in model.weights}
             history = model.fit(Batches(workers=1), shuffle=False, verbose=0, **watched).history
             model.load_weights(kept.filepath)
-            said = model.predict(Batches(workers=0), verbose=0)[:ROWS]
-            assert len(np.unique(said)) == ROWS  # so that rows in another order would show
+            predicted = model.predict(Batches(workers=0), verbose=0)[:ROWS]
+            assert len(np.unique(predicted)) == ROWS  # so that rows in another order would show
         learnt = {f"{choice} {weight.path}": weight.numpy() - before[weight.path] for weight in model.weights}
         return learnt | {f"{choice} {name}": np.array(figures) for name, figures in history.items()} | {
-            f"{choice} predicted": said
+            f"{choice} predicted": predicted
         }
 
     np.savez(sys.argv[1] + "training.npz", **trained("one"), **trained("all"))
@@ -83,7 +85,7 @@ FEATURES = """
     from catsdogs.networks import weights
     from catsdogs.networks.architectures import small as architectures
     from catsdogs.networks.engines import selection
-    from catsdogs.networks.table import TABLE
+    from catsdogs.networks.table import BACKBONES
 
     def small(backbone, weights, policy):
         keras.utils.set_random_seed(0)
@@ -95,7 +97,7 @@ FEATURES = """
     import catsdogs.networks.engines.keras
 
     catsdogs.networks.engines.keras.build = small  # to compile a pretrained network takes most of a minute
-    backbone = TABLE["MobileNetV2"]
+    backbone = BACKBONES["MobileNetV2"]
     batches = np.random.default_rng(0).integers(0, 256, (3, 6, 32, 32, 3), np.uint8)
     found = {}
     for choice in devices.CHOICES:
@@ -107,7 +109,7 @@ FEATURES = """
             for name, array in result()._asdict().items():
                 if array is not None:
                     found[f"{choice} {name} {number}"] = array
-    parts = devices.split(batches[0], "all")
+    parts = devices.split_batch(batches[0], "all")
     jax = keras.backend.backend() == "jax"
     found["parts"] = [part.data for part in parts.addressable_shards] if jax else [part for part in parts.values]
     found["batch"] = batches[0]
@@ -117,14 +119,14 @@ FEATURES = """
 # TensorFlow starts once in a process; here it has none to start, and the program ends with that.
 A_TPU = """
     os.environ["TPU_NAME"] = "local"
-    devices._all.cache_clear()
-    devices.count("all")
+    devices._all_devices.cache_clear()
+    devices.device_count("all")
 """
 
 
 @pytest.fixture(scope="module")
 def on_two_devices(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, str]]:
-    """Of a backend: where the programs left their arrays, and what its process said last. It runs them once."""
+    """Of a backend: where its programs left their arrays, and the last output of its process. They run once."""
 
     @functools.cache
     def run(backend: str) -> tuple[Path, str]:
@@ -158,9 +160,9 @@ def agree(found: Arrays) -> None:
 @pytest.fixture
 def unsettled() -> Iterator[None]:
     """Nothing is remembered of the devices, before the test or after it."""
-    devices._all.cache_clear()
+    devices._all_devices.cache_clear()
     yield
-    devices._all.cache_clear()
+    devices._all_devices.cache_clear()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -180,18 +182,18 @@ def test_features_of_two_devices_are_those_of_one(backend: str, on_two_devices: 
 
 
 def test_another_choice() -> None:
-    for function in (devices.check_choice, devices.count, devices.scope):
+    for function in (devices.check_choice, devices.device_count, devices.scope):
         with refused(UnknownNameError, r"No choice of devices is called 'two'\. Choose from: one, all"):
             function("two")
 
 
 def test_one_device_changes_nothing() -> None:
     batch = np.zeros((3, 4), np.uint8)
-    assert devices.count("one") == 1 and devices.split(batch, "one") is batch
+    assert devices.device_count("one") == 1 and devices.split_batch(batch, "one") is batch
 
 
 def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "count", lambda choice: 2 if choice == "all" else 1)
+    monkeypatch.setattr(devices, "device_count", lambda choice: 2 if choice == "all" else 1)
     with refused(UsageError, r"A batch size of 7 for 2 devices\. Give --batch-size a multiple of 2"):
         devices.check_batch(7, "all")
     devices.check_batch(8, "all")
@@ -204,9 +206,9 @@ def test_pytorch_has_no_data_parallel(unsettled: None, monkeypatch: pytest.Monke
     monkeypatch.setattr(devices, "_backend", lambda: "torch")
     with refused(UsageError, r"PyTorch backend: Keras cannot share a batch among its 2 GPUs\. Set KERAS_BACKEND"):
         devices.scope("all")
-    assert devices.count("one") == 1
+    assert devices.device_count("one") == 1
     gpus.device_count = lambda: 1
-    assert devices.count("all") == 1
+    assert devices.device_count("all") == 1
 
 
 def test_where_a_tpu_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,25 +267,25 @@ def test_the_precision_is_what_the_card_has_units_for(
     backend: str, major: int, minor: int, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     described(backend, [f"{major}.{minor}" if backend == "jax" else (major, minor)], monkeypatch)
-    assert devices.precision("one") == precision
+    assert devices.fast_precision("one") == precision
 
 
 def test_of_several_cards_the_oldest_decides_if_all_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     described("jax", ["8.0", "7.5"], monkeypatch)
-    assert (devices.precision("one"), devices.precision("all")) == ("bfloat16", "float16")
+    assert (devices.fast_precision("one"), devices.fast_precision("all")) == ("bfloat16", "float16")
     described("tensorflow", [(8, 0), (6, 0)], monkeypatch)
-    assert (devices.precision("one"), devices.precision("all")) == ("bfloat16", "float32")
+    assert (devices.fast_precision("one"), devices.fast_precision("all")) == ("bfloat16", "float32")
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_other_accelerators(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     described(backend, [None], monkeypatch)
-    assert devices.precision("one") == "float32"
+    assert devices.fast_precision("one") == "float32"
     described(backend, [], monkeypatch)
-    assert devices.precision("one") == "float32"
+    assert devices.fast_precision("one") == "float32"
     if backend == "jax":
         described(backend, ["gfx90a"], monkeypatch)
-        assert devices.precision("one") == "float32"
+        assert devices.fast_precision("one") == "float32"
     if backend != "torch":
         described(backend, ["tpu"], monkeypatch)
-        assert devices.precision("one") == "bfloat16"
+        assert devices.fast_precision("one") == "bfloat16"

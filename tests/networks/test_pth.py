@@ -1,5 +1,6 @@
 """The reader of PyTorch's legacy files against small ones made here, and against pickles that ask for too much."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from catsdogs.errors import WeightsError
 from catsdogs.networks import pth
 from tests.conftest import refused
 from tests.faults import mutation, specimens
+from tests.support.networks import LITE, lite_file
 
 HEAD = pickle.dumps(pth.MAGIC_NUMBER, 2) + pickle.dumps(pth.PROTOCOL_VERSION, 2)
 HEAD += pickle.dumps({"little_endian": True}, 2)
@@ -94,3 +96,39 @@ def test_spoilt_files_are_refused_or_read(tmp_path: Path, seed: int) -> None:
             assert all(isinstance(values, np.ndarray) for values in pth.read_pth(path).values())
         except WeightsError as error:
             assert "\n" not in str(error)
+
+
+class TestPth:
+    def test_hostile_pickle_is_refused_and_not_run(self, tmp_path: Path) -> None:
+        witness = tmp_path / "witness"
+
+        class Hostile:
+            def __reduce__(self) -> tuple:
+                return os.mkdir, (str(witness),)
+
+        path = tmp_path / "x.pth"
+        path.write_bytes(pickle.dumps(Hostile(), protocol=2))
+        with pytest.raises(WeightsError, match=r"asks for posix\.mkdir"):
+            pth.read_pth(path)
+        assert not witness.exists()
+
+    @pytest.mark.parametrize("call", [("builtins", "eval"), ("torch", "load"), ("collections", "deque")])
+    def test_only_tensors_are_admitted(self, tmp_path: Path, call: tuple[str, str]) -> None:
+        path = tmp_path / "x.pth"
+        path.write_bytes(b"\x80\x02c" + "\n".join(call).encode() + b"\n.")
+        with pytest.raises(WeightsError, match="asks for"):
+            pth.read_pth(path)
+
+    @pytest.mark.parametrize("keep", [0, 10, 1000, 60_000, -1000])
+    def test_cut_short(self, tmp_path: Path, keep: int) -> None:
+        path = tmp_path / "x.pth"
+        path.write_bytes(lite_file(LITE[0]).read_bytes()[:keep])
+        with pytest.raises(WeightsError, match=r"not a usable \.pth file"):
+            pth.read_pth(path)
+
+    def test_strides_are_honoured_and_bounded(self) -> None:
+        storage = np.arange(6, dtype=np.float32)
+        assert pth._strided(storage, pth._Tensor("k", 0, (3, 2), (1, 3))).tolist() == [[0, 3], [1, 4], [2, 5]]
+        for offset, size, strides in ((0, (7,), (1,)), (1, (3, 2), (2, 1)), (5, (2,), (-1,))):
+            with pytest.raises(pickle.UnpicklingError):
+                pth._strided(storage, pth._Tensor("k", offset, size, strides))

@@ -1,3 +1,5 @@
+"""Keras imported quietly, and with the same settings whatever its `keras.json` says."""
+
 import json
 import os
 import subprocess
@@ -102,7 +104,7 @@ def test_settings_of_a_keras_that_is_imported_already() -> None:
         keras.config.set_floatx("float16")
         keras.config.set_epsilon(1e-3)
         model = build.build(BACKBONES["MobileNetV3Small"], weights.Weights(None, "random"))
-        path = build.path_of("four-conv", small.ARCHITECTURES["four-conv"].input_size)
+        path = build.build_path("four-conv", small.ARCHITECTURES["four-conv"].input_size)
         assert model.output_shape == expected and path.output_shape == (None, 512)
         assert {weight.dtype for weight in (*model.weights, *path.weights)} == {"float32"}
         assert (keras.config.image_data_format(), keras.config.epsilon()) == ("channels_last", 1e-7)
@@ -116,22 +118,21 @@ def test_features_finetune_and_exports_with_the_file_of_keras_1(home: Path, tmp_
     code = """
         import sys
         from pathlib import Path
-        from catsdogs.networks.engines import interface as engines
-        from catsdogs.networks.table import TABLE
-        from catsdogs.networks.weights import Weights, obtain
-        from catsdogs.networks.engines.interface import export
+        from catsdogs.networks.engines import export, selection
+        from catsdogs.networks.table import BACKBONES
+        from catsdogs.networks.weights import Weights
 
-        backbone = TABLE["MobileNetV3Small"]
+        backbone = BACKBONES["MobileNetV3Small"]
         assert export.exported(backbone, Weights(None, "random")).exists()
         export.release()
         assert "keras" not in sys.modules
         import numpy as np
 
-        network = engines.create("keras", "float32", 1).load(backbone, Weights(None, "random"))
+        network = selection.create("keras", "float32", 1).load(backbone, Weights(None, "random"))
         print(network.submit(np.zeros((1, 224, 224, 3), np.uint8))().vector.shape)
         from catsdogs.finetuning import fit, plans
 
-        print(fit.make(plans.plan("four-conv"), None, 2, 0)[1].output_shape)
+        print(fit.make(plans.hyperparameters("four-conv"), None, 2, 0)[1].output_shape)
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     ended = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=300, cwd=tmp_path)

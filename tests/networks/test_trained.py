@@ -9,32 +9,10 @@ import pytest
 
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
 from catsdogs.networks import choice, trained
-from catsdogs.networks.trained import ALL, Card, Learnt
+from catsdogs.networks.trained import ALL, Learnt
 from catsdogs.networks.weights import obtain, of_folds
 from tests.conftest import refused
-
-CARD = Card(
-    name="mine",
-    created="2026-01-01T00:00:00+00:00",
-    command="catsdogs finetune",
-    package_version="1",
-    base="four-conv",
-    base_weights="",
-    input_size=32,
-    unfreeze="all",
-    tricks=("flip",),
-    teacher="",
-    classes=("cat", "dog"),
-    folds=2,
-    seed=1,
-    epochs=3,
-    batch_size=8,
-    rate=0.001,
-    source="photographs",
-    weights={},
-    learnt="",
-    scores=("log loss 1",),
-)
+from tests.support.networks import CARD
 
 
 @pytest.fixture

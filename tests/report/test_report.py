@@ -19,7 +19,7 @@ from sklearn.metrics import confusion_matrix
 from catsdogs import report
 from catsdogs.cleaning import decisions, suspect_table, votes
 from catsdogs.errors import CatsdogsError, StoreError, SubmissionError, TrainingError, UnknownNameError
-from catsdogs.features import feature_file
+from catsdogs.features import feature_file, gap_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Features, Unreadable
 from catsdogs.photographs import images
@@ -310,7 +310,7 @@ def test_an_old_notebooks_file_is_enough(tmp_path: Path) -> None:
         file["train"] = (draw.normal(size=(20, 4)) + 2 * labels[:, None]).astype(np.float32)
         file["test"] = draw.normal(size=(5, 4)).astype(np.float32)
         file["label"] = np.array([row.label for row in sorted(dataset.of("train"), key=lambda row: row.label)])
-    files = [feature_file.read_features(path, dataset)]
+    files = [gap_file.read_gap_file(path, dataset)]
     plan = training_plan.Plan("ridge", folds=3, seed=0)
     training.train(files, plan, name="old", submissions=tmp_path / "submissions", command="catsdogs train")
     here = World(tmp_path / "submissions" / "old", files, dataset, tmp_path / "compare.csv")

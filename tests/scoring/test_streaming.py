@@ -19,7 +19,7 @@ from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import grades, streaming, training_plan
 from tests.conftest import opened, recipe, refused
-from tests.features.test_feature_file import peak
+from tests.support.memory import peak
 
 WIDTHS = (24, 16)
 
@@ -177,7 +177,7 @@ def test_other_heads_say_what_they_would_take(tmp_path: Path, little_memory: Non
 
 def test_constant_columns_are_refused(tmp_path: Path, little_memory: None) -> None:
     files = draw(tmp_path, 150)
-    for shard in virtual.folder_of(files[1].path).rglob("*.h5"):
+    for shard in virtual.parts_folder(files[1].path).rglob("*.h5"):
         with opened(shard) as file:
             file["vector"][...] = 1
     with refused(TrainingError, "Net1.h5 says the same of every training photograph"):

@@ -1,14 +1,9 @@
-"""What the small networks are made of: a convolution or dense layer, batch normalisation if asked for, and a ReLU."""
+"""Blocks of the small networks: a convolution or dense layer, batch normalisation if wanted, and a ReLU."""
 
 import keras
 
-# Keras's 0.99 remembers a hundred steps; on a thousand photographs the first epochs would be judged by random averages.
+# Keras's 0.99 averages over a hundred steps. With a thousand photographs that is random values in the first epochs.
 MOMENTUM = 0.9
-
-
-def pixels(input_size: int) -> keras.KerasTensor:
-    """The input of all of them."""
-    return keras.Input((input_size, input_size, 3), name="pixels")
 
 
 def convolution(
@@ -22,7 +17,7 @@ def convolution(
     strides: int = 1,
     padding: str = "same",
 ) -> keras.KerasTensor:
-    """A convolution, called `name`, and what follows it: see `activated`."""
+    """A convolution named `name`, then `activated`."""
     layer = keras.layers.Conv2D(
         filters, kernel, strides, padding, use_bias=not batch_norm, kernel_initializer=initializer, name=name
     )
@@ -32,7 +27,7 @@ def convolution(
 def activated(x: keras.KerasTensor, name: str, batch_norm: bool) -> keras.KerasTensor:
     """The ReLU of the layer `name`, after its batch normalisation (Ioffe and Szegedy, 2015, arXiv:1502.03167)."""
     if batch_norm:
-        # One batch, however many devices share it: JAX sees it whole, TensorFlow's replicas have to be told.
+        # Averages are of the whole batch, however many devices share it. JAX does so, TensorFlow only if synchronized.
         synchronized = keras.backend.backend() == "tensorflow"
         x = keras.layers.BatchNormalization(momentum=MOMENTUM, synchronized=synchronized, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

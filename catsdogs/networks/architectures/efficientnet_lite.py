@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0, 1 and 2 in Keras, and the names by which the published PyTorch weights go into them.
+"""EfficientNet-Lite 0, 1 and 2 in Keras, and how the published PyTorch weights get into them.
 
 EfficientNet-Lite is EfficientNet (Tan and Le, 2019, arXiv:1905.11946) without squeeze-and-excite and with ReLU6, its
 stem and head not scaled: github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
@@ -12,11 +12,11 @@ import keras
 from numpy.typing import NDArray
 
 from catsdogs.errors import WeightsError
+from catsdogs.networks.imagenet import IMAGENET_CLASSES
 
-CLASSES = 1000
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
-EPSILON = 1e-3
+NORM_EPSILON = 1e-3
 # variant -> width and depth multipliers
 MULTIPLIERS = {"EfficientNetLite0": (1.0, 1.0), "EfficientNetLite1": (1.0, 1.1), "EfficientNetLite2": (1.1, 1.2)}
 # repeats, kernel, stride, expansion, filters: table 1 of the paper
@@ -47,7 +47,7 @@ def build(name: str, input_size: int, include_top: bool = True) -> keras.Model:
     x = _activated(_convolution(HEAD_FILTERS, 1, 1, "conv_head")(x), "bn1")
     if include_top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        x = keras.layers.Dense(CLASSES, activation="softmax", name="fc")(x)
+        x = keras.layers.Dense(IMAGENET_CLASSES, activation="softmax", name="fc")(x)
     return keras.Model(image, x, name=name)
 
 
@@ -63,15 +63,11 @@ def set_weights(model: keras.Model, state: dict[str, NDArray[Any]]) -> None:
             if layer.weights:
                 prefix = re.sub(r"^_blocks_(\d+)_", r"_blocks.\1._", f"_{layer.name}")
                 layer.set_weights(_layer_weights(layer, prefix, left))
+        if left:
+            raise ValueError(f"{next(iter(left))} is left over")
     except (KeyError, ValueError) as error:
-        raise WeightsError(
-            f"The weights do not fit {model.name}: {error}", "Use the file made for this network"
-        ) from None
-    if left:
-        raise WeightsError(
-            f"The weights do not fit {model.name}: {next(iter(left))} is left over",
-            "Use the file made for this network",
-        )
+        problem = f"The weights do not fit {model.name}: {error}"
+        raise WeightsError(problem, "Use the file made for this network") from None
 
 
 def _layer_weights(layer: keras.Layer, prefix: str, left: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -99,7 +95,7 @@ def _inverted_residual(
     )
     x = _activated(depthwise(x), f"{name}_bn1")
     x = _convolution(filters, 1, 1, f"{name}_project_conv")(x)
-    x = keras.layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_bn2")(x)
+    x = keras.layers.BatchNormalization(epsilon=NORM_EPSILON, name=f"{name}_bn2")(x)
     return keras.layers.add([shortcut, x]) if stride == 1 and channels == filters else x
 
 
@@ -108,11 +104,11 @@ def _convolution(filters: int, kernel: int, stride: int, name: str) -> keras.Lay
 
 
 def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    x = keras.layers.BatchNormalization(epsilon=EPSILON, name=name)(x)
+    x = keras.layers.BatchNormalization(epsilon=NORM_EPSILON, name=name)(x)
     return keras.layers.ReLU(6.0)(x)
 
 
 def _round_filters(filters: float, divisor: int = 8) -> int:
-    """The nearest multiple of eight that is not below nine tenths of the wish."""
+    """The nearest multiple of eight that is not below nine tenths of the number."""
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * filters else rounded + divisor

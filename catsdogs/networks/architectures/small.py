@@ -26,8 +26,8 @@ class Small:
     width: int
 
 
-_ROWS = (Small("four-conv", 96, 512), Small("squeezenet", 128, 512), Small("siamese-cnn", 96, 32))
-ARCHITECTURES = {small.name: small for small in _ROWS}
+_SMALL = (Small("four-conv", 96, 512), Small("squeezenet", 128, 512), Small("siamese-cnn", 96, 32))
+ARCHITECTURES = {small.name: small for small in _SMALL}
 
 
 def build(
@@ -44,7 +44,7 @@ def build(
     works in training only.
 
     Args:
-        dropout: the largest rate within the network; each file of `networks` says where, and what the others are.
+        dropout: the largest rate within the network; each architecture's file says where, and the other rates.
         batch_norm: whether each layer is normalised over the batch before its ReLU, in place of a bias.
         initializer: of the kernels, by Keras's name for it.
 

@@ -1,4 +1,4 @@
-"""Twin networks on pixels: one path for two photographs, and a bilinear layer that says whether they show the same."""
+"""Twin networks on pixels: one path for two photographs, and a bilinear layer that tells if they show one class."""
 
 from typing import Any
 
@@ -26,10 +26,10 @@ class Bilinear(keras.layers.Layer):
         return input_shape[0][0], 1
 
 
-def join(path: keras.Model) -> keras.Model:
+def join_twins(path: keras.Model) -> keras.Model:
     """Twins that share the path's weights: (left, right), each as the path takes them, -> (n, 1) probability of "same".
 
-    `path` remains usable by itself, and what the twins learn is in it.
+    `path` remains usable by itself, and learns what the twins learn.
     """
     left, right = (keras.Input(path.input_shape[1:], name=name) for name in ("left", "right"))
     logit = Bilinear(name="join")((path(left), path(right)))

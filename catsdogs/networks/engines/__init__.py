@@ -1,6 +1,6 @@
-"""Engines run networks: Keras on a GPU or TPU, OpenVINO on a processor."""
+"""Engines, which run networks: Keras on a GPU or TPU, OpenVINO on a processor."""
 
 import sys
 
-# OpenVINO reports each import and export to its makers over the network. Without this package it keeps to itself.
+# OpenVINO reports each import and export to its makers over the network. Without this package it does not.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What OpenVINO needs once, kept in the user's cache: networks, exported by Keras in a process of its own."""
+"""Networks exported for OpenVINO: by Keras in a process of its own, once, and kept in the user's cache."""
 
 import contextlib
 import errno
@@ -27,36 +27,36 @@ from catsdogs.networks.quiet import settle_keras
 from catsdogs.networks.table import BACKBONES, Backbone
 from catsdogs.networks.weights import Weights
 
-FILE = "network.xml"
-SUMS = "SHA256SUMS"
+NETWORK_FILE = "network.xml"
+SUMS_FILE = "SHA256SUMS"
 _DONE = "done"
 _MADE_BY = ("catsdogs", "keras", "tensorflow", "openvino")
 
 
 def exported(backbone: Backbone, weights: Weights) -> Path:
-    """The network as an OpenVINO file, from the cache if it is whole there, or else exported now, in some seconds.
+    """The network as an OpenVINO file. It is exported now, in some seconds, unless the cache has it whole.
 
-    What exports stays ready for further networks until `release` is called: half of the time goes into its start.
+    The process that exports stays until `release` is called: half of the time goes into its start.
 
     Raises:
         WeightsError: the weights do not fit, TensorFlow is not installed, or the cache cannot be written.
     """
     code = [path.read_bytes() for room in (networks, architectures) for path in sorted(_folder(room).glob("*.py"))]
-    made_of = (replace(backbone, trained=None), weights.sha256, [_version(name) for name in _MADE_BY], code)
+    made_of = (replace(backbone, trained=None), weights.sha256, [_package_version(name) for name in _MADE_BY], code)
     folder = _cache() / f"{backbone.name}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}"
     try:
         if _is_whole(folder):
-            return folder / FILE
-        with _locked(folder):
+            return folder / NETWORK_FILE
+        with _lock_of(folder):
             if not _is_whole(folder):  # another process may have been quicker
-                for leftover in (*_temporaries(folder), folder):  # of a killed run, a damaged disk
+                for leftover in (*_leftovers(folder), folder):  # of a killed run, a damaged disk
                     shutil.rmtree(leftover, ignore_errors=True)
-                # A name of its own, for what a killed run had started may still be writing.
+                # The name is unique, because a process that a killed run has left may still be writing.
                 temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
                 temporary.mkdir()
                 try:
-                    _export_elsewhere(backbone, weights, temporary / FILE)
-                    (temporary / SUMS).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
+                    _exporter.export(backbone, weights, temporary / NETWORK_FILE)
+                    (temporary / SUMS_FILE).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
                     temporary.rename(folder)
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)
@@ -64,16 +64,16 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
         raise WeightsError(
             f"{backbone.name} cannot be kept in {folder.parent}: {error}", "Free some space, or set XDG_CACHE_HOME"
         ) from None
-    return folder / FILE
+    return folder / NETWORK_FILE
 
 
-def _temporaries(folder: Path) -> list[Path]:
-    """What killed runs left beside a network's folder; its name may hold what is special to a pattern."""
+def _leftovers(folder: Path) -> list[Path]:
+    """What killed runs left beside a network's folder, whose name may hold characters special to a pattern."""
     return list(folder.parent.glob(f"{glob.escape(folder.name)}.*tmp"))
 
 
 def remembered(what: str, find_out: Callable[[], bool]) -> bool:
-    """A verdict on this machine, found out once."""
+    """A fact about this machine, found out once and kept."""
     path = _cache() / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
         return bool(json.loads(path.read_text(encoding="utf-8"))[what])
@@ -92,7 +92,7 @@ def _folder(package: ModuleType) -> Path:
     return Path(str(package.__file__)).parent
 
 
-def _version(name: str) -> str:
+def _package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:  # from a source tree, or under another name, such as tensorflow-cpu
@@ -100,7 +100,7 @@ def _version(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock_of(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locks.hold(folder.with_name(f"{folder.name}.lock"), patience=-1):
         yield
@@ -108,18 +108,14 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        return json.loads((folder / SUMS).read_text(encoding="utf-8")) == _sums(folder)
+        return json.loads((folder / SUMS_FILE).read_text(encoding="utf-8")) == _sums(folder)
     except (FileNotFoundError, ValueError):
         return False
 
 
 def _sums(folder: Path) -> dict[str, str]:
     """File -> SHA-256, of the network's files."""
-    sums = {}
-    for path in sorted(folder.glob("network.*")):
-        with path.open("rb") as file:
-            sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return sums
+    return {path.name: trained.sha256(path) for path in sorted(folder.glob("network.*"))}
 
 
 def release() -> None:
@@ -127,26 +123,24 @@ def release() -> None:
     _exporter.end()
 
 
-def _export_elsewhere(backbone: Backbone, weights: Weights, path: Path) -> None:
-    """Export in another process, whichever backend Keras has in this one."""
-    _exporter.export(backbone, weights, path)
-
-
 class _Exporter:
-    """A process that exports one network after the other, as asked by a line of JSON each; it ends with this one."""
+    """A process that exports networks, whichever backend Keras has in this one.
+
+    It reads a line of JSON for each network, and ends with this process.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._environment: dict[str, str] = {}
-        self._said: IO[str] | None = None
+        self._messages: IO[str] | None = None
         self._alone = threading.Lock()
 
     def export(self, backbone: Backbone, weights: Weights, path: Path) -> None:
         folder, file = str(backbone.trained or ""), str(weights.path.absolute() if weights.path else "")
         with self._alone:
             process = self._started()
-            assert process.stdin and process.stdout and self._said  # noqa: S101 - they are pipes, and a file
-            with contextlib.suppress(OSError):  # it has ended, and says why
+            assert process.stdin and process.stdout and self._messages  # noqa: S101 - they are pipes, and a file
+            with contextlib.suppress(OSError):  # it has ended; its messages say why
                 process.stdin.write(
                     json.dumps([backbone.name, folder, file, weights.sha256, str(path.absolute())]) + "\n"
                 )
@@ -157,11 +151,11 @@ class _Exporter:
             if answer:
                 raise WeightsError(*json.loads(answer))
             code = process.wait()
-            self._said.seek(0)
-            reason = (self._said.read().strip() or f"exit code {code}").splitlines()[-1]
+            self._messages.seek(0)
+            reason = (self._messages.read().strip() or f"exit code {code}").splitlines()[-1]
             self._close()
         if weights.path and shutil.disk_usage(path.parent).free < weights.path.stat().st_size:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of which OpenVINO says nothing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # OpenVINO does not report it
         raise WeightsError(
             f"{backbone.name} cannot be exported for OpenVINO: {reason}", "Install tensorflow, or use --engine keras"
         )
@@ -178,35 +172,35 @@ class _Exporter:
             self._close()
         if not self._process:
             self._environment = environment
-            self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - until it ends
-            # -P: a keras.py in the folder of the call is not meant.
+            self._messages = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - until it ends
+            # -P: a keras.py in the current folder is not Keras.
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", __name__],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._said,
+                stderr=self._messages,
                 text=True,
                 encoding="utf-8",
             )
         return self._process
 
     def _close(self) -> None:
-        """It ends where its input does."""
-        if self._process and self._said:
+        """Close its input, which ends it."""
+        if self._process and self._messages:
             with contextlib.suppress(OSError):
                 self._process.communicate()
-            self._said.close()
-        self._process = self._said = None
+            self._messages.close()
+        self._process = self._messages = None
 
 
 _exporter = _Exporter()
 
 
 def _main() -> None:
-    """Export what each line of the input asks for, and answer with a line: done, or the problem and its remedy."""
+    """Export the network of each line of the input, and answer with a line: done, or the problem and its remedy."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries may print, too
     for line in sys.stdin:
         try:
             _export(*json.loads(line))
@@ -230,7 +224,7 @@ def _export(name: str, folder: str, weights_path: str, sha256: str, path: str) -
 def _mend_converter() -> None:
     """Give OpenVINO 2026.4's converter TensorFlow's version, which it cannot find out from Python 3.13 on.
 
-    It imports TensorFlow by one `exec` and deletes the name by another, which no longer sees it: PEP 667.
+    It imports TensorFlow by one `exec` and deletes the name by another, which since PEP 667 does not see it.
     """
     if sys.version_info >= (3, 13):
         from openvino.frontend.tensorflow import utils

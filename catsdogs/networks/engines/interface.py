@@ -1,4 +1,4 @@
-"""How a network runs. An engine loads networks and takes batches; which one serves is chosen here."""
+"""What every engine offers: it loads networks, and a loaded network takes batches."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 
+ENGINES = ("keras", "openvino")
 PRECISIONS = ("float32", "bfloat16", "float16")
-SMALLEST_COSINE = 0.999  # to the vector in float32, of any photograph, for `auto` to take another precision
-
-
-NAMES = ("keras", "openvino")
-AUTO = "auto"
+AUTO = "auto"  # an engine or precision: what suits the machine
+SMALLEST_COSINE = 0.999  # of each photograph's vector to that in float32, for `auto` to take another precision
 
 
 class Output(NamedTuple):
-    """What a network says of a batch: (b, width) float32; (b, 10) float32 and int16, or None without a classifier."""
+    """The output of a batch: (b, width) float32; (b, 10) float32 and int16, or None without a classifier."""
 
     vector: NDArray[np.float32]
     topk_prob: NDArray[np.float32] | None = None
@@ -26,7 +24,7 @@ class Output(NamedTuple):
 
 
 class Network(Protocol):
-    """A loaded network; `note` is what the user should know of how it ran, or empty."""
+    """A loaded network. `note` tells the user how it ran, if that is worth a sentence, or is empty."""
 
     note: str
 
@@ -39,7 +37,7 @@ class Network(Protocol):
 
 
 class Engine(Protocol):
-    """A way to run networks; `precision` is what it computes in, `backend` what lies below it."""
+    """A way to run networks. `precision` is what it computes in, `backend` the library that it uses."""
 
     name: str
     precision: str
@@ -52,7 +50,7 @@ class Engine(Protocol):
 
 
 def agree(rounded: NDArray[np.float32], exact: NDArray[np.float32]) -> bool:
-    """Whether (n, width) vectors lie where those in float32 do, each of them, to `SMALLEST_COSINE`."""
+    """Whether each of (n, width) vectors has a cosine of `SMALLEST_COSINE` or more to that in float32."""
     products = np.linalg.norm(rounded, axis=1) * np.linalg.norm(exact, axis=1)
     # Written so that NaN and infinity do not agree.
     return bool(((rounded * exact).sum(axis=1) >= SMALLEST_COSINE * products).all() and np.isfinite(products).all())

@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import UsageError
 from catsdogs.networks.build import build
-from catsdogs.networks.devices import count, on_accelerator, ran_out_of_memory, scope, split
-from catsdogs.networks.devices import precision as fast_precision
+from catsdogs.networks.devices import (
+    device_count,
+    fast_precision,
+    on_accelerator,
+    ran_out_of_memory,
+    scope,
+    split_batch,
+)
 from catsdogs.networks.engines.interface import AUTO, Output
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
@@ -28,8 +34,8 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mix
 class KerasEngine:
     """Starts batches on one thread and waits for them on another.
 
-    On a GPU, whose work is only queued by starting it, the next batch is so copied and queued while this one computes.
-    Where several devices share a batch, its size is rounded up to a multiple of their number.
+    To start a batch on a GPU only queues it. So the next batch is copied and queued while this one computes. Where
+    several devices share a batch, its size is rounded up to a multiple of their number.
     """
 
     name = "keras"
@@ -38,7 +44,7 @@ class KerasEngine:
         self.on_gpu = on_accelerator(devices)
         self.precision = fast_precision(devices) if precision == AUTO else precision
         self.backend = keras.backend.backend()
-        size, self.parts = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE), count(devices)
+        size, self.parts = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE), device_count(devices)
         self.batch_size = -(-size // self.parts) * self.parts
         self.devices = devices
         self.starter = ThreadPoolExecutor(1, thread_name_prefix="keras-start")
@@ -62,15 +68,15 @@ class KerasEngine:
 
 
 def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The vectors of a few photographs in float32, (b, width), to hold another precision against; not compiled."""
-    said = build(backbone, weights)(pixels, training=False)
-    vectors: NDArray[np.float32] = keras.ops.convert_to_numpy(said["vector"])
+    """The (b, width) vectors of a few photographs in float32, to compare another precision with; not compiled."""
+    outputs = build(backbone, weights)(pixels, training=False)
+    vectors: NDArray[np.float32] = keras.ops.convert_to_numpy(outputs["vector"])
     return vectors
 
 
 @dataclass(frozen=True)
 class _Started:
-    """A batch under way in parts of `rows`: their outputs, which on a GPU are still to be computed, or what failed."""
+    """A batch under way in parts of `rows`: their outputs, which a GPU may still be computing, or the failure."""
 
     rows: int
     outputs: Sequence[dict[str, Any]] = ()
@@ -78,7 +84,7 @@ class _Started:
 
 
 class KerasNetwork:
-    """One loaded model. It calls what `Model.predict_on_batch` calls, but without waiting for the result.
+    """One loaded model. It does what `Model.predict_on_batch` does, without waiting for the result.
 
     A batch that the memory of a GPU cannot take is computed in two halves, and so are all after it.
     """
@@ -92,7 +98,7 @@ class KerasNetwork:
         self._variables: Any = None
 
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
-        """See `engines.Network.submit`.
+        """See `interface.Network.submit`.
 
         What it returns raises UsageError if not even one photograph fits, or the precision cannot hold the numbers.
         """
@@ -103,7 +109,7 @@ class KerasNetwork:
     def _try(self, pixels: NDArray[np.uint8]) -> _Started:
         try:
             return _Started(self._rows, [self._split_and_start(part) for part in self._parts(pixels)])
-        except Exception as error:  # told to the thread that waits
+        except Exception as error:  # the thread that waits raises it
             return _Started(self._rows, error=error)
 
     def _parts(self, pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
@@ -115,10 +121,10 @@ class KerasNetwork:
 
     def _split_and_start(self, pixels: NDArray[np.uint8]) -> dict[str, Any]:
         with scope(self._engine.devices):
-            return self._start(split(pixels, self._engine.devices))
+            return self._start(split_batch(pixels, self._engine.devices))
 
     def _start(self, pixels: Any) -> dict[str, Any]:
-        """The outputs, which on a GPU are still to be computed."""
+        """The outputs, which a GPU may still be computing."""
         if self._model.predict_function is None:  # Keras makes it, and what else it needs, for the first batch
             return self._model.predict_on_batch(pixels)
         if keras.backend.backend() != "jax":
@@ -149,13 +155,13 @@ class KerasNetwork:
         parts = [
             {name: keras.ops.convert_to_numpy(tensor) for name, tensor in part.items()} for part in started.outputs
         ]
-        found = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+        output = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
         precision = self._engine.precision
-        if precision != "float32" and not np.isfinite(found["vector"]).all():
+        if precision != "float32" and not np.isfinite(output["vector"]).all():
             raise UsageError(f"{self._name} gives numbers that {precision} cannot hold", "Give --precision float32")
-        if "topk_class" in found:
-            found["topk_class"] = found["topk_class"].astype(np.int16)
-        return Output(**found)
+        if "topk_class" in output:
+            output["topk_class"] = output["topk_class"].astype(np.int16)
+        return Output(**output)
 
     def _try_smaller(self, pixels: NDArray[np.uint8], failed: int, error: Exception) -> _Started:
         """Start on a batch again, on the starter's thread, in halves of the parts that did not fit."""

@@ -1,4 +1,4 @@
-"""The OpenVINO engine: a network exported once from Keras, then run on the CPU without a deep-learning library."""
+"""The OpenVINO engine: Keras exports a network once, and it runs on the CPU without a deep-learning library."""
 
 import functools
 import queue
@@ -18,12 +18,12 @@ from catsdogs.networks.engines.interface import AUTO, Output
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 
-BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
+DEFAULT_BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
 _MAP = "feature map"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
-# The binding asks NumPy for its interface at the first call that needs it, and two threads that make that call at once
-# wait for each other for ever: seen in 2 of some 100 processes on a busy machine. So the importing thread makes it.
+# The first call that needs NumPy's interface imports it. Two threads that make it at once wait for each other for ever:
+# seen in 2 of some 100 processes on a busy machine. So the importing thread makes it.
 openvino.Type.f32.to_dtype()
 
 
@@ -39,9 +39,9 @@ class OpenVINOEngine:
         if precision == "bfloat16" and not computes_bfloat16():
             raise UsageError("This processor does not compute in bfloat16", "Use --precision float32")
         self.precision = precision
-        self.batch_size = batch_size or BATCH_SIZE
+        self.batch_size = batch_size or DEFAULT_BATCH_SIZE
         self._core = openvino.Core()
-        if cores:  # beside other workers, each of which would tie its threads to the first cores
+        if cores:  # other workers would pin their threads to the first cores, too
             self._core.set_property("CPU", {"INFERENCE_NUM_THREADS": cores, "ENABLE_CPU_PINNING": False})
 
     def load(self, backbone: Backbone, weights: Weights) -> "OpenVINONetwork":
@@ -56,7 +56,7 @@ class OpenVINOEngine:
         if self.precision == "float32":
             return OpenVINONetwork(self._core.compile_model(model, "CPU", options))
         # OpenVINO knows one precision for a whole network; in bfloat16 logits tie, and the ten best are chance.
-        trunk, classifier = _cut(model)
+        trunk, classifier = _cut_off_classifier(model)
         exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         return OpenVINONetwork(
             self._core.compile_model(trunk, "CPU", options),
@@ -67,13 +67,13 @@ class OpenVINOEngine:
 class OpenVINONetwork:
     """One compiled network, as many requests as it runs at once, and a thread for each.
 
-    OpenVINO's own queue would call back instead, but not for a request that failed: who waits would wait for ever.
+    OpenVINO's own queue does not call back for a request that failed, and whoever waits for it would wait for ever.
     """
 
     note = ""
 
     def __init__(self, compiled: openvino.CompiledModel, classifier: openvino.CompiledModel | None = None) -> None:
-        self._names, self._rest = _names(compiled), _names(classifier) if classifier else []
+        self._names, self._rest = _output_names(compiled), _output_names(classifier) if classifier else []
         self._is_busy = False
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._idle: queue.SimpleQueue[tuple[openvino.InferRequest, openvino.InferRequest | None]] = queue.SimpleQueue()
@@ -83,8 +83,8 @@ class OpenVINONetwork:
         self._places = threading.BoundedSemaphore(2 * count)  # as many again wait, so that no request does
 
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
-        """See `engines.Network.submit`."""
-        if not self._is_busy:  # all networks are loaded now, as a rule
+        """See `interface.Network.submit`."""
+        if not self._is_busy:  # now all networks are loaded, usually
             self._is_busy = True
             export.release()
         self._places.acquire()
@@ -100,23 +100,23 @@ class OpenVINONetwork:
                 rest.infer([next(tensor.data for name, tensor in tensors if name == _MAP)], share_inputs=True)
                 tensors += zip(self._rest, rest.output_tensors, strict=True)
             # The request's memory is used again by the next batch.
-            found = {name: tensor.data.copy() for name, tensor in tensors if name != _MAP}
+            output = {name: tensor.data.copy() for name, tensor in tensors if name != _MAP}
         finally:
             self._idle.put(requests)
             self._places.release()
-        if "topk_class" in found:
-            found["topk_class"] = found["topk_class"].astype(np.int16)
-        return Output(**found)
+        if "topk_class" in output:
+            output["topk_class"] = output["topk_class"].astype(np.int16)
+        return Output(**output)
 
 
-def _names(compiled: openvino.CompiledModel) -> list[str]:
-    """What each output is; a tensor can have further names, those of the layers it comes from."""
-    ours = (*Output._fields, _MAP)
-    return [next(name for name in ours if name in output.names) for output in compiled.outputs]
+def _output_names(compiled: openvino.CompiledModel) -> list[str]:
+    """The name of each output. Its tensor can have further names, those of the layers it comes from."""
+    known = (*Output._fields, _MAP)
+    return [next(name for name in known if name in output.names) for output in compiled.outputs]
 
 
-def _cut(model: openvino.Model) -> tuple[openvino.Model, openvino.Model | None]:
-    """Photographs to the vector and the last feature map, and from there to the labels, where there are any."""
+def _cut_off_classifier(model: openvino.Model) -> tuple[openvino.Model, openvino.Model | None]:
+    """Two models: photographs -> the vector and the last feature map; this map -> the labels, where there are any."""
     if len(model.outputs) == 1:
         return model, None
     other = model.clone()
@@ -132,7 +132,7 @@ def _cut(model: openvino.Model) -> tuple[openvino.Model, openvino.Model | None]:
 
 
 def _feature_map(model: openvino.Model) -> "openvino.Output":
-    """What the vector is the average of: of a map there are four dimensions, of what is normalised later two."""
+    """The map whose average is the vector. A map has four dimensions; a later normalisation averages over two."""
     waiting = [result for result in model.get_results() if "vector" in result.output(0).names]
     while waiting:
         node = waiting.pop(0)
@@ -158,9 +158,9 @@ def computes_bfloat16() -> bool:
 def bfloat16_is_faster() -> bool:
     """Whether this processor convolves faster in bfloat16 than in float32.
 
-    Processors with matrix units for bfloat16 and AMD's since Zen 4 do. Others list it among what they can and are twice
-    as slow in it, and nothing they say of themselves tells the two apart: so a small convolution is timed both ways.
-    The verdict is kept, so that a run that is taken up again does not find another one.
+    Processors with matrix units for bfloat16 and AMD's since Zen 4 do. Others support it and are twice as slow in it,
+    and nothing that they report tells the two kinds apart. So a small convolution is timed both ways. The verdict is
+    kept, so that a run that is resumed gets the same one.
     """
     processor = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
     return computes_bfloat16() and export.remembered(

@@ -1,11 +1,11 @@
-"""Which engine runs the networks on this machine."""
+"""The engine that runs the networks on this machine: named by the user, or chosen."""
 
 import os
 import shutil
 
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.networks.devices import check_choice as check_devices
-from catsdogs.networks.engines.interface import AUTO, NAMES, PRECISIONS, Engine
+from catsdogs.networks.engines.interface import AUTO, ENGINES, PRECISIONS, Engine
 from catsdogs.networks.quiet import importing_keras
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
@@ -17,8 +17,8 @@ def check_engine(name: str, precision: str, batch_size: int | None, devices: str
     Raises:
         UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices.
     """
-    if name not in (AUTO, *NAMES):
-        raise UnknownNameError("engine", name, [AUTO, *NAMES])
+    if name not in (AUTO, *ENGINES):
+        raise UnknownNameError("engine", name, [AUTO, *ENGINES])
     if precision not in (AUTO, *PRECISIONS):
         raise UnknownNameError("precision", precision, [AUTO, *PRECISIONS])
     if batch_size is not None and batch_size < 1:
@@ -33,20 +33,20 @@ def check_engine(name: str, precision: str, batch_size: int | None, devices: str
         raise UsageError("OpenVINO does not compute in float16 here", "Give --precision float32, or --engine keras")
 
 
-def feeding(name: str) -> tuple[int, int]:
+def decoding_threads(name: str) -> tuple[int, int]:
     """How many threads decode for an engine, and how many photographs may wait for it.
 
-    OpenVINO computes on every core, and each further thread takes the processor's caches from it: 4 % on two cores. For
-    a GPU every core decodes, two of its batches ahead.
+    OpenVINO computes on every core, and more threads take the processor's caches from it: 4 % on two cores. For a GPU
+    every core decodes, two of its batches ahead.
     """
     cores = os.cpu_count() or 1
     return (max(1, cores // 2), 128) if name == "openvino" else (cores, 512)
 
 
 def create(name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None) -> Engine:
-    """The engine of that name; `auto` takes what suits the machine, no batch size the engine's own, no cores all.
+    """The engine of that name. `auto` is what suits the machine; with all devices it is Keras, which alone uses them.
 
-    For all devices `auto` is Keras, whose they are.
+    Without a batch size the engine takes its own, without a number of cores all.
 
     Raises:
         UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices, Keras lacks its
@@ -67,7 +67,7 @@ def create(name: str, precision: str, batch_size: int | None, devices: str = "on
 def _openvino(precision: str, batch_size: int | None, cores: int | None) -> Engine:
     from catsdogs.networks.engines.openvino import OpenVINOEngine
 
-    check_engine("openvino", precision, batch_size)  # `auto` may have been asked for
+    check_engine("openvino", precision, batch_size)  # until here the engine may have been `auto`
     return OpenVINOEngine(precision, batch_size, cores)
 
 

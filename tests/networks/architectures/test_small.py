@@ -1,3 +1,5 @@
+"""The small networks: shapes, settings, what they learn, and JAX."""
+
 import itertools
 import os
 import subprocess
@@ -158,7 +160,7 @@ import keras, numpy as np
 from catsdogs.networks.architectures import small
 assert keras.backend.backend() == "jax"
 photographs = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
-for name, row in small.TABLE.items():
+for name, row in small.ARCHITECTURES.items():
     assert small.build(name, 32).predict(photographs, verbose=0).shape == (4, row.width)
 path = small.build("siamese-cnn", 32, dropout=0.2, batch_norm=True)
 before = path.predict(photographs, verbose=0)
