@@ -22,7 +22,10 @@ FEATURES, RUNS, NETWORK, PHOTOGRAPHS = (VALUES[name] for name in ("features", "r
 
 
 def features(name: str) -> Features:
-    return store.read(KEPT / "features" / f"{name}.h5", scan(KEPT / "packed") if name.startswith("gap_") else None)
+    path = KEPT / "features" / f"{name}.h5"
+    if gap_file.is_gap_file(path):
+        return gap_file.read_gap_file(path, scan(KEPT / "packed"))
+    return feature_file.read_features(path)
 
 
 def plain(value: Any) -> Any:
@@ -40,7 +43,7 @@ def test_feature_files(name: str) -> None:
     assert {split: best[:, 0].tolist() for split, best in file.topk_class.items()} == known["best"]
     assert plain(file.unreadable) == known["unreadable"]
     assert file.statistics.keys() == known["statistics"].keys() and file.topk_prob.keys() == known["probability"].keys()
-    for split in store.SPLITS:
+    for split in feature_file.SPLITS:
         np.testing.assert_allclose(file.vectors(split), known["vectors"][split], rtol=1e-6)
         if split in file.statistics:
             np.testing.assert_allclose(file.statistics[split], known["statistics"][split], rtol=1e-6)
@@ -55,7 +58,7 @@ def test_one_of_them_is_in_parts() -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_runs(name: str) -> None:
-    loaded, known = runs.load(KEPT / "submissions" / name), RUNS[name]
+    loaded, known = run_card.load_run(KEPT / "submissions" / name), RUNS[name]
     assert (loaded.run.version, loaded.run.head, list(loaded.run.backbones)) == (
         known["version"],
         known["head"],
@@ -63,36 +66,36 @@ def test_runs(name: str) -> None:
     )
     assert type(loaded.heads[0]).__name__ == known["kind"] and loaded.run.scores[0].log_loss == known["score"]
     files = [features(backbone) for backbone in known["backbones"]]
-    assert loaded.run.rows_digest == store.rows_digest(files[0])
-    for split in store.SPLITS:
-        probabilities = loaded.predict_proba(store.join(files, split)[1])
+    assert loaded.run.rows_digest == joining.rows_digest(files[0])
+    for split in feature_file.SPLITS:
+        probabilities = loaded.predict_proba(joining.join(files, split)[1])
         np.testing.assert_allclose(probabilities, known["probabilities"][split], rtol=0, atol=1e-6)
-    probabilities, fold = out_of_fold.read(KEPT / "submissions" / name, loaded.run, files[0])
+    probabilities, fold = out_of_fold.read_out_of_fold(KEPT / "submissions" / name, loaded.run, files[0])
     np.testing.assert_allclose(probabilities, known["out_of_fold"], rtol=0, atol=1e-8)
     assert fold.tolist() == known["fold"]
 
 
 @pytest.mark.parametrize("name", ["ridge", "version-2"])
 def test_a_run_is_trained_again_by_the_rules_of_its_time(tmp_path: Path, name: str) -> None:
-    run, known = runs.read_run(KEPT / "submissions" / name), RUNS[name]
+    run, known = run_card.read_run(KEPT / "submissions" / name), RUNS[name]
     files = [features(backbone) for backbone in known["backbones"]]
-    training.check_repeatable(run, files)
-    again = training.train(files, training.plan_of(run), name="again", submissions=tmp_path, command="again")
+    run_card.check_repeatable(run, files)
+    again = training.train(files, run_card.plan_of(run), name="again", submissions=tmp_path, command="again")
     assert (again.version, again.scores[0].log_loss) == (known["version"], pytest.approx(known["score"], abs=1e-6))
-    probabilities, fold = out_of_fold.read(tmp_path / "again", again, files[0])
+    probabilities, fold = out_of_fold.read_out_of_fold(tmp_path / "again", again, files[0])
     np.testing.assert_allclose(probabilities, known["out_of_fold"], rtol=0, atol=1e-6)
     assert fold.tolist() == known["fold"]
 
 
 def test_every_kept_run_is_listed() -> None:
-    listing = runs.list_runs(KEPT / "submissions")
+    listing = run_card.list_runs(KEPT / "submissions")
     assert [run.name for run in listing.runs] == sorted(RUNS) and listing.damaged == []
-    assert {run.version for run in listing.runs} == {runs.OLDEST, runs.VERSION}
+    assert {run.version for run in listing.runs} == {OLDEST, VERSION}
 
 
 def test_tables() -> None:
-    assert plain(suspects.read(KEPT / "features/outliers.csv")) == VALUES["suspects"]
-    found = decisions.read(KEPT / "features/decisions.csv", FEATURES["ResNet50"]["classes"])
+    assert plain(suspect_table.read_suspects(KEPT / "features/outliers.csv")) == VALUES["suspects"]
+    found = decisions.read_decisions(KEPT / "features/decisions.csv", FEATURES["ResNet50"]["classes"])
     assert {id: [decision.decision, decision.label] for id, decision in found.items()} == VALUES["decisions"]
     compared = read_comparison(KEPT / "submissions/compare.csv")
     assert compared and plain([asdict(entry) for entry in compared.entries]) == VALUES["comparison"]
@@ -107,11 +110,11 @@ def test_what_a_person_decided_is_obeyed() -> None:
 def test_photographs_in_tfrecord_files() -> None:
     dataset = scan(KEPT / "packed")
     assert list(dataset.classes) == PHOTOGRAPHS["classes"]
-    assert {split: [row.id for row in dataset.of(split)] for split in store.SPLITS} == PHOTOGRAPHS["ids"]
+    assert {split: [row.id for row in dataset.of(split)] for split in feature_file.SPLITS} == PHOTOGRAPHS["ids"]
     assert [row.label for row in dataset.of("train")] == PHOTOGRAPHS["labels"]
     assert [str(images.digest(dataset.read(row))) for row in dataset.photographs] == PHOTOGRAPHS["digests"]
     manifest = tfrecord.read_manifest(KEPT / "packed")
-    assert manifest and [shard.rows for shard in manifest.shards] == [12, 3]
+    assert manifest and [file.rows for file in manifest.files] == [12, 3]
 
 
 def test_a_trained_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,13 +122,13 @@ def test_a_trained_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     (name,) = trained.names()
     folder = trained.FOLDER / name
-    assert plain(asdict(trained.read(folder))) == NETWORK["card"]
+    assert plain(asdict(trained.read_card(folder))) == NETWORK["card"]
     assert {str(digest): fold for digest, fold in trained.fold_of_digest(folder).items()} == NETWORK["folds"]
     assert trained.check_weights(folder) == NETWORK["hash"]
     dataset = scan(KEPT / "packed")
     pixels = images.load(dataset.read(dataset.photographs[0]), {32}).by_size[32]
     with importing_keras():
-        from catsdogs.backbones import build
+        from catsdogs.networks import build
 
         from catsdogs.finetuning import filters
     vector = np.asarray(build.read_path(folder, trained.ALL)(pixels[np.newaxis].astype(np.float32)))
