@@ -15,8 +15,9 @@ from catsdogs.files import storage
 from catsdogs.networks.quiet import importing_keras
 
 if TYPE_CHECKING:
-    from catsdogs.finetuning.finetune import Finetuned, Lesson
-    from catsdogs.finetuning.plans import Hyperparameters
+    from catsdogs.finetuning.finetune import FinetunedNetwork
+    from catsdogs.finetuning.hyperparameters import Hyperparameters
+    from catsdogs.finetuning.lesson import Lesson
     from catsdogs.photographs.dataset import Dataset
 
 NAME = "what the network will be called, and its folder in networks/"
@@ -78,9 +79,9 @@ def finetune(
     dataset = flags_module.scan(c, data, classes, holdout)
     with importing_keras():
         from catsdogs.finetuning.finetune import finetune as train
-        from catsdogs.finetuning.finetune import lesson
+        from catsdogs.finetuning.lesson import read_lesson
 
-    taught = lesson(dataset, count, plan.seed, flags_module.files_of(c, dataset))
+    taught = read_lesson(dataset, count, plan.seed, flags_module.files_of(c, dataset))
     _say_left_out(dataset, taught)
     made = train(
         taught,
@@ -142,11 +143,11 @@ def distill(
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)
     dataset = flags_module.scan(c, data or run.source, ",".join(run.classes), None)
     with importing_keras():
-        from catsdogs.finetuning.distillation import from_teacher
+        from catsdogs.finetuning.distillation import lesson_of_teacher
         from catsdogs.finetuning.finetune import finetune as train
-        from catsdogs.finetuning.finetune import lesson
+        from catsdogs.finetuning.lesson import read_lesson
 
-    taught, soft = from_teacher(lesson(dataset, 1, plan.seed, files), files[0], probabilities, fold)
+    taught, soft = lesson_of_teacher(read_lesson(dataset, 1, plan.seed, files), files[0], probabilities, fold)
     made = train(
         taught,
         plan,
@@ -192,14 +193,14 @@ def ablate(
     if count < _LEAST_FOLDS:
         raise UsageError(f"{count} folds", f"Give --folds a number of {_LEAST_FOLDS} or more")
     with importing_keras():
-        from catsdogs.finetuning import ablation, plans
-        from catsdogs.finetuning.finetune import lesson
+        from catsdogs.finetuning import ablation, hyperparameters
+        from catsdogs.finetuning.lesson import read_lesson
         from catsdogs.networks import trained
 
-    chosen = plans.applicable(backbone, tricks)
+    chosen = hyperparameters.applicable_tricks(backbone, tricks)
     flags_module.check_writable(trained.FOLDER)
     dataset = flags_module.scan(c, data, classes, None)
-    taught = lesson(dataset, count, plan.seed, flags_module.files_of(c, dataset))
+    taught = read_lesson(dataset, count, plan.seed, flags_module.files_of(c, dataset))
     _say_left_out(dataset, taught)
     weights = flags_module.extraction_settings(c, weights_dir).weights_dir
     found = ablation.ablate(taught, plan, chosen, weights)
@@ -229,21 +230,23 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
     card = trained.read_card(folder)
     picture = images.load(_photograph(data, card.source), {card.input_size}).by_size[card.input_size]
     with importing_keras():
+        from catsdogs.finetuning import film
         from catsdogs.finetuning import filters as pictures
+        from catsdogs.finetuning.kernels import read_kernels
         from catsdogs.networks import build
 
     network = build.read_path(folder, trained.ALL)
-    shown = layer or pictures.layers(network)[0]
+    shown = layer or pictures.convolutions(network)[0]
     path = folder / f"filters-{shown}.png"
-    pictures.draw(path, network, shown, picture, lambda pixels: pixels)
+    pictures.draw_filters(path, network, shown, picture, lambda pixels: pixels)
     wrote(path)
     kernels = folder / trained.KERNELS_FILE
     if kernels.exists():
-        pictures.animate(folder / "filters.gif", *pictures.read_kernels(kernels))
+        film.animate_filters(folder / "filters.gif", *read_kernels(kernels))
         wrote(folder / "filters.gif", "open it in a browser")
     else:
         say(f"No GIF: the first convolution of {card.base} did not learn")
-    others = [other for other in pictures.layers(network) if other != shown]
+    others = [other for other in pictures.convolutions(network) if other != shown]
     next_steps(*(f"filters --name {name} --layer {other}" for other in others[-1:]))
 
 
@@ -337,19 +340,19 @@ def _plan(
 ) -> "Hyperparameters":
     """What to train, from flags."""
     with importing_keras():
-        from catsdogs.finetuning import plans
+        from catsdogs.finetuning import hyperparameters
 
     try:
         step = float(rate) if rate else None
     except ValueError:
         raise UsageError(f"--rate {rate!r} is not a number", "Give it one such as 0.0003") from None
-    return plans.hyperparameters(
+    return hyperparameters.complete_hyperparameters(
         base,
         tricks,
         unfreeze,
         settings.number("size", size) if size else None,
         settings.number("epochs", epochs) if epochs else None,
-        settings.number("batch-size", batch_size) if batch_size else plans.BATCH_SIZE,
+        settings.number("batch-size", batch_size) if batch_size else hyperparameters.BATCH_SIZE,
         step,
         flags_module.number(c, "seed", seed),
     )
@@ -390,7 +393,7 @@ def _command() -> str:
     return " ".join(["catsdogs", *sys.argv[1:]])
 
 
-def _show(c: Context, made: "Finetuned", data: str | None) -> None:
+def _show(c: Context, made: "FinetunedNetwork", data: str | None) -> None:
     """What was trained, how good it is, and what to do with it."""
     flags_module.say_unreadable(made.unreadable, made.folder / flags_module.UNREADABLE_FILE)
     for score in made.card.scores:

@@ -1,4 +1,4 @@
-"""Photographs from the disk to a network that learns: decoded in parallel, a batch at a time, in a seeded order."""
+"""Streams photographs from the disk to a network that learns: decoded in parallel, in batches of a seeded order."""
 
 import functools
 import math
@@ -14,12 +14,12 @@ from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Photograph
 
 # (n, side, side, 3) uint8 and (n, c) float32 labels, epoch, batch -> float32 pixels in 0..255 and labels
-Change = Callable[[NDArray[np.uint8], NDArray[np.float32], int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
+Augment = Callable[[NDArray[np.uint8], NDArray[np.float32], int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
-class Pictures:
-    """Photographs that can be read, as squares of one size; only what is asked for is in memory."""
+class SquarePhotographs:
+    """Photographs as squares of one size; only those of one call are in memory."""
 
     def __init__(self, dataset: Dataset, photographs: Sequence[Photograph], side: int) -> None:
         self.side = side
@@ -29,9 +29,9 @@ class Pictures:
     def __len__(self) -> int:
         return len(self._photographs)
 
-    def of(self, rows: NDArray[np.integer]) -> "Pictures":
-        """Some of them."""
-        return Pictures(self._dataset, [self._photographs[row] for row in rows], self.side)
+    def of(self, rows: NDArray[np.integer]) -> "SquarePhotographs":
+        """Those of some rows."""
+        return SquarePhotographs(self._dataset, [self._photographs[row] for row in rows], self.side)
 
     def read(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
         """(n, side, side, 3) RGB of these rows, decoded on all cores.
@@ -48,25 +48,25 @@ class Pictures:
 class Batches(keras.utils.PyDataset):
     """Batches of one shape, (pixels, labels, weights), as a pure function of seed, epoch and batch number.
 
-    So a run that was killed and taken up again sees what an undisturbed one would have seen. Pixels are float32 RGB in
+    So a training that was killed and resumed sees what an undisturbed one would have seen. Pixels are float32 RGB in
     0..255. A last batch that is not full is filled up: with photographs from the beginning of the epoch where there is
     a seed to shuffle by, else with photographs of weight 0.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
+        photographs: SquarePhotographs,
         rows: NDArray[np.integer],
         labels: NDArray[np.float32],
         batch_size: int,
         seed: int | None = None,
-        change: Change | None = None,
+        augment: Augment | None = None,
     ) -> None:
-        """`rows` of `pictures`, with their (n, c) labels; with a seed in another order each epoch."""
+        """`rows` of `photographs`, with their (n, c) labels; with a seed in another order each epoch."""
         super().__init__(workers=2, max_queue_size=4)
-        self._pictures, self._rows, self._labels = pictures, rows, labels
-        self._batch_size, self._seed, self._change = batch_size, seed, change
-        self.epoch = 0  # set by who trains, before the epoch
+        self._photographs, self._rows, self._labels = photographs, rows, labels
+        self._batch_size, self._seed, self._augment = batch_size, seed, augment
+        self.epoch = 0  # `fit` sets it before each epoch
 
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self._batch_size)
@@ -77,9 +77,9 @@ class Batches(keras.utils.PyDataset):
         if self._seed is not None:
             weights[:] = 1
         chosen = self._order(self.epoch)[places % len(self._rows)]
-        pixels, labels = self._pictures.read(self._rows[chosen]), self._labels[chosen]
-        if self._change:
-            return *self._change(pixels, labels, self.epoch, number), weights
+        pixels, labels = self._photographs.read(self._rows[chosen]), self._labels[chosen]
+        if self._augment:
+            return *self._augment(pixels, labels, self.epoch, number), weights
         return pixels.astype(np.float32), labels, weights
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - as long-lived as the epoch

@@ -1,4 +1,4 @@
-"""The table of tricks for training a network: what each does, when it helps, who published it."""
+"""The table of tricks for training a network: the effect of each, when it helps, and who published it."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from catsdogs.errors import UnknownNameError, UsageError
 
 @dataclass(frozen=True)
 class Trick:
-    """One trick by its standard name, with a line on what it does, when it helps, and where it was published."""
+    """A trick by its standard name, with a line on its effect, when it helps, and where it was published."""
 
     name: str
-    what: str
+    effect: str
     helps: str
     source: str
 
@@ -163,11 +163,12 @@ MIXING = ("mixup", "cutmix", "ricap")
 """Tricks that mix photographs; where several are chosen, each batch takes one of them at random."""
 
 
-def parse(text: str) -> tuple[str, ...]:
+def parse_tricks(text: str) -> tuple[str, ...]:
     """The names in a list such as "mixup,cosine": in table order, each once; an empty text names none.
 
-    Raises `UnknownNameError` for a name that is not in the table, `UsageError` for two ways to draw the first weights
-    and for distillation, which is a command.
+    Raises:
+        UnknownNameError: a name that is not in the table.
+        UsageError: two ways to draw the first weights, or distillation, which is a command.
     """
     names = {name.strip() for name in text.split(",")} - {""}
     if any("distil" in name.lower() for name in names):

@@ -12,7 +12,7 @@ from catsdogs.runs import run_card
 from catsdogs.scoring import comparison as comparison_module
 
 
-def write(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, comparison: Path) -> Path:
+def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, comparison: Path) -> Path:
     """Write `report.html` into the run folder, and return its path.
 
     Args:
@@ -25,13 +25,13 @@ def write(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, 
         StoreError: the files are not those of the run or are damaged; the page cannot be written.
         TrainingError, SubmissionError: `oof.csv`, `submission.csv` or `compare.csv` is damaged.
     """
-    found = evidence.collect(run_folder, files)
+    found = evidence.collect_evidence(run_folder, files)
     compared = comparison_module.read_comparison(comparison)
-    chosen = choices.choose(found)
-    places = measures.project(found.files, chosen.mapped)
-    made = pictures.make(page.wanted(found, chosen), dataset, found)
+    chosen = choices.choose_photographs(found)
+    places = measures.project_vectors(found.files, chosen.mapped)
+    made = pictures.make_pictures(page.wanted_pictures(found, chosen), dataset, found)
     path = run_folder / run_card.REPORT_FILE
-    text = page.render(found, chosen, places, made, compared, _curves(run_folder / run_card.CURVES_FILE))
+    text = page.render_page(found, chosen, places, made, compared, _curves(run_folder / run_card.CURVES_FILE))
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

@@ -14,7 +14,7 @@ from catsdogs.report.measures import Bin, Confusion
 _SURE = 0.9
 
 
-def number(count: int, noun: str = "photograph") -> str:
+def counted(count: int, noun: str = "photograph") -> str:
     """`1 photograph`, `1,600 photographs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
@@ -27,14 +27,14 @@ def percent(share: float) -> str:
     return f"{text} %"
 
 
-def said_of(evidence: Evidence) -> str:
+def probability_label(evidence: Evidence) -> str:
     """Whose probability the diagrams are about."""
     return (
         f"probability of {evidence.classes[1]}" if len(evidence.classes) == 2 else "probability of the likeliest class"
     )
 
 
-def baseline(evidence: Evidence) -> str:
+def describe_baseline(evidence: Evidence) -> str:
     """What a log loss can be held against."""
     shares = np.bincount(evidence.labels, minlength=len(evidence.classes)) / len(evidence.labels)
     entropy = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
@@ -44,45 +44,45 @@ def baseline(evidence: Evidence) -> str:
     )
 
 
-def balance(names: Sequence[str], counts: NDArray[np.int64]) -> str:
+def describe_balance(names: Sequence[str], counts: NDArray[np.int64]) -> str:
     """Of the sizes of many classes."""
     most, least = int(counts.argmax()), int(counts.argmin())
     return (
-        f"{number(int(counts.sum()))} with a label, of {len(names)} classes. "
+        f"{counted(int(counts.sum()))} with a label, of {len(names)} classes. "
         f"The largest is {names[most]} with {counts[most]:,}, the smallest {names[least]} with {counts[least]:,}, "
         f"the median class has {np.median(counts):,.0f}."
     )
 
 
-def sizes(of: Mapping[str, NDArray[np.float32]]) -> str:
+def describe_sizes(of: Mapping[str, NDArray[np.float32]]) -> str:
     """Of widths and heights."""
     sentences = []
     for split, values in of.items():
         width, height = np.median(values, axis=0)
         least, most = (values[np.argsort(values.prod(axis=1))[place]] for place in (0, -1))
         sentences.append(
-            f"{split.capitalize()}: {number(len(values))}, in the median {width:.0f} pixels wide, {height:.0f} high; "
+            f"{split.capitalize()}: {counted(len(values))}, in the median {width:.0f} pixels wide, {height:.0f} high; "
             f"the smallest {least[0]:.0f} by {least[1]:.0f}, the largest {most[0]:.0f} by {most[1]:.0f}."
         )
     return " ".join([*sentences, "A larger marker stands for more photographs of one size; both axes are logarithmic."])
 
 
-def confusion(pairs: Sequence[Confusion], rows: int) -> str:
+def describe_confusion(pairs: Sequence[Confusion], rows: int) -> str:
     """Of the mistakes."""
     wrong = sum(pair.rows for pair in pairs)
     return (
-        f"Out of fold, {wrong:,} of {number(rows)} ({percent(wrong / rows)}) are called something else than their "
+        f"Out of fold, {wrong:,} of {counted(rows)} ({percent(wrong / rows)}) are called something else than their "
         "label. A row is a label, a column what the heads call it, as calibrated."
     )
 
 
-def calibration(before: Sequence[Bin], after: Sequence[Bin], evidence: Evidence) -> str:
+def describe_calibration(before: Sequence[Bin], after: Sequence[Bin], evidence: Evidence) -> str:
     """Of the reliability diagram."""
     last = after[-1]
     what = evidence.classes[1] if len(evidence.classes) == 2 else "right"
     return (
         "On the dashed line, things happen as often as they are said to. "
-        f"Of the {number(last.rows)} given a probability of {last.low:.1f} or more, {percent(last.happened)} are "
+        f"Of the {counted(last.rows)} given a probability of {last.low:.1f} or more, {percent(last.happened)} are "
         f"{what}; {percent(last.said)} was said on average. Over all photographs what is said and what happens differ "
         f"by {measures.calibration_error(after):.4f} on average, before calibration by "
         f"{measures.calibration_error(before):.4f}. Thick bars: where the share may lie in the long run, 95 times of "
@@ -91,7 +91,7 @@ def calibration(before: Sequence[Bin], after: Sequence[Bin], evidence: Evidence)
     )
 
 
-def probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], evidence: Evidence) -> str:
+def describe_probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], evidence: Evidence) -> str:
     """Of the test probabilities, (n,) each."""
     sure = [float(((values >= _SURE) | (values <= 1 - _SURE)).mean()) for values in (tested, trained)]
     if len(evidence.classes) == 2:
@@ -101,19 +101,19 @@ def probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], evi
     else:
         lead, extent = "", f"{_SURE} or above"
     return (
-        f"{number(len(tested), 'test photograph')}. {lead}{percent(sure[0])} get a probability of {extent}; of the "
+        f"{counted(len(tested), 'test photograph')}. {lead}{percent(sure[0])} get a probability of {extent}; of the "
         f"training photographs, out of fold, {percent(sure[1])}. The scale is logarithmic, or the few doubtful ones "
         "could not be seen. Bars and line far apart would say that the test photographs are of another kind."
     )
 
 
-def vector_map(shown: tuple[float, float], points: int, evidence: Evidence) -> str:
+def describe_map(shown: tuple[float, float], points: int, evidence: Evidence) -> str:
     """Of the map."""
     rows = len(evidence.labels)
     chosen = "All training photographs are drawn"
     if points < rows:
         chosen = (
-            f"{points:,} of {number(rows, 'training photograph')} are drawn: suspects, the mistakes that cost most, "
+            f"{points:,} of {counted(rows, 'training photograph')} are drawn: suspects, the mistakes that cost most, "
             "and of the others a random sample"
         )
     many = (

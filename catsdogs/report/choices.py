@@ -43,7 +43,7 @@ class Choices(NamedTuple):
     mapped: NDArray[np.intp]
 
 
-def choose(evidence: Evidence) -> Choices:
+def choose_photographs(evidence: Evidence) -> Choices:
     """The same choice for the same run, whenever it is made."""
     draw = np.random.default_rng(_SEED)
     worst = np.argsort(-evidence.losses, kind="stable")
@@ -57,7 +57,7 @@ def choose(evidence: Evidence) -> Choices:
     )
 
 
-def kinds(suspects: Sequence[Suspect]) -> Counter[str]:
+def count_kinds(suspects: Sequence[Suspect]) -> Counter[str]:
     """How many suspects there are for each kind of reason."""
     return Counter(kind for suspect in suspects for kind in kinds_of(suspect))
 

@@ -60,7 +60,7 @@ class Evidence:
         return self.first.labels
 
 
-def collect(folder: Path, files: Sequence[Features]) -> Evidence:
+def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
     """Read a run and all that is needed to judge it; nothing is trained.
 
     Raises:

@@ -35,7 +35,7 @@ class Embedded(NamedTuple):
     elements: dict[str, str]
 
 
-def embed(figures: Mapping[str, Any]) -> Embedded:
+def embed_figures(figures: Mapping[str, Any]) -> Embedded:
     """Bokeh's code of some 1.3 MB comes with it, so that nothing is loaded from elsewhere."""
     from bokeh.embed import components
     from bokeh.resources import Resources
@@ -48,7 +48,7 @@ def embed(figures: Mapping[str, Any]) -> Embedded:
     return Embedded(Resources(mode="inline", components=["bokeh"]).render(), script, elements)
 
 
-def colour(label: int) -> str:
+def class_colour(label: int) -> str:
     """The colour of a class."""
     return COLOURS[label % len(COLOURS)]
 
@@ -56,11 +56,11 @@ def colour(label: int) -> str:
 def map_legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Sign, colour and meaning of what is on the map: text, for Bokeh's legends lie upon points and do not wrap."""
     few = names if len(names) <= LEGEND_CLASSES else ()
-    signs = [(_SIGNS[label % len(_SIGNS)], colour(label), name) for label, name in enumerate(few)]
+    signs = [(_SIGNS[label % len(_SIGNS)], class_colour(label), name) for label, name in enumerate(few)]
     return [*signs, ("\N{WHITE CIRCLE}", _RING_COLOUR, "suspect")]
 
 
-def balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
+def draw_balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
     """Photographs of each of many classes, the largest first."""
     order = np.argsort(-counts, kind="stable")
     figure = _figure(260, tooltips=[("class", "@name"), ("photographs", "@count")], x_axis_label="classes, by size")
@@ -73,7 +73,7 @@ def balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
     return figure
 
 
-def sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
+def draw_sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
     """Widths and heights, (n, 2) pixels of each split; photographs of the same size share a marker, larger for more."""
     figure = _figure(
         420,
@@ -102,7 +102,7 @@ def sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
     return figure
 
 
-def calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: str) -> Any:
+def draw_calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: str) -> Any:
     """What was said against what happened, before and after calibration, and below it how often it was said."""
     from bokeh.layouts import column
 
@@ -139,7 +139,7 @@ def calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: str) -
     return column(figure, counts, sizing_mode="stretch_width")
 
 
-def probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], said: str) -> Any:
+def draw_probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], said: str) -> Any:
     """Shares of (n,) test probabilities as bars; as a line those of the training photographs, out of fold."""
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
     shares = [np.histogram(values, edges)[0] / len(values) for values in (tested, trained)]
@@ -165,7 +165,7 @@ def probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], sai
     return figure
 
 
-def confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
+def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
     """A square for each pair of classes, stronger for a larger share of the label's photographs."""
     figure = _figure(
         560,
@@ -191,11 +191,11 @@ def confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
     return figure
 
 
-def vector_map(points: Mapping[str, Any], pictures: bool) -> Any:
+def draw_map(points: Mapping[str, Any], pictures: bool) -> Any:
     """The map; `points` are columns x, y, label (index), id, class, note, picture, ringed, and what the page reads."""
     labels = np.asarray(points["label"])
     columns = dict(points) | {
-        "colour": [colour(label) for label in labels.tolist()],
+        "colour": [class_colour(label) for label in labels.tolist()],
         "marker": [MARKERS[label % len(MARKERS)] for label in labels.tolist()],
         "ring": np.where(points["ringed"], _RING, 0),
     }

@@ -93,14 +93,14 @@ def margins(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-class Map(NamedTuple):
+class Projection(NamedTuple):
     """(n, 2) places, and of the spread of the vectors the two shares that they show."""
 
     places: NDArray[np.float64]
     shown: tuple[float, float]
 
 
-def project(files: Sequence[Features], rows: NDArray[np.intp]) -> Map:
+def project_vectors(files: Sequence[Features], rows: NDArray[np.intp]) -> Projection:
     """The two principal components of some train rows, given as in the first file.
 
     Each network's vectors are divided by their length, so that all networks count alike. Only these rows of one network
@@ -125,4 +125,4 @@ def project(files: Sequence[Features], rows: NDArray[np.intp]) -> Map:
     shown[:known] = np.nan_to_num(pca.explained_variance_ratio_)
     labels = files[0].labels[rows]
     of_first = places[labels == labels.min()].mean(axis=0)
-    return Map(places * np.where(of_first > 0, -1, 1), (float(shown[0]), float(shown[1])))
+    return Projection(places * np.where(of_first > 0, -1, 1), (float(shown[0]), float(shown[1])))

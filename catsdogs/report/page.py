@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from catsdogs.report import captions, choices, figures, measures
-from catsdogs.report.cards import Card, Maker
 from catsdogs.report.choices import Choices
 from catsdogs.report.evidence import Evidence
-from catsdogs.report.measures import Map
-from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, Picture, Wanted
+from catsdogs.report.measures import Projection
+from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, Picture, PictureKey
+from catsdogs.report.tiles import Tile, TileMaker
 from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.comparison import Compared
 
@@ -27,46 +27,46 @@ _PLACEHOLDER = (
 )
 
 
-class Heads(NamedTuple):
+class HeadsTable(NamedTuple):
     """The table of heads, cells as they are shown, and when and on what it was made."""
 
     rows: list[dict[str, str]]
     note: str
 
 
-def wanted(evidence: Evidence, chosen: Choices) -> set[Wanted]:
+def wanted_pictures(evidence: Evidence, chosen: Choices) -> set[PictureKey]:
     """The pictures that the page shows."""
     train, test = evidence.first.ids["train"], evidence.first.ids["test"]
     rows = np.concatenate([*chosen.samples.values(), chosen.worst, chosen.doubtful])
     return {
-        *(Wanted("train", str(id), GALLERY_SIDE) for id in train[rows]),
-        *(Wanted("test", str(id), GALLERY_SIDE) for id in test[chosen.tested]),
-        *(Wanted(suspect.split, suspect.id, GALLERY_SIDE) for suspect in chosen.suspects),
-        *(Wanted("train", str(id), MAP_SIDE) for id in train[chosen.mapped]),
+        *(PictureKey("train", str(id), GALLERY_SIDE) for id in train[rows]),
+        *(PictureKey("test", str(id), GALLERY_SIDE) for id in test[chosen.tested]),
+        *(PictureKey(suspect.split, suspect.id, GALLERY_SIDE) for suspect in chosen.suspects),
+        *(PictureKey("train", str(id), MAP_SIDE) for id in train[chosen.mapped]),
     }
 
 
-def render(
+def render_page(
     evidence: Evidence,
     chosen: Choices,
-    places: Map,
-    pictures: Mapping[Wanted, Picture],
+    places: Projection,
+    pictures: Mapping[PictureKey, Picture],
     compared: Compared | None,
     curves: str,
 ) -> str:
     """The whole page as HTML.
 
     Args:
-        pictures: those `wanted`; none where the photographs are gone.
+        pictures: those `wanted_pictures`; none where the photographs are gone.
         curves: the learning curves as a data URI, empty where there are none.
     """
-    maker = Maker(evidence, lambda split, id: pictures.get(Wanted(split, id, GALLERY_SIDE)))
-    drawn = _figures(evidence, chosen, places, pictures, maker)
+    maker = TileMaker(evidence, lambda split, id: pictures.get(PictureKey(split, id, GALLERY_SIDE)))
+    drawn = _captioned_figures(evidence, chosen, places, pictures, maker)
     return _template().render(
         run=evidence.run,
         evidence=evidence,
-        baseline=captions.baseline(evidence),
-        embedded=figures.embed({name: figure for name, (figure, _) in drawn.items()}),
+        baseline=captions.describe_baseline(evidence),
+        embedded=figures.embed_figures({name: figure for name, (figure, _) in drawn.items()}),
         captions={name: caption for name, (_, caption) in drawn.items()},
         has_pictures=bool(pictures),
         facts=_facts(evidence),
@@ -100,44 +100,44 @@ def _template() -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": captions.number, "percent": captions.percent, "when": _when, "bar": _bar}
+    environment.filters |= {"number": captions.counted, "percent": captions.percent, "when": _when, "bar": _bar}
     return environment.get_template("report.html")
 
 
-def _figures(
-    evidence: Evidence, chosen: Choices, places: Map, pictures: Mapping[Wanted, Picture], maker: Maker
+def _captioned_figures(
+    evidence: Evidence, chosen: Choices, places: Projection, pictures: Mapping[PictureKey, Picture], maker: TileMaker
 ) -> dict[str, tuple[Any, str]]:
     """Name -> the figure and its caption; those that make no sense for this run are absent."""
     first, names = evidence.first, evidence.classes
     counts = np.bincount(evidence.labels, minlength=len(names))
     drawn = {}
     if len(names) > TABLE_CLASSES:
-        drawn["balance"] = figures.balance(names, counts), captions.balance(names, counts)
+        drawn["balance"] = figures.draw_balance(names, counts), captions.describe_balance(names, counts)
         matrix = _confusion_matrix(evidence)
-        caption = captions.confusion(measures.confusions(matrix), len(evidence.labels))
-        drawn["confusion"] = figures.confusion(names, matrix), caption
+        caption = captions.describe_confusion(measures.confusions(matrix), len(evidence.labels))
+        drawn["confusion"] = figures.draw_confusion(names, matrix), caption
     sizes = {split: values[:, :2] for split, values in first.statistics.items() if len(values)}
     if sizes:
-        drawn["sizes"] = figures.sizes(sizes), captions.sizes(sizes)
+        drawn["sizes"] = figures.draw_sizes(sizes), captions.describe_sizes(sizes)
     before, after = (measures.reliability(*_top(evidence, p)) for p in (evidence.raw, evidence.calibrated))
-    said = captions.said_of(evidence)
+    said = captions.probability_label(evidence)
     happened = f"share of {names[1]}" if len(names) == 2 else "share that is right"
-    figure = figures.calibration({"before calibration": before, "after": after}, said, happened)
-    drawn["calibration"] = figure, captions.calibration(before, after, evidence)
+    figure = figures.draw_calibration({"before calibration": before, "after": after}, said, happened)
+    drawn["calibration"] = figure, captions.describe_calibration(before, after, evidence)
     if len(evidence.tested):
         tested, trained = (
             p[:, 1] if len(names) == 2 else p.max(axis=1) for p in (evidence.tested, evidence.calibrated)
         )
-        figure = figures.probabilities(tested, trained, said)
-        drawn["probabilities"] = figure, captions.probabilities(tested, trained, evidence)
+        figure = figures.draw_probabilities(tested, trained, said)
+        drawn["probabilities"] = figure, captions.describe_probabilities(tested, trained, evidence)
     points = _points(evidence, chosen, places, pictures, maker)
-    caption = captions.vector_map(places.shown, len(chosen.mapped), evidence)
-    drawn["map"] = figures.vector_map(points, bool(pictures)), caption
+    caption = captions.describe_map(places.shown, len(chosen.mapped), evidence)
+    drawn["map"] = figures.draw_map(points, bool(pictures)), caption
     return drawn
 
 
 def _points(
-    evidence: Evidence, chosen: Choices, places: Map, pictures: Mapping[Wanted, Picture], maker: Maker
+    evidence: Evidence, chosen: Choices, places: Projection, pictures: Mapping[PictureKey, Picture], maker: TileMaker
 ) -> dict[str, Any]:
     """The columns of the map, a row for each point."""
     against = {
@@ -149,7 +149,7 @@ def _points(
     columns: dict[str, Any] = {name: [] for name in ("id", "class", "says", "note", "wrong", "picture")}
     for row in chosen.mapped.tolist():
         id, label, answer = str(evidence.first.ids["train"][row]), int(evidence.labels[row]), int(answers[row])
-        picture = pictures.get(Wanted("train", id, MAP_SIDE))
+        picture = pictures.get(PictureKey("train", id, MAP_SIDE))
         gone = [f"not shown: {picture.reason}"] if picture and picture.reason else []
         columns["id"].append(id)
         columns["class"].append(f"labelled {evidence.classes[label]}")
@@ -197,7 +197,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Head", f"{run.head}{f' ({settings})' if settings else ''}"),
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
         ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
-        ("Calibration", _calibration(run.calibration)),
+        ("Calibration", _calibration_in_words(run.calibration)),
         ("Left out", _listed(run.dropped) or "none"),
         ("Relabelled", _listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
         (
@@ -210,7 +210,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     return facts
 
 
-def _calibration(found: Calibration) -> str:
+def _calibration_in_words(found: Calibration) -> str:
     how = f"temperature {found.temperature:.3g}" if found.temperature != 1 else "no temperature helps"
     return f"{how}; probabilities are kept {found.clip:.2g} away from 0 and 1"
 
@@ -237,7 +237,7 @@ def _classes(evidence: Evidence) -> list[dict[str, Any]]:
             "count": count,
             "share": count / len(evidence.labels),
             "learnt": prior,
-            "colour": figures.colour(n),
+            "colour": figures.class_colour(n),
         }
         for n, (name, count, prior) in enumerate(zip(names, counts, run.prior, strict=True))
     ]
@@ -249,7 +249,7 @@ def _matrix(evidence: Evidence) -> dict[str, Any] | None:
         return None
     matrix = _confusion_matrix(evidence)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    caption = captions.confusion(measures.confusions(matrix), len(evidence.labels))
+    caption = captions.describe_confusion(measures.confusions(matrix), len(evidence.labels))
     return {"counts": matrix.tolist(), "shares": shares.tolist(), "caption": caption}
 
 
@@ -261,7 +261,7 @@ def _mistakes(evidence: Evidence) -> list[tuple[str, str, int]]:
     return [(evidence.classes[pair.label], evidence.classes[pair.answer], pair.rows) for pair in pairs]
 
 
-def _heads(evidence: Evidence, compared: Compared | None) -> Heads | None:
+def _heads(evidence: Evidence, compared: Compared | None) -> HeadsTable | None:
     if compared is None:
         return None
     rows = [
@@ -279,16 +279,16 @@ def _heads(evidence: Evidence, compared: Compared | None) -> Heads | None:
     written = datetime.fromtimestamp(compared.written, UTC).isoformat()
     other = ", so not on the photographs of this run" if compared.rows != evidence.run.train_rows else ""
     note = (
-        f"on {_when(written)}: {captions.number(compared.rows)}, {compared.folds} folds, "
-        f"{captions.number(compared.repeats, 'repeat')}{other}."
+        f"on {_when(written)}: {captions.counted(compared.rows)}, {compared.folds} folds, "
+        f"{captions.counted(compared.repeats, 'repeat')}{other}."
     )
-    return Heads(rows, note)
+    return HeadsTable(rows, note)
 
 
-def _suspects(evidence: Evidence, cards: Sequence[Card]) -> dict[str, Any]:
+def _suspects(evidence: Evidence, cards: Sequence[Tile]) -> dict[str, Any]:
     """The cards, and for each kind of reason how many are shown of how many."""
     shown = [kind for card in cards for kind in card.kinds]
-    total = choices.kinds(evidence.suspects)
+    total = choices.count_kinds(evidence.suspects)
     kinds = [(kind, shown.count(kind), count) for kind, count in total.most_common()]
     return {"cards": cards, "kinds": kinds, "total": len(evidence.suspects)}
 

@@ -16,7 +16,7 @@ _QUALITY = {GALLERY_SIDE: 75, MAP_SIDE: 60}
 _AHEAD = 4 * (os.cpu_count() or 1)
 
 
-class Wanted(NamedTuple):
+class PictureKey(NamedTuple):
     """A photograph at one of the sizes."""
 
     split: str
@@ -31,7 +31,9 @@ class Picture(NamedTuple):
     reason: str
 
 
-def make(wanted: Collection[Wanted], dataset: Dataset | None, evidence: Evidence) -> dict[Wanted, Picture]:
+def make_pictures(
+    wanted: Collection[PictureKey], dataset: Dataset | None, evidence: Evidence
+) -> dict[PictureKey, Picture]:
     """Every picture wanted; none at all without a data set."""
     if dataset is None:
         return {}
@@ -44,7 +46,7 @@ def make(wanted: Collection[Wanted], dataset: Dataset | None, evidence: Evidence
         for id, digest in zip(evidence.first.ids[split], values, strict=True)
     }
 
-    def picture(want: Wanted) -> Picture:
+    def picture(want: PictureKey) -> Picture:
         try:
             photograph = found.find(home[want.split], want.id)
             if photograph is None:

@@ -259,7 +259,7 @@ def _taken_up(
 ) -> tuple[list[Twin], tuple[str, ...], Matrix | None]:
     """A run's twins and classes, and the vectors it learnt from where they are still there."""
     loaded = run_card.load_run(run_folder)
-    twins, run = verification.twins(loaded), loaded.run
+    twins, run = verification.twin_heads(loaded), loaded.run
     known = [name for name in new if name in run.classes]
     if known:
         raise TrainingError(

@@ -94,7 +94,7 @@ def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = 
         CatsdogsError: no such run, or networks that are not those the run was trained on.
     """
     trained = run_card.load_run(run_folder)
-    heads = twins(trained)
+    heads = twin_heads(trained)
     for path in (left, right):
         _picture(path)  # refused before networks are loaded
     members = answers.load(prediction.networks_of(run_folder, trained.run, weights_dir))
@@ -125,7 +125,7 @@ def _nearest(run: run_card.Run, photographs: Sequence[NDArray[np.float32]]) -> t
     return tuple(found)
 
 
-def twins(trained: TrainedRun) -> list[Twin]:
+def twin_heads(trained: TrainedRun) -> list[Twin]:
     """The heads of a run, one for each fold.
 
     Raises:

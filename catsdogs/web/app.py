@@ -21,7 +21,7 @@ def create_app(site: Site, loading: Loading) -> Flask:
     app.json.sort_keys = False  # classes and networks have an order of their own
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions[context.NAME] = context.Shared(site, loading, Thumbnails(site.dataset))
+    app.extensions[context.EXTENSION] = context.Shared(site, loading, Thumbnails(site.dataset))
     guard.protect(app)
     for pages in (predict.pages, review.pages, overview.pages):
         app.register_blueprint(pages)

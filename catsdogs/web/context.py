@@ -10,7 +10,7 @@ from catsdogs.web.loading import Loading
 from catsdogs.web.site import Site
 from catsdogs.web.thumbnails import Thumbnails
 
-NAME = "catsdogs"
+EXTENSION = "catsdogs"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Shared:
 
 def shared() -> Shared:
     """That of the app which answers the present request."""
-    return cast(Shared, current_app.extensions[NAME])
+    return cast(Shared, current_app.extensions[EXTENSION])
 
 
 def thumbnail_url(split: str, id: str) -> str | None:

@@ -13,8 +13,8 @@ from catsdogs.photographs.dataset import Dataset, Location, Photograph
 from tests.conftest import refused, table, write_features
 
 with importing_keras():
-    from catsdogs.finetuning.distillation import from_teacher
-    from catsdogs.finetuning.finetune import Lesson
+    from catsdogs.finetuning.distillation import lesson_of_teacher
+    from catsdogs.finetuning.lesson import Lesson
 
 IDS = ["a", "b", "c", "d"]
 PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
@@ -26,7 +26,7 @@ def first(tmp_path: Path) -> Features:
     return write_features(tmp_path, table(IDS, []))
 
 
-def lesson(first: Features, rows: list[int]) -> Lesson:
+def lesson_of(first: Features, rows: list[int]) -> Lesson:
     photographs = [Photograph(IDS[row], "train", row % 2, Location(Path("data"), IDS[row])) for row in rows]
     dataset = Dataset(Path("data"), first.classes, tuple(photographs))
     digests = first.digests["train"][rows]
@@ -35,18 +35,20 @@ def lesson(first: Features, rows: list[int]) -> Lesson:
 
 
 def test_rows_follow_ids(first: Features) -> None:
-    taught, soft = from_teacher(lesson(first, [2, 0, 3]), first, PROBABILITIES, FOLD)
-    assert soft.tolist() == PROBABILITIES[[2, 0, 3]].tolist() and taught.folds.tolist() == [2, 1, 1]
+    student, soft = lesson_of_teacher(lesson_of(first, [2, 0, 3]), first, PROBABILITIES, FOLD)
+    assert soft.tolist() == PROBABILITIES[[2, 0, 3]].tolist() and student.folds.tolist() == [2, 1, 1]
 
 
 def test_a_photograph_that_changed_is_refused(first: Features) -> None:
-    taught = lesson(first, [0, 1])
+    student = lesson_of(first, [0, 1])
     with refused(TrainingError, "1 of these photographs as they are now, such as b"):
-        from_teacher(replace(taught, digests=taught.digests + np.array([0, 1], np.uint64)), first, PROBABILITIES, FOLD)
+        lesson_of_teacher(
+            replace(student, digests=student.digests + np.array([0, 1], np.uint64)), first, PROBABILITIES, FOLD
+        )
 
 
 def test_other_classes_are_refused(first: Features) -> None:
-    taught = lesson(first, [0, 1])
-    other = replace(taught, dataset=replace(taught.dataset, classes=("x", "y")))
+    student = lesson_of(first, [0, 1])
+    other = replace(student, dataset=replace(student.dataset, classes=("x", "y")))
     with refused(TrainingError, "knows the classes a, b, not x, y"):
-        from_teacher(other, first, PROBABILITIES, FOLD)
+        lesson_of_teacher(other, first, PROBABILITIES, FOLD)

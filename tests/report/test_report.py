@@ -45,7 +45,7 @@ class World(NamedTuple):
     comparison: Path
 
     def write(self, dataset: Dataset | None = None) -> str:
-        path = report.write(self.folder, self.files, dataset, self.comparison)
+        path = report.write_report(self.folder, self.files, dataset, self.comparison)
         assert path == self.folder / "report.html"
         return path.read_text(encoding="utf-8")
 
@@ -265,7 +265,7 @@ def test_decisions_and_what_the_run_did_are_marked(tmp_path: Path) -> None:
     here = world(tmp_path, drop=frozenset({"cat.1"}), relabel={"dog.2": "cat"})
     table = here.files[0].path.parent / decisions.DECISIONS_FILE
     table.write_text("id,decision,label,when\ncat.1,drop,,\ndog.2,relabel,cat,\ncat.3,keep,,\n")
-    found = evidence.collect(here.folder, here.files)
+    found = evidence.collect_evidence(here.folder, here.files)
     cards = {
         id: report.page.Maker(found, lambda split, id: None).marks(id) for id in ("cat.1", "dog.2", "cat.3", "dog.5")
     }
@@ -293,10 +293,10 @@ def test_where_networks_see_no_pets_their_votes_do_not_count(tmp_path: Path) -> 
         replace(file, topk_class={split: np.full_like(labels, 500) for split, labels in file.topk_class.items()})
         for file in here.files
     ]
-    found = evidence.collect(here.folder, strange)
+    found = evidence.collect_evidence(here.folder, strange)
     assert not found.about_pets
     assert not any(reason.kind == outliers.NO_PET for suspect in found.suspects for reason in suspect.reasons)
-    report.write(here.folder, strange, None, here.comparison)
+    report.write_report(here.folder, strange, None, here.comparison)
     assert "In most photographs no network sees a pet" in Elements((here.folder / "report.html").read_text()).text
 
 
@@ -385,7 +385,7 @@ def test_a_damaged_out_of_fold_file_is_refused(
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(change(rows))
     with refused(TrainingError, rf"oof\.csv.*{message}"):
-        report.write(folder, plain.files, None, plain.comparison)
+        report.write_report(folder, plain.files, None, plain.comparison)
     assert not (folder / "report.html").exists()
 
 
@@ -406,7 +406,7 @@ def test_a_damaged_submission_is_refused(
     path = folder / run_card.SUBMISSION_FILE
     path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
     with refused(SubmissionError, rf"submission\.csv.*{message}"):
-        report.write(folder, plain.files, None, plain.comparison)
+        report.write_report(folder, plain.files, None, plain.comparison)
 
 
 @pytest.mark.parametrize("name", [run_card.OUT_OF_FOLD_FILE, run_card.SUBMISSION_FILE])
@@ -414,39 +414,41 @@ def test_a_missing_file_is_named(tmp_path: Path, plain: World, name: str) -> Non
     folder = copied(plain, tmp_path)
     (folder / name).unlink()
     with refused(TrainingError, f"{name} is gone"):
-        report.write(folder, plain.files, None, plain.comparison)
+        report.write_report(folder, plain.files, None, plain.comparison)
 
 
 def test_other_files_and_no_run_are_refused(tmp_path: Path, plain: World) -> None:
     with refused(StoreError, "was trained on"):
-        report.write(plain.folder, plain.files[:1], None, plain.comparison)
+        report.write_report(plain.folder, plain.files[:1], None, plain.comparison)
     with refused(UnknownNameError, "No run is called 'absent'"):
-        report.write(tmp_path / "absent", plain.files, None, plain.comparison)
+        report.write_report(tmp_path / "absent", plain.files, None, plain.comparison)
     with refused(CatsdogsError, "other rows"):
         changed = [replace(file, labels=1 - file.labels) for file in plain.files]
-        report.write(plain.folder, changed, None, plain.comparison)
+        report.write_report(plain.folder, changed, None, plain.comparison)
 
 
 def test_of_many_photographs_the_map_shows_suspects_the_worst_and_a_sample(
     plain: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = evidence.collect(plain.folder, plain.files)
+    found = evidence.collect_evidence(plain.folder, plain.files)
     monkeypatch.setattr(choices, "MAP_POINTS", 12)
     monkeypatch.setattr(choices, "MAP_SUSPECTS", 4)
     monkeypatch.setattr(choices, "MAP_WORST", 3)
-    mapped = choices.choose(found).mapped
+    mapped = choices.choose_photographs(found).mapped
     assert len(set(mapped.tolist())) == 12 and sorted(mapped) == mapped.tolist()
     ids = set(found.first.ids["train"][mapped])
     suspects = [suspect.id for suspect in found.suspects if suspect.split == "train"]
     assert len(suspects) > 4 and set(suspects[:4]) <= ids
     assert set(np.argsort(-found.losses)[:3]) <= set(mapped.tolist())
-    assert np.array_equal(choices.choose(found).mapped, mapped)
-    page = report.page.render(found, choices.choose(found), measures.project(found.files, mapped), {}, None, "")
+    assert np.array_equal(choices.choose_photographs(found).mapped, mapped)
+    page = report.page.render(
+        found, choices.choose_photographs(found), measures.project_vectors(found.files, mapped), {}, None, ""
+    )
     assert "12 of 40 training photographs are drawn" in Elements(page).text
 
 
 def test_of_many_suspects_a_few_of_every_kind_are_shown(plain: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = evidence.collect(plain.folder, plain.files)
+    found = evidence.collect_evidence(plain.folder, plain.files)
     weak = replace(
         found.suspects[0],
         split="test",
@@ -456,7 +458,7 @@ def test_of_many_suspects_a_few_of_every_kind_are_shown(plain: World, monkeypatc
     )
     monkeypatch.setattr(choices, "SUSPECTS", 8)
     monkeypatch.setattr(choices, "SUSPECTS_OF_A_KIND", 2)
-    shown = choices.choose(replace(found, suspects=[*found.suspects, weak])).suspects
+    shown = choices.choose_photographs(replace(found, suspects=[*found.suspects, weak])).suspects
     assert len(shown) == 8 and shown[-1] is weak
     scores = [suspect.score for suspect in shown]
     assert scores == sorted(scores, reverse=True)
@@ -530,7 +532,7 @@ def test_the_map_tells_classes_apart_and_puts_the_first_one_left(tmp_path: Path)
     dataset = photographs(tmp_path / "photographs", ("cat", "dog"), 15, 0)
     files = [features(tmp_path / "features", dataset, name, 8, False) for name in ("ResNet50", "Xception")]
     rows = np.arange(3, 27)
-    found = measures.project(files, rows)
+    found = measures.project_vectors(files, rows)
     cats = files[0].labels[rows] == 0
     assert found.places[cats, 0].max() < 0 < found.places[~cats, 0].min()
     assert 1 >= found.shown[0] >= found.shown[1] >= 0
@@ -539,7 +541,7 @@ def test_the_map_tells_classes_apart_and_puts_the_first_one_left(tmp_path: Path)
     shuffled = replace(dataset, photographs=tuple(dataset.photographs[row] for row in order))
     again = [files[0], features(tmp_path / "other", shuffled, "Xception", 8, False)]
     assert np.array_equal(again[1].vectors("train"), files[1].vectors("train")[order])
-    assert measures.project(again, rows).places == pytest.approx(found.places)
+    assert measures.project_vectors(again, rows).places == pytest.approx(found.places)
 
 
 class TestInABrowser:

@@ -31,7 +31,7 @@ from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.runs import run_card
 from catsdogs.runs.answers import Answer, Neighbour
 from catsdogs.web import Loading, Site, create_app, guard, serve, uploads
-from catsdogs.web.context import NAME, shared
+from catsdogs.web.context import EXTENSION, shared
 from tests.conftest import jpeg, write_kaggle_folder
 from tests.runs.test_training import features, train
 
@@ -471,7 +471,7 @@ class TestThumbnails:
         id=st.sampled_from(["../train/cat.0", "train/cat.0.jpg", "/etc/passwd", "cat.0\0", "cat.00", ""]) | st.text(),
     )
     def test_what_is_no_row_has_none(self, client: FlaskClient, split: str, id: str) -> None:
-        data = client.application.extensions[NAME].site.dataset
+        data = client.application.extensions[EXTENSION].site.dataset
         known = (split, id) in data.by_key
         answer = client.get("/thumbnail", query_string={"split": split, "id": id})
         assert answer.status_code == (200 if known else 404)

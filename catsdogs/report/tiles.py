@@ -10,7 +10,7 @@ from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.cleaning.outliers import Suspect
 from catsdogs.report.choices import kinds_of
 from catsdogs.report.evidence import Evidence
-from catsdogs.report.figures import colour
+from catsdogs.report.figures import class_colour
 from catsdogs.report.pictures import Picture
 
 IMAGENET_LABELS = 2  # of each network
@@ -18,15 +18,15 @@ IMAGENET_LABELS = 2  # of each network
 Photographs = Callable[[str, str], Picture | None]
 
 
-class Said(NamedTuple):
+class ClassProbability(NamedTuple):
     """A class and its probability, with the colour of its bar."""
 
     name: str
     probability: float
-    colour: str
+    class_colour: str
 
 
-class Card(NamedTuple):
+class Tile(NamedTuple):
     """A photograph; what it lacks is empty.
 
     Attributes:
@@ -40,7 +40,7 @@ class Card(NamedTuple):
     split: str
     label: str
     picture: Picture | None
-    said: list[Said]
+    said: list[ClassProbability]
     loss: float | None
     seen: dict[str, str]
     reasons: list[str]
@@ -54,7 +54,7 @@ class Card(NamedTuple):
         return f"photograph {self.id}{f', labelled {self.label}' if self.label else ''}{likely}"
 
 
-class Maker:
+class TileMaker:
     """Makes the cards of a run."""
 
     def __init__(self, evidence: Evidence, photographs: Photographs) -> None:
@@ -65,20 +65,20 @@ class Maker:
         first = evidence.ballots.first if evidence.ballots else None
         self._ballot_rows = {split: _places(ids) for split, ids in first.ids.items()} if first else {}
 
-    def samples(self, rows: NDArray[np.intp]) -> list[Card]:
+    def samples(self, rows: NDArray[np.intp]) -> list[Tile]:
         """Train rows with nothing but their pictures and labels."""
         return [self._card("train", row)._replace(said=[], loss=None) for row in rows.tolist()]
 
-    def tested(self, rows: NDArray[np.intp]) -> list[Card]:
+    def tested(self, rows: NDArray[np.intp]) -> list[Tile]:
         """Test rows with their probabilities."""
         return [self._card("test", row) for row in rows.tolist()]
 
-    def judged(self, rows: NDArray[np.intp]) -> list[Card]:
+    def judged(self, rows: NDArray[np.intp]) -> list[Tile]:
         """Train rows with their out-of-fold probabilities and losses, and with what the networks see."""
         cards = [self._card("train", row) for row in rows.tolist()]
         return [card._replace(seen=self._seen(card.split, card.id)) for card in cards]
 
-    def suspects(self, suspects: Sequence[Suspect]) -> list[Card]:
+    def suspects(self, suspects: Sequence[Suspect]) -> list[Tile]:
         """Suspects with all that is known of them."""
         cards = []
         for suspect in suspects:
@@ -102,19 +102,23 @@ class Maker:
             marks.append(f"learnt as {run.relabelled[id]} in this run")
         return marks
 
-    def _card(self, split: str, row: int) -> Card:
+    def _card(self, split: str, row: int) -> Tile:
         evidence = self._evidence
         id = str(evidence.first.ids[split][row])
         label = int(evidence.labels[row]) if split == "train" else None
         probabilities = (evidence.calibrated if split == "train" else evidence.tested)[row]
         answer = int(probabilities.argmax())
         named = [answer] if label in (None, answer) else [answer, label]
-        return Card(
+        return Tile(
             id=id,
             split=split,
             label="" if label is None else evidence.classes[label],
             picture=self._photographs(split, id),
-            said=[Said(evidence.classes[n], float(probabilities[n]), colour(n)) for n in named if n is not None],
+            said=[
+                ClassProbability(evidence.classes[n], float(probabilities[n]), class_colour(n))
+                for n in named
+                if n is not None
+            ],
             loss=None if label is None else float(evidence.losses[row]),
             seen={},
             reasons=[],
