@@ -1,4 +1,4 @@
-"""A run as one page to look at and pass on: an HTML file that holds its pictures and loads nothing."""
+"""A report is a run as one page to look at and pass on: an HTML file that holds its pictures and loads nothing."""
 
 import base64
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset |
     """Write `report.html` into the run folder, and return its path.
 
     Args:
-        files: of the run's networks, in its order, as `store.read` gives them.
+        files: of the run's networks, in its order, as `read_features` gives them.
         dataset: where the photographs are; None if they are gone, then the page says so and shows none.
         comparison: `compare.csv`, which need not be there.
 
@@ -25,13 +25,13 @@ def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset |
         StoreError: the files are not those of the run or are damaged; the page cannot be written.
         TrainingError, SubmissionError: `oof.csv`, `submission.csv` or `compare.csv` is damaged.
     """
-    found = evidence.collect_evidence(run_folder, files)
+    collected = evidence.collect_evidence(run_folder, files)
     compared = comparison_module.read_comparison(comparison)
-    chosen = choices.choose_photographs(found)
-    places = measures.project_vectors(found.files, chosen.mapped)
-    made = pictures.make_pictures(page.wanted_pictures(found, chosen), dataset, found)
+    chosen = choices.choose_photographs(collected)
+    projection = measures.project_vectors(collected.files, chosen.map_rows)
+    made = pictures.make_pictures(page.wanted_pictures(collected, chosen), dataset, collected)
     path = run_folder / run_card.REPORT_FILE
-    text = page.render_page(found, chosen, places, made, compared, _curves(run_folder / run_card.CURVES_FILE))
+    text = page.render_page(collected, chosen, projection, made, compared, _curves(run_folder / run_card.CURVES_FILE))
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

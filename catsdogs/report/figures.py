@@ -1,4 +1,7 @@
-"""The report's diagrams, drawn by Bokeh on transparent ground, in colours that can be told apart on light and dark."""
+"""The report's diagrams, drawn by Bokeh on transparent ground, in colours that can be told apart on light and dark.
+
+`captions` has the sentences under them.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,6 +27,7 @@ _FAINT = 0.25
 _FONT = "system-ui, sans-serif"
 _RING, _RING_COLOUR = 15, "#b0569a"  # pixels; none of the first classes' colours
 _HISTOGRAM_BINS = 40
+_BIN_COLUMNS = ("low", "high", "rows", "said", "happened", "least", "most")  # a `Bin` as the page's tooltips call it
 _TICKS = [base * 10**power for power in range(6) for base in (1, 2, 5)]
 
 
@@ -73,7 +77,7 @@ def draw_balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
     return figure
 
 
-def draw_sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
+def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
     """Widths and heights, (n, 2) pixels of each split; photographs of the same size share a marker, larger for more."""
     figure = _figure(
         420,
@@ -83,7 +87,7 @@ def draw_sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
         x_axis_label="width, pixels",
         y_axis_label="height, pixels",
     )
-    for number, (split, values) in enumerate(of.items()):
+    for number, (split, values) in enumerate(by_split.items()):
         pairs, counts = np.unique(values, axis=0, return_counts=True)
         source = _source(
             {
@@ -102,8 +106,8 @@ def draw_sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
     return figure
 
 
-def draw_calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: str) -> Any:
-    """What was said against what happened, before and after calibration, and below it how often it was said."""
+def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str, share_label: str) -> Any:
+    """The share that came true against the mean probability of each bin, and below it the bin's photographs."""
     from bokeh.layouts import column
 
     figure = _figure(
@@ -113,15 +117,17 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: s
             ("happened", "@happened{0.0%}, 95 % interval @least{0.0%} to @most{0.0%}"),
             ("photographs", "@rows{0,0}"),
         ],
-        y_axis_label=happened,
+        y_axis_label=share_label,
         x_range=(-0.02, 1.02),
         y_range=(-0.03, 1.03),
     )
-    counts = _figure(150, x_axis_label=said, y_axis_label="photographs", y_axis_type="log", x_range=figure.x_range)
+    counts = _figure(
+        150, x_axis_label=probability_label, y_axis_label="photographs", y_axis_type="log", x_range=figure.x_range
+    )
     figure.line([0, 1], [0, 1], color=_INK, line_dash="dashed")
     offsets = np.linspace(-0.5, 0.5, len(stages))
     for number, (stage, bins) in enumerate(stages.items()):
-        source = _source({name: [getattr(bin, name) for bin in bins] for name in Bin._fields})
+        source = _source({column: [bin[place] for bin in bins] for place, column in enumerate(_BIN_COLUMNS)})
         final = number == len(stages) - 1
         style = {"color": COLOURS[not final], "source": source, "legend_label": stage}
         if final:
@@ -139,22 +145,22 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: s
     return column(figure, counts, sizing_mode="stretch_width")
 
 
-def draw_probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], said: str) -> Any:
+def draw_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], probability_label: str) -> Any:
     """Shares of (n,) test probabilities as bars; as a line those of the training photographs, out of fold."""
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
-    shares = [np.histogram(values, edges)[0] / len(values) for values in (tested, trained)]
+    shares = [np.histogram(values, edges)[0] / len(values) for values in (test, train)]
     floor = 0.5 * min(share[share > 0].min() for share in shares)
     figure = _figure(
         320,
         y_axis_type="log",
         tooltips=[("probability", "@left{0.000} to @right{0.000}"), ("photographs", "@count{0,0}, @share{0.00%}")],
-        x_axis_label=said,
+        x_axis_label=probability_label,
         y_axis_label="share of photographs",
         x_range=(-0.02, 1.02),
         y_range=(floor, 1.4),
     )
     bars = {"left": edges[:-1], "right": edges[1:], "share": shares[0], "top": np.maximum(shares[0], floor)}
-    bars["count"] = np.round(shares[0] * len(tested))
+    bars["count"] = np.round(shares[0] * len(test))
     style = {"color": COLOURS[0], "fill_alpha": 0.75, "line_color": None, "legend_label": "test"}
     figure.quad("left", "right", "top", bottom=floor, source=_source(bars), **style)
     x, y = np.repeat(edges, 2)[1:-1], np.repeat(np.maximum(shares[1], floor), 2)
@@ -192,7 +198,7 @@ def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
 
 
 def draw_map(points: Mapping[str, Any], pictures: bool) -> Any:
-    """The map; `points` are columns x, y, label (index), id, class, note, picture, ringed, and what the page reads."""
+    """The map; `points` has x, y, label (index), id, class, note, picture, ringed, and those of the page's script."""
     labels = np.asarray(points["label"])
     columns = dict(points) | {
         "colour": [class_colour(label) for label in labels.tolist()],

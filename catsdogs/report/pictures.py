@@ -1,8 +1,8 @@
-"""Photographs as small pictures inside the page, made in parallel, or why one cannot be shown."""
+"""Small pictures of photographs, as data URIs inside the page; or the reason why one cannot be shown."""
 
 import base64
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from catsdogs.errors import UnreadablePhotographError
@@ -31,13 +31,14 @@ class Picture(NamedTuple):
     reason: str
 
 
-def make_pictures(
-    wanted: Collection[PictureKey], dataset: Dataset | None, evidence: Evidence
-) -> dict[PictureKey, Picture]:
-    """Every picture wanted; none at all without a data set."""
+Pictures = Mapping[PictureKey, Picture]
+
+
+def make_pictures(keys: Collection[PictureKey], dataset: Dataset | None, evidence: Evidence) -> Pictures:
+    """The pictures of these keys; none at all without a data set."""
     if dataset is None:
         return {}
-    found = dataset
+    present = dataset
     # A protocol's test rows are training photographs of the data set.
     home = {split: "train" if evidence.run.protocol else split for split in ("train", "test")}
     digests = {
@@ -46,24 +47,24 @@ def make_pictures(
         for id, digest in zip(evidence.first.ids[split], values, strict=True)
     }
 
-    def picture(want: PictureKey) -> Picture:
+    def picture(key: PictureKey) -> Picture:
         try:
-            photograph = found.find(home[want.split], want.id)
+            photograph = present.find(home[key.split], key.id)
             if photograph is None:
                 raise UnreadablePhotographError("no longer in the data set")
-            data = found.read(photograph)
-            known = digests.get((want.split, want.id))
+            data = present.read(photograph)
+            known = digests.get((key.split, key.id))
             if known is not None and images.digest(data) != known:
                 raise UnreadablePhotographError("the file has changed since the networks saw it")
-            small = images.thumbnail(data, want.side, _QUALITY[want.side])
+            small = images.thumbnail(data, key.side, _QUALITY[key.side])
         except UnreadablePhotographError as error:
             return Picture("", error.reason)
         return Picture("data:image/jpeg;base64," + base64.b64encode(small).decode(), "")
 
-    ordered = sorted(set(wanted))
+    ordered = sorted(set(keys))
     pictures = {}
     with Progress(total=len(ordered), description="thumbnails", unit="picture") as progress:
-        for want, made in zip(ordered, images.in_parallel(picture, ordered, _AHEAD), strict=True):
-            pictures[want] = made
+        for key, made in zip(ordered, images.in_parallel(picture, ordered, _AHEAD), strict=True):
+            pictures[key] = made
             progress.update()
     return pictures
