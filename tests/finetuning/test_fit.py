@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.errors import UsageError
 from catsdogs.networks.quiet import importing_keras
 from tests.conftest import refused
 
@@ -63,25 +63,6 @@ def test_what_is_frozen_does_not_learn(unfreeze: str, share: float) -> None:
     for layer, weights in zip(network.layers, before, strict=True):
         same = all(map(np.array_equal, layer.get_weights(), weights))
         assert same or layer.trainable
-
-
-@pytest.mark.parametrize(
-    ("given", "error", "match"),
-    [
-        ({"base": "nothing"}, UnknownNameError, "four-conv"),
-        ({"base": "four-conv", "unfreeze": "some"}, UnknownNameError, "last-block"),
-        ({"base": "four-conv", "unfreeze": "last-block"}, UsageError, "random weights"),
-        ({"base": "Xception", "tricks": "he"}, UsageError, "pretrained"),
-        ({"base": "four-conv", "tricks": "magic"}, UnknownNameError, "mixup"),
-        ({"base": "four-conv", "input_size": 8}, UsageError, "--size"),
-        ({"base": "four-conv", "rate": -1.0}, UsageError, "--rate"),
-        ({"base": "four-conv", "epochs": -1}, UsageError, "--epochs"),
-        ({"base": "four-conv", "batch_size": 0}, UsageError, "--batch-size"),
-    ],
-)
-def test_hyperparameters_that_cannot_be(given: dict[str, object], error: type, match: str) -> None:
-    with refused(error, match):
-        complete_hyperparameters(**given)  # type: ignore[arg-type]
 
 
 def test_the_first_top_is_the_best_linear_one() -> None:

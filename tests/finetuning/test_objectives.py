@@ -1,47 +1,16 @@
-"""Objectives: the loss of distillation against its formula, what is measured, and the predictions."""
+"""Objectives: what is measured, and the predictions."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from scipy.special import softmax
 
 from catsdogs.networks.quiet import importing_keras
 
 with importing_keras():
     import keras
 
-    from catsdogs.finetuning import distillation, objectives
-    from catsdogs.finetuning.distillation import DistillationLoss
+    from catsdogs.finetuning import objectives
     from catsdogs.finetuning.hyperparameters import complete_hyperparameters
     from catsdogs.finetuning.objectives import Classification, SameClass
-
-logits = arrays(np.float64, (4, 3), elements=st.floats(-6, 6))
-
-
-@settings(max_examples=30, deadline=None)
-@given(logits, logits, st.lists(st.integers(0, 2), min_size=4, max_size=4))
-def test_distillation_is_hintons_sum(student: np.ndarray, teacher: np.ndarray, labels: list[int]) -> None:
-    """Both cross-entropies from the logits themselves, divided by the temperature, as the paper writes them."""
-    temperature, share = distillation.TEMPERATURE, distillation.TEACHER_SHARE
-    hard = np.eye(3)[labels]
-    soft = -(softmax(teacher / temperature, axis=1) * np.log(softmax(student / temperature, axis=1))).sum(axis=1)
-    plain = -(hard * np.log(softmax(student, axis=1))).sum(axis=1)
-    expected = share * temperature**2 * soft + (1 - share) * plain
-    packed = np.hstack((hard, softmax(teacher, axis=1))).astype(np.float32)
-    loss = DistillationLoss(keras.losses.CategoricalCrossentropy(), 3)
-    found = keras.ops.convert_to_numpy(loss.call(packed, softmax(student, axis=1).astype(np.float32)))
-    assert found == pytest.approx(expected, rel=2e-3, abs=2e-3)
-
-
-def test_the_student_who_says_what_both_say_has_the_least_loss() -> None:
-    teacher = np.array([[0.8, 0.2]], np.float32)
-    packed = np.hstack(([[1.0, 0.0]], teacher)).astype(np.float32)
-    loss = DistillationLoss(keras.losses.CategoricalCrossentropy(), 2)
-    probabilities = np.linspace(0.02, 0.98, 97)
-    losses = [float(loss.call(packed, np.array([[p, 1 - p]], np.float32))[0]) for p in probabilities]
-    assert 0.8 < probabilities[int(np.argmin(losses))] < 0.9  # between the teacher and the label, near the teacher
 
 
 def test_measures_are_of_the_labels_whatever_the_teacher_says() -> None:
