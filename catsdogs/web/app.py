@@ -1,4 +1,4 @@
-"""The Flask app: its pages put together, its limits and its guard."""
+"""The Flask app: its pages, its limits, and its guard."""
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
@@ -9,7 +9,7 @@ from catsdogs.web.loading import Loading
 from catsdogs.web.site import Site
 from catsdogs.web.thumbnails import Thumbnails
 
-# A form of the most and largest photographs, and the lines between them.
+# A form of as many and as large photographs as may be, and the lines between them.
 MAX_BODY = uploads.MAX_FILES * uploads.MAX_BYTES + 2**20
 
 

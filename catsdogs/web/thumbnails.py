@@ -1,4 +1,4 @@
-"""Small pictures of the data set's rows, found by split and id and never by path, the latest of them kept in memory."""
+"""Thumbnails of the data set's rows, found by split and id and never by path; the latest of them stay in memory."""
 
 import functools
 

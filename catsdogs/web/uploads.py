@@ -1,4 +1,4 @@
-"""What the page takes for a photograph, told by its size in bytes and its header before anything is decoded."""
+"""Checks uploads by their size in bytes and their header, before anything is decoded."""
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import images
@@ -13,7 +13,7 @@ _TOO_MANY_PIXELS = f"This picture has more than {MAX_PIXELS // 10**6} megapixels
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of the program's, but its answer
-    """Why an upload is not looked at: an HTTP status, 413 or 415, and a sentence."""
+    """Why an upload is refused: an HTTP status, 413 or 415, and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(status, sentence)
