@@ -232,7 +232,6 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
     with importing_keras():
         from catsdogs.finetuning import film
         from catsdogs.finetuning import filters as pictures
-        from catsdogs.finetuning.kernels import read_kernels
         from catsdogs.networks import build
 
     network = build.read_path(folder, trained.ALL)
@@ -242,7 +241,7 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
     wrote(path)
     kernels = folder / trained.KERNELS_FILE
     if kernels.exists():
-        film.animate_filters(folder / "filters.gif", *read_kernels(kernels))
+        film.animate_filters(folder / "filters.gif", *film.read_kernels(kernels))
         wrote(folder / "filters.gif", "open it in a browser")
     else:
         say(f"No GIF: the first convolution of {card.base} did not learn")
@@ -352,7 +351,7 @@ def _plan(
         unfreeze,
         settings.number("size", size) if size else None,
         settings.number("epochs", epochs) if epochs else None,
-        settings.number("batch-size", batch_size) if batch_size else hyperparameters.BATCH_SIZE,
+        settings.number("batch-size", batch_size) if batch_size else hyperparameters.DEFAULT_BATCH_SIZE,
         step,
         flags_module.number(c, "seed", seed),
     )

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 
 from catsdogs.files import locks
 from catsdogs.files.atomic import replacing
-from catsdogs.finetuning import fit
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
 from catsdogs.finetuning.objectives import Predictions
@@ -77,7 +77,7 @@ def ablate(
             joined = Predictions(*map(np.concatenate, zip(*predictions, strict=True)))
             losses[name] = grades.log_losses(*joined)
             accuracy[name] = float((joined.probabilities.argmax(axis=1) == joined.labels).mean())
-        fit.clear_state(root)
+        shutil.rmtree(root, ignore_errors=True)
     chance = abs(float((losses[AGAIN] - losses[BASE]).mean()))
     results = []
     for name, values in losses.items():

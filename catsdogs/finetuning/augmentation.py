@@ -70,9 +70,8 @@ class Augmentation:
         labels = labels.astype(np.float32)
         if not self._mixing:
             return changed, labels
-        choice = self._draws(epoch, batch, len(TRICKS)).integers(len(self._mixing))
-        name = list(self._mixing)[choice]
-        mixed, labels = self._mixing[name](changed, labels, self._draws_of(name, epoch, batch))
+        name = list(self._mixing)[self._draws(epoch, batch).integers(len(self._mixing))]
+        mixed, labels = self._mixing[name](changed, labels, self._draws(epoch, batch, name))
         return np.clip(mixed, 0, 255), labels
 
     def augment_images(self, images: NDArray[np.uint8], epoch: int, batch: int) -> Pixels:
@@ -82,13 +81,12 @@ class Augmentation:
         """
         changed = images.astype(np.float32)
         for name, step in self._steps.items():
-            changed = step(changed, self._draws_of(name, epoch, batch))
+            changed = step(changed, self._draws(epoch, batch, name))
         return np.clip(changed, 0, 255) if self._steps else changed
 
-    def _draws_of(self, name: str, epoch: int, batch: int) -> np.random.Generator:
-        return self._draws(epoch, batch, list(TRICKS).index(name))
-
-    def _draws(self, epoch: int, batch: int, stream: int) -> np.random.Generator:
+    def _draws(self, epoch: int, batch: int, trick: str = "") -> np.random.Generator:
+        """What a trick draws from, or without one the choice among those that mix."""
+        stream = list(TRICKS).index(trick) if trick else len(TRICKS)
         return np.random.default_rng([self._seed, epoch, batch, stream])
 
 

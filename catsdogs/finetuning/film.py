@@ -1,21 +1,80 @@
-"""A first convolution's filters over training, as an endless GIF."""
+"""A first convolution over training: its kernels before the first epoch and after each one, and a GIF of them."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from catsdogs.errors import StoreError
+from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
-from catsdogs.finetuning.filters import COLUMNS, Bytes, Floats, around_grey, strongest
+from catsdogs.finetuning.filters import GRID_COLUMNS, Bytes, Floats, around_grey, strongest
 
+# What NumPy raises on a damaged file, or on what is no archive of arrays.
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 _FRAMES = 48
 _TILE, _LARGE, _GAP, _MARGIN, _LINE = 60, 156, 8, 24, 22  # pixels
 _SECONDS, _FIRST, _LAST = 6.0, 0.8, 2.5
 _GROUND, _RULE, _INK, _MUTED, _ACCENT = "#ffffff", "#d9d9d6", "#1d1d1f", "#68686d", "#cc6633"
 _load_font = cache(ImageFont.load_default)
+
+
+class Kernels(NamedTuple):
+    """A first convolution before the first epoch, number 0, and after each one: what `animate_filters` takes.
+
+    Attributes:
+        kernels: (e, h, w, 3, n) float32.
+        epochs: (e,).
+        layer: its name.
+    """
+
+    kernels: Floats
+    epochs: NDArray[np.int64]
+    layer: str
+
+
+def append_kernel(path: Path, kernel: Floats, layer: str, epochs: int) -> None:
+    """Add a kernel, (h, w, 3, n), behind those of the `epochs` before it; 0 begins the file."""
+    kernels = kernel[np.newaxis]
+    if epochs:
+        with np.load(path) as file:
+            kernels = np.concatenate((file["kernels"][:epochs], kernels))
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, layer=layer, epochs=np.arange(len(kernels)), kernels=kernels)
+
+
+def read_kernels(path: Path) -> Kernels:
+    """The kernels that training kept in `kernels.npz`.
+
+    Raises:
+        StoreError: the file is missing or damaged, or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            kept = Kernels(file["kernels"], file["epochs"], str(file["layer"]))
+    except FileNotFoundError:
+        raise StoreError(f"There is no {path}, the filters of each epoch", "Train the network again") from None
+    except _UNREADABLE as error:
+        if storage.reason_of(error):
+            raise storage.read_error(path, error) from None
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise _damaged_kernels(path, reason) from None
+    shape = kept.kernels.shape
+    if len(shape) != 5 or shape[3] != 3 or 0 in shape or kept.epochs.shape != shape[:1]:
+        raise _damaged_kernels(path, f"kernels of shape {shape}, epochs of shape {kept.epochs.shape}")
+    if kept.kernels.dtype.kind != "f" or kept.epochs.dtype.kind not in "iu" or not np.isfinite(kept.kernels).all():
+        raise _damaged_kernels(path, "something other than finite numbers")
+    return kept._replace(kernels=kept.kernels.astype(np.float32), epochs=kept.epochs.astype(np.int64))
+
+
+def _damaged_kernels(path: Path, reason: str) -> StoreError:
+    return StoreError(f"{path} is damaged: {reason}", "Delete it and train the network again")
 
 
 def animate_filters(path: Path, kernels: Floats, epochs: NDArray[np.int64], layer: str) -> None:
@@ -78,8 +137,8 @@ class _Film:
     epochs: NDArray[np.int64]
 
     def frame(self, time: int) -> Image.Image:
-        rows, step = -(-len(self.numbers) // COLUMNS), _TILE + _GAP
-        top, right = _MARGIN + 2 * _LINE, 2 * _MARGIN + COLUMNS * step
+        rows, step = -(-len(self.numbers) // GRID_COLUMNS), _TILE + _GAP
+        top, right = _MARGIN + 2 * _LINE, 2 * _MARGIN + GRID_COLUMNS * step
         height = max(rows * (step + _LINE // 2), 2 * (_LARGE + _LINE) + _GAP)
         size = (right + _LARGE + _MARGIN, top + height + _MARGIN + _GAP)
         canvas = Image.new("RGB", size, _GROUND)
@@ -87,7 +146,7 @@ class _Film:
         pen.text((_MARGIN, _MARGIN), self.title, _INK, _load_font(18))
         pen.text((right + _LARGE, _MARGIN), f"epoch {self.epochs[time]}", _INK, _load_font(18), anchor="ra")
         for place, (number, filter) in enumerate(zip(self.numbers, self.filters[time], strict=True)):
-            row, column = divmod(place, COLUMNS)
+            row, column = divmod(place, GRID_COLUMNS)
             left, upper = _MARGIN + column * step, top + row * (step + _LINE // 2)
             pen.text((left, upper), str(number), _ACCENT if number == self.most else _MUTED, _load_font(10))
             _paste(canvas, filter, left, upper + _LINE // 2 + 2, _TILE, _ACCENT if number == self.most else _GROUND)
@@ -114,9 +173,8 @@ def _palette(colours: Bytes) -> Image.Image:
     """256 colours for all frames: those of text and lines with their smoothed edges, grey, and the filters' own."""
     inks = [np.array(ImageColor.getrgb(ink)) for ink in (_INK, _MUTED, _ACCENT)]
     ramps = [np.linspace((255, 255, 255), ink, 9)[1:] for ink in inks]
-    fixed = np.rint(np.concatenate([*ramps, [(255, 255, 255), ImageColor.getrgb(_RULE), (128, 128, 128)]])).astype(
-        np.uint8
-    )
+    others = [(255, 255, 255), ImageColor.getrgb(_RULE), (128, 128, 128)]
+    fixed = np.rint(np.concatenate([*ramps, others])).astype(np.uint8)
     own = Image.fromarray(colours[np.newaxis]).quantize(256 - len(fixed), kmeans=1)
     palette = Image.new("P", (1, 1))
     palette.putpalette([*fixed.ravel().tolist(), *(own.getpalette() or [])])

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.axes import Axes
 
-TILES = 64
-COLUMNS = 8
-_LISTED = 20  # names in an error
-_FAINT, _COVER = 0.4, 0.85  # how much of a photograph is left, and how much of it a response hides
+MAX_FILTERS = 64
+GRID_COLUMNS = 8
+_NAMES_LISTED = 20  # names in an error
+_PALENESS, _COVER = 0.4, 0.85  # how much of a photograph is left, and how much of it a response hides
 _RED = (178, 24, 43)  # of the responses' scale
 
 Floats = NDArray[np.float32]
@@ -63,14 +63,8 @@ def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes,
         tiles = list(_kernel_pictures(kernel)[shown])
     if len(shown) < len(responses):
         title = f"{len(shown)} of {len(responses)} filters: {title}"
-    _draw_sheet(
-        path,
-        f"{network.name}, {layer}",
-        picture,
-        shown.tolist(),
-        (title, tiles),
-        [responses[filter] for filter in shown],
-    )
+    drawn = [responses[filter] for filter in shown]
+    _draw_sheet(path, f"{network.name}, {layer}", picture, shown.tolist(), (title, tiles), drawn)
 
 
 def _convolutions(network: "keras.Model") -> dict[str, "keras.Layer"]:
@@ -89,8 +83,8 @@ def _leaves(network: "keras.Model") -> Iterator["keras.Layer"]:
 
 
 def _first_names(names: list[str]) -> list[str]:
-    more = len(names) - _LISTED
-    return names if more <= 0 else [*names[:_LISTED], f"or one of {more} more"]
+    more = len(names) - _NAMES_LISTED
+    return names if more <= 0 else [*names[:_NAMES_LISTED], f"or one of {more} more"]
 
 
 def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> tuple[Floats, Floats]:
@@ -139,7 +133,7 @@ def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: 
 
 def strongest(strength: Floats) -> NDArray[np.int64]:
     """The indices of the 64 strongest, ascending."""
-    return np.sort(np.argsort(-strength, kind="stable")[:TILES])
+    return np.sort(np.argsort(-strength, kind="stable")[:MAX_FILTERS])
 
 
 def _kernel_pictures(kernel: Floats) -> Bytes:
@@ -159,7 +153,7 @@ def _highlighted(picture: Bytes, response: Floats) -> Bytes:
     share = np.maximum(response, 0) / max(response.max(), np.finfo(np.float32).tiny)
     smooth = Image.fromarray(share.astype(np.float32)).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)
     cover = _COVER * np.asarray(smooth)[:, :, np.newaxis]
-    pale = 255 - _FAINT * (255 - picture.mean(axis=2, keepdims=True))
+    pale = 255 - _PALENESS * (255 - picture.mean(axis=2, keepdims=True))
     return np.rint((1 - cover) * pale + cover * np.array(_RED)).astype(np.uint8)
 
 
@@ -173,7 +167,7 @@ def _draw_sheet(
 ) -> None:
     from matplotlib.figure import Figure
 
-    rows = -(-len(numbers) // COLUMNS)
+    rows = -(-len(numbers) // GRID_COLUMNS)
     figure = Figure(figsize=(14, 0.72 * max(rows, 3) + 0.9), layout="constrained")
     figure.suptitle(title, fontsize=13)
     photograph, filters, responding = figure.subplots(1, 3, width_ratios=(2.2, 5, 5))
@@ -190,7 +184,7 @@ def _draw_sheet(
 def _draw_grid(axes: "Axes", title: str, numbers: Sequence[int], tiles: Sequence[NDArray[Any]]) -> None:
     """A tile for each filter under its number: colours as they are, single values from blue to red."""
     for place, (number, tile) in enumerate(zip(numbers, tiles, strict=True)):
-        row, column = divmod(place, COLUMNS)
+        row, column = divmod(place, GRID_COLUMNS)
         limit = float(np.abs(tile).max())  # without effect on tiles in colours
         label = f"{number}" if limit else f"{number}, silent"
         axes.imshow(
@@ -203,6 +197,11 @@ def _draw_grid(axes: "Axes", title: str, numbers: Sequence[int], tiles: Sequence
             aspect="auto",
         )
         axes.text(column, row + 0.17, label, fontsize=6.5, color="#68686d")
-    axes.set(xlim=(-0.02, COLUMNS), ylim=(max(-(-len(numbers) // COLUMNS), 3) + 0.02, 0), aspect=0.9 / 0.8, anchor="NW")
+    axes.set(
+        xlim=(-0.02, GRID_COLUMNS),
+        ylim=(max(-(-len(numbers) // GRID_COLUMNS), 3) + 0.02, 0),
+        aspect=0.9 / 0.8,
+        anchor="NW",
+    )
     axes.set_axis_off()
     axes.set_title(title, loc="left", fontsize=10)

@@ -80,7 +80,8 @@ def finetune(
         settings = {**asdict(hyperparameters), "teacher": teacher, "rows": _digest_of_lesson(lesson, soft_labels)}
         _resume_or_clear(work, settings | {"weights": base_weights}, force)
         results = Trainer(lesson, hyperparameters, start, work, device_choice, soft_labels).train_all()
-        card = _write_results(work, lesson, hyperparameters, results, name, command, base_weights, teacher)
+        provenance = {"name": name, "command": command, "base_weights": base_weights, "teacher": teacher}
+        card = _write_results(work, lesson, hyperparameters, results, **provenance)
         _publish(work, target)
         # Only now, so that a kill before it costs nothing.
         (target / _SETTINGS_FILE).unlink(missing_ok=True)
@@ -89,36 +90,26 @@ def finetune(
 
 
 def _write_results(
-    work: Path,
-    lesson: Lesson,
-    hyperparameters: Hyperparameters,
-    results: TrainingResults,
-    name: str,
-    command: str,
-    base_weights: str,
-    teacher: str,
+    work: Path, lesson: Lesson, hyperparameters: Hyperparameters, results: TrainingResults, **provenance: Any
 ) -> Card:
-    """Write what was learnt from, the learning curves, and last the card, which makes the folder a network."""
+    """Write what was learnt from, the learning curves, and last the card, with the fields of `provenance` too."""
     scores = _grades(hyperparameters, lesson, results)
     learnt = Learnt(np.array([row.id for row in lesson.train], object), lesson.digests, lesson.labels, lesson.folds)
     trained.write_learnt(work, learnt, lesson.classes, _out_of_fold_columns(lesson, results.held_out))
     tricks = f" with {', '.join(hyperparameters.tricks)}" if hyperparameters.tricks else ""
     with replacing(work / CURVES_FILE) as temporary:
-        title = f"{name}: {hyperparameters.base}{tricks}\n{scores[0]}"
+        title = f"{provenance['name']}: {hyperparameters.base}{tricks}\n{scores[0]}"
         curves.draw_curves(temporary, list(results.histories.values()), title, "members")
     card = Card(
-        name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=command,
         package_version=__version__,
-        base_weights=base_weights,
-        teacher=teacher,
         classes=lesson.classes,
         folds=max(1, int(lesson.folds.max())),
         source=str(lesson.dataset.root.resolve()),
         weights={member: trained.sha256(trained.weights_path(work, member)) for member in results.histories},
         learnt=trained.sha256(work / trained.LEARNT_FILE),
         scores=tuple(map(str, scores)),
+        **provenance,
         **{**asdict(hyperparameters), "tricks": hyperparameters.tricks},
     )
     trained.write_card(work, card)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from catsdogs.errors import UsageError
 from catsdogs.files import seal, storage
 from catsdogs.files.atomic import check_free_space, replacing
-from catsdogs.finetuning import kernels, optimisation
+from catsdogs.finetuning import film, optimisation
 from catsdogs.finetuning.hyperparameters import EVERYTHING, LAST_BLOCK, NOTHING, Hyperparameters
 from catsdogs.heads.logistic import Logistic
 from catsdogs.networks import build, trained
@@ -24,10 +24,10 @@ from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
 from catsdogs.scoring import curves
 
-DROPOUT = 0.5
+DROPOUT_RATE = 0.5
 STATE_FILE = "state.json"
 BEST_FILE = "best.weights.h5"
-_COLOURS = 3
+_CHANNELS_OF_COLOUR = 3
 _OVERHEAD_BYTES = 4096  # of a file of weights, for each variable; some 900 were measured
 _PENALTIES = np.logspace(-3, 3, 7)  # times the variance of all columns together
 _NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
@@ -44,7 +44,7 @@ def build_model(
     always: it keeps ImageNet's statistics, as https://keras.io/guides/transfer_learning advises.
     """
     keras.utils.set_random_seed(seed)
-    dropout = DROPOUT if "dropout" in hyperparameters.tricks else 0.0
+    dropout = DROPOUT_RATE if "dropout" in hyperparameters.tricks else 0.0
     extractor = build.path_of(
         hyperparameters.base,
         hyperparameters.input_size,
@@ -76,7 +76,7 @@ def initialise_top(model: keras.Model, vectors: NDArray[np.float32], labels: NDA
     model.get_layer("top").set_weights([kernel, bias])
 
 
-def fit(
+def train_model(
     model: keras.Model,
     hyperparameters: Hyperparameters,
     training: Any,
@@ -171,8 +171,8 @@ class _Checkpoint(keras.callbacks.Callback):
             value = float(logs[name.replace("loss", "log_loss")])
             values.append(value if math.isfinite(value) else math.inf)
         if int(np.argmin(self.history["val_loss"])) == epoch:
-            _save(self.model, self._work / BEST_FILE)
-        _save(self.model, self._latest(epoch + 1))
+            save_weights(self.model, self._work / BEST_FILE)
+        save_weights(self.model, self._latest(epoch + 1))
         self._keep_kernels(self.model)
         with replacing(self._work / STATE_FILE) as temporary:
             counters = [keras.ops.convert_to_numpy(counter).tolist() for counter in _counters(self.model)]
@@ -191,11 +191,11 @@ class _Checkpoint(keras.callbacks.Callback):
     def _keep_kernels(self, model: keras.Model) -> None:
         """Add the first convolution's weights to what `filters` animates."""
         convolutions = (layer for layer in _layers(model) if isinstance(layer, keras.layers.Conv2D))
-        layer = next((layer for layer in convolutions if layer.kernel.shape[2] == _COLOURS), None)
+        layer = next((layer for layer in convolutions if layer.kernel.shape[2] == _CHANNELS_OF_COLOUR), None)
         if layer is None or not layer.trainable:
             return
         kernel = keras.ops.convert_to_numpy(layer.kernel)
-        kernels.append_kernel(self._work / trained.KERNELS_FILE, kernel, layer.name, self._epochs)
+        film.append_kernel(self._work / trained.KERNELS_FILE, kernel, layer.name, self._epochs)
 
 
 def last_block(network: keras.Model) -> list[Any]:
@@ -249,7 +249,7 @@ def _counters(model: keras.Model) -> list[Any]:
     return [layer.seed_generator.state for layer in dropouts]
 
 
-def _save(model: keras.Model, path: Path) -> None:
+def save_weights(model: keras.Model, path: Path) -> None:
     """Save weights, whole or not at all; Keras insists on the ending of the name."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer else ())]
@@ -276,16 +276,6 @@ def aligned(extractor: keras.Model, vectors: NDArray[np.float32], reference: NDA
     mapped = build.with_language(extractor)
     mapped.layers[-1].set_weights([np.eye(len(ridge.coef_)) + ridge.coef_.T, ridge.intercept_])
     return mapped
-
-
-def save_extractor(extractor: keras.Model, path: Path) -> None:
-    """Save the weights of an extractor, whole or not at all."""
-    _save(extractor, path)
-
-
-def clear_state(work: Path) -> None:
-    """Remove the state of a training that is over."""
-    shutil.rmtree(work, ignore_errors=True)
 
 
 def tensorboard_callbacks(folder: Path, in_full: bool) -> list[keras.callbacks.Callback]:

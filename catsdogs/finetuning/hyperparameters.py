@@ -12,7 +12,7 @@ from catsdogs.scoring.crossval import MAX_SEED
 
 SCRATCH_EPOCHS, SCRATCH_RATE = 50, 3e-4  # at 1e-3 four-conv with dropout stays at chance on 1,280 photographs
 PRETRAINED_EPOCHS, PRETRAINED_RATE = 5, 5e-5
-BATCH_SIZE = 32
+DEFAULT_BATCH_SIZE = 32
 """The batch size for which learning rates are given, Keras's default. Goyal et al. 2017 take 256, for which their rate
 of 0.1 was tuned; any reference will do, so long as it is the batch size with which the rate was found."""
 SIAMESE = "siamese-cnn"
@@ -51,7 +51,7 @@ def complete_hyperparameters(
     unfreeze: str | None = None,
     input_size: int | None = None,
     epochs: int | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     rate: float | None = None,
     seed: int = 0,
 ) -> Hyperparameters:
@@ -68,7 +68,7 @@ def complete_hyperparameters(
     if from_scratch and unfreeze not in (None, EVERYTHING):
         raise UsageError(f"{base} starts from random weights, so all of it learns", "Leave --unfreeze out")
     chosen = applicable_tricks(base, tricks)
-    if "lr-scaling" in chosen and batch_size == BATCH_SIZE:
+    if "lr-scaling" in chosen and batch_size == DEFAULT_BATCH_SIZE:
         raise UsageError(
             f"A batch of {batch_size} is what learning rates are given for, so lr-scaling would do nothing",
             "Give another --batch-size, or leave it out of --tricks",
@@ -85,17 +85,12 @@ def complete_hyperparameters(
         usual[1] if rate is None else rate,
         seed,
     )
-    large_enough = {
-        "size": completed.input_size >= SMALLEST_INPUT,
-        "epochs": completed.epochs > 0,
-        "rate": completed.rate > 0,
-        "batch-size": batch_size > 0,
-    }
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
     if not math.isfinite(completed.rate):
         raise UsageError(f"--rate {completed.rate} is no learning rate", "Give it a number such as 0.0003")
-    for flag, is_large_enough in large_enough.items():
+    large_enough = (completed.input_size >= SMALLEST_INPUT, completed.epochs > 0, completed.rate > 0, batch_size > 0)
+    for flag, is_large_enough in zip(("size", "epochs", "rate", "batch-size"), large_enough, strict=True):
         if not is_large_enough:
             raise UsageError(f"--{flag} is too small", "Give it a larger number")
     return completed

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -18,20 +19,17 @@ Augment = Callable[[NDArray[np.uint8], NDArray[np.float32], int, int], tuple[NDA
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
+@dataclass(frozen=True)
 class SquarePhotographs:
-    """Photographs as squares of one size; only those of one call are in memory."""
+    """Photographs as squares of `side` pixels; only those of one call are in memory."""
 
-    def __init__(self, dataset: Dataset, photographs: Sequence[Photograph], side: int) -> None:
-        self.side = side
-        self._dataset = dataset
-        self._photographs = photographs
-
-    def __len__(self) -> int:
-        return len(self._photographs)
+    dataset: Dataset
+    photographs: Sequence[Photograph]
+    side: int
 
     def of(self, rows: NDArray[np.integer]) -> "SquarePhotographs":
         """Those of some rows."""
-        return SquarePhotographs(self._dataset, [self._photographs[row] for row in rows], self.side)
+        return replace(self, photographs=[self.photographs[row] for row in rows])
 
     def read(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
         """(n, side, side, 3) RGB of these rows, decoded on all cores.
@@ -39,10 +37,10 @@ class SquarePhotographs:
         Raises:
             UnreadablePhotographError: a file changed since it was first read.
         """
-        return np.stack(list(_pool().map(self._load, (self._photographs[row] for row in rows))))
+        return np.stack(list(_pool().map(self._load, (self.photographs[row] for row in rows))))
 
     def _load(self, photograph: Photograph) -> NDArray[np.uint8]:
-        return images.load(self._dataset.read(photograph), {self.side}).by_size[self.side]
+        return images.load(self.dataset.read(photograph), {self.side}).by_size[self.side]
 
 
 class Batches(keras.utils.PyDataset):

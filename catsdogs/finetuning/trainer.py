@@ -1,6 +1,7 @@
 """Trains the members of a network: one on everything, and one for each fold on all rows but those it holds out."""
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 
 from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
-from catsdogs.finetuning import fit, objectives
+from catsdogs.finetuning import fit
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.fit import History
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
-from catsdogs.finetuning.objectives import Predictions
+from catsdogs.finetuning.objectives import Predictions, choose_objective
 from catsdogs.finetuning.stream import Batches, SquarePhotographs
 from catsdogs.networks import devices, trained
 from catsdogs.networks.trained import ALL
@@ -35,7 +36,7 @@ class TrainingResults(NamedTuple):
     Attributes:
         held_out: of each fold's member, in order, its predictions for that fold's rows.
         test: the predictions of the member `all` for the test rows.
-        histories: member -> its history, see `fit.fit`.
+        histories: member -> its history, see `fit.train_model`.
         validation_rows: how many rows chose the epoch of the member `all`.
     """
 
@@ -61,7 +62,7 @@ class Trainer:
         labels = np.concatenate((lesson.labels, lesson.test_labels))
         if soft_labels is not None:  # the test rows are never learnt from
             soft_labels = np.vstack((soft_labels, np.zeros((len(lesson.test), soft_labels.shape[1]))))
-        self._objective = objectives.choose_objective(hyperparameters, labels, len(lesson.classes), soft_labels)
+        self._objective = choose_objective(hyperparameters, labels, len(lesson.classes), soft_labels)
         self._lesson, self._weights, self._work = lesson, weights, work
         self._hyperparameters, self._device_choice = hyperparameters, device_choice
         size = hyperparameters.input_size
@@ -85,15 +86,10 @@ class Trainer:
     def train(
         self, member: str, place: str, number: int, held_out: NDArray[np.intp], keep: bool = False
     ) -> tuple[History, Predictions]:
-        """Train one member, unless it is done, on all train rows but those held out.
+        """Train one member, unless it is done, on all train rows but those held out, and predict these.
 
-        Args:
-            place: which of all members it is, in words for the progress bar.
-            number: added to the seed.
-            keep: whether its network outlives the call.
-
-        Returns:
-            Its history, see `fit.fit`, and its predictions for the rows held out.
+        `place` says in words, for the progress bar, which of all members it is; `number` is added to the seed; only the
+        network of a member to `keep` outlives the call.
         """
         done = self._work / f"{member}.npz"
         if storage.exists(done):
@@ -107,18 +103,13 @@ class Trainer:
             extractor, model, history = self._fit(member, place, number, rows, keep)
             predictions = Predictions(np.empty((0, 0)), np.empty(0, np.int64))
             if len(held_out):
-                batch_size = self._hyperparameters.batch_size
-                predictions = self._objective.predict(model, self._plain, held_out, batch_size)
+                predictions = self._objective.predict(model, self._plain, held_out)
             if keep:
                 self._keep(member, extractor, rows)
         with replacing(done) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                history=json.dumps(history),
-                probabilities=predictions.probabilities,
-                right=predictions.labels,
-            )
-        fit.clear_state(self._state(member))
+            probabilities, labels = predictions
+            np.savez(file, history=json.dumps(history), probabilities=probabilities, right=labels)
+        shutil.rmtree(self._state(member), ignore_errors=True)
         keras.utils.clear_session()
         return history, predictions
 
@@ -129,18 +120,18 @@ class Trainer:
         training_rows, validation_rows = self._split(rows)
         settings, state = self._hyperparameters, self._state(member)
         seed = settings.seed + number
-        extractor, model = self._objective.build_model(settings, self._weights, seed)
+        extractor, model = self._objective.build_model(self._weights, seed)
         if not settings.from_scratch and not (state / fit.STATE_FILE).exists():
             vectors = self._vectors(_START_FILE, extractor)[training_rows]
             fit.initialise_top(model, vectors, self._lesson.labels[training_rows], settings.seed)
-        batches, batch_size = self._objective.batches, settings.batch_size
-        training = batches(self._before_augmentation, training_rows, batch_size, seed, self._augmentation)
-        validation = batches(self._plain, validation_rows, batch_size, seed)
+        batches = self._objective.batches
+        training = batches(self._before_augmentation, training_rows, seed, self._augmentation)
+        validation = batches(self._plain, validation_rows, seed)
         folder = self._work / TENSORBOARD_FOLDER / member
         logs = fit.tensorboard_callbacks(folder, in_full=member == ALL) if keep else []
         with Progress(len(training) * settings.epochs, f"{member} ({place})", "batch") as progress:
-            loss, metrics = self._objective.loss(settings), self._objective.metrics()
-            history = fit.fit(model, settings, training, validation, loss, metrics, state, logs, progress)
+            loss, metrics = self._objective.loss(), self._objective.metrics()
+            history = fit.train_model(model, settings, training, validation, loss, metrics, state, logs, progress)
         return extractor, model, history
 
     def _keep(self, member: str, extractor: keras.Model, rows: NDArray[np.intp]) -> None:
@@ -158,7 +149,7 @@ class Trainer:
         else:
             vectors = self._predict_vectors(extractor, rows)
             extractor = fit.aligned(extractor, vectors, self._vectors(_REFERENCE_FILE)[rows])
-        fit.save_extractor(extractor, trained.weights_path(self._work, member))
+        fit.save_weights(extractor, trained.weights_path(self._work, member))
 
     def _state(self, member: str) -> Path:
         """The folder of a member's state after each epoch."""

@@ -30,13 +30,9 @@ def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset |
     chosen = choices.choose_photographs(collected)
     projection = measures.project_vectors(collected.files, chosen.map_rows)
     made = pictures.make_pictures(page.wanted_pictures(collected, chosen), dataset, collected)
-    path = run_folder / run_card.REPORT_FILE
-    text = page.render_page(collected, chosen, projection, made, compared, _curves(run_folder / run_card.CURVES_FILE))
+    path, curves = run_folder / run_card.REPORT_FILE, run_folder / run_card.CURVES_FILE
+    drawn = "data:image/png;base64," + base64.b64encode(curves.read_bytes()).decode() if curves.exists() else ""
+    text = page.render_page(collected, chosen, projection, made, compared, drawn)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
-
-
-def _curves(path: Path) -> str:
-    """The picture of the learning curves as a data URI, if there is one."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode() if path.exists() else ""

@@ -116,16 +116,12 @@ def describe_map(explained: tuple[float, float], points: int, evidence: Evidence
             f"{points:,} of {counted(rows, 'training photograph')} are drawn: suspects, the mistakes that cost most, "
             "and of the others a random sample"
         )
-    many = (
-        f" Colours and markers repeat, for there are {len(evidence.classes)} classes."
-        if len(evidence.classes) > LEGEND_CLASSES
-        else ""
-    )
-    networks = (
-        "each network's vectors divided by their length" if len(evidence.files) > 1 else "divided by their length"
-    )
+    many = ""
+    if len(evidence.classes) > LEGEND_CLASSES:
+        many = f" Colours and markers repeat, for there are {len(evidence.classes)} classes."
+    vectors = "each network's vectors " if len(evidence.files) > 1 else ""
     return (
-        f"A point is a training photograph, at the first two principal components of its vectors, {networks}; the two "
-        f"show {percent(explained[0])} and {percent(explained[1])} of their spread. {chosen}. Rings mark suspects. "
-        f"A point of one colour amid another is worth a look.{many}"
+        "A point is a training photograph, at the first two principal components of its vectors, "
+        f"{vectors}divided by their length; the two show {percent(explained[0])} and {percent(explained[1])} of their "
+        f"spread. {chosen}. Rings mark suspects. A point of one colour amid another is worth a look.{many}"
     )

@@ -20,7 +20,7 @@ SUSPECTS_OF_A_KIND = 6  # at least, so that every reason can be looked at
 MAP_POINTS = 4_000
 MAP_SUSPECTS = 2_000
 MAP_WORST = 500
-_SEED = 0
+_SAMPLE_SEED = 0
 
 
 class Choices(NamedTuple):
@@ -45,21 +45,16 @@ class Choices(NamedTuple):
 
 def choose_photographs(evidence: Evidence) -> Choices:
     """The photographs that a report shows; the same ones for the same run at every call."""
-    draw = np.random.default_rng(_SEED)
+    draw = np.random.default_rng(_SAMPLE_SEED)
     worst = np.argsort(-evidence.losses, kind="stable")
     return Choices(
-        samples=_samples(evidence, draw),
+        samples=_class_samples(evidence, draw),
         test_sample=_test_sample(evidence.test_probabilities, draw),
         worst=worst[:MISTAKES],
         doubtful=np.argsort(measures.margins(evidence.probabilities), kind="stable")[:MISTAKES],
-        suspects=_suspects(evidence.suspects),
+        suspects=_shown_suspects(evidence.suspects),
         map_rows=_map_rows(evidence, worst, draw),
     )
-
-
-def count_kinds(suspects: Sequence[Suspect]) -> Counter[str]:
-    """How many suspects there are for each kind of reason."""
-    return Counter(kind for suspect in suspects for kind in kinds_of(suspect))
 
 
 def kinds_of(suspect: Suspect) -> list[str]:
@@ -67,7 +62,7 @@ def kinds_of(suspect: Suspect) -> list[str]:
     return list(dict.fromkeys(reason.kind for reason in suspect.reasons))
 
 
-def _samples(evidence: Evidence, draw: np.random.Generator) -> dict[int, NDArray[np.intp]]:
+def _class_samples(evidence: Evidence, draw: np.random.Generator) -> dict[int, NDArray[np.intp]]:
     classes = np.arange(len(evidence.classes))
     if len(classes) > SAMPLES:
         classes = np.sort(draw.choice(classes, SAMPLES, replace=False))
@@ -86,7 +81,7 @@ def _test_sample(probabilities: NDArray[np.float64], draw: np.random.Generator) 
     return chosen
 
 
-def _suspects(suspects: Sequence[Suspect]) -> list[Suspect]:
+def _shown_suspects(suspects: Sequence[Suspect]) -> list[Suspect]:
     """The most doubtful, among them the first few of every kind."""
     counts: Counter[str] = Counter()
     always = set()

@@ -74,7 +74,8 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
     first = files[0]
     raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
     calibrated = calibration.cross_fitted(raw, first.labels, fold)
-    table = first.path.parent / decisions.DECISIONS_FILE
+    table, ids = first.path.parent / decisions.DECISIONS_FILE, first.ids["train"].tolist()
+    decided = decisions.read_decisions(table, (*run.classes, *run.left_out), ids) if table.exists() else {}
     suspects = outliers.find_outliers(files, out_of_fold=raw)
     about_pets = outliers.about_pets(suspects, files)
     return Evidence(
@@ -87,9 +88,7 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
         ballots=outliers.collect_votes(files) if any(file.topk_class for file in files) else None,
-        decisions=decisions.read_decisions(table, (*run.classes, *run.left_out), first.ids["train"].tolist())
-        if table.exists()
-        else {},
+        decisions=decided,
     )
 
 

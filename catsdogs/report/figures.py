@@ -1,7 +1,4 @@
-"""The report's diagrams, drawn by Bokeh on transparent ground, in colours that can be told apart on light and dark.
-
-`captions` has the sentences under them.
-"""
+"""The report's diagrams, drawn by Bokeh, in colours told apart on light and dark; `captions` has their sentences."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -100,8 +97,8 @@ def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
         style = {"size": "size", "color": COLOURS[number], "marker": MARKERS[number], "fill_alpha": _FAINT}
         figure.scatter("width", "height", source=source, legend_label=split, line_alpha=0.7, **style)
     for axis in (*figure.xaxis, *figure.yaxis):
-        axis.ticker = _ticker(_TICKS)
-        axis.formatter = _plain_numbers()
+        axis.ticker = _TICKS
+        axis.formatter = _numerals("0,0")
     _legend(figure)
     return figure
 
@@ -139,7 +136,7 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str
         tops = [bin.rows for bin in bins]
         counts.vbar(x=middle, top=tops, bottom=0.8, width=0.036, color=COLOURS[not final], alpha=0.8)
     _legend(figure)
-    counts.yaxis.formatter = _plain_numbers()
+    counts.yaxis.formatter = _numerals("0,0")
     for part in (figure, counts):
         part.min_border_left = 70  # so that the two axes stand one below the other
     return column(figure, counts, sizing_mode="stretch_width")
@@ -166,7 +163,7 @@ def draw_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], pr
     x, y = np.repeat(edges, 2)[1:-1], np.repeat(np.maximum(shares[1], floor), 2)
     figure.line(x, y, color=COLOURS[1], line_width=2, legend_label="train, out of fold")
     figure.hover.renderers = figure.renderers[:1]
-    figure.yaxis.formatter = _percentages()
+    figure.yaxis.formatter = _numerals("0.[00]%")
     _legend(figure)
     return figure
 
@@ -283,19 +280,7 @@ def _source(columns: Mapping[str, Any], **options: Any) -> Any:
     return ColumnDataSource(dict(columns), **options)
 
 
-def _ticker(ticks: Sequence[int]) -> Any:
-    from bokeh.models import FixedTicker
-
-    return FixedTicker(ticks=list(ticks))
-
-
-def _plain_numbers() -> Any:
+def _numerals(format: str) -> Any:
     from bokeh.models import NumeralTickFormatter
 
-    return NumeralTickFormatter(format="0,0")
-
-
-def _percentages() -> Any:
-    from bokeh.models import NumeralTickFormatter
-
-    return NumeralTickFormatter(format="0.[00]%")
+    return NumeralTickFormatter(format=format)

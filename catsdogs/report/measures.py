@@ -12,7 +12,7 @@ from catsdogs.features.feature_file import Features
 
 BINS = 10
 _Z = 1.959964  # of a normal distribution, 95 % lie within as many standard deviations
-_SEED = 0
+_PCA_SEED = 0
 
 
 class Bin(NamedTuple):
@@ -121,7 +121,7 @@ def project_vectors(files: Sequence[Features], rows: NDArray[np.intp]) -> Projec
         del vectors
     X = np.concatenate(parts, axis=1)
     known = min(2, *X.shape)
-    pca = PCA(known, svd_solver="randomized", random_state=_SEED)
+    pca = PCA(known, svd_solver="randomized", random_state=_PCA_SEED)
     points = np.zeros((len(rows), 2))
     points[:, :known] = pca.fit_transform(X)
     explained = np.zeros(2)

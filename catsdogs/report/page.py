@@ -1,13 +1,14 @@
 """The page as HTML: figures with their captions, galleries of tiles, and tables, put into a template."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catsdogs.report import captions, choices, figures, measures
-from catsdogs.report.choices import Choices
+from catsdogs.report import captions, figures, measures
+from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.measures import Projection
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
@@ -25,13 +26,6 @@ _PLACEHOLDER = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='64' height='48'%3E"
     "%3Crect width='64' height='48' fill='%23888'/%3E%3C/svg%3E"
 )
-
-
-class HeadsTable(NamedTuple):
-    """The table of heads, cells as they are shown, and when and on what it was made."""
-
-    rows: list[dict[str, str]]
-    note: str
 
 
 def wanted_pictures(evidence: Evidence, chosen: Choices) -> set[PictureKey]:
@@ -70,7 +64,7 @@ def render_page(
         captions={name: caption for name, (_, caption) in drawn.items()},
         has_pictures=bool(pictures),
         facts=_facts(evidence),
-        unreadable=_unreadable(evidence),
+        unreadable=sorted({(row.split, row.id, row.reason) for file in evidence.files for row in file.unreadable}),
         classes=_classes(evidence),
         samples=[(evidence.classes[label], tiles.samples(rows)) for label, rows in chosen.samples.items()],
         matrix=_matrix(evidence),
@@ -82,7 +76,7 @@ def render_page(
         worst=tiles.train(chosen.worst),
         cost_of_worst=float(evidence.losses[chosen.worst].sum() / evidence.losses.sum()),
         doubtful=tiles.train(chosen.doubtful),
-        suspects=_suspects(evidence, tiles.suspects(chosen.suspects)),
+        suspects=_suspects_section(evidence, tiles.suspects(chosen.suspects)),
         map_legend=figures.map_legend(evidence.classes),
         map_groups=_map_groups(evidence),
         LISTED=LISTED,
@@ -203,8 +197,8 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
         ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
         ("Calibration", _calibration_in_words(run.calibration)),
-        ("Left out", _listed(run.dropped) or "none"),
-        ("Relabelled", _listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
+        ("Left out", _first_listed(run.dropped) or "none"),
+        ("Relabelled", _first_listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
         (
             "Versions",
             ", ".join(f"{name} {text}" for name, text in [("catsdogs", run.package_version), *run.versions.items()]),
@@ -220,14 +214,9 @@ def _calibration_in_words(calibration: Calibration) -> str:
     return f"{how}; probabilities are kept {calibration.clip:.2g} away from 0 and 1"
 
 
-def _listed(items: Sequence[str]) -> str:
+def _first_listed(items: Sequence[str]) -> str:
     more = f" and {len(items) - LISTED:,} more" if len(items) > LISTED else ""
     return ", ".join(items[:LISTED]) + more
-
-
-def _unreadable(evidence: Evidence) -> list[tuple[str, str, str]]:
-    """Split, id and reason of each photograph that no network could see."""
-    return sorted({(row.split, row.id, row.reason) for file in evidence.files for row in file.unreadable})
 
 
 def _classes(evidence: Evidence) -> list[dict[str, Any]]:
@@ -266,34 +255,23 @@ def _mistakes(evidence: Evidence) -> list[tuple[str, str, int]]:
     return [(evidence.classes[pair.label], evidence.classes[pair.predicted], pair.rows) for pair in pairs]
 
 
-def _heads(evidence: Evidence, compared: Compared | None) -> HeadsTable | None:
+def _heads(evidence: Evidence, compared: Compared | None) -> dict[str, Any] | None:
+    """The table of heads, and when and on what it was made."""
     if compared is None:
         return None
-    rows = [
-        {
-            "head": entry.head,
-            "networks": entry.networks,
-            "loss": f"{entry.log_loss:.5f} ± {entry.standard_error:.5f}",
-            "difference": f"{entry.difference:+.5f}" if entry.verdict else "",
-            "verdict": entry.verdict,
-            "accuracy": f"{entry.accuracy:.2%}",
-            "seconds": f"{entry.seconds:.1f}",
-        }
-        for entry in compared.entries
-    ]
     written = datetime.fromtimestamp(compared.written, UTC).isoformat()
     other = ", so not on the photographs of this run" if compared.rows != evidence.run.train_rows else ""
     note = (
         f"on {_when(written)}: {captions.counted(compared.rows)}, {compared.folds} folds, "
         f"{captions.counted(compared.repeats, 'repeat')}{other}."
     )
-    return HeadsTable(rows, note)
+    return {"rows": compared.entries, "note": note}
 
 
-def _suspects(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, Any]:
+def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, Any]:
     """The tiles shown, and for each kind of reason how many are shown of how many."""
     shown_kinds = [kind for tile in shown for kind in tile.kinds]
-    counts = choices.count_kinds(evidence.suspects)
+    counts = Counter(kind for suspect in evidence.suspects for kind in kinds_of(suspect))
     kinds = [(kind, shown_kinds.count(kind), count) for kind, count in counts.most_common()]
     return {"tiles": shown, "kinds": kinds, "total": len(evidence.suspects)}
 

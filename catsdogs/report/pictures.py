@@ -12,7 +12,7 @@ from catsdogs.progress import Progress
 from catsdogs.report.evidence import Evidence
 
 GALLERY_SIDE, MAP_SIDE = 180, 72  # pixels
-_QUALITY = {GALLERY_SIDE: 75, MAP_SIDE: 60}
+_JPEG_QUALITY = {GALLERY_SIDE: 75, MAP_SIDE: 60}
 _AHEAD = 4 * (os.cpu_count() or 1)
 
 
@@ -56,7 +56,7 @@ def make_pictures(keys: Collection[PictureKey], dataset: Dataset | None, evidenc
             known = digests.get((key.split, key.id))
             if known is not None and images.digest(data) != known:
                 raise UnreadablePhotographError("the file has changed since the networks saw it")
-            small = images.thumbnail(data, key.side, _QUALITY[key.side])
+            small = images.thumbnail(data, key.side, _JPEG_QUALITY[key.side])
         except UnreadablePhotographError as error:
             return Picture("", error.reason)
         return Picture("data:image/jpeg;base64," + base64.b64encode(small).decode(), "")

@@ -103,7 +103,7 @@ class TileMaker:
         return marks
 
     def _tile(self, split: str, row: int) -> Tile:
-        evidence = self._evidence
+        evidence, names = self._evidence, self._evidence.classes
         id = str(evidence.first.ids[split][row])
         label = int(evidence.labels[row]) if split == "train" else None
         probabilities = (evidence.probabilities if split == "train" else evidence.test_probabilities)[row]
@@ -112,11 +112,9 @@ class TileMaker:
         return Tile(
             id=id,
             split=split,
-            label="" if label is None else evidence.classes[label],
+            label="" if label is None else names[label],
             picture=self._picture_of(split, id),
-            probabilities=[
-                ClassProbability(evidence.classes[n], float(probabilities[n]), class_colour(n)) for n in shown
-            ],
+            probabilities=[ClassProbability(names[n], float(probabilities[n]), class_colour(n)) for n in shown],
             loss=None if label is None else float(evidence.losses[row]),
             imagenet_labels={},
             reasons=[],

@@ -70,10 +70,7 @@ class FewShotResult:
 
 
 class _Setup(NamedTuple):
-    """The vectors and labels of the new classes' photographs, where labels index `new`, and the twins.
-
-    `learnt_vectors` are those of the photographs that the twins learnt from, None where they are not at hand.
-    """
+    """The new classes' photographs, with labels that index `new`, and the twins, with what they learnt if at hand."""
 
     new: tuple[str, ...]
     learnt: tuple[str, ...]
@@ -251,8 +248,9 @@ def _prepare(files: Sequence[Features], new: tuple[str, ...], seed: int, run_fol
     place = np.array([new.index(name) if name in new else -1 for name in first.classes])[first.labels]
     others = place < 0
     if run_folder is None:
-        learnt, learnt_vectors = tuple(name for name in first.classes if name not in new), X[others]
-        twins = _train_twins(learnt_vectors, first.labels[others], seed)
+        learnt = tuple(name for name in first.classes if name not in new)
+        learnt_vectors: Matrix | None = X[others]
+        twins = _train_twins(X[others], first.labels[others], seed)
     else:
         twins, learnt, learnt_vectors = _twins_of_run(run_folder, files, new)
     return _Setup(new, learnt, X[~others], place[~others], twins, learnt_vectors)
@@ -325,9 +323,9 @@ def _accuracies(
         examples = _draw_examples(setup.labels, shots, np.random.default_rng((seed, episode)))
         queries = np.setdiff1d(np.arange(len(normal)), examples)
         labels = setup.labels[examples]
-        by_twin = ([rows[chosen] for rows in embedded] for chosen in (queries, examples))
+        asked, shown = ([rows[chosen] for rows in embedded] for chosen in (queries, examples))
         scores = {
-            TWIN: _twin_logits(setup.twins, *by_twin, labels),
+            TWIN: _twin_logits(setup.twins, asked, shown, labels),
             NEIGHBOUR: _nearest_neighbour(normal[queries], normal[examples], labels),
             MEAN: normal[queries] @ prototypes(normal[examples], labels, len(setup.new)).T,
         }
@@ -358,9 +356,9 @@ def _twin_logits(
     Each twin's logits are scaled as for the classes it learnt.
     """
     classes = int(labels.max()) + 1
+    parts = zip(twins, queries, examples, strict=True)
     logits = [
-        twin.class_scale_ * twin.likeness(of_queries, prototypes(of_examples, labels, classes))
-        for twin, of_queries, of_examples in zip(twins, queries, examples, strict=True)
+        twin.class_scale_ * twin.likeness(asked, prototypes(shown, labels, classes)) for twin, asked, shown in parts
     ]
     mean: Scores = np.mean(logits, axis=0)
     return mean

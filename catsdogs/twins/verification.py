@@ -19,7 +19,7 @@ from catsdogs.photographs import images
 from catsdogs.runs import answers, prediction, run_card
 from catsdogs.runs.run_card import TrainedRun
 
-_ROOM = (400, 320)  # pixels for a picture; larger ones are shrunk to fit, smaller ones shown as they are
+_PICTURE_BOX = (400, 320)  # pixels for a picture; larger ones are shrunk to fit, smaller ones shown as they are
 _GAP, _TITLE_SIZE, _TEXT_SIZE = 24, 26, 15
 _GROUND, _EMPTY, _INK, _SAME, _OTHER = "#ffffff", "#f1f1ef", "#1d1d1f", "#1b6e3c", "#b3261e"
 _LINE = 105  # letters of a line across the sheet
@@ -95,7 +95,7 @@ def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = 
     trained_run = run_card.load_run(run_folder)
     run, heads = trained_run.run, twin_heads(trained_run)
     for path in (left, right):
-        _decode(path)  # refused before networks are loaded
+        _open_photograph(path)  # refused before networks are loaded
     members = answers.load(prediction.networks_of(run_folder, run, weights_dir))
     sizes = {member.recipe.input_size for member in members}
     A, B = (answers.look(members, images.load(path.read_bytes(), sizes))[1] for path in (left, right))
@@ -150,7 +150,7 @@ def draw_verdict(path: Path, verdict: Verdict) -> None:
     top = 2 * _GAP + _TITLE_SIZE
     doubt = textwrap.wrap(verdict.doubt, _LINE)
     top += round(1.3 * _TEXT_SIZE) * len(doubt)
-    sheet = Image.new("RGB", (3 * _GAP + 2 * _ROOM[0], top + _ROOM[1] + 4 * _GAP), _GROUND)
+    sheet = Image.new("RGB", (3 * _GAP + 2 * _PICTURE_BOX[0], top + _PICTURE_BOX[1] + 4 * _GAP), _GROUND)
     pen = ImageDraw.Draw(sheet)
     colour = _SAME if verdict.probability >= 0.5 else _OTHER
     title = verdict.answer[0].upper() + verdict.answer[1:]
@@ -159,22 +159,24 @@ def draw_verdict(path: Path, verdict: Verdict) -> None:
         place = 1.5 * _GAP + _TITLE_SIZE + number * round(1.3 * _TEXT_SIZE)
         pen.text((_GAP, place), line, fill=_OTHER, font=text)
     for number, photograph in enumerate((verdict.left, verdict.right)):
-        picture = _decode(photograph)
-        picture.thumbnail(_ROOM)
-        left = _GAP + number * (_ROOM[0] + _GAP)
-        pen.rectangle((left, top, left + _ROOM[0] - 1, top + _ROOM[1] - 1), fill=_EMPTY)
-        sheet.paste(picture, (left + (_ROOM[0] - picture.width) // 2, top + (_ROOM[1] - picture.height) // 2))
-        pen.text((left, top + _ROOM[1] + _GAP // 3), _clipped(photograph.name), fill=_INK, font=text)
+        picture = _open_photograph(photograph)
+        picture.thumbnail(_PICTURE_BOX)
+        left = _GAP + number * (_PICTURE_BOX[0] + _GAP)
+        pen.rectangle((left, top, left + _PICTURE_BOX[0] - 1, top + _PICTURE_BOX[1] - 1), fill=_EMPTY)
+        sheet.paste(
+            picture, (left + (_PICTURE_BOX[0] - picture.width) // 2, top + (_PICTURE_BOX[1] - picture.height) // 2)
+        )
+        pen.text((left, top + _PICTURE_BOX[1] + _GAP // 3), _clipped(photograph.name), fill=_INK, font=text)
         if verdict.nearest:
             near = verdict.nearest[number]
             line = f"nearest learnt: {_clipped(near.id, 16)}; {near.unfamiliarity:.1%} of the learnt lie nearer"
-            pen.text((left, top + _ROOM[1] + _GAP + 4), line, fill=_INK, font=text)
-    pen.text((_GAP, top + _ROOM[1] + 3 * _GAP - 4), f"asked of the run {verdict.run}", fill=_INK, font=text)
+            pen.text((left, top + _PICTURE_BOX[1] + _GAP + 4), line, fill=_INK, font=text)
+    pen.text((_GAP, top + _PICTURE_BOX[1] + 3 * _GAP - 4), f"asked of the run {verdict.run}", fill=_INK, font=text)
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
 
 
-def _decode(path: Path) -> Image.Image:
+def _open_photograph(path: Path) -> Image.Image:
     try:
         return images.decode(path.read_bytes())
     except (OSError, UnreadablePhotographError) as error:

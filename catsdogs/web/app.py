@@ -10,7 +10,7 @@ from catsdogs.web.site import Site
 from catsdogs.web.thumbnails import Thumbnails
 
 # A form of as many and as large photographs as may be, and the lines between them.
-MAX_BODY = uploads.MAX_FILES * uploads.MAX_BYTES + 2**20
+MAX_BODY = uploads.MAX_FILES * uploads.MAX_UPLOAD_BYTES + 2**20
 
 
 def create_app(site: Site, loading: Loading) -> Flask:

@@ -32,8 +32,8 @@ def page() -> str:
         loading=loading,
         name=site.run,
         run=run and _describe_run(run),
-        max_bytes=uploads.MAX_BYTES,
-        formats=uploads.FORMATS,
+        max_bytes=uploads.MAX_UPLOAD_BYTES,
+        formats=uploads.FORMATS_IN_WORDS,
         accept=uploads.ACCEPT,
     )
 
@@ -83,7 +83,7 @@ def _result(predictor: "Predictor", file: FileStorage) -> dict[str, Any]:
     """The prediction for one photograph, or why it is refused."""
     name = PurePosixPath((file.filename or "").replace("\\", "/")).name[:_SHOWN_NAME] or "photograph"
     try:
-        data = file.stream.read(uploads.MAX_BYTES + 1)
+        data = file.stream.read(uploads.MAX_UPLOAD_BYTES + 1)
         uploads.check_upload(data)
         return {"name": name, **_answer_as_json(predictor.answer(data))}
     except uploads.Refusal as refusal:

@@ -102,8 +102,8 @@ def train(
     settings = complete_hyperparameters(
         "four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3
     )
-    task = Classification(squares.labels, 2)
-    _, model = task.build_model(settings, None, 3)
+    objective = Classification(settings, squares.labels, 2)
+    _, model = objective.build_model(None, 3)
     rows = np.arange(48)
 
     def augment(pixels: np.ndarray, labels: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +117,9 @@ def train(
     targets[40 : 40 + wrong] = 1 - targets[40 : 40 + wrong]
     validation = Batches(squares, rows[40:], targets[40:], 16)  # type: ignore[arg-type]
     with Progress(epochs * len(training), "training", "batch") as bar:
-        history = fit.fit(model, settings, training, validation, task.loss(settings), task.metrics(), work, [], bar)
+        history = fit.train_model(
+            model, settings, training, validation, objective.loss(), objective.metrics(), work, [], bar
+        )
         assert bar.n == bar.total
     return model, history
 

@@ -1,5 +1,7 @@
 """Objectives: what is measured, and the predictions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,8 @@ def test_measures_are_of_the_labels_whatever_the_teacher_says() -> None:
     labels = np.array([0, 1, 1])
     teacher = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], np.float32)
-    for task in (Classification(labels, 2), Classification(labels, 2, teacher)):
+    settings = complete_hyperparameters("four-conv")
+    for task in (Classification(settings, labels, 2), Classification(settings, labels, 2, teacher)):
         packed = np.hstack((np.eye(2)[labels], teacher)).astype(np.float32)
         measured = {name: np.asarray(metric(packed, probabilities)) for name, metric in task.metrics().items()}
         assert measured["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.4]), rel=1e-5)
@@ -41,7 +44,8 @@ def test_answers_are_those_of_the_rows_asked_for() -> None:
     bright = keras.layers.GlobalAveragePooling2D()(image)[:, :1] / 255
     model = keras.Model(image, keras.ops.concatenate((1 - bright, bright), axis=1))
     rows = np.array([3, 4, 8, 9, 1])
-    predictions = Classification(labels, 2).predict(model, Flat(), rows, batch_size=4)  # type: ignore[arg-type]
+    settings = complete_hyperparameters("four-conv", batch_size=4)
+    predictions = Classification(settings, labels, 2).predict(model, Flat(), rows)  # type: ignore[arg-type]
     assert predictions.labels.tolist() == [1, 0, 0, 1, 1]
     assert (
         predictions.probabilities.argmax(axis=1) == predictions.labels
@@ -49,11 +53,11 @@ def test_answers_are_those_of_the_rows_asked_for() -> None:
 
 
 def test_answers_about_pairs_are_the_same_each_time() -> None:
-    task = SameClass(np.arange(10) % 2)
-    settings = complete_hyperparameters("siamese-cnn", input_size=32)
-    _, model = task.build_model(settings, None, seed=1)
-    first = task.predict(model, Flat(), np.arange(10), batch_size=4)  # type: ignore[arg-type]
-    again = task.predict(model, Flat(), np.arange(10), batch_size=3)  # type: ignore[arg-type]
+    settings, labels = complete_hyperparameters("siamese-cnn", input_size=32, batch_size=4), np.arange(10) % 2
+    objective = SameClass(settings, labels)
+    _, model = objective.build_model(None, seed=1)
+    first = objective.predict(model, Flat(), np.arange(10))  # type: ignore[arg-type]
+    again = SameClass(replace(settings, batch_size=3), labels).predict(model, Flat(), np.arange(10))  # type: ignore[arg-type]
     assert first.labels.tolist() == again.labels.tolist() and 0 < first.labels.sum() < 10
     assert first.probabilities == pytest.approx(again.probabilities, abs=1e-5)
     assert first.probabilities.sum(axis=1) == pytest.approx(np.ones(10))

@@ -51,7 +51,6 @@ def test_the_table_needs_no_deep_learning() -> None:
 
 def test_every_source_has_a_year_and_each_line_is_short() -> None:
     for name, trick in TRICKS.items():
-        assert trick.name == name
         assert re.search(r"\b(19|20)\d\d\b", trick.source), name
         for text in (trick.effect, trick.helps):
             assert 0 < len(text) <= 120 and not text.endswith("."), name
@@ -64,9 +63,9 @@ def test_the_page_explains_exactly_these_and_distillation() -> None:
     ]
     explained = {row[0].strip("`"): row[1:] for row in rows if len(row) == 4}
     assert list(explained) == [*TRICKS, "distillation"]
-    for trick in TRICKS.values():
-        what, helps, source = explained[trick.name]
-        assert (what, helps) == (trick.effect, trick.helps)
+    for name, trick in TRICKS.items():
+        effect, helps, source = explained[name]
+        assert (effect, helps) == (trick.effect, trick.helps)
         assert trick.source in re.sub(r"\[(.*?)\]\(.*?\)", r"\1", source)
     measured = {row[0].strip("`") for row in rows if len(row) == 5}
     assert len(measured) >= 8 and measured <= set(TRICKS)

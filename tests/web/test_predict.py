@@ -40,7 +40,7 @@ class TestPredict:
     def test_refusals_alone_give_the_status_of_the_first(self, client: FlaskClient) -> None:
         answer = send(client, (b"no picture", "a.txt"), (b"", "b.jpg"))
         assert refusal_of(answer, 415) == answer.get_json()["results"][0]["error"]
-        assert refusal_of(send(client, (b"\xff" * (uploads.MAX_BYTES + 1), "a.jpg")), 413)
+        assert refusal_of(send(client, (b"\xff" * (uploads.MAX_UPLOAD_BYTES + 1), "a.jpg")), 413)
 
     @pytest.mark.parametrize(
         ("sent", "shown"),

@@ -93,7 +93,9 @@ class TestServer:
         assert status == 200 and json.loads(content)["results"][0]["class"] == "dog"
 
     def test_a_large_photograph_is_refused_in_words(self, server: tuple[str, int]) -> None:
-        status, content = self.ask(server, "POST", "/api/predict", **self.form(b"\xff" * (uploads.MAX_BYTES + 1)))
+        status, content = self.ask(
+            server, "POST", "/api/predict", **self.form(b"\xff" * (uploads.MAX_UPLOAD_BYTES + 1))
+        )
         assert status == 413 and json.loads(content)["error"]
 
     @pytest.mark.parametrize(
