@@ -157,7 +157,7 @@ def _randaugment() -> Step:
     """RandAugment's fourteen operations, two for each photograph (N = 2, the paper's choice for ImageNet).
 
     keras.layers.RandAugment draws its two once for a whole batch, computes all eleven that it knows for it, turns by up
-    to half a circle, and keeps the fewer bits the gentler it is told to be. Here Keras's layers for the single
+    to half a circle, and keeps fewer bits at weaker settings. Here Keras's layers for the single
     operations get the ranges of AutoAugment (Cubuk et al., CVPR 2019, arXiv:1805.09501), on which RandAugment
     builds, except two that Keras defines otherwise: brightness, set by eye, and colour, which only fades.
     """

@@ -178,6 +178,6 @@ def _publish(work: Path, target: Path) -> None:
     """Give the finished folder its name."""
     try:
         atomic.put_folder(work, target)
-        (target / (locks.LOCK_FILE + locks.SOFT)).unlink(missing_ok=True)  # which came along
+        (target / (locks.LOCK_FILE + locks.SOFT)).unlink(missing_ok=True)  # of the work folder, which it was
     except OSError as error:
         raise write_error(target, error) from None

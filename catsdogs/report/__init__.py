@@ -29,10 +29,10 @@ def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset |
     compared = comparison_module.read_comparison(comparison)
     chosen = choices.choose_photographs(collected)
     projection = measures.project_vectors(collected.files, chosen.map_rows)
-    made = pictures.make_pictures(page.wanted_pictures(collected, chosen), dataset, collected)
+    thumbnails = pictures.make_pictures(page.wanted_pictures(collected, chosen), dataset, collected)
     path, curves = run_folder / run_card.REPORT_FILE, run_folder / run_card.CURVES_FILE
     drawn = "data:image/png;base64," + base64.b64encode(curves.read_bytes()).decode() if curves.exists() else ""
-    text = page.render_page(collected, chosen, projection, made, compared, drawn)
+    text = page.render_page(collected, chosen, projection, thumbnails, compared, drawn)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

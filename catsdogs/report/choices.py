@@ -67,11 +67,11 @@ def _class_samples(evidence: Evidence, draw: np.random.Generator) -> dict[int, N
     if len(classes) > SAMPLES:
         classes = np.sort(draw.choice(classes, SAMPLES, replace=False))
     each = min(SAMPLES // len(classes), SAMPLES_EACH)
-    found = {}
+    samples = {}
     for number in classes.tolist():
         rows = np.flatnonzero(evidence.labels == number)
-        found[number] = np.sort(draw.choice(rows, min(each, len(rows)), replace=False))
-    return found
+        samples[number] = np.sort(draw.choice(rows, min(each, len(rows)), replace=False))
+    return samples
 
 
 def _test_sample(probabilities: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.intp]:

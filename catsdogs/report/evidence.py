@@ -109,10 +109,10 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
         return np.empty((0, len(run.classes)))
     out_of_fold.must_exist(path)
     written, probabilities = submission.read_submission(path, run.classes, run.left_out)
-    known = Names({*ids, *run.unreadable})
-    row_of = {known.find(id): row for row, id in enumerate(written)}
+    names = Names({*ids, *run.unreadable})
+    row_of = {names.find(id): row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]
-    foreign = sorted(id for id in written if known.find(id) is None)
+    foreign = sorted(id for id in written if names.find(id) is None)
     for absent, what in ((missing, "lacks"), (foreign, "has, unlike the run,")):
         if absent:
             problem = f"{path} {what} {len(absent):,} test photographs: {in_short(absent)}"

@@ -45,15 +45,15 @@ class Confusion(NamedTuple):
 def reliability(probabilities: NDArray[np.float64], came_true: NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
     """The bins, of equal width, that hold any of the (n,) probabilities, from 0 to 1."""
     number = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    found = []
+    filled = []
     for place in range(bins):
         inside = number == place
         count = int(inside.sum())
         if count:
             mean, observed = float(probabilities[inside].mean()), float(came_true[inside].mean())
             interval = wilson(observed, count)
-            found.append(Bin(place / bins, (place + 1) / bins, count, mean, observed, *interval))
-    return found
+            filled.append(Bin(place / bins, (place + 1) / bins, count, mean, observed, *interval))
+    return filled
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -120,12 +120,12 @@ def project_vectors(files: Sequence[Features], rows: NDArray[np.intp]) -> Projec
         parts.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny))
         del vectors
     X = np.concatenate(parts, axis=1)
-    known = min(2, *X.shape)
-    pca = PCA(known, svd_solver="randomized", random_state=_PCA_SEED)
+    components = min(2, *X.shape)
+    pca = PCA(components, svd_solver="randomized", random_state=_PCA_SEED)
     points = np.zeros((len(rows), 2))
-    points[:, :known] = pca.fit_transform(X)
+    points[:, :components] = pca.fit_transform(X)
     explained = np.zeros(2)
-    explained[:known] = np.nan_to_num(pca.explained_variance_ratio_)
+    explained[:components] = np.nan_to_num(pca.explained_variance_ratio_)
     labels = files[0].labels[rows]
     of_first = points[labels == labels.min()].mean(axis=0)
     return Projection(points * np.where(of_first > 0, -1, 1), (float(explained[0]), float(explained[1])))

@@ -53,8 +53,8 @@ def make_pictures(keys: Collection[PictureKey], dataset: Dataset | None, evidenc
             if photograph is None:
                 raise UnreadablePhotographError("no longer in the data set")
             data = present.read(photograph)
-            known = digests.get((key.split, key.id))
-            if known is not None and images.digest(data) != known:
+            extracted = digests.get((key.split, key.id))
+            if extracted is not None and images.digest(data) != extracted:
                 raise UnreadablePhotographError("the file has changed since the networks saw it")
             small = images.thumbnail(data, key.side, _JPEG_QUALITY[key.side])
         except UnreadablePhotographError as error:
@@ -64,7 +64,7 @@ def make_pictures(keys: Collection[PictureKey], dataset: Dataset | None, evidenc
     ordered = sorted(set(keys))
     pictures = {}
     with Progress(total=len(ordered), description="thumbnails", unit="picture") as progress:
-        for key, made in zip(ordered, images.in_parallel(picture, ordered, _AHEAD), strict=True):
-            pictures[key] = made
+        for key, small in zip(ordered, images.in_parallel(picture, ordered, _AHEAD), strict=True):
+            pictures[key] = small
             progress.update()
     return pictures

@@ -323,9 +323,9 @@ def _accuracies(
         examples = _draw_examples(setup.labels, shots, np.random.default_rng((seed, episode)))
         queries = np.setdiff1d(np.arange(len(normal)), examples)
         labels = setup.labels[examples]
-        asked, shown = ([rows[chosen] for rows in embedded] for chosen in (queries, examples))
+        embedded_queries, embedded_examples = [e[queries] for e in embedded], [e[examples] for e in embedded]
         scores = {
-            TWIN: _twin_logits(setup.twins, asked, shown, labels),
+            TWIN: _twin_logits(setup.twins, embedded_queries, embedded_examples, labels),
             NEIGHBOUR: _nearest_neighbour(normal[queries], normal[examples], labels),
             MEAN: normal[queries] @ prototypes(normal[examples], labels, len(setup.new)).T,
         }
@@ -358,7 +358,7 @@ def _twin_logits(
     classes = int(labels.max()) + 1
     parts = zip(twins, queries, examples, strict=True)
     logits = [
-        twin.class_scale_ * twin.likeness(asked, prototypes(shown, labels, classes)) for twin, asked, shown in parts
+        twin.class_scale_ * twin.likeness(rows, prototypes(given, labels, classes)) for twin, rows, given in parts
     ]
     mean: Scores = np.mean(logits, axis=0)
     return mean
