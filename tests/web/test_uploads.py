@@ -24,13 +24,13 @@ import json, pathlib
 from catsdogs.photographs import images
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.web import uploads
-from tests import hostile
+from tests.support import hostile
 
 said = {}
 for name, upload in hostile.UPLOADS.items():
     data = upload.make()
     try:
-        uploads.check(data)
+        uploads.check_upload(data)
         images.load(data, SIZES)
     except uploads.Refusal as refusal:
         said[name] = refusal.sentence
