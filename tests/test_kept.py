@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from catsdogs.backbones import trained
-from catsdogs.dataset import scan
-from catsdogs.quiet import importing_keras
-from catsdogs.store import Features
 
-from catsdogs import decisions, images, out_of_fold, runs, store, suspects, tfrecord, training
-from catsdogs.report.evidence import read_comparison
+from catsdogs.cleaning import decisions, suspect_table
+from catsdogs.features import feature_file, gap_file, joining
+from catsdogs.features.feature_file import Features
+from catsdogs.networks import trained
+from catsdogs.networks.quiet import importing_keras
+from catsdogs.photographs import images, tfrecord
+from catsdogs.photographs.dataset import scan
+from catsdogs.runs import out_of_fold, run_card, training
+from catsdogs.scoring.comparison import read_comparison
+from catsdogs.scoring.training_plan import OLDEST, VERSION
 
 KEPT = Path(__file__).with_name("kept")
 VALUES = json.loads((KEPT / "values.json").read_text(encoding="utf-8"))
@@ -94,7 +98,10 @@ def test_every_kept_run_is_listed() -> None:
 
 
 def test_tables() -> None:
-    assert plain(suspect_table.read_suspects(KEPT / "features/outliers.csv")) == VALUES["suspects"]
+    suspects = suspect_table.read_suspects(KEPT / "features/outliers.csv")
+    assert (
+        plain([row._replace(reasons=[reason.text for reason in row.reasons]) for row in suspects]) == VALUES["suspects"]
+    )
     found = decisions.read_decisions(KEPT / "features/decisions.csv", FEATURES["ResNet50"]["classes"])
     assert {id: [decision.decision, decision.label] for id, decision in found.items()} == VALUES["decisions"]
     compared = read_comparison(KEPT / "submissions/compare.csv")
@@ -128,10 +135,9 @@ def test_a_trained_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     dataset = scan(KEPT / "packed")
     pixels = images.load(dataset.read(dataset.photographs[0]), {32}).by_size[32]
     with importing_keras():
+        from catsdogs.finetuning import film
         from catsdogs.networks import build
-
-        from catsdogs.finetuning import filters
     vector = np.asarray(build.read_path(folder, trained.ALL)(pixels[np.newaxis].astype(np.float32)))
     np.testing.assert_allclose(vector[0, :16], NETWORK["vector"], rtol=1e-3, atol=1e-6)
-    kernels, *_ = filters.read_kernels(folder / trained.KERNELS_FILE)
+    kernels, *_ = film.read_kernels(folder / trained.KERNELS_FILE)
     assert kernels.shape[-1] == 32

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs.finetuning.finetune import lesson
+from catsdogs.finetuning.lesson import read_lesson
 from catsdogs.photographs import tfrecord_writer
 from catsdogs.photographs.dataset import scan
 from catsdogs.progress import LOG_INTERVAL_SECONDS, Progress
@@ -70,7 +70,7 @@ def test_only_what_is_there_is_counted(tmp_path: Path) -> None:
     (root / "labels.csv").write_text("file,label\n" + "".join(listed))
     dataset = scan(root)
     for reads in (
-        lambda: lesson(dataset, 2, 0),
+        lambda: read_lesson(dataset, 2, 0),
         lambda: tfrecord_writer.write_record_files(dataset, tmp_path / "shards"),
     ):
         with contextlib.redirect_stderr(io.StringIO()) as log:

@@ -15,8 +15,9 @@ from catsdogs.networks.quiet import importing_keras
 
 if TYPE_CHECKING:
     from catsdogs.features.feature_file import Features
-    from catsdogs.finetuning.finetune import Finetuned, Lesson
-    from catsdogs.finetuning.plans import Hyperparameters
+    from catsdogs.finetuning.finetune import FinetunedNetwork
+    from catsdogs.finetuning.hyperparameters import Hyperparameters
+    from catsdogs.finetuning.lesson import Lesson
     from catsdogs.photographs.dataset import Dataset
 
 BASE = "a network of the table, or four-conv, squeezenet or siamese-cnn, which start from random weights"
@@ -117,11 +118,11 @@ def distill(
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)
     dataset = scan_dataset(c, data or run.source, ",".join(run.classes))
     with importing_keras():
-        from catsdogs.finetuning import distillation
-        from catsdogs.finetuning import finetune as training
+        from catsdogs.finetuning.distillation import lesson_of_teacher
+        from catsdogs.finetuning.lesson import read_lesson
 
-    lesson = training.lesson(dataset, 1, plan.seed, files)
-    lesson, soft = distillation.from_teacher(lesson, files[0], probabilities, fold)
+    lesson = read_lesson(dataset, 1, plan.seed, files)
+    lesson, soft = lesson_of_teacher(lesson, files[0], probabilities, fold)
     finetuned = _train(c, lesson, plan, name, weights_dir, devices, force, teacher=teacher, soft_labels=soft)
     say(f"the teacher: {grades.score(soft, lesson.labels, 'out of fold, the same photographs and folds')}")
     _say_trained(c, finetuned, data)
@@ -154,10 +155,10 @@ def ablate(
     if count < 2:
         raise UsageError(f"{count} folds", "Give --folds a number of 2 or more")
     with importing_keras():
-        from catsdogs.finetuning import ablation, plans
+        from catsdogs.finetuning import ablation, hyperparameters
         from catsdogs.networks.trained import FOLDER
 
-    chosen = plans.applicable(backbone, tricks)
+    chosen = hyperparameters.applicable_tricks(backbone, tricks)
     check_writable(FOLDER)
     lesson = _read_lesson(c, scan_dataset(c, data, classes), count, plan.seed)
     entries = ablation.ablate(lesson, plan, chosen, weights_folder(c, weights_dir))
@@ -186,18 +187,19 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
     card = trained.read_card(folder)
     picture = images.load(_photograph(data, card.source), {card.input_size}).by_size[card.input_size]
     with importing_keras():
+        from catsdogs.finetuning import film
         from catsdogs.finetuning import filters as pictures
         from catsdogs.networks import build
 
     network = build.read_path(folder, trained.ALL)
-    layers = pictures.layers(network)
+    layers = pictures.convolutions(network)
     shown = layer or layers[0]
     path = folder / f"filters-{shown}.png"
-    pictures.draw(path, network, shown, picture, lambda pixels: pixels)
+    pictures.draw_filters(path, network, shown, picture, lambda pixels: pixels)
     wrote(path)
     kernels = folder / trained.KERNELS_FILE
     if kernels.exists():
-        pictures.animate(folder / "filters.gif", *pictures.read_kernels(kernels))
+        film.animate_filters(folder / "filters.gif", *film.read_kernels(kernels))
         wrote(folder / "filters.gif", "open it in a browser")
     else:
         say(f"No GIF: the first convolution of {card.base} did not learn")
@@ -234,19 +236,19 @@ def _plan(
 ) -> "Hyperparameters":
     """What to train, from flags."""
     with importing_keras():
-        from catsdogs.finetuning import plans
+        from catsdogs.finetuning import hyperparameters
 
     try:
         step = float(rate) if rate else None
     except ValueError:
         raise UsageError(f"--rate {rate!r} is not a number", "Give it one such as 0.0003") from None
-    return plans.hyperparameters(
+    return hyperparameters.complete_hyperparameters(
         base,
         tricks,
         unfreeze,
         optional_number("size", size),
         optional_number("epochs", epochs),
-        whole_number("batch-size", batch_size) if batch_size else plans.BATCH_SIZE,
+        whole_number("batch-size", batch_size) if batch_size else hyperparameters.DEFAULT_BATCH_SIZE,
         step,
         number(c, "seed", seed),
     )
@@ -273,9 +275,9 @@ def _check_plan(plan: "Hyperparameters", weights_dir: str | None, devices: str =
 def _read_lesson(c: Context, dataset: "Dataset", folds: int, seed: int) -> "Lesson":
     """The photographs that are learnt from, in folds; says which copies share one, and which classes are left out."""
     with importing_keras():
-        from catsdogs.finetuning import finetune as training
+        from catsdogs.finetuning.lesson import read_lesson
 
-    lesson = training.lesson(dataset, folds, seed, near_copy_files(c, dataset))
+    lesson = read_lesson(dataset, folds, seed, near_copy_files(c, dataset))
     left_out = [name for name in dataset.classes if name not in lesson.dataset.classes]
     if left_out:
         say(f"left out, for no photograph shows them: {len(left_out):,} classes ({in_short(left_out)})")
@@ -311,7 +313,7 @@ def _train(
     devices: str,
     force: bool,
     **teacher: Any,
-) -> "Finetuned":
+) -> "FinetunedNetwork":
     with importing_keras():
         from catsdogs.finetuning import finetune as training
 
@@ -327,7 +329,7 @@ def _train(
     )
 
 
-def _say_trained(c: Context, finetuned: "Finetuned", data: str | None) -> None:
+def _say_trained(c: Context, finetuned: "FinetunedNetwork", data: str | None) -> None:
     """What was trained, how good it is, and what to do with it."""
     say_unreadable(finetuned.unreadable, finetuned.folder / UNREADABLE_FILE)
     for score in finetuned.card.scores:

@@ -16,6 +16,6 @@ def report(c: Context, name: str, features: str | None = None, data: str | None 
     _, files = read_run_and_files(c, name, features, data)
     dataset = find_dataset(data, files[0].source)
     check_writable(SUBMISSIONS / name)
-    path = page.write(SUBMISSIONS / name, files, dataset, SUBMISSIONS / COMPARISON_FILE)
+    path = page.write_report(SUBMISSIONS / name, files, dataset, SUBMISSIONS / COMPARISON_FILE)
     wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")
     next_steps("serve")

@@ -1,8 +1,8 @@
 """Tricks that change photographs: the same seed, epoch and batch always give the same pixels.
 
 Keras's layers draw from a counter that remembers every call before. Here each call gives the layer its counter anew,
-from (seed, epoch, batch, trick), so that a run that was killed and resumed, or reads ahead on another thread, sees what
-an undisturbed run would see, and no trick's draws depend on the other tricks.
+from (seed, epoch, batch, trick). So a training that was killed and resumed, or that reads ahead on another thread, sees
+what an undisturbed one would see, and no trick's draws depend on the other tricks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from catsdogs.finetuning.tricks import MIXING, TRICKS
 
 Pixels = NDArray[np.float32]
-Labels = NDArray[np.float32]
+SoftLabels = NDArray[np.float32]
 Step = Callable[[Pixels, np.random.Generator], Pixels]
-Mix = Callable[[Pixels, Labels, np.random.Generator], tuple[Pixels, Labels]]
+Mix = Callable[[Pixels, SoftLabels, np.random.Generator], tuple[Pixels, SoftLabels]]
 
 _KIND = {"dtype": "float32", "data_format": "channels_last"}
 
@@ -46,7 +46,7 @@ PCA_EIGENVECTORS = np.array(
 
 
 class Augmentation:
-    """The augmenting ones of `tricks`, for squares of `size` pixels; `seed` must be 0 or more.
+    """Those of `tricks` that change photographs, for squares of `size` pixels; `seed` must be 0 or more.
 
     `side` is the side in pixels of the squares to hand in, larger than `size` for a random crop. Where several of
     mixup, CutMix and RICAP are chosen, each batch takes one of them at random. Safe to call from several threads.
@@ -61,8 +61,8 @@ class Augmentation:
 
     def __call__(
         self, images: NDArray[np.uint8], labels: NDArray[np.float32], epoch: int, batch: int
-    ) -> tuple[Pixels, Labels]:
-        """Augments a batch: images (n, side, side, 3) in 0..255, labels (n, classes), one-hot or soft.
+    ) -> tuple[Pixels, SoftLabels]:
+        """Augment a batch: images (n, side, side, 3) in 0..255, labels (n, classes), one-hot or soft.
 
         Returns float32 images (n, size, size, 3), still in 0..255, and float32 labels (n, classes), mixed alike.
         """
@@ -70,9 +70,8 @@ class Augmentation:
         labels = labels.astype(np.float32)
         if not self._mixing:
             return changed, labels
-        choice = self._draws(epoch, batch, len(TRICKS)).integers(len(self._mixing))
-        name = list(self._mixing)[choice]
-        mixed, labels = self._mixing[name](changed, labels, self._draws_of(name, epoch, batch))
+        name = list(self._mixing)[self._draws(epoch, batch).integers(len(self._mixing))]
+        mixed, labels = self._mixing[name](changed, labels, self._draws(epoch, batch, name))
         return np.clip(mixed, 0, 255), labels
 
     def augment_images(self, images: NDArray[np.uint8], epoch: int, batch: int) -> Pixels:
@@ -82,13 +81,12 @@ class Augmentation:
         """
         changed = images.astype(np.float32)
         for name, step in self._steps.items():
-            changed = step(changed, self._draws_of(name, epoch, batch))
+            changed = step(changed, self._draws(epoch, batch, name))
         return np.clip(changed, 0, 255) if self._steps else changed
 
-    def _draws_of(self, name: str, epoch: int, batch: int) -> np.random.Generator:
-        return self._draws(epoch, batch, list(TRICKS).index(name))
-
-    def _draws(self, epoch: int, batch: int, stream: int) -> np.random.Generator:
+    def _draws(self, epoch: int, batch: int, trick: str = "") -> np.random.Generator:
+        """What a trick draws from, or without one the choice among those that mix."""
+        stream = list(TRICKS).index(trick) if trick else len(TRICKS)
         return np.random.default_rng([self._seed, epoch, batch, stream])
 
 
@@ -102,7 +100,7 @@ def pca_noise(images: Pixels, draws: np.random.Generator) -> Pixels:
     return images + shift[:, None, None, :].astype(np.float32)
 
 
-def ricap(images: Pixels, labels: Labels, draws: np.random.Generator) -> tuple[Pixels, Labels]:
+def ricap(images: Pixels, labels: SoftLabels, draws: np.random.Generator) -> tuple[Pixels, SoftLabels]:
     """Patches each image (n, side, side, 3) from crops of four: Takahashi, Matsubara and Uehara 2018, section 3.
 
     The four meet at (w, h) = round(side * Beta(0.3, 0.3)); a label (n, classes) counts by its patch's share of the
@@ -126,7 +124,7 @@ def ricap(images: Pixels, labels: Labels, draws: np.random.Generator) -> tuple[P
 
 @contextmanager
 def _drawing(layer: keras.Layer, draws: np.random.Generator) -> Iterator[None]:
-    """Lets a layer draw from a counter of this call alone, in this thread alone.
+    """Let a layer draw from a counter of this call alone, in this thread alone.
 
     On the CPU, as Keras's own data pipelines do it: the photographs come from there, and the GPU is busy training.
     """
@@ -159,7 +157,7 @@ def _randaugment() -> Step:
     """RandAugment's fourteen operations, two for each photograph (N = 2, the paper's choice for ImageNet).
 
     keras.layers.RandAugment draws its two once for a whole batch, computes all eleven that it knows for it, turns by up
-    to half a circle, and keeps the fewer bits the gentler it is told to be. Here Keras's layers for the single
+    to half a circle, and keeps fewer bits at weaker settings. Here Keras's layers for the single
     operations get the ranges of AutoAugment (Cubuk et al., CVPR 2019, arXiv:1805.09501), on which RandAugment
     builds, except two that Keras defines otherwise: brightness, set by eye, and colour, which only fades.
     """
@@ -197,7 +195,7 @@ def _randaugment() -> Step:
 
 
 def _mixing_layer(layer: keras.Layer) -> Mix:
-    def mix(images: Pixels, labels: Labels, draws: np.random.Generator) -> tuple[Pixels, Labels]:
+    def mix(images: Pixels, labels: SoftLabels, draws: np.random.Generator) -> tuple[Pixels, SoftLabels]:
         with _drawing(layer, draws):
             mixed = layer({"images": images, "labels": labels})
         return keras.ops.convert_to_numpy(mixed["images"]), keras.ops.convert_to_numpy(mixed["labels"])

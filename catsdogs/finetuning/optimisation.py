@@ -1,14 +1,11 @@
-"""Tricks of the optimiser, the loss, the weights and the end of training."""
+"""Tricks of the optimiser, the loss, the weights, and when training ends."""
 
 from collections.abc import Iterable, Sequence
 
 import keras
 
 from catsdogs.finetuning.adabound import AdaBound
-
-REFERENCE_BATCH = 32
-"""The batch size for which learning rates are given, Keras's default. Goyal et al. 2017 take 256, for which their rate
-of 0.1 was tuned; any reference will do, so long as it is the batch size with which the rate was found."""
+from catsdogs.finetuning.hyperparameters import DEFAULT_BATCH_SIZE
 
 WARMUP = 10
 """One step in so many climbs. Goyal et al. 2017 climb for 5 of 90 epochs; here a run has few epochs and a new top."""
@@ -37,7 +34,7 @@ def optimizer(
     lr-scaling multiplies it by batch_size / 32, warmup climbs to it over the first tenth of all steps, cosine then
     falls to zero at the last step. AdaBound's final rate follows the learning rate.
     """
-    peak = rate * batch_size / REFERENCE_BATCH if "lr-scaling" in tricks else rate
+    peak = rate * batch_size / DEFAULT_BATCH_SIZE if "lr-scaling" in tricks else rate
     scheduled = _schedule(tricks, peak, steps_per_epoch * epochs)
     if "adabound" in tricks:
         return AdaBound(scheduled, base_rate=rate)

@@ -1,58 +1,50 @@
-"""Pairs of photographs for twins: as many of one class as of two, drawn anew for each epoch, from one set only."""
+"""Pairs of photographs for twins: half of them of one class, drawn anew for each epoch."""
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.finetuning.stream import SquarePhotographs
 from catsdogs.heads.twin import balanced_pairs
 
-Batch = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-Augment = Callable[[NDArray[np.uint8], int, int], NDArray[np.float32]]
-
-
-class Pictures(Protocol):
-    """Where photographs come from: rows -> (n, side, side, 3) uint8."""
-
-    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The pictures of some rows; a row may be asked for twice."""
-        ...
+PairBatch = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+AugmentImages = Callable[[NDArray[np.uint8], int, int], NDArray[np.float32]]
 
 
 class Pairs(keras.utils.PyDataset):
     """Batches of one shape, ((left, right), same): two (b, side, side, 3) float32 in 0..255, and (b, 1) 1 or 0.
 
     An epoch has a pair for each photograph; a last batch that is not full is filled up from the epoch's beginning. A
-    batch depends on the seed, the epoch and its number alone, so a training that was killed and goes on sees the pairs
-    it would have seen.
+    batch depends on the seed, the epoch and its number alone, so a training that was killed and resumed sees the pairs
+    that an undisturbed one would have seen.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
+        photographs: SquarePhotographs,
         labels: NDArray[np.int64],
         batch_size: int,
         seed: int,
-        augment: Augment | None = None,
+        augment: AugmentImages | None = None,
     ) -> None:
-        """Pairs of the photographs `pictures`, whose classes are `labels`, (n,).
+        """Pairs of `photographs`, whose classes are `labels`, (n,).
 
-        `augment(images, epoch, batch)` is given the left and right pictures of a batch as one array.
+        `augment(images, epoch, batch)` is given the left and right photographs of a batch as one array.
         """
         super().__init__(workers=2, max_queue_size=4)
-        self._pictures, self._labels = pictures, labels
+        self._photographs, self._labels = photographs, labels
         self._batch_size, self._seed, self._augment = batch_size, seed, augment
-        self.epoch = 0  # set by who trains, before the epoch; so a set that is only watched has always the same pairs
+        self.epoch = 0  # `fit` sets it before each epoch of training, so the pairs of validation are always the same
 
     def __len__(self) -> int:
         return math.ceil(len(self._labels) / self._batch_size)
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> PairBatch:
         left, right = self.rows(number)
-        images = self._pictures.read(np.concatenate((left, right)))
+        images = self._photographs.read(np.concatenate((left, right)))
         pixels = self._augment(images, self.epoch, number) if self._augment else images.astype(np.float32)
         same = (self._labels[left] == self._labels[right]).astype(np.float32)
         return (pixels[: len(left)], pixels[len(left) :]), same[:, np.newaxis]

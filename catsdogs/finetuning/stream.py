@@ -1,10 +1,11 @@
-"""Photographs from the disk to a network that learns: decoded in parallel, a batch at a time, in a seeded order."""
+"""Streams photographs from the disk to a network that learns: decoded in parallel, in batches of a seeded order."""
 
 import functools
 import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -14,24 +15,21 @@ from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Photograph
 
 # (n, side, side, 3) uint8 and (n, c) float32 labels, epoch, batch -> float32 pixels in 0..255 and labels
-Change = Callable[[NDArray[np.uint8], NDArray[np.float32], int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
+Augment = Callable[[NDArray[np.uint8], NDArray[np.float32], int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
-class Pictures:
-    """Photographs that can be read, as squares of one size; only what is asked for is in memory."""
+@dataclass(frozen=True)
+class SquarePhotographs:
+    """Photographs as squares of `side` pixels; only those of one call are in memory."""
 
-    def __init__(self, dataset: Dataset, photographs: Sequence[Photograph], side: int) -> None:
-        self.side = side
-        self._dataset = dataset
-        self._photographs = photographs
+    dataset: Dataset
+    photographs: Sequence[Photograph]
+    side: int
 
-    def __len__(self) -> int:
-        return len(self._photographs)
-
-    def of(self, rows: NDArray[np.integer]) -> "Pictures":
-        """Some of them."""
-        return Pictures(self._dataset, [self._photographs[row] for row in rows], self.side)
+    def of(self, rows: NDArray[np.integer]) -> "SquarePhotographs":
+        """Those of some rows."""
+        return replace(self, photographs=[self.photographs[row] for row in rows])
 
     def read(self, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
         """(n, side, side, 3) RGB of these rows, decoded on all cores.
@@ -39,34 +37,34 @@ class Pictures:
         Raises:
             UnreadablePhotographError: a file changed since it was first read.
         """
-        return np.stack(list(_pool().map(self._load, (self._photographs[row] for row in rows))))
+        return np.stack(list(_pool().map(self._load, (self.photographs[row] for row in rows))))
 
     def _load(self, photograph: Photograph) -> NDArray[np.uint8]:
-        return images.load(self._dataset.read(photograph), {self.side}).by_size[self.side]
+        return images.load(self.dataset.read(photograph), {self.side}).by_size[self.side]
 
 
 class Batches(keras.utils.PyDataset):
     """Batches of one shape, (pixels, labels, weights), as a pure function of seed, epoch and batch number.
 
-    So a run that was killed and taken up again sees what an undisturbed one would have seen. Pixels are float32 RGB in
+    So a training that was killed and resumed sees what an undisturbed one would have seen. Pixels are float32 RGB in
     0..255. A last batch that is not full is filled up: with photographs from the beginning of the epoch where there is
     a seed to shuffle by, else with photographs of weight 0.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
+        photographs: SquarePhotographs,
         rows: NDArray[np.integer],
         labels: NDArray[np.float32],
         batch_size: int,
         seed: int | None = None,
-        change: Change | None = None,
+        augment: Augment | None = None,
     ) -> None:
-        """`rows` of `pictures`, with their (n, c) labels; with a seed in another order each epoch."""
+        """`rows` of `photographs`, with their (n, c) labels; with a seed in another order each epoch."""
         super().__init__(workers=2, max_queue_size=4)
-        self._pictures, self._rows, self._labels = pictures, rows, labels
-        self._batch_size, self._seed, self._change = batch_size, seed, change
-        self.epoch = 0  # set by who trains, before the epoch
+        self._photographs, self._rows, self._labels = photographs, rows, labels
+        self._batch_size, self._seed, self._augment = batch_size, seed, augment
+        self.epoch = 0  # `fit` sets it before each epoch
 
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self._batch_size)
@@ -77,9 +75,9 @@ class Batches(keras.utils.PyDataset):
         if self._seed is not None:
             weights[:] = 1
         chosen = self._order(self.epoch)[places % len(self._rows)]
-        pixels, labels = self._pictures.read(self._rows[chosen]), self._labels[chosen]
-        if self._change:
-            return *self._change(pixels, labels, self.epoch, number), weights
+        pixels, labels = self._photographs.read(self._rows[chosen]), self._labels[chosen]
+        if self._augment:
+            return *self._augment(pixels, labels, self.epoch, number), weights
         return pixels.astype(np.float32), labels, weights
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - as long-lived as the epoch

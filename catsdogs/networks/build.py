@@ -44,7 +44,7 @@ class Pretrained(NamedTuple):
         if self.norm is None:
             return pooled
         norm = keras.layers.LayerNormalization(epsilon=self.norm.epsilon, dtype="float32", name="vector")
-        norm.trainable = False  # as batch normalisation, see `fit.make`
+        norm.trainable = False  # as batch normalisation, see `fit.build_model`
         vector = norm(pooled)
         norm.set_weights(self.norm.get_weights())
         return vector

@@ -1,4 +1,4 @@
-"""A run as one page to look at and pass on: an HTML file that holds its pictures and loads nothing."""
+"""A report is a run as one page to look at and pass on: an HTML file that holds its pictures and loads nothing."""
 
 import base64
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from catsdogs.runs import run_card
 from catsdogs.scoring import comparison as comparison_module
 
 
-def write(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, comparison: Path) -> Path:
+def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, comparison: Path) -> Path:
     """Write `report.html` into the run folder, and return its path.
 
     Args:
-        files: of the run's networks, in its order, as `store.read` gives them.
+        files: of the run's networks, in its order, as `read_features` gives them.
         dataset: where the photographs are; None if they are gone, then the page says so and shows none.
         comparison: `compare.csv`, which need not be there.
 
@@ -25,18 +25,14 @@ def write(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, 
         StoreError: the files are not those of the run or are damaged; the page cannot be written.
         TrainingError, SubmissionError: `oof.csv`, `submission.csv` or `compare.csv` is damaged.
     """
-    found = evidence.collect(run_folder, files)
+    collected = evidence.collect_evidence(run_folder, files)
     compared = comparison_module.read_comparison(comparison)
-    chosen = choices.choose(found)
-    places = measures.project(found.files, chosen.mapped)
-    made = pictures.make(page.wanted(found, chosen), dataset, found)
-    path = run_folder / run_card.REPORT_FILE
-    text = page.render(found, chosen, places, made, compared, _curves(run_folder / run_card.CURVES_FILE))
+    chosen = choices.choose_photographs(collected)
+    projection = measures.project_vectors(collected.files, chosen.map_rows)
+    thumbnails = pictures.make_pictures(page.wanted_pictures(collected, chosen), dataset, collected)
+    path, curves = run_folder / run_card.REPORT_FILE, run_folder / run_card.CURVES_FILE
+    drawn = "data:image/png;base64," + base64.b64encode(curves.read_bytes()).decode() if curves.exists() else ""
+    text = page.render_page(collected, chosen, projection, thumbnails, compared, drawn)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
-
-
-def _curves(path: Path) -> str:
-    """The picture of the learning curves as a data URI, if there is one."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode() if path.exists() else ""

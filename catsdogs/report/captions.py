@@ -1,4 +1,4 @@
-"""The sentences under the figures: what each shows, with its key figures, for readers and screen readers alike."""
+"""The sentences under the figures: what each shows, and its key numbers. Each describes what `figures` draws."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from catsdogs.report.evidence import Evidence
 from catsdogs.report.figures import LEGEND_CLASSES
 from catsdogs.report.measures import Bin, Confusion
 
-_SURE = 0.9
+_CONFIDENT = 0.9
 
 
-def number(count: int, noun: str = "photograph") -> str:
+def counted(count: int, noun: str = "photograph") -> str:
     """`1 photograph`, `1,600 photographs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
@@ -27,15 +27,15 @@ def percent(share: float) -> str:
     return f"{text} %"
 
 
-def said_of(evidence: Evidence) -> str:
-    """Whose probability the diagrams are about."""
+def probability_label(evidence: Evidence) -> str:
+    """Which probability the diagrams are about: that of the second of two classes, of many of the likeliest."""
     return (
         f"probability of {evidence.classes[1]}" if len(evidence.classes) == 2 else "probability of the likeliest class"
     )
 
 
-def baseline(evidence: Evidence) -> str:
-    """What a log loss can be held against."""
+def describe_baseline(evidence: Evidence) -> str:
+    """What a log loss can be compared with: that of the shares of the classes."""
     shares = np.bincount(evidence.labels, minlength=len(evidence.classes)) / len(evidence.labels)
     entropy = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
     return (
@@ -44,88 +44,84 @@ def baseline(evidence: Evidence) -> str:
     )
 
 
-def balance(names: Sequence[str], counts: NDArray[np.int64]) -> str:
-    """Of the sizes of many classes."""
+def describe_balance(names: Sequence[str], counts: NDArray[np.int64]) -> str:
+    """For `figures.draw_balance`."""
     most, least = int(counts.argmax()), int(counts.argmin())
     return (
-        f"{number(int(counts.sum()))} with a label, of {len(names)} classes. "
+        f"{counted(int(counts.sum()))} with a label, of {len(names)} classes. "
         f"The largest is {names[most]} with {counts[most]:,}, the smallest {names[least]} with {counts[least]:,}, "
         f"the median class has {np.median(counts):,.0f}."
     )
 
 
-def sizes(of: Mapping[str, NDArray[np.float32]]) -> str:
-    """Of widths and heights."""
+def describe_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> str:
+    """For `figures.draw_sizes`."""
     sentences = []
-    for split, values in of.items():
+    for split, values in by_split.items():
         width, height = np.median(values, axis=0)
         least, most = (values[np.argsort(values.prod(axis=1))[place]] for place in (0, -1))
         sentences.append(
-            f"{split.capitalize()}: {number(len(values))}, in the median {width:.0f} pixels wide, {height:.0f} high; "
+            f"{split.capitalize()}: {counted(len(values))}, in the median {width:.0f} pixels wide, {height:.0f} high; "
             f"the smallest {least[0]:.0f} by {least[1]:.0f}, the largest {most[0]:.0f} by {most[1]:.0f}."
         )
     return " ".join([*sentences, "A larger marker stands for more photographs of one size; both axes are logarithmic."])
 
 
-def confusion(pairs: Sequence[Confusion], rows: int) -> str:
-    """Of the mistakes."""
+def describe_confusion(pairs: Sequence[Confusion], rows: int) -> str:
+    """For the confusion matrix, as a table or as `figures.draw_confusion`."""
     wrong = sum(pair.rows for pair in pairs)
     return (
-        f"Out of fold, {wrong:,} of {number(rows)} ({percent(wrong / rows)}) are called something else than their "
+        f"Out of fold, {wrong:,} of {counted(rows)} ({percent(wrong / rows)}) are called something else than their "
         "label. A row is a label, a column what the heads call it, as calibrated."
     )
 
 
-def calibration(before: Sequence[Bin], after: Sequence[Bin], evidence: Evidence) -> str:
-    """Of the reliability diagram."""
+def describe_calibration(before: Sequence[Bin], after: Sequence[Bin], evidence: Evidence) -> str:
+    """For `figures.draw_calibration`."""
     last = after[-1]
     what = evidence.classes[1] if len(evidence.classes) == 2 else "right"
     return (
         "On the dashed line, things happen as often as they are said to. "
-        f"Of the {number(last.rows)} given a probability of {last.low:.1f} or more, {percent(last.happened)} are "
-        f"{what}; {percent(last.said)} was said on average. Over all photographs what is said and what happens differ "
-        f"by {measures.calibration_error(after):.4f} on average, before calibration by "
+        f"Of the {counted(last.rows)} given a probability of {last.low:.1f} or more, {percent(last.observed)} are "
+        f"{what}; {percent(last.mean_probability)} was said on average. Over all photographs what is said and what "
+        f"happens differ by {measures.calibration_error(after):.4f} on average, before calibration by "
         f"{measures.calibration_error(before):.4f}. Thick bars: where the share may lie in the long run, 95 times of "
         "100; a bin with few photographs says little. Below: how many photographs are in each bin, on a logarithmic "
         "scale."
     )
 
 
-def probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], evidence: Evidence) -> str:
-    """Of the test probabilities, (n,) each."""
-    sure = [float(((values >= _SURE) | (values <= 1 - _SURE)).mean()) for values in (tested, trained)]
+def describe_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], evidence: Evidence) -> str:
+    """For `figures.draw_probabilities`; (n,) test and out-of-fold probabilities."""
+    confident = [float(((values >= _CONFIDENT) | (values <= 1 - _CONFIDENT)).mean()) for values in (test, train)]
     if len(evidence.classes) == 2:
         second = evidence.classes[1]
-        lead = f"{percent(float((tested > 0.5).mean()))} are more likely {second} than {evidence.classes[0]}. "
-        extent = f"{_SURE} or above, or {1 - _SURE:.1f} or below"
+        lead = f"{percent(float((test > 0.5).mean()))} are more likely {second} than {evidence.classes[0]}. "
+        extent = f"{_CONFIDENT} or above, or {1 - _CONFIDENT:.1f} or below"
     else:
-        lead, extent = "", f"{_SURE} or above"
+        lead, extent = "", f"{_CONFIDENT} or above"
     return (
-        f"{number(len(tested), 'test photograph')}. {lead}{percent(sure[0])} get a probability of {extent}; of the "
-        f"training photographs, out of fold, {percent(sure[1])}. The scale is logarithmic, or the few doubtful ones "
-        "could not be seen. Bars and line far apart would say that the test photographs are of another kind."
+        f"{counted(len(test), 'test photograph')}. {lead}{percent(confident[0])} get a probability of {extent}; of the "
+        f"training photographs, out of fold, {percent(confident[1])}. The scale is logarithmic, or the few doubtful "
+        "ones could not be seen. Bars and line far apart would say that the test photographs are of another kind."
     )
 
 
-def vector_map(shown: tuple[float, float], points: int, evidence: Evidence) -> str:
-    """Of the map."""
+def describe_map(explained: tuple[float, float], points: int, evidence: Evidence) -> str:
+    """For `figures.draw_map`."""
     rows = len(evidence.labels)
     chosen = "All training photographs are drawn"
     if points < rows:
         chosen = (
-            f"{points:,} of {number(rows, 'training photograph')} are drawn: suspects, the mistakes that cost most, "
+            f"{points:,} of {counted(rows, 'training photograph')} are drawn: suspects, the mistakes that cost most, "
             "and of the others a random sample"
         )
-    many = (
-        f" Colours and markers repeat, for there are {len(evidence.classes)} classes."
-        if len(evidence.classes) > LEGEND_CLASSES
-        else ""
-    )
-    networks = (
-        "each network's vectors divided by their length" if len(evidence.files) > 1 else "divided by their length"
-    )
+    many = ""
+    if len(evidence.classes) > LEGEND_CLASSES:
+        many = f" Colours and markers repeat, for there are {len(evidence.classes)} classes."
+    vectors = "each network's vectors " if len(evidence.files) > 1 else ""
     return (
-        f"A point is a training photograph, at the first two principal components of its vectors, {networks}; the two "
-        f"show {percent(shown[0])} and {percent(shown[1])} of their spread. {chosen}. Rings mark suspects. A point "
-        f"of one colour amid another is worth a look.{many}"
+        "A point is a training photograph, at the first two principal components of its vectors, "
+        f"{vectors}divided by their length; the two show {percent(explained[0])} and {percent(explained[1])} of their "
+        f"spread. {chosen}. Rings mark suspects. A point of one colour amid another is worth a look.{many}"
     )

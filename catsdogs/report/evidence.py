@@ -1,4 +1,4 @@
-"""What a report rests on: a run, its out-of-fold and its test probabilities, and what is said against photographs."""
+"""What a report rests on: a run, its out-of-fold and its test probabilities, its suspects, and what was decided."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,28 +26,28 @@ class Evidence:
 
     Attributes:
         files: the feature files of the run's networks; for a run with a protocol, the views it was trained on.
-        raw: (n_train, classes) out-of-fold probabilities as the heads gave them.
-        calibrated: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
-        losses: (n_train,) of `calibrated` and the labels as given.
-        tested: (n_test, classes) as submitted.
+        raw_probabilities: (n_train, classes) out of fold, as the heads gave them.
+        probabilities: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
+        losses: (n_train,) of `probabilities` and the labels as given.
+        test_probabilities: (n_test, classes) as submitted.
         suspects: most doubtful first; votes for `no pet` count only where `about_pets`.
         ballots: the ImageNet labels, None where no network has a classifier.
     """
 
     run: Run
     files: tuple[Features, ...]
-    raw: NDArray[np.float64]
-    calibrated: NDArray[np.float64]
+    raw_probabilities: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
     losses: NDArray[np.float64]
-    tested: NDArray[np.float64]
+    test_probabilities: NDArray[np.float64]
     suspects: list[Suspect]
     about_pets: bool
     ballots: Ballots | None
-    decided: dict[str, Decision]
+    decisions: dict[str, Decision]
 
     @property
     def first(self) -> Features:
-        """The file whose rows, in their order, all others are matched to."""
+        """The file to whose rows, in their order, all others are matched."""
         return self.files[0]
 
     @property
@@ -61,7 +61,7 @@ class Evidence:
         return self.first.labels
 
 
-def collect(folder: Path, files: Sequence[Features]) -> Evidence:
+def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
     """Read a run and all that is needed to judge it; nothing is trained.
 
     Raises:
@@ -75,27 +75,26 @@ def collect(folder: Path, files: Sequence[Features]) -> Evidence:
     first = files[0]
     raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
     calibrated = calibration.cross_fitted(raw, first.labels, fold)
-    table = first.path.parent / decisions.DECISIONS_FILE
+    table, ids = first.path.parent / decisions.DECISIONS_FILE, first.ids["train"].tolist()
+    decided = decisions.read_decisions(table, (*run.classes, *run.left_out), ids) if table.exists() else {}
     suspects = outliers.find_outliers(files, out_of_fold=raw)
     about_pets = outliers.about_pets(suspects, files)
     return Evidence(
         run=run,
         files=tuple(files),
-        raw=raw,
-        calibrated=calibrated,
+        raw_probabilities=raw,
+        probabilities=calibrated,
         losses=grades.log_losses(calibrated, first.labels),
-        tested=_read_submission(folder / run_card.SUBMISSION_FILE, run, first),
+        test_probabilities=_read_submission(folder / run_card.SUBMISSION_FILE, run, first),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
         ballots=collect_votes(files) if any(file.topk_class for file in files) else None,
-        decided=decisions.read_decisions(table, (*run.classes, *run.left_out), first.ids["train"].tolist())
-        if table.exists()
-        else {},
+        decisions=decided,
     )
 
 
 def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
-    """Those against whom more is said than that no network sees a pet in them, in the order of what is left."""
+    """The suspects that have reasons other than votes for `no pet`, in the order of these reasons."""
     kept = []
     for suspect in suspects:
         reasons = tuple(reason for reason in suspect.reasons if reason.kind != NO_PET)
@@ -111,10 +110,10 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
         return np.empty((0, len(run.classes)))
     run_card.must_exist(path)
     written, probabilities = submission.read_submission(path, run.classes, run.left_out)
-    known = Names({*ids, *run.unreadable})
-    row_of = {known.find(id): row for row, id in enumerate(written)}
+    names = Names({*ids, *run.unreadable})
+    row_of = {names.find(id): row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]
-    foreign = sorted(id for id in written if known.find(id) is None)
+    foreign = sorted(id for id in written if names.find(id) is None)
     for absent, what in ((missing, "lacks"), (foreign, "has, unlike the run,")):
         if absent:
             problem = f"{path} {what} {len(absent):,} test photographs: {in_short(absent)}"

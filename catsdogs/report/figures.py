@@ -1,4 +1,4 @@
-"""The report's diagrams, drawn by Bokeh on transparent ground, in colours that can be told apart on light and dark."""
+"""The report's diagrams, drawn by Bokeh, in colours told apart on light and dark; `captions` has their sentences."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ _FAINT = 0.25
 _FONT = "system-ui, sans-serif"
 _RING, _RING_COLOUR = 15, "#b0569a"  # pixels; none of the first classes' colours
 _HISTOGRAM_BINS = 40
+_BIN_COLUMNS = ("low", "high", "rows", "said", "happened", "least", "most")  # a `Bin` as the page's tooltips call it
 _TICKS = [base * 10**power for power in range(6) for base in (1, 2, 5)]
 
 
@@ -35,7 +36,7 @@ class Embedded(NamedTuple):
     elements: dict[str, str]
 
 
-def embed(figures: Mapping[str, Any]) -> Embedded:
+def embed_figures(figures: Mapping[str, Any]) -> Embedded:
     """Bokeh's code of some 1.3 MB comes with it, so that nothing is loaded from elsewhere."""
     from bokeh.embed import components
     from bokeh.resources import Resources
@@ -48,7 +49,7 @@ def embed(figures: Mapping[str, Any]) -> Embedded:
     return Embedded(Resources(mode="inline", components=["bokeh"]).render(), script, elements)
 
 
-def colour(label: int) -> str:
+def class_colour(label: int) -> str:
     """The colour of a class."""
     return COLOURS[label % len(COLOURS)]
 
@@ -56,11 +57,11 @@ def colour(label: int) -> str:
 def map_legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Sign, colour and meaning of what is on the map: text, for Bokeh's legends lie upon points and do not wrap."""
     few = names if len(names) <= LEGEND_CLASSES else ()
-    signs = [(_SIGNS[label % len(_SIGNS)], colour(label), name) for label, name in enumerate(few)]
+    signs = [(_SIGNS[label % len(_SIGNS)], class_colour(label), name) for label, name in enumerate(few)]
     return [*signs, ("\N{WHITE CIRCLE}", _RING_COLOUR, "suspect")]
 
 
-def balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
+def draw_balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
     """Photographs of each of many classes, the largest first."""
     order = np.argsort(-counts, kind="stable")
     figure = _figure(260, tooltips=[("class", "@name"), ("photographs", "@count")], x_axis_label="classes, by size")
@@ -73,7 +74,7 @@ def balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
     return figure
 
 
-def sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
+def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
     """Widths and heights, (n, 2) pixels of each split; photographs of the same size share a marker, larger for more."""
     figure = _figure(
         420,
@@ -83,7 +84,7 @@ def sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
         x_axis_label="width, pixels",
         y_axis_label="height, pixels",
     )
-    for number, (split, values) in enumerate(of.items()):
+    for number, (split, values) in enumerate(by_split.items()):
         pairs, counts = np.unique(values, axis=0, return_counts=True)
         source = _source(
             {
@@ -96,14 +97,14 @@ def sizes(of: Mapping[str, NDArray[np.float32]]) -> Any:
         style = {"size": "size", "color": COLOURS[number], "marker": MARKERS[number], "fill_alpha": _FAINT}
         figure.scatter("width", "height", source=source, legend_label=split, line_alpha=0.7, **style)
     for axis in (*figure.xaxis, *figure.yaxis):
-        axis.ticker = _ticker(_TICKS)
-        axis.formatter = _plain_numbers()
+        axis.ticker = _TICKS
+        axis.formatter = _numerals("0,0")
     _legend(figure)
     return figure
 
 
-def calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: str) -> Any:
-    """What was said against what happened, before and after calibration, and below it how often it was said."""
+def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str, share_label: str) -> Any:
+    """The share that came true against the mean probability of each bin, and below it the bin's photographs."""
     from bokeh.layouts import column
 
     figure = _figure(
@@ -113,15 +114,17 @@ def calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: str) -
             ("happened", "@happened{0.0%}, 95 % interval @least{0.0%} to @most{0.0%}"),
             ("photographs", "@rows{0,0}"),
         ],
-        y_axis_label=happened,
+        y_axis_label=share_label,
         x_range=(-0.02, 1.02),
         y_range=(-0.03, 1.03),
     )
-    counts = _figure(150, x_axis_label=said, y_axis_label="photographs", y_axis_type="log", x_range=figure.x_range)
+    counts = _figure(
+        150, x_axis_label=probability_label, y_axis_label="photographs", y_axis_type="log", x_range=figure.x_range
+    )
     figure.line([0, 1], [0, 1], color=_INK, line_dash="dashed")
     offsets = np.linspace(-0.5, 0.5, len(stages))
     for number, (stage, bins) in enumerate(stages.items()):
-        source = _source({name: [getattr(bin, name) for bin in bins] for name in Bin._fields})
+        source = _source({column: [bin[place] for bin in bins] for place, column in enumerate(_BIN_COLUMNS)})
         final = number == len(stages) - 1
         style = {"color": COLOURS[not final], "source": source, "legend_label": stage}
         if final:
@@ -133,39 +136,39 @@ def calibration(stages: Mapping[str, Sequence[Bin]], said: str, happened: str) -
         tops = [bin.rows for bin in bins]
         counts.vbar(x=middle, top=tops, bottom=0.8, width=0.036, color=COLOURS[not final], alpha=0.8)
     _legend(figure)
-    counts.yaxis.formatter = _plain_numbers()
+    counts.yaxis.formatter = _numerals("0,0")
     for part in (figure, counts):
         part.min_border_left = 70  # so that the two axes stand one below the other
     return column(figure, counts, sizing_mode="stretch_width")
 
 
-def probabilities(tested: NDArray[np.float64], trained: NDArray[np.float64], said: str) -> Any:
+def draw_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], probability_label: str) -> Any:
     """Shares of (n,) test probabilities as bars; as a line those of the training photographs, out of fold."""
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
-    shares = [np.histogram(values, edges)[0] / len(values) for values in (tested, trained)]
+    shares = [np.histogram(values, edges)[0] / len(values) for values in (test, train)]
     floor = 0.5 * min(share[share > 0].min() for share in shares)
     figure = _figure(
         320,
         y_axis_type="log",
         tooltips=[("probability", "@left{0.000} to @right{0.000}"), ("photographs", "@count{0,0}, @share{0.00%}")],
-        x_axis_label=said,
+        x_axis_label=probability_label,
         y_axis_label="share of photographs",
         x_range=(-0.02, 1.02),
         y_range=(floor, 1.4),
     )
     bars = {"left": edges[:-1], "right": edges[1:], "share": shares[0], "top": np.maximum(shares[0], floor)}
-    bars["count"] = np.round(shares[0] * len(tested))
+    bars["count"] = np.round(shares[0] * len(test))
     style = {"color": COLOURS[0], "fill_alpha": 0.75, "line_color": None, "legend_label": "test"}
     figure.quad("left", "right", "top", bottom=floor, source=_source(bars), **style)
     x, y = np.repeat(edges, 2)[1:-1], np.repeat(np.maximum(shares[1], floor), 2)
     figure.line(x, y, color=COLOURS[1], line_width=2, legend_label="train, out of fold")
     figure.hover.renderers = figure.renderers[:1]
-    figure.yaxis.formatter = _percentages()
+    figure.yaxis.formatter = _numerals("0.[00]%")
     _legend(figure)
     return figure
 
 
-def confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
+def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
     """A square for each pair of classes, stronger for a larger share of the label's photographs."""
     figure = _figure(
         560,
@@ -191,11 +194,11 @@ def confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
     return figure
 
 
-def vector_map(points: Mapping[str, Any], pictures: bool) -> Any:
-    """The map; `points` are columns x, y, label (index), id, class, note, picture, ringed, and what the page reads."""
+def draw_map(points: Mapping[str, Any], pictures: bool) -> Any:
+    """The map; `points` has x, y, label (index), id, class, note, picture, ringed, and those of the page's script."""
     labels = np.asarray(points["label"])
     columns = dict(points) | {
-        "colour": [colour(label) for label in labels.tolist()],
+        "colour": [class_colour(label) for label in labels.tolist()],
         "marker": [MARKERS[label % len(MARKERS)] for label in labels.tolist()],
         "ring": np.where(points["ringed"], _RING, 0),
     }
@@ -277,19 +280,7 @@ def _source(columns: Mapping[str, Any], **options: Any) -> Any:
     return ColumnDataSource(dict(columns), **options)
 
 
-def _ticker(ticks: Sequence[int]) -> Any:
-    from bokeh.models import FixedTicker
-
-    return FixedTicker(ticks=list(ticks))
-
-
-def _plain_numbers() -> Any:
+def _numerals(format: str) -> Any:
     from bokeh.models import NumeralTickFormatter
 
-    return NumeralTickFormatter(format="0,0")
-
-
-def _percentages() -> Any:
-    from bokeh.models import NumeralTickFormatter
-
-    return NumeralTickFormatter(format="0.[00]%")
+    return NumeralTickFormatter(format=format)

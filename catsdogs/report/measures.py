@@ -1,4 +1,4 @@
-"""The figures behind the diagrams: how far probabilities hold, who is taken for whom, where vectors lie on a map."""
+"""The numbers behind the diagrams: reliability of probabilities, confusions of classes, and places on a map."""
 
 import math
 from collections.abc import Sequence
@@ -12,48 +12,48 @@ from catsdogs.features.feature_file import Features
 
 BINS = 10
 _Z = 1.959964  # of a normal distribution, 95 % lie within as many standard deviations
-_SEED = 0
+_PCA_SEED = 0
 
 
 class Bin(NamedTuple):
-    """Answers of nearly the same probability.
+    """Predictions of nearly the same probability.
 
     Attributes:
         low, high: the probabilities that fall into it, `high` only into the last one.
-        rows: how many answers they are.
-        said: the mean of the probabilities given.
-        happened: the share of them that came true, and `least` and `most` it may be in the long run, 95 times of 100.
+        rows: how many predictions they are.
+        mean_probability: of these predictions.
+        observed: the share of them that came true; 95 times of 100 it lies, in the long run, from `least` to `most`.
     """
 
     low: float
     high: float
     rows: int
-    said: float
-    happened: float
+    mean_probability: float
+    observed: float
     least: float
     most: float
 
 
 class Confusion(NamedTuple):
-    """So many rows labelled `label` are called `answer`; both are indices of classes."""
+    """How many rows of the class `label` are predicted to be of the class `predicted`, both indices."""
 
     label: int
-    answer: int
+    predicted: int
     rows: int
 
 
-def reliability(said: NDArray[np.float64], came_true: NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
-    """The bins, of equal width, that hold any of the (n,) answers, from 0 to 1."""
-    number = np.minimum((said * bins).astype(np.int64), bins - 1)
-    found = []
+def reliability(probabilities: NDArray[np.float64], came_true: NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
+    """The bins, of equal width, that hold any of the (n,) probabilities, from 0 to 1."""
+    number = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    filled = []
     for place in range(bins):
         inside = number == place
         count = int(inside.sum())
         if count:
-            happened = float(came_true[inside].mean())
-            interval = wilson(happened, count)
-            found.append(Bin(place / bins, (place + 1) / bins, count, float(said[inside].mean()), happened, *interval))
-    return found
+            mean, observed = float(probabilities[inside].mean()), float(came_true[inside].mean())
+            interval = wilson(observed, count)
+            filled.append(Bin(place / bins, (place + 1) / bins, count, mean, observed, *interval))
+    return filled
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -65,17 +65,19 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """How far, on average over the answers, what was said in a bin is from what happened.
+    """How far, on average over the predictions, a bin's mean probability is from the share that came true.
 
     M. P. Naeini, G. F. Cooper, M. Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015.
     """
     rows = sum(bin.rows for bin in bins)
-    return sum(bin.rows * abs(bin.said - bin.happened) for bin in bins) / rows
+    return sum(bin.rows * abs(bin.mean_probability - bin.observed) for bin in bins) / rows
 
 
-def confusion_matrix(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """(classes, classes) counts: a row for each label, a column for each answer."""
-    counts: NDArray[np.int64] = np.bincount(labels * classes + answers, minlength=classes**2).reshape(classes, classes)
+def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """(classes, classes) counts: a row for each label, a column for each predicted class."""
+    counts: NDArray[np.int64] = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(
+        classes, classes
+    )
     return counts
 
 
@@ -93,18 +95,19 @@ def margins(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-class Map(NamedTuple):
-    """(n, 2) places, and of the spread of the vectors the two shares that they show."""
+class Projection(NamedTuple):
+    """(n, 2) points, and the shares of the vectors' variance that their two coordinates explain."""
 
-    places: NDArray[np.float64]
-    shown: tuple[float, float]
+    points: NDArray[np.float64]
+    explained: tuple[float, float]
 
 
-def project(files: Sequence[Features], rows: NDArray[np.intp]) -> Map:
+def project_vectors(files: Sequence[Features], rows: NDArray[np.intp]) -> Projection:
     """The two principal components of some train rows, given as in the first file.
 
     Each network's vectors are divided by their length, so that all networks count alike. Only these rows of one network
-    after another stay in memory. Signs are arbitrary in themselves: here the first class lies to the left and below.
+    after another stay in memory. Signs are arbitrary, and chosen so
+    that the first class lies to the left and below.
 
     Raises:
         StoreError: a file is damaged.
@@ -117,12 +120,12 @@ def project(files: Sequence[Features], rows: NDArray[np.intp]) -> Map:
         parts.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny))
         del vectors
     X = np.concatenate(parts, axis=1)
-    known = min(2, *X.shape)
-    pca = PCA(known, svd_solver="randomized", random_state=_SEED)
-    places = np.zeros((len(rows), 2))
-    places[:, :known] = pca.fit_transform(X)
-    shown = np.zeros(2)
-    shown[:known] = np.nan_to_num(pca.explained_variance_ratio_)
+    components = min(2, *X.shape)
+    pca = PCA(components, svd_solver="randomized", random_state=_PCA_SEED)
+    points = np.zeros((len(rows), 2))
+    points[:, :components] = pca.fit_transform(X)
+    explained = np.zeros(2)
+    explained[:components] = np.nan_to_num(pca.explained_variance_ratio_)
     labels = files[0].labels[rows]
-    of_first = places[labels == labels.min()].mean(axis=0)
-    return Map(places * np.where(of_first > 0, -1, 1), (float(shown[0]), float(shown[1])))
+    of_first = points[labels == labels.min()].mean(axis=0)
+    return Projection(points * np.where(of_first > 0, -1, 1), (float(explained[0]), float(explained[1])))

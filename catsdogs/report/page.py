@@ -1,17 +1,18 @@
-"""Puts the page together: figures with their captions, galleries of cards, tables, and the template that holds them."""
+"""The page as HTML: figures with their captions, galleries of tiles, and tables, put into a template."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catsdogs.report import captions, choices, figures, measures
-from catsdogs.report.cards import Card, Maker
-from catsdogs.report.choices import Choices
+from catsdogs.report import captions, figures, measures
+from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
-from catsdogs.report.measures import Map
-from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, Picture, Wanted
+from catsdogs.report.measures import Projection
+from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
+from catsdogs.report.tiles import Tile, TileMaker
 from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.comparison import Compared
 
@@ -27,62 +28,55 @@ _PLACEHOLDER = (
 )
 
 
-class Heads(NamedTuple):
-    """The table of heads, cells as they are shown, and when and on what it was made."""
-
-    rows: list[dict[str, str]]
-    note: str
-
-
-def wanted(evidence: Evidence, chosen: Choices) -> set[Wanted]:
+def wanted_pictures(evidence: Evidence, chosen: Choices) -> set[PictureKey]:
     """The pictures that the page shows."""
     train, test = evidence.first.ids["train"], evidence.first.ids["test"]
     rows = np.concatenate([*chosen.samples.values(), chosen.worst, chosen.doubtful])
     return {
-        *(Wanted("train", str(id), GALLERY_SIDE) for id in train[rows]),
-        *(Wanted("test", str(id), GALLERY_SIDE) for id in test[chosen.tested]),
-        *(Wanted(suspect.split, suspect.id, GALLERY_SIDE) for suspect in chosen.suspects),
-        *(Wanted("train", str(id), MAP_SIDE) for id in train[chosen.mapped]),
+        *(PictureKey("train", str(id), GALLERY_SIDE) for id in train[rows]),
+        *(PictureKey("test", str(id), GALLERY_SIDE) for id in test[chosen.test_sample]),
+        *(PictureKey(suspect.split, suspect.id, GALLERY_SIDE) for suspect in chosen.suspects),
+        *(PictureKey("train", str(id), MAP_SIDE) for id in train[chosen.map_rows]),
     }
 
 
-def render(
+def render_page(
     evidence: Evidence,
     chosen: Choices,
-    places: Map,
-    pictures: Mapping[Wanted, Picture],
+    projection: Projection,
+    pictures: Pictures,
     compared: Compared | None,
     curves: str,
 ) -> str:
     """The whole page as HTML.
 
     Args:
-        pictures: those `wanted`; none where the photographs are gone.
+        pictures: those `wanted_pictures`; none where the photographs are gone.
         curves: the learning curves as a data URI, empty where there are none.
     """
-    maker = Maker(evidence, lambda split, id: pictures.get(Wanted(split, id, GALLERY_SIDE)))
-    drawn = _figures(evidence, chosen, places, pictures, maker)
+    tiles = TileMaker(evidence, lambda split, id: pictures.get(PictureKey(split, id, GALLERY_SIDE)))
+    drawn = _captioned_figures(evidence, chosen, projection, pictures, tiles)
     return _template().render(
         run=evidence.run,
         evidence=evidence,
-        baseline=captions.baseline(evidence),
-        embedded=figures.embed({name: figure for name, (figure, _) in drawn.items()}),
+        baseline=captions.describe_baseline(evidence),
+        embedded=figures.embed_figures({name: figure for name, (figure, _) in drawn.items()}),
         captions={name: caption for name, (_, caption) in drawn.items()},
         has_pictures=bool(pictures),
         facts=_facts(evidence),
-        unreadable=_unreadable(evidence),
+        unreadable=sorted({(row.split, row.id, row.reason) for file in evidence.files for row in file.unreadable}),
         classes=_classes(evidence),
-        samples=[(evidence.classes[label], maker.samples(rows)) for label, rows in chosen.samples.items()],
+        samples=[(evidence.classes[label], tiles.samples(rows)) for label, rows in chosen.samples.items()],
         matrix=_matrix(evidence),
         mistakes=_mistakes(evidence),
-        bins=measures.reliability(*_top(evidence, evidence.calibrated)),
+        bins=measures.reliability(*_predictions(evidence, evidence.probabilities)),
         curves=curves,
         heads=_heads(evidence, compared),
-        tested=maker.tested(chosen.tested),
-        worst=maker.judged(chosen.worst),
+        test_sample=tiles.test(chosen.test_sample),
+        worst=tiles.train(chosen.worst),
         cost_of_worst=float(evidence.losses[chosen.worst].sum() / evidence.losses.sum()),
-        doubtful=maker.judged(chosen.doubtful),
-        suspects=_suspects(evidence, maker.suspects(chosen.suspects)),
+        doubtful=tiles.train(chosen.doubtful),
+        suspects=_suspects_section(evidence, tiles.suspects(chosen.suspects)),
         map_legend=figures.map_legend(evidence.classes),
         map_groups=_map_groups(evidence),
         LISTED=LISTED,
@@ -100,72 +94,77 @@ def _template() -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": captions.number, "percent": captions.percent, "when": _when, "bar": _bar}
+    environment.filters |= {"number": captions.counted, "percent": captions.percent, "when": _when, "bar": _bar}
     return environment.get_template("report.html")
 
 
-def _figures(
-    evidence: Evidence, chosen: Choices, places: Map, pictures: Mapping[Wanted, Picture], maker: Maker
+def _captioned_figures(
+    evidence: Evidence, chosen: Choices, projection: Projection, pictures: Pictures, tiles: TileMaker
 ) -> dict[str, tuple[Any, str]]:
     """Name -> the figure and its caption; those that make no sense for this run are absent."""
     first, names = evidence.first, evidence.classes
     counts = np.bincount(evidence.labels, minlength=len(names))
     drawn = {}
     if len(names) > TABLE_CLASSES:
-        drawn["balance"] = figures.balance(names, counts), captions.balance(names, counts)
+        drawn["balance"] = figures.draw_balance(names, counts), captions.describe_balance(names, counts)
         matrix = _confusion_matrix(evidence)
-        caption = captions.confusion(measures.confusions(matrix), len(evidence.labels))
-        drawn["confusion"] = figures.confusion(names, matrix), caption
+        caption = captions.describe_confusion(measures.confusions(matrix), len(evidence.labels))
+        drawn["confusion"] = figures.draw_confusion(names, matrix), caption
     sizes = {split: values[:, :2] for split, values in first.statistics.items() if len(values)}
     if sizes:
-        drawn["sizes"] = figures.sizes(sizes), captions.sizes(sizes)
-    before, after = (measures.reliability(*_top(evidence, p)) for p in (evidence.raw, evidence.calibrated))
-    said = captions.said_of(evidence)
-    happened = f"share of {names[1]}" if len(names) == 2 else "share that is right"
-    figure = figures.calibration({"before calibration": before, "after": after}, said, happened)
-    drawn["calibration"] = figure, captions.calibration(before, after, evidence)
-    if len(evidence.tested):
-        tested, trained = (
-            p[:, 1] if len(names) == 2 else p.max(axis=1) for p in (evidence.tested, evidence.calibrated)
+        drawn["sizes"] = figures.draw_sizes(sizes), captions.describe_sizes(sizes)
+    before, after = (
+        measures.reliability(*_predictions(evidence, p)) for p in (evidence.raw_probabilities, evidence.probabilities)
+    )
+    label = captions.probability_label(evidence)
+    share = f"share of {names[1]}" if len(names) == 2 else "share that is right"
+    figure = figures.draw_calibration({"before calibration": before, "after": after}, label, share)
+    drawn["calibration"] = figure, captions.describe_calibration(before, after, evidence)
+    if len(evidence.test_probabilities):
+        test, train = (
+            p[:, 1] if len(names) == 2 else p.max(axis=1) for p in (evidence.test_probabilities, evidence.probabilities)
         )
-        figure = figures.probabilities(tested, trained, said)
-        drawn["probabilities"] = figure, captions.probabilities(tested, trained, evidence)
-    points = _points(evidence, chosen, places, pictures, maker)
-    caption = captions.vector_map(places.shown, len(chosen.mapped), evidence)
-    drawn["map"] = figures.vector_map(points, bool(pictures)), caption
+        figure = figures.draw_probabilities(test, train, label)
+        drawn["probabilities"] = figure, captions.describe_probabilities(test, train, evidence)
+    points = _points(evidence, chosen, projection, pictures, tiles)
+    caption = captions.describe_map(projection.explained, len(chosen.map_rows), evidence)
+    drawn["map"] = figures.draw_map(points, bool(pictures)), caption
     return drawn
 
 
 def _points(
-    evidence: Evidence, chosen: Choices, places: Map, pictures: Mapping[Wanted, Picture], maker: Maker
+    evidence: Evidence, chosen: Choices, projection: Projection, pictures: Pictures, tiles: TileMaker
 ) -> dict[str, Any]:
     """The columns of the map, a row for each point."""
-    against = {
+    reasons = {
         suspect.id: "; ".join(reason.text for reason in suspect.reasons)
         for suspect in evidence.suspects
         if suspect.split == "train"
     }
-    answers = evidence.calibrated.argmax(axis=1)
+    predicted = evidence.probabilities.argmax(axis=1)
     columns: dict[str, Any] = {name: [] for name in ("id", "class", "says", "note", "wrong", "picture")}
-    for row in chosen.mapped.tolist():
-        id, label, answer = str(evidence.first.ids["train"][row]), int(evidence.labels[row]), int(answers[row])
-        picture = pictures.get(Wanted("train", id, MAP_SIDE))
-        gone = [f"not shown: {picture.reason}"] if picture and picture.reason else []
+    for row in chosen.map_rows.tolist():
+        id = str(evidence.first.ids["train"][row])
+        label, likeliest = int(evidence.labels[row]), int(predicted[row])
+        picture = pictures.get(PictureKey("train", id, MAP_SIDE))
+        not_shown = [f"not shown: {picture.reason}"] if picture and picture.reason else []
         columns["id"].append(id)
         columns["class"].append(f"labelled {evidence.classes[label]}")
-        columns["says"].append(f"out of fold: {evidence.classes[answer]} {evidence.calibrated[row, answer]:.4f}")
-        columns["note"].append("; ".join([*filter(None, [against.get(id, "")]), *maker.marks(id), *gone]))
-        columns["wrong"].append(label != answer)
+        columns["says"].append(
+            f"out of fold: {evidence.classes[likeliest]} {evidence.probabilities[row, likeliest]:.4f}"
+        )
+        columns["note"].append("; ".join([*filter(None, [reasons.get(id, "")]), *tiles.marks(id), *not_shown]))
+        columns["wrong"].append(label != likeliest)
         if pictures:
             columns["picture"].append((picture.uri if picture else "") or _PLACEHOLDER)
     if not pictures:
         del columns["picture"]
     return columns | {
-        "x": places.places[:, 0],
-        "y": places.places[:, 1],
-        "label": evidence.labels[chosen.mapped],
-        "loss": evidence.losses[chosen.mapped],
-        "ringed": [id in against for id in columns["id"]],
+        "x": projection.points[:, 0],
+        "y": projection.points[:, 1],
+        "label": evidence.labels[chosen.map_rows],
+        "loss": evidence.losses[chosen.map_rows],
+        "ringed": [id in reasons for id in columns["id"]],
     }
 
 
@@ -175,19 +174,19 @@ def _map_groups(evidence: Evidence) -> list[tuple[str, str]]:
     return [*groups, *((str(label), f"labelled {name}") for label, name in enumerate(evidence.classes))]
 
 
-def _top(evidence: Evidence, probabilities: Any) -> tuple[Any, Any]:
-    """What is said and whether it came true: of two classes of the second, of more of the likeliest; (n,) each."""
+def _predictions(evidence: Evidence, probabilities: Any) -> tuple[Any, Any]:
+    """(n,) probabilities and whether they came true: of the second of two classes, of many of the likeliest."""
     if len(evidence.classes) == 2:
         return probabilities[:, 1], evidence.labels == 1
     return probabilities.max(axis=1), probabilities.argmax(axis=1) == evidence.labels
 
 
 def _confusion_matrix(evidence: Evidence) -> Any:
-    return measures.confusion_matrix(evidence.labels, evidence.calibrated.argmax(axis=1), len(evidence.classes))
+    return measures.confusion_matrix(evidence.labels, evidence.probabilities.argmax(axis=1), len(evidence.classes))
 
 
 def _facts(evidence: Evidence) -> list[tuple[str, str]]:
-    """What was run, as pairs of a term and what is to be said."""
+    """What was run, as pairs of a term and a text."""
     run = evidence.run
     settings = ", ".join(f"{name} = {value}" for name, value in run.settings.items() if value is not None)
     test = f"{run.test_rows:,} to predict" if run.test_rows else "none to predict"
@@ -197,9 +196,9 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Head", f"{run.head}{f' ({settings})' if settings else ''}"),
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
         ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
-        ("Calibration", _calibration(run.calibration)),
-        ("Left out", _listed(run.dropped) or "none"),
-        ("Relabelled", _listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
+        ("Calibration", _calibration_in_words(run.calibration)),
+        ("Left out", _first_listed(run.dropped) or "none"),
+        ("Relabelled", _first_listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
         (
             "Versions",
             ", ".join(f"{name} {text}" for name, text in [("catsdogs", run.package_version), *run.versions.items()]),
@@ -210,19 +209,14 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     return facts
 
 
-def _calibration(found: Calibration) -> str:
-    how = f"temperature {found.temperature:.3g}" if found.temperature != 1 else "no temperature helps"
-    return f"{how}; probabilities are kept {found.clip:.2g} away from 0 and 1"
+def _calibration_in_words(calibration: Calibration) -> str:
+    how = f"temperature {calibration.temperature:.3g}" if calibration.temperature != 1 else "no temperature helps"
+    return f"{how}; probabilities are kept {calibration.clip:.2g} away from 0 and 1"
 
 
-def _listed(items: Sequence[str]) -> str:
+def _first_listed(items: Sequence[str]) -> str:
     more = f" and {len(items) - LISTED:,} more" if len(items) > LISTED else ""
     return ", ".join(items[:LISTED]) + more
-
-
-def _unreadable(evidence: Evidence) -> list[tuple[str, str, str]]:
-    """Split, id and reason of each photograph that no network could see."""
-    return sorted({(row.split, row.id, row.reason) for file in evidence.files for row in file.unreadable})
 
 
 def _classes(evidence: Evidence) -> list[dict[str, Any]]:
@@ -237,9 +231,9 @@ def _classes(evidence: Evidence) -> list[dict[str, Any]]:
             "count": count,
             "share": count / len(evidence.labels),
             "learnt": prior,
-            "colour": figures.colour(n),
+            "colour": figures.class_colour(label),
         }
-        for n, (name, count, prior) in enumerate(zip(names, counts, run.prior, strict=True))
+        for label, (name, count, prior) in enumerate(zip(names, counts, run.prior, strict=True))
     ]
 
 
@@ -249,48 +243,37 @@ def _matrix(evidence: Evidence) -> dict[str, Any] | None:
         return None
     matrix = _confusion_matrix(evidence)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    caption = captions.confusion(measures.confusions(matrix), len(evidence.labels))
+    caption = captions.describe_confusion(measures.confusions(matrix), len(evidence.labels))
     return {"counts": matrix.tolist(), "shares": shares.tolist(), "caption": caption}
 
 
 def _mistakes(evidence: Evidence) -> list[tuple[str, str, int]]:
-    """Label, answer and number of the most frequent mistakes, where the matrix is a diagram."""
+    """Label, predicted class and number of the most frequent mistakes, where the matrix is a diagram."""
     if len(evidence.classes) <= TABLE_CLASSES:
         return []
     pairs = measures.confusions(_confusion_matrix(evidence))[:CONFUSIONS]
-    return [(evidence.classes[pair.label], evidence.classes[pair.answer], pair.rows) for pair in pairs]
+    return [(evidence.classes[pair.label], evidence.classes[pair.predicted], pair.rows) for pair in pairs]
 
 
-def _heads(evidence: Evidence, compared: Compared | None) -> Heads | None:
+def _heads(evidence: Evidence, compared: Compared | None) -> dict[str, Any] | None:
+    """The table of heads, and when and on what it was made."""
     if compared is None:
         return None
-    rows = [
-        {
-            "head": entry.head,
-            "networks": entry.networks,
-            "loss": f"{entry.log_loss:.5f} ± {entry.standard_error:.5f}",
-            "difference": f"{entry.difference:+.5f}" if entry.verdict else "",
-            "verdict": entry.verdict,
-            "accuracy": f"{entry.accuracy:.2%}",
-            "seconds": f"{entry.seconds:.1f}",
-        }
-        for entry in compared.entries
-    ]
     written = datetime.fromtimestamp(compared.written, UTC).isoformat()
     other = ", so not on the photographs of this run" if compared.rows != evidence.run.train_rows else ""
     note = (
-        f"on {_when(written)}: {captions.number(compared.rows)}, {compared.folds} folds, "
-        f"{captions.number(compared.repeats, 'repeat')}{other}."
+        f"on {_when(written)}: {captions.counted(compared.rows)}, {compared.folds} folds, "
+        f"{captions.counted(compared.repeats, 'repeat')}{other}."
     )
-    return Heads(rows, note)
+    return {"rows": compared.entries, "note": note}
 
 
-def _suspects(evidence: Evidence, cards: Sequence[Card]) -> dict[str, Any]:
-    """The cards, and for each kind of reason how many are shown of how many."""
-    shown = [kind for card in cards for kind in card.kinds]
-    total = choices.kinds(evidence.suspects)
-    kinds = [(kind, shown.count(kind), count) for kind, count in total.most_common()]
-    return {"cards": cards, "kinds": kinds, "total": len(evidence.suspects)}
+def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, Any]:
+    """The tiles shown, and for each kind of reason how many are shown of how many."""
+    shown_kinds = [kind for tile in shown for kind in tile.kinds]
+    counts = Counter(kind for suspect in evidence.suspects for kind in kinds_of(suspect))
+    kinds = [(kind, shown_kinds.count(kind), count) for kind, count in counts.most_common()]
+    return {"tiles": shown, "kinds": kinds, "total": len(evidence.suspects)}
 
 
 def _when(text: str) -> str:

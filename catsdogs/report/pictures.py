@@ -1,8 +1,8 @@
-"""Photographs as small pictures inside the page, made in parallel, or why one cannot be shown."""
+"""Small pictures of photographs, as data URIs inside the page; or the reason why one cannot be shown."""
 
 import base64
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from catsdogs.errors import UnreadablePhotographError
@@ -12,11 +12,11 @@ from catsdogs.progress import Progress
 from catsdogs.report.evidence import Evidence
 
 GALLERY_SIDE, MAP_SIDE = 180, 72  # pixels
-_QUALITY = {GALLERY_SIDE: 75, MAP_SIDE: 60}
+_JPEG_QUALITY = {GALLERY_SIDE: 75, MAP_SIDE: 60}
 _AHEAD = 4 * (os.cpu_count() or 1)
 
 
-class Wanted(NamedTuple):
+class PictureKey(NamedTuple):
     """A photograph at one of the sizes."""
 
     split: str
@@ -31,11 +31,14 @@ class Picture(NamedTuple):
     reason: str
 
 
-def make(wanted: Collection[Wanted], dataset: Dataset | None, evidence: Evidence) -> dict[Wanted, Picture]:
-    """Every picture wanted; none at all without a data set."""
+Pictures = Mapping[PictureKey, Picture]
+
+
+def make_pictures(keys: Collection[PictureKey], dataset: Dataset | None, evidence: Evidence) -> Pictures:
+    """The pictures of these keys; none at all without a data set."""
     if dataset is None:
         return {}
-    found = dataset
+    present = dataset
     # A protocol's test rows are training photographs of the data set.
     home = {split: "train" if evidence.run.protocol else split for split in ("train", "test")}
     digests = {
@@ -44,24 +47,24 @@ def make(wanted: Collection[Wanted], dataset: Dataset | None, evidence: Evidence
         for id, digest in zip(evidence.first.ids[split], values, strict=True)
     }
 
-    def picture(want: Wanted) -> Picture:
+    def picture(key: PictureKey) -> Picture:
         try:
-            photograph = found.find(home[want.split], want.id)
+            photograph = present.find(home[key.split], key.id)
             if photograph is None:
                 raise UnreadablePhotographError("no longer in the data set")
-            data = found.read(photograph)
-            known = digests.get((want.split, want.id))
-            if known is not None and images.digest(data) != known:
+            data = present.read(photograph)
+            extracted = digests.get((key.split, key.id))
+            if extracted is not None and images.digest(data) != extracted:
                 raise UnreadablePhotographError("the file has changed since the networks saw it")
-            small = images.thumbnail(data, want.side, _QUALITY[want.side])
+            small = images.thumbnail(data, key.side, _JPEG_QUALITY[key.side])
         except UnreadablePhotographError as error:
             return Picture("", error.reason)
         return Picture("data:image/jpeg;base64," + base64.b64encode(small).decode(), "")
 
-    ordered = sorted(set(wanted))
+    ordered = sorted(set(keys))
     pictures = {}
     with Progress(total=len(ordered), description="thumbnails", unit="picture") as progress:
-        for want, made in zip(ordered, images.in_parallel(picture, ordered, _AHEAD), strict=True):
-            pictures[want] = made
+        for key, small in zip(ordered, images.in_parallel(picture, ordered, _AHEAD), strict=True):
+            pictures[key] = small
             progress.update()
     return pictures

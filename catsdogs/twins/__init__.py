@@ -1,1 +1,1 @@
-"""Twins: heads that learnt whether two photographs show the same class, asked about classes they never saw."""
+"""Twins are heads that learnt whether two photographs show the same class; here they judge classes they never saw."""

@@ -1,4 +1,4 @@
-"""Photographs of new classes, told apart by a handful of examples each: by twins, and by nearest neighbours."""
+"""Few-shot classification: photographs of new classes, from a handful of examples each, by twins and by neighbours."""
 
 import csv
 import math
@@ -37,14 +37,14 @@ class FewShotResult:
     """How often the right new class was named.
 
     Attributes:
-        new: the classes; neither twins nor standardising ever saw a photograph of theirs.
+        new: the classes; neither the twins nor their standardisation ever saw a photograph of them.
         learnt: the classes that the twins learnt.
-        networks: whose vectors they are.
+        networks: those whose vectors were compared.
         shots: examples of each new class in an episode.
-        photographs: those of the new classes; the examples are drawn from them, the others classified.
-        accuracy: method -> (repeats,), the share that was right in each episode; the episodes are the same for all.
+        photographs: how many of the new classes there are; examples are drawn from them, the others are classified.
+        accuracy: method -> (repeats,) the share that was right in each episode; all methods have the same episodes.
         far: the share of the new photographs that lie farther from all that the twins learnt than 99 % of the learnt
-            ones from each other, see `neighbours.unfamiliarity`; None where the learnt ones are not at hand.
+            ones lie from each other, see `neighbours.unfamiliarity`; None where the learnt ones are not at hand.
     """
 
     new: tuple[str, ...]
@@ -62,22 +62,22 @@ class FewShotResult:
 
     def mean(self, method: str) -> tuple[float, float]:
         """The mean accuracy over episodes, and its standard error."""
-        return _mean(self.accuracy[method])
+        return _mean_and_error(self.accuracy[method])
 
     def ahead(self, method: str) -> tuple[float, float]:
-        """By how much the twins are better, episode by episode: the mean, and its standard error."""
-        return _mean(self.accuracy[TWIN] - self.accuracy[method])
+        """By how much the twins are better in the same episode: the mean, and its standard error."""
+        return _mean_and_error(self.accuracy[TWIN] - self.accuracy[method])
 
 
-class _Material(NamedTuple):
-    """The new classes' photographs and the twins; labels index `new`."""
+class _Setup(NamedTuple):
+    """The new classes' photographs, with labels that index `new`, and the twins, with what they learnt if at hand."""
 
     new: tuple[str, ...]
     learnt: tuple[str, ...]
     vectors: Matrix
     labels: Labels
     twins: list[Twin]
-    taught: Matrix | None
+    learnt_vectors: Matrix | None
 
 
 def evaluate(
@@ -97,7 +97,7 @@ def evaluate(
     (Y. Wang et al., SimpleShot, 2019, https://arxiv.org/abs/1911.04623).
 
     Args:
-        new: the classes to hold out; none are all classes of the files, which takes a run.
+        new: the classes to hold out; if none are given, all classes of the files, which takes a run.
         run_folder: a run with the head `twin`, trained on other classes; without one, twins learn from the files' other
             classes.
 
@@ -110,18 +110,18 @@ def evaluate(
     """
     if shots < 1 or repeats < 2 or seed < 0:
         raise UsageError(f"{shots} examples, {repeats} episodes, seed {seed}", "Give at least 1 example and 2 episodes")
-    new = _chosen(files, new, run_folder)
-    _refuse_few(files[0], new, shots + 1)
-    material = _prepare(files, new, seed, run_folder)
-    accuracy = _accuracies(material, [file.width for file in files], shots, repeats, seed)
+    new = _checked_classes(files, new, run_folder)
+    _check_counts_of_new(files[0], new, shots + 1)
+    setup = _prepare(files, new, seed, run_folder)
+    accuracy = _accuracies(setup, [file.width for file in files], shots, repeats, seed)
     return FewShotResult(
-        new=material.new,
-        learnt=material.learnt,
+        new=setup.new,
+        learnt=setup.learnt,
         networks=tuple(file.name for file in files),
         shots=shots,
-        photographs=len(material.labels),
+        photographs=len(setup.labels),
         accuracy=accuracy,
-        far=_far(material, [file.width for file in files]),
+        far=_share_far_away(setup, [file.width for file in files]),
     )
 
 
@@ -139,23 +139,23 @@ def classify(
     Raises:
         CatsdogsError: as `evaluate`, or there are no test rows.
     """
-    new = _chosen(files, new, run_folder)
+    new = _checked_classes(files, new, run_folder)
     ids = files[0].ids["test"]
     if not len(ids):
         raise StoreError(f"{files[0].path} has no test rows", "Add photographs to classify, and extract their features")
-    _refuse_few(files[0], new, 1)
-    material = _prepare(files, new, seed, run_folder)
+    _check_counts_of_new(files[0], new, 1)
+    setup = _prepare(files, new, seed, run_folder)
     vectors = joining.join(files, "test")[1]
-    asked, shown = ([twin.embed(rows) for twin in material.twins] for rows in (vectors, material.vectors))
-    probabilities = softmax(_likeness(material.twins, asked, shown, material.labels), axis=1)
-    submission.write_submission(path, ids.tolist(), probabilities, material.new, None, {})
+    queries, examples = ([twin.embed(rows) for twin in setup.twins] for rows in (vectors, setup.vectors))
+    probabilities = softmax(_twin_logits(setup.twins, queries, examples, setup.labels), axis=1)
+    submission.write_submission(path, ids.tolist(), probabilities, setup.new, None, {})
     return len(ids)
 
 
 def format_table(result: FewShotResult) -> str:
-    """The methods as lines, best first, and in words how it was measured."""
-    named = ", ".join(result.new[:_MAX_NAMED]) + (", …" if len(result.new) > _MAX_NAMED else "")
-    others = ", ".join(result.learnt[:_MAX_NAMED]) + (", …" if len(result.learnt) > _MAX_NAMED else "")
+    """A line for each method, best first, and below them how it was measured."""
+    new = ", ".join(result.new[:_MAX_NAMED]) + (", …" if len(result.new) > _MAX_NAMED else "")
+    learnt = ", ".join(result.learnt[:_MAX_NAMED]) + (", …" if len(result.learnt) > _MAX_NAMED else "")
     lines = [f"{'':20}{'accuracy':>16}{'twin ahead by':>20}"]
     for method in sorted(result.accuracy, key=lambda method: -result.mean(method)[0]):
         accuracy, error = result.mean(method)
@@ -170,16 +170,16 @@ def format_table(result: FewShotResult) -> str:
         (
             *lines,
             "",
-            f"{len(result.new)} new classes: {named}. The twins learnt: {others}.",
+            f"{len(result.new)} new classes: {new}. The twins learnt: {learnt}.",
             f"{repeats} times, {result.shots} photographs of each new class were drawn as examples, and the others of "
             f"{result.photographs:,} classified.",
             "± is a standard error over these draws: it speaks of other examples, not of other classes.",
-            *_how_far(result),
+            *_distance_in_words(result),
         )
     )
 
 
-def _how_far(result: FewShotResult) -> list[str]:
+def _distance_in_words(result: FewShotResult) -> list[str]:
     """What the distance of the new photographs from the learnt ones means for the twins."""
     if result.far is None:
         return ["How far the new photographs lie from what the twins learnt is not known: those files are gone."]
@@ -195,7 +195,7 @@ def write_few_shot(path: Path, result: FewShotResult) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    same = {
+    constant = {
         "networks": "+".join(result.networks),
         "new": "+".join(result.new),
         "learnt": "+".join(result.learnt),
@@ -203,15 +203,15 @@ def write_few_shot(path: Path, result: FewShotResult) -> None:
         "classified": result.photographs - result.shots * len(result.new),
     }
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["method", "episode", "accuracy", *same], lineterminator="\n")
+        writer = csv.DictWriter(file, ["method", "episode", "accuracy", *constant], lineterminator="\n")
         writer.writeheader()
         for method, shares in result.accuracy.items():
             for episode, share in enumerate(shares, start=1):
-                writer.writerow({"method": method, "episode": episode, "accuracy": f"{share:.9g}", **same})
+                writer.writerow({"method": method, "episode": episode, "accuracy": f"{share:.9g}", **constant})
 
 
-def _chosen(files: Sequence[Features], new: Sequence[str], run_folder: Path | None) -> tuple[str, ...]:
-    """The new classes, in the order of the files, once they can be used."""
+def _checked_classes(files: Sequence[Features], new: Sequence[str], run_folder: Path | None) -> tuple[str, ...]:
+    """The new classes in the order of the files, after a check that they can be used."""
     classes = files[0].classes
     for name in new:
         if name not in classes:
@@ -229,7 +229,7 @@ def _chosen(files: Sequence[Features], new: Sequence[str], run_folder: Path | No
     return chosen
 
 
-def _refuse_few(first: Features, new: Sequence[str], needed: int) -> None:
+def _check_counts_of_new(first: Features, new: Sequence[str], needed: int) -> None:
     for name in new:
         count = np.count_nonzero(first.labels == first.classes.index(name))
         if count < needed:
@@ -239,27 +239,29 @@ def _refuse_few(first: Features, new: Sequence[str], needed: int) -> None:
             )
 
 
-def _prepare(files: Sequence[Features], new: tuple[str, ...], seed: int, run_folder: Path | None) -> _Material:
+def _prepare(files: Sequence[Features], new: tuple[str, ...], seed: int, run_folder: Path | None) -> _Setup:
     for file in files:
-        _refuse_what_knows(file, new)
+        _check_network(file, new)
     joining.check_joinable(files)
     first = files[0]
-    taken = None if run_folder is None else _taken_up(run_folder, files, new)
     X = joining.join(files, "train")[1]
     place = np.array([new.index(name) if name in new else -1 for name in first.classes])[first.labels]
     others = place < 0
-    learnt = taken[1] if taken else tuple(name for name in first.classes if name not in new)
-    twins = taken[0] if taken else _trained(X[others], first.labels[others], seed)
-    taught = taken[2] if taken else X[others]
-    return _Material(new, learnt, X[~others], place[~others], twins, taught)
+    if run_folder is None:
+        learnt = tuple(name for name in first.classes if name not in new)
+        learnt_vectors: Matrix | None = X[others]
+        twins = _train_twins(X[others], first.labels[others], seed)
+    else:
+        twins, learnt, learnt_vectors = _twins_of_run(run_folder, files, new)
+    return _Setup(new, learnt, X[~others], place[~others], twins, learnt_vectors)
 
 
-def _taken_up(
+def _twins_of_run(
     run_folder: Path, files: Sequence[Features], new: Sequence[str]
 ) -> tuple[list[Twin], tuple[str, ...], Matrix | None]:
     """A run's twins and classes, and the vectors it learnt from where they are still there."""
-    loaded = run_card.load_run(run_folder)
-    twins, run = verification.twins(loaded), loaded.run
+    trained_run = run_card.load_run(run_folder)
+    twins, run = verification.twin_heads(trained_run), trained_run.run
     known = [name for name in new if name in run.classes]
     if known:
         raise TrainingError(
@@ -280,23 +282,23 @@ def _taken_up(
                 "Extract both with the same weights and settings",
             )
     try:
-        taught = joining.join(answers.training_files(run, storage.place(run.features)), "train")[1]
+        vectors = joining.join(answers.training_files(run, storage.place(run.features)), "train")[1]
     except StoreError:
-        taught = None
-    return twins, run.classes, taught
+        vectors = None
+    return twins, run.classes, vectors
 
 
-def _far(material: _Material, widths: Sequence[int]) -> float | None:
-    if material.taught is None:
+def _share_far_away(setup: _Setup, widths: Sequence[int]) -> float | None:
+    if setup.learnt_vectors is None:
         return None
-    learnt, asked = material.taught.copy(), material.vectors.copy()
-    for vectors in (learnt, asked):
+    learnt, new = setup.learnt_vectors.copy(), setup.vectors.copy()
+    for vectors in (learnt, new):
         joining.normalise(vectors, widths)
-    cosines, usual = neighbours.nearest_cosines(asked, learnt), neighbours.usual_cosines(learnt)
+    cosines, usual = neighbours.nearest_cosines(new, learnt), neighbours.usual_cosines(learnt)
     return float((neighbours.unfamiliarity(cosines, usual) >= neighbours.FAR).mean())
 
 
-def _refuse_what_knows(file: Features, new: Sequence[str]) -> None:
+def _check_network(file: Features, new: Sequence[str]) -> None:
     if file.recipe.weights == weights.RANDOM_WEIGHTS:
         raise TrainingError(f"{file.path} comes from random weights", "Extract its features with real weights")
     if file.recipe.backbone in trained.names():
@@ -310,28 +312,29 @@ def _refuse_what_knows(file: Features, new: Sequence[str]) -> None:
 
 
 def _accuracies(
-    material: _Material, widths: Sequence[int], shots: int, repeats: int, seed: int
+    setup: _Setup, widths: Sequence[int], shots: int, repeats: int, seed: int
 ) -> dict[str, NDArray[np.float64]]:
     """Method -> (repeats,) accuracies; see `evaluate`."""
-    normal = material.vectors.copy()
+    normal = setup.vectors.copy()
     joining.normalise(normal, widths)
-    embedded = [twin.embed(material.vectors) for twin in material.twins]
+    embedded = [twin.embed(setup.vectors) for twin in setup.twins]
     accuracy: dict[str, list[float]] = {TWIN: [], NEIGHBOUR: [], MEAN: []}
     for episode in range(repeats):
-        shown = _examples(material.labels, shots, np.random.default_rng((seed, episode)))
-        asked = np.setdiff1d(np.arange(len(normal)), shown)
-        labels = material.labels[shown]
+        examples = _draw_examples(setup.labels, shots, np.random.default_rng((seed, episode)))
+        queries = np.setdiff1d(np.arange(len(normal)), examples)
+        labels = setup.labels[examples]
+        embedded_queries, embedded_examples = [e[queries] for e in embedded], [e[examples] for e in embedded]
         scores = {
-            TWIN: _likeness(material.twins, [e[asked] for e in embedded], [e[shown] for e in embedded], labels),
-            NEIGHBOUR: _nearest_neighbour(normal[asked], normal[shown], labels),
-            MEAN: normal[asked] @ prototypes(normal[shown], labels, len(material.new)).T,
+            TWIN: _twin_logits(setup.twins, embedded_queries, embedded_examples, labels),
+            NEIGHBOUR: _nearest_neighbour(normal[queries], normal[examples], labels),
+            MEAN: normal[queries] @ prototypes(normal[examples], labels, len(setup.new)).T,
         }
-        for method, said in scores.items():
-            accuracy[method].append(float((said.argmax(axis=1) == material.labels[asked]).mean()))
+        for method, of_queries in scores.items():
+            accuracy[method].append(float((of_queries.argmax(axis=1) == setup.labels[queries]).mean()))
     return {method: np.array(shares) for method, shares in accuracy.items()}
 
 
-def _trained(X: Matrix, labels: Labels, seed: int) -> list[Twin]:
+def _train_twins(X: Matrix, labels: Labels, seed: int) -> list[Twin]:
     with Progress(MEMBERS, "training", "twin") as progress:
         twins = []
         for number in range(MEMBERS):
@@ -340,29 +343,33 @@ def _trained(X: Matrix, labels: Labels, seed: int) -> list[Twin]:
     return twins
 
 
-def _examples(labels: Labels, shots: int, random: np.random.Generator) -> NDArray[np.intp]:
+def _draw_examples(labels: Labels, shots: int, random: np.random.Generator) -> NDArray[np.intp]:
     classes = range(int(labels.max()) + 1)
     return np.concatenate([random.choice(np.flatnonzero(labels == number), shots, replace=False) for number in classes])
 
 
-def _likeness(twins: Sequence[Twin], asked: Sequence[Matrix], shown: Sequence[Matrix], labels: Labels) -> Scores:
-    """(n, classes) logits, averaged over twins, of photographs asked about; `labels` are those of the examples shown.
+def _twin_logits(
+    twins: Sequence[Twin], queries: Sequence[Matrix], examples: Sequence[Matrix], labels: Labels
+) -> Scores:
+    """(n, classes) logits of the queries, averaged over twins; `labels` are those of the examples.
 
-    Each twin's logits are scaled as it does itself for the classes it learnt.
+    Each twin's logits are scaled as for the classes it learnt.
     """
     classes = int(labels.max()) + 1
-    parts = zip(twins, asked, shown, strict=True)
-    said = [twin.class_scale_ * twin.likeness(rows, prototypes(known, labels, classes)) for twin, rows, known in parts]
-    scores: Scores = np.mean(said, axis=0)
-    return scores
+    parts = zip(twins, queries, examples, strict=True)
+    logits = [
+        twin.class_scale_ * twin.likeness(rows, prototypes(given, labels, classes)) for twin, rows, given in parts
+    ]
+    mean: Scores = np.mean(logits, axis=0)
+    return mean
 
 
-def _nearest_neighbour(asked: Matrix, shown: Matrix, labels: Labels) -> Scores:
-    """(n, classes) the similarity of the nearest example of each class."""
-    similarities = asked @ shown.T
+def _nearest_neighbour(queries: Matrix, examples: Matrix, labels: Labels) -> Scores:
+    """(n, classes) the cosine of each query's nearest example of each class."""
+    similarities = queries @ examples.T
     return np.stack([similarities[:, labels == number].max(axis=1) for number in range(int(labels.max()) + 1)], axis=1)
 
 
-def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
+def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
     """A mean, and its standard error."""
     return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))

@@ -1,4 +1,4 @@
-"""Two photographs: do they show the same class or not? Answered by a run whose head is a twin, of any classes."""
+"""Verification: do two photographs show the same class? Answered by a run whose head is a twin, for any class."""
 
 import textwrap
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from catsdogs.photographs import images
 from catsdogs.runs import answers, ensemble, run_card
 from catsdogs.runs.run_card import TrainedRun
 
-_ROOM = (400, 320)  # pixels for a picture; larger ones are shrunk to fit, smaller ones shown as they are
+_PICTURE_BOX = (400, 320)  # pixels for a picture; larger ones are shrunk to fit, smaller ones shown as they are
 _GAP, _TITLE_SIZE, _TEXT_SIZE = 24, 26, 15
 _GROUND, _EMPTY, _INK, _SAME, _OTHER = "#ffffff", "#f1f1ef", "#1d1d1f", "#1b6e3c", "#b3261e"
-_LINE = 105  # letters of a line across the picture
+_LINE = 105  # letters of a line across the sheet
 _LETTERS = 44  # of a file's name, which fit under its picture
 
 
 class Nearest(NamedTuple):
-    """The learnt photograph that is nearest to another one: its cosine, and the share of `neighbours.unfamiliarity`."""
+    """The learnt photograph nearest to another one: their cosine, and the share of `neighbours.unfamiliarity`."""
 
     id: str
     label: str
@@ -46,13 +46,12 @@ class Nearest(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run says of two photographs.
+    """The answer of a run about two photographs.
 
     Attributes:
         probability: that of the same class, the mean over the folds' heads, where half of all pairs are of one class.
-        nearest: of the left and the right one, how far it lies from all that the run has learnt; empty where that
-            cannot be said.
-        unknown: why it cannot.
+        nearest: the learnt photograph nearest to the left and to the right one; empty where they are not at hand.
+        unknown: why they are not.
     """
 
     run: str
@@ -74,15 +73,15 @@ class Verdict:
         """Why the answer says little; empty where both photographs lie among what was learnt."""
         if self.unknown:
             return f"How far they lie from what the run has learnt is not known: {self.unknown}"
-        far = [path.name for path, found in zip((self.left, self.right), self.nearest, strict=False) if found.is_far]
+        far = [path.name for path, near in zip((self.left, self.right), self.nearest, strict=False) if near.is_far]
         if not far:
             return ""
         who = f"{far[0]} is" if len(far) == 1 else "Both are"
         return f"{who} unlike all that the run has learnt, so this probability says little"
 
     def __str__(self) -> str:
-        found = [f"{path.name}: {near}" for path, near in zip((self.left, self.right), self.nearest, strict=False)]
-        return "\n".join(filter(None, (self.answer, self.doubt, *found)))
+        lines = [f"{path.name}: {near}" for path, near in zip((self.left, self.right), self.nearest, strict=False)]
+        return "\n".join(filter(None, (self.answer, self.doubt, *lines)))
 
 
 def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = None) -> Verdict:
@@ -93,22 +92,22 @@ def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = 
         UnreadablePhotographError: one of the photographs is missing or cannot be decoded.
         CatsdogsError: no such run, or networks that are not those the run was trained on.
     """
-    trained = run_card.load_run(run_folder)
-    heads = twins(trained)
+    trained_run = run_card.load_run(run_folder)
+    run, heads = trained_run.run, twin_heads(trained_run)
     for path in (left, right):
-        _picture(path)  # refused before networks are loaded
-    members = ensemble.load_members(ensemble.networks_of(run_folder, trained.run, weights_dir))
+        _open_photograph(path)  # refused before networks are loaded
+    members = ensemble.load_members(ensemble.networks_of(run_folder, run, weights_dir))
     sizes = {member.recipe.input_size for member in members}
     A, B = (ensemble.look(members, images.load(path.read_bytes(), sizes))[1] for path in (left, right))
     probability = float(np.mean([head.same(A, B)[0] for head in heads]))
     try:
-        return Verdict(trained.run.name, left, right, probability, _nearest(trained.run, (A, B)))
+        return Verdict(run.name, left, right, probability, _nearest(run, (A, B)))
     except CatsdogsError as error:
-        return Verdict(trained.run.name, left, right, probability, unknown=str(error))
+        return Verdict(run.name, left, right, probability, unknown=str(error))
 
 
 def _nearest(run: run_card.Run, photographs: Sequence[NDArray[np.float32]]) -> tuple[Nearest, ...]:
-    """Of each photograph, by its (1, width) vectors, the nearest that the run has learnt from.
+    """The nearest photograph that the run has learnt from, for each of some by its (1, width) vectors.
 
     Raises:
         CatsdogsError: the feature files of the run are not there any more, or others.
@@ -116,28 +115,28 @@ def _nearest(run: run_card.Run, photographs: Sequence[NDArray[np.float32]]) -> t
     files = answers.training_files(run, storage.place(run.features))
     first = files[0]
     gallery = neighbours.Gallery(joining.JoinedVectors(files, first, ["train"]))
-    usual, found = gallery.usual(), []
+    usual, nearest = gallery.usual(), []
     for vectors in photographs:
         (row,), (cosine,) = gallery.nearest(vectors, 1)
         share = float(neighbours.unfamiliarity(np.array([cosine]), usual)[0])
         label = first.classes[first.labels[row]]
-        found.append(Nearest(str(first.ids["train"][row]), label, min(1.0, float(cosine)), share))
-    return tuple(found)
+        nearest.append(Nearest(str(first.ids["train"][row]), label, min(1.0, float(cosine)), share))
+    return tuple(nearest)
 
 
-def twins(trained: TrainedRun) -> list[Twin]:
+def twin_heads(trained_run: TrainedRun) -> list[Twin]:
     """The heads of a run, one for each fold.
 
     Raises:
         TrainingError: they are no twins.
     """
-    found = [head for head in trained.heads if isinstance(head, Twin)]
-    if not found:
+    heads = [head for head in trained_run.heads if isinstance(head, Twin)]
+    if not heads:
         raise TrainingError(
-            f"The head of the run {trained.run.name} is {trained.run.head}, which compares no two photographs",
+            f"The head of the run {trained_run.run.name} is {trained_run.run.head}, which compares no two photographs",
             "Give --name a run that was trained with --head twin",
         )
-    return found
+    return heads
 
 
 def draw_verdict(path: Path, verdict: Verdict) -> None:
@@ -151,7 +150,7 @@ def draw_verdict(path: Path, verdict: Verdict) -> None:
     top = 2 * _GAP + _TITLE_SIZE
     doubt = textwrap.wrap(verdict.doubt, _LINE)
     top += round(1.3 * _TEXT_SIZE) * len(doubt)
-    sheet = Image.new("RGB", (3 * _GAP + 2 * _ROOM[0], top + _ROOM[1] + 4 * _GAP), _GROUND)
+    sheet = Image.new("RGB", (3 * _GAP + 2 * _PICTURE_BOX[0], top + _PICTURE_BOX[1] + 4 * _GAP), _GROUND)
     pen = ImageDraw.Draw(sheet)
     colour = _SAME if verdict.probability >= 0.5 else _OTHER
     title = verdict.answer[0].upper() + verdict.answer[1:]
@@ -160,28 +159,30 @@ def draw_verdict(path: Path, verdict: Verdict) -> None:
         place = 1.5 * _GAP + _TITLE_SIZE + number * round(1.3 * _TEXT_SIZE)
         pen.text((_GAP, place), line, fill=_OTHER, font=text)
     for number, photograph in enumerate((verdict.left, verdict.right)):
-        picture = _picture(photograph)
-        picture.thumbnail(_ROOM)
-        left = _GAP + number * (_ROOM[0] + _GAP)
-        pen.rectangle((left, top, left + _ROOM[0] - 1, top + _ROOM[1] - 1), fill=_EMPTY)
-        sheet.paste(picture, (left + (_ROOM[0] - picture.width) // 2, top + (_ROOM[1] - picture.height) // 2))
-        pen.text((left, top + _ROOM[1] + _GAP // 3), _short(photograph.name), fill=_INK, font=text)
+        picture = _open_photograph(photograph)
+        picture.thumbnail(_PICTURE_BOX)
+        left = _GAP + number * (_PICTURE_BOX[0] + _GAP)
+        pen.rectangle((left, top, left + _PICTURE_BOX[0] - 1, top + _PICTURE_BOX[1] - 1), fill=_EMPTY)
+        sheet.paste(
+            picture, (left + (_PICTURE_BOX[0] - picture.width) // 2, top + (_PICTURE_BOX[1] - picture.height) // 2)
+        )
+        pen.text((left, top + _PICTURE_BOX[1] + _GAP // 3), _clipped(photograph.name), fill=_INK, font=text)
         if verdict.nearest:
-            found = verdict.nearest[number]
-            near = f"nearest learnt: {_short(found.id, 16)}; {found.unfamiliarity:.1%} of the learnt lie nearer"
-            pen.text((left, top + _ROOM[1] + _GAP + 4), near, fill=_INK, font=text)
-    pen.text((_GAP, top + _ROOM[1] + 3 * _GAP - 4), f"asked of the run {verdict.run}", fill=_INK, font=text)
+            near = verdict.nearest[number]
+            line = f"nearest learnt: {_clipped(near.id, 16)}; {near.unfamiliarity:.1%} of the learnt lie nearer"
+            pen.text((left, top + _PICTURE_BOX[1] + _GAP + 4), line, fill=_INK, font=text)
+    pen.text((_GAP, top + _PICTURE_BOX[1] + 3 * _GAP - 4), f"asked of the run {verdict.run}", fill=_INK, font=text)
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
 
 
-def _picture(path: Path) -> Image.Image:
+def _open_photograph(path: Path) -> Image.Image:
     try:
         return images.decode(path.read_bytes())
     except (OSError, UnreadablePhotographError) as error:
-        why = error.reason if isinstance(error, UnreadablePhotographError) else error.strerror
-        raise UnreadablePhotographError(f"{path} cannot be read: {why}") from None
+        reason = error.reason if isinstance(error, UnreadablePhotographError) else error.strerror
+        raise UnreadablePhotographError(f"{path} cannot be read: {reason}") from None
 
 
-def _short(name: str, letters: int = _LETTERS) -> str:
+def _clipped(name: str, letters: int = _LETTERS) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1]}…"

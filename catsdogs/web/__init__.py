@@ -1,4 +1,4 @@
-"""The page that predicts photographs, reviews suspects and lists runs, and the same predictions as JSON."""
+"""The web pages: people predict photographs, review suspects and look at runs; predictions come as JSON too."""
 
 from catsdogs.web.app import create_app
 from catsdogs.web.loading import Loading

@@ -1,4 +1,4 @@
-"""The Flask app: its pages put together, its limits and its guard."""
+"""The Flask app: its pages, its limits, and its guard."""
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
@@ -9,8 +9,8 @@ from catsdogs.web.loading import Loading
 from catsdogs.web.site import Site
 from catsdogs.web.thumbnails import Thumbnails
 
-# A form of the most and largest photographs, and the lines between them.
-MAX_BODY = uploads.MAX_FILES * uploads.MAX_BYTES + 2**20
+# A form of as many and as large photographs as may be, and the lines between them.
+MAX_BODY = uploads.MAX_FILES * uploads.MAX_UPLOAD_BYTES + 2**20
 
 
 def create_app(site: Site, loading: Loading) -> Flask:
@@ -21,7 +21,7 @@ def create_app(site: Site, loading: Loading) -> Flask:
     app.json.sort_keys = False  # classes and networks have an order of their own
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions[context.NAME] = context.Shared(site, loading, Thumbnails(site.dataset))
+    app.extensions[context.EXTENSION] = context.Shared(site, loading, Thumbnails(site.dataset))
     guard.protect(app)
     for pages in (predict.pages, review.pages, overview.pages):
         app.register_blueprint(pages)

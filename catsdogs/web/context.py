@@ -1,4 +1,4 @@
-"""What every view reaches for: the site, the predictor in the making, the thumbnails, and this process's token."""
+"""The context of every view: the site, the predictor that is being loaded, the thumbnails, and this process's token."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ from catsdogs.web.loading import Loading
 from catsdogs.web.site import Site
 from catsdogs.web.thumbnails import Thumbnails
 
-NAME = "catsdogs"
+EXTENSION = "catsdogs"
 
 
 @dataclass(frozen=True)
 class Shared:
-    """One for each app.
+    """The context of an app.
 
     Attributes:
-        token: what a page must send back to change anything. Other sites cannot read it, and so cannot send it.
+        token: what a page must send to change anything. Other sites cannot read it, and so cannot send it.
     """
 
     site: Site
@@ -28,10 +28,10 @@ class Shared:
 
 
 def shared() -> Shared:
-    """That of the app which answers the present request."""
-    return cast(Shared, current_app.extensions[NAME])
+    """The context of the app that answers the present request."""
+    return cast(Shared, current_app.extensions[EXTENSION])
 
 
 def thumbnail_url(split: str, id: str) -> str | None:
-    """Where the thumbnail of a row is, if it is one of the data set."""
+    """The address of a row's thumbnail, or None for what is no row of the data set."""
     return url_for("review.thumbnail", split=split, id=id) if shared().thumbnails.has(split, id) else None

@@ -1,4 +1,4 @@
-"""What every request and answer goes through: names of this host, no other site's requests, headers, plain errors."""
+"""Guards every request and response: names of this host only, no other sites, safe headers, errors in sentences."""
 
 import contextlib
 import ipaddress
@@ -37,7 +37,7 @@ _SENTENCES = {
 
 
 class Problem(HTTPException):
-    """An answer that is no success: its status and a sentence, without full stop.
+    """A response that is an error: its status and a sentence, without full stop.
 
     Attributes:
         retry_after: seconds after which asking again may help.
@@ -50,12 +50,12 @@ class Problem(HTTPException):
 
 
 def protect(app: Flask) -> None:
-    """Let the app answer only to its own names and pages, with safe headers, and say every error in a sentence."""
+    """Make the app answer only to its own names and pages, with safe headers, and give every error as a sentence."""
 
     # Flask's TRUSTED_HOSTS wants every address known beforehand, and never trusts one in brackets.
     @app.before_request
     def refuse_other_names() -> None:
-        if not _is_own(_without_port(request.headers.get("Host", ""))):
+        if not _is_own_name(_without_port(request.headers.get("Host", ""))):
             raise Problem(400, "This machine is not known by that name: call it by its address, such as 127.0.0.1")
 
     @app.before_request
@@ -63,13 +63,13 @@ def protect(app: Flask) -> None:
         if request.method in ("GET", "HEAD", "OPTIONS"):
             return
         origin = request.headers.get("Origin")
-        # Taken apart by hand, for urlsplit raises errors about some that no browser sends.
+        # Split by hand, for urlsplit raises errors about some origins that no browser sends.
         foreign = origin is not None and origin.lower().partition("://")[2] != request.headers.get("Host", "").lower()
         if foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise Problem(403, "Pages of another site may not ask for this")
 
     app.after_request(_with_headers)
-    app.register_error_handler(HTTPException, _in_a_sentence)
+    app.register_error_handler(HTTPException, _error_response)
 
 
 def check_token() -> None:
@@ -79,7 +79,7 @@ def check_token() -> None:
         raise Problem(403, "This page is older than the server: load it again")
 
 
-def _is_own(name: str) -> bool:
+def _is_own_name(name: str) -> bool:
     """Whether no other site can have this name: an address, localhost, or what this machine is called.
 
     A page whose name has come to mean this machine (DNS rebinding) would else be taken for one of ours.
@@ -104,8 +104,8 @@ def _with_headers(response: Response) -> Response:
     return response
 
 
-def _in_a_sentence(error: HTTPException) -> Response:
-    """JSON for programs, a small page for people."""
+def _error_response(error: HTTPException) -> Response:
+    """An error as JSON for programs, as a small page for people."""
     response = Response(status=error.code)
     response.headers.update({name: value for name, value in error.get_headers() if name == "Allow"})
     if isinstance(error, Problem):

@@ -1,4 +1,4 @@
-"""The predictor comes in the background, so that the page is there before the networks are."""
+"""Loads the predictor in the background, so that the page is there before the networks are."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ State = Literal["none", "loading", "ready", "failed"]
 
 
 class Loading:
-    """A predictor in the making.
+    """A predictor that is being loaded.
 
     Attributes:
         state: `none` where there is nothing to load, else `loading`, then `ready` or `failed`.
@@ -33,7 +33,7 @@ class Loading:
             self.predictor = make()
         except CatsdogsError as error:
             self.problem, self.state = str(error), "failed"
-        except BaseException:  # a defect of ours: the terminal gets its traceback, and the page an end
+        except BaseException:  # a defect of ours: the terminal gets its traceback, and the page stops waiting
             self.problem, self.state = "Loading stopped unexpectedly; the terminal of the server says why.", "failed"
             raise
         else:

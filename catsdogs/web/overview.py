@@ -1,4 +1,4 @@
-"""The runs, newest first, and their reports."""
+"""The pages of the runs, newest first, and of their reports."""
 
 import shlex
 

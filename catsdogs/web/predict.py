@@ -1,4 +1,4 @@
-"""Photographs in, answers out: the page to drop them on, the same as JSON, and whether the networks are loaded."""
+"""Predicts photographs: the page to drop them on, predictions as JSON, and whether the networks are loaded."""
 
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -24,25 +24,25 @@ pages = Blueprint("predict", __name__)
 
 @pages.get("/")
 def page() -> str:
-    """Where photographs are dropped."""
+    """The page on which photographs are dropped."""
     loading, site = shared().loading, shared().site
     run = loading.predictor.run if loading.predictor else None
     return render_template(
         "predict.html",
         loading=loading,
         name=site.run,
-        run=run and _described(run),
-        max_bytes=uploads.MAX_BYTES,
-        formats=uploads.FORMATS,
+        run=run and _describe_run(run),
+        max_bytes=uploads.MAX_UPLOAD_BYTES,
+        formats=uploads.FORMATS_IN_WORDS,
         accept=uploads.ACCEPT,
     )
 
 
 @pages.get("/healthz")
 def health() -> Response:
-    """Whether photographs are answered; 503 only where they never will be."""
+    """Whether photographs can be predicted; 503 only where they never can be."""
     loading = shared().loading
-    run = _described(loading.predictor.run) if loading.predictor else None
+    run = _describe_run(loading.predictor.run) if loading.predictor else None
     answer = jsonify(status=loading.state, run=run, problem=loading.problem)
     answer.status_code = 503 if loading.state == "failed" else 200
     return answer
@@ -50,7 +50,7 @@ def health() -> Response:
 
 @pages.post("/api/predict")
 def predict() -> Response:
-    """An answer for each photograph of the form; see docs/web.md."""
+    """A prediction for each photograph of the form; see docs/web.md."""
     files = request.files.getlist(FIELD)
     if not files:
         raise Problem(400, f"Send photographs as multipart/form-data, in the field {FIELD}")
@@ -58,7 +58,7 @@ def predict() -> Response:
         raise Problem(413, f"At most {uploads.MAX_FILES} photographs at once")
     predictor = _predictor()
     results = [_result(predictor, file) for file in files]
-    content: dict[str, Any] = {"run": _described(predictor.run), "results": results}
+    content: dict[str, Any] = {"run": _describe_run(predictor.run), "results": results}
     content["run"]["no_neighbours"] = predictor.no_neighbours
     status = 200
     if all("error" in result for result in results):
@@ -80,12 +80,12 @@ def _predictor() -> "Predictor":
 
 
 def _result(predictor: "Predictor", file: FileStorage) -> dict[str, Any]:
-    """The answer for one photograph, or its refusal."""
+    """The prediction for one photograph, or why it is refused."""
     name = PurePosixPath((file.filename or "").replace("\\", "/")).name[:_SHOWN_NAME] or "photograph"
     try:
-        data = file.stream.read(uploads.MAX_BYTES + 1)
+        data = file.stream.read(uploads.MAX_UPLOAD_BYTES + 1)
         uploads.check_upload(data)
-        return {"name": name, **_answered(predictor.answer(data))}
+        return {"name": name, **_answer_as_json(predictor.answer(data))}
     except uploads.Refusal as refusal:
         return {"name": name, "error": refusal.sentence, "status": refusal.status}
     except UnreadablePhotographError as error:
@@ -93,7 +93,7 @@ def _result(predictor: "Predictor", file: FileStorage) -> dict[str, Any]:
         return {"name": name, "error": f"This picture cannot be read: {reason}.", "status": 415}
 
 
-def _answered(answer: "Answer") -> dict[str, Any]:
+def _answer_as_json(answer: "Answer") -> dict[str, Any]:
     return {
         "width": answer.width,
         "height": answer.height,
@@ -110,5 +110,5 @@ def _answered(answer: "Answer") -> dict[str, Any]:
     }
 
 
-def _described(run: "Run") -> dict[str, Any]:
+def _describe_run(run: "Run") -> dict[str, Any]:
     return {"name": run.name, "head": run.head, "networks": list(run.backbones), "score": str(run.scores[0])}

@@ -1,4 +1,4 @@
-"""Suspects to decide about: the page, its JSON, the thumbnails, and the decisions, which are written at once."""
+"""Reviews suspects: the page, its JSON, the thumbnails, and the decisions, which are written at once."""
 
 import errno
 import hashlib
@@ -25,7 +25,7 @@ def page() -> tuple[str, int]:
     listed, problem = shared().site.suspects.exists(), ""
     try:
         if listed:
-            _listed()
+            _suspects_as_json()
     except StoreError as error:
         problem = str(error)
     content = render_template("review.html", problem=problem, listed=listed, token=shared().token)
@@ -34,48 +34,48 @@ def page() -> tuple[str, int]:
 
 @pages.get("/api/suspects")
 def listing() -> Response:
-    """The suspects, most doubtful first, each with the decision that counts."""
+    """The suspects, most doubtful first, each with its last decision."""
     site = shared().site
     if not site.suspects.exists():
         raise Problem(404, "No suspects are listed yet: `catsdogs outliers` lists them")
     try:
-        return jsonify(classes=site.classes, suspects=_listed())
+        return jsonify(classes=site.classes, suspects=_suspects_as_json())
     except StoreError as error:
         raise _problem(error) from None
 
 
 @pages.post("/api/decisions")
 def decide() -> Response:
-    """Write down what is to be done with a train row: keep, drop, or relabel as `label`."""
+    """Record a decision about a train row: keep, drop, or relabel as `label`."""
     check_token()
-    asked = _body("id", "decision")
-    id, word, label = asked["id"], asked["decision"], asked.get("label") or ""
+    body = _body("id", "decision")
+    id, decision, label = body["id"], body["decision"], body.get("label") or ""
     _check_row(id)
-    if word not in (decisions.KEEP, decisions.DROP, decisions.RELABEL):
+    if decision not in (decisions.KEEP, decisions.DROP, decisions.RELABEL):
         raise Problem(422, f"A decision is {decisions.KEEP}, {decisions.DROP} or {decisions.RELABEL}")
     site = shared().site
-    if word != decisions.RELABEL:
+    if decision != decisions.RELABEL:
         label = ""
     elif label not in site.classes:
         raise Problem(422, f"Relabel as one of the classes: {to_choose_from(site.classes)}")
     try:
-        return jsonify(decisions.decide(site.decisions, Decision(id, word, label), site.classes)._asdict())
+        return jsonify(decisions.decide(site.decisions, Decision(id, decision, label), site.classes)._asdict())
     except (StoreError, LockedError) as error:
         raise _problem(error) from None
 
 
 @pages.post("/api/decisions/undo")
 def undo() -> Response:
-    """Take the last decision about a train row back; what counts from now on, where `decision` may be null."""
+    """Take back the last decision about a train row; the answer is the one before, whose `decision` may be null."""
     check_token()
     id = _body("id")["id"]
     _check_row(id)
     site = shared().site
     try:
-        left = decisions.undo(site.decisions, id, site.classes)
+        previous = decisions.undo(site.decisions, id, site.classes)
     except (StoreError, LockedError) as error:
         raise _problem(error) from None
-    return jsonify(left._asdict() if left else {"id": id, "decision": None})
+    return jsonify(previous._asdict() if previous else {"id": id, "decision": None})
 
 
 @pages.get("/thumbnail")
@@ -91,14 +91,14 @@ def thumbnail() -> Response:
     return response
 
 
-def _listed() -> list[dict[str, Any]]:
+def _suspects_as_json() -> list[dict[str, Any]]:
     site = shared().site
     rows = suspect_table.read_suspects(site.suspects)
     ids = [suspect.id for suspect in rows if suspect.split == "train"]
-    decided = decisions.read_decisions(site.decisions, site.classes, ids) if site.decisions.exists() else {}
+    by_id = decisions.read_decisions(site.decisions, site.classes, ids) if site.decisions.exists() else {}
     listed = []
     for suspect in rows:
-        decision = decided.get(suspect.id) if suspect.split == "train" else None
+        decision = by_id.get(suspect.id) if suspect.split == "train" else None
         listed.append(
             {
                 **suspect._asdict(),

@@ -1,4 +1,4 @@
-"""The app on a port: waitress, which queues what its threads cannot take on at once."""
+"""Serves the app on a port by waitress, which queues what its threads cannot take on at once."""
 
 import ipaddress
 import logging

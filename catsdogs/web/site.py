@@ -1,4 +1,4 @@
-"""What is shown: the folders, the data set, and the run that predicts."""
+"""The site is what the pages show: the folders, the data set, and the run that predicts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from catsdogs.photographs.dataset import Dataset
 
 @dataclass(frozen=True)
 class Site:
-    """Where the pages find what they show.
+    """The places of all that the pages show.
 
     Attributes:
         submissions: the folder of runs.

@@ -1,10 +1,10 @@
-"""Small pictures of the data set's rows, found by split and id and never by path, the latest of them kept in memory."""
+"""Thumbnails of the data set's rows, found by split and id and never by path; the latest of them stay in memory."""
 
 import functools
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import images
-from catsdogs.photographs.dataset import Dataset
+from catsdogs.photographs.dataset import Dataset, Photograph
 
 SIDE = 240  # pixels
 KEPT = 2000  # of some 15 KB each
@@ -19,10 +19,9 @@ class Thumbnails:
 
     def of(self, split: str, id: str) -> bytes | None:
         """A JPEG of at most `SIDE` pixels a side, or None for what is no row, or cannot be read."""
-        if not self.has(split, id):
-            return None
+        photograph = self._dataset.find(split, id) if self._dataset else None
         try:
-            return self._make(split, id)
+            return self._make(photograph) if photograph else None
         except UnreadablePhotographError:
             return None
 
@@ -30,7 +29,6 @@ class Thumbnails:
         """Whether this is a row of the data set."""
         return self._dataset is not None and self._dataset.find(split, id) is not None
 
-    def _read(self, split: str, id: str) -> bytes:
-        photograph = self._dataset.find(split, id) if self._dataset else None
-        assert self._dataset is not None and photograph is not None  # noqa: S101 - for the type checker
+    def _read(self, photograph: Photograph) -> bytes:
+        assert self._dataset is not None  # noqa: S101 - for the type checker
         return images.thumbnail(self._dataset.read(photograph), SIDE)

@@ -1,19 +1,19 @@
-"""What the page takes for a photograph, told by its size in bytes and its header before anything is decoded."""
+"""Checks uploads by their size in bytes and their header, before anything is decoded."""
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import images
 
-MAX_BYTES = 10 * 2**20
-MAX_PIXELS = 50_000_000
+MAX_UPLOAD_BYTES = 10 * 2**20
+MAX_UPLOAD_PIXELS = 50_000_000
 MAX_FILES = 10  # in one request
-FORMATS = ", ".join([*images.formats()[6:], "JPEG, PNG, WebP, GIF, BMP or TIFF"])  # `images.formats` in words
+FORMATS_IN_WORDS = ", ".join([*images.formats()[6:], "JPEG, PNG, WebP, GIF, BMP or TIFF"])  # `images.formats` in words
 # For a form's file dialogue.
 ACCEPT = ",".join(f"image/{'jp2' if name == 'JPEG2000' else name.lower()}" for name in images.formats())
-_TOO_MANY_PIXELS = f"This picture has more than {MAX_PIXELS // 10**6} megapixels."
+_TOO_MANY_PIXELS = f"This picture has more than {MAX_UPLOAD_PIXELS // 10**6} megapixels."
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of the program's, but its answer
-    """Why an upload is not looked at: an HTTP status, 413 or 415, and a sentence."""
+    """Why an upload is refused: an HTTP status, 413 or 415, and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(status, sentence)
@@ -25,15 +25,15 @@ def check_upload(data: bytes) -> None:
     """Refuse what is too large, and what is no picture by its header; the rest may still turn out to be damaged.
 
     Raises:
-        Refusal: 413 for more than `MAX_BYTES` or `MAX_PIXELS`, 415 for what is not one of `images.formats`.
+        Refusal: 413 for more than `MAX_UPLOAD_BYTES` or `MAX_UPLOAD_PIXELS`, 415 for none of `images.formats`.
     """
-    if len(data) > MAX_BYTES:
-        raise Refusal(413, f"This file has more than {MAX_BYTES // 2**20} MB.")
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise Refusal(413, f"This file has more than {MAX_UPLOAD_BYTES // 2**20} MB.")
     try:
         width, height = images.dimensions(data)
     except images.TooManyPixelsError:
         raise Refusal(413, _TOO_MANY_PIXELS) from None
     except UnreadablePhotographError as error:
-        raise Refusal(415, f"This is no {FORMATS} that can be read: {error.reason}.") from None
-    if width * height > MAX_PIXELS:
+        raise Refusal(415, f"This is no {FORMATS_IN_WORDS} that can be read: {error.reason}.") from None
+    if width * height > MAX_UPLOAD_PIXELS:
         raise Refusal(413, _TOO_MANY_PIXELS)

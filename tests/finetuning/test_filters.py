@@ -1,3 +1,5 @@
+"""Pictures of filters: which convolutions there are, what they respond to, and what is drawn of it."""
+
 from pathlib import Path
 
 import keras
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs.errors import StoreError, UnknownNameError
+from catsdogs.errors import UnknownNameError
 from catsdogs.finetuning import filters
 from catsdogs.networks.architectures import small
 from tests.conftest import refused
@@ -27,22 +29,19 @@ def nested(name: str, **settings: bool) -> tuple[keras.Model, keras.Model]:
     return path, keras.Model(image, inner(image), name="outer")
 
 
-def drawn_kernels(epochs: int, count: int = 32, side: int = 3) -> np.ndarray:
-    """A walk: each epoch a step from the one before."""
-    steps = np.random.default_rng(epochs).normal(0, 0.02, (epochs, side, side, 3, count))
-    return (steps.cumsum(axis=0) + steps[0] * 5).astype(np.float32)
-
-
 def test_convolutions_are_listed_in_order() -> None:
     path, outer = nested("four-conv", batch_norm=True)
-    assert filters.layers(path) == filters.layers(outer) == ["conv1", "conv2", "conv3", "conv4"]
+    assert filters.convolutions(path) == filters.convolutions(outer) == ["conv1", "conv2", "conv3", "conv4"]
     kinds = [keras.layers.SeparableConv2D(4, 3, name="a"), keras.layers.DepthwiseConv2D(3, name="b")]
-    assert filters.layers(keras.Sequential([keras.Input((9, 9, 3)), *kinds, keras.layers.Flatten()])) == ["a", "b"]
+    assert filters.convolutions(keras.Sequential([keras.Input((9, 9, 3)), *kinds, keras.layers.Flatten()])) == [
+        "a",
+        "b",
+    ]
 
 
 def test_a_pretrained_networks_convolutions() -> None:
     network = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(64, 64, 3))
-    names = filters.layers(network)
+    names = filters.convolutions(network)
     assert names[0] == "Conv1" and names[-1] == "Conv_1" and len(names) == 52
 
 
@@ -51,7 +50,7 @@ def test_a_pretrained_networks_convolutions() -> None:
 def test_a_response_is_what_the_next_layer_reads(batch_norm: bool, name: str) -> None:
     path, outer = nested("four-conv", batch_norm=batch_norm)
     before = keras.ops.convert_to_numpy(outer(scaled(BATCH)))
-    _, heard = filters._listen(outer, path.get_layer(name), scaled(BATCH))
+    _, heard = filters._record(outer, path.get_layer(name), scaled(BATCH))
     passed_on = keras.Model(path.input, path.get_layer(f"{name}_relu").output)
     np.testing.assert_allclose(heard, keras.ops.convert_to_numpy(passed_on(scaled(BATCH))), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(before, keras.ops.convert_to_numpy(outer(scaled(BATCH))))
@@ -72,19 +71,19 @@ def test_filters_of_a_network_that_reads_blue_first_are_shown_red_first() -> Non
 def test_colours_of_filters() -> None:
     kernel = np.zeros((3, 3, 3, 2), np.float32)
     kernel[0, 0, :, 0] = 0.1, -0.2, 0.0
-    first, silent = filters._in_colour(kernel)
+    first, silent = filters._kernel_pictures(kernel)
     assert first[0, 0].tolist() == [191, 0, 128] and (first[1:] == 128).all() and (silent == 128).all()
 
 
 def test_a_photograph_reddens_where_a_filter_responds() -> None:
     response = np.zeros((6, 6), np.float32)
     response[1, 4] = 2.0
-    lit = filters._lit(PICTURE, response).astype(int)
+    lit = filters._highlighted(PICTURE, response).astype(int)
     redness = lit[:, :, 0] - lit[:, :, 1:].mean(axis=2)
     row, column = np.unravel_index(redness.argmax(), redness.shape)
     assert (row * 6 // SIZE, column * 6 // SIZE) == (1, 4)
     assert (redness[SIZE // 2 :] == 0).all()
-    assert (filters._lit(PICTURE, -response) == filters._lit(PICTURE, 0 * response)).all()
+    assert (filters._highlighted(PICTURE, -response) == filters._highlighted(PICTURE, 0 * response)).all()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_a_photograph_reddens_where_a_filter_responds() -> None:
 )
 def test_picture_of_a_layer(tmp_path: Path, name: str, layer: str) -> None:
     _, outer = nested(name)
-    filters.draw(tmp_path / "filters.png", outer, layer, PICTURE, scaled)
+    filters.draw_filters(tmp_path / "filters.png", outer, layer, PICTURE, scaled)
     with Image.open(tmp_path / "filters.png") as drawn:
         pixels = np.asarray(drawn.convert("RGB"))
     assert pixels.shape[1] == 14 * 120 and pixels.shape[0] >= 300
@@ -102,103 +101,14 @@ def test_picture_of_a_layer(tmp_path: Path, name: str, layer: str) -> None:
 
 def test_of_many_filters_those_that_say_most() -> None:
     strength = np.arange(100, dtype=np.float32)
-    assert filters._most(strength).tolist() == list(range(36, 100))
-    assert filters._most(-strength[:5]).tolist() == [0, 1, 2, 3, 4]
+    assert filters.strongest(strength).tolist() == list(range(36, 100))
+    assert filters.strongest(-strength[:5]).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_unknown_layer(tmp_path: Path) -> None:
     network = small.build("squeezenet", SIZE)
     with refused(UnknownNameError, "No convolution of squeezenet is called 'conv9'. Choose from: conv1, fire2"):
-        filters.draw(tmp_path / "filters.png", network, "conv9", PICTURE, scaled)
+        filters.draw_filters(tmp_path / "filters.png", network, "conv9", PICTURE, scaled)
     assert not list(tmp_path.iterdir())
     with pytest.raises(UnknownNameError, match=r"fire8_squeeze1x1, or one of 5 more\.$"):
-        filters.draw(tmp_path / "filters.png", network, "conv9", PICTURE, scaled)
-
-
-@pytest.mark.parametrize(("epochs", "count", "side"), [(61, 32, 3), (1, 4, 3), (2, 70, 7), (5, 3, 16)])
-def test_animation(tmp_path: Path, epochs: int, count: int, side: int) -> None:
-    path = tmp_path / "filters.gif"
-    filters.animate(path, drawn_kernels(epochs, count, side), np.arange(epochs), "conv1")
-    assert path.stat().st_size < 1_000_000
-    with Image.open(path) as film:
-        assert film.n_frames == min(epochs, 48)
-        lengths = []
-        for number in range(film.n_frames):
-            film.seek(number)
-            lengths.append(film.info.get("duration", 0))
-            assert film.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
-        if epochs > 1:
-            assert film.info["loop"] == 0 and lengths[-1] > max(lengths[:-1])
-
-
-def test_colours_mean_the_same_in_every_frame(tmp_path: Path) -> None:
-    kernels = np.zeros((3, 3, 3, 3, 2), np.float32)
-    kernels[:, 1, 1, 0, 0] = -1, 0, 1  # the middle of filter 0 goes from cyan over grey to red
-    kernels[:, 1, 1, 2, 1] = 0.5  # filter 1 stays blue
-    filters.animate(tmp_path / "filters.gif", kernels, np.array([0, 10, 20]), "conv1")
-    expected = [(0, 128, 128), (128, 128, 128), (255, 128, 128)]
-    middle = (24 + 30, 24 + 44 + 13 + 30)
-    with Image.open(tmp_path / "filters.gif") as film:
-        for number, colour in enumerate(expected):
-            film.seek(number)
-            frame = film.convert("RGB")
-            np.testing.assert_allclose(frame.getpixel(middle), colour, atol=3)
-            np.testing.assert_allclose(frame.getpixel((middle[0] + 68, middle[1])), (128, 128, 255), atol=3)
-            np.testing.assert_allclose(frame.getpixel((middle[0] - 20, middle[1])), (128, 128, 128), atol=3)
-
-
-def test_kernels_are_read_back(tmp_path: Path) -> None:
-    kernels = drawn_kernels(4)
-    np.savez(tmp_path / "kernels.npz", layer="conv1", epochs=np.arange(4), kernels=kernels)
-    found = filters.read_kernels(tmp_path / "kernels.npz")
-    np.testing.assert_array_equal(found.kernels, kernels)
-    assert found.layer == "conv1" and found.epochs.tolist() == [0, 1, 2, 3]
-
-
-def test_missing_kernels(tmp_path: Path) -> None:
-    with refused(StoreError, r"There is no .*kernels\.npz, the filters of each epoch\. Train the network again"):
-        filters.read_kernels(tmp_path / "kernels.npz")
-
-
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
-def test_truncated_kernels(tmp_path: Path, share: float) -> None:
-    path = tmp_path / "kernels.npz"
-    np.savez_compressed(path, layer="conv1", epochs=np.arange(4), kernels=drawn_kernels(4))
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-    with refused(StoreError, r"kernels\.npz is damaged: .*Delete it and train"):
-        filters.read_kernels(path)
-
-
-def test_flipped_bits_of_kernels(tmp_path: Path) -> None:
-    path = tmp_path / "kernels.npz"
-    np.savez_compressed(path, layer="conv1", epochs=np.arange(4), kernels=drawn_kernels(4))
-    whole = bytearray(path.read_bytes())
-    for place in range(0, len(whole), max(1, len(whole) // 100)):
-        path.write_bytes(bytes([*whole[:place], whole[place] ^ 0xFF, *whole[place + 1 :]]))
-        try:
-            filters.read_kernels(path)  # some bits of a zip, such as its dates, are of no account
-        except StoreError as error:
-            assert "\n" not in str(error)
-
-
-def test_foreign_kernels(tmp_path: Path) -> None:
-    path = tmp_path / "kernels.npz"
-    whole = {"layer": "conv1", "epochs": np.arange(4), "kernels": drawn_kernels(4)}
-    for wrong in (
-        {"kernels": drawn_kernels(4)[..., 0]},
-        {"kernels": drawn_kernels(3)},
-        {"kernels": drawn_kernels(4) * np.nan},
-        {"kernels": np.array([object()])},
-        {"epochs": np.array(["a"] * 4)},
-    ):
-        np.savez(path, **{**whole, **wrong})  # type: ignore[arg-type]
-        with refused(StoreError, "is damaged"):
-            filters.read_kernels(path)
-    np.savez(path, epochs=np.arange(4))
-    with refused(StoreError, "is damaged"):
-        filters.read_kernels(path)
-    with path.open("wb") as file:
-        np.save(file, np.arange(3))
-    with refused(StoreError, "is damaged"):
-        filters.read_kernels(path)
+        filters.draw_filters(tmp_path / "filters.png", network, "conv9", PICTURE, scaled)

@@ -11,28 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from invoke import Config, Context
 
-from catsdogs.commands.finetuning import near_copy_files
-from catsdogs.errors import TrainingError, UsageError
+from catsdogs.errors import TrainingError
 from catsdogs.features import extract, feature_file
-from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.networks import trained
 from catsdogs.networks.quiet import importing_keras
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.scoring import training_plan
-from tests.conftest import Command, need, recipe, refused, rows_of, write_kaggle_folder
+from tests.conftest import Command, need, refused, write_kaggle_folder
 
 with importing_keras():
     import keras
 
-    from catsdogs.finetuning import finetune, plans
+    from catsdogs.finetuning import finetune
+    from catsdogs.finetuning.hyperparameters import complete_hyperparameters
+    from catsdogs.finetuning.lesson import read_lesson
     from catsdogs.networks import build
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, finetune.Finetuned]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, finetune.FinetunedNetwork]]:
     """A four-conv of three members on 24 photographs, one of them unreadable and two of them the same."""
     folder = tmp_path_factory.mktemp("finetune")
     data = write_kaggle_folder(folder / "data", cats=13, dogs=12, test=3)
@@ -41,11 +40,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, fi
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         dataset = scan(data)
-        plan = plans.hyperparameters("four-conv", "flip,batch-norm", input_size=32, epochs=2, batch_size=8, seed=4)
-        yield dataset, finetune.finetune(finetune.lesson(dataset, 2, 4), plan, name="mine", command="catsdogs finetune")
+        settings = complete_hyperparameters(
+            "four-conv", "flip,batch-norm", input_size=32, epochs=2, batch_size=8, seed=4
+        )
+        yield (
+            dataset,
+            finetune.finetune(read_lesson(dataset, 2, 4), settings, name="mine", command="catsdogs finetune"),
+        )
 
 
-def test_the_folder_is_whole(made: tuple[Dataset, finetune.Finetuned]) -> None:
+def test_the_folder_is_whole(made: tuple[Dataset, finetune.FinetunedNetwork]) -> None:
     _, found = made
     need("tensorboard")
     names = {path.name for path in found.folder.iterdir() if path.name != ".lock"}
@@ -57,7 +61,7 @@ def test_the_folder_is_whole(made: tuple[Dataset, finetune.Finetuned]) -> None:
     assert not list(trained.FOLDER.glob(".*part/*"))
 
 
-def test_what_the_tensorboard_files_hold(made: tuple[Dataset, finetune.Finetuned]) -> None:
+def test_what_the_tensorboard_files_hold(made: tuple[Dataset, finetune.FinetunedNetwork]) -> None:
     need("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -69,7 +73,7 @@ def test_what_the_tensorboard_files_hold(made: tuple[Dataset, finetune.Finetuned
 
 
 def test_copies_share_a_fold_and_the_table_says_who_was_held_out_where(
-    made: tuple[Dataset, finetune.Finetuned],
+    made: tuple[Dataset, finetune.FinetunedNetwork],
 ) -> None:
     _, found = made
     with (found.folder / trained.LEARNT_FILE).open(newline="") as text:
@@ -81,7 +85,7 @@ def test_copies_share_a_fold_and_the_table_says_who_was_held_out_where(
 
 @pytest.mark.parametrize("engine", ["keras", "openvino"])
 def test_each_photograph_gets_the_vector_of_the_member_that_never_saw_it(
-    made: tuple[Dataset, finetune.Finetuned], tmp_path: Path, engine: str
+    made: tuple[Dataset, finetune.FinetunedNetwork], tmp_path: Path, engine: str
 ) -> None:
     dataset, found = made
     extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine=engine))
@@ -102,7 +106,7 @@ def test_each_photograph_gets_the_vector_of_the_member_that_never_saw_it(
             assert np.allclose(said[right], vector, rtol=1e-3, atol=1e-4)
 
 
-def test_it_is_trained_on_by_heads(made: tuple[Dataset, finetune.Finetuned], tmp_path: Path) -> None:
+def test_it_is_trained_on_by_heads(made: tuple[Dataset, finetune.FinetunedNetwork], tmp_path: Path) -> None:
     dataset, _ = made
     extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine="keras"))
     files = [feature_file.read_features(feature_file.path_of(tmp_path, "mine"))]
@@ -115,8 +119,8 @@ def test_without_folds_its_vectors_yield_no_score(
     monkeypatch.chdir(tmp_path)
     dataset = make_dataset(cats=8, dogs=8)
     held = scan(dataset.root, holdout=0.25, seed=1)
-    plan = plans.hyperparameters("four-conv", input_size=32, epochs=1, batch_size=8)
-    found = finetune.finetune(finetune.lesson(held, 1, 0), plan, name="alone", command="")
+    settings = complete_hyperparameters("four-conv", input_size=32, epochs=1, batch_size=8)
+    found = finetune.finetune(read_lesson(held, 1, 0), settings, name="alone", command="")
     assert found.card.scores[0].endswith("(held out, 4 photographs)") and list(found.card.weights) == ["all"]
     extract.extract(dataset, ["alone"], tmp_path / "features", extract.Settings(engine="keras"))
     features = feature_file.read_features(feature_file.path_of(tmp_path / "features", "alone"))
@@ -129,9 +133,9 @@ def test_a_twin_learns_from_pairs(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plan = plans.hyperparameters("siamese-cnn", "flip,label-smoothing", input_size=32, epochs=1, batch_size=8)
-    taught = finetune.lesson(make_dataset(cats=8, dogs=8), 2, 0)
-    found = finetune.finetune(taught, plan, name="pair", command="")
+    settings = complete_hyperparameters("siamese-cnn", "flip,label-smoothing", input_size=32, epochs=1, batch_size=8)
+    lesson = read_lesson(make_dataset(cats=8, dogs=8), 2, 0)
+    found = finetune.finetune(lesson, settings, name="pair", command="")
     assert "16 pairs of photographs" in found.card.scores[0]
     assert trained.row(found.folder).width == 32
     assert set(trained.fold_of_digest(found.folder).values()) == {1, 2}
@@ -143,49 +147,36 @@ def test_a_network_of_keras_applications_starts_from_a_weights_file(
     """The file stands in for Keras's download: its weights are random, so it shows the way and no more."""
     monkeypatch.chdir(tmp_path)
     keras.applications.MobileNetV2(weights=None, include_top=False).save_weights(tmp_path / "MobileNetV2.weights.h5")
-    plan = plans.hyperparameters("MobileNetV2", "dropout,l2", input_size=32, epochs=1, batch_size=8)
-    taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
-    found = finetune.finetune(taught, plan, name="student", command="", weights_dir=str(tmp_path))
+    settings = complete_hyperparameters("MobileNetV2", "dropout,l2", input_size=32, epochs=1, batch_size=8)
+    lesson = read_lesson(make_dataset(cats=6, dogs=6), 1, 0)
+    found = finetune.finetune(lesson, settings, name="student", command="", weights_dir=str(tmp_path))
     start = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
     start.load_weights(tmp_path / "MobileNetV2.weights.h5")
     learnt = build.read_path(found.folder, trained.ALL).get_layer("network")
     for name, same in (("block_5_expand", True), ("Conv_1", False)):
         assert np.array_equal(start.get_layer(name).kernel, learnt.get_layer(name).kernel) == same
     with refused(TrainingError, "Random weights"):
-        finetune.finetune(taught, plan, name="other", command="", weights_dir="random")
+        finetune.finetune(lesson, settings, name="other", command="", weights_dir="random")
 
 
 def test_a_taken_name_and_another_plan_are_refused(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    taught = finetune.lesson(make_dataset(cats=6, dogs=6), 1, 0)
-    plan = plans.hyperparameters("four-conv", input_size=32, epochs=1, batch_size=8)
-    finetune.finetune(taught, plan, name="mine", command="")
+    lesson = read_lesson(make_dataset(cats=6, dogs=6), 1, 0)
+    settings = complete_hyperparameters("four-conv", input_size=32, epochs=1, batch_size=8)
+    finetune.finetune(lesson, settings, name="mine", command="")
     with refused(TrainingError, "--force"):
-        finetune.finetune(taught, plan, name="mine", command="")
+        finetune.finetune(lesson, settings, name="mine", command="")
     work = trained.FOLDER / ".other.part"
     work.mkdir()
     (work / "plan.json").write_text(json.dumps({"epochs": 9}))
     with refused(TrainingError, "unfinished training with other settings"):
-        finetune.finetune(taught, plan, name="other", command="")
+        finetune.finetune(lesson, settings, name="other", command="")
     before = (trained.FOLDER / "mine/network.json").read_bytes()
-    finetune.finetune(taught, replace(plan, seed=9), name="mine", command="", force=True)
+    finetune.finetune(lesson, replace(settings, seed=9), name="mine", command="", force=True)
     assert (trained.FOLDER / "mine/network.json").read_bytes() != before
     assert sorted(path.name for path in trained.FOLDER.iterdir()) == [".other.part", "mine"]
-
-
-@pytest.mark.parametrize(
-    ("counts", "match"), [({"cats": 2, "dogs": 6}, "takes 4"), ({"cats": 6, "dogs": 0}, "1 classes")]
-)
-def test_too_few_photographs(make_dataset: Callable[..., Dataset], counts: dict[str, int], match: str) -> None:
-    with refused(TrainingError, match):
-        finetune.lesson(make_dataset(**counts), 2, 0)
-
-
-def test_numbers_of_folds_that_cannot_be(make_dataset: Callable[..., Dataset]) -> None:
-    with refused(UsageError, "folds"):
-        finetune.lesson(make_dataset(), 0, 0)
 
 
 # Dies in the middle of the second member of a fold.
@@ -194,14 +185,14 @@ import os, signal
 from catsdogs.finetuning import fit
 from catsdogs.cli import main
 
-after_batch = fit._Keeper.on_train_batch_end
+after_batch = fit._Checkpoint.on_train_batch_end
 
 def die(self, batch, logs=None):
     if self._work.name == ".fold-2" and len(self.history["loss"]) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     after_batch(self, batch, logs)
 
-fit._Keeper.on_train_batch_end = die
+fit._Checkpoint.on_train_batch_end = die
 main()
 """
 
@@ -224,95 +215,3 @@ def test_killed_and_run_again_by_the_command_it_finishes(
     assert code == 0 and "networks/mine/network.json" in out and "features --backbones mine" in out
     assert (folder / "fold-1.weights.h5").stat().st_mtime_ns == first
     assert not work.exists() and trained.check_weights(folder)
-
-
-def test_its_folds_are_those_of_train(make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
-    """Copies and all, whatever is dropped: a row is held out by the member and the head of one fold."""
-    dataset = make_dataset(cats=14, dogs=12)
-    root = dataset.root
-    for copy, original in (("cat.3", "cat.1"), ("cat.9", "cat.1"), ("dog.4", "cat.2"), ("dog.5", "dog.6")):
-        (root / f"train/{copy}.jpg").write_bytes((root / f"train/{original}.jpg").read_bytes())
-    near = [("cat.1", "cat.11"), ("dog.7", "dog.8")]
-    file = features_of(tmp_path, dataset, near)
-    for seed in range(3):
-        taught = finetune.lesson(dataset, 3, seed, [file])
-        assert [row.id for row in taught.train] == file.ids["train"].tolist()
-        for drop in (frozenset(), {"cat.0", "dog.1"}):
-            crossed = training_plan.out_of_fold([file], training_plan.Plan("ridge", 3, seed, drop=drop))
-            assert np.array_equal(crossed.fold + 1, taught.folds)
-    changed = replace(file, digests={**file.digests, "train": file.digests["train"] + np.uint64(1)})
-    pictures = finetune.lesson(dataset, 3, 0, [changed]).pictures
-    assert pictures is not None and len(set(pictures)) == 26 - 4  # what has changed since is a copy of nothing
-
-
-def features_of(folder: Path, dataset: Dataset, near: list[tuple[str, str]]) -> feature_file.Features:
-    """A feature file of a data set's photographs, wide enough to tell copies, with pairs of nearly the same vector."""
-    entries = [DigestedPhotograph(row, images.digest(dataset.read(row))) for row in dataset.photographs]
-    random = np.random.default_rng(0)
-    X = np.abs(random.normal(size=(len(entries), 600))).astype(np.float32)
-    row_of = {entry.photograph.id: number for number, entry in enumerate(entries) if entry.photograph.split == "train"}
-    for one, other in near:
-        X[row_of[other]] = X[row_of[one]] * (1 + 0.02 * random.normal(size=600))
-    cache = Cache(folder, recipe("ResNet50"))
-    cache.write_shard(replace(rows_of(entries, 600), vector=X), "none")
-    cache.assemble(entries, dataset.classes, [], str(dataset.root))
-    return feature_file.read_features(cache.path)
-
-
-def test_copies_are_on_one_side_of_the_split_that_chooses_the_epoch(
-    make_dataset: Callable[..., Dataset], tmp_path: Path
-) -> None:
-    dataset = make_dataset(cats=30, dogs=30)
-    for name in ("cat", "dog"):
-        for number in range(15):
-            one, other = (dataset.root / f"train/{name}.{n}.jpg" for n in (number, number + 15))
-            other.write_bytes(one.read_bytes())
-    taught = finetune.lesson(dataset, 2, 0)
-    trainer = finetune.Trainer(taught, plans.hyperparameters("squeezenet", input_size=32), None, tmp_path, "one")
-    for held in (np.empty(0, np.intp), *finetune.fold_rows(taught).values()):
-        rows = np.setdiff1d(np.arange(60), held)
-        learnt, watched = trainer._split(rows)
-        assert np.array_equal(np.sort(np.concatenate((learnt, watched))), rows)
-        assert not set(taught.digests[learnt]) & set(taught.digests[watched])
-        for label in (0, 1):
-            share = np.mean(taught.labels[watched] == label)
-            assert 0 < share < 1 and np.count_nonzero(taught.labels[watched] == label) <= 6
-
-
-def test_classes_that_no_photograph_shows_are_left_out(make_dataset: Callable[..., Dataset]) -> None:
-    dataset = make_dataset(cats=6, dogs=6)
-    rows = tuple(row._replace(label=2 * row.label + 1 if row.label >= 0 else -1) for row in dataset.photographs)
-    taught = finetune.lesson(replace(dataset, classes=("ant", "cat", "bee", "dog"), photographs=rows), 2, 0)
-    assert taught.dataset.classes == ("cat", "dog")
-    assert taught.labels.tolist() == [0] * 6 + [1] * 6
-
-
-@pytest.mark.parametrize(
-    ("dogs", "folds", "remedy"), [(4, 5, "--folds 4"), (3, 5, "--folds 3"), (3, 2, "--folds 3"), (2, 3, "Add ")]
-)
-def test_the_smallest_class_and_the_most_folds_are_named(
-    make_dataset: Callable[..., Dataset], dogs: int, folds: int, remedy: str
-) -> None:
-    dataset = make_dataset(cats=9, dogs=dogs)
-    with refused(TrainingError, f"class dog has {dogs} photographs to learn from, .*{remedy}"):
-        finetune.lesson(dataset, folds, 0)
-    if remedy.startswith("--folds"):
-        assert finetune.lesson(dataset, int(remedy[-1]), 0).folds.max() == int(remedy[-1])
-
-
-def test_near_copies_are_told_by_the_feature_files_of_these_photographs(
-    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    """A damaged file, one of other photographs, or none leaves those of the same bytes."""
-    monkeypatch.chdir(tmp_path)
-    dataset, c = make_dataset(cats=8, dogs=8), Context(Config(lazy=True))
-    assert near_copy_files(c, dataset) == []
-    file = features_of(tmp_path / "features", dataset, [("cat.1", "cat.2")])
-    (tmp_path / "features/Xception.h5").write_bytes(b"no HDF5")
-    assert [one.path for one in near_copy_files(c, dataset)] == [Path("features/ResNet50.h5")]
-    assert capsys.readouterr().out.splitlines() == [
-        "Copies of a photograph share a fold: the same bytes",
-        "Copies of a photograph share a fold: the same bytes, and near-copies as ResNet50 of features see them",
-    ]
-    others = scan(write_kaggle_folder(tmp_path / "other", cats=0, dogs=0))
-    assert near_copy_files(c, others) == [] and file.width == 600

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.errors import UsageError
 from catsdogs.networks.quiet import importing_keras
 from tests.conftest import refused
 
 with importing_keras():
     import keras
 
-    from catsdogs.finetuning import fit, plans
+    from catsdogs.finetuning import fit
+    from catsdogs.finetuning.hyperparameters import complete_hyperparameters
     from catsdogs.finetuning.objectives import Classification
     from catsdogs.finetuning.stream import Batches
     from catsdogs.networks import build, trained
@@ -36,7 +37,7 @@ LAST_BLOCKS = {
 @pytest.mark.parametrize("name", LAST_BLOCKS)
 def test_the_last_block(name: str) -> None:
     network = build._whole_network(BACKBONES[name], include_top=False)
-    assert {layer.name for layer in fit.last_block(network) if fit._learns(layer)} == LAST_BLOCKS[name]
+    assert {layer.name for layer in fit.last_block(network) if fit._is_trainable(layer)} == LAST_BLOCKS[name]
 
 
 def test_a_network_without_a_last_block_says_so() -> None:
@@ -49,10 +50,10 @@ def test_a_network_without_a_last_block_says_so() -> None:
 
 @pytest.mark.parametrize(("unfreeze", "share"), [("none", 0.0), ("last-block", 0.3), ("all", 1.0)])
 def test_what_is_frozen_does_not_learn(unfreeze: str, share: float) -> None:
-    plan = plans.hyperparameters("EfficientNetLite0", unfreeze=unfreeze, input_size=32)
-    path, model = fit.make(plan, None, classes=3, seed=1)
-    network = path.get_layer("network")
-    kernels = [layer for layer in network.layers if fit._learns(layer)]
+    settings = complete_hyperparameters("EfficientNetLite0", unfreeze=unfreeze, input_size=32)
+    extractor, model = fit.build_model(settings, None, classes=3, seed=1)
+    network = extractor.get_layer("network")
+    kernels = [layer for layer in network.layers if fit._is_trainable(layer)]
     learning = sum(layer.count_params() for layer in kernels if layer.trainable)
     assert learning / sum(layer.count_params() for layer in kernels) == pytest.approx(share, abs=0.05)
     assert not any(one.trainable for one in network.layers if isinstance(one, keras.layers.BatchNormalization))
@@ -64,25 +65,6 @@ def test_what_is_frozen_does_not_learn(unfreeze: str, share: float) -> None:
         assert same or layer.trainable
 
 
-@pytest.mark.parametrize(
-    ("settings", "error", "match"),
-    [
-        ({"base": "nothing"}, UnknownNameError, "four-conv"),
-        ({"base": "four-conv", "unfreeze": "some"}, UnknownNameError, "last-block"),
-        ({"base": "four-conv", "unfreeze": "last-block"}, UsageError, "random weights"),
-        ({"base": "Xception", "tricks": "he"}, UsageError, "pretrained"),
-        ({"base": "four-conv", "tricks": "magic"}, UnknownNameError, "mixup"),
-        ({"base": "four-conv", "input_size": 8}, UsageError, "--size"),
-        ({"base": "four-conv", "rate": -1.0}, UsageError, "--rate"),
-        ({"base": "four-conv", "epochs": -1}, UsageError, "--epochs"),
-        ({"base": "four-conv", "batch_size": 0}, UsageError, "--batch-size"),
-    ],
-)
-def test_plans_that_cannot_be(settings: dict[str, object], error: type, match: str) -> None:
-    with refused(error, match):
-        plans.hyperparameters(**settings)  # type: ignore[arg-type]
-
-
 def test_the_first_top_is_the_best_linear_one() -> None:
     random = np.random.default_rng(0)
     labels = np.arange(90) % 3
@@ -91,9 +73,9 @@ def test_the_first_top_is_the_best_linear_one() -> None:
         rows = labels < classes
         top = keras.layers.Dense(classes, activation="softmax", name="top")
         model = keras.Sequential([keras.Input((3,)), top])
-        fit.start_top(model, vectors[rows], labels[rows], seed=1)
-        said = model.predict(vectors[rows], verbose=0)
-        assert (said.argmax(axis=1) == labels[rows]).mean() > 0.9
+        fit.initialise_top(model, vectors[rows], labels[rows], seed=1)
+        probabilities = model.predict(vectors[rows], verbose=0)
+        assert (probabilities.argmax(axis=1) == labels[rows]).mean() > 0.9
 
 
 class Squares:
@@ -117,23 +99,27 @@ def train(
     In the middle of the epoch `stuck_in` it says so by a file beside `work`, and waits to be killed.
     """
     squares = Squares(48, 32)
-    plan = plans.hyperparameters("four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3)
-    task = Classification(squares.labels, 2)
-    _, model = task.make(plan, None, 3)
+    settings = complete_hyperparameters(
+        "four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3
+    )
+    objective = Classification(settings, squares.labels, 2)
+    _, model = objective.build_model(None, 3)
     rows = np.arange(48)
 
-    def change(pixels: np.ndarray, labels: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    def augment(pixels: np.ndarray, labels: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
         if (epoch, batch) == (stuck_in, 1):
             work.with_name("stuck").touch()
             time.sleep(600)
         return pixels.astype(np.float32), labels
 
     targets = np.eye(2, dtype=np.float32)[squares.labels]
-    learn = Batches(squares, rows[:40], targets[:40], 16, seed=3, change=change)  # type: ignore[arg-type]
+    training = Batches(squares, rows[:40], targets[:40], 16, seed=3, augment=augment)  # type: ignore[arg-type]
     targets[40 : 40 + wrong] = 1 - targets[40 : 40 + wrong]
-    watch = Batches(squares, rows[40:], targets[40:], 16)  # type: ignore[arg-type]
-    with Progress(epochs * len(learn), "training", "batch") as bar:
-        history = fit.fit(model, plan, learn, watch, task.loss(plan), task.metrics(), work, [], bar)
+    validation = Batches(squares, rows[40:], targets[40:], 16)  # type: ignore[arg-type]
+    with Progress(epochs * len(training), "training", "batch") as bar:
+        history = fit.train_model(
+            model, settings, training, validation, objective.loss(), objective.metrics(), work, [], bar
+        )
         assert bar.n == bar.total
     return model, history
 
@@ -143,8 +129,8 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     model, history = train(tmp_path, 6, wrong=2)
     squares = Squares(48, 32)
     squares.labels[40:42] = 1 - squares.labels[40:42]
-    said = model.predict(squares.pixels[40:].astype(np.float32), verbose=0)  # type: ignore[attr-defined]
-    loss = -np.log(said[np.arange(8), squares.labels[40:]]).mean()
+    probabilities = model.predict(squares.pixels[40:].astype(np.float32), verbose=0)  # type: ignore[attr-defined]
+    loss = -np.log(probabilities[np.arange(8), squares.labels[40:]]).mean()
     assert loss == pytest.approx(min(history["val_loss"]), rel=1e-3)
     assert history["val_loss"][-1] > 1.1 * loss
     assert {len(values) for values in history.values()} == {6}
@@ -185,7 +171,7 @@ def test_killed_in_an_epoch_it_goes_on_as_if_nothing_had_been(whole: tuple[Path,
     work, undisturbed = whole
     for name, values in undisturbed.items():
         assert resumed[name] == pytest.approx(values, rel=1e-3, abs=1e-4)
-    shapes = [[array.shape for array in arrays(path / fit.BEST)] for path in (tmp_path / "killed", work)]
+    shapes = [[array.shape for array in arrays(path / fit.BEST_FILE)] for path in (tmp_path / "killed", work)]
     assert shapes[0] == shapes[1]
     assert not list((tmp_path / "killed").glob(".*"))
 

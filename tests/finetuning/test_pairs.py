@@ -29,7 +29,7 @@ class Coloured:
 
 
 def pairs(**other: object) -> Pairs:
-    return Pairs(**{"pictures": Plain(), "labels": LABELS, "batch_size": 4, "seed": 1, **other})  # type: ignore[arg-type]
+    return Pairs(**{"photographs": Plain(), "labels": LABELS, "batch_size": 4, "seed": 1, **other})  # type: ignore[arg-type]
 
 
 def test_a_batch_holds_the_pictures_of_its_pairs() -> None:
@@ -58,7 +58,7 @@ def test_batches_follow_from_seed_epoch_and_number_alone() -> None:
     assert not np.array_equal([second.rows(number) for number in range(3)], seen)
     assert not np.array_equal(pairs(seed=2).rows(0), pairs().rows(0))
     second.on_epoch_end()
-    assert np.array_equal(second.rows(0), pairs().rows(0))  # who only watches sees the same pairs again
+    assert np.array_equal(second.rows(0), pairs().rows(0))  # who only validationes sees the same pairs again
 
 
 def test_left_and_right_are_augmented_as_one_batch() -> None:
@@ -77,7 +77,7 @@ def test_left_and_right_are_augmented_as_one_batch() -> None:
 def test_twins_learn_from_pairs() -> None:
     keras.utils.set_random_seed(0)
     labels = np.arange(90) % 3
-    path = keras.Sequential(
+    extractor = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
             keras.layers.Rescaling(1 / 127.5, -1),
@@ -85,11 +85,11 @@ def test_twins_learn_from_pairs() -> None:
             keras.layers.Dense(32, activation="tanh"),
         ]
     )
-    model = join_twins(path)
+    model = join_twins(extractor)
     model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", metrics=["accuracy"])
-    learn = Pairs(Coloured(labels), labels, 16, 0)
-    model.fit(learn, epochs=12, verbose=0)
-    watch = Pairs(Coloured(labels), labels, 16, 7)
-    said = model.predict(watch, verbose=0)
-    right = np.concatenate([watch[number][1] for number in range(len(watch))])
-    assert ((said > 0.5) == right).mean() > 0.8
+    training = Pairs(Coloured(labels), labels, 16, 0)
+    model.fit(training, epochs=12, verbose=0)
+    validation = Pairs(Coloured(labels), labels, 16, 7)
+    probabilities = model.predict(validation, verbose=0)
+    right = np.concatenate([validation[number][1] for number in range(len(validation))])
+    assert ((probabilities > 0.5) == right).mean() > 0.8

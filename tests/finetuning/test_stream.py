@@ -13,7 +13,7 @@ from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset
 
 with importing_keras():
-    from catsdogs.finetuning.stream import Batches, Pictures
+    from catsdogs.finetuning.stream import Batches, SquarePhotographs
 
 
 class Numbers:
@@ -57,7 +57,7 @@ def test_epochs_differ() -> None:
 def test_pictures_are_those_that_features_are_made_of(make_dataset: Callable[..., Dataset]) -> None:
     dataset = make_dataset()
     rows = dataset.of("train")
-    pictures = Pictures(dataset, rows, 40)
+    pictures = SquarePhotographs(dataset, rows, 40)
     for number, square in zip((5, 0, 5), pictures.read(np.array([5, 0, 5])), strict=True):
         assert np.array_equal(square, images.load(dataset.read(rows[number]), [40]).by_size[40])
     assert np.array_equal(pictures.of(np.array([3, 4])).read(np.array([1])), pictures.read(np.array([4])))

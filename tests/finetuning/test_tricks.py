@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catsdogs.errors import UnknownNameError, UsageError
-from catsdogs.finetuning.tricks import MIXING, TRICKS, parse
+from catsdogs.finetuning.tricks import MIXING, TRICKS, parse_tricks
 from tests.conftest import refused
 
 PAGE = Path(__file__).parents[2] / "docs" / "tricks.md"
@@ -18,30 +18,30 @@ PAGE = Path(__file__).parents[2] / "docs" / "tricks.md"
 
 @given(st.lists(st.sampled_from([name for name in TRICKS if name != "he"])))
 def test_names_come_in_table_order_each_once(names: list[str]) -> None:
-    parsed = parse(" , ".join(names))
+    parsed = parse_tricks(" , ".join(names))
     assert set(parsed) == set(names)
     assert list(parsed) == [name for name in TRICKS if name in parsed]
-    assert parse(",".join(parsed)) == parsed
+    assert parse_tricks(",".join(parsed)) == parsed
 
 
 @pytest.mark.parametrize("text", ["", " ", ",", " , "])
 def test_an_empty_list_names_none(text: str) -> None:
-    assert parse(text) == ()
+    assert parse_tricks(text) == ()
 
 
 def test_an_unknown_name_is_answered_with_all() -> None:
     with pytest.raises(UnknownNameError, match="No trick is called 'mixdown'") as caught:
-        parse("mixup,mixdown")
+        parse_tricks("mixup,mixdown")
     assert all(name in caught.value.remedy for name in TRICKS)
 
 
 def test_first_weights_are_drawn_one_way() -> None:
     with refused(UsageError, "glorot and he"):
-        parse("he,glorot")
+        parse_tricks("he,glorot")
 
 
 def test_tricks_that_mix_can_be_combined() -> None:
-    assert parse("ricap,cutmix,mixup") == MIXING
+    assert parse_tricks("ricap,cutmix,mixup") == MIXING
 
 
 def test_the_table_needs_no_deep_learning() -> None:
@@ -51,9 +51,8 @@ def test_the_table_needs_no_deep_learning() -> None:
 
 def test_every_source_has_a_year_and_each_line_is_short() -> None:
     for name, trick in TRICKS.items():
-        assert trick.name == name
         assert re.search(r"\b(19|20)\d\d\b", trick.source), name
-        for text in (trick.what, trick.helps):
+        for text in (trick.effect, trick.helps):
             assert 0 < len(text) <= 120 and not text.endswith("."), name
 
 
@@ -64,9 +63,9 @@ def test_the_page_explains_exactly_these_and_distillation() -> None:
     ]
     explained = {row[0].strip("`"): row[1:] for row in rows if len(row) == 4}
     assert list(explained) == [*TRICKS, "distillation"]
-    for trick in TRICKS.values():
-        what, helps, source = explained[trick.name]
-        assert (what, helps) == (trick.what, trick.helps)
+    for name, trick in TRICKS.items():
+        effect, helps, source = explained[name]
+        assert (effect, helps) == (trick.effect, trick.helps)
         assert trick.source in re.sub(r"\[(.*?)\]\(.*?\)", r"\1", source)
     measured = {row[0].strip("`") for row in rows if len(row) == 5}
     assert len(measured) >= 8 and measured <= set(TRICKS)

@@ -130,9 +130,10 @@ def test_features_finetune_and_exports_with_the_file_of_keras_1(home: Path, tmp_
 
         network = selection.create("keras", "float32", 1).load(backbone, Weights(None, "random"))
         print(network.submit(np.zeros((1, 224, 224, 3), np.uint8))().vector.shape)
-        from catsdogs.finetuning import fit, plans
+        from catsdogs.finetuning import fit
+        from catsdogs.finetuning.hyperparameters import complete_hyperparameters
 
-        print(fit.make(plans.hyperparameters("four-conv"), None, 2, 0)[1].output_shape)
+        print(fit.build_model(complete_hyperparameters("four-conv"), None, 2, 0)[1].output_shape)
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     ended = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=300, cwd=tmp_path)

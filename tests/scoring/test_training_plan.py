@@ -21,8 +21,8 @@ from catsdogs.runs import run_card, training
 from catsdogs.scoring import training_plan
 from tests.cleaning.test_duplicates import again
 from tests.conftest import opened, recipe, refused, rows_of
-from tests.support.vectors import write_vectors as write
 from tests.support.runs import CLASSES, digested, features, read_again, read_csv, train, with_copies
+from tests.support.vectors import write_vectors as write
 
 Refused = tuple[Callable[[Path], list[Features]], dict[str, Any], type[CatsdogsError], str]
 ALL_DOGS = [f"dog.{n}" for n in range(20)]

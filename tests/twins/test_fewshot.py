@@ -85,14 +85,14 @@ def test_the_baselines_are_scikit_learns(tmp_path: Path) -> None:
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     for episode in range(4):
         random = np.random.default_rng((5, episode))
-        shown = np.concatenate([random.choice(np.flatnonzero(y == label), 3, replace=False) for label in (0, 1)])
-        asked = np.setdiff1d(np.arange(24), shown)
-        nearest = KNeighborsClassifier(1, metric="cosine").fit(X[shown], y[shown])
-        assert result.accuracy[NEIGHBOUR][episode] == pytest.approx(nearest.score(X[asked], y[asked]))
-        centres = NearestCentroid().fit(X[shown], y[shown]).centroids_
+        examples = np.concatenate([random.choice(np.flatnonzero(y == label), 3, replace=False) for label in (0, 1)])
+        queries = np.setdiff1d(np.arange(24), examples)
+        nearest = KNeighborsClassifier(1, metric="cosine").fit(X[examples], y[examples])
+        assert result.accuracy[NEIGHBOUR][episode] == pytest.approx(nearest.score(X[queries], y[queries]))
+        centres = NearestCentroid().fit(X[examples], y[examples]).centroids_
         centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-        said = (X[asked] @ centres.T).argmax(axis=1)
-        assert result.accuracy[MEAN][episode] == pytest.approx((said == y[asked]).mean())
+        predicted = (X[queries] @ centres.T).argmax(axis=1)
+        assert result.accuracy[MEAN][episode] == pytest.approx((predicted == y[queries]).mean())
 
 
 def test_with_one_example_the_baselines_are_one(files: list[Features]) -> None:

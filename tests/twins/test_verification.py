@@ -49,7 +49,7 @@ def test_the_verdict_is_what_the_twins_say_of_the_vectors(
 ) -> None:
     ids, X = joining.join(files, "train")
     rows = {Path(id).stem: row for row, id in enumerate(ids)}
-    heads = verification.twins(run_card.load_run(run_folder))
+    heads = verification.twin_heads(run_card.load_run(run_folder))
     assert len(heads) == 2
     same, other = (("fish-0", "fish-1"), ("bird-2", "fish-1"))
     for left, right in (same, other):

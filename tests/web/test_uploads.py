@@ -24,13 +24,13 @@ import json, pathlib
 from catsdogs.photographs import images
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.web import uploads
-from tests import hostile
+from tests.support import hostile
 
 said = {}
 for name, upload in hostile.UPLOADS.items():
     data = upload.make()
     try:
-        uploads.check(data)
+        uploads.check_upload(data)
         images.load(data, SIZES)
     except uploads.Refusal as refusal:
         said[name] = refusal.sentence
@@ -83,7 +83,7 @@ SOUND = {
     "progressive JPEG": lambda: picture("JPEG", progressive=True),
     "JPEG with nine megabytes of application data": lambda: with_parts([hostile.segment(0xE2, bytes(65_533))] * 140),
     "JPEG and a film behind it": lambda: jpeg(1) + np.random.default_rng(0).bytes(9 * MEGABYTE),
-    "JPEG of just 10 MB": lambda: jpeg(1).ljust(uploads.MAX_BYTES, b"\0"),
+    "JPEG of just 10 MB": lambda: jpeg(1).ljust(uploads.MAX_UPLOAD_BYTES, b"\0"),
     "PNG in pieces of 1,000 bytes": lambda: in_pieces(1000),
     "PNG of just 50 megapixels": lambda: png_of_zeros(10_000, 5000),
     "animated PNG": lambda: animated("PNG"),
@@ -108,8 +108,8 @@ def test_photographs_pass(kind: str) -> None:
     [
         (b"", 415, "empty"),
         (hostile.TEXT, 415, "JPEG, PNG, WebP, GIF, BMP or TIFF"),
-        (jpeg(1).ljust(uploads.MAX_BYTES + 1, b"\0"), 413, "10 MB"),
-        (bytes(uploads.MAX_BYTES + 1), 413, "10 MB"),
+        (jpeg(1).ljust(uploads.MAX_UPLOAD_BYTES + 1, b"\0"), 413, "10 MB"),
+        (bytes(uploads.MAX_UPLOAD_BYTES + 1), 413, "10 MB"),
         (png(10_000, 5001, chunk(b"IDAT")), 413, "50 megapixels"),  # fewer than Pillow's own limit
         (png(50_000, 50_000, chunk(b"IDAT")), 413, "50 megapixels"),  # and more
     ],

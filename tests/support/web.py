@@ -1,0 +1,80 @@
+"""Web sites to test: photographs, suspects and a run on the disk, and requests to their app."""
+
+import io
+import json
+import threading
+from collections.abc import Callable
+
+from flask.testing import FlaskClient
+from PIL import Image
+from werkzeug.datastructures import MultiDict
+from werkzeug.test import TestResponse
+
+from catsdogs.cleaning import decisions
+from catsdogs.runs import run_card
+from catsdogs.runs.answers import Answer, Neighbour
+from catsdogs.web import Loading, Site, create_app, guard
+from catsdogs.web.context import shared
+
+CLASSES = ("cat", "dog")
+SUSPECTS = [("train", "cat.1"), ("test", "1"), ("train", "dog.0"), ("train", "dog.2")]
+PAGES = ("/", "/review", "/runs")
+
+
+class StandInPredictor:
+    """Answers as a predictor does, at once and always the same."""
+
+    no_neighbours = ""
+
+    def __init__(self, run: run_card.Run) -> None:
+        self.run = run
+        self.seen: list[bytes] = []
+
+    def answer(self, data: bytes) -> Answer:
+        self.seen.append(data)
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+        neighbours = [Neighbour("dog.1", "dog", 0.9), Neighbour("gone.7", "dog", 0.8)]
+        return Answer(width, height, {"cat": 0.25, "dog": 0.75}, {"One": [("pug", 0.5)]}, 0, 1, False, neighbours)
+
+
+def load_stand_in(site: Site) -> Loading:
+    loading = Loading(lambda: StandInPredictor(run_card.read_run(site.submissions / "run")))  # type: ignore[arg-type,return-value]
+    wait_until(lambda: loading.state != "loading")
+    return loading
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    while not condition():
+        pause.wait(0.01)
+
+
+def make_client(site: Site, loading: Loading | None = None) -> FlaskClient:
+    return create_app(site, loading or load_stand_in(site)).test_client()
+
+
+def send(client: FlaskClient, *files: tuple[bytes, str], **headers: str) -> TestResponse:
+    form = MultiDict([("file", (io.BytesIO(data), name)) for data, name in files])
+    return client.post("/api/predict", data=form, content_type="multipart/form-data", headers=headers)
+
+
+def decide(
+    client: FlaskClient, body: object, to: str = "", kind: str = "application/json", **headers: str
+) -> TestResponse:
+    with client.application.app_context():
+        proof = {guard.PROOF_HEADER: shared().token}
+    data = body if isinstance(body, bytes) else json.dumps(body)
+    return client.post(f"/api/decisions{to}", data=data, content_type=kind, headers=proof | headers)
+
+
+def refusal_of(answer: TestResponse, status: int) -> str:
+    """The refusal of a program's request: its status, and a sentence as JSON."""
+    assert answer.status_code == status, answer.text
+    (text,) = [answer.get_json()["error"]]
+    assert text.endswith(".") and "\n" not in text
+    return str(text)
+
+
+def decisions_on_disk(site: Site) -> list[tuple[str, str, str]]:
+    return [decision[:3] for decision in decisions.read_decisions(site.decisions, CLASSES).values()]
