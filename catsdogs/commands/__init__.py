@@ -1,1 +1,17 @@
 """The commands: flags in, sentences out; a file for each room."""
+
+__all__ = [
+    "cleaning",
+    "competition",
+    "console",
+    "demo",
+    "features",
+    "finetuning",
+    "photographs",
+    "report",
+    "runs",
+    "scoring",
+    "twins",
+    "web",
+    "workspace",
+]

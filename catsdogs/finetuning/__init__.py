@@ -1,1 +1,3 @@
-"""Training networks on the photographs themselves: what comes of it is just another backbone."""
+"""Fine-tuning: networks trained on the photographs themselves, each of which is then a backbone like any other."""
+
+__all__ = ["ablation", "distillation", "film", "filters", "finetune", "hyperparameters", "lesson"]

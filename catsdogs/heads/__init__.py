@@ -15,6 +15,19 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError, UnknownNameError
 
+__all__ = [
+    "Head",
+    "create",
+    "find",
+    "is_of_a_file",
+    "logistic",
+    "names",
+    "settings_of",
+    "takes",
+    "twin",
+    "watches",
+]
+
 FILE_PREFIX = "catsdogs_head_"  # of the modules that head files become
 METHODS = ("get_params", "set_params", "fit", "predict_proba")
 

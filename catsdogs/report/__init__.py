@@ -11,6 +11,8 @@ from catsdogs.report import choices, evidence, measures, page, pictures
 from catsdogs.runs import run_card
 from catsdogs.scoring import comparison as comparison_module
 
+__all__ = ["write_report"]
+
 
 def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset | None, comparison: Path) -> Path:
     """Write `report.html` into the run folder, and return its path.

@@ -1,1 +1,15 @@
 """Scoring: folds, out-of-fold probabilities, losses, calibration, and heads compared."""
+
+__all__ = [
+    "calibration",
+    "comparison",
+    "comparison_chart",
+    "comparison_table",
+    "crossval",
+    "curves",
+    "grades",
+    "kept_heads",
+    "replay",
+    "streaming",
+    "training_plan",
+]
