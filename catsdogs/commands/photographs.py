@@ -13,7 +13,7 @@ from catsdogs.errors import UnknownNameError
 
 @task(
     format="tfrecord, which TensorFlow reads",
-    count="shards of the training photographs; as many as make some 50 MB each if not given",
+    count="TFRecord files of the training photographs; as many as make some 50 MB each if not given",
     size="resize to squares of so many pixels; the original bytes if not given",
     out="the folder to write to",
 )
@@ -27,7 +27,7 @@ def shards(
     size: str | None = None,
     out: str = "shards",
 ) -> None:
-    """Pack photographs, labels and ids into TFRecord shards; features and finetune take the folder as --data."""
+    """Pack photographs, labels and ids into TFRecord files; features and finetune take the folder as --data."""
     from catsdogs.photographs import tfrecord, tfrecord_writer
 
     if format != "tfrecord":

@@ -16,7 +16,7 @@ HELP = {
     "competition": "Kaggle's name of the competition, as in its page's address; if not given, what the data's place "
     "tells",
     "data": "the photographs: a folder or zip with train/ and test/, a folder per class, a CSV of names and labels, "
-    "shards",
+    "TFRecord files",
     "devices": "one, or all: every GPU, TPU core or simulated device computes a part of each batch",
     "features": "the folder of feature files",
     "folds": "folds of the cross-validation",
