@@ -210,7 +210,12 @@ def draw_dataset(folder: Path, seed: int = 0) -> dict[str, int]:
         _draw_files(drawn, motifs, seed)
         for name, text in texts.items():
             (drawn / name).write_bytes(text.encode())
-        _put_drawings(drawn, folder, [*motifs, *texts])
+        if not folder.exists() or not any(folder.iterdir()):
+            drawn.replace(folder)
+            return counts
+        for name in [*motifs, *texts]:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (drawn / name).replace(folder / name)
     return counts
 
 
@@ -244,13 +249,3 @@ def _draw_files(folder: Path, motifs: dict[str, str], seed: int) -> None:
     with Progress(len(motifs), "drawing", "picture") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(draw, enumerate(motifs)):
             progress.update()
-
-
-def _put_drawings(drawn: Path, folder: Path, names: list[str]) -> None:
-    """Move `drawn` to `folder`: as a whole if `folder` is new or empty, else file by file."""
-    if not folder.exists() or not any(folder.iterdir()):
-        drawn.replace(folder)
-        return
-    for name in names:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (drawn / name).replace(folder / name)

@@ -171,13 +171,12 @@ def stamp(path: Path) -> str:
 
 
 def list_stamps(root: Path) -> dict[str, str]:
-    """Relative name -> stamp, see `stamp`, of every object below a place in a store.
-
-    Raises:
-        FileNotFoundError: no such bucket, or nothing to be listed.
-    """
+    """Relative name -> stamp, see `stamp`, of every object below a place in a store; empty without such a bucket."""
     key = _key(root).rstrip("/")
-    listing = retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+    try:
+        listing = retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+    except FileNotFoundError:
+        return {}
     names = {str(name).removeprefix(key).removeprefix("/"): info for name, info in sorted(listing.items())}
     return {name: _stamp_of(info) for name, info in names.items() if name and not name.endswith("/")}
 
@@ -293,11 +292,7 @@ def remove(path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             retry(path, lambda: _store(path).rm(_key(path), recursive=True))
         return
-    try:
-        names = list(list_stamps(path))
-    except FileNotFoundError:
-        names = []
-    remove_all([path, *(path / name for name in names)])
+    remove_all([path, *(path / name for name in list_stamps(path))])
 
 
 def remove_all(paths: Sequence[Path]) -> None:

@@ -24,7 +24,6 @@ from catsdogs.files.object_store import upload as upload
 
 # What a file system answers that has no locks, such as NFS without lockd and some of FUSE.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-_ABSENT = (FileNotFoundError, NotADirectoryError)
 # What has nothing to do with the file that was to be read.
 _PASSING = {
     getattr(errno, name, None)
@@ -88,7 +87,7 @@ def exists(path: Path) -> bool:
         return object_store.retry_reading(path, path.exists)
     try:
         os.stat(path)  # noqa: PTH116 - from Python 3.14 on, `Path.exists` takes every failure for a no
-    except _ABSENT:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise read_error(path, error) from None

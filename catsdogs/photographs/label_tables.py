@@ -86,6 +86,8 @@ def read_label_table(table: str, text: str, photographs: PhotographNames, root: 
         parsed = tables.parse_table(text)
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
+    width = len(parsed.header)
+    parsed = parsed._replace(rows=[row + [""] * (width - len(row)) for row in parsed.rows])
     place = f"{root}: {table}"
     file, label = _columns(parsed, photographs, place)
     if not parsed.rows:
@@ -106,9 +108,7 @@ def _labels_of(parsed: Table, file: int, label: int, photographs: PhotographName
     labels: dict[str, str] = {}
     mistakes: dict[str, list[tuple[int, str]]] = {}
     for number, row in zip(parsed.numbers, parsed.rows, strict=True):
-        cell = row[file] if len(row) > file else ""
-        value = row[label].strip() if len(row) > label else ""
-        written = cell.strip()
+        cell, written, value = row[file], row[file].strip(), row[label].strip()
         fits = photographs.matching(cell) or [written]
         name = fits[0]
         if len(row) > len(parsed.header):
@@ -192,7 +192,7 @@ def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[s
 
 def _match(parsed: Table, position: int, photographs: PhotographNames) -> _FileColumn:
     values = _column(parsed, position)
-    raw = [row[position] for row in _padded(parsed)]
+    raw = [row[position] for row in parsed.rows]
     fits = {cell: photographs.matching(cell) if cell.strip() else [] for cell in set(raw)}
     named = [fits[cell][0] if len(fits[cell]) == 1 else None for cell in raw]
     filled = [value for value in values if value]
@@ -220,7 +220,7 @@ def _differ(one: _FileColumn, other: _FileColumn) -> bool:
 
 def _ambiguity(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetError:
     one, other = sorted((one, other))
-    first = next(iter(_padded(parsed)))
+    first = parsed.rows[0]
     return DatasetError(
         f"{place}: the columns {_title(parsed, one)} and {_title(parsed, other)} could both be that of the {what} "
         f"({first[one].strip()} and {first[other].strip()} in the first row), and they do not say the same",
@@ -264,14 +264,9 @@ def _refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
             )
 
 
-def _padded(parsed: Table) -> Iterable[list[str]]:
-    width = len(parsed.header)
-    return (row + [""] * (width - len(row)) for row in parsed.rows)
-
-
 def _column(parsed: Table, position: int) -> list[str]:
     """The values of a column, without blanks around them."""
-    return [row[position].strip() if position < len(row) else "" for row in parsed.rows]
+    return [row[position].strip() for row in parsed.rows]
 
 
 def _title(parsed: Table, position: int) -> str:

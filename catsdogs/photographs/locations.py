@@ -1,5 +1,6 @@
 """Where photographs lie, in a folder, a zip, a TFRecord file or an object store: their files listed and read."""
 
+import contextlib
 import errno
 import lzma
 import os
@@ -177,7 +178,9 @@ def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: b
     def is_picture(name: str) -> bool:
         key = name.rpartition("/")[0] if all_alike else name
         if key not in checked:
-            checked[key] = filetypes.is_picture(head(name))
+            checked[key] = False
+            with contextlib.suppress(*_ZIP_ERRORS):  # such as OSError
+                checked[key] = filetypes.is_picture(head(name))
         return checked[key]
 
     return [
@@ -188,21 +191,14 @@ def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: b
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; none of a pipe, a device, or a file that cannot be read."""
-    try:
-        if not storage.is_remote(path) and not path.is_file():
-            return b""
-        return storage.read_bytes(path, length=filetypes.HEAD_BYTES)
-    except OSError:
-        return b""
+    """The first bytes of a file; none of a pipe or a device."""
+    is_readable = storage.is_remote(path) or path.is_file()
+    return storage.read_bytes(path, length=filetypes.HEAD_BYTES) if is_readable else b""
 
 
 def _head_of_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    try:
-        with archive.open(name) as file:
-            return file.read(filetypes.HEAD_BYTES)
-    except _ZIP_ERRORS:
-        return b""
+    with archive.open(name) as file:
+        return file.read(filetypes.HEAD_BYTES)
 
 
 def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
@@ -221,10 +217,7 @@ def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
 
 def _list_objects(root: Path) -> list[str]:
     """The names of the objects below a place in a store, without a system's own files."""
-    try:
-        names = list(storage.list_stamps(root))
-    except FileNotFoundError:
-        names = []
+    names = storage.list_stamps(root)
     if not names:
         raise DatasetError(f"Nothing is stored at {root}", "Check --data: the bucket and the folder in it")
     unsafe = [name for name in names if leads_elsewhere(name)]

@@ -322,7 +322,8 @@ def _id_and_label(file: BinaryIO, span: Span) -> tuple[str, str]:
     values = tfexample.read_example(file, span, _FEATURES)
     _image_span(values)
     texts = {name: text for name, value in values.items() if (text := _text_of(file, name, value))}
-    return _first_text(texts, ID_FEATURES), _first_text(texts, LABEL_FEATURES)
+    id, label = (next((texts[name] for name in names if name in texts), "") for names in (ID_FEATURES, LABEL_FEATURES))
+    return id, label
 
 
 def _image_span(values: dict[str, Span | int | float]) -> Span:
@@ -343,8 +344,3 @@ def _text_of(file: BinaryIO, name: str, value: Span | int | float) -> str:
         return ""
     text = tfexample.read_text(file, value)
     return without_suffix(text) if name == FILE_NAME_FEATURE else text
-
-
-def _first_text(texts: dict[str, str], names: Sequence[str]) -> str:
-    """The first of these features that is not empty."""
-    return next((texts[name] for name in names if texts.get(name)), "")

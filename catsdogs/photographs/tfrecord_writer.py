@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -97,7 +96,7 @@ def _write_set(
     unreadable: list[tuple[str, str, str]] = []
     _clear(out)
     with Progress(sum(row.location not in dataset.absent for row in rows), "writing shards", "photo") as bar:
-        prepare = partial(_try_example, dataset, size=size)
+        prepare = partial(_example, dataset, size=size)
         prepared = zip(rows, images.in_parallel(prepare, rows, ahead=4 * (os.cpu_count() or 1)), strict=True)
 
         def readable(count: int) -> Iterator[bytes]:
@@ -118,7 +117,11 @@ def _write_set(
 
 def _deal(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
     """File name and photographs of each TFRecord file."""
-    splits = {split: sorted(dataset.of(split), key=_rank) for split in ("train", "test")}
+
+    def rank(photograph: Photograph) -> bytes:
+        return hashlib.blake2b(photograph.id.encode(), digest_size=16).digest()
+
+    splits = {split: sorted(dataset.of(split), key=rank) for split in ("train", "test")}
     splits = {split: rows for split, rows in splits.items() if rows}
     if not splits:
         raise DatasetError(f"{dataset.root} holds no photographs", "Give --data a folder or zip of photographs")
@@ -136,23 +139,20 @@ def _deal(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[s
     return plan
 
 
-def _rank(photograph: Photograph) -> bytes:
-    return hashlib.blake2b(photograph.id.encode(), digest_size=16).digest()
-
-
 def _mean_bytes(dataset: Dataset, rows: Sequence[Photograph], size: int | None) -> float:
     """The mean bytes of a record, from some photographs: in the order of a hash, the first are a random sample."""
-    sizes = []
-    for photograph in rows[:_SAMPLE_PHOTOGRAPHS]:
-        with suppress(UnreadablePhotographError):
-            sizes.append(len(_example(dataset, photograph, size)))
+    examples = (_example(dataset, photograph, size) for photograph in rows[:_SAMPLE_PHOTOGRAPHS])
+    sizes = [len(example) for example in examples if isinstance(example, bytes)]
     return sum(sizes) / max(1, len(sizes))
 
 
-def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes:
+def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes | UnreadablePhotographError:
     """The message of one photograph, which is decoded even if its own bytes are kept, so that every reader can."""
-    data = dataset.read(photograph)
-    pixels = images.load(data, {size or 1}).by_size
+    try:
+        data = dataset.read(photograph)
+        pixels = images.load(data, {size or 1}).by_size
+    except UnreadablePhotographError as error:
+        return error
     if size:
         buffer = io.BytesIO()
         Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_JPEG_QUALITY)
@@ -163,15 +163,8 @@ def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> byte
     return tfexample.encode_example(features | {"image": data})
 
 
-def _try_example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes | UnreadablePhotographError:
-    try:
-        return _example(dataset, photograph, size)
-    except UnreadablePhotographError as error:
-        return error
-
-
 def _write_record_file(path: Path, split: str, examples: Iterator[bytes]) -> RecordFile:
-    rows = written = 0
+    rows = 0
     digest = hashlib.sha256()
     with replacing(path) as temporary, temporary.open("wb") as file:
         for data in examples:
@@ -179,7 +172,7 @@ def _write_record_file(path: Path, split: str, examples: Iterator[bytes]) -> Rec
             file.write(record)
             digest.update(record)
             rows += 1
-            written += len(record)
+        written = file.tell()
     return RecordFile(path.name, split, rows, written, digest.hexdigest())
 
 
