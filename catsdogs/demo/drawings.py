@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageFilter
 
-from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Floats, Patch, blob, clouds, filled, snapshot, turn
+from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Patch, Reals, blob, clouds, filled, snapshot, turn
 from catsdogs.errors import DatasetError
 from catsdogs.progress import Progress
 
@@ -92,7 +92,7 @@ def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator)
     return patches
 
 
-def backdrop(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Floats | None = None) -> Easel:
+def backdrop(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Reals | None = None) -> Easel:
     """An easel of `size` with a blurred place on it, and the shadow, an outline in pixels, of what will stand there."""
     easel = Easel(rng, np.zeros((size[1] // 2, size[0] // 2, 3), dtype=np.float32), rng.uniform(-2.5, -0.6))
     fills = _scene_colours(rng)

@@ -24,7 +24,7 @@ _leases: "list[_Lease]" = []  # which this process holds, or has lost without kn
 
 
 @contextlib.contextmanager
-def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
+def hold_lease(path: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock at `path` over its folder while the body runs; wait `patience` seconds for a holder that lives.
 
     Raises:

@@ -89,17 +89,17 @@ def read_label_table(table: str, text: str, photographs: PhotographNames, root: 
     width = len(parsed.header)
     parsed = parsed._replace(rows=[row + [""] * (width - len(row)) for row in parsed.rows])
     place = f"{root}: {table}"
-    file, label = _columns(parsed, photographs, place)
+    file, label = _choose_columns(parsed, photographs, place)
     if not parsed.rows:
         raise DatasetError(f"{place} has no rows", "List one photograph and its label on each row")
     labels = _labels_of(parsed, file, label, photographs, place)
     if not any(name in photographs.names for name in labels):
         raise DatasetError(
             f"{place} names none of the {len(photographs.names):,} photographs, whose names are like "
-            f"{min(photographs.names, key=natural_key)}; its column {_title(parsed, file)} holds {next(iter(labels))}",
+            f"{min(photographs.names, key=natural_key)}; its column {_called(parsed, file)} holds {next(iter(labels))}",
             "Name the photographs as seen from that folder, or give --data the table that does",
         )
-    _refuse_odd_labels(labels, _title(parsed, label), place)
+    _refuse_odd_labels(labels, _called(parsed, label), place)
     return list(labels.items())
 
 
@@ -144,7 +144,7 @@ _REMEDIES = {
 }
 
 
-def _columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:
+def _choose_columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:
     """The positions of the file column and of the label column."""
     header = [one_form(column.strip().lower()) for column in parsed.header]
     by_name = [position for column in FILE_COLUMNS for position, name in enumerate(header) if name == column]
@@ -222,7 +222,7 @@ def _ambiguity(what: str, parsed: Table, one: int, other: int, place: str) -> Da
     one, other = sorted((one, other))
     first = parsed.rows[0]
     return DatasetError(
-        f"{place}: the columns {_title(parsed, one)} and {_title(parsed, other)} could both be that of the {what} "
+        f"{place}: the columns {_called(parsed, one)} and {_called(parsed, other)} could both be that of the {what} "
         f"({first[one].strip()} and {first[other].strip()} in the first row), and they do not say the same",
         "Remove the one that is not, or give --data a copy without it",
     )
@@ -269,7 +269,7 @@ def _column(parsed: Table, position: int) -> list[str]:
     return [row[position].strip() for row in parsed.rows]
 
 
-def _title(parsed: Table, position: int) -> str:
+def _called(parsed: Table, position: int) -> str:
     name = parsed.header[position].strip()
     same = [column for column in parsed.header if column.strip() == name]
     return name if name and len(same) == 1 else f"{name or 'without a name'} (the {position + 1}. from the left)"

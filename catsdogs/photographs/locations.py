@@ -126,16 +126,12 @@ def list_files(root: Path) -> dict[str, Location]:
         DatasetError: nothing is there, or a name leads out of the folder.
         StoreError: the store went on failing, or refuses to be read.
     """
-    if storage.is_remote(root):
-        if not is_folder(root):
-            return _of_one_file(root)
-        names: Iterable[str] = _recognised(_list_objects(root), lambda name: _head(root / name), all_alike=True)
-    else:
-        if not root.exists():
-            raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
-        if root.is_file():
-            return _of_one_file(root)
-        names = _recognised(_walk(root), lambda name: _head(root / name))
+    is_remote = storage.is_remote(root)
+    if not is_remote and not root.exists():
+        raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
+    if not is_folder(root) if is_remote else root.is_file():
+        return _of_one_file(root)
+    names = _recognised(_list_objects(root) if is_remote else _walk(root), lambda name: _head(root / name), is_remote)
     locations = {name: Location(root, name) for name in names}
     shown = {name: name.encode(errors="backslashreplace").decode() for name in locations if not name.isascii()}
     not_text = [text for name, text in shown.items() if text != name]
@@ -164,11 +160,11 @@ def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
 
 def _of_one_file(root: Path) -> dict[str, Location]:
     is_records, is_other = tfrecord.is_record_file(root.name), filetypes.left_alone([root.name])
-    is_one = is_records or is_other or photographs(_recognised([root.name], lambda _: _head(root)))
+    is_one = is_records or is_other or photographs(_recognised([root.name], lambda _: _head(root), False))
     return {root.name: Location(root.parent, root.name)} if is_one else _list_zip(root)
 
 
-def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: bool = False) -> list[str]:
+def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: bool) -> list[str]:
     """The names, without those that have no suffix and whose first bytes, from `head`, are no picture's.
 
     With `all_alike`, one name decides for its folder: looking at each would take a request.

@@ -84,11 +84,10 @@ def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -
         folder: placed[name]._replace(below=placed[name].below.removesuffix(name[len(folder) :]))
         for (folder, _), name in some.items()
     }
-    starts = {folder: (place.role, place.folder, place.below, len(folder)) for folder, place in of_folder.items()}
     return {
-        name: Placement(role, split, below + name[length:])
+        name: Placement(place.role, place.folder, place.below + name[len(folder) :])
         for folder, name in zip(folders, names, strict=True)
-        for role, split, below, length in (starts[folder],)
+        for place in (of_folder[folder],)
     }
 
 

@@ -16,8 +16,8 @@ from catsdogs.photographs.dataset import Photograph
 from catsdogs.photographs.locations import is_folder
 
 STAMPS_FILE = ".photographs.h5"
-FORMAT = "catsdogs stamps"
-VERSION = 1
+STAMPS_FORMAT = "catsdogs stamps"
+STAMPS_VERSION = 1
 # A file that changes twice within the resolution of its times looks as if it had changed once; FAT's resolution is 2 s.
 SETTLED_NS = 2 * 10**9
 
@@ -53,14 +53,14 @@ class Stamps:
         if not storage.is_remote(self._path):
             atomic.clear_temporary(self._path)  # left by a run that was killed
         with suppress(StoreError), hdf5.writing(self._path) as file:  # only time is lost, in the next run
-            file.attrs.update(format=FORMAT, version=VERSION)
+            file.attrs.update(format=STAMPS_FORMAT, version=STAMPS_VERSION)
             file["stamp"] = np.array(list(kept), np.uint64)
             file["digest"] = np.array(list(kept.values()), np.uint64)
 
 
 def _read_stamps(path: Path) -> dict[int, int]:
     with suppress(MissingError, DamagedError), hdf5.reading(path) as file:
-        if (file.attrs.get("format"), file.attrs.get("version")) == (FORMAT, VERSION):
+        if (file.attrs.get("format"), file.attrs.get("version")) == (STAMPS_FORMAT, STAMPS_VERSION):
             return dict(zip(file["stamp"][...].tolist(), file["digest"][...].tolist(), strict=True))
     return {}
 

@@ -26,7 +26,7 @@ SUFFIXES = (".tfrecord", ".tfrec", ".tfrecords")
 MAX_RECORD_BYTES = 257 * 2**20  # a photograph of 256 MiB, its id and label; a record that claims more is a bomb
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"  # lies in a folder while files are written to it, and after a run that was killed
-FORMAT, VERSION = "catsdogs tfrecord", 1
+SET_FORMAT, SET_VERSION = "catsdogs tfrecord", 1
 RECORD_FILE_NAME = re.compile(r"(train|test)-\d{5}-of-(\d{5})\.tfrecord")
 
 # Our names first, then those of Kaggle's competitions and of TensorFlow's data sets; class names before class numbers.
@@ -206,10 +206,10 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     try:
         content = json.loads(storage.read_bytes(path, length=_MANIFEST_BYTES))
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        if not isinstance(content, dict) or content.get("format") != SET_FORMAT:
             return None
-        if content["version"] != VERSION:
-            raise DatasetError(f"{path} has the version {content['version']!r}, not {VERSION}", "Update catsdogs")
+        if content["version"] != SET_VERSION:
+            raise DatasetError(f"{path} has the version {content['version']!r}, not {SET_VERSION}", "Update catsdogs")
         files = tuple(map(_record_file_of, content["shards"]))
         if not files:
             raise ValueError("no shards")

@@ -19,11 +19,11 @@ from catsdogs.files.atomic import replacing, write_error
 from catsdogs.photographs import images, tfexample
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.tfrecord import (
-    FORMAT,
     MANIFEST,
     RECORD_FILE_NAME,
+    SET_FORMAT,
+    SET_VERSION,
     UNFINISHED,
-    VERSION,
     RecordFile,
     frame,
     is_record_file,
@@ -36,7 +36,7 @@ SMALLEST, LARGEST = 10**7, 10**8  # bytes: quick to read over a network, and sti
 MAX_SIDE = 4096  # pixels
 _LEFTOVER = re.compile(rf"\.({RECORD_FILE_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp")  # of a killed run
 _USUAL_BYTES = 5 * 10**7  # of a file
-_JPEG_QUALITY = 95  # of a resized picture's JPEG
+_RESIZED_QUALITY = 95  # of a resized picture's JPEG
 _SAMPLE_PHOTOGRAPHS = 64  # by which the size of all is estimated
 
 
@@ -155,7 +155,7 @@ def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> byte
         return error
     if size:
         buffer = io.BytesIO()
-        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_JPEG_QUALITY)
+        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_RESIZED_QUALITY)
         data = buffer.getvalue()
     features: dict[str, bytes | int] = {"id": photograph.id.encode()}
     if photograph.split == "train":
@@ -208,8 +208,8 @@ def _is_ours(out: Path) -> bool:
 def _finish(dataset: Dataset, written: WrittenRecordFiles, size: int | None) -> None:
     """Write the manifest, by which the files become a set."""
     manifest = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": SET_FORMAT,
+        "version": SET_VERSION,
         "classes": dataset.classes,
         "picture": f"JPEG of {size} x {size} pixels" if size else "original bytes",
         "size": size,

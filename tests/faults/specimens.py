@@ -192,7 +192,12 @@ def shard() -> bytes:
 def manifest(data: bytes) -> bytes:
     """That of a set whose only shard is `data`."""
     shard = {"file": "train-00000-of-00001.tfrecord", "split": "train", "rows": 3, "bytes": len(data), "sha256": "ab"}
-    content = {"format": tfrecord.FORMAT, "version": tfrecord.VERSION, "classes": ["cat", "1", ""], "shards": [shard]}
+    content = {
+        "format": tfrecord.SET_FORMAT,
+        "version": tfrecord.SET_VERSION,
+        "classes": ["cat", "1", ""],
+        "shards": [shard],
+    }
     return json.dumps(content, indent=1).encode()
 
 
@@ -263,7 +268,7 @@ def sealed_files() -> Files:
         )
         made[FEATURES] = cache.path.read_bytes()
         with hdf5.writing(root / stamps.STAMPS_FILE) as file:
-            file.attrs.update(format=stamps.FORMAT, version=stamps.VERSION)
+            file.attrs.update(format=stamps.STAMPS_FORMAT, version=stamps.STAMPS_VERSION)
             file["stamp"] = file["digest"] = np.arange(9, dtype=np.uint64)
         made[stamps.STAMPS_FILE] = (root / stamps.STAMPS_FILE).read_bytes()
         return made
