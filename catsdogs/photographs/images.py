@@ -21,7 +21,6 @@ from PIL import ExifTags, Image, TiffImagePlugin
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import filetypes, metadata
-from catsdogs.photographs.filetypes import FORMATS as FORMATS
 
 # cykooz.resizer has no wheel for Linux on Arm. Pillow has the same filter and rounds between its two passes: on 80
 # photographs pixels differ by 0.13 grey levels on average and 9 at most. So rows of the two are not mixed.
@@ -150,13 +149,13 @@ def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
 
 @functools.cache
 def formats() -> tuple[str, ...]:
-    """`FORMATS`, and HEIF where pillow-heif is installed."""
+    """`filetypes.FORMATS`, and HEIF where pillow-heif is installed."""
     if not filetypes.READS_HEIF:
-        return FORMATS
+        return filetypes.FORMATS
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    return (*FORMATS, "HEIF")
+    return (*filetypes.FORMATS, "HEIF")
 
 
 @contextlib.contextmanager

@@ -147,16 +147,14 @@ _REMEDIES = {
 def _choose_columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:
     """The positions of the file column and of the label column."""
     header = [one_form(column.strip().lower()) for column in parsed.header]
-    by_name = [position for column in FILE_COLUMNS for position, name in enumerate(header) if name == column]
+
+    def called(names: Sequence[str]) -> list[int]:
+        return [position for column in names for position, name in enumerate(header) if name == column]
+
     file = _file_column(parsed, photographs, header, place)
-    if file is None and by_name:
-        file = by_name[0]
-    named = [
-        position
-        for column in LABEL_COLUMNS
-        for position, name in enumerate(header)
-        if name == column and position != file
-    ]
+    if file is None:
+        file = next(iter(called(FILE_COLUMNS)), None)
+    named = [position for position in called(LABEL_COLUMNS) if position != file]
     labels = [position for position in named if any(_column(parsed, position))] or named[:1]
     if file is not None and not labels and parsed.rows:
         others = [position for position in range(len(header)) if position != file and any(_column(parsed, position))]

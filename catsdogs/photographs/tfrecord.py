@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
@@ -81,7 +80,7 @@ class Manifest(NamedTuple):
 
     classes: tuple[str, ...]
     files: tuple[RecordFile, ...]
-    truth: Mapping[str, str] = MappingProxyType({})
+    truth: Mapping[str, str]
 
 
 class _NoRecordError(Exception):

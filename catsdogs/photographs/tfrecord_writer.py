@@ -117,12 +117,11 @@ def _write_set(
 
 def _deal(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
     """File name and photographs of each TFRecord file."""
-
-    def rank(photograph: Photograph) -> bytes:
-        return hashlib.blake2b(photograph.id.encode(), digest_size=16).digest()
-
-    splits = {split: sorted(dataset.of(split), key=rank) for split in ("train", "test")}
-    splits = {split: rows for split, rows in splits.items() if rows}
+    splits = {
+        split: sorted(rows, key=lambda row: hashlib.blake2b(row.id.encode(), digest_size=16).digest())
+        for split in ("train", "test")
+        if (rows := dataset.of(split))
+    }
     if not splits:
         raise DatasetError(f"{dataset.root} holds no photographs", "Give --data a folder or zip of photographs")
     first = next(iter(splits.values()))

@@ -22,7 +22,7 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.files import hdf5
 from catsdogs.networks import pth, trained
-from catsdogs.photographs import images, stamps, tfexample, tfrecord
+from catsdogs.photographs import filetypes, stamps, tfexample, tfrecord
 from catsdogs.runs.run_card import FORMAT, Run
 from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.grades import Grade
@@ -83,9 +83,9 @@ def pictures() -> Files:
         "clear.bmp": (clear, "BMP", {}),
         "float.tif": (Image.fromarray(np.asarray(deep, np.float32)), "TIFF", {}),
     }
-    if "AVIF" in images.FORMATS:
+    if "AVIF" in filetypes.FORMATS:
         flavours |= {"plain.avif": (coarse, "AVIF", {"exif": exif}), "clear.avif": (clear, "AVIF", {})}
-    if "JPEG2000" in images.FORMATS:
+    if "JPEG2000" in filetypes.FORMATS:
         tiled = {"tile_size": (32, 32), "tile_offset": (0, 0), "num_resolutions": 3}
         flavours |= {"plain.jp2": (coarse, "JPEG2000", {}), "tiled.j2k": (coarse, "JPEG2000", tiled | {"no_jp2": True})}
     made = {}
