@@ -29,7 +29,8 @@ class CatsdogsError(Exception):
         self.listed = tuple(map(str, listed))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.__dict__)  # a subclass may be made of other arguments than it shows
+        # Not by the class itself: a subclass may be made of other arguments than it shows.
+        return CatsdogsError.__new__, (type(self), self.problem, self.remedy), self.__dict__
 
     def __str__(self) -> str:
         return " ".join(f"{self.problem}. {self.remedy}.".split())
@@ -97,13 +98,6 @@ class SubmissionError(CatsdogsError):
 
 class FetchError(CatsdogsError):
     """A download, an archive or an upload that failed, or credentials that are missing."""
-
-
-def _rebuild(kind: type[CatsdogsError], content: dict[str, Any]) -> CatsdogsError:
-    """An error that another process raised."""
-    error = CatsdogsError.__new__(kind, content["problem"], content["remedy"])
-    error.__dict__.update(content)
-    return error
 
 
 def in_short(items: Collection[object]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageFilter
 
-from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Floats, Patch, blob, clouds, filled, snapshot, turn
+from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Patch, Reals, blob, clouds, filled, snapshot, turn
 from catsdogs.errors import DatasetError
 from catsdogs.progress import Progress
 
@@ -92,7 +92,7 @@ def figure(name: str, fills: dict[str, Coat | Colour], rng: np.random.Generator)
     return patches
 
 
-def backdrop(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Floats | None = None) -> Easel:
+def backdrop(place: str, rng: np.random.Generator, size: tuple[int, int], shadow: Reals | None = None) -> Easel:
     """An easel of `size` with a blurred place on it, and the shadow, an outline in pixels, of what will stand there."""
     easel = Easel(rng, np.zeros((size[1] // 2, size[0] // 2, 3), dtype=np.float32), rng.uniform(-2.5, -0.6))
     fills = _scene_colours(rng)
@@ -210,7 +210,12 @@ def draw_dataset(folder: Path, seed: int = 0) -> dict[str, int]:
         _draw_files(drawn, motifs, seed)
         for name, text in texts.items():
             (drawn / name).write_bytes(text.encode())
-        _put_drawings(drawn, folder, [*motifs, *texts])
+        if not folder.exists() or not any(folder.iterdir()):
+            drawn.replace(folder)
+            return counts
+        for name in [*motifs, *texts]:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (drawn / name).replace(folder / name)
     return counts
 
 
@@ -244,13 +249,3 @@ def _draw_files(folder: Path, motifs: dict[str, str], seed: int) -> None:
     with Progress(len(motifs), "drawing", "picture") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(draw, enumerate(motifs)):
             progress.update()
-
-
-def _put_drawings(drawn: Path, folder: Path, names: list[str]) -> None:
-    """Move `drawn` to `folder`: as a whole if `folder` is new or empty, else file by file."""
-    if not folder.exists() or not any(folder.iterdir()):
-        drawn.replace(folder)
-        return
-    for name in names:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (drawn / name).replace(folder / name)

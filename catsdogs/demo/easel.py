@@ -13,7 +13,7 @@ OVERSAMPLING = 3  # for smooth edges
 FUR_TILE = 512
 RADIAL = 999.0
 
-Floats = NDArray[np.floating[Any]]
+Reals = NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
 
 
@@ -34,7 +34,7 @@ class Patch:
     `relief` is how rounded the surface looks, from 0 to 1.
     """
 
-    outline: Floats
+    outline: Reals
     fill: Coat | Colour
     grain: float | None
     relief: float
@@ -45,14 +45,14 @@ class Patch:
         return replace(self, outline=self.outline * (-1, 1), grain=grain)
 
 
-def blob(x: float, y: float, rx: float, ry: float, angle: float = 0.0, squareness: float = 0.0) -> Floats:
+def blob(x: float, y: float, rx: float, ry: float, angle: float = 0.0, squareness: float = 0.0) -> Reals:
     """Outline of an ellipse at (x, y), turned by `angle` degrees; `squareness` up to 1 fills out its corners."""
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     circle = np.stack([np.cos(t), np.sin(t)], axis=1)
     return np.add(turn(np.sign(circle) * np.abs(circle) ** (1 - 0.6 * squareness) * (rx, ry), angle), (x, y))
 
 
-def tube(*numbers: float) -> Floats:
+def tube(*numbers: float) -> Reals:
     """Outline of a limb along a quadratic Bézier curve (three points), from the first radius to the last."""
     a, b, c = np.array(numbers[:6]).reshape(3, 2)
     t = np.linspace(0, 1, 16)[:, None]
@@ -65,26 +65,26 @@ def tube(*numbers: float) -> Floats:
     return np.concatenate([spine + side, cap, (spine - side)[::-1]])
 
 
-def box(left: float, top: float, right: float, bottom: float) -> Floats:
+def box(left: float, top: float, right: float, bottom: float) -> Reals:
     """Outline of an upright rectangle."""
     return path(left, top, right, top, right, bottom, left, bottom)
 
 
-def path(*numbers: float) -> Floats:
+def path(*numbers: float) -> Reals:
     """Outline through the points given as x y x y …"""
     return np.array(numbers).reshape(-1, 2)
 
 
-SHAPES: dict[str, Callable[..., Floats]] = {"blob": blob, "tube": tube, "box": box, "path": path}
+SHAPES: dict[str, Callable[..., Reals]] = {"blob": blob, "tube": tube, "box": box, "path": path}
 
 
-def turn(points: Floats, angle: float) -> Floats:
+def turn(points: Reals, angle: float) -> Reals:
     """`points` turned by `angle` degrees around the origin, clockwise on the page."""
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
-def clouds(rng: np.random.Generator, shape: tuple[int, int], cells: float) -> Floats:
+def clouds(rng: np.random.Generator, shape: tuple[int, int], cells: float) -> Reals:
     """Smooth noise of `shape` (rows, columns), mean 0, deviation about 1, with `cells` bumps along the longer side."""
     step = max(shape) / cells
     coarse = rng.standard_normal((int(shape[0] / step) + 2, int(shape[1] / step) + 2), dtype=np.float32)
@@ -92,7 +92,7 @@ def clouds(rng: np.random.Generator, shape: tuple[int, int], cells: float) -> Fl
 
 
 @cache
-def fur(direction: int) -> Floats:
+def fur(direction: int) -> Reals:
     """A square of fur strokes, (FUR_TILE, FUR_TILE), mean 0 and deviation 1; `direction` in degrees or `RADIAL`."""
     rng = np.random.default_rng(direction)
     if direction == RADIAL:
@@ -107,16 +107,16 @@ def fur(direction: int) -> Floats:
     return np.clip((tile - tile.mean()) / tile.std(), -2, 2)
 
 
-def _strokes(rng: np.random.Generator, shape: tuple[int, int], length: int) -> Floats:
+def _strokes(rng: np.random.Generator, shape: tuple[int, int], length: int) -> Reals:
     dots = rng.standard_normal((shape[0], shape[1] // length), dtype=np.float32)
     return np.asarray(Image.fromarray(dots).resize(shape[::-1], Image.Resampling.BICUBIC))
 
 
-def coat_colours(rng: np.random.Generator, coat: Coat, shape: tuple[int, int], grain: float, unit: float) -> Floats:
+def coat_colours(rng: np.random.Generator, coat: Coat, shape: tuple[int, int], grain: float, unit: float) -> Reals:
     """The colours of a patch of coat, (rows, columns, 3); `unit` is the head's radius in pixels."""
     base, mark = np.array(coat.base, dtype=np.float32), np.array(coat.mark, dtype=np.float32)
     cells = max(shape) / unit
-    share: Floats
+    share: Reals
     if coat.pattern == "tabby":
         y, x = np.ogrid[: shape[0], : shape[1]]
         angle = np.radians(90.0 if grain == RADIAL else grain)
@@ -131,7 +131,7 @@ def coat_colours(rng: np.random.Generator, coat: Coat, shape: tuple[int, int], g
     return base + (mark - base) * np.clip(share, 0, 1)[..., None]
 
 
-def filled(outline: Floats, size: tuple[int, int]) -> Image.Image:
+def filled(outline: Reals, size: tuple[int, int]) -> Image.Image:
     """A mask of `size` (width, height), white inside the outline, with smooth edges."""
     mask = Image.new("L", (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING))
     ImageDraw.Draw(mask).polygon((outline * OVERSAMPLING).ravel().tolist(), fill=255)
@@ -143,7 +143,7 @@ class Easel:
     """A picture being painted: `pixels` (rows, columns, 3) in 0-255, and the direction of the light in radians."""
 
     rng: np.random.Generator
-    pixels: Floats
+    pixels: Reals
     light: float
 
     def paint(self, patch: Patch, unit: float, origin: tuple[float, float]) -> None:
@@ -156,7 +156,7 @@ class Easel:
         if right - left < 2 or bottom - top < 2:
             return
         mask, shape = filled(points - (left, top), (right - left, bottom - top)), (bottom - top, right - left)
-        shade: Floats = np.ones((1, 1), dtype=np.float32)
+        shade: Reals = np.ones((1, 1), dtype=np.float32)
         if patch.relief:
             shade = 1 + np.float32(patch.relief) * self._relief(mask)
         cover = np.asarray(mask, dtype=np.float32) / 255
@@ -172,14 +172,14 @@ class Easel:
         tile = self.pixels[top:bottom, left:right]
         tile += cover[..., None] * (colours * shade[..., None] - tile)
 
-    def _hair(self, grain: float, shape: tuple[int, int]) -> Floats:
+    def _hair(self, grain: float, shape: tuple[int, int]) -> Reals:
         if grain == RADIAL:
             return np.asarray(Image.fromarray(fur(int(RADIAL))).resize(shape[::-1], Image.Resampling.NEAREST))
         row, column = self.rng.integers(0, FUR_TILE, size=2)
         tile = np.take(fur(round(grain / 15) * 15 % 180), np.arange(row, row + shape[0]), axis=0, mode="wrap")
         return np.take(tile, np.arange(column, column + shape[1]), axis=1, mode="wrap")
 
-    def _relief(self, mask: Image.Image) -> Floats:
+    def _relief(self, mask: Image.Image) -> Reals:
         """Light on the outline taken as a cushion: 1 on the near edge, 0 in the middle, -1 on the far edge."""
         small = mask.reduce(max(1, min(6, min(mask.size) // 12)))
         bulge = small.filter(ImageFilter.GaussianBlur(0.22 * min(small.size)))

@@ -15,8 +15,6 @@ from catsdogs.errors import StoreError
 from catsdogs.files import lease, storage
 from catsdogs.files.notes import note
 
-_OWNED = re.compile(r"\.(\d+)\.(tmp|old)")
-
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -43,8 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.suffix != ".h5":  # of which a folder may hold thousands; their writer clears it
             clear_leftovers(path)
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(temporary)
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
@@ -147,14 +144,11 @@ def clear_temporary(target: Path) -> None:
 
 def _leftovers_beside(target: Path) -> list[tuple[Path, int, str]]:
     """Hidden files and folders beside `target` under its name: path, process that made it, and `tmp` or `old`."""
-    leftovers = []
-    start = f".{target.name}"
+    named = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(tmp|old)")
     with contextlib.suppress(OSError):
-        for name in os.listdir(target.parent):  # noqa: PTH208 - names
-            owned = _OWNED.fullmatch(name.removeprefix(start)) if name.startswith(start) else None
-            if owned:
-                leftovers.append((target.with_name(name), int(owned[1]), owned[2]))
-    return leftovers
+        owned = map(named.fullmatch, os.listdir(target.parent))  # noqa: PTH208 - names
+        return [(target.with_name(match[0]), int(match[1]), match[2]) for match in owned if match]
+    return []
 
 
 def _is_running(process: int) -> bool:

@@ -17,7 +17,6 @@ class LocalCopies:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._paths: OrderedDict[tuple[str, str], Path] = OrderedDict()
         self._lock = threading.Lock()
-        self._count = 0
 
     def of(self, path: Path) -> Path:
         """The copy of an object, downloaded if there is none of its present content; errors as in `storage.local`."""
@@ -26,20 +25,10 @@ class LocalCopies:
             key = (str(path), stamp)
             if key not in self._paths or not stamp:
                 self._folder = self._folder or tempfile.TemporaryDirectory(prefix="catsdogs-")
-                self._count += 1
-                folder = Path(self._folder.name) / str(self._count)
-                folder.mkdir()
-                copy = folder / path.name
+                copy = Path(tempfile.mkdtemp(dir=self._folder.name)) / path.name
                 object_store.copy_object(path, copy, size)
                 self._paths[key] = copy
-                self._drop_oldest()
             self._paths.move_to_end(key)
+            while len(self._paths) > 1 and sum(kept.stat().st_size for kept in self._paths.values()) > _KEPT_BYTES:
+                self._paths.popitem(last=False)[1].unlink()
             return self._paths[key]
-
-    def _drop_oldest(self) -> None:
-        sizes = {key: copy.stat().st_size for key, copy in self._paths.items()}
-        for key in list(self._paths)[:-1]:
-            if sum(sizes.values()) <= _KEPT_BYTES:
-                break
-            self._paths.pop(key).unlink()
-            del sizes[key]

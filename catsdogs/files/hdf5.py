@@ -75,7 +75,12 @@ def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
     """
     try:
         with storage.local(path) as copy:
-            _check_whole(path, copy, remedy)
+            try:  # before HDF5 parses a damaged file in this process
+                if not seal.check_seal(copy):
+                    trial.try_out(copy)
+            except DamagedError as error:
+                reason = error.problem.partition("damaged: ")[2]
+                raise DamagedError(f"{path} is cut short or damaged: {reason}", remedy) from None
             with seal.open_sealed(copy) as file:
                 yield file
     except CatsdogsError:
@@ -88,16 +93,6 @@ def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
         if storage.reason_of(error) and not isinstance(error, IsADirectoryError):  # a folder is no file of ours
             raise storage.read_error(path, error) from None
         reason = str(error).strip("'\"").split("(")[0].strip()
-        raise DamagedError(f"{path} is cut short or damaged: {reason}", remedy) from None
-
-
-def _check_whole(path: Path, copy: Path, remedy: str) -> None:
-    """Raise a DamagedError before HDF5 parses a damaged file in this process; `copy` is the local copy of `path`."""
-    try:
-        if not seal.check_seal(copy):
-            trial.try_out(copy)
-    except DamagedError as error:
-        reason = error.problem.partition("damaged: ")[2]
         raise DamagedError(f"{path} is cut short or damaged: {reason}", remedy) from None
 
 

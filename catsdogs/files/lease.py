@@ -24,7 +24,7 @@ _leases: "list[_Lease]" = []  # which this process holds, or has lost without kn
 
 
 @contextlib.contextmanager
-def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
+def hold_lease(path: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock at `path` over its folder while the body runs; wait `patience` seconds for a holder that lives.
 
     Raises:
@@ -91,7 +91,11 @@ class _Lease:
         self._heart.join()
         try:
             if not self.lost and self._is_ours():
-                self._remove()
+                with contextlib.suppress(FileExistsError):  # taken over at this moment
+                    if self._version:
+                        storage.remove_version(self.path, self._version)
+                    else:
+                        storage.remove(self.path)
         except OSError as error:
             raise storage.read_error(self.path, error) from None
 
@@ -168,13 +172,6 @@ class _Lease:
             self._version = storage.version(self.path)
             return self._read() == self._content()
         return True
-
-    def _remove(self) -> None:
-        if not self._version:
-            storage.remove(self.path)
-            return
-        with contextlib.suppress(FileExistsError):  # taken over at this moment
-            storage.remove_version(self.path, self._version)
 
     def _lost_race(self) -> LockedError:
         return LockedError(f"Another process has just begun to write to {self.path.parent}", "Wait until it ends")

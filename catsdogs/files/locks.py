@@ -46,7 +46,7 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in storage.WITHOUT_LOCKS:
             raise
         note(f"{path.parent} is on a file system without locks: a file that is renewed stands in for one")
-        with lease.hold(path.with_name(path.name + SOFT), float("inf") if patience < 0 else patience):
+        with lease.hold_lease(path.with_name(path.name + SOFT), float("inf") if patience < 0 else patience):
             yield
         return
     try:
@@ -64,7 +64,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         StoreError: the folder cannot be written.
     """
     if storage.is_remote(folder):
-        with lease.hold(folder / LOCK_FILE):
+        with lease.hold_lease(folder / LOCK_FILE):
             yield
         return
     with contextlib.ExitStack() as stack:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from catsdogs.errors import StoreError, UsageError
 
-ATTEMPTS = 6
+REQUEST_ATTEMPTS = 6
 _WAIT = {"multiplier": 0.5, "max": 8}  # seconds: 0.5, 1, 2, 4, 8, and up to one more each
 # Trying again helps none of these.
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError)
@@ -67,12 +67,12 @@ def retry(path: Path, request: Callable[[], _Result]) -> _Result:
     """What a request to a store returns. It is tried again with growing pauses; an error that lasts is raised as it is.
 
     Raises:
-        StoreError: it failed `ATTEMPTS` times, or credentials are missing.
+        StoreError: it failed `REQUEST_ATTEMPTS` times, or credentials are missing.
     """
     import tenacity  # which brings asyncio, a sixth of the time that `catsdogs --list` takes
 
     attempts = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        stop=tenacity.stop_after_attempt(REQUEST_ATTEMPTS),
         wait=tenacity.wait_exponential_jitter(**_WAIT),
         retry=tenacity.retry_if_exception(_may_pass),
         reraise=True,
@@ -86,7 +86,7 @@ def retry(path: Path, request: Callable[[], _Result]) -> _Result:
         if not _may_pass(error):
             raise StoreError(f"{path} cannot be reached: {reason}", "Check its name and your credentials") from error
         raise StoreError(
-            f"{path} failed {ATTEMPTS} times: {reason}",
+            f"{path} failed {REQUEST_ATTEMPTS} times: {reason}",
             "Check the connection and your credentials, and run the same command again: what is finished is kept",
         ) from error
 
@@ -171,13 +171,12 @@ def stamp(path: Path) -> str:
 
 
 def list_stamps(root: Path) -> dict[str, str]:
-    """Relative name -> stamp, see `stamp`, of every object below a place in a store.
-
-    Raises:
-        FileNotFoundError: no such bucket, or nothing to be listed.
-    """
+    """Relative name -> stamp, see `stamp`, of every object below a place in a store; empty without such a bucket."""
     key = _key(root).rstrip("/")
-    listing = retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+    try:
+        listing = retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+    except FileNotFoundError:
+        return {}
     names = {str(name).removeprefix(key).removeprefix("/"): info for name, info in sorted(listing.items())}
     return {name: _stamp_of(info) for name, info in names.items() if name and not name.endswith("/")}
 
@@ -192,7 +191,7 @@ def _stamp_of(info: dict[str, Any]) -> str:
     return values and f"{info['size']} {values}"
 
 
-def version(path: Path) -> str:
+def object_version(path: Path) -> str:
     """An object's ETag or generation; empty without an object, or in a store that knows no conditions."""
     if not hasattr(_store(path), "call_s3") and path.protocol not in ("gs", "gcs"):  # type: ignore[attr-defined]
         return ""
@@ -230,7 +229,7 @@ def _overwrite(path: Path, data: bytes, version: str) -> str:
 
 
 def remove_version(path: Path, version: str) -> None:
-    """Remove an object if it is still of this version; see `version`.
+    """Remove an object if it is still of this version; see `object_version`.
 
     Raises:
         FileExistsError: another is there, or none.
@@ -278,29 +277,25 @@ def upload(source: Path, target: Path) -> None:
         raise StoreError(f"{target} cannot be written: {error}", "Check the bucket's name and your rights") from None
 
 
-def move(path: Path, target: Path) -> None:
+def move_object(path: Path, target: Path) -> None:
     """Give an object another name in its store."""
     if _can_rename(path):
         retry(path, lambda: _store(path).mv(_key(path), _key(target)))
     else:  # where `mv` takes a name such as `a*` for a pattern
         retry(path, lambda: _store(path).cp_file(_key(path), _key(target)))
-        remove_all([path])
+        remove_objects([path])
 
 
-def remove(path: Path) -> None:
+def remove_below(path: Path) -> None:
     """Remove an object, and all objects below a place."""
     if _can_rename(path):  # such a store has true folders
         with contextlib.suppress(FileNotFoundError):
             retry(path, lambda: _store(path).rm(_key(path), recursive=True))
         return
-    try:
-        names = list(list_stamps(path))
-    except FileNotFoundError:
-        names = []
-    remove_all([path, *(path / name for name in names)])
+    remove_objects([path, *(path / name for name in list_stamps(path))])
 
 
-def remove_all(paths: Sequence[Path]) -> None:
+def remove_objects(paths: Sequence[Path]) -> None:
     """Remove these objects, several at once."""
 
     def delete(path: Path) -> None:

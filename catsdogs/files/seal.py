@@ -44,16 +44,6 @@ def seal(path: Path) -> None:
         file.write(_SEAL.pack(_SEAL_MAGIC, length, checksum))
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether a file starts with a seal, be it right or wrong.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return file.read(len(_SEAL_MAGIC)) == _SEAL_MAGIC
-
-
 def check_seal(path: Path) -> bool:
     """Check a file against its seal, once as long as it does not change; False for a file without a seal.
 

@@ -24,7 +24,6 @@ from catsdogs.files.object_store import upload as upload
 
 # What a file system answers that has no locks, such as NFS without lockd and some of FUSE.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-_ABSENT = (FileNotFoundError, NotADirectoryError)
 # What has nothing to do with the file that was to be read.
 _PASSING = {
     getattr(errno, name, None)
@@ -88,7 +87,7 @@ def exists(path: Path) -> bool:
         return object_store.retry_reading(path, path.exists)
     try:
         os.stat(path)  # noqa: PTH116 - from Python 3.14 on, `Path.exists` takes every failure for a no
-    except _ABSENT:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise read_error(path, error) from None
@@ -155,7 +154,7 @@ def refuse_passing(path: object, error: BaseException) -> None:
 
 def version(path: Path) -> str:
     """What `write_bytes` takes as `instead_of`: an ETag or generation; empty without one, or without an object."""
-    return object_store.version(path) if is_remote(path) else ""
+    return object_store.object_version(path) if is_remote(path) else ""
 
 
 def write_bytes(path: Path, data: bytes, new: bool = False, instead_of: str = "") -> str:
@@ -186,7 +185,7 @@ def move(path: Path, target: Path) -> None:
         OSError: a local file cannot be renamed.
     """
     if is_remote(path):
-        object_store.move(path, target)
+        object_store.move_object(path, target)
     else:
         path.replace(target)
 
@@ -198,7 +197,7 @@ def remove(path: Path) -> None:
         OSError: a local file or folder cannot be removed.
     """
     if is_remote(path):
-        object_store.remove(path)
+        object_store.remove_below(path)
     elif path.is_dir():
         shutil.rmtree(path)
     else:
@@ -214,4 +213,4 @@ def remove_all(paths: Sequence[Path]) -> None:
     for path in paths:
         if not is_remote(path):
             path.unlink(missing_ok=True)
-    object_store.remove_all([path for path in paths if is_remote(path)])
+    object_store.remove_objects([path for path in paths if is_remote(path)])

@@ -30,22 +30,19 @@ _CRASHES = {
 # Reads every attribute, and every data set in pieces. Links and data in other files are refused. What the machine fails
 # at, such as too many open files or too little memory from the start, is kept apart from what is wrong with the file.
 _TRY = """
-import errno, mmap, re, sys, time
+import contextlib, errno, math, mmap, re, sys, time
 import h5py
 path, seconds, memory = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-try:
+limits_may_be_absent = contextlib.suppress(ImportError, OSError, ValueError)
+with limits_may_be_absent:
     import resource
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
-except (ImportError, OSError, ValueError):
-    pass
-try:
+with limits_may_be_absent:
     import resource
     last = int(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (last, last + 1))
-except (ImportError, OSError, ValueError):
-    pass
 
 def walk(group):
     dict(group.attrs)
@@ -68,9 +65,7 @@ def walk(group):
 def read(item):
     if not item.shape or 0 in item.shape:
         return item[()]
-    row = item.dtype.itemsize
-    for length in item.shape[1:]:
-        row *= length
+    row = item.dtype.itemsize * math.prod(item.shape[1:])
     rows = max(1, 2**22 // max(1, row))
     if row > memory // 4:
         sys.exit(f"{item.name} has rows of {row:,} bytes")

@@ -21,7 +21,6 @@ from PIL import ExifTags, Image, TiffImagePlugin
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import filetypes, metadata
-from catsdogs.photographs.filetypes import FORMATS as FORMATS
 
 # cykooz.resizer has no wheel for Linux on Arm. Pillow has the same filter and rounds between its two passes: on 80
 # photographs pixels differ by 0.13 grey levels on average and 9 at most. So rows of the two are not mixed.
@@ -150,13 +149,13 @@ def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
 
 @functools.cache
 def formats() -> tuple[str, ...]:
-    """`FORMATS`, and HEIF where pillow-heif is installed."""
+    """`filetypes.FORMATS`, and HEIF where pillow-heif is installed."""
     if not filetypes.READS_HEIF:
-        return FORMATS
+        return filetypes.FORMATS
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    return (*FORMATS, "HEIF")
+    return (*filetypes.FORMATS, "HEIF")
 
 
 @contextlib.contextmanager
@@ -290,11 +289,8 @@ def load(data: bytes, sizes: Iterable[int]) -> Pixels:
         UnreadablePhotographError: as `decode`.
     """
     sizes = set(sizes)
-    image, (width, height) = _decode(data, max(sizes))
-    return Pixels(
-        {size: _resize(image, size) for size in sizes},
-        np.array([width, height, *_contrast_and_colours(image)], np.float32),
-    )
+    image, true_size = _decode(data, max(sizes))
+    return Pixels({size: _resize(image, size) for size in sizes}, statistics(image, true_size))
 
 
 def _resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -309,18 +305,17 @@ def _resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.asarray(square)
 
 
-def statistics(image: Image.Image) -> NDArray[np.float32]:
-    """Figures that tell logos, blanks and thumbnails from photographs; see `Pixels.statistics`."""
-    return np.array([*image.size, *_contrast_and_colours(image)], np.float32)
+def statistics(image: Image.Image, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
+    """Figures that tell logos, blanks and thumbnails from photographs; see `Pixels.statistics`.
 
-
-def _contrast_and_colours(image: Image.Image) -> tuple[float, int]:
+    Args:
+        size: width and height in pixels of the whole picture, where `image` is a smaller one.
+    """
     grid = np.asarray(image.resize((_STATISTICS_GRID, _STATISTICS_GRID), Image.Resampling.NEAREST))
     contrast = (grid @ np.array([0.299, 0.587, 0.114])).std()  # ITU-R BT.601 luma
     red, green, blue = np.moveaxis(grid // (256 // _COLOUR_LEVELS), 2, 0).astype(np.uint16)
-    occurs = np.zeros(_COLOUR_LEVELS**3, bool)
-    occurs[(red * _COLOUR_LEVELS + green) * _COLOUR_LEVELS + blue] = True
-    return float(contrast), int(occurs.sum())
+    occurrences = np.bincount(((red * _COLOUR_LEVELS + green) * _COLOUR_LEVELS + blue).ravel())
+    return np.array([*(size or image.size), contrast, np.count_nonzero(occurrences)], np.float32)
 
 
 def in_parallel(

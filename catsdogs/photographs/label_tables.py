@@ -86,18 +86,20 @@ def read_label_table(table: str, text: str, photographs: PhotographNames, root: 
         parsed = tables.parse_table(text)
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
+    width = len(parsed.header)
+    parsed = parsed._replace(rows=[row + [""] * (width - len(row)) for row in parsed.rows])
     place = f"{root}: {table}"
-    file, label = _columns(parsed, photographs, place)
+    file, label = _choose_columns(parsed, photographs, place)
     if not parsed.rows:
         raise DatasetError(f"{place} has no rows", "List one photograph and its label on each row")
     labels = _labels_of(parsed, file, label, photographs, place)
     if not any(name in photographs.names for name in labels):
         raise DatasetError(
             f"{place} names none of the {len(photographs.names):,} photographs, whose names are like "
-            f"{min(photographs.names, key=natural_key)}; its column {_title(parsed, file)} holds {next(iter(labels))}",
+            f"{min(photographs.names, key=natural_key)}; its column {_called(parsed, file)} holds {next(iter(labels))}",
             "Name the photographs as seen from that folder, or give --data the table that does",
         )
-    _refuse_odd_labels(labels, _title(parsed, label), place)
+    _refuse_odd_labels(labels, _called(parsed, label), place)
     return list(labels.items())
 
 
@@ -106,9 +108,7 @@ def _labels_of(parsed: Table, file: int, label: int, photographs: PhotographName
     labels: dict[str, str] = {}
     mistakes: dict[str, list[tuple[int, str]]] = {}
     for number, row in zip(parsed.numbers, parsed.rows, strict=True):
-        cell = row[file] if len(row) > file else ""
-        value = row[label].strip() if len(row) > label else ""
-        written = cell.strip()
+        cell, written, value = row[file], row[file].strip(), row[label].strip()
         fits = photographs.matching(cell) or [written]
         name = fits[0]
         if len(row) > len(parsed.header):
@@ -144,19 +144,17 @@ _REMEDIES = {
 }
 
 
-def _columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:
+def _choose_columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:
     """The positions of the file column and of the label column."""
     header = [one_form(column.strip().lower()) for column in parsed.header]
-    by_name = [position for column in FILE_COLUMNS for position, name in enumerate(header) if name == column]
+
+    def called(names: Sequence[str]) -> list[int]:
+        return [position for column in names for position, name in enumerate(header) if name == column]
+
     file = _file_column(parsed, photographs, header, place)
-    if file is None and by_name:
-        file = by_name[0]
-    named = [
-        position
-        for column in LABEL_COLUMNS
-        for position, name in enumerate(header)
-        if name == column and position != file
-    ]
+    if file is None:
+        file = next(iter(called(FILE_COLUMNS)), None)
+    named = [position for position in called(LABEL_COLUMNS) if position != file]
     labels = [position for position in named if any(_column(parsed, position))] or named[:1]
     if file is not None and not labels and parsed.rows:
         others = [position for position in range(len(header)) if position != file and any(_column(parsed, position))]
@@ -192,7 +190,7 @@ def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[s
 
 def _match(parsed: Table, position: int, photographs: PhotographNames) -> _FileColumn:
     values = _column(parsed, position)
-    raw = [row[position] for row in _padded(parsed)]
+    raw = [row[position] for row in parsed.rows]
     fits = {cell: photographs.matching(cell) if cell.strip() else [] for cell in set(raw)}
     named = [fits[cell][0] if len(fits[cell]) == 1 else None for cell in raw]
     filled = [value for value in values if value]
@@ -220,9 +218,9 @@ def _differ(one: _FileColumn, other: _FileColumn) -> bool:
 
 def _ambiguity(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetError:
     one, other = sorted((one, other))
-    first = next(iter(_padded(parsed)))
+    first = parsed.rows[0]
     return DatasetError(
-        f"{place}: the columns {_title(parsed, one)} and {_title(parsed, other)} could both be that of the {what} "
+        f"{place}: the columns {_called(parsed, one)} and {_called(parsed, other)} could both be that of the {what} "
         f"({first[one].strip()} and {first[other].strip()} in the first row), and they do not say the same",
         "Remove the one that is not, or give --data a copy without it",
     )
@@ -264,17 +262,12 @@ def _refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
             )
 
 
-def _padded(parsed: Table) -> Iterable[list[str]]:
-    width = len(parsed.header)
-    return (row + [""] * (width - len(row)) for row in parsed.rows)
-
-
 def _column(parsed: Table, position: int) -> list[str]:
     """The values of a column, without blanks around them."""
-    return [row[position].strip() if position < len(row) else "" for row in parsed.rows]
+    return [row[position].strip() for row in parsed.rows]
 
 
-def _title(parsed: Table, position: int) -> str:
+def _called(parsed: Table, position: int) -> str:
     name = parsed.header[position].strip()
     same = [column for column in parsed.header if column.strip() == name]
     return name if name and len(same) == 1 else f"{name or 'without a name'} (the {position + 1}. from the left)"

@@ -157,9 +157,10 @@ def _labels_from_names(
             without,
         )
     known = [(name, label) for name, label in labels if label is not None]
-    if len({label for _, label in known}) < 2 and len(folders := _split_folders(known, where)) > 1:
+    splits_used = {_file_name(where[name].folder.rstrip("/")) for name, _ in known if where[name].role}
+    if len({label for _, label in known}) < 2 and len(splits_used) > 1:
         raise DatasetError(
-            f"{root} has no classes but {', '.join(folders)}, which name splits",
+            f"{root} has no classes but {', '.join(sorted(splits_used, key=natural_key))}, which name splits",
             "Put the labelled photographs into train/, in a folder per class or named like cat.0.jpg",
         )
     return known
@@ -169,12 +170,6 @@ def _label_of(name: str, below: str, read_label: Callable[[str], str | None]) ->
     """The class folder, or what `read_label` finds in the name."""
     folder, slash, _ = below.partition("/")
     return folder if slash else read_label(name)
-
-
-def _split_folders(labelled: Iterable[tuple[str, str]], where: dict[str, Placement]) -> list[str]:
-    """The names of the splits that these photographs lie in."""
-    places = [where[name] for name, _ in labelled]
-    return sorted({_file_name(place.folder.rstrip("/")) for place in places if place.role}, key=natural_key)
 
 
 def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Placement]) -> list[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """Where photographs lie, in a folder, a zip, a TFRecord file or an object store: their files listed and read."""
 
+import contextlib
 import errno
 import lzma
 import os
@@ -125,16 +126,12 @@ def list_files(root: Path) -> dict[str, Location]:
         DatasetError: nothing is there, or a name leads out of the folder.
         StoreError: the store went on failing, or refuses to be read.
     """
-    if storage.is_remote(root):
-        if not is_folder(root):
-            return _of_one_file(root)
-        names: Iterable[str] = _recognised(_list_objects(root), lambda name: _head(root / name), all_alike=True)
-    else:
-        if not root.exists():
-            raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
-        if root.is_file():
-            return _of_one_file(root)
-        names = _recognised(_walk(root), lambda name: _head(root / name))
+    is_remote = storage.is_remote(root)
+    if not is_remote and not root.exists():
+        raise DatasetError(f"No such folder or zip: {root}", "Check --data, or run `catsdogs fetch` to download it")
+    if not is_folder(root) if is_remote else root.is_file():
+        return _of_one_file(root)
+    names = _recognised(_list_objects(root) if is_remote else _walk(root), lambda name: _head(root / name), is_remote)
     locations = {name: Location(root, name) for name in names}
     shown = {name: name.encode(errors="backslashreplace").decode() for name in locations if not name.isascii()}
     not_text = [text for name, text in shown.items() if text != name]
@@ -163,11 +160,11 @@ def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
 
 def _of_one_file(root: Path) -> dict[str, Location]:
     is_records, is_other = tfrecord.is_record_file(root.name), filetypes.left_alone([root.name])
-    is_one = is_records or is_other or photographs(_recognised([root.name], lambda _: _head(root)))
+    is_one = is_records or is_other or photographs(_recognised([root.name], lambda _: _head(root), False))
     return {root.name: Location(root.parent, root.name)} if is_one else _list_zip(root)
 
 
-def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: bool = False) -> list[str]:
+def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: bool) -> list[str]:
     """The names, without those that have no suffix and whose first bytes, from `head`, are no picture's.
 
     With `all_alike`, one name decides for its folder: looking at each would take a request.
@@ -177,7 +174,9 @@ def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: b
     def is_picture(name: str) -> bool:
         key = name.rpartition("/")[0] if all_alike else name
         if key not in checked:
-            checked[key] = filetypes.is_picture(head(name))
+            checked[key] = False
+            with contextlib.suppress(*_ZIP_ERRORS):  # such as OSError
+                checked[key] = filetypes.is_picture(head(name))
         return checked[key]
 
     return [
@@ -188,21 +187,14 @@ def _recognised(names: Iterable[str], head: Callable[[str], bytes], all_alike: b
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; none of a pipe, a device, or a file that cannot be read."""
-    try:
-        if not storage.is_remote(path) and not path.is_file():
-            return b""
-        return storage.read_bytes(path, length=filetypes.HEAD_BYTES)
-    except OSError:
-        return b""
+    """The first bytes of a file; none of a pipe or a device."""
+    is_readable = storage.is_remote(path) or path.is_file()
+    return storage.read_bytes(path, length=filetypes.HEAD_BYTES) if is_readable else b""
 
 
 def _head_of_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    try:
-        with archive.open(name) as file:
-            return file.read(filetypes.HEAD_BYTES)
-    except _ZIP_ERRORS:
-        return b""
+    with archive.open(name) as file:
+        return file.read(filetypes.HEAD_BYTES)
 
 
 def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
@@ -221,10 +213,7 @@ def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
 
 def _list_objects(root: Path) -> list[str]:
     """The names of the objects below a place in a store, without a system's own files."""
-    try:
-        names = list(storage.list_stamps(root))
-    except FileNotFoundError:
-        names = []
+    names = storage.list_stamps(root)
     if not names:
         raise DatasetError(f"Nothing is stored at {root}", "Check --data: the bucket and the folder in it")
     unsafe = [name for name in names if leads_elsewhere(name)]

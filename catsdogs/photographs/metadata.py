@@ -168,7 +168,7 @@ def _of_png(data: bytes) -> Stripped:
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword, _, text = data[at + 8 : stop - 4].partition(b"\0")
             if keyword == b"Raw profile type exif":
-                exif = exif or _raw_profile(text if kind == b"tEXt" else _inflated(text[1:]))
+                exif = exif or _raw_profile(text, is_packed=kind != b"tEXt")
             elif keyword == b"XML:com.adobe.xmp":
                 xmp = text
         at, last = stop, kind
@@ -185,19 +185,13 @@ def _is_sound_transparency(colour: bytes, chunk: bytes) -> bool:
     return fits and zlib.crc32(kind_and_values) == int.from_bytes(checksum, "big")
 
 
-def _raw_profile(text: bytes) -> bytes:
+def _raw_profile(text: bytes, is_packed: bool) -> bytes:
     """EXIF data as ImageMagick writes them: a line without text, the name, the length, then hexadecimal lines."""
-    try:
+    with contextlib.suppress(ValueError, zlib.error):
+        if is_packed:  # behind a byte for the method
+            text = zlib.decompressobj().decompress(text[1:], _RAW_PROFILE_BYTES)
         return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
-    except ValueError:
-        return b""
-
-
-def _inflated(data: bytes) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(data, _RAW_PROFILE_BYTES)
-    except zlib.error:
-        return b""
+    return b""
 
 
 def _of_tiff(data: bytes) -> Stripped:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 from catsdogs.photographs.filetypes import PHOTO_SUFFIXES
@@ -27,13 +28,9 @@ def without_suffix(name: str) -> str:
 
 def common_folder(names: Sequence[str]) -> str:
     """The path of the deepest folder, with its slash, that every name starts with."""
-    parts: list[str] = []
     folders = {name.rpartition("/")[0] for name in names}  # few, where names are many
-    for level in zip(*(PurePosixPath(folder).parts for folder in folders), strict=False):
-        if len(set(level)) > 1:
-            break
-        parts.append(level[0])
-    return "".join(f"{part}/" for part in parts)
+    levels = zip(*(PurePosixPath(folder).parts for folder in folders), strict=False)
+    return "".join(f"{level[0]}/" for level in takewhile(lambda level: len(set(level)) == 1, levels))
 
 
 def leads_elsewhere(name: str) -> bool:

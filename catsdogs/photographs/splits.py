@@ -5,7 +5,7 @@ show that it is a class instead: `train` beside `bus` and `car`, `training_shoes
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from catsdogs.errors import DatasetError
@@ -84,11 +84,10 @@ def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -
         folder: placed[name]._replace(below=placed[name].below.removesuffix(name[len(folder) :]))
         for (folder, _), name in some.items()
     }
-    starts = {folder: (place.role, place.folder, place.below, len(folder)) for folder, place in of_folder.items()}
     return {
-        name: Placement(role, split, below + name[length:])
+        name: Placement(place.role, place.folder, place.below + name[len(folder) :])
         for folder, name in zip(folders, names, strict=True)
-        for role, split, below, length in (starts[folder],)
+        for place in (of_folder[folder],)
     }
 
 
@@ -108,22 +107,23 @@ def label_before_dot(name: str) -> str | None:
 
 
 def _words_in(folder: str) -> list[str]:
-    words = [word for word in re.split(r"[\W_]+", _SEAMS.sub(" ", folder)) if word]
-    return [part for word in map(str.lower, words) for part in _word_parts(word)]
+    words = map(str.lower, re.split(r"[\W_]+", _SEAMS.sub(" ", folder)))
+    parts = (match.groups() if (match := _JOINED.fullmatch(word)) else (word,) for word in words)
+    return [part for several in parts for part in several if part]
 
 
-def _word_parts(word: str) -> Collection[str]:
-    match = _JOINED.fullmatch(word)
-    return [part for part in match.groups() if part] if match else [word]
+def _by_folder(names: Iterable[str], start: str) -> dict[str, list[str]]:
+    """The names under each folder in the folder `start`, and under "" those of files that lie there themselves."""
+    inside: dict[str, list[str]] = {}
+    for name in names:
+        inside.setdefault(name[len(start) :].rpartition("/")[0].partition("/")[0], []).append(name)
+    return inside
 
 
 def _descend(names: Sequence[str], prefix: str, within: Placement | None, root: str, placed: _Placements) -> None:
     """Go down from the folder `prefix` to where it branches, and place all photographs; `within` is its split."""
     while True:
-        tops: dict[str, list[str]] = {}
-        for name in names:
-            folder, slash, _ = name[len(prefix) :].partition("/")
-            tops.setdefault(folder if slash else "", []).append(name)
+        tops = _by_folder(names, prefix)
         if len(tops) != 1 or "" in tops:
             break
         (folder,) = tops
@@ -176,18 +176,19 @@ def _descend_deeper(tops: _Folders, loose: Sequence[str], prefix: str, root: str
 def _branches_into_splits(names: Sequence[str], start: str) -> bool:
     """Whether a folder, where it first branches, branches into splits."""
     while True:
-        tops = {name[len(start) :].partition("/")[0] for name in names if "/" in name[len(start) :]}
+        tops = _by_folder(names, start)
+        tops.pop("", None)
         if len(tops) != 1:
             return bool(paired_splits({top: split for top in tops if (split := split_of(top))}))
-        start += f"{next(iter(tops))}/"
-        names = [name for name in names if name.startswith(start)]
+        ((folder, names),) = tops.items()
+        start += f"{folder}/"
 
 
 def _descend_into_split(names: Sequence[str], split: Placement, root: str, placed: _Placements) -> None:
     """Place photographs within a split: past folders that repeat it or name nothing, and into splits of its own."""
     start = split.below
     while True:
-        tops = {name[len(start) :].partition("/")[0] if "/" in name[len(start) :] else "" for name in names}
+        tops = _by_folder(names, start)
         folder = next(iter(tops)) if len(tops) == 1 else ""
         if not folder or not _is_wrapper(folder, names, start, split):
             break
@@ -204,8 +205,8 @@ def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement)
     inner = split_of(folder)
     if (inner and inner.role == split.role) or _PLAIN_WORDS.issuperset(_words_in(folder)):
         return True
-    labels = {label_before_dot(name) for name in names}
-    return None not in labels and len(labels) > 1 and not any("/" in name[len(start + folder) + 1 :] for name in names)
+    folders, differ = _classes_inside(names, f"{start}{folder}/")
+    return differ and not folders
 
 
 def _choose_splits(tops: _Folders, prefix: str, within: Placement | None, root: str) -> dict[str, SplitName]:
@@ -246,6 +247,6 @@ def _choose_splits(tops: _Folders, prefix: str, within: Placement | None, root: 
 
 def _classes_inside(names: Sequence[str], start: str) -> tuple[set[str], bool]:
     """The folders in a folder, and whether the names of its photographs carry different labels."""
-    folders = {name[len(start) :].partition("/")[0] for name in names if "/" in name[len(start) :]}
+    folders = _by_folder(names, start).keys() - {""}
     labels = {label_before_dot(name) for name in names}
     return folders, None not in labels and len(labels) > 1

@@ -1,5 +1,6 @@
 """Digests of photographs that have not changed since they were read are remembered, as in git's index."""
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,8 +16,8 @@ from catsdogs.photographs.dataset import Photograph
 from catsdogs.photographs.locations import is_folder
 
 STAMPS_FILE = ".photographs.h5"
-FORMAT = "catsdogs stamps"
-VERSION = 1
+STAMPS_FORMAT = "catsdogs stamps"
+STAMPS_VERSION = 1
 # A file that changes twice within the resolution of its times looks as if it had changed once; FAT's resolution is 2 s.
 SETTLED_NS = 2 * 10**9
 
@@ -52,31 +53,28 @@ class Stamps:
         if not storage.is_remote(self._path):
             atomic.clear_temporary(self._path)  # left by a run that was killed
         with suppress(StoreError), hdf5.writing(self._path) as file:  # only time is lost, in the next run
-            file.attrs.update(format=FORMAT, version=VERSION)
+            file.attrs.update(format=STAMPS_FORMAT, version=STAMPS_VERSION)
             file["stamp"] = np.array(list(kept), np.uint64)
             file["digest"] = np.array(list(kept.values()), np.uint64)
 
 
 def _read_stamps(path: Path) -> dict[int, int]:
-    try:
-        with hdf5.reading(path) as file:
-            if (file.attrs.get("format"), file.attrs.get("version")) == (FORMAT, VERSION):
-                return dict(zip(file["stamp"][...].tolist(), file["digest"][...].tolist(), strict=True))
-    except (MissingError, DamagedError):
-        pass
+    with suppress(MissingError, DamagedError), hdf5.reading(path) as file:
+        if (file.attrs.get("format"), file.attrs.get("version")) == (STAMPS_FORMAT, STAMPS_VERSION):
+            return dict(zip(file["stamp"][...].tolist(), file["digest"][...].tolist(), strict=True))
     return {}
 
 
 def _stamps(photographs: Iterable[Photograph]) -> Iterator[int | None]:
     """Each photograph's stamp; None for no file, or for one that changed so lately that another change may not show."""
     settled = time.time_ns() - SETTLED_NS
-    state_in: dict[Path, Callable[[str], str]] = {}
+
+    @functools.cache
+    def state_in(container: Path) -> Callable[[str], str]:
+        return _of_objects(container) if storage.is_remote(container) else _of_files(container, settled)
+
     for _, _, _, (container, name) in photographs:
-        if container not in state_in:
-            state_in[container] = (
-                _of_objects(container) if storage.is_remote(container) else _of_files(container, settled)
-            )
-        state = state_in[container](name)
+        state = state_in(container)(name)
         yield images.digest(f"{name}\0{state}".encode()) if state else None
 
 
@@ -96,10 +94,10 @@ def _of_files(container: Path, settled: int) -> Callable[[str], str]:
 
 def _of_objects(container: Path) -> Callable[[str], str]:
     """The same for a folder or archive in a store, whose versions show every change."""
+    if is_folder(container):
+        listed = storage.list_stamps(container)
+        return lambda name: listed.get(name, "")
     try:
-        if is_folder(container):
-            listed = storage.list_stamps(container)
-            return lambda name: listed.get(name, "")
         archive = storage.stamp(container)
     except FileNotFoundError:
         archive = ""

@@ -127,7 +127,7 @@ class _Walk:
                     return value if isinstance(value, Span) else None
                 if isinstance(value, Span):  # packed, as most writers do
                     value = self._first_packed(value)
-                return None if value is None else _signed(value)
+                return None if value is None else (value + 2**63) % 2**64 - 2**63  # as int64
         return None
 
     def _first_float(self, values: Span) -> float | None:
@@ -168,19 +168,8 @@ class _Walk:
         raise NoExampleError(_NO_EXAMPLE)
 
 
-def _signed(value: int) -> int:
-    """A varint of 64 bits as the int64 that it stands for."""
-    value %= 2**64
-    return value - 2**64 if value >= 2**63 else value
-
-
 def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 127:
-        written.append(value & 127 | 128)
-        value >>= 7
-    written.append(value)
-    return bytes(written)
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)
 
 
 def _field(number: int, value: bytes) -> bytes:

@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
@@ -26,7 +25,7 @@ SUFFIXES = (".tfrecord", ".tfrec", ".tfrecords")
 MAX_RECORD_BYTES = 257 * 2**20  # a photograph of 256 MiB, its id and label; a record that claims more is a bomb
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"  # lies in a folder while files are written to it, and after a run that was killed
-FORMAT, VERSION = "catsdogs tfrecord", 1
+SET_FORMAT, SET_VERSION = "catsdogs tfrecord", 1
 RECORD_FILE_NAME = re.compile(r"(train|test)-\d{5}-of-(\d{5})\.tfrecord")
 
 # Our names first, then those of Kaggle's competitions and of TensorFlow's data sets; class names before class numbers.
@@ -81,7 +80,7 @@ class Manifest(NamedTuple):
 
     classes: tuple[str, ...]
     files: tuple[RecordFile, ...]
-    truth: Mapping[str, str] = MappingProxyType({})
+    truth: Mapping[str, str]
 
 
 class _NoRecordError(Exception):
@@ -206,10 +205,10 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     try:
         content = json.loads(storage.read_bytes(path, length=_MANIFEST_BYTES))
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        if not isinstance(content, dict) or content.get("format") != SET_FORMAT:
             return None
-        if content["version"] != VERSION:
-            raise DatasetError(f"{path} has the version {content['version']!r}, not {VERSION}", "Update catsdogs")
+        if content["version"] != SET_VERSION:
+            raise DatasetError(f"{path} has the version {content['version']!r}, not {SET_VERSION}", "Update catsdogs")
         files = tuple(map(_record_file_of, content["shards"]))
         if not files:
             raise ValueError("no shards")
@@ -322,7 +321,8 @@ def _id_and_label(file: BinaryIO, span: Span) -> tuple[str, str]:
     values = tfexample.read_example(file, span, _FEATURES)
     _image_span(values)
     texts = {name: text for name, value in values.items() if (text := _text_of(file, name, value))}
-    return _first_text(texts, ID_FEATURES), _first_text(texts, LABEL_FEATURES)
+    id, label = (next((texts[name] for name in names if name in texts), "") for names in (ID_FEATURES, LABEL_FEATURES))
+    return id, label
 
 
 def _image_span(values: dict[str, Span | int | float]) -> Span:
@@ -343,8 +343,3 @@ def _text_of(file: BinaryIO, name: str, value: Span | int | float) -> str:
         return ""
     text = tfexample.read_text(file, value)
     return without_suffix(text) if name == FILE_NAME_FEATURE else text
-
-
-def _first_text(texts: dict[str, str], names: Sequence[str]) -> str:
-    """The first of these features that is not empty."""
-    return next((texts[name] for name in names if texts.get(name)), "")

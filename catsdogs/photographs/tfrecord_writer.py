@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -20,11 +19,11 @@ from catsdogs.files.atomic import replacing, write_error
 from catsdogs.photographs import images, tfexample
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.tfrecord import (
-    FORMAT,
     MANIFEST,
     RECORD_FILE_NAME,
+    SET_FORMAT,
+    SET_VERSION,
     UNFINISHED,
-    VERSION,
     RecordFile,
     frame,
     is_record_file,
@@ -37,7 +36,7 @@ SMALLEST, LARGEST = 10**7, 10**8  # bytes: quick to read over a network, and sti
 MAX_SIDE = 4096  # pixels
 _LEFTOVER = re.compile(rf"\.({RECORD_FILE_NAME.pattern}|{re.escape(MANIFEST)})\.\d+\.tmp")  # of a killed run
 _USUAL_BYTES = 5 * 10**7  # of a file
-_JPEG_QUALITY = 95  # of a resized picture's JPEG
+_RESIZED_QUALITY = 95  # of a resized picture's JPEG
 _SAMPLE_PHOTOGRAPHS = 64  # by which the size of all is estimated
 
 
@@ -97,7 +96,7 @@ def _write_set(
     unreadable: list[tuple[str, str, str]] = []
     _clear(out)
     with Progress(sum(row.location not in dataset.absent for row in rows), "writing shards", "photo") as bar:
-        prepare = partial(_try_example, dataset, size=size)
+        prepare = partial(_example, dataset, size=size)
         prepared = zip(rows, images.in_parallel(prepare, rows, ahead=4 * (os.cpu_count() or 1)), strict=True)
 
         def readable(count: int) -> Iterator[bytes]:
@@ -118,8 +117,11 @@ def _write_set(
 
 def _deal(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[str, list[Photograph]]]:
     """File name and photographs of each TFRecord file."""
-    splits = {split: sorted(dataset.of(split), key=_rank) for split in ("train", "test")}
-    splits = {split: rows for split, rows in splits.items() if rows}
+    splits = {
+        split: sorted(rows, key=lambda row: hashlib.blake2b(row.id.encode(), digest_size=16).digest())
+        for split in ("train", "test")
+        if (rows := dataset.of(split))
+    }
     if not splits:
         raise DatasetError(f"{dataset.root} holds no photographs", "Give --data a folder or zip of photographs")
     first = next(iter(splits.values()))
@@ -136,26 +138,23 @@ def _deal(dataset: Dataset, count: int | None, size: int | None) -> list[tuple[s
     return plan
 
 
-def _rank(photograph: Photograph) -> bytes:
-    return hashlib.blake2b(photograph.id.encode(), digest_size=16).digest()
-
-
 def _mean_bytes(dataset: Dataset, rows: Sequence[Photograph], size: int | None) -> float:
     """The mean bytes of a record, from some photographs: in the order of a hash, the first are a random sample."""
-    sizes = []
-    for photograph in rows[:_SAMPLE_PHOTOGRAPHS]:
-        with suppress(UnreadablePhotographError):
-            sizes.append(len(_example(dataset, photograph, size)))
+    examples = (_example(dataset, photograph, size) for photograph in rows[:_SAMPLE_PHOTOGRAPHS])
+    sizes = [len(example) for example in examples if isinstance(example, bytes)]
     return sum(sizes) / max(1, len(sizes))
 
 
-def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes:
+def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes | UnreadablePhotographError:
     """The message of one photograph, which is decoded even if its own bytes are kept, so that every reader can."""
-    data = dataset.read(photograph)
-    pixels = images.load(data, {size or 1}).by_size
+    try:
+        data = dataset.read(photograph)
+        pixels = images.load(data, {size or 1}).by_size
+    except UnreadablePhotographError as error:
+        return error
     if size:
         buffer = io.BytesIO()
-        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_JPEG_QUALITY)
+        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_RESIZED_QUALITY)
         data = buffer.getvalue()
     features: dict[str, bytes | int] = {"id": photograph.id.encode()}
     if photograph.split == "train":
@@ -163,15 +162,8 @@ def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> byte
     return tfexample.encode_example(features | {"image": data})
 
 
-def _try_example(dataset: Dataset, photograph: Photograph, size: int | None) -> bytes | UnreadablePhotographError:
-    try:
-        return _example(dataset, photograph, size)
-    except UnreadablePhotographError as error:
-        return error
-
-
 def _write_record_file(path: Path, split: str, examples: Iterator[bytes]) -> RecordFile:
-    rows = written = 0
+    rows = 0
     digest = hashlib.sha256()
     with replacing(path) as temporary, temporary.open("wb") as file:
         for data in examples:
@@ -179,7 +171,7 @@ def _write_record_file(path: Path, split: str, examples: Iterator[bytes]) -> Rec
             file.write(record)
             digest.update(record)
             rows += 1
-            written += len(record)
+        written = file.tell()
     return RecordFile(path.name, split, rows, written, digest.hexdigest())
 
 
@@ -215,8 +207,8 @@ def _is_ours(out: Path) -> bool:
 def _finish(dataset: Dataset, written: WrittenRecordFiles, size: int | None) -> None:
     """Write the manifest, by which the files become a set."""
     manifest = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": SET_FORMAT,
+        "version": SET_VERSION,
         "classes": dataset.classes,
         "picture": f"JPEG of {size} x {size} pixels" if size else "original bytes",
         "size": size,

@@ -22,7 +22,7 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.files import hdf5
 from catsdogs.networks import pth, trained
-from catsdogs.photographs import images, stamps, tfexample, tfrecord
+from catsdogs.photographs import filetypes, stamps, tfexample, tfrecord
 from catsdogs.runs.run_card import FORMAT, Run
 from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.grades import Grade
@@ -83,9 +83,9 @@ def pictures() -> Files:
         "clear.bmp": (clear, "BMP", {}),
         "float.tif": (Image.fromarray(np.asarray(deep, np.float32)), "TIFF", {}),
     }
-    if "AVIF" in images.FORMATS:
+    if "AVIF" in filetypes.FORMATS:
         flavours |= {"plain.avif": (coarse, "AVIF", {"exif": exif}), "clear.avif": (clear, "AVIF", {})}
-    if "JPEG2000" in images.FORMATS:
+    if "JPEG2000" in filetypes.FORMATS:
         tiled = {"tile_size": (32, 32), "tile_offset": (0, 0), "num_resolutions": 3}
         flavours |= {"plain.jp2": (coarse, "JPEG2000", {}), "tiled.j2k": (coarse, "JPEG2000", tiled | {"no_jp2": True})}
     made = {}
@@ -192,7 +192,12 @@ def shard() -> bytes:
 def manifest(data: bytes) -> bytes:
     """That of a set whose only shard is `data`."""
     shard = {"file": "train-00000-of-00001.tfrecord", "split": "train", "rows": 3, "bytes": len(data), "sha256": "ab"}
-    content = {"format": tfrecord.FORMAT, "version": tfrecord.VERSION, "classes": ["cat", "1", ""], "shards": [shard]}
+    content = {
+        "format": tfrecord.SET_FORMAT,
+        "version": tfrecord.SET_VERSION,
+        "classes": ["cat", "1", ""],
+        "shards": [shard],
+    }
     return json.dumps(content, indent=1).encode()
 
 
@@ -263,7 +268,7 @@ def sealed_files() -> Files:
         )
         made[FEATURES] = cache.path.read_bytes()
         with hdf5.writing(root / stamps.STAMPS_FILE) as file:
-            file.attrs.update(format=stamps.FORMAT, version=stamps.VERSION)
+            file.attrs.update(format=stamps.STAMPS_FORMAT, version=stamps.STAMPS_VERSION)
             file["stamp"] = file["digest"] = np.arange(9, dtype=np.uint64)
         made[stamps.STAMPS_FILE] = (root / stamps.STAMPS_FILE).read_bytes()
         return made

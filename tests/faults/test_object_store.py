@@ -101,7 +101,7 @@ def test_faults_that_pass_change_nothing(
 ) -> None:
     upload(layouts[layout], s3_bucket)
     kinds = [kind for kind in KINDS if kind != "hang"]  # which takes a second each
-    monkeypatch.setattr(object_store, "ATTEMPTS", 2 * len(kinds) + 1)  # a broken connection may count twice
+    monkeypatch.setattr(object_store, "REQUEST_ATTEMPTS", 2 * len(kinds) + 1)  # a broken connection may count twice
 
     def spoil() -> int:
         """Each object fails once in every way, the first also hangs; listings do, too."""

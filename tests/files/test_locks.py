@@ -175,7 +175,7 @@ def test_a_folder_that_can_be_locked_is_not_copied(tmp_path: Path) -> None:
 def test_a_soft_lock_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is renewed in its place, so that no new room is needed."""
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
-    with lease.hold(tmp_path / ".lock.soft"):
+    with lease.hold_lease(tmp_path / ".lock.soft"):
         before = (tmp_path / ".lock.soft").stat()
         lease.confirm(tmp_path / "x.h5")
         after = (tmp_path / ".lock.soft").stat()

@@ -136,7 +136,7 @@ def test_every_suffix_of_what_is_read(put: Put, suffix: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(("suffix", "format"), [(".avif", "AVIF"), (".jp2", "JPEG2000"), (".J2K", "JPEG2000")])
 def test_suffixes_of_what_this_pillow_reads(suffix: str, format: str, tmp_path: Path) -> None:
     root = in_a_folder(tmp_path, {f"{name}/1{suffix}": b"" for name in ("cat", "dog")})
-    if format in images.FORMATS:
+    if format in filetypes.FORMATS:
         assert ids(scan(root)) == ["cat/1", "dog/1"]
     else:
         with refused(DatasetError, "2 pictures of kinds that are not read: cat/1"):
@@ -148,7 +148,7 @@ NO_PICTURES = {"README": b"cats and dogs\n", "LICENSE": b"", "Makefile": b"BM: a
 
 @in_every_place
 def test_files_without_a_suffix_are_told_by_their_content(put: Put, tmp_path: Path) -> None:
-    formats = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", *images.FORMATS[6:]]
+    formats = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", *filetypes.FORMATS[6:]]
     photographs = {
         f"{kind}/{format}-{number}": encoded(format) for kind in "ab" for number, format in enumerate(formats)
     }

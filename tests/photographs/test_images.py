@@ -248,7 +248,7 @@ DEPTHS = {
 
 @pytest.mark.parametrize("kind", DEPTHS)
 def test_samples_of_any_range_become_grey_levels(kind: str) -> None:
-    if "JPEG 2000" in kind and "JPEG2000" not in images.FORMATS:
+    if "JPEG 2000" in kind and "JPEG2000" not in filetypes.FORMATS:
         pytest.skip("this Pillow does not read JPEG 2000")
     found = np.asarray(images.decode(DEPTHS[kind]()), int)
     assert np.abs(found - 255 * RAMP[..., None]).max() <= 1
@@ -301,14 +301,14 @@ def test_ycck_is_told_by_adobes_segment() -> None:
 
 @pytest.mark.parametrize("format", ["AVIF", "JPEG2000"])
 def test_formats_of_this_pillow_are_read(format: str) -> None:
-    if format not in images.FORMATS:
+    if format not in filetypes.FORMATS:
         pytest.skip(f"this Pillow does not read {format}")
     data = encoded(PICTURE.resize((640, 480)), format)
     assert np.abs(np.asarray(images.decode(data), int) - np.asarray(PICTURE.resize((640, 480)), int)).mean() < 4
 
 
 def test_a_large_jpeg_2000_is_refused_by_its_header() -> None:
-    if "JPEG2000" not in images.FORMATS:
+    if "JPEG2000" not in filetypes.FORMATS:
         pytest.skip("this Pillow does not read JPEG 2000")
     small = encoded(Image.new("L", (100, 100)), "JPEG2000", no_jp2=True)
     at = small.index(b"\xff\x51") + 6
@@ -327,7 +327,7 @@ def test_a_phones_pictures_say_what_reads_them(monkeypatch: pytest.MonkeyPatch) 
     """Under whatever name, as phones send them as .jpg, too."""
     if filetypes.READS_HEIF:
         monkeypatch.setattr(filetypes, "READS_HEIF", False)
-        monkeypatch.setattr(images, "formats", lambda: images.FORMATS)
+        monkeypatch.setattr(images, "formats", lambda: filetypes.FORMATS)
     with pytest.raises(UnreadablePhotographError, match="pip install pillow-heif"):
         images.decode(HEIC)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from catsdogs.photographs import images
+from catsdogs.photographs import filetypes, images
 from catsdogs.web import uploads
 from tests.conftest import jpeg
 from tests.support import formats
@@ -207,7 +207,7 @@ PARTS: dict[str, tuple[bytes, Image.Image]] = {
     "TIFF with tags cut short": (tiff_with((270, 2, 2**31, 500), (305, 2, 99, 2**31)), GREY),
     "TIFF with a next page that is not there": (tiff_with(following=2**31), GREY),
 }
-if "AVIF" in images.FORMATS:
+if "AVIF" in filetypes.FORMATS:
     _camera = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
     _shown = images.decode(encoded(PICTURE, "AVIF"))
     PARTS["AVIF with EXIF that is noise"] = (
@@ -235,7 +235,7 @@ def test_every_format_is_turned_upright(orientation: int) -> None:
     same_pixels(PLAIN_PNG[:-12] + chunk(b"eXIf", exif.tobytes()[6:]) + PLAIN_PNG[-12:], PICTURE, orientation)
     plain = images.decode(with_segments())
     same_pixels(with_segments(formats.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)), plain, orientation)
-    if "AVIF" in images.FORMATS:
+    if "AVIF" in filetypes.FORMATS:
         same_pixels(encoded(PICTURE, "AVIF", exif=exif), images.decode(encoded(PICTURE, "AVIF")), orientation)
 
 

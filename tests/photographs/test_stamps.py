@@ -120,7 +120,7 @@ class TestRemembered:
             case "newer" | "uneven":
                 with opened(path) as file:
                     if damage == "newer":
-                        file.attrs["version"] = stamps.VERSION + 1
+                        file.attrs["version"] = stamps.STAMPS_VERSION + 1
                     else:
                         values = file["digest"][1:]
                         del file["digest"]

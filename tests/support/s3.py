@@ -186,6 +186,6 @@ def s3_folder(s3_bucket: str) -> Path:
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three attempts follow each other at once, and each gives up a store that hangs after a second."""
-    monkeypatch.setattr(object_store, "ATTEMPTS", 3)
+    monkeypatch.setattr(object_store, "REQUEST_ATTEMPTS", 3)
     monkeypatch.setattr(object_store, "_WAIT", {"multiplier": 0, "max": 0, "jitter": 0})
     monkeypatch.setitem(object_store.S3_CLIENT, "read_timeout", 1)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs.photographs import images
+from catsdogs.photographs import filetypes, images
 from catsdogs.web import uploads
 from tests.conftest import jpeg
 from tests.support import hostile
@@ -21,7 +21,7 @@ SIZES = (224, 240, 260)
 PEAK = 700 * MEGABYTE
 REFUSE_ALL = """
 import json, pathlib
-from catsdogs.photographs import images
+from catsdogs.photographs import filetypes, images
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.web import uploads
 from tests.support import hostile
@@ -79,7 +79,7 @@ def tiled_tiff(side: int) -> bytes:
 
 
 SOUND = {
-    **{format: lambda format=format: picture(format) for format in images.FORMATS},
+    **{format: lambda format=format: picture(format) for format in filetypes.FORMATS},
     "progressive JPEG": lambda: picture("JPEG", progressive=True),
     "JPEG with nine megabytes of application data": lambda: with_parts([hostile.segment(0xE2, bytes(65_533))] * 140),
     "JPEG and a film behind it": lambda: jpeg(1) + np.random.default_rng(0).bytes(9 * MEGABYTE),
@@ -122,7 +122,7 @@ def test_a_refusal_has_a_status_and_says_why(data: bytes, status: int, words: st
 
 def test_the_sentence_names_every_format() -> None:
     sentence = refusal(hostile.TEXT).sentence.upper()
-    assert all(format in sentence for format in images.FORMATS)
+    assert all(format in sentence for format in filetypes.FORMATS)
 
 
 def test_only_the_header_is_looked_at() -> None:
