@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -25,7 +25,7 @@ from catsdogs.files import atomic, hdf5, lease, storage
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs.dataset import Photograph
 
-_BLOCK_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
+_COPIED_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
 _CHUNK_ROWS = 64
 _KEY_DIGITS = 12  # of a recipe's hash; a folder of shards is called `<Backbone>-<digits>`
 _FIELDS = ("digest", "vector", "statistics", "topk_class", "topk_prob")
@@ -101,7 +101,9 @@ class Cache:
         # (key, digest) or the digest alone -> the number of a source, and the row in it
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._renamed: dict[int, tuple[int, int]] = {}
-        listed = [self.path.parent / part.name for part in self._listed_parts()]
+        listed: list[Path] = []
+        with contextlib.suppress(DamagedError, MissingError):
+            listed = self._listed_parts()
         self._add_files(path for path in _files_in(self._parts) if path not in listed)  # a killed run wrote these
         self._add_files(path for path in listed if storage.exists(path))
         self.existing = self._read_existing()
@@ -110,7 +112,7 @@ class Cache:
         self._add_files(_files_in(self._shards))
 
     def __contains__(self, entry: DigestedPhotograph) -> bool:
-        return self._place(entry) is not None
+        return (entry.key, entry.digest) in self._places or entry.digest in self._renamed
 
     @property
     def identities(self) -> KeysView[tuple[str, int]]:
@@ -145,7 +147,7 @@ class Cache:
         changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
             self._confirm()
-            places = {split: [self._known_place(row) for row in rows] for split, rows in splits.items()}
+            places = {split: [self._place(row) for row in rows] for split, rows in splits.items()}
             parts: dict[str, list[Part]] = {}
             if len(entries) > virtual.VIRTUAL_ROWS:
                 parts = {split: self._write_parts(rows, places[split]) for split, rows in splits.items()}
@@ -183,14 +185,8 @@ class Cache:
         if renew:
             renew()
 
-    def _place(self, entry: DigestedPhotograph) -> tuple[int, int] | None:
-        return self._places.get((entry.key, entry.digest)) or self._renamed.get(entry.digest)
-
-    def _known_place(self, entry: DigestedPhotograph) -> tuple[int, int]:
-        place = self._place(entry)
-        if place is None:
-            raise AssertionError(f"{entry.key} was never computed")
-        return place
+    def _place(self, entry: DigestedPhotograph) -> tuple[int, int]:
+        return self._places.get((entry.key, entry.digest)) or self._renamed[entry.digest]
 
     def _add(self, source: _RowSource, keys: Iterable[str], digests: NDArray[np.uint64]) -> None:
         identities = list(zip(keys, digests.tolist(), strict=True))
@@ -202,16 +198,10 @@ class Cache:
         """The fields that there are of every row."""
         return self._sources[0].datasets
 
-    def _listed_parts(self) -> list[Part]:
-        """The parts of the feature file, whether they are there or not; none if it cannot be read."""
-        try:
-            return self._read_parts()
-        except (DamagedError, MissingError):
-            return []
-
-    def _read_parts(self) -> list[Part]:
+    def _listed_parts(self) -> list[Path]:
+        """The parts of the feature file, whether they are there or not."""
         with feature_file.reading(self.path) as file:
-            return [part for split in SPLITS for part in virtual.parts_of(file, split)]
+            return [self.path.parent / part.name for split in SPLITS for part in virtual.parts_of(file, split)]
 
     def _add_files(self, paths: Iterable[Path]) -> None:
         """Add the rows of shards or parts. A damaged one is set aside: it was whole when it got its name."""
@@ -241,7 +231,12 @@ class Cache:
         if not storage.exists(self.path):
             return None
         try:
-            _check_recipe(self.path, feature_file.recipe_of(self.path), self.recipe)
+            differences = feature_file.recipe_of(self.path).differences(self.recipe)
+            if differences:
+                raise StoreError(
+                    f"{self.path} was written with {'; '.join(differences)}",
+                    "Ask for what it was written with, choose another folder with --out, or delete it",
+                )
             return feature_file.read_features(self.path)
         except (DamagedError, LostPartError):
             self.set_aside.append(hdf5.set_aside(self.path, self.path.parent))
@@ -253,7 +248,7 @@ class Cache:
         Raises:
             StoreError: the feature file cannot be read, so nobody knows which these are; or they cannot be removed.
         """
-        folder, listed = virtual.parts_folder(self.path), {self.path.parent / part.name for part in self._read_parts()}
+        folder, listed = virtual.parts_folder(self.path), set(self._listed_parts())
         if not storage.exists(folder):
             return
         self._confirm()
@@ -261,11 +256,11 @@ class Cache:
             if not listed:
                 storage.remove(folder)
                 return
-            names = storage.list_stamps(folder) if storage.is_remote(folder) else folder.rglob("*")
-            paths = [folder / name for name in names]
-            storage.remove_all(
-                [path for path in paths if path not in listed and (storage.is_remote(path) or path.is_file())]
-            )
+            if storage.is_remote(folder):
+                paths = [folder / name for name in storage.list_stamps(folder)]
+            else:
+                paths = [path for path in folder.rglob("*") if path.is_file()]
+            storage.remove_all([path for path in paths if path not in listed])
 
     def _drop_shards(self) -> None:
         """Remove the shards that have been assembled. In a store others may write there, too: only this run's own go.
@@ -331,12 +326,14 @@ class Cache:
             shape, dtype = self._shape_and_dtype(field)
             chunks = (min(len(places), _CHUNK_ROWS), *shape) if places else None
             target = file.create_dataset(names[field], (len(places), *shape), dtype, chunks=chunks)
-            for start in range(0, len(places), _BLOCK_ROWS):
-                block = np.array(places[start : start + _BLOCK_ROWS])
+            for start in range(0, len(places), _COPIED_ROWS):
+                block = np.array(places[start : start + _COPIED_ROWS])
                 values = np.empty((len(block), *shape), dtype)
                 for number in np.unique(block[:, 0]):
                     own = block[:, 0] == number
-                    values[own] = self._read_rows(number, field, block[own, 1])
+                    source = self._sources[number]
+                    with feature_file.reading(source.path) as opened:
+                        values[own] = virtual.read_chosen(opened[source.datasets[field]], block[own, 1])
                 target[start : start + len(block)] = values
 
     def _shape_and_dtype(self, field: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -344,21 +341,6 @@ class Cache:
         with feature_file.reading(source.path) as file:
             dataset = file[source.datasets[field]]
             return dataset.shape[1:], dataset.dtype
-
-    def _read_rows(self, number: int, field: str, rows: NDArray[np.intp]) -> NDArray[Any]:
-        source = self._sources[number]
-        with feature_file.reading(source.path) as file:
-            return virtual.read_chosen(file[source.datasets[field]], rows)
-
-
-def _check_recipe(path: Path, existing: Recipe, recipe: Recipe) -> None:
-    """Raise StoreError if the recipe of an existing file is another one; it names the fields."""
-    differences = existing.differences(recipe)
-    if differences:
-        raise StoreError(
-            f"{path} was written with {'; '.join(differences)}",
-            "Ask for what it was written with, choose another folder with --out, or delete it",
-        )
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ _MISTAKEN = (
     (r"EfficientNetB\d", "preprocessing", "none", "gave this network pixels scaled otherwise than it had learnt from"),
     (r"ConvNeXt\w+", "vector", POOLED, "took another vector of this network than the one its classifier reads"),
 )
-_BLOCK_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in the processor's cache
+_CHECKED_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class Features:
         """
         with reading(self.path) as file:
             check_shapes(self.path, file, {split: target.shape})
-            for start in range(0, len(target), _BLOCK_ROWS):
-                block = np.arange(start, min(start + _BLOCK_ROWS, len(target)))
+            for start in range(0, len(target), _CHECKED_ROWS):
+                block = np.arange(start, min(start + _CHECKED_ROWS, len(target)))
                 target[block if rows is None else rows[block]] = self._rows_in(file, split, block)
 
     def read_rows(self, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -222,18 +222,13 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
         raise StoreError(
             f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"
         )
-    _refuse_mistaken(path, recipe)
-    return recipe
-
-
-def _refuse_mistaken(path: Path, recipe: Recipe) -> None:
-    """Refuse the vectors of networks that earlier versions built wrongly."""
     for pattern, name, value, mistake in _MISTAKEN:
         if re.fullmatch(pattern, recipe.backbone) and getattr(recipe, name) == value:
             raise StoreError(
                 f"{path} was made by an earlier version of catsdogs, which {mistake} ({name}: {value})",
                 f"Delete it, or choose another folder, and run `catsdogs features --backbones {recipe.backbone}`",
             )
+    return recipe
 
 
 def vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:

@@ -12,7 +12,7 @@ from catsdogs.errors import StoreError, in_short
 from catsdogs.features.feature_file import SPLITS, Features, how_to_write
 from catsdogs.features.scaling import Vectors
 
-_BLOCK_ROWS = 1024
+_TAKEN_ROWS = 1024
 
 Rows = NDArray[np.intp]
 
@@ -26,12 +26,10 @@ def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], Ve
     first = files[0]
     ids = first.ids[split]
     joined = np.empty((len(ids), sum(file.width for file in files)), np.float32)
-    column = 0
-    for file in files:
+    for file, (left, right) in zip(files, pairwise(accumulate((file.width for file in files), initial=0)), strict=True):
         order = rows_by_id(first, file, split)
         places = None if isinstance(order, slice) else np.argsort(order)
-        file.read_vectors(split, joined[:, column : column + file.width], places)
-        column += file.width
+        file.read_vectors(split, joined[:, left:right], places)
     return ids, joined
 
 
@@ -132,8 +130,8 @@ class JoinedVectors:
 
     def blocks(self) -> Iterator[tuple[int, Vectors]]:
         """All rows, some at a time, each block with the number of its first row; raises as `take`."""
-        for start in range(0, len(self), _BLOCK_ROWS):
-            yield start, self.take(np.arange(start, min(start + _BLOCK_ROWS, len(self))))
+        for start in range(0, len(self), _TAKEN_ROWS):
+            yield start, self.take(np.arange(start, min(start + _TAKEN_ROWS, len(self))))
 
 
 def normalise(vectors: Vectors, widths: Sequence[int]) -> None:

@@ -19,12 +19,12 @@ CANDIDATES = 50
 PAIRS_OF_A_ROW = 16  # so that 10,000 pictures of nothing are not 50 million pairs
 FAR = 0.99  # an unfamiliarity: this share of the learnt photographs lies nearer to another one
 _SAMPLED = 1000  # rows that stand for all; a median of so many is good to 2 % of the spread
-_BLOCK_ROWS = 1024
+_COMPARED_ROWS = 1024
 _MANY_ROWS = 5000  # fewer are read and compared within a second
 _BLOCK_CELLS = 2**25  # similarities of a block of rows with all: 128 MiB
 _LINKS, _SEARCHED = 32, 64  # of the index: links of each row to near ones; how many near ones a search looks at
 _DEVIATIONS = 4.0  # how many standard deviations off a shortened cosine may be
-_SEED = 2018
+_SAMPLING_SEED = 2018
 
 
 class Gallery:
@@ -95,9 +95,10 @@ class Crowd:
         nearest ones. An index misses about 1 in 100.
         """
         slack = _DEVIATIONS * (1 - least**2) / SHORT**0.5
-        left, right = _sorted_pairs(self._search.pairs(least - slack, len(self._table) if among is None else among))
-        for start in range(0, len(left), _BLOCK_ROWS):
-            i, j = left[start : start + _BLOCK_ROWS], right[start : start + _BLOCK_ROWS]
+        found = self._search.pairs(least - slack, len(self._table) if among is None else among)
+        pairs = np.unique(np.concatenate([np.empty((0, 2), np.intp), *(np.stack(pair, 1) for pair in found)]), axis=0)
+        for start in range(0, len(pairs), _COMPARED_ROWS):
+            i, j = pairs[start : start + _COMPARED_ROWS].T
             rows, back = np.unique(np.concatenate([i, j]), return_inverse=True)
             first, second = np.split(self._table.take(rows)[back], 2)
             cosines = np.einsum("ij,ij->i", first, second)
@@ -169,10 +170,17 @@ class _Index:
     """Shortened rows in an index of faiss, HNSW: a graph whose edges lead to near rows. A number takes a byte."""
 
     def __init__(self, width: int) -> None:
+        try:
+            import faiss
+        except ImportError:
+            raise UsageError(
+                f"More than {INDEX_ROWS:,} photographs are compared with an index, and the package faiss-cpu is not "
+                "there",
+                "Install it with `pip install 'catsdogs[index]'`",
+            ) from None
         # Numbers of a unit vector lie around 1/√width; beyond four times that hardly any does.
         self._scale = np.float32(127 / 4 * width**0.5)
-        faiss = _faiss()
-        whole_bytes = faiss.ScalarQuantizer.QT_8bit_direct_signed
+        whole_bytes: Any = faiss.ScalarQuantizer.QT_8bit_direct_signed
         self._index = faiss.IndexHNSWSQ(width, whole_bytes, _LINKS, faiss.METRIC_INNER_PRODUCT)
         self._index.hnsw.efSearch = _SEARCHED
 
@@ -190,8 +198,8 @@ class _Index:
 
     def pairs(self, least: float, among: int) -> Iterator[tuple[Rows, Rows]]:
         with _progress(among, "comparing") as progress:
-            for start in range(0, among, _BLOCK_ROWS):
-                block = np.arange(start, min(start + _BLOCK_ROWS, among))
+            for start in range(0, among, _COMPARED_ROWS):
+                block = np.arange(start, min(start + _COMPARED_ROWS, among))
                 rows, cosines = self.nearest(self.rows(block), PAIRS_OF_A_ROW + 1)
                 near = (cosines >= least) & (rows != block[:, np.newaxis]) & (rows < among)
                 number, rank = np.nonzero(near)
@@ -211,7 +219,7 @@ def _matrix_of(vectors: Vectors) -> _Matrix:
 
 def _usual_cosines(search: _Matrix | _Index, rows: int, rank: int = 1) -> Vectors:
     """(m,) the cosines of a seeded sample of the rows and the `rank`-th nearest other one of each."""
-    sample = np.sort(np.random.default_rng(_SEED).choice(rows, min(_SAMPLED, rows), replace=False))
+    sample = np.sort(np.random.default_rng(_SAMPLING_SEED).choice(rows, min(_SAMPLED, rows), replace=False))
     return search.nearest(search.rows(sample), rank + 1)[1][:, -1]  # the first is the row itself
 
 
@@ -245,33 +253,11 @@ def _shorten(vectors: Vectors) -> Vectors:
 
 @functools.lru_cache(maxsize=4)
 def _projection(width: int) -> Vectors:
-    return np.random.default_rng(_SEED).standard_normal((width, SHORT), np.float32)
+    return np.random.default_rng(_SAMPLING_SEED).standard_normal((width, SHORT), np.float32)
 
 
 def _in_blocks(vectors: Vectors, columns: int) -> Iterator[tuple[int, Vectors]]:
     """The rows in blocks whose products with `columns` others fit `_BLOCK_CELLS`, each with its first row."""
-    step = max(1, min(_BLOCK_ROWS, _BLOCK_CELLS // max(1, columns)))
+    step = max(1, min(_COMPARED_ROWS, _BLOCK_CELLS // max(1, columns)))
     for start in range(0, len(vectors), step):
         yield start, vectors[start : start + step]
-
-
-def _sorted_pairs(blocks: Iterator[tuple[Rows, Rows]]) -> tuple[Rows, Rows]:
-    """All pairs in order, each once."""
-    pairs = np.unique(np.concatenate([np.empty((0, 2), np.intp), *(np.stack(pair, 1) for pair in blocks)]), axis=0)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _faiss() -> Any:
-    """The module faiss.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import faiss
-    except ImportError:
-        raise UsageError(
-            f"More than {INDEX_ROWS:,} photographs are compared with an index, and the package faiss-cpu is not there",
-            "Install it with `pip install 'catsdogs[index]'`",
-        ) from None
-    return faiss

@@ -6,7 +6,6 @@ nothing when a part is gone, and cannot follow a file into an object store. With
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,11 +126,14 @@ def read_rows(path: Path, file: h5py.File, name: str, split: str, field: str, ro
     order = np.argsort(rows, kind="stable")
     ordered, starts = rows[order], _starts(parts)
     first, last = np.searchsorted(starts, ordered[[0, -1]], side="right") - 1
-    for number in range(first, last + 1):
-        begin, end = np.searchsorted(ordered, starts[number : number + 2])
-        if begin < end:
-            with _opened_part(path, path.parent / parts[number].name) as source:
-                values[order[begin:end]] = read_chosen(source[field], ordered[begin:end] - starts[number])
+    try:
+        for number in range(first, last + 1):
+            begin, end = np.searchsorted(ordered, starts[number : number + 2])
+            if begin < end:
+                with hdf5.reading(path.parent / parts[number].name) as source:
+                    values[order[begin:end]] = read_chosen(source[field], ordered[begin:end] - starts[number])
+    except (DamagedError, MissingError) as error:
+        raise _lost(path, error.problem) from None
     return values
 
 
@@ -148,15 +150,6 @@ def read_chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:
         first, last = wanted[start], wanted[end - 1]
         values[start:end] = dataset[first : last + 1][wanted[start:end] - first]
     return values[inverse]
-
-
-@contextmanager
-def _opened_part(path: Path, part: Path) -> Iterator[h5py.File]:
-    try:
-        with hdf5.reading(part) as file:
-            yield file
-    except (DamagedError, MissingError) as error:
-        raise _lost(path, error.problem) from None
 
 
 def _starts(parts: Sequence[Part]) -> NDArray[np.int64]:

@@ -15,18 +15,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError, UnknownNameError
 
-__all__ = [
-    "Head",
-    "create",
-    "find",
-    "is_of_a_file",
-    "logistic",
-    "names",
-    "settings_of",
-    "takes",
-    "twin",
-    "watches",
-]
+__all__ = ["Head", "create", "find", "is_of_a_file", "logistic", "names", "settings_of", "takes", "twin"]
 
 FILE_PREFIX = "catsdogs_head_"  # of the modules that head files become
 METHODS = ("get_params", "set_params", "fit", "predict_proba")
@@ -105,11 +94,6 @@ def settings_of(head: Head) -> dict[str, Any]:
 def _is_plain(value: Any) -> bool:
     """Whether JSON can hold a setting."""
     return math.isfinite(value) if isinstance(value, float) else isinstance(value, str | int | bool | None)
-
-
-def watches(head: Head) -> bool:
-    """Whether `fit` takes a validation set to watch."""
-    return takes(head, "validation")
 
 
 def takes(head: Head, argument: str) -> bool:

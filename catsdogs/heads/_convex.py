@@ -1,7 +1,7 @@
 """Convex fits: losses, standardised rows in the coordinates that suit, and L-BFGS over them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 
-_BLOCK_ROWS = 1024  # 1,024 rows of 6,144 float32 are 25 MB: what standardising holds besides the vectors
+_ROWS_AT_ONCE = 1024  # 1,024 rows of 6,144 float32 are 25 MB: what standardising holds besides the vectors
 _BLOCK_COLUMNS = 512
 _JITTER = 1e-6  # of the mean squared length of a row
 _MAX_ITERATIONS = 1000  # some dozens are enough; the limit is for columns that no standardising tames
@@ -44,54 +44,40 @@ def squared_loss(scores: Array, target: Labels) -> tuple[Array, Array]:
 _CURVATURES: dict[Loss, float] = {log_loss: 0.1, squared_loss: 1.0}  # by a score; that of a log loss is from 0 to 1/4
 
 
-class DesignMatrix(Protocol):
-    """The rows to learn from, in coordinates that suit: what `minimise` multiplies with."""
-
-    shape: tuple[int, int]
-
-    def dot(self, coef: Array) -> Array:
-        """(n, units) products of the rows with (columns, units) coefficients."""
-
-    def transposed_dot(self, residuals: Array) -> Array:
-        """(columns, units) products of the columns with (n, units) residuals."""
-
-    def expand(self, coef: Array) -> Array:
-        """(width, units) coefficients of the standardised vectors."""
-
-    def factor(self, loss: Loss, penalty: float) -> NDArray[np.float32] | None:
-        """L of a matrix L Lᵀ near the second derivative of the loss and its penalty; None if there is no need of it.
-
-        In the coordinates Lᵀ coef the loss is nearly round, and L-BFGS takes a dozen steps instead of hundreds.
-        """
-
-
 class Standardised(Scaling):
-    """(n, width) vectors as a `DesignMatrix` of standardised columns, without a second copy of them."""
+    """(n, width) vectors with their columns standardised, without a second copy of them."""
 
     def __init__(self, X: Vectors) -> None:
         self.shape = X.shape
         self._X = X
-        super().__init__(X[start : start + _BLOCK_ROWS] for start in range(0, len(X), _BLOCK_ROWS))
+        super().__init__(X[start : start + _ROWS_AT_ONCE] for start in range(0, len(X), _ROWS_AT_ONCE))
 
     def rows(self, chosen: Any = slice(None)) -> Vectors:
         """A standardised copy of some rows."""
         return self.apply(self._X[chosen])
 
     def dot(self, coef: Array) -> Array:
+        """(n, units) products of the rows with (columns, units) coefficients."""
         scaled = coef / self.scale[:, np.newaxis]
         return (self._X @ scaled.astype(np.float32)).astype(np.float64) - self.mean @ scaled
 
     def transposed_dot(self, residuals: Array) -> Array:
+        """(columns, units) products of the columns with (n, units) residuals."""
         raw = (self._X.T @ residuals.astype(np.float32)).astype(np.float64)
         return (raw - np.outer(self.mean, residuals.sum(axis=0))) / self.scale[:, np.newaxis]
 
     def expand(self, coef: Array) -> Array:
+        """(width, units) coefficients of the standardised vectors."""
         return coef
 
-    def factor(self, loss: Loss, penalty: float) -> NDArray[np.float32] | None:
+    def factor(self, loss: Loss, penalty: float) -> NDArray[np.float32]:
+        """L of a matrix L Lᵀ near the second derivative of the loss and its penalty.
+
+        In the coordinates Lᵀ coef the loss is nearly round, and L-BFGS takes a dozen steps instead of hundreds.
+        """
         products = np.zeros((self.shape[1], self.shape[1]), np.float32, order="F")
-        for start in range(0, self.shape[0], _BLOCK_ROWS):
-            block = self.rows(slice(start, start + _BLOCK_ROWS))
+        for start in range(0, self.shape[0], _ROWS_AT_ONCE):
+            block = self.rows(slice(start, start + _ROWS_AT_ONCE))
             products = ssyrk(_CURVATURES[loss], block.T, beta=1, c=products, lower=1, overwrite_c=1)
         products[np.diag_indices_from(products)] += penalty
         lower: NDArray[np.float32] = cholesky(products, lower=True, overwrite_a=True, check_finite=False)
@@ -99,7 +85,7 @@ class Standardised(Scaling):
 
 
 class Rotated:
-    """A `DesignMatrix` of the same rows with as many columns as rows, for vectors that are wider than that.
+    """The same rows with as many columns as rows, for vectors that are wider than that.
 
     A penalised linear model sees only the products of rows, G = X Xᵀ = L Lᵀ, so the rows of L serve as well. L = X Q
     for the orthonormal Q = Xᵀ L⁻ᵀ, and Q turns coefficients of L into those of X.
@@ -129,6 +115,9 @@ class Rotated:
         return self._X.T @ solve_triangular(self._lower, coef, lower=True, trans="T")
 
 
+DesignMatrix = Standardised | Rotated  # the rows to learn from, in coordinates that suit
+
+
 def compact(vectors: Standardised) -> DesignMatrix:
     """The rows with the fewest columns that they can have."""
     return Rotated(vectors) if vectors.shape[0] < vectors.shape[1] else vectors
@@ -151,7 +140,7 @@ def minimise(
 ) -> Array:
     """(columns + 1, units) coefficients, intercept last, of the least loss of the rows `learnt` + ½ penalty |coef|².
 
-    L-BFGS comes within about 1e-6 of the least mean loss; see `DesignMatrix.factor`.
+    L-BFGS comes within about 1e-6 of the least mean loss; see `Standardised.factor`.
     """
     units = units_of(target)
     start = np.zeros((matrix.shape[1] + 1, units)) if start is None else start
@@ -222,7 +211,7 @@ def scores(matrix: DesignMatrix, theta: Array) -> Array:
 def dense(X: Vectors, coef: Array, intercept: Array) -> Array:
     """(n, units) X @ coef + intercept in float64, of a block of rows at a time."""
     result = np.empty((len(X), coef.shape[1]))
-    for start in range(0, len(X), _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
+    for start in range(0, len(X), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
         result[rows] = X[rows] @ coef + intercept
     return result

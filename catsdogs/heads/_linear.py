@@ -24,7 +24,7 @@ from catsdogs.heads._convex import InnerSplit, dense, log_loss
 PRIOR_VARIANCE = 100.0
 INNER_FOLDS = 5
 INNER_ROWS = 4000  # held-out rows after which a handful of numbers is known well enough
-_LARGE = 2**25  # numbers: 128 MB of float32, beyond any processor's cache
+_BEYOND_CACHES = 2**25  # numbers: 128 MB of float32, beyond any processor's cache
 
 LabelledRows = tuple[Vectors, Labels]
 Groups = NDArray[np.int64] | None  # numbers, the same for copies of a picture
@@ -142,10 +142,14 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return labels
 
     def _fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, groups: Any = None) -> Self:
-        X, target = self._checked(X, y)
+        X, y = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(y)
+        self.classes_, target = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError("The number of classes has to be greater than one; got 1 class")
         watched = (validation[0], np.searchsorted(self.classes_, validation[1])) if validation else None
         # Products with few rows end sooner than a second thread wakes up: twenty times sooner beside other work.
-        with threadpool_limits(1 if X.size < _LARGE else None):
+        with threadpool_limits(1 if X.size < _BEYOND_CACHES else None):
             self._learn(X, target, watched, None if groups is None else np.asarray(groups))
         return self
 
@@ -156,14 +160,6 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     def _keep(self, vectors: Scaling, coef: Array, intercept: Array) -> None:
         raw, raw_intercept = vectors.unscaled(coef, intercept)
         self.coef_, self.intercept_ = raw.T, raw_intercept
-
-    def _checked(self, X: Any, y: Any) -> tuple[Vectors, Labels]:
-        X, y = validate_data(self, X, y, dtype=np.float32)
-        check_classification_targets(y)
-        self.classes_, target = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError("The number of classes has to be greater than one; got 1 class")
-        return X, target
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)

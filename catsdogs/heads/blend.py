@@ -10,7 +10,7 @@ from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearH
 from catsdogs.heads.ridge import RIDGE
 
 # Of a weight from equal weights, a priori: a few hundred rows, of which a handful are doubtful, tell little.
-WEIGHT_DEVIATION = 0.2
+DEVIATION_FROM_EQUAL = 0.2
 
 
 @dataclass(eq=False, repr=False)
@@ -40,7 +40,7 @@ class Blend(LinearHead):
         scale = _linear.best_scale(ridge.held_out, labels)
         logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out])
         self.weights_, offsets = _linear.joining_weights(
-            logits, labels, expected=1 / len(logits), deviation=WEIGHT_DEVIATION, least=0
+            logits, labels, expected=1 / len(logits), deviation=DEVIATION_FROM_EQUAL, least=0
         )
         coef = self.weights_[-1] * scale * ridge.coef
         self.intercept_ = offsets + self.weights_[-1] * scale * ridge.intercept

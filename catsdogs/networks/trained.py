@@ -181,7 +181,7 @@ def check_weights(folder: Path) -> str:
     files = {weights_path(folder, member): digest for member, digest in card.weights.items()}
     for path, expected in (files | {folder / LEARNT_FILE: card.learnt}).items():
         try:
-            received = sha256(path)
+            received = file_digest(path)
         except FileNotFoundError:
             raise WeightsError(f"{path} cannot be read: it is missing", _train_again(card)) from None
         except OSError as error:
@@ -193,10 +193,10 @@ def check_weights(folder: Path) -> str:
     return hashlib.sha256(json.dumps([sorted(card.weights.items()), card.learnt]).encode()).hexdigest()
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as hexadecimal digits."""
+def file_digest(path: Path, kind: str = "sha256") -> str:
+    """The digest of a file's bytes, as hexadecimal digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def write_learnt(folder: Path, learnt: Learnt, classes: Sequence[str], columns: Mapping[str, NDArray]) -> None:

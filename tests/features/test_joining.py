@@ -41,7 +41,7 @@ class TestJoin:
     @pytest.mark.parametrize("block", [1, 3, 7])
     @pytest.mark.parametrize("dtype", ["float32", "float16"])
     def test_rows_of_many_blocks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, dtype: str) -> None:
-        monkeypatch.setattr(feature_file, "_BLOCK_ROWS", block)
+        monkeypatch.setattr(feature_file, "_CHECKED_ROWS", block)
         entries = table(TRAIN, TEST)
         files = []
         for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
@@ -67,7 +67,7 @@ class TestJoin:
             joining.join(files, "train")
 
     def test_memory_is_that_of_the_result(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(feature_file, "_BLOCK_ROWS", 50)
+        monkeypatch.setattr(feature_file, "_CHECKED_ROWS", 50)
         entries = table([str(n) for n in range(600)], [])
         for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
             write_features(tmp_path, order, name, width=3000)

@@ -71,8 +71,8 @@ def test_the_nearest_are_those_of_brute_force(drawn: tuple, count: int, cells: i
     vectors, asked = np.array(lists[1:], np.float32), np.array(lists[:1], np.float32)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "_BLOCK_CELLS", cells)
-        patch.setattr(neighbours, "_BLOCK_ROWS", 3)
-        patch.setattr(joining, "_BLOCK_ROWS", 3)
+        patch.setattr(neighbours, "_COMPARED_ROWS", 3)
+        patch.setattr(joining, "_TAKEN_ROWS", 3)
         ends = np.cumsum([0, *widths])
         files = [
             write_vectors(Path(folder), f"N{n}", vectors[:, a:b], vectors[:0, a:b])
@@ -104,7 +104,7 @@ def test_rows_are_matched_by_id_over_splits_and_blocks(
     expected = vectors.copy()
     normalise(expected, (700, 600))
     for size in (100, 1024, 4000):
-        monkeypatch.setattr(joining, "_BLOCK_ROWS", size)
+        monkeypatch.setattr(joining, "_TAKEN_ROWS", size)
         blocks = list(JoinedVectors(files, files[0]).blocks())
         assert [start for start, _ in blocks] == list(range(0, 1500, size))
         np.testing.assert_allclose(np.concatenate([block for _, block in blocks]), expected, rtol=1e-5)

@@ -49,6 +49,7 @@ _EVERYTHING = """
 from catsdogs.cleaning import decisions
 from catsdogs.files import locks, seal, trial
 from catsdogs.photographs import tfrecord_writer
+from catsdogs.networks.table import BACKBONES
 from catsdogs.networks.weights import Weights
 from catsdogs.photographs.dataset import scan
 from catsdogs.networks.engines import export
@@ -80,8 +81,9 @@ with seal.lockable(folder / "all.weights.h5") as path:
     import h5py
     h5py.File(path).close()
     assert path != folder / "all.weights.h5"
-with export._lock_of(folder / "cache/x"):
-    pass
+os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+export._exporter.export = lambda backbone, weights, path: path.write_text("a network")
+assert export.exported(BACKBONES["VGG16"], Weights(None, "random")).is_relative_to(folder)
 assert not [path for path in folder.rglob("*") if "lock" in path.name and path.stat().st_size], "a lock is left"
 """
 

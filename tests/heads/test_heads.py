@@ -108,7 +108,7 @@ def test_nothing_is_changed_and_the_same_seed_gives_the_same_head(name: str) -> 
     X, y = blobs(2)
     before = X.copy()
     first, second = create(name), create(name)
-    if heads.watches(first):
+    if heads.takes(first, "validation"):
         first.fit(X, y, validation=blobs(2, seed=1))  # type: ignore[call-arg]
     else:
         first.fit(X, y)
@@ -278,7 +278,7 @@ def test_any_classifier_of_scikit_learns_serves_too() -> None:
     assert head.get_params()["random_state"] == 3
     assert head.fit(X, y).predict_proba(X).shape == (120, 2)
     assert heads.create("GaussianNB", 3, WIDTHS).fit(X, y).predict_proba(X).shape == (120, 2)
-    assert not heads.watches(head) and heads.watches(heads.create("dropout-sigmoid"))
+    assert not heads.takes(head, "validation") and heads.takes(heads.create("dropout-sigmoid"), "validation")
     with pytest.raises(TrainingError, match=r"The head RidgeClassifier lacks RidgeClassifier\.predict_proba\."):
         heads.create("RidgeClassifier")
     with pytest.raises(TrainingError, match=r"VotingClassifier cannot be made: .*estimators"):

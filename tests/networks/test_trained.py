@@ -25,12 +25,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = trained.weights_path(folder, member)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(member)
-        sums[member] = trained.sha256(path)
+        sums[member] = trained.file_digest(path)
     learnt = Learnt(
         np.array(["a", "b"], object), np.array([7, 2**64 - 1], np.uint64), np.array([0, 1]), np.array([2, 1])
     )
     trained.write_learnt(folder, learnt, CARD.classes, {"p_cat": np.array([0.25, 0.5])})
-    trained.write_card(folder, replace(CARD, weights=sums, learnt=trained.sha256(folder / trained.LEARNT_FILE)))
+    trained.write_card(folder, replace(CARD, weights=sums, learnt=trained.file_digest(folder / trained.LEARNT_FILE)))
     return folder
 
 

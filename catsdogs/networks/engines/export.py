@@ -12,23 +12,22 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 from typing import IO
 
-from catsdogs import networks
 from catsdogs.errors import CatsdogsError, WeightsError
 from catsdogs.files import atomic, locks
-from catsdogs.networks import architectures, trained
+from catsdogs.networks import trained
 from catsdogs.networks.quiet import settle_keras
 from catsdogs.networks.table import BACKBONES, Backbone
 from catsdogs.networks.weights import Weights
 
 NETWORK_FILE = "network.xml"
 SUMS_FILE = "SHA256SUMS"
+_NETWORKS = Path(__file__).parents[1]
 _DONE = "done"
 _MADE_BY = ("catsdogs", "keras", "tensorflow", "openvino")
 
@@ -41,15 +40,18 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
     Raises:
         WeightsError: the weights do not fit, TensorFlow is not installed, or the cache cannot be written.
     """
-    code = [path.read_bytes() for room in (networks, architectures) for path in sorted(_folder(room).glob("*.py"))]
+    rooms = (_NETWORKS, _NETWORKS / "architectures")
+    code = [path.read_bytes() for room in rooms for path in sorted(room.glob("*.py"))]
     made_of = (replace(backbone, trained=None), weights.sha256, [_package_version(name) for name in _MADE_BY], code)
     folder = _cache() / f"{backbone.name}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}"
     try:
         if _is_whole(folder):
             return folder / NETWORK_FILE
-        with _lock_of(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locks.hold(folder.with_name(f"{folder.name}.lock"), patience=-1):
             if not _is_whole(folder):  # another process may have been quicker
-                for leftover in (*_leftovers(folder), folder):  # of a killed run, a damaged disk
+                killed = folder.parent.glob(f"{glob.escape(folder.name)}.*tmp")
+                for leftover in (*killed, folder):  # of a killed run, a damaged disk
                     shutil.rmtree(leftover, ignore_errors=True)
                 # The name is unique, because a process that a killed run has left may still be writing.
                 temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -65,11 +67,6 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
             f"{backbone.name} cannot be kept in {folder.parent}: {error}", "Free some space, or set XDG_CACHE_HOME"
         ) from None
     return folder / NETWORK_FILE
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    """What killed runs left beside a network's folder, whose name may hold characters special to a pattern."""
-    return list(folder.parent.glob(f"{glob.escape(folder.name)}.*tmp"))
 
 
 def remembered(what: str, find_out: Callable[[], bool]) -> bool:
@@ -88,22 +85,11 @@ def _cache() -> Path:
     return atomic.cache_folder() / "openvino"
 
 
-def _folder(package: ModuleType) -> Path:
-    return Path(str(package.__file__)).parent
-
-
 def _package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:  # from a source tree, or under another name, such as tensorflow-cpu
         return ""
-
-
-@contextlib.contextmanager
-def _lock_of(folder: Path) -> Iterator[None]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with locks.hold(folder.with_name(f"{folder.name}.lock"), patience=-1):
-        yield
 
 
 def _is_whole(folder: Path) -> bool:
@@ -115,12 +101,7 @@ def _is_whole(folder: Path) -> bool:
 
 def _sums(folder: Path) -> dict[str, str]:
     """File -> SHA-256, of the network's files."""
-    return {path.name: trained.sha256(path) for path in sorted(folder.glob("network.*"))}
-
-
-def release() -> None:
-    """End the process that exports, if there is one: TensorFlow's memory goes with it."""
-    _exporter.end()
+    return {path.name: trained.file_digest(path) for path in sorted(folder.glob("network.*"))}
 
 
 class _Exporter:
@@ -161,11 +142,12 @@ class _Exporter:
         )
 
     def end(self) -> None:
+        """End the process, if there is one: TensorFlow's memory goes with it."""
         with self._alone:
             self._close()
 
     def _started(self) -> "subprocess.Popen[str]":
-        search = os.pathsep.join([str(_folder(networks).parents[1]), *filter(None, sys.path)])
+        search = os.pathsep.join([str(_NETWORKS.parents[1]), *filter(None, sys.path)])
         settings = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
         environment = os.environ | settings | {"PYTHONPATH": search}
         if self._process and (self._process.poll() is not None or environment != self._environment):
@@ -195,6 +177,7 @@ class _Exporter:
 
 
 _exporter = _Exporter()
+release = _exporter.end
 
 
 def _main() -> None:

@@ -108,7 +108,7 @@ class KerasNetwork:
 
     def _try(self, pixels: NDArray[np.uint8]) -> _Started:
         try:
-            return _Started(self._rows, [self._split_and_start(part) for part in self._parts(pixels)])
+            return _Started(self._rows, [self._start(part) for part in self._parts(pixels)])
         except Exception as error:  # the thread that waits raises it
             return _Started(self._rows, error=error)
 
@@ -119,22 +119,20 @@ class KerasNetwork:
             missing = self._rows - len(part) if start else 0
             yield np.pad(part, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else part
 
-    def _split_and_start(self, pixels: NDArray[np.uint8]) -> dict[str, Any]:
-        with scope(self._engine.devices):
-            return self._start(split_batch(pixels, self._engine.devices))
-
-    def _start(self, pixels: Any) -> dict[str, Any]:
+    def _start(self, pixels: NDArray[np.uint8]) -> dict[str, Any]:
         """The outputs, which a GPU may still be computing."""
-        if self._model.predict_function is None:  # Keras makes it, and what else it needs, for the first batch
-            return self._model.predict_on_batch(pixels)
-        if keras.backend.backend() != "jax":
-            return self._model.predict_function([(pixels,)])
-        # On JAX the function takes the variables, uses their memory again, and hands them back.
-        if self._variables is None:
-            groups = (self._model.trainable_variables, self._model.non_trainable_variables)
-            self._variables = tuple([variable.value for variable in group] for group in groups)
-        outputs, self._variables = self._model.predict_function(self._variables, iter([(pixels,)]))
-        return outputs
+        with scope(self._engine.devices):
+            parts = split_batch(pixels, self._engine.devices)
+            if self._model.predict_function is None:  # Keras makes it, and what else it needs, for the first batch
+                return self._model.predict_on_batch(parts)
+            if keras.backend.backend() != "jax":
+                return self._model.predict_function([(parts,)])
+            # On JAX the function takes the variables, uses their memory again, and hands them back.
+            if self._variables is None:
+                groups = (self._model.trainable_variables, self._model.non_trainable_variables)
+                self._variables = tuple([variable.value for variable in group] for group in groups)
+            outputs, self._variables = self._model.predict_function(self._variables, iter([(parts,)]))
+            return outputs
 
     def _finish(self, pixels: NDArray[np.uint8], waiting: Future[_Started]) -> Output:
         try:

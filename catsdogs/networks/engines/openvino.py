@@ -18,7 +18,7 @@ from catsdogs.networks.engines.interface import AUTO, Output
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 
-DEFAULT_BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
+OPENVINO_BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
 _MAP = "feature map"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -39,7 +39,7 @@ class OpenVINOEngine:
         if precision == "bfloat16" and not computes_bfloat16():
             raise UsageError("This processor does not compute in bfloat16", "Use --precision float32")
         self.precision = precision
-        self.batch_size = batch_size or DEFAULT_BATCH_SIZE
+        self.batch_size = batch_size or OPENVINO_BATCH_SIZE
         self._core = openvino.Core()
         if cores:  # other workers would pin their threads to the first cores, too
             self._core.set_property("CPU", {"INFERENCE_NUM_THREADS": cores, "ENABLE_CPU_PINNING": False})
