@@ -152,7 +152,8 @@ def cross_validate_blocks(
             scaling = Scaling(X[kept[rows]] for rows, X in _with_progress(vectors.blocks(), bar) if kept[rows].any())
         refuse_constant(files, scaling.is_constant)
         started = time.perf_counter()
-        learner = _learner(heads, scaling, classes, allowed.sum(axis=1))
+        of_head = getattr(heads[0], "streamed", lambda heads, _, classes, rows: _PartialFits(heads, classes))
+        learner: Learner = of_head(heads, scaling, classes, allowed.sum(axis=1))
         with Progress(learner.epochs * int(kept.sum()), type(heads[0]).__name__, "row") as bar:
             for _ in range(learner.epochs):
                 for rows, X in _with_progress(vectors.shuffled(labels, kept, random), bar):
@@ -225,13 +226,6 @@ def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -
                 f"Write it again with working weights: `catsdogs features --backbones {file.name}`",
             )
         start += file.width
-
-
-def _learner(heads: Sequence[Any], scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]) -> Learner:
-    if hasattr(heads[0], "streamed"):
-        learner: Learner = heads[0].streamed(heads, scaling, classes, rows)
-        return learner
-    return _PartialFits(heads, classes)
 
 
 def _bytes(files: Sequence[Features]) -> int:
