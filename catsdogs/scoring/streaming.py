@@ -152,8 +152,8 @@ def cross_validate_blocks(
             scaling = Scaling(X[kept[rows]] for rows, X in _with_progress(vectors.blocks(), bar) if kept[rows].any())
         refuse_constant(files, scaling.is_constant)
         started = time.perf_counter()
-        of_head = getattr(heads[0], "streamed", lambda heads, _, classes, rows: _PartialFits(heads, classes))
-        learner: Learner = of_head(heads, scaling, classes, allowed.sum(axis=1))
+        of_class, counts = getattr(heads[0], "streamed", None), allowed.sum(axis=1)
+        learner: Learner = of_class(heads, scaling, classes, counts) if of_class else _PartialFits(heads, classes)
         with Progress(learner.epochs * int(kept.sum()), type(heads[0]).__name__, "row") as bar:
             for _ in range(learner.epochs):
                 for rows, X in _with_progress(vectors.shuffled(labels, kept, random), bar):
