@@ -80,8 +80,7 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
     _check_decision(decision, f"The decision about {decision.id}", classes)
     if decision.id != decision.id.strip():  # reading forgives spaces that were typed around an id, and would miss it
         raise StoreError(f"The name of {decision.id!r} begins or ends with a space", "Rename the photograph")
-    with _locked(path):
-        typed = _read_cells(path) if storage.exists(path) else Cells([list(COLUMNS)])
+    with _locked(path) as typed:
         _decisions(path, typed, classes)
         rows, header = typed.rows, _header(typed.rows)
         missing = [column for column in COLUMNS if column not in header]
@@ -100,14 +99,10 @@ def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
     Raises:
         StoreError, LockedError: as `decide`.
     """
-    with _locked(path):
-        typed = _read_cells(path) if storage.exists(path) else Cells([list(COLUMNS)])
+    with _locked(path) as typed:
         decisions = _decisions(path, typed, classes)
-        about = [
-            number
-            for number, decision in enumerate(decisions, start=1)
-            if decision and one_form(decision.id) == one_form(id)
-        ]
+        names = [decision and one_form(decision.id) for decision in decisions]
+        about = [number for number, name in enumerate(names, start=1) if name == one_form(id)]
         if about:
             del typed.rows[about[-1]]
             _write_cells(path, typed)
@@ -181,8 +176,8 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the table for one writer, thread or process; others wait."""
+def _locked(path: Path) -> Iterator[Cells]:
+    """The cells of the table, or of a new one, which is held for one writer, thread or process; others wait."""
     if storage.is_remote(path):
         raise StoreError(
             f"Decisions are not written to an object store such as {path.parent}",
@@ -196,7 +191,7 @@ def _locked(path: Path) -> Iterator[None]:
             raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
         except OSError as error:
             raise write_error(path, error) from None
-        yield
+        yield _read_cells(path) if storage.exists(path) else Cells([list(COLUMNS)])
 
 
 def _read_cells(path: Path) -> Cells:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,13 +116,8 @@ def _clip_grid(rows: int) -> Array:
 
 def _best_clip(probabilities: Array, labels: Labels) -> float:
     """The clip of least cost; a grid comes first, for there may be several local minima."""
-    grid = _clip_grid(len(labels))
-    lowest = int(np.argmin([_cost(probabilities, labels, clip) for clip in grid]))
-    return _clip_near(probabilities, labels, grid, lowest)
-
-
-def _clip_near(probabilities: Array, labels: Labels, grid: Array, lowest: int) -> float:
-    return _refined(lambda clip: _cost(probabilities, labels, clip), grid, lowest)
+    cost, grid = partial(_cost, probabilities, labels), _clip_grid(len(labels))
+    return _refined(cost, grid, int(np.argmin([cost(clip) for clip in grid])))
 
 
 def _cost(probabilities: Array, labels: Labels, clip: float) -> float:
@@ -165,7 +161,7 @@ def _held_out_losses(
     lowest: int,
 ) -> Array:
     """Losses of the held-out rows with the clip of the others, refined: else a temperature may win by a better clip."""
-    clip = _clip_near(probabilities[~held_out], labels[~held_out], clips, lowest)
+    clip = _refined(partial(_cost, probabilities[~held_out], labels[~held_out]), clips, lowest)
     return _losses(probabilities[held_out], labels[held_out], clip)
 
 

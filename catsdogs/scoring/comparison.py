@@ -197,8 +197,8 @@ def _outcome(
         losses += grades.log_losses(probabilities, given) / len(dealt)
         right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
         seconds.append(crossed.seconds)
-    backbones = tuple(file.name for file in files)
-    return Entry(head, backbones, *_mean_and_error(losses), right, 0.0, 0.0, float(np.median(seconds)), ""), losses
+    backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
+    return Entry(head, backbones, *grades.mean_and_error(losses), right, 0.0, 0.0, typical, ""), losses
 
 
 def _streamed(
@@ -215,16 +215,11 @@ def _ranked(outcomes: Sequence[tuple[Entry, _Losses]]) -> tuple[Entry, ...]:
     (first, least), *others = sorted(outcomes, key=lambda outcome: outcome[0].log_loss)
     entries = [first]
     for entry, losses in others:
-        difference, error = _mean_and_error(losses - least)
+        difference, error = grades.mean_and_error(losses - least)
         # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well.
         verdict = NOISE if abs(difference) <= STANDARD_ERRORS * error else WORSE
         entries.append(replace(entry, difference=difference, difference_error=error, verdict=verdict))
     return tuple(entries)
-
-
-def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The mean of (n,) values and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _measured_on(rows: TrainingRows, folds: int, repeats: int) -> str:

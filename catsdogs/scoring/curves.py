@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,14 +63,11 @@ def use_log_scale(axes: "Axes", which: str) -> None:
     # Within a decade, ticks at 1, 2 and 5 times powers of ten are too few to read a value by.
     narrow = high < _DECADE * low
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]) if narrow else LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(_plain_number))
+    plain = partial(np.format_float_positional, precision=6, fractional=False, trim="-")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axis.set_minor_formatter(NullFormatter())
     if narrow:
         axis.set_minor_locator(NullLocator())
-
-
-def _plain_number(value: float, _: int | None = None) -> str:
-    return np.format_float_positional(value, precision=6, fractional=False, trim="-")
 
 
 def _draw_folds(axes: "Axes", curves: Sequence[Sequence[float]], kind: str, what: str) -> None:

@@ -184,6 +184,6 @@ def _trusted(kind: type) -> list[str]:
 
 
 def _not_kept(head: str, reason: str) -> TrainingError:
-    own = "Let its __getstate__ give arrays, numbers and texts" if head.endswith(".py") else ""
-    remedy = f"{own}, or choose another --head" if own else "Choose another --head"
+    mend = "Let its __getstate__ give arrays, numbers and texts, or choose another --head"
+    remedy = mend if head.endswith(".py") else "Choose another --head"
     return TrainingError(f"The head {head} cannot be kept without pickle: {reason}", remedy)
