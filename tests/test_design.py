@@ -18,6 +18,7 @@ WITHOUT_DEEP_LEARNING = {"files", "photographs", "features"}
 MOST_ENTRIES, MOST_FLOORS = 22, 12
 ONLY_IN = {
     "bokeh": {"report/figures.py"},
+    "csv": {"files/tables.py"},
     "cleanlab": {"cleaning/label_errors.py"},
     "faiss": {"features/neighbours.py"},
     "flask": {f"web/{name}.py" for name in ("app", "context", "guard", "overview", "predict", "review", "server")},

@@ -1,9 +1,8 @@
 """Suspects: photographs with reasons against them, found and kept in outliers.csv, read back, and shown to a person."""
 
-import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,6 @@ from catsdogs.errors import StoreError
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
-from catsdogs.files.atomic import replacing
 from catsdogs.files.tables import NoTableError
 
 OUTLIERS_FILE = "outliers.csv"
@@ -86,21 +84,13 @@ def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    with new_table(path, COLUMNS) as table:
-        for suspect in suspects:
-            labels = "; ".join(f"{name}: {best}" for name, best in suspect.labels.items())
-            reasons = "; ".join(reason.text for reason in suspect.reasons)
-            row = (suspect.split, suspect.id, suspect.label, f"{suspect.score:.4f}", suspect.votes, suspect.networks)
-            table.writerow((*row, labels, reasons))
-
-
-@contextlib.contextmanager
-def new_table(path: Path, columns: Sequence[str]) -> Iterator[tables.Writer]:
-    """The writer of a new table that already has its header."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        table = tables.Writer(text)
-        table.writerow(columns)
-        yield table
+    rows = []
+    for suspect in suspects:
+        labels = "; ".join(f"{name}: {best}" for name, best in suspect.labels.items())
+        reasons = "; ".join(reason.text for reason in suspect.reasons)
+        split, id, label, score, votes, networks, *_ = suspect
+        rows.append((split, id, label, f"{score:.4f}", votes, networks, labels, reasons))
+    tables.write_table(path, COLUMNS, rows)
 
 
 def read_suspects(path: Path) -> list[Suspect]:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning.suspect_table import Doubt, Reason, label_of, new_table
+from catsdogs.cleaning.suspect_table import Doubt, Reason, label_of
 from catsdogs.errors import StoreError, UsageError
 from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features
+from catsdogs.files import tables
 from catsdogs.networks import imagenet
 
 TOPK_FILE = "topk.csv"
@@ -198,16 +199,19 @@ def write_topk(path: Path, files: Sequence[Features], k: int = imagenet.TOP_K) -
         UsageError, StoreError: as `collect_votes`; or the table cannot be written.
     """
     ballots = collect_votes(files, k)
-    names = np.array(imagenet.labels(), object)
     ranks = [column for rank in range(1, k + 1) for column in (f"label_{rank}", f"probability_{rank}")]
-    with new_table(path, ("split", "id", "label", "network", *ranks)) as table:
-        for split in feature_file.SPLITS:
-            for start in range(0, len(ballots.first.ids[split]), _BLOCK_ROWS):
-                block = slice(start, start + _BLOCK_ROWS)
-                classes = ballots.topk_class[split][:, block].swapaxes(0, 1)
-                cells = np.empty((*classes.shape[:2], 2 * k), object)
-                cells[:, :, 0::2] = names[classes]
-                cells[:, :, 1::2] = np.char.mod("%.4f", ballots.topk_prob[split][:, block].swapaxes(0, 1))
-                for row, tops in enumerate(cells.tolist(), start):
-                    head = (split, ballots.first.ids[split][row], label_of(ballots.first, (split, row)))
-                    table.writerows((*head, name, *top) for name, top in zip(ballots.names, tops, strict=True))
+    tables.write_table(path, ("split", "id", "label", "network", *ranks), _topk_rows(ballots, k))
+
+
+def _topk_rows(ballots: Ballots, k: int) -> Iterator[tuple[str, ...]]:
+    names = np.array(imagenet.labels(), object)
+    for split in feature_file.SPLITS:
+        for start in range(0, len(ballots.first.ids[split]), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            classes = ballots.topk_class[split][:, block].swapaxes(0, 1)
+            cells = np.empty((*classes.shape[:2], 2 * k), object)
+            cells[:, :, 0::2] = names[classes]
+            cells[:, :, 1::2] = np.char.mod("%.4f", ballots.topk_prob[split][:, block].swapaxes(0, 1))
+            for row, tops in enumerate(cells.tolist(), start):
+                photograph = (split, ballots.first.ids[split][row], label_of(ballots.first, (split, row)))
+                yield from ((*photograph, name, *top) for name, top in zip(ballots.names, tops, strict=True))

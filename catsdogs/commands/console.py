@@ -17,7 +17,7 @@ import invoke
 from catsdogs import __version__
 from catsdogs.commands.settings import HELP
 from catsdogs.errors import SHOWN, CatsdogsError, StoreError, UsageError
-from catsdogs.files import storage
+from catsdogs.files import storage, tables
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 # How our own signs are written where an encoding lacks them; other letters, as those of a class, become escapes.
@@ -178,7 +178,7 @@ def say_rows(
         say(line(*row))
     if len(rows) > SHOWN:
         if columns:
-            _write_rows(path, columns, rows)
+            tables.write_table(path, columns, rows)
         say(f"… and {len(rows) - SHOWN:,} more like these; all {len(rows):,} are listed in {path}")
     elif columns and storage.exists(path):  # of an earlier run, when there were more
         storage.remove(path)
@@ -206,18 +206,10 @@ def _where_all_are_listed(error: CatsdogsError, path: Path) -> str:
     if len(error.listed) <= SHOWN:
         return ""
     try:
-        _write_rows(path, ("what",), [(item,) for item in error.listed])
+        tables.write_table(path, ("what",), [(item,) for item in error.listed])
     except StoreError:  # the error itself is what counts
         return ""
     return f" All {len(error.listed):,} are listed in {path}."
-
-
-def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from catsdogs.files import tables
-    from catsdogs.files.atomic import replacing
-
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        tables.Writer(text).writerows((columns, *rows))
 
 
 def command_line() -> str:

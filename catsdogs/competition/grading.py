@@ -12,7 +12,6 @@ from catsdogs.competition import submission
 from catsdogs.competition.submission import ID_COLUMN, LABEL_COLUMN, Sheet
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.files import tables
-from catsdogs.files.atomic import replacing
 from catsdogs.photographs.names import Names, natural_key, one_form
 from catsdogs.scoring.grades import Grade, score
 
@@ -66,10 +65,7 @@ def write_truth(path: Path, truth: Mapping[str, str]) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        writer = tables.Writer(text)
-        writer.writerow([ID_COLUMN, LABEL_COLUMN])
-        writer.writerows(truth.items())
+    tables.write_table(path, (ID_COLUMN, LABEL_COLUMN), truth.items())
 
 
 def standing(log_loss: float) -> str:

@@ -9,11 +9,12 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from catsdogs.errors import TrainingError
+from catsdogs.files.atomic import replacing
 
 DELIMITERS = ",;\t|"
 _SAMPLE_ROWS = 200  # by which the delimiter is recognised
@@ -150,6 +151,16 @@ class Writer:
         """Write one row after the other."""
         for row in rows:
             self.writerow(row)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table of UTF-8 and commas, whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        Writer(text).writerows(chain([columns], rows))
 
 
 def parse_number(text: str) -> float:

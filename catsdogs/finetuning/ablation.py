@@ -1,17 +1,16 @@
 """Tricks one by one over the same base, on the same folds: what each does to the log loss, and what is noise."""
 
-import csv
 import hashlib
 import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from catsdogs.files import locks
+from catsdogs.files import locks, tables
 from catsdogs.files.atomic import replacing
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
@@ -102,10 +101,8 @@ def format_table(results: Sequence[TrickResult]) -> str:
 
 def write_ablation(path: Path, results: Sequence[TrickResult]) -> None:
     """The results as a CSV, in the order of `format_table`."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.DictWriter(text, asdict(results[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(result) for result in _ordered(results))
+    columns = [field.name for field in fields(TrickResult)]
+    tables.write_table(path, columns, (astuple(result) for result in _ordered(results)))
 
 
 def draw_ablation(path: Path, results: Sequence[TrickResult], title: str) -> None:

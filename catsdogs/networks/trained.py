@@ -1,6 +1,5 @@
 """A network trained here: the folder `networks/<name>/`, its card, and the row that it adds to the table."""
 
-import csv
 import hashlib
 import json
 import unicodedata
@@ -16,6 +15,7 @@ from catsdogs.errors import TrainingError, UnknownNameError, UsageError, Weights
 from catsdogs.files import atomic, storage, tables
 from catsdogs.files.atomic import replacing
 from catsdogs.files.cards import as_json, typed
+from catsdogs.files.tables import NoTableError
 from catsdogs.networks.architectures import small
 from catsdogs.networks.table import BACKBONES, RESCALED, SHORTHANDS, Backbone
 
@@ -201,13 +201,11 @@ def sha256(path: Path) -> str:
 
 def write_learnt(folder: Path, learnt: Learnt, classes: Sequence[str], columns: Mapping[str, NDArray]) -> None:
     """Write which photographs were learnt from, with further (n,) columns of numbers."""
-    path = folder / LEARNT_FILE
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        writer = tables.Writer(text)
-        writer.writerow([*_LEARNT_COLUMNS, *columns])
-        for number, (id, digest, label, fold) in enumerate(zip(*learnt, strict=True)):
-            figures = [f"{column[number]:.9g}" for column in columns.values()]
-            writer.writerow([id, f"{digest:016x}", classes[label], fold, *figures])
+    rows = []
+    for number, (id, digest, label, fold) in enumerate(zip(*learnt, strict=True)):
+        figures = (f"{column[number]:.9g}" for column in columns.values())
+        rows.append((id, f"{digest:016x}", classes[label], fold, *figures))
+    tables.write_table(folder / LEARNT_FILE, (*_LEARNT_COLUMNS, *columns), rows)
 
 
 def fold_of_digest(folder: Path) -> dict[int, int]:
@@ -218,11 +216,12 @@ def fold_of_digest(folder: Path) -> dict[int, int]:
     """
     path = folder / LEARNT_FILE
     try:
-        with path.open(encoding="utf-8", newline="") as text:
-            folds = {int(line["digest"], 16): int(line["fold"]) for line in csv.DictReader(text)}
+        header, *rows = tables.cells(path.read_bytes().decode("utf-8")).rows
+        lines = (dict(zip(header, row, strict=True)) for row in rows)
+        folds = {int(line["digest"], 16): int(line["fold"]) for line in lines}
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+    except (ValueError, KeyError, NoTableError) as error:
         raise WeightsError(f"{path} is damaged: {error}", _train_again(read_card(folder))) from None
     card = read_card(folder)
     if not folds or not set(folds.values()) <= (set(range(1, card.folds + 1)) if card.folds > 1 else {0}):

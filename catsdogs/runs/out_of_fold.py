@@ -19,14 +19,12 @@ def write_out_of_fold(folder: Path, run: Run, crossed: CrossValidation, first: F
     """A row per training photograph; docs/runs.md lists the columns."""
     header, dropped = _columns(run.classes), set(run.dropped)
     start = len(run.classes) - len(_judged(run.classes))
-    with (folder / run_card.OUT_OF_FOLD_FILE).open("w", encoding="utf-8", newline="") as file:
-        writer = tables.Writer(file)
-        writer.writerow(header)
-        rows = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
-        for id, label, probabilities, fold in rows:
-            numbers = map(repr, probabilities[start:].tolist())  # what comes back is the same number
-            marks = (fold + 1, int(id in dropped), run.relabelled.get(id, ""))
-            writer.writerow([id, run.classes[label], *numbers, *marks])
+    rows = []
+    held_out = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
+    for id, label, probabilities, fold in held_out:
+        numbers = map(repr, probabilities[start:].tolist())  # what comes back is the same number
+        rows.append((id, run.classes[label], *numbers, fold + 1, int(id in dropped), run.relabelled.get(id, "")))
+    tables.write_table(folder / run_card.OUT_OF_FOLD_FILE, header, rows)
 
 
 def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

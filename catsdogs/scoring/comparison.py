@@ -19,7 +19,6 @@ from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.features.scaling import Vectors
 from catsdogs.files import tables
-from catsdogs.files.atomic import replacing
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
 from catsdogs.scoring import calibration, crossval, grades, kept_heads, streaming
@@ -242,13 +241,12 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
         StoreError: the file cannot be written.
     """
     same = {"folds": comparison.folds, "repeats": comparison.repeats, "rows": comparison.rows}
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        writer = tables.Writer(text)
-        writer.writerow(COLUMNS)
-        for rank, entry in enumerate(comparison.entries, start=1):
-            figures = {name: f"{value:.9g}" for name, value in vars(entry).items() if isinstance(value, float)}
-            cells = vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)}
-            writer.writerow(cells[name] for name in COLUMNS)
+    rows = []
+    for rank, entry in enumerate(comparison.entries, start=1):
+        figures = {name: f"{value:.9g}" for name, value in vars(entry).items() if isinstance(value, float)}
+        cells = vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)}
+        rows.append([cells[name] for name in COLUMNS])
+    tables.write_table(path, COLUMNS, rows)
 
 
 def read_comparison(path: Path) -> Comparison | None:

@@ -1,6 +1,5 @@
 """Few-shot classification: photographs of new classes, from a handful of examples each, by twins and by neighbours."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ from catsdogs.competition import submission
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError, to_choose_from
 from catsdogs.features import joining, neighbours
 from catsdogs.features.feature_file import Features, Recipe
-from catsdogs.files import storage
-from catsdogs.files.atomic import replacing
+from catsdogs.files import storage, tables
 from catsdogs.heads.twin import Matrix, Twin, prototypes
 from catsdogs.networks import trained, weights
 from catsdogs.progress import Progress
@@ -202,12 +200,12 @@ def write_few_shot(path: Path, result: FewShotResult) -> None:
         "shots": result.shots,
         "classified": result.photographs - result.shots * len(result.new),
     }
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["method", "episode", "accuracy", *constant], lineterminator="\n")
-        writer.writeheader()
-        for method, shares in result.accuracy.items():
-            for episode, share in enumerate(shares, start=1):
-                writer.writerow({"method": method, "episode": episode, "accuracy": f"{share:.9g}", **constant})
+    rows = (
+        (method, episode, f"{share:.9g}", *constant.values())
+        for method, shares in result.accuracy.items()
+        for episode, share in enumerate(shares, start=1)
+    )
+    tables.write_table(path, ("method", "episode", "accuracy", *constant), rows)
 
 
 def _checked_classes(files: Sequence[Features], new: Sequence[str], run_folder: Path | None) -> tuple[str, ...]:

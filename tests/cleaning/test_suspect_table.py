@@ -1,5 +1,6 @@
 """The table of suspects is read back as it was written, and damage is told in one line."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from catsdogs.cleaning import outliers, suspect_table
 from catsdogs.errors import StoreError
+from catsdogs.files import tables
 from catsdogs.networks import imagenet
 from tests.conftest import refused
 from tests.support.ballots import (
@@ -129,9 +131,13 @@ def test_a_failed_write_leaves_the_old_table_and_no_litter(tmp_path: Path) -> No
     path = tmp_path / suspect_table.OUTLIERS_FILE
     suspect_table.write_suspects(path, [])
     before = path.read_bytes()
-    with pytest.raises(KeyboardInterrupt), suspect_table.replacing(path) as temporary:
-        temporary.write_text("half a ta")
+
+    def interrupted() -> Iterator[tuple[str, ...]]:
+        yield suspect_table.COLUMNS
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tables.write_table(path, suspect_table.COLUMNS, interrupted())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
     (tmp_path / "file").write_text("")
