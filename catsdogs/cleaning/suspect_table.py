@@ -10,7 +10,6 @@ from catsdogs.errors import StoreError
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
-from catsdogs.files.tables import NoTableError
 
 OUTLIERS_FILE = "outliers.csv"
 COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
@@ -99,15 +98,11 @@ def read_suspects(path: Path) -> list[Suspect]:
     Raises:
         StoreError: not there, no such table, or a row that cannot have been written by `write_suspects`.
     """
-    try:
-        rows = tables.cells(path.read_bytes().decode("utf-8-sig")).rows
-    except (OSError, UnicodeDecodeError, NoTableError) as error:
-        raise StoreError(f"{path} cannot be read: {error}", _REMEDY) from None
-    if not rows or tuple(rows[0]) != COLUMNS:
-        columns = ", ".join(rows[0]) if rows else ""
-        raise StoreError(f"{path}, row 1 has the columns {columns or '(none)'}", _REMEDY)
+    header, rows = tables.read_table(path, _REMEDY, StoreError)
+    if tuple(header) != COLUMNS:
+        raise StoreError(f"{path}, row 1 has the columns {tables.in_line(header)}", _REMEDY)
     suspects = []
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in enumerate(rows, start=2):
         try:
             suspects.append(_suspect(row))
         except ValueError as error:
