@@ -20,7 +20,7 @@ from catsdogs.files.tables import Cells, NoTableError
 from catsdogs.photographs.names import Names, one_form
 
 DECISIONS_FILE = "decisions.csv"
-COLUMNS = ("id", "decision", "label", "when")
+DECISION_COLUMNS = ("id", "decision", "label", "when")
 KEEP, DROP, RELABEL = "keep", "drop", "relabel"
 POLICIES = ("decided", "drop", "keep")  # of `corrections`, the default first
 _LISTED = "the run's oof.csv marks them"
@@ -83,7 +83,7 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
     with _locked(path) as typed:
         _decisions(path, typed, classes)
         rows, header = typed.rows, _header(typed.rows)
-        missing = [column for column in COLUMNS if column not in header]
+        missing = [column for column in DECISION_COLUMNS if column not in header]
         # Cells beyond the last column have no meaning, and must not get that of a new column.
         stray = [""] * (max(map(len, rows)) - len(header)) if missing else []
         rows[0] += [*stray, *missing]
@@ -191,7 +191,7 @@ def _locked(path: Path) -> Iterator[Cells]:
             raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
         except OSError as error:
             raise write_error(path, error) from None
-        yield _read_cells(path) if storage.exists(path) else Cells([list(COLUMNS)])
+        yield _read_cells(path) if storage.exists(path) else Cells([list(DECISION_COLUMNS)])
 
 
 def _read_cells(path: Path) -> Cells:
@@ -203,10 +203,10 @@ def _read_cells(path: Path) -> Cells:
     except NoTableError as error:
         raise StoreError(f"{path} cannot be read: {error}", "Save it as CSV in UTF-8") from None
     header = _header(typed.rows)
-    if not {"id", "decision"} <= set(header) or any(header.count(column) > 1 for column in COLUMNS):
+    if not {"id", "decision"} <= set(header) or any(header.count(column) > 1 for column in DECISION_COLUMNS):
         raise StoreError(
             f"{path}, row 1 has the columns {tables.in_line(header, typed.delimiter)}",
-            f"Its first line must be {','.join(COLUMNS)}",
+            f"Its first line must be {','.join(DECISION_COLUMNS)}",
         )
     return typed
 
@@ -239,7 +239,7 @@ def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decisio
         if not any(cell.strip() for cell in row):
             decisions.append(None)
             continue
-        named = dict.fromkeys(COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
+        named = dict.fromkeys(DECISION_COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
         label = known.find(named["label"]) or named["label"]
         decision = Decision(named["id"], named["decision"].lower(), label, named["when"])
         try:

@@ -12,7 +12,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
 
 OUTLIERS_FILE = "outliers.csv"
-COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
+SUSPECT_COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
 _REMEDY = "Make it again with `catsdogs outliers`"
 # What separates two networks, and two reasons, is followed by a name or kind and a colon; the same inside an id is not.
 _NEXT = re.compile(r"; (?=[^;:,]+: )")
@@ -78,7 +78,7 @@ def label_of(file: Features, place: Place) -> str:
 
 
 def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
-    """The table of suspects in the order given, with `COLUMNS`.
+    """The table of suspects in the order given, with `SUSPECT_COLUMNS`.
 
     Raises:
         StoreError: it cannot be written.
@@ -89,7 +89,7 @@ def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
         reasons = "; ".join(reason.text for reason in suspect.reasons)
         split, id, label, score, votes, networks, *_ = suspect
         rows.append((split, id, label, f"{score:.4f}", votes, networks, labels, reasons))
-    tables.write_table(path, COLUMNS, rows)
+    tables.write_table(path, SUSPECT_COLUMNS, rows)
 
 
 def read_suspects(path: Path) -> list[Suspect]:
@@ -99,7 +99,7 @@ def read_suspects(path: Path) -> list[Suspect]:
         StoreError: not there, no such table, or a row that cannot have been written by `write_suspects`.
     """
     header, rows = tables.read_table(path, _REMEDY, StoreError)
-    if tuple(header) != COLUMNS:
+    if tuple(header) != SUSPECT_COLUMNS:
         raise StoreError(f"{path}, row 1 has the columns {tables.in_line(header)}", _REMEDY)
     suspects = []
     for number, row in enumerate(rows, start=2):
@@ -114,8 +114,8 @@ def read_suspects(path: Path) -> list[Suspect]:
 
 
 def _suspect(row: Sequence[str]) -> Suspect:
-    if len(row) != len(COLUMNS):
-        raise ValueError(f"{len(row)} cells, not {len(COLUMNS)}")
+    if len(row) != len(SUSPECT_COLUMNS):
+        raise ValueError(f"{len(row)} cells, not {len(SUSPECT_COLUMNS)}")
     split, id, label, score, votes, networks, labels, reasons = row
     suspect = Suspect(
         split=split,

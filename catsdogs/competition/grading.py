@@ -15,6 +15,7 @@ from catsdogs.files import tables
 from catsdogs.photographs.names import Names, natural_key, one_form
 from catsdogs.scoring.grades import Grade, score
 
+TRUTH_FILE = "truth.csv"
 _DIGIT_OF = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
 
 

@@ -70,7 +70,7 @@ def train(
     plan, crossed = cross_validate_plan(rows, plan)
     told = {"name": name, "command": command, "competition": competition}
     found = {"unreadable": unreadable, "left_out": tuple(left_out), "sample_submission": digest_of(sample_submission)}
-    run = _describe(rows, plan, crossed, **told, **found)
+    run = _run_of(rows, plan, crossed, **told, **found)
     probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
     if answers:
         run = replace(run, scores=(_held_out_score(rows.first, probabilities, left_out, answers), *run.scores))
@@ -131,7 +131,7 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
         )
 
 
-def _describe(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: Any) -> Run:
+def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: Any) -> Run:
     """What can be said of a run once its heads are fitted; `told` are fields that only the caller knows."""
     files, first, kept = rows.files, rows.first, rows.kept
     return Run(
@@ -212,11 +212,11 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
     write_out_of_fold(folder, run, crossed, first)
     kept_heads.write_heads(folder, run.head, crossed.heads)
     if answers:
-        grading.write_truth(folder / run_card.TRUTH_FILE, answers)
+        grading.write_truth(folder / grading.TRUTH_FILE, answers)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]
     if any(histories):
         title = f"{run.name}: {run.head} on {' + '.join(run.backbones)}\n{run.scores[0]}"
-        curves.draw_curves(folder / run_card.CURVES_FILE, histories, title)
+        curves.draw_curves(folder / run_card.LEARNING_CURVES_FILE, histories, title)
         curves.write_tensorboard(folder / run_card.TENSORBOARD_FOLDER, histories)
 
 

@@ -25,7 +25,7 @@ from catsdogs.scoring import calibration, crossval, grades, kept_heads, streamin
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.training_plan import TrainingRows, check_trainable
 
-COMPARISON_FILE, CHART_FILE = "compare.csv", "compare.png"
+COMPARISON_FILE, COMPARISON_CHART_FILE = "compare.csv", "compare.png"
 NOISE, WORSE = "noise", "worse"
 STANDARD_ERRORS = 2  # a difference within as many of its own is noise: chance alone gives that 19 times of 20
 COLUMNS = (

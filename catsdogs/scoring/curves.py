@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 History = Mapping[str, Sequence[float]]
-TRAIN, VALIDATION = "train", "validation"
-_PREFIXES = {TRAIN: "", VALIDATION: "val_"}  # as Keras names them
-_COLOURS = {TRAIN: "#4477aa", VALIDATION: "#cc6633"}  # apart for the colour-blind too
+_PREFIXES = {"train": "", "validation": "val_"}  # as Keras names them
+_COLOURS = {"train": "#4477aa", "validation": "#cc6633"}  # apart for the colour-blind too
 _HISTOGRAM_ENTRIES = 100_000
 _TITLE_WIDTH = 110  # characters
-_DECADE, _MARGIN, _APART = 10, 1.2, 1.01
+_DECADE, _AROUND, _APART = 10, 1.2, 1.01
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
 
@@ -57,7 +56,7 @@ def use_log_scale(axes: "Axes", which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_data_interval()
     if 0 < high < low * _APART:  # a single value, around which matplotlib leaves no margin
-        axes.set(**{f"{which}lim": (low / _MARGIN, high * _MARGIN)})
+        axes.set(**{f"{which}lim": (low / _AROUND, high * _AROUND)})
     axes.set(**{f"{which}scale": "log"})
     low, high = axis.get_view_interval()
     # Within a decade, ticks at 1, 2 and 5 times powers of ten are too few to read a value by.

@@ -22,7 +22,7 @@ from catsdogs.progress import Progress
 from catsdogs.scoring import crossval, streaming
 from catsdogs.scoring.crossval import CrossValidation
 
-VERSION = 3
+NEWEST = 3
 OLDEST = 2  # whose folds were dealt over the kept rows, and whose heads' mean was calibrated, not each
 
 
@@ -53,7 +53,7 @@ class Plan:
     held_out: tuple[str, ...] = ()
     copies: Copies | None = None
     streamed: bool | None = None
-    version: int = VERSION
+    version: int = NEWEST
     sample_digest: str | None = None
 
 

@@ -261,7 +261,7 @@ def test_a_refused_download(signed_in: StandIn, tmp_path: Path, status: int, say
 def test_a_download_is_resumed_with_a_new_signature(
     signed_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(download, "DOWNLOAD_ATTEMPTS", 1)
     monkeypatch.setitem(fetch.KAGGLE_COUNTS, "train", 6)
     monkeypatch.setitem(fetch.KAGGLE_COUNTS, "test", 4)
     signed_in.archive = KAGGLE_ZIP
