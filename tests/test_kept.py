@@ -18,7 +18,7 @@ from catsdogs.photographs import images, tfrecord
 from catsdogs.photographs.dataset import scan
 from catsdogs.runs import out_of_fold, run_card, training
 from catsdogs.scoring.comparison import read_comparison
-from catsdogs.scoring.training_plan import OLDEST, NEWEST
+from catsdogs.scoring.training_plan import NEWEST, OLDEST
 
 KEPT = Path(__file__).with_name("kept")
 VALUES = json.loads((KEPT / "values.json").read_text(encoding="utf-8"))

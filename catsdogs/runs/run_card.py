@@ -23,7 +23,7 @@ from catsdogs.scoring import replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import HEAD_FILE, head_digest, read_heads
-from catsdogs.scoring.training_plan import OLDEST, NEWEST, Plan, occupied
+from catsdogs.scoring.training_plan import NEWEST, OLDEST, Plan, occupied
 
 RUN_FORMAT = "catsdogs run"
 RUN_FILE = "run.json"
