@@ -209,11 +209,7 @@ def check_readable(files: Sequence[Features], split: str) -> None:
 
 def check_columns(files: Sequence[Features]) -> None:
     """Read all training vectors, only to raise as `cross_validate_blocks` for damage and constant columns."""
-    first, is_constant = np.empty(0, np.float32), np.ones(sum(file.width for file in files), bool)
-    for rows, X in VectorBlocks(files, "train").blocks():
-        first = X[0] if rows[0] == 0 else first
-        is_constant = is_constant & (first == X).all(axis=0)
-    refuse_constant(files, is_constant)
+    refuse_constant(files, Scaling(X for _, X in VectorBlocks(files, "train").blocks()).is_constant)
 
 
 def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -> None:
