@@ -21,6 +21,7 @@ from catsdogs.heads import Head
 from catsdogs.networks.table import POOLED
 from catsdogs.scoring import replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
+from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import HEAD_FILE, head_digest, read_heads
 from catsdogs.scoring.training_plan import NEWEST, OLDEST, Plan, occupied
@@ -30,7 +31,6 @@ RUN_FILE = "run.json"
 SUBMISSION_FILE = "submission.csv"
 OUT_OF_FOLD_FILE = "oof.csv"
 LEARNING_CURVES_FILE = "learning_curves.png"
-TENSORBOARD_FOLDER = "tensorboard"
 REPORT_FILE = "report.html"
 FILES = (
     *(RUN_FILE, SUBMISSION_FILE, OUT_OF_FOLD_FILE, HEAD_FILE, TRUTH_FILE),

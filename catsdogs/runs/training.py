@@ -217,7 +217,7 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
     if any(histories):
         title = f"{run.name}: {run.head} on {' + '.join(run.backbones)}\n{run.scores[0]}"
         curves.draw_curves(folder / run_card.LEARNING_CURVES_FILE, histories, title)
-        curves.write_tensorboard(folder / run_card.TENSORBOARD_FOLDER, histories)
+        curves.write_tensorboard(folder / curves.TENSORBOARD_FOLDER, histories)
 
 
 @contextlib.contextmanager

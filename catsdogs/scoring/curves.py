@@ -15,7 +15,8 @@ from catsdogs.networks.quiet import quiet_import
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-History = Mapping[str, Sequence[float]]
+Curves = Mapping[str, Sequence[float]]  # a figure for each epoch
+TENSORBOARD_FOLDER = "tensorboard"
 _PREFIXES = {"train": "", "validation": "val_"}  # as Keras names them
 _COLOURS = {"train": "#4477aa", "validation": "#cc6633"}  # apart for the colour-blind too
 _HISTOGRAM_ENTRIES = 100_000
@@ -24,7 +25,7 @@ _DECADE, _AROUND, _APART = 10, 1.2, 1.01
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
 
-def draw_curves(path: Path, histories: Sequence[History], title: str, what: str = "folds") -> None:
+def draw_curves(path: Path, histories: Sequence[Curves], title: str, what: str = "folds") -> None:
     """A PNG of loss and accuracy by epoch: each fold a thin line, their mean a thick one.
 
     Args:
@@ -86,7 +87,7 @@ def _draw_line(axes: "Axes", figures: Sequence[float] | NDArray[np.floating], **
     axes.plot(range(1, len(figures) + 1), figures, marker=marker, markersize=6, **style)
 
 
-def write_tensorboard(folder: Path, histories: Sequence[History]) -> None:
+def write_tensorboard(folder: Path, histories: Sequence[Curves]) -> None:
     """Event files as Keras's callback writes, in `fold-1/train`, `fold-1/validation`, …; none without TensorFlow."""
     try:
         with quiet_import():
