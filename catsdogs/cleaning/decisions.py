@@ -20,7 +20,7 @@ from catsdogs.files.tables import Cells, NoTableError
 from catsdogs.photographs.names import Names, one_form
 
 DECISIONS_FILE = "decisions.csv"
-COLUMNS = ("id", "decision", "label", "when")
+DECISION_COLUMNS = ("id", "decision", "label", "when")
 KEEP, DROP, RELABEL = "keep", "drop", "relabel"
 POLICIES = ("decided", "drop", "keep")  # of `corrections`, the default first
 _LISTED = "the run's oof.csv marks them"
@@ -80,11 +80,10 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
     _check_decision(decision, f"The decision about {decision.id}", classes)
     if decision.id != decision.id.strip():  # reading forgives spaces that were typed around an id, and would miss it
         raise StoreError(f"The name of {decision.id!r} begins or ends with a space", "Rename the photograph")
-    with _locked(path):
-        typed = _read_cells(path) if storage.exists(path) else Cells([list(COLUMNS)])
+    with _locked(path) as typed:
         _decisions(path, typed, classes)
         rows, header = typed.rows, _header(typed.rows)
-        missing = [column for column in COLUMNS if column not in header]
+        missing = [column for column in DECISION_COLUMNS if column not in header]
         # Cells beyond the last column have no meaning, and must not get that of a new column.
         stray = [""] * (max(map(len, rows)) - len(header)) if missing else []
         rows[0] += [*stray, *missing]
@@ -100,14 +99,10 @@ def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
     Raises:
         StoreError, LockedError: as `decide`.
     """
-    with _locked(path):
-        typed = _read_cells(path) if storage.exists(path) else Cells([list(COLUMNS)])
+    with _locked(path) as typed:
         decisions = _decisions(path, typed, classes)
-        about = [
-            number
-            for number, decision in enumerate(decisions, start=1)
-            if decision and one_form(decision.id) == one_form(id)
-        ]
+        names = [decision and one_form(decision.id) for decision in decisions]
+        about = [number for number, name in enumerate(names, start=1) if name == one_form(id)]
         if about:
             del typed.rows[about[-1]]
             _write_cells(path, typed)
@@ -181,8 +176,8 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the table for one writer, thread or process; others wait."""
+def _locked(path: Path) -> Iterator[Cells]:
+    """The cells of the table, or of a new one, which is held for one writer, thread or process; others wait."""
     if storage.is_remote(path):
         raise StoreError(
             f"Decisions are not written to an object store such as {path.parent}",
@@ -196,7 +191,7 @@ def _locked(path: Path) -> Iterator[None]:
             raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
         except OSError as error:
             raise write_error(path, error) from None
-        yield
+        yield _read_cells(path) if storage.exists(path) else Cells([list(DECISION_COLUMNS)])
 
 
 def _read_cells(path: Path) -> Cells:
@@ -208,10 +203,10 @@ def _read_cells(path: Path) -> Cells:
     except NoTableError as error:
         raise StoreError(f"{path} cannot be read: {error}", "Save it as CSV in UTF-8") from None
     header = _header(typed.rows)
-    if not {"id", "decision"} <= set(header) or any(header.count(column) > 1 for column in COLUMNS):
+    if not {"id", "decision"} <= set(header) or any(header.count(column) > 1 for column in DECISION_COLUMNS):
         raise StoreError(
             f"{path}, row 1 has the columns {tables.in_line(header, typed.delimiter)}",
-            f"Its first line must be {','.join(COLUMNS)}",
+            f"Its first line must be {','.join(DECISION_COLUMNS)}",
         )
     return typed
 
@@ -244,7 +239,7 @@ def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decisio
         if not any(cell.strip() for cell in row):
             decisions.append(None)
             continue
-        named = dict.fromkeys(COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
+        named = dict.fromkeys(DECISION_COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
         label = known.find(named["label"]) or named["label"]
         decision = Decision(named["id"], named["decision"].lower(), label, named["when"])
         try:

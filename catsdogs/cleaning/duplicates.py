@@ -64,11 +64,21 @@ def find_near_copies(files: Sequence[Features], first: Features) -> Iterator[Dou
     comparable = _comparable(files)
     if not comparable:
         return
-    for place, copies in _near_copies(JoinedVectors(comparable, first), first).items():
+    places = [(split, row) for split in feature_file.SPLITS for row in range(len(first.ids[split]))]
+    digests = np.concatenate([first.digests[split] for split in feature_file.SPLITS]) if first.digests else None
+    crowd = Crowd(JoinedVectors(comparable, first))
+    copies: dict[Place, list[tuple[float, Place]]] = defaultdict(list)  # each with the cosine of the two
+    for i, j, cosine in crowd.pairs(_least_cosine(crowd)):
+        one, other = places[i], places[j]
+        if one[0] == other[0] == "test" or (digests is not None and digests[i] == digests[j]):
+            continue
+        copies[one].append((cosine, other))
+        copies[other].append((cosine, one))
+    for place, near in copies.items():
         label = label_of(first, place)
-        contradicted = bool(label) and any(label_of(first, copy) not in ("", label) for _, copy in copies)
+        contradicted = bool(label) and any(label_of(first, copy) not in ("", label) for _, copy in near)
         score, kind = (NEAR_CONTRADICTION_SCORE, "two labels") if contradicted else (NEAR_SCORE, "near-duplicate")
-        named = [f"{_name(first, copy)} {cosine:.3f}" for cosine, copy in sorted(copies, reverse=True)]
+        named = [f"{_name(first, copy)} {cosine:.3f}" for cosine, copy in sorted(near, reverse=True)]
         yield place, Reason(score, f"{kind}: looks like {_first_few(named)}")
 
 
@@ -170,21 +180,6 @@ def _first_of_each(values: NDArray[np.generic]) -> NDArray[np.int64]:
 def _least_cosine(crowd: Crowd) -> float:
     """The cosine from which on two photographs are the same picture."""
     return max(LEAST_COSINE, 1 - NEARNESS * (1 - crowd.usual(_RANK)))
-
-
-def _near_copies(vectors: JoinedVectors, first: Features) -> dict[Place, list[tuple[float, Place]]]:
-    """Photograph -> its near-copies, each with the cosine of the two."""
-    places = [(split, row) for split in feature_file.SPLITS for row in range(len(first.ids[split]))]
-    digests = np.concatenate([first.digests[split] for split in feature_file.SPLITS]) if first.digests else None
-    crowd = Crowd(vectors)
-    copies: dict[Place, list[tuple[float, Place]]] = defaultdict(list)
-    for i, j, cosine in crowd.pairs(_least_cosine(crowd)):
-        one, other = places[i], places[j]
-        if one[0] == other[0] == "test" or (digests is not None and digests[i] == digests[j]):
-            continue
-        copies[one].append((cosine, other))
-        copies[other].append((cosine, one))
-    return copies
 
 
 def _first_few(names: Sequence[str]) -> str:

@@ -10,10 +10,9 @@ from catsdogs.errors import StoreError
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
-from catsdogs.files.tables import NoTableError
 
 OUTLIERS_FILE = "outliers.csv"
-COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
+SUSPECT_COLUMNS = ("split", "id", "label", "score", "votes", "networks", "labels", "reasons")
 _REMEDY = "Make it again with `catsdogs outliers`"
 # What separates two networks, and two reasons, is followed by a name or kind and a colon; the same inside an id is not.
 _NEXT = re.compile(r"; (?=[^;:,]+: )")
@@ -79,7 +78,7 @@ def label_of(file: Features, place: Place) -> str:
 
 
 def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
-    """The table of suspects in the order given, with `COLUMNS`.
+    """The table of suspects in the order given, with `SUSPECT_COLUMNS`.
 
     Raises:
         StoreError: it cannot be written.
@@ -90,7 +89,7 @@ def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
         reasons = "; ".join(reason.text for reason in suspect.reasons)
         split, id, label, score, votes, networks, *_ = suspect
         rows.append((split, id, label, f"{score:.4f}", votes, networks, labels, reasons))
-    tables.write_table(path, COLUMNS, rows)
+    tables.write_table(path, SUSPECT_COLUMNS, rows)
 
 
 def read_suspects(path: Path) -> list[Suspect]:
@@ -99,15 +98,11 @@ def read_suspects(path: Path) -> list[Suspect]:
     Raises:
         StoreError: not there, no such table, or a row that cannot have been written by `write_suspects`.
     """
-    try:
-        rows = tables.cells(path.read_bytes().decode("utf-8-sig")).rows
-    except (OSError, UnicodeDecodeError, NoTableError) as error:
-        raise StoreError(f"{path} cannot be read: {error}", _REMEDY) from None
-    if not rows or tuple(rows[0]) != COLUMNS:
-        columns = ", ".join(rows[0]) if rows else ""
-        raise StoreError(f"{path}, row 1 has the columns {columns or '(none)'}", _REMEDY)
+    header, rows = tables.read_table(path, _REMEDY, StoreError)
+    if tuple(header) != SUSPECT_COLUMNS:
+        raise StoreError(f"{path}, row 1 has the columns {tables.in_line(header)}", _REMEDY)
     suspects = []
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in enumerate(rows, start=2):
         try:
             suspects.append(_suspect(row))
         except ValueError as error:
@@ -119,8 +114,8 @@ def read_suspects(path: Path) -> list[Suspect]:
 
 
 def _suspect(row: Sequence[str]) -> Suspect:
-    if len(row) != len(COLUMNS):
-        raise ValueError(f"{len(row)} cells, not {len(COLUMNS)}")
+    if len(row) != len(SUSPECT_COLUMNS):
+        raise ValueError(f"{len(row)} cells, not {len(SUSPECT_COLUMNS)}")
     split, id, label, score, votes, networks, labels, reasons = row
     suspect = Suspect(
         split=split,

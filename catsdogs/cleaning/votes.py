@@ -17,7 +17,6 @@ from catsdogs.networks import imagenet
 TOPK_FILE = "topk.csv"
 NO_PET = "no pet"
 PLAIN_PETS = ("cat", "dog")
-_BLOCK_ROWS = 4096
 _NAMED = 5
 
 
@@ -200,18 +199,12 @@ def write_topk(path: Path, files: Sequence[Features], k: int = imagenet.TOP_K) -
     """
     ballots = collect_votes(files, k)
     ranks = [column for rank in range(1, k + 1) for column in (f"label_{rank}", f"probability_{rank}")]
-    tables.write_table(path, ("split", "id", "label", "network", *ranks), _topk_rows(ballots, k))
+    tables.write_table(path, ("split", "id", "label", "network", *ranks), _topk_rows(ballots))
 
 
-def _topk_rows(ballots: Ballots, k: int) -> Iterator[tuple[str, ...]]:
-    names = np.array(imagenet.labels(), object)
+def _topk_rows(ballots: Ballots) -> Iterator[tuple[str, ...]]:
     for split in feature_file.SPLITS:
-        for start in range(0, len(ballots.first.ids[split]), _BLOCK_ROWS):
-            block = slice(start, start + _BLOCK_ROWS)
-            classes = ballots.topk_class[split][:, block].swapaxes(0, 1)
-            cells = np.empty((*classes.shape[:2], 2 * k), object)
-            cells[:, :, 0::2] = names[classes]
-            cells[:, :, 1::2] = np.char.mod("%.4f", ballots.topk_prob[split][:, block].swapaxes(0, 1))
-            for row, tops in enumerate(cells.tolist(), start):
-                photograph = (split, ballots.first.ids[split][row], label_of(ballots.first, (split, row)))
-                yield from ((*photograph, name, *top) for name, top in zip(ballots.names, tops, strict=True))
+        for row, id in enumerate(ballots.first.ids[split]):
+            label = label_of(ballots.first, (split, row))
+            for name, best in ballots.labels(split, row).items():
+                yield (split, id, label, name, *(cell for word, share in best for cell in (word, f"{share:.4f}")))

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from catsdogs.features.extract import Extraction, Schedule, Settings
     from catsdogs.photographs.dataset import Dataset
 
-TRUTH_FILE = "truth.csv"
 UNREADABLE_FILE = "unreadable.csv"
 
 
@@ -85,8 +84,9 @@ def extract_features(
     if dataset.truth:
         from catsdogs.competition import grading
 
-        grading.write_truth(folder / TRUTH_FILE, dataset.truth)
-        wrote(folder / TRUTH_FILE, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
+        truth_file = folder / grading.TRUTH_FILE
+        grading.write_truth(truth_file, dataset.truth)
+        wrote(truth_file, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
     if summary.unreadable:
         say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
 

@@ -42,8 +42,8 @@ def compare(
     say(comparison_table.format_table(compared))
     comparison.write_comparison(SUBMISSIONS / comparison.COMPARISON_FILE, compared)
     wrote(SUBMISSIONS / comparison.COMPARISON_FILE)
-    comparison_chart.draw_comparison(SUBMISSIONS / comparison.CHART_FILE, compared)
-    wrote(SUBMISSIONS / comparison.CHART_FILE)
+    comparison_chart.draw_comparison(SUBMISSIONS / comparison.COMPARISON_CHART_FILE, compared)
+    wrote(SUBMISSIONS / comparison.COMPARISON_CHART_FILE)
     best = compared.entries[0]
     given = {"folds": folds, "seed": seed, "outliers": outliers, "features": str(folder), "data": data}
     next_steps(f"train --name best{as_flags(c, backbones=','.join(best.backbones), head=best.head, **given)}")
@@ -64,7 +64,7 @@ def replay(
     force: bool = False,
 ) -> None:
     """Hide a tenth of the labels as MLE-bench does, train on the rest from cached vectors, and grade."""
-    from catsdogs.runs.run_card import TRUTH_FILE
+    from catsdogs.competition.grading import TRUTH_FILE
 
     name = name or protocol
     check_run_name(name, force)

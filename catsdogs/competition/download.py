@@ -13,7 +13,7 @@ from catsdogs.competition import disk
 from catsdogs.errors import FetchError
 from catsdogs.progress import Progress
 
-ATTEMPTS = 5
+DOWNLOAD_ATTEMPTS = 5
 PAUSE_SECONDS = 2.0
 SOCKET_SECONDS = 60.0
 
@@ -27,7 +27,7 @@ def download(url: str, target: Path) -> None:
         FetchError: it names the server but not the address, which may be signed.
     """
     problem = ""
-    for attempt in range(ATTEMPTS):
+    for attempt in range(DOWNLOAD_ATTEMPTS):
         time.sleep(attempt * PAUSE_SECONDS)
         try:
             if _go_on(url, target):

@@ -15,6 +15,7 @@ from catsdogs.files import tables
 from catsdogs.photographs.names import Names, natural_key, one_form
 from catsdogs.scoring.grades import Grade, score
 
+TRUTH_FILE = "truth.csv"
 _DIGIT_OF = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
 
 
@@ -70,10 +71,9 @@ def write_truth(path: Path, truth: Mapping[str, str]) -> None:
 
 def standing(log_loss: float) -> str:
     """The `MEDAL_LINES` and where among them a log loss would fall, in words."""
-    ranks = {line.name: f", rank {line.rank}" if line.rank else "" for line in MEDAL_LINES}
-    lines = ", ".join(f"{line.name} ({line.log_loss}{ranks[line.name]})" for line in MEDAL_LINES)
-    better = [line.name for line in MEDAL_LINES if log_loss <= line.log_loss]
-    place = f"at least {better[0]}" if better else "behind the median"
+    lines = ", ".join(f"{name} ({loss}{f', rank {rank}' if rank else ''})" for name, loss, rank in MEDAL_LINES)
+    better = next((line.name for line in MEDAL_LINES if log_loss <= line.log_loss), "")
+    place = f"at least {better}" if better else "behind the median"
     return f"Kaggle's private leaderboard: {lines}; this would be {place}, had it been measured on Kaggle's test set"
 
 

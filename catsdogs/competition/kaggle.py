@@ -57,17 +57,6 @@ class UploadAnswer:
     detail: str
 
 
-def check_credentials() -> None:
-    """Ask the client for credentials, without sending a file.
-
-    A token is shown to Kaggle; a user name with a key is only looked for, and refused by the first call that uses it.
-
-    Raises:
-        FetchError: the client is not installed, or finds no credentials.
-    """
-    _client()
-
-
 def name_of(competition: str) -> str:
     """A competition's name as it was given; UsageError unless it is one as the addresses of Kaggle's pages have it."""
     if not _NAME.fullmatch(competition):
@@ -93,7 +82,7 @@ def archive_url(competition: str = COMPETITION) -> str:
     Raises:
         FetchError: the credentials, the rules, the name or the network are in the way.
     """
-    api = _client()
+    api = client()
 
     def locate() -> str:
         from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
@@ -119,7 +108,7 @@ def upload(csv: Path, message: str, competition: str = COMPETITION) -> UploadAns
     """
     if not csv.is_file():
         raise SubmissionError(f"{csv} is not there", "Write it first, or give the path of another CSV")
-    api = _client()
+    api = client()
     receipt = _ask(lambda: api.competition_submit(str(csv), message, competition, True), UPLOAD_SECONDS, competition)
     # The client reports a broken upload by a message without a number, and raises nothing.
     if not receipt.ref:
@@ -156,7 +145,15 @@ def _score(text: str | None) -> float | None:
     return float(text) if text else None
 
 
-def _client() -> Any:
+def client() -> Any:
+    """Kaggle's client with its credentials, before any file is sent.
+
+    A token is shown to Kaggle; a user name with a key is only looked for, and refused by the first call that uses it.
+
+    Raises:
+        FetchError: the client is not installed, or finds no credentials.
+    """
+
     def connect() -> Any:
         from kaggle.api.kaggle_api_extended import KaggleApi
 
@@ -169,19 +166,16 @@ def _client() -> Any:
     except ImportError:
         raise FetchError("Kaggle's client is not installed", 'Run: pip install "catsdogs[kaggle]"') from None
     except SystemExit:
-        raise FetchError(_missing_credentials(), CREDENTIALS_REMEDY) from None
+        from kagglesdk.kaggle_env import get_access_token_from_env
+
+        _, place = get_access_token_from_env()
+        problem = f"Kaggle does not accept the token in {place}" if place else "No Kaggle credentials were found"
+        raise FetchError(problem, CREDENTIALS_REMEDY) from None
     except OSError as error:
         raise FetchError(
             f"Kaggle's client cannot use its folder ({error.strerror}: {error.filename})",
             "Set the environment variable KAGGLE_CONFIG_DIR to a folder that can be written",
         ) from None
-
-
-def _missing_credentials() -> str:
-    from kagglesdk.kaggle_env import get_access_token_from_env
-
-    _, place = get_access_token_from_env()
-    return f"Kaggle does not accept the token in {place}" if place else "No Kaggle credentials were found"
 
 
 def _ask(action: Callable[[], _Reply], seconds: float, competition: str = COMPETITION) -> _Reply:

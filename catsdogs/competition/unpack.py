@@ -21,26 +21,24 @@ MAX_RATIO = 100
 MAX_UNPACKED_BYTES = 16 << 30
 
 
-def unpack(archive: Path, folder: Path) -> int:
+def unpack(archive: Path, folder: Path, outer: Path | None = None) -> int:
     """Unpack a zip, and the zips inside it, into `folder`; return how many files were written.
 
     A file that is there with the right size is left alone, one with another size is never overwritten. Each is written
     under a temporary name first, and the inner zips are not kept. All members of a zip are checked before any of them
     is written.
 
+    Args:
+        outer: the zip that `archive` lay in: what the user can delete.
+
     Raises:
         FetchError: a member is unsafe, a zip is damaged, or the disk is too small.
     """
-    return _unpack(archive, folder, archive)
-
-
-def _unpack(archive: Path, folder: Path, origin: Path) -> int:
-    """As `unpack`; `origin` is the file that the user can delete, `archive` itself or the zip it lies in."""
-    inner = archive != origin
-    label = f"{origin.name}: {archive.name.strip('.')}" if inner else origin.name
+    origin = outer or archive
+    label = f"{outer.name}: {archive.name.strip('.')}" if outer else archive.name
     written = 0
     with _reading(origin), zipfile.ZipFile(archive) as source:
-        _check_members(source.infolist(), origin, inner)
+        _check_members(source.infolist(), origin, outer is not None)
         members = [member for member in source.infolist() if not member.is_dir()]
         _check_size(members, archive.stat().st_size, origin)
         missing = [member for member in members if not _present(folder / member.filename, member)]
@@ -68,7 +66,7 @@ def _unpack_inner(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path
     copy = target.with_name(f".{target.name}")
     try:
         _write_member(source, member, copy)
-        return _unpack(copy, target.parent, origin)
+        return unpack(copy, target.parent, origin)
     finally:
         copy.unlink(missing_ok=True)
 

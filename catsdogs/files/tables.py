@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from catsdogs.errors import TrainingError
+from catsdogs.errors import CatsdogsError, TrainingError
 from catsdogs.files.atomic import replacing
 
 DELIMITERS = ",;\t|"
@@ -206,10 +206,10 @@ def check_width(cells: Sequence[str], header: Sequence[str]) -> None:
         raise ValueError(f"{len(cells)} columns, not {len(header)}")
 
 
-def read_table(path: Path, remedy: str) -> tuple[list[str], list[list[str]]]:
-    """A CSV's header and its other rows; a TrainingError with this remedy if it cannot be read."""
+def read_table(path: Path, remedy: str, kind: type[CatsdogsError] = TrainingError) -> tuple[list[str], list[list[str]]]:
+    """A CSV's header and its other rows; an error of this kind, with this remedy, if it cannot be read."""
     try:
         header, *rows = cells(path.read_bytes().decode("utf-8-sig")).rows or [[]]
     except (OSError, UnicodeDecodeError, NoTableError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}", remedy) from None
+        raise kind(f"{path} cannot be read: {error}", remedy) from None
     return header, rows

@@ -23,8 +23,8 @@ from catsdogs.networks import devices, trained
 from catsdogs.networks.trained import ALL
 from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
+from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 
-TENSORBOARD_FOLDER = "tensorboard"
 VALIDATION_SHARE = 0.1  # of what a member learns from: it chooses the epoch, so it measures nothing
 # (n_train, width) vectors of the network before it learns, and of the member on everything, by their first names.
 _START_FILE, _REFERENCE_FILE = "start.npy", "language.npy"

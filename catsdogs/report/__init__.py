@@ -32,7 +32,7 @@ def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset |
     chosen = choices.choose_photographs(collected)
     projection = measures.project_vectors(collected.files, chosen.map_rows)
     thumbnails = pictures.make_pictures(page.wanted_pictures(collected, chosen), dataset, collected)
-    path, curves = run_folder / run_card.REPORT_FILE, run_folder / run_card.CURVES_FILE
+    path, curves = run_folder / run_card.REPORT_FILE, run_folder / run_card.LEARNING_CURVES_FILE
     drawn = "data:image/png;base64," + base64.b64encode(curves.read_bytes()).decode() if curves.exists() else ""
     text = page.render_page(collected, chosen, projection, thumbnails, compared, drawn)
     with replacing(path) as temporary:

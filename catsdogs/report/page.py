@@ -14,7 +14,7 @@ from catsdogs.report.measures import Projection
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
 from catsdogs.report.tiles import Tile, TileMaker
 from catsdogs.scoring.calibration import Calibration
-from catsdogs.scoring.comparison import Compared
+from catsdogs.scoring.comparison import Comparison
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -45,7 +45,7 @@ def render_page(
     chosen: Choices,
     projection: Projection,
     pictures: Pictures,
-    compared: Compared | None,
+    compared: Comparison | None,
     curves: str,
 ) -> str:
     """The whole page as HTML.
@@ -255,7 +255,7 @@ def _mistakes(evidence: Evidence) -> list[tuple[str, str, int]]:
     return [(evidence.classes[pair.label], evidence.classes[pair.predicted], pair.rows) for pair in pairs]
 
 
-def _heads(evidence: Evidence, compared: Compared | None) -> dict[str, Any] | None:
+def _heads(evidence: Evidence, compared: Comparison | None) -> dict[str, Any] | None:
     """The table of heads, and when and on what it was made."""
     if compared is None:
         return None

@@ -117,7 +117,8 @@ class Predictor:
         try:
             files = training_files(trained.run, features)
             gallery, why = _Gallery(files), ""
-            pets = pets or _show_pets(files)
+            # The run's photographs should show pets, or what their classes are called; see `votes.Ballots`.
+            pets = pets or (any(file.topk_class for file in files) and collect_votes(files).votes_on_unlabelled)
         except CatsdogsError as error:
             gallery, why = None, str(error)
         return cls(trained, members, gallery, why, pets)
@@ -164,11 +165,6 @@ def training_files(run: Run, folder: Path | None) -> list[Features]:
     files = [feature_file.read_features(feature_file.path_of(folder, name)) for name in run.backbones]
     run_card.check_repeatable(run, files)
     return run_card.rows_of(run, files)
-
-
-def _show_pets(files: Sequence[Features]) -> bool:
-    """Whether a photograph of any class should show a pet, or that class's own label; see `votes.Ballots`."""
-    return any(file.topk_class for file in files) and collect_votes(files).votes_on_unlabelled
 
 
 def _labels(output: Output) -> list[tuple[int, float]]:

@@ -17,7 +17,7 @@ from catsdogs.scoring.crossval import SUM_TOLERANCE, CrossValidation
 
 def write_out_of_fold(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
     """A row per training photograph; docs/runs.md lists the columns."""
-    header, dropped = _columns(run.classes), set(run.dropped)
+    header, dropped = _header_of(run.classes), set(run.dropped)
     start = len(run.classes) - len(_judged(run.classes))
     rows = []
     held_out = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
@@ -36,7 +36,7 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
     path = folder / run_card.OUT_OF_FOLD_FILE
     run_card.must_exist(path)
     header, rows = tables.read_table(path, train_again(path))
-    if header != _columns(run.classes):
+    if header != _header_of(run.classes):
         raise TrainingError(f"{path}, row 1 does not have the columns of this run", train_again(path))
     ids, labels = first.ids["train"], first.labels
     if len(rows) != len(ids):
@@ -65,7 +65,7 @@ def _judged(classes: Sequence[str]) -> Sequence[str]:
     return classes[1:] if len(classes) == 2 else classes
 
 
-def _columns(classes: Sequence[str]) -> list[str]:
+def _header_of(classes: Sequence[str]) -> list[str]:
     return ["id", "label", *(f"p_{name}" for name in _judged(classes)), "fold", "dropped", "relabelled"]
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.competition.grading import TRUTH_FILE
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, to_choose_from
 from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features, Recipe
@@ -20,21 +21,20 @@ from catsdogs.heads import Head
 from catsdogs.networks.table import POOLED
 from catsdogs.scoring import replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
+from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import HEAD_FILE, head_digest, read_heads
-from catsdogs.scoring.training_plan import OLDEST, VERSION, Plan, occupied
+from catsdogs.scoring.training_plan import NEWEST, OLDEST, Plan, occupied
 
-FORMAT = "catsdogs run"
+RUN_FORMAT = "catsdogs run"
 RUN_FILE = "run.json"
 SUBMISSION_FILE = "submission.csv"
 OUT_OF_FOLD_FILE = "oof.csv"
-TRUTH_FILE = "truth.csv"
-CURVES_FILE = "learning_curves.png"
-TENSORBOARD_FOLDER = "tensorboard"
+LEARNING_CURVES_FILE = "learning_curves.png"
 REPORT_FILE = "report.html"
 FILES = (
     *(RUN_FILE, SUBMISSION_FILE, OUT_OF_FOLD_FILE, HEAD_FILE, TRUTH_FILE),
-    *(CURVES_FILE, TENSORBOARD_FOLDER, REPORT_FILE),
+    *(LEARNING_CURVES_FILE, TENSORBOARD_FOLDER, REPORT_FILE),
 )
 _VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 
@@ -96,7 +96,7 @@ class Run:
     scores: tuple[Grade, ...]
     unreadable: dict[str, str]
     competition: str = ""
-    version: int = VERSION
+    version: int = NEWEST
     streamed: bool | None = None
     copies: tuple[tuple[str, ...], ...] = ()
     left_out: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ class Listing(NamedTuple):
 
 def write_run(folder: Path, run: Run) -> None:
     """Write `run.json`, which `read_run` reads back."""
-    (folder / RUN_FILE).write_text(as_json({"format": FORMAT, **asdict(run)}), encoding="utf-8")
+    (folder / RUN_FILE).write_text(as_json({"format": RUN_FORMAT, **asdict(run)}), encoding="utf-8")
 
 
 def read_run(folder: Path) -> Run:
@@ -153,10 +153,10 @@ def read_run(folder: Path) -> Run:
         raise UnknownNameError("run", folder.name, [run.name for run in list_runs(folder.parent).runs])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
+        if content["format"] != RUN_FORMAT:
             raise ValueError(f"the format is {content['format']!r}")
-        if content["version"] > VERSION:
-            raise TrainingError(f"{path} has version {content['version']}, newer than {VERSION}", "Upgrade catsdogs")
+        if content["version"] > NEWEST:
+            raise TrainingError(f"{path} has version {content['version']}, newer than {NEWEST}", "Upgrade catsdogs")
         if content["version"] < OLDEST:
             raise TrainingError(
                 f"{path} was written by catsdogs {content['package_version']} before heads were kept as they are now",

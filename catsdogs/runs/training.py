@@ -4,11 +4,11 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from catsdogs.scoring.calibration import UNSEEN_MISTAKES
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import check_heads
-from catsdogs.scoring.training_plan import Plan, Prepared, TrainingRows, check_trainable, cross_validate_plan
+from catsdogs.scoring.training_plan import Plan, TrainingRows, check_trainable, cross_validate_plan
 
 
 def train(
@@ -61,72 +61,53 @@ def train(
     target = target_of(submissions, name, force)
     _refuse_unrepeatable(plan, sample_submission)
     rows = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
-    test = _TestRows.of(files[0], rows, sample_submission, truth)
+    answers = {} if truth is None else replay.truth_by_id(files[0], truth)
+    unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
+    left_out = _left_out(files[0], rows)
+    columns = _columns_left_out(rows.first, left_out, sample_submission, unreadable, set(answers.values()))
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings, submissions)
     streaming.check_readable(rows.files, "test")  # so that no fit is lost to a row that turns out damaged after it
-
-    prepared, crossed = cross_validate_plan(rows.files, plan)
-    run = _describe(prepared, plan, crossed, test, name=name, command=command, competition=competition)
-    probabilities = np.empty((0, len(run.classes)))
-    if run.test_rows:
-        probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
-    if truth is not None:
-        run = replace(run, scores=(test.score(probabilities, truth), *run.scores))
+    plan, crossed = cross_validate_plan(rows, plan)
+    told = {"name": name, "command": command, "competition": competition}
+    found = {"unreadable": unreadable, "left_out": tuple(left_out), "sample_submission": digest_of(sample_submission)}
+    run = _run_of(rows, plan, crossed, **told, **found)
+    probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
+    if answers:
+        run = replace(run, scores=(_held_out_score(rows.first, probabilities, left_out, answers), *run.scores))
     with _appearing(target, force) as folder:
-        _write_run(folder, run, crossed, rows.first)
-        test.write(folder, run, probabilities)
+        _write_run(folder, run, crossed, rows.first, answers)
+        if run.test_rows or unreadable:
+            path, ids = folder / run_card.SUBMISSION_FILE, rows.first.ids["test"].tolist()
+            missing = dict.fromkeys(unreadable, run.prior)
+            submission.write_submission(path, ids, probabilities, run.classes, sample_submission, missing, columns)
     return run
 
 
-@dataclass(frozen=True)
-class _TestRows:
-    """What is known of the test rows before a head is fitted, and what is written of them.
+def _left_out(given: Features, rows: TrainingRows) -> dict[str, float]:
+    """Class that no training photograph shows -> its probability, by the rule at `calibration.UNSEEN_MISTAKES`."""
+    share = UNSEEN_MISTAKES / (int(rows.kept.sum()) + UNSEEN_MISTAKES * len(given.classes))  # half a photograph each
+    return {name: share for name in given.classes if name not in rows.first.classes}
 
-    Attributes:
-        given: the first feature file, with all of its classes.
-        sample, truth: as `train` takes them.
-        unreadable: id of a photograph that cannot be read -> why.
-        left_out: class that no training photograph shows -> its probability.
-        columns: those of them that the submission has a column for.
-    """
 
-    given: Features
-    sample: str | None
-    truth: NDArray[np.int64] | None
-    unreadable: dict[str, str]
-    left_out: dict[str, float]
-    columns: dict[str, float]
+def _columns_left_out(
+    first: Features, left_out: Mapping[str, float], sample: str | None, unreadable: Collection[str], shown: set[str]
+) -> dict[str, float]:
+    """Those of the classes left out that the submission has a column for; raises as `submission.order`."""
+    wanted = [name for name in left_out if sample is not None or name in shown]
+    header, _, _ = submission.order(first.ids["test"], first.classes, sample, unreadable, wanted)
+    return {name: left_out[name] for name in wanted if name in header}
 
-    @classmethod
-    def of(cls, given: Features, rows: TrainingRows, sample: str | None, truth: NDArray[np.int64] | None) -> Self:
-        """After a look at the sample submission; raises as `submission.order`."""
-        classes = rows.first.classes
-        unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
-        # Of each class half a photograph more is counted, by the rule at `calibration.UNSEEN_MISTAKES`.
-        share = UNSEEN_MISTAKES / (int(rows.kept.sum()) + UNSEEN_MISTAKES * len(given.classes))
-        left_out = {name: share for name in given.classes if name not in classes}
-        answers = set() if truth is None else {given.classes[label] for label in truth}
-        wanted = [name for name in left_out if sample is not None or name in answers]
-        header, _, _ = submission.order(given.ids["test"], classes, sample, unreadable, wanted)
-        return cls(given, sample, truth, unreadable, left_out, {name: share for name in wanted if name in header})
 
-    def score(self, probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> Grade:
-        """Of (n_test, classes) probabilities."""
-        names = sorted(self.given.classes, key=lambda name: name in self.left_out)
-        right = np.array([names.index(self.given.classes[label]) for label in truth], np.int64)
-        if self.left_out:
-            probabilities = submission.widened(probabilities, [*self.left_out.values()])
-        how = f"held out{replay.protocol_in_words(self.given)}, {len(truth):,} labelled photographs"
-        return grades.score(probabilities, right, how)
-
-    def write(self, folder: Path, run: Run, probabilities: NDArray[np.float64]) -> None:
-        """The submission, and the truth where it is known."""
-        if self.truth is not None:
-            grading.write_truth(folder / run_card.TRUTH_FILE, replay.truth_by_id(self.given, self.truth))
-        if run.test_rows or self.unreadable:
-            path, ids = folder / run_card.SUBMISSION_FILE, self.given.ids["test"].tolist()
-            missing = dict.fromkeys(self.unreadable, run.prior)
-            submission.write_submission(path, ids, probabilities, run.classes, self.sample, missing, self.columns)
+def _held_out_score(
+    first: Features, probabilities: NDArray[np.float64], left_out: Mapping[str, float], answers: Mapping[str, str]
+) -> Grade:
+    """Of (n_test, classes) probabilities, by the name of each row's class."""
+    names = [*first.classes, *left_out]
+    right = np.array([names.index(name) for name in answers.values()], np.int64)
+    if left_out:
+        probabilities = submission.widened(probabilities, [*left_out.values()])
+    how = f"held out{replay.protocol_in_words(first)}, {len(right):,} labelled photographs"
+    return grades.score(probabilities, right, how)
 
 
 def digest_of(sample_submission: str | None) -> str:
@@ -150,9 +131,8 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
         )
 
 
-def _describe(prepared: Prepared, plan: Plan, crossed: CrossValidation, test: _TestRows, **told: str) -> Run:
+def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: Any) -> Run:
     """What can be said of a run once its heads are fitted; `told` are fields that only the caller knows."""
-    rows = prepared.rows
     files, first, kept = rows.files, rows.first, rows.kept
     return Run(
         **told,
@@ -177,14 +157,11 @@ def _describe(prepared: Prepared, plan: Plan, crossed: CrossValidation, test: _T
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
         calibration=calibration.fit_calibration(crossed.probabilities, first.labels),
-        scores=_out_of_fold_scores(crossed, first.labels, prepared),
-        unreadable=test.unreadable,
+        scores=_out_of_fold_scores(rows, plan, crossed),
         version=plan.version,
-        streamed=prepared.streamed,
-        copies=prepared.copies,
-        left_out=tuple(test.left_out),
+        streamed=plan.streamed,
+        copies=plan.copies or (),
         held_out=replay.to_remember(first) if plan.protocol else (),
-        sample_submission=digest_of(test.sample),
     )
 
 
@@ -210,13 +187,13 @@ def _refuse_taken(target: Path, force: bool) -> None:
         raise TrainingError(f"There is a run at {target} already", "Choose another --name, or replace it with --force")
 
 
-def _out_of_fold_scores(crossed: CrossValidation, labels: NDArray[np.int64], prepared: Prepared) -> tuple[Grade, ...]:
+def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Grade, ...]:
     """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
-    kept, learnt = prepared.rows.kept, prepared.rows.learnt
+    kept, learnt, labels = rows.kept, rows.learnt, rows.first.labels
     after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
-    folds = f"{len(crossed.heads)} folds" + (" with copies in one" if prepared.copies else "")
+    folds = f"{len(crossed.heads)} folds" + (" with copies in one" if plan.copies else "")
     how = f"calibrated on the other folds{corrected}"
 
     def score(right: NDArray[np.int64], probabilities: NDArray[np.float64], how: str) -> Grade:
@@ -229,16 +206,18 @@ def _out_of_fold_scores(crossed: CrossValidation, labels: NDArray[np.int64], pre
     return tuple(scores)
 
 
-def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
+def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features, answers: Mapping[str, str]) -> None:
     """All files of a run but the submission."""
     run_card.write_run(folder, run)
     write_out_of_fold(folder, run, crossed, first)
     kept_heads.write_heads(folder, run.head, crossed.heads)
+    if answers:
+        grading.write_truth(folder / grading.TRUTH_FILE, answers)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]
     if any(histories):
         title = f"{run.name}: {run.head} on {' + '.join(run.backbones)}\n{run.scores[0]}"
-        curves.draw_curves(folder / run_card.CURVES_FILE, histories, title)
-        curves.write_tensorboard(folder / run_card.TENSORBOARD_FOLDER, histories)
+        curves.draw_curves(folder / run_card.LEARNING_CURVES_FILE, histories, title)
+        curves.write_tensorboard(folder / curves.TENSORBOARD_FOLDER, histories)
 
 
 @contextlib.contextmanager

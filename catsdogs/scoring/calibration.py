@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,9 +15,9 @@ UNSEEN_MISTAKES = 0.5
 MAX_CLIP = 0.1
 MAX_TEMPERATURE = 4.0  # and 1/4 is the least
 FOLDS = 5
-STANDARD_ERRORS = 2
+GAIN_ERRORS = 2  # standard errors of a gain beyond doubt
 
-_SEED = 0
+_FOLD_SEED = 0
 _STEPS = np.linspace(-1, 1, 13)
 # From 1/4 to 4 by way of 1, dense around 1, where it is hardest to see whether a temperature helps.
 _TEMPERATURES = MAX_TEMPERATURE ** (_STEPS * abs(_STEPS))
@@ -115,13 +116,8 @@ def _clip_grid(rows: int) -> Array:
 
 def _best_clip(probabilities: Array, labels: Labels) -> float:
     """The clip of least cost; a grid comes first, for there may be several local minima."""
-    grid = _clip_grid(len(labels))
-    lowest = int(np.argmin([_cost(probabilities, labels, clip) for clip in grid]))
-    return _clip_near(probabilities, labels, grid, lowest)
-
-
-def _clip_near(probabilities: Array, labels: Labels, grid: Array, lowest: int) -> float:
-    return _refined(lambda clip: _cost(probabilities, labels, clip), grid, lowest)
+    cost, grid = partial(_cost, probabilities, labels), _clip_grid(len(labels))
+    return _refined(cost, grid, int(np.argmin([cost(clip) for clip in grid])))
 
 
 def _cost(probabilities: Array, labels: Labels, clip: float) -> float:
@@ -130,11 +126,11 @@ def _cost(probabilities: Array, labels: Labels, clip: float) -> float:
 
 
 def _helping_temperature(logarithms: Array, labels: Labels) -> float:
-    """The best temperature if, cross-fitted, it gains more than `STANDARD_ERRORS` of the paired gain; otherwise 1."""
+    """The best temperature if, cross-fitted, it gains more than `GAIN_ERRORS` of the paired gain; otherwise 1."""
     rows, classes = logarithms.shape
     if rows < FOLDS:
         return 1.0
-    fold = np.random.default_rng(_SEED).permutation(rows) % FOLDS
+    fold = np.random.default_rng(_FOLD_SEED).permutation(rows) % FOLDS
     clips = _clip_grid(rows)
     sums = _summed_losses(logarithms, labels, clips, fold)
     total = sums.sum(axis=2) + np.array([_cost_of_unseen_mistakes(clip, classes) for clip in clips])
@@ -147,7 +143,7 @@ def _helping_temperature(logarithms: Array, labels: Labels) -> float:
             tempered = _tempered(logarithms, _TEMPERATURES[best])
             gains[held_out] = _held_out_losses(unchanged, labels, held_out, clips, int(learnt[_UNCHANGED].argmin()))
             gains[held_out] -= _held_out_losses(tempered, labels, held_out, clips, int(learnt[best].argmin()))
-    if gains.mean() <= STANDARD_ERRORS * gains.std(ddof=1) / np.sqrt(rows):
+    if gains.mean() <= GAIN_ERRORS * gains.std(ddof=1) / np.sqrt(rows):
         return 1.0
     best, clip = divmod(int(total.argmin()), len(clips))
 
@@ -165,7 +161,7 @@ def _held_out_losses(
     lowest: int,
 ) -> Array:
     """Losses of the held-out rows with the clip of the others, refined: else a temperature may win by a better clip."""
-    clip = _clip_near(probabilities[~held_out], labels[~held_out], clips, lowest)
+    clip = _refined(partial(_cost, probabilities[~held_out], labels[~held_out]), clips, lowest)
     return _losses(probabilities[held_out], labels[held_out], clip)
 
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.scaling import Vectors
 from catsdogs.files import tables
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
@@ -24,7 +25,7 @@ from catsdogs.scoring import calibration, crossval, grades, kept_heads, streamin
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.training_plan import TrainingRows, check_trainable
 
-COMPARISON_FILE, CHART_FILE = "compare.csv", "compare.png"
+COMPARISON_FILE, COMPARISON_CHART_FILE = "compare.csv", "compare.png"
 NOISE, WORSE = "noise", "worse"
 STANDARD_ERRORS = 2  # a difference within as many of its own is noise: chance alone gives that 19 times of 20
 COLUMNS = (
@@ -66,15 +67,18 @@ class Comparison:
     """The table, by log loss, and on what and how it was measured.
 
     Attributes:
-        refused: a sentence for each head and set of networks that could not be fitted.
+        measured_on, refused: in words, and a sentence for each head and set of networks that could not be fitted; both
+            are empty of a table that was read back.
+        written: when that table was written, in seconds since 1970.
     """
 
     entries: tuple[Entry, ...]
     rows: int
     folds: int
     repeats: int
-    measured_on: str
+    measured_on: str = ""
     refused: tuple[str, ...] = ()
+    written: float = 0.0
 
     @property
     def networks(self) -> list[str]:
@@ -86,22 +90,8 @@ class Comparison:
         return entry.head if len(self.networks) == 1 else f"{entry.head} on {entry.networks}"
 
 
-class _Protocol(NamedTuple):
-    """What is the same for all heads; `fold_of` has the (n_train,) numbers of the folds, of each repeat."""
-
-    rows: TrainingRows
-    fold_of: list[NDArray[np.int64]]
-    seed: int
-
-
-class _Outcome(NamedTuple):
-    """What came of a head on a set of networks; `losses`, (n,), are means over the repeats."""
-
-    head: str
-    backbones: tuple[str, ...]
-    losses: NDArray[np.float64]
-    accuracy: float
-    seconds: float
+_Losses = NDArray[np.float64]  # (n_train,) means over the repeats
+_Folds = Mapping[int, NDArray[np.int64]]  # the seed of each repeat -> the (n_train,) numbers of its folds
 
 
 def compare(
@@ -142,16 +132,16 @@ def compare(
         streaming.check_columns([file])  # read in vain, so that no fit is lost to a network found bad after it
     rows = rows.with_copies(duplicates.find_copies(rows.files))
     rows.check_folds(folds, seeds)
-    protocol = _Protocol(rows, [rows.deal(folds, one) for one in seeds], seed)
+    dealt = {one: rows.deal(folds, one) for one in seeds}
     total = len(sets) * len(head_names) * repeats * folds
     with Progress(total=total, description=head_names[0], unit="fit") as progress:
-        outcomes = [outcome for networks in sets for outcome in _outcomes(networks, head_names, protocol, progress)]
+        outcomes = [outcome for networks in sets for outcome in _outcomes(networks, head_names, rows, dealt, progress)]
     refusals = [outcome for outcome in outcomes if isinstance(outcome, TrainingError)]
-    fitted = [outcome for outcome in outcomes if isinstance(outcome, _Outcome)]
+    fitted = [outcome for outcome in outcomes if not isinstance(outcome, TrainingError)]
     if not fitted:
         raise refusals[0]
     refused = tuple(refusal.problem for refusal in refusals)
-    return Comparison(_entries(fitted), len(rows.kept), folds, repeats, _measured_on(protocol), refused)
+    return Comparison(_ranked(fitted), len(rows.kept), folds, repeats, _measured_on(rows, folds, repeats), refused)
 
 
 def networks_in_short(backbones: Sequence[str]) -> str:
@@ -169,40 +159,45 @@ def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]
 
 
 def _outcomes(
-    files: Sequence[Features], head_names: Sequence[str], protocol: _Protocol, progress: Progress
-) -> list[_Outcome | TrainingError]:
+    files: Sequence[Features], head_names: Sequence[str], rows: TrainingRows, dealt: _Folds, progress: Progress
+) -> list[tuple[Entry, _Losses] | TrainingError]:
     """Of every head on one set of networks, whose vectors are in memory no longer than this takes."""
-    order = joining.rows_by_id(protocol.rows.first, files[0], "train")
+    order = joining.rows_by_id(rows.first, files[0], "train")
     X = None if streaming.is_needed(files) else joining.join(files, "train")[1][order]
-    outcomes: list[_Outcome | TrainingError] = []
+    outcomes: list[tuple[Entry, _Losses] | TrainingError] = []
     for name in head_names:
         progress.set_description(name)
         try:
-            outcomes.append(_outcome(X, files, name, protocol, progress))
+            outcomes.append(_outcome(X, files, name, rows, dealt, progress.update))
         except TrainingError as error:  # one head that cannot take these rows does not cost the others' fits
             outcomes.append(error)
     return outcomes
 
 
 def _outcome(
-    X: NDArray[np.float32] | None, files: Sequence[Features], name: str, protocol: _Protocol, progress: Progress
-) -> _Outcome:
-    """Of one head; without `X` it is streamed."""
-    rows, widths = protocol.rows, tuple(file.width for file in files)
-    given, advance = rows.first.labels, progress.update
+    X: Vectors | None,
+    files: Sequence[Features],
+    head: str,
+    rows: TrainingRows,
+    dealt: _Folds,
+    advance: Callable[..., object],
+) -> tuple[Entry, _Losses]:
+    """The entry of one head, as if it were the first, and its losses; without `X` it is streamed."""
+    widths, given = tuple(file.width for file in files), rows.first.labels
     losses, right, seconds = np.zeros(len(given)), 0.0, []
-    for repeat, fold in enumerate(protocol.fold_of):
-        make = partial(heads.create, name, protocol.seed + repeat, widths)
+    for seed, fold in dealt.items():
+        make = partial(heads.create, head, seed, widths)
         if X is None:
-            crossed = _streamed(files, rows, fold, make, protocol.seed + repeat)
+            crossed = _streamed(files, rows, fold, make, seed)
             advance(len(crossed.heads))
         else:
             crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=rows.groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
-        losses += grades.log_losses(probabilities, given) / len(protocol.fold_of)
-        right += float((probabilities.argmax(axis=1) == given).mean()) / len(protocol.fold_of)
+        losses += grades.log_losses(probabilities, given) / len(dealt)
+        right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
         seconds.append(crossed.seconds)
-    return _Outcome(name, tuple(file.name for file in files), losses, right, float(np.median(seconds)))
+    backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
+    return Entry(head, backbones, *grades.mean_and_error(losses), right, 0.0, 0.0, typical, ""), losses
 
 
 def _streamed(
@@ -214,39 +209,21 @@ def _streamed(
     return crossed._replace(probabilities=crossed.probabilities[np.argsort(order)], fold=fold)
 
 
-def _entries(outcomes: Sequence[_Outcome]) -> tuple[Entry, ...]:
-    ranked = sorted(outcomes, key=lambda outcome: outcome.losses.mean())
-    entries: list[Entry] = []
-    for outcome in ranked:
-        log_loss, error = _mean_and_error(outcome.losses)
-        difference, difference_error = _mean_and_error(outcome.losses - ranked[0].losses)
+def _ranked(outcomes: Sequence[tuple[Entry, _Losses]]) -> tuple[Entry, ...]:
+    """The entries by log loss, with their differences to the first."""
+    (first, least), *others = sorted(outcomes, key=lambda outcome: outcome[0].log_loss)
+    entries = [first]
+    for entry, losses in others:
+        difference, error = grades.mean_and_error(losses - least)
         # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well.
-        verdict = NOISE if abs(difference) <= STANDARD_ERRORS * difference_error else WORSE
-        entries.append(
-            Entry(
-                head=outcome.head,
-                backbones=outcome.backbones,
-                log_loss=log_loss,
-                standard_error=error,
-                accuracy=outcome.accuracy,
-                difference=difference,
-                difference_error=difference_error,
-                seconds=outcome.seconds,
-                verdict=verdict if entries else "",
-            )
-        )
+        verdict = NOISE if abs(difference) <= STANDARD_ERRORS * error else WORSE
+        entries.append(replace(entry, difference=difference, difference_error=error, verdict=verdict))
     return tuple(entries)
 
 
-def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The mean of (n,) values and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def _measured_on(protocol: _Protocol) -> str:
-    rows, times = protocol.rows, f"{len(protocol.fold_of)} x {protocol.fold_of[0].max() + 1}"
+def _measured_on(rows: TrainingRows, folds: int, repeats: int) -> str:
     sentence = (
-        f"out of fold, {len(rows.kept):,} training photographs, {times} folds, "
+        f"out of fold, {len(rows.kept):,} training photographs, {repeats} x {folds} folds, "
         "calibrated on the other folds as train does, against the labels as given"
     )
     dropped, relabelled = np.count_nonzero(~rows.kept), np.count_nonzero(rows.learnt != rows.first.labels)
@@ -272,17 +249,7 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
     tables.write_table(path, COLUMNS, rows)
 
 
-class Compared(NamedTuple):
-    """The table of heads, on how many rows, folds and repeats, and the time (seconds since 1970) it was written."""
-
-    entries: list[Entry]
-    rows: int
-    folds: int
-    repeats: int
-    written: float
-
-
-def read_comparison(path: Path) -> Compared | None:
+def read_comparison(path: Path) -> Comparison | None:
     """The table of heads that `compare` wrote, or None where there is none.
 
     Raises:
@@ -300,15 +267,9 @@ def read_comparison(path: Path) -> Compared | None:
             tables.check_width(cells, header)
             named = dict(zip(header, cells, strict=True))
             rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
-            entries.append(_entry(named))
+            figures = {name: float(named[name]) for name, kind in get_type_hints(Entry).items() if kind is float}
+            backbones = tuple(named["backbones"].split("+"))
+            entries.append(Entry(head=named["head"], backbones=backbones, verdict=named["verdict"], **figures))
         except ValueError as error:
             raise TrainingError(f"{path}, row {number} is damaged: {error}", remedy) from None
-    return Compared(entries, rows, folds, repeats, path.stat().st_mtime)
-
-
-def _entry(named: Mapping[str, str]) -> Entry:
-    kinds = get_type_hints(Entry)
-    numbers = {name: float(named[name]) for name, kind in kinds.items() if kind is float}
-    return Entry(
-        head=named["head"], backbones=tuple(named["backbones"].split("+")), verdict=named["verdict"], **numbers
-    )
+    return Comparison(tuple(entries), rows, folds, repeats, written=path.stat().st_mtime)

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,17 +15,17 @@ from catsdogs.networks.quiet import quiet_import
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-History = Mapping[str, Sequence[float]]
-TRAIN, VALIDATION = "train", "validation"
-_PREFIXES = {TRAIN: "", VALIDATION: "val_"}  # as Keras names them
-_COLOURS = {TRAIN: "#4477aa", VALIDATION: "#cc6633"}  # apart for the colour-blind too
+Curves = Mapping[str, Sequence[float]]  # a figure for each epoch
+TENSORBOARD_FOLDER = "tensorboard"
+_PREFIXES = {"train": "", "validation": "val_"}  # as Keras names them
+_COLOURS = {"train": "#4477aa", "validation": "#cc6633"}  # apart for the colour-blind too
 _HISTOGRAM_ENTRIES = 100_000
 _TITLE_WIDTH = 110  # characters
-_DECADE, _MARGIN, _APART = 10, 1.2, 1.01
+_DECADE, _AROUND, _APART = 10, 1.2, 1.01
 _PANELS = {"loss": "log loss", "accuracy": "accuracy"}
 
 
-def draw_curves(path: Path, histories: Sequence[History], title: str, what: str = "folds") -> None:
+def draw_curves(path: Path, histories: Sequence[Curves], title: str, what: str = "folds") -> None:
     """A PNG of loss and accuracy by epoch: each fold a thin line, their mean a thick one.
 
     Args:
@@ -56,20 +57,17 @@ def use_log_scale(axes: "Axes", which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_data_interval()
     if 0 < high < low * _APART:  # a single value, around which matplotlib leaves no margin
-        axes.set(**{f"{which}lim": (low / _MARGIN, high * _MARGIN)})
+        axes.set(**{f"{which}lim": (low / _AROUND, high * _AROUND)})
     axes.set(**{f"{which}scale": "log"})
     low, high = axis.get_view_interval()
     # Within a decade, ticks at 1, 2 and 5 times powers of ten are too few to read a value by.
     narrow = high < _DECADE * low
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]) if narrow else LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(_plain_number))
+    plain = partial(np.format_float_positional, precision=6, fractional=False, trim="-")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axis.set_minor_formatter(NullFormatter())
     if narrow:
         axis.set_minor_locator(NullLocator())
-
-
-def _plain_number(value: float, _: int | None = None) -> str:
-    return np.format_float_positional(value, precision=6, fractional=False, trim="-")
 
 
 def _draw_folds(axes: "Axes", curves: Sequence[Sequence[float]], kind: str, what: str) -> None:
@@ -89,7 +87,7 @@ def _draw_line(axes: "Axes", figures: Sequence[float] | NDArray[np.floating], **
     axes.plot(range(1, len(figures) + 1), figures, marker=marker, markersize=6, **style)
 
 
-def write_tensorboard(folder: Path, histories: Sequence[History]) -> None:
+def write_tensorboard(folder: Path, histories: Sequence[Curves]) -> None:
     """Event files as Keras's callback writes, in `fold-1/train`, `fold-1/validation`, …; none without TensorFlow."""
     try:
         with quiet_import():

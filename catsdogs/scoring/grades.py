@@ -34,14 +34,20 @@ class Grade:
 def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str) -> Grade:
     """The grade of (n, classes) probabilities where `labels`, (n,), are the classes that are right."""
     losses = log_losses(probabilities, labels)
-    deviation = float(losses.std(ddof=1)) if len(losses) > 1 else math.nan
+    mean, error = mean_and_error(losses)
     return Grade(
-        log_loss=float(losses.mean()),
-        standard_error=deviation / math.sqrt(len(losses)),
+        log_loss=mean,
+        standard_error=error,
         accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
         rows=len(losses),
         measured_on=measured_on,
     )
+
+
+def mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The mean of (n,) values and its standard error; NaN for that of a single one."""
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return float(values.mean()), deviation / math.sqrt(len(values))
 
 
 def log_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -114,7 +114,7 @@ def read_heads(path: Path, head: str, shape: tuple[int, int, int], run: str, rem
     folds, width, classes = shape
     kind = heads.find(head)
     try:
-        found = _load(path, kind)
+        found = _read_trusted(path, kind)
         if not isinstance(found, list) or [type(head) for head in found] != [kind] * folds:
             raise ValueError("not a head for each fold")
         for one in found:
@@ -159,14 +159,14 @@ def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int
             with tempfile.TemporaryDirectory(prefix=".trial-", dir=submissions) as folder:
                 write_heads(Path(folder), name, [head])
                 try:
-                    _load(Path(folder) / HEAD_FILE, type(head))[0].predict_proba(X)
+                    _read_trusted(Path(folder) / HEAD_FILE, type(head))[0].predict_proba(X)
                 except Exception as error:  # its own code may raise what it likes
                     raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
         except OSError as error:
             raise write_error(submissions or Path(tempfile.gettempdir()), error) from None
 
 
-def _load(path: Path, kind: type) -> Any:
+def _read_trusted(path: Path, kind: type) -> Any:
     import skops.io
 
     return skops.io.load(path, trusted=_trusted(kind))
@@ -184,6 +184,6 @@ def _trusted(kind: type) -> list[str]:
 
 
 def _not_kept(head: str, reason: str) -> TrainingError:
-    own = "Let its __getstate__ give arrays, numbers and texts" if head.endswith(".py") else ""
-    remedy = f"{own}, or choose another --head" if own else "Choose another --head"
+    mend = "Let its __getstate__ give arrays, numbers and texts, or choose another --head"
+    remedy = mend if head.endswith(".py") else "Choose another --head"
     return TrainingError(f"The head {head} cannot be kept without pickle: {reason}", remedy)

@@ -152,7 +152,8 @@ def cross_validate_blocks(
             scaling = Scaling(X[kept[rows]] for rows, X in _with_progress(vectors.blocks(), bar) if kept[rows].any())
         refuse_constant(files, scaling.is_constant)
         started = time.perf_counter()
-        learner = _learner(heads, scaling, classes, allowed.sum(axis=1))
+        of_class, counts = getattr(heads[0], "streamed", None), allowed.sum(axis=1)
+        learner: Learner = of_class(heads, scaling, classes, counts) if of_class else _PartialFits(heads, classes)
         with Progress(learner.epochs * int(kept.sum()), type(heads[0]).__name__, "row") as bar:
             for _ in range(learner.epochs):
                 for rows, X in _with_progress(vectors.shuffled(labels, kept, random), bar):
@@ -208,11 +209,7 @@ def check_readable(files: Sequence[Features], split: str) -> None:
 
 def check_columns(files: Sequence[Features]) -> None:
     """Read all training vectors, only to raise as `cross_validate_blocks` for damage and constant columns."""
-    first, is_constant = np.empty(0, np.float32), np.ones(sum(file.width for file in files), bool)
-    for rows, X in VectorBlocks(files, "train").blocks():
-        first = X[0] if rows[0] == 0 else first
-        is_constant = is_constant & (first == X).all(axis=0)
-    refuse_constant(files, is_constant)
+    refuse_constant(files, Scaling(X for _, X in VectorBlocks(files, "train").blocks()).is_constant)
 
 
 def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -> None:
@@ -225,13 +222,6 @@ def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -
                 f"Write it again with working weights: `catsdogs features --backbones {file.name}`",
             )
         start += file.width
-
-
-def _learner(heads: Sequence[Any], scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]) -> Learner:
-    if hasattr(heads[0], "streamed"):
-        learner: Learner = heads[0].streamed(heads, scaling, classes, rows)
-        return learner
-    return _PartialFits(heads, classes)
 
 
 def _bytes(files: Sequence[Features]) -> int:

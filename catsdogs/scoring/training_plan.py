@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,12 @@ from catsdogs.errors import TrainingError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import deal, fold_numbers
-from catsdogs.heads import Head
 from catsdogs.networks import weights
 from catsdogs.progress import Progress
 from catsdogs.scoring import crossval, streaming
 from catsdogs.scoring.crossval import CrossValidation
 
-VERSION = 3
+NEWEST = 3
 OLDEST = 2  # whose folds were dealt over the kept rows, and whose heads' mean was calibrated, not each
 
 
@@ -54,7 +53,7 @@ class Plan:
     held_out: tuple[str, ...] = ()
     copies: Copies | None = None
     streamed: bool | None = None
-    version: int = VERSION
+    version: int = NEWEST
     sample_digest: str | None = None
 
 
@@ -145,15 +144,6 @@ class TrainingRows:
         return np.flatnonzero(unknown).tolist()
 
 
-class Prepared(NamedTuple):
-    """What heads learn from, and (n_train,) the fold in which each row is held out; `streamed`: they read in blocks."""
-
-    rows: TrainingRows
-    copies: Copies
-    fold: NDArray[np.int64]
-    streamed: bool
-
-
 def occupied(files: Sequence[Features], relabel: Mapping[str, str] = MappingProxyType({})) -> list[Features]:
     """The files without the classes that no training photograph shows, as given or as it is to be learnt."""
     first = files[0]
@@ -227,38 +217,32 @@ def of_single_pictures(first: Features, copies: Copies) -> list[str]:
 
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
     """Cross-validate as `train` does; raises as `train`, and writes nothing."""
-    return cross_validate_plan(files, plan)[1]
-
-
-def cross_validate_plan(files: Sequence[Features], plan: Plan) -> tuple[Prepared, CrossValidation]:
-    """Deal the folds, and cross-validate."""
-    widths = tuple(file.width for file in files)
-    make = functools.partial(heads.create, plan.head, plan.seed, widths, **plan.settings)
-    head = make()  # refused before anything is read
-    prepared = _prepared(files, plan, head)
-    rows, fold = prepared.rows, prepared.fold
-    if prepared.streamed:
-        return prepared, streaming.cross_validate_blocks(rows.files, rows.learnt, rows.kept, fold, make, plan.seed)
-    with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
-        X = training_vectors(rows.files)
-        crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, rows.groups)
-    return prepared, crossed
-
-
-def _prepared(files: Sequence[Features], plan: Plan, head: Head) -> Prepared:
-    """Everything but the vectors; raises as `train`."""
     rows = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
-    streamed = streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed
+    return cross_validate_plan(rows, plan)[1]
+
+
+def cross_validate_plan(rows: TrainingRows, plan: Plan) -> tuple[Plan, CrossValidation]:
+    """Cross-validate on rows that `check_trainable` gave; also the plan, with what it left to be found out."""
+    files, copies = rows.files, plan.copies
+    make = functools.partial(heads.create, plan.head, plan.seed, tuple(file.width for file in files), **plan.settings)
+    streamed = streaming.is_needed(files) if plan.streamed is None else plan.streamed
     if streamed:
-        streaming.check_head(head, rows.files)
+        streaming.check_head(make(), files)  # refused before anything is read
     elif plan.streamed is not None:
-        streaming.check_memory(rows.files)
+        streaming.check_memory(files)
     if plan.version == OLDEST:
-        return Prepared(rows, (), fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed), streamed)
-    copies = duplicates.find_copies(rows.files) if plan.copies is None else plan.copies
-    rows = rows.with_copies(copies)
-    rows.check_folds(plan.folds, [plan.seed])
-    return Prepared(rows, copies, rows.deal(plan.folds, plan.seed), streamed)
+        copies, fold = (), fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed)
+    else:
+        copies = duplicates.find_copies(files) if copies is None else copies
+        rows = rows.with_copies(copies)
+        rows.check_folds(plan.folds, [plan.seed])
+        fold = rows.deal(plan.folds, plan.seed)
+    plan = replace(plan, copies=copies, streamed=streamed)
+    if streamed:
+        return plan, streaming.cross_validate_blocks(files, rows.learnt, rows.kept, fold, make, plan.seed)
+    with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
+        X = training_vectors(files)
+        return plan, crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, rows.groups)
 
 
 def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:

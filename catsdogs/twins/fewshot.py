@@ -1,6 +1,5 @@
 """Few-shot classification: photographs of new classes, from a handful of examples each, by twins and by neighbours."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from catsdogs.heads.twin import Matrix, Twin, prototypes
 from catsdogs.networks import trained, weights
 from catsdogs.progress import Progress
 from catsdogs.runs import answers, run_card
+from catsdogs.scoring.grades import mean_and_error
 from catsdogs.twins import verification
 
 MEMBERS = 5  # twins that are trained here, as many as a run has by default; their logits are averaged
@@ -60,11 +60,11 @@ class FewShotResult:
 
     def mean(self, method: str) -> tuple[float, float]:
         """The mean accuracy over episodes, and its standard error."""
-        return _mean_and_error(self.accuracy[method])
+        return mean_and_error(self.accuracy[method])
 
     def ahead(self, method: str) -> tuple[float, float]:
         """By how much the twins are better in the same episode: the mean, and its standard error."""
-        return _mean_and_error(self.accuracy[TWIN] - self.accuracy[method])
+        return mean_and_error(self.accuracy[TWIN] - self.accuracy[method])
 
 
 class _Setup(NamedTuple):
@@ -366,8 +366,3 @@ def _nearest_neighbour(queries: Matrix, examples: Matrix, labels: Labels) -> Sco
     """(n, classes) the cosine of each query's nearest example of each class."""
     similarities = queries @ examples.T
     return np.stack([similarities[:, labels == number].max(axis=1) for number in range(int(labels.max()) + 1)], axis=1)
-
-
-def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
-    """A mean, and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))

@@ -180,7 +180,7 @@ def test_a_decision_is_a_row_at_once_and_the_file_is_made_if_need_be(tmp_path: P
     assert before <= datetime.fromisoformat(first.when) <= datetime.now(UTC)
     assert first.when.endswith("+00:00")
     second = decisions.decide(path, Decision("dog.2", "relabel", "cat"), CLASSES)
-    assert cells(path) == [list(decisions.COLUMNS), list(first), list(second)]
+    assert cells(path) == [list(decisions.DECISION_COLUMNS), list(first), list(second)]
     assert decisions.read_decisions(path, CLASSES) == {"cat.1": first, "dog.2": second}
     assert {file.name for file in path.parent.iterdir()} <= {decisions.DECISIONS_FILE, ".decisions.lock"}
 

@@ -22,7 +22,7 @@ from tests.support.ballots import (
     write_voters,
 )
 
-HEADER = ",".join(suspect_table.COLUMNS)
+HEADER = ",".join(suspect_table.SUSPECT_COLUMNS)
 ROW = 'train,cat.1,cat,0.9000,1,2,"One: tabby 0.81, lynx 0.10; Two: puck 0.71",no pet: 1 of 2 networks'
 
 
@@ -118,7 +118,7 @@ def test_the_table_has_the_columns_of_the_contract_in_order_of_doubt(tmp_path: P
     path = tmp_path / "new folder" / suspect_table.OUTLIERS_FILE
     suspect_table.write_suspects(path, suspects)
     rows = csv_rows(path)
-    assert tuple(rows[0]) == suspect_table.COLUMNS
+    assert tuple(rows[0]) == suspect_table.SUSPECT_COLUMNS
     assert [(row["split"], row["id"]) for row in rows] == [("train", "cat.10"), ("test", "0")]
     assert rows[0]["reasons"] == "no pet: 1 of 1 networks; small: 30 pixels at its shorter side, below 40"
     assert (rows[0]["votes"], rows[0]["networks"], rows[1]["label"]) == ("1", "1", "")
@@ -133,11 +133,11 @@ def test_a_failed_write_leaves_the_old_table_and_no_litter(tmp_path: Path) -> No
     before = path.read_bytes()
 
     def interrupted() -> Iterator[tuple[str, ...]]:
-        yield suspect_table.COLUMNS
+        yield suspect_table.SUSPECT_COLUMNS
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tables.write_table(path, suspect_table.COLUMNS, interrupted())
+        tables.write_table(path, suspect_table.SUSPECT_COLUMNS, interrupted())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
     (tmp_path / "file").write_text("")

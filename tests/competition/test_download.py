@@ -78,7 +78,7 @@ def test_a_refused_download_says_who_and_why_without_the_signature(body: FileSer
     body.status = 503
     with pytest.raises(FetchError, match="HTTP 503"):
         download.download(f"{body.url}/body.zip", tmp_path / "body.zip")
-    assert len(body.requests) == 1 + download.ATTEMPTS  # a busy server is.
+    assert len(body.requests) == 1 + download.DOWNLOAD_ATTEMPTS  # a busy server is.
 
 
 def test_no_network_is_one_line(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_score_that_does_not_come_is_pending_not_complete(
 
 
 def test_silence_is_a_timeout(signed_in: StandIn, csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kaggle.check_credentials()  # The import takes longer than the deadline below.
+    kaggle.client()  # The import takes longer than the deadline below.
     monkeypatch.setattr(kaggle, "UPLOAD_SECONDS", 0.2)
     signed_in.silent.add("StartSubmissionUpload")
     with pytest.raises(FetchError, match=r"did not answer within 0 seconds\. Check the network"):
@@ -191,14 +191,14 @@ def test_without_credentials_nothing_is_sent(standin: StandIn, csv: Path) -> Non
 def test_a_token_that_kaggle_does_not_know(standin: StandIn, csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_expired")
     with pytest.raises(FetchError, match=r"does not accept the token in KAGGLE_API_TOKEN\. Make a token") as raised:
-        kaggle.check_credentials()
+        kaggle.client()
     assert "KGAT_expired" not in one_line(raised)
 
 
 def test_a_token_that_cannot_be_sent(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", f"{TOKEN}\n{TOKEN}")
     with pytest.raises(FetchError, match="Check the network's proxy and the credentials") as raised:
-        kaggle.check_credentials()
+        kaggle.client()
     one_line(raised)
 
 
@@ -206,7 +206,7 @@ def test_a_token_that_is_refused(standin: StandIn, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
     standin.refuse["IntrospectToken"] = (401, "Unauthenticated")
     with pytest.raises(FetchError, match="HTTP 401") as raised:
-        kaggle.check_credentials()
+        kaggle.client()
     one_line(raised)
 
 
@@ -216,7 +216,7 @@ def test_a_fresh_process_prints_nothing_and_does_not_exit(bare_home: Path) -> No
 from catsdogs.competition import kaggle
 from catsdogs.errors import FetchError
 try:
-    kaggle.check_credentials()
+    kaggle.client()
 except FetchError as error:
     print(error.problem)
 """
@@ -228,7 +228,7 @@ def test_a_home_that_cannot_be_written(bare_home: Path) -> None:
     pytest.importorskip("kaggle", reason='Kaggle\'s client is not installed: pip install "catsdogs[kaggle]"')
     (bare_home / "file").touch()
     environment = os.environ | {"KAGGLE_CONFIG_DIR": str(bare_home / "file" / "kaggle")}
-    script = "from catsdogs.competition import kaggle; kaggle.check_credentials()"
+    script = "from catsdogs.competition import kaggle; kaggle.client()"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
     )
@@ -241,7 +241,7 @@ def test_without_the_client(bare_home: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in [name for name in sys.modules if name.startswith("kaggle.")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(FetchError, match=r'client is not installed\. Run: pip install "catsdogs\[kaggle\]"'):
-        kaggle.check_credentials()
+        kaggle.client()
 
 
 # Downloading
@@ -261,7 +261,7 @@ def test_a_refused_download(signed_in: StandIn, tmp_path: Path, status: int, say
 def test_a_download_is_resumed_with_a_new_signature(
     signed_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(download, "DOWNLOAD_ATTEMPTS", 1)
     monkeypatch.setitem(fetch.KAGGLE_COUNTS, "train", 6)
     monkeypatch.setitem(fetch.KAGGLE_COUNTS, "test", 4)
     signed_in.archive = KAGGLE_ZIP

@@ -23,10 +23,10 @@ from catsdogs.features.cache import Cache
 from catsdogs.files import hdf5
 from catsdogs.networks import pth, trained
 from catsdogs.photographs import filetypes, stamps, tfexample, tfrecord
-from catsdogs.runs.run_card import FORMAT, Run
+from catsdogs.runs.run_card import RUN_FORMAT, Run
 from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.grades import Grade
-from catsdogs.scoring.training_plan import VERSION
+from catsdogs.scoring.training_plan import NEWEST
 from tests.conftest import jpeg, recipe, rows_of, table
 from tests.support import formats
 
@@ -140,7 +140,7 @@ OUT_OF_FOLD = b"id,label,p_dog,fold,dropped,relabelled\n" + b"".join(
     f"{id},{id[:3]},{0.9 if id[0] == 'd' else 0.1},{row % 2 + 1},,\n".encode() for row, id in enumerate(IDS)
 )
 SUSPECTS = (
-    ",".join(suspect_table.COLUMNS).encode()
+    ",".join(suspect_table.SUSPECT_COLUMNS).encode()
     + b'\ntrain,cat.0,cat,0.9120,2,3,"Lite0: tabby 0.81, lynx 0.10; Lite1: laptop 0.9","no pet: laptop; label: dog"\n'
 )
 LEARNT = b"id,digest,label,fold,p_dog\n" + b"".join(
@@ -161,7 +161,7 @@ def run() -> Run:
 
 
 def run_card() -> bytes:
-    return json.dumps({"format": FORMAT, "version": VERSION, **asdict(run())}, indent=1).encode()
+    return json.dumps({"format": RUN_FORMAT, "version": NEWEST, **asdict(run())}, indent=1).encode()
 
 
 def network_card() -> bytes:

@@ -88,7 +88,7 @@ class TestSavedBySpreadsheets:
         decisions.decide(path, Decision("dog.2", "relabel", "cat"), CLASSES)
         assert decisions.read_decisions(path, CLASSES).keys() == {"é.1", "dog.2"}
         text = path.read_bytes().decode(encoding)
-        assert text.splitlines()[0] == delimiter.join(decisions.COLUMNS)
+        assert text.splitlines()[0] == delimiter.join(decisions.DECISION_COLUMNS)
         decisions.undo(path, "dog.2", CLASSES)
         assert decisions.read_decisions(path, CLASSES).keys() == {"é.1"}
 

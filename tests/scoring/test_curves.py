@@ -13,7 +13,7 @@ from PIL import Image
 from catsdogs.scoring import curves
 
 
-def history(epochs: int, start: float = 0.7) -> curves.History:
+def history(epochs: int, start: float = 0.7) -> curves.Curves:
     falling = [start * 0.9**epoch for epoch in range(epochs)]
     worse = [1.3 * loss for loss in falling]
     accuracies = ([1 - loss / 2 for loss in losses] for losses in (falling, worse))
@@ -32,7 +32,7 @@ def history(epochs: int, start: float = 0.7) -> curves.History:
         [{"loss": [math.inf], "accuracy": [0.5], "val_loss": [0.7], "val_accuracy": [0.6]}],
     ],
 )
-def test_whatever_was_measured_is_seen(tmp_path: Path, histories: Sequence[curves.History]) -> None:
+def test_whatever_was_measured_is_seen(tmp_path: Path, histories: Sequence[curves.Curves]) -> None:
     curves.draw_curves(tmp_path / "curves.png", histories, "a title")
     with Image.open(tmp_path / "curves.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
