@@ -177,7 +177,7 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
         from catsdogs.networks import build
 
     network = build.read_path(folder, trained.ALL)
-    layers = pictures.convolutions(network)
+    layers = list(pictures.convolutions(network))
     shown = layer or layers[0]
     path = folder / f"filters-{shown}.png"
     pictures.draw_filters(path, network, shown, picture, lambda pixels: pixels)

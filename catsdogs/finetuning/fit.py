@@ -17,6 +17,7 @@ from catsdogs.errors import UsageError
 from catsdogs.files import seal, storage
 from catsdogs.files.atomic import check_free_space, replacing
 from catsdogs.finetuning import film, optimisation
+from catsdogs.finetuning.filters import layers_of
 from catsdogs.finetuning.hyperparameters import EVERYTHING, LAST_BLOCK, NOTHING, Hyperparameters
 from catsdogs.heads.logistic import Logistic
 from catsdogs.networks import build, trained
@@ -60,7 +61,7 @@ def build_model(
             vector = keras.layers.Dropout(dropout)(vector)
     probabilities = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="top")(vector)
     model = keras.Model(extractor.input, probabilities, name=hyperparameters.base)
-    optimisation.regularise([layer for layer in _layers(model) if layer.trainable_weights], hyperparameters.tricks)
+    optimisation.regularise([layer for layer in layers_of(model) if layer.trainable_weights], hyperparameters.tricks)
     return extractor, model
 
 
@@ -190,7 +191,7 @@ class _Checkpoint(keras.callbacks.Callback):
 
     def _keep_kernels(self, model: keras.Model) -> None:
         """Add the first convolution's weights to what `filters` animates."""
-        convolutions = (layer for layer in _layers(model) if isinstance(layer, keras.layers.Conv2D))
+        convolutions = (layer for layer in layers_of(model) if isinstance(layer, keras.layers.Conv2D))
         layer = next((layer for layer in convolutions if layer.kernel.shape[2] == _CHANNELS_OF_COLOUR), None)
         if layer is None or not layer.trainable:
             return
@@ -238,14 +239,9 @@ def _freeze(network: keras.Model, unfreeze: str) -> None:
         layer.trainable = id(layer) in learning
 
 
-def _layers(model: keras.Model) -> Sequence[keras.layers.Layer]:
-    """All layers, those of inner models too."""
-    return [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
-
-
 def _counters(model: keras.Model) -> list[Any]:
     """The states from which dropout masks are drawn, which Keras does not save with the weights."""
-    dropouts = [layer for layer in _layers(model) if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
+    dropouts = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
     return [layer.seed_generator.state for layer in dropouts]
 
 
