@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -81,9 +80,7 @@ def ablate(
     chance = abs(float((losses[AGAIN] - losses[BASE]).mean()))
     results = []
     for name, values in losses.items():
-        differences = values - losses[BASE]
-        error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
-        mean = float(differences.mean())
+        mean, error = grades.mean_and_error(values - losses[BASE])
         clear = abs(mean) > CLEAR * error and abs(mean) > chance and name not in (BASE, AGAIN)
         verdict = ("better" if mean < 0 else "worse") if clear else "noise"
         results.append(TrickResult(name, float(values.mean()), accuracy[name], mean, error, verdict))

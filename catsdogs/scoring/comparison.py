@@ -219,8 +219,8 @@ def _entries(outcomes: Sequence[_Outcome]) -> tuple[Entry, ...]:
     ranked = sorted(outcomes, key=lambda outcome: outcome.losses.mean())
     entries: list[Entry] = []
     for outcome in ranked:
-        log_loss, error = _mean_and_error(outcome.losses)
-        difference, difference_error = _mean_and_error(outcome.losses - ranked[0].losses)
+        log_loss, error = grades.mean_and_error(outcome.losses)
+        difference, difference_error = grades.mean_and_error(outcome.losses - ranked[0].losses)
         # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well.
         verdict = NOISE if abs(difference) <= STANDARD_ERRORS * difference_error else WORSE
         entries.append(
@@ -237,11 +237,6 @@ def _entries(outcomes: Sequence[_Outcome]) -> tuple[Entry, ...]:
             )
         )
     return tuple(entries)
-
-
-def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The mean of (n,) values and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _measured_on(protocol: _Protocol) -> str:

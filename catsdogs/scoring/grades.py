@@ -44,6 +44,11 @@ def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64], measure
     )
 
 
+def mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The mean of (n,) values and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
 def log_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """(n,) losses, as Kaggle's: -ln of the probability of the right class, rows divided by their sum, clipped."""
     right = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)

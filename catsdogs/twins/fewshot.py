@@ -1,7 +1,6 @@
 """Few-shot classification: photographs of new classes, from a handful of examples each, by twins and by neighbours."""
 
 import csv
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from catsdogs.heads.twin import Matrix, Twin, prototypes
 from catsdogs.networks import trained, weights
 from catsdogs.progress import Progress
 from catsdogs.runs import answers, run_card
+from catsdogs.scoring.grades import mean_and_error
 from catsdogs.twins import verification
 
 MEMBERS = 5  # twins that are trained here, as many as a run has by default; their logits are averaged
@@ -62,11 +62,11 @@ class FewShotResult:
 
     def mean(self, method: str) -> tuple[float, float]:
         """The mean accuracy over episodes, and its standard error."""
-        return _mean_and_error(self.accuracy[method])
+        return mean_and_error(self.accuracy[method])
 
     def ahead(self, method: str) -> tuple[float, float]:
         """By how much the twins are better in the same episode: the mean, and its standard error."""
-        return _mean_and_error(self.accuracy[TWIN] - self.accuracy[method])
+        return mean_and_error(self.accuracy[TWIN] - self.accuracy[method])
 
 
 class _Setup(NamedTuple):
@@ -113,15 +113,15 @@ def evaluate(
     new = _checked_classes(files, new, run_folder)
     _check_counts_of_new(files[0], new, shots + 1)
     setup = _prepare(files, new, seed, run_folder)
-    accuracy = _accuracies(setup, [file.width for file in files], shots, repeats, seed)
+    widths = [file.width for file in files]
     return FewShotResult(
         new=setup.new,
         learnt=setup.learnt,
         networks=tuple(file.name for file in files),
         shots=shots,
         photographs=len(setup.labels),
-        accuracy=accuracy,
-        far=_share_far_away(setup, [file.width for file in files]),
+        accuracy=_accuracies(setup, widths, shots, repeats, seed),
+        far=_share_far_away(setup, widths),
     )
 
 
@@ -154,8 +154,10 @@ def classify(
 
 def format_table(result: FewShotResult) -> str:
     """A line for each method, best first, and below them how it was measured."""
-    new = ", ".join(result.new[:_MAX_NAMED]) + (", …" if len(result.new) > _MAX_NAMED else "")
-    learnt = ", ".join(result.learnt[:_MAX_NAMED]) + (", …" if len(result.learnt) > _MAX_NAMED else "")
+    new, learnt = (
+        ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
+        for names in (result.new, result.learnt)
+    )
     lines = [f"{'':20}{'accuracy':>16}{'twin ahead by':>20}"]
     for method in sorted(result.accuracy, key=lambda method: -result.mean(method)[0]):
         accuracy, error = result.mean(method)
@@ -368,8 +370,3 @@ def _nearest_neighbour(queries: Matrix, examples: Matrix, labels: Labels) -> Sco
     """(n, classes) the cosine of each query's nearest example of each class."""
     similarities = queries @ examples.T
     return np.stack([similarities[:, labels == number].max(axis=1) for number in range(int(labels.max()) + 1)], axis=1)
-
-
-def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
-    """A mean, and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
