@@ -147,13 +147,13 @@ def ablate(
     check_writable(FOLDER)
     lesson = _read_lesson(c, scan_dataset(c, data, classes), count, plan.seed)
     entries = ablation.ablate(lesson, plan, chosen, weights_folder(c, weights_dir))
-    say(ablation.format_table(entries))
-    ablation.write_ablation(FOLDER / ablation.TABLE_FILE, entries)
-    wrote(FOLDER / ablation.TABLE_FILE)
+    say(ablation.format_ablation(entries))
+    ablation.write_ablation(FOLDER / ablation.ABLATION_FILE, entries)
+    wrote(FOLDER / ablation.ABLATION_FILE)
     counts = f"{plan.epochs} epochs, {len(lesson.train):,} photographs, {folds} folds"
     title = f"{backbone}, {plan.input_size} pixels, {counts}"
-    ablation.draw_ablation(FOLDER / ablation.CHART_FILE, entries, title)
-    wrote(FOLDER / ablation.CHART_FILE)
+    ablation.draw_ablation(FOLDER / ablation.ABLATION_CHART_FILE, entries, title)
+    wrote(FOLDER / ablation.ABLATION_CHART_FILE)
     better = [entry.trick for entry in entries if entry.verdict == "better"]
     next_steps(f"finetune --backbone {backbone}" + (f" --tricks {','.join(better)}" if better else ""))
 
@@ -166,11 +166,12 @@ def ablate(
 def filters(c: Context, name: str, layer: str | None = None, data: str | None = None) -> None:
     """Draw a layer's filters and what they respond to, and how the first layer's came about as an animated GIF."""
     from catsdogs.networks import trained
-    from catsdogs.photographs import images
+    from catsdogs.photographs import dataset, images
 
     folder = trained.FOLDER / name
     card = trained.read_card(folder)
-    picture = images.load(_photograph(data, card.source), {card.input_size}).by_size[card.input_size]
+    place = dataset.scan_unlabelled(storage.place(data)) if data else dataset.scan(storage.place(card.source))
+    picture = images.load(place.read(place.photographs[0]), {card.input_size}).by_size[card.input_size]
     with importing_keras():
         from catsdogs.finetuning import film
         from catsdogs.finetuning import filters as pictures
@@ -190,14 +191,6 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
         say(f"No GIF: the first convolution of {card.base} did not learn")
     others = [other for other in layers if other != shown]
     next_steps(*(f"filters --name {name} --layer {other}" for other in others[-1:]))
-
-
-def _photograph(data: str | None, source: str) -> bytes:
-    """The bytes of a photograph given by hand, or of the first of a data set."""
-    from catsdogs.photographs import dataset
-
-    place = dataset.scan_unlabelled(storage.place(data)) if data else dataset.scan(storage.place(source))
-    return place.read(place.photographs[0])
 
 
 def _check_name(name: str, force: bool) -> None:

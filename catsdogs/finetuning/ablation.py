@@ -22,7 +22,7 @@ from catsdogs.networks.table import BACKBONES
 from catsdogs.networks.weights import obtain
 from catsdogs.scoring import grades
 
-TABLE_FILE, CHART_FILE = "ablation.csv", "ablation.png"
+ABLATION_FILE, ABLATION_CHART_FILE = "ablation.csv", "ablation.png"
 BASE, AGAIN = "(base)", "(base again, another seed)"
 CLEAR = 2.0  # standard errors
 _OTHER_SEED = 1000
@@ -87,7 +87,7 @@ def ablate(
     return results
 
 
-def format_table(results: Sequence[TrickResult]) -> str:
+def format_ablation(results: Sequence[TrickResult]) -> str:
     """The results as aligned text, best first, the base and the base again on top."""
     lines = [f"{'trick':<28}{'log loss':>9}{'accuracy':>10}{'difference to the base':>26}"]
     for result in _ordered(results):
@@ -98,7 +98,7 @@ def format_table(results: Sequence[TrickResult]) -> str:
 
 
 def write_ablation(path: Path, results: Sequence[TrickResult]) -> None:
-    """The results as a CSV, in the order of `format_table`."""
+    """The results as a CSV, in the order of `format_ablation`."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         writer = csv.DictWriter(text, asdict(results[0]), lineterminator="\n")
         writer.writeheader()

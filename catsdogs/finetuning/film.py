@@ -13,7 +13,7 @@ from PIL import Image, ImageColor, ImageDraw
 from catsdogs.errors import StoreError
 from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
-from catsdogs.finetuning.filters import GRID_COLUMNS, Bytes, Floats, kernel_pictures, strongest
+from catsdogs.finetuning.filters import GRID_COLUMNS, Bytes, Values, kernel_pictures, strongest
 from catsdogs.photographs.sheet import FRAME, GROUND, INK, MUTED, font
 
 # What NumPy raises on a damaged file, or on what is no archive of arrays.
@@ -33,12 +33,12 @@ class Kernels(NamedTuple):
         layer: its name.
     """
 
-    kernels: Floats
+    kernels: Values
     epochs: NDArray[np.int64]
     layer: str
 
 
-def append_kernel(path: Path, kernel: Floats, layer: str, epochs: int) -> None:
+def append_kernel(path: Path, kernel: Values, layer: str, epochs: int) -> None:
     """Add a kernel, (h, w, 3, n), behind those of the `epochs` before it; 0 begins the file."""
     kernels = kernel[np.newaxis]
     if epochs:
@@ -72,7 +72,7 @@ def read_kernels(path: Path) -> Kernels:
     return kept._replace(kernels=kept.kernels.astype(np.float32), epochs=kept.epochs.astype(np.int64))
 
 
-def animate_filters(path: Path, kernels: Floats, epochs: NDArray[np.int64], layer: str) -> None:
+def animate_filters(path: Path, kernels: Values, epochs: NDArray[np.int64], layer: str) -> None:
     """Write a GIF of a first convolution's filters over training: all of them, and the one that changed most.
 
     A filter's colours mean the same in each frame: grey is zero, and full colour its largest weight of all epochs. Up

@@ -22,9 +22,9 @@ _NAMES_LISTED = 20  # names in an error
 _PALENESS, _COVER = 0.4, 0.85  # how much of a photograph is left, and how much of it a response hides
 _RED = (178, 24, 43)  # of the responses' scale
 
-Floats = NDArray[np.float32]
+Values = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-Preprocess = Callable[[Floats], Any]
+Preprocess = Callable[[Values], Any]
 
 
 def layers_of(network: "keras.Model") -> Iterator["keras.Layer"]:
@@ -81,7 +81,7 @@ def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes,
     _draw_sheet(path, f"{network.name}, {layer}", picture, shown.tolist(), (title, tiles), drawn)
 
 
-def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> tuple[Floats, Floats]:
+def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> tuple[Values, Values]:
     """The input of the convolution, and what it passes on to the layers behind it."""
     import keras
 
@@ -112,7 +112,7 @@ def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> t
     return inputs, outputs
 
 
-def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: Preprocess, size: int) -> Floats | None:
+def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: Preprocess, size: int) -> Values | None:
     """(h, w, 3, n), red, green, blue; None if the convolution does not read a picture's three channels."""
     import keras
 
@@ -125,19 +125,19 @@ def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: 
     return keras.ops.convert_to_numpy(convolution.kernel)[:, :, order]
 
 
-def strongest(strength: Floats) -> NDArray[np.int64]:
+def strongest(strength: Values) -> NDArray[np.int64]:
     """The indices of the 64 strongest, ascending."""
     return np.sort(np.argsort(-strength, kind="stable")[:MAX_FILTERS])
 
 
-def kernel_pictures(kernels: Floats) -> Bytes:
+def kernel_pictures(kernels: Values) -> Bytes:
     """(..., h, w, 3, n) -> (..., n, h, w, 3): zero is grey, each filter's largest weight full or none of a colour."""
     largest = np.abs(kernels).max(axis=tuple(range(kernels.ndim - 1)), keepdims=True)
     weights = kernels / np.maximum(largest, np.finfo(np.float32).tiny)
     return np.rint(127.5 + 127.5 * np.moveaxis(weights, -1, -4)).astype(np.uint8)
 
 
-def _highlighted(picture: Bytes, response: Floats) -> Bytes:
+def _highlighted(picture: Bytes, response: Values) -> Bytes:
     """The photograph, pale and grey, red where the response is above zero."""
     share = np.maximum(response, 0) / max(response.max(), np.finfo(np.float32).tiny)
     smooth = Image.fromarray(share.astype(np.float32)).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)
@@ -152,7 +152,7 @@ def _draw_sheet(
     picture: Bytes,
     numbers: Sequence[int],
     filter_tiles: tuple[str, Sequence[Bytes]],
-    responses: Sequence[Floats],
+    responses: Sequence[Values],
 ) -> None:
     from matplotlib.figure import Figure
 

@@ -24,6 +24,7 @@ from catsdogs.networks import build, trained
 from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
 from catsdogs.scoring import curves
+from catsdogs.scoring.curves import History
 
 DROPOUT_RATE = 0.5
 STATE_FILE = "state.json"
@@ -33,7 +34,6 @@ _OVERHEAD_BYTES = 4096  # of a file of weights, for each variable; some 900 were
 _PENALTIES = np.logspace(-3, 3, 7)  # times the variance of all columns together
 _NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 _MERGES = ("Add", "Concatenate", "MaxPooling2D")
-History = dict[str, list[float]]
 
 
 def build_model(
@@ -135,7 +135,7 @@ class _Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self._work, self._training, self._steps, self._patience = work, training, steps, patience
         self._progress = progress
-        self.history: History = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        self.history: dict[str, list[float]] = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
     @property
     def should_stop(self) -> bool:

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.features.joining import Rows
+from catsdogs.features.scaling import Labels
 from catsdogs.finetuning import fit, optimisation
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.distillation import DistillationLoss
@@ -17,8 +19,6 @@ from catsdogs.networks.architectures import twin
 from catsdogs.networks.weights import Weights
 
 Metric = Callable[[Any, Any], Any]
-Rows = NDArray[np.intp]
-Labels = NDArray[np.int64]
 
 
 class Predictions(NamedTuple):

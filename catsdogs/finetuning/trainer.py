@@ -14,7 +14,6 @@ from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
 from catsdogs.finetuning import fit
 from catsdogs.finetuning.augmentation import Augmentation
-from catsdogs.finetuning.fit import History
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
 from catsdogs.finetuning.objectives import Predictions, choose_objective
@@ -23,6 +22,7 @@ from catsdogs.networks import devices, trained
 from catsdogs.networks.trained import ALL
 from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
+from catsdogs.scoring.curves import History
 
 TENSORBOARD_FOLDER = "tensorboard"
 VALIDATION_SHARE = 0.1  # of what a member learns from: it chooses the epoch, so it measures nothing

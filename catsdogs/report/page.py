@@ -193,6 +193,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     run = evidence.run
     settings = ", ".join(f"{name} = {value}" for name, value in run.settings.items() if value is not None)
     test = f"{run.test_rows:,} to predict" if run.test_rows else "none to predict"
+    versions = [("catsdogs", run.package_version), *run.versions.items()]
     facts = [
         ("Command", run.command),
         ("Date", _when(run.created)),
@@ -202,10 +203,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Calibration", _calibration_in_words(run.calibration)),
         ("Left out", _first_listed(run.dropped) or "none"),
         ("Relabelled", _first_listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
-        (
-            "Versions",
-            ", ".join(f"{name} {text}" for name, text in [("catsdogs", run.package_version), *run.versions.items()]),
-        ),
+        ("Versions", ", ".join(f"{name} {text}" for name, text in versions)),
     ]
     if run.protocol:
         facts.insert(4, ("Protocol", f"{run.protocol}: the test photographs are labelled ones that were held out"))

@@ -14,6 +14,7 @@ from catsdogs.competition import submission
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError, to_choose_from
 from catsdogs.features import joining, neighbours
 from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.features.scaling import Labels
 from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
 from catsdogs.heads.twin import Matrix, Twin, prototypes
@@ -28,7 +29,6 @@ TWIN, NEIGHBOUR, MEAN = "twin", "nearest neighbour", "nearest class mean"
 _MAX_NAMED = 8
 _MOSTLY = 0.5  # of the new photographs
 
-Labels = NDArray[np.int64]
 Scores = NDArray[np.floating]
 
 
@@ -152,7 +152,7 @@ def classify(
     return len(ids)
 
 
-def format_table(result: FewShotResult) -> str:
+def format_few_shot(result: FewShotResult) -> str:
     """A line for each method, best first, and below them how it was measured."""
     new, learnt = (
         ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
