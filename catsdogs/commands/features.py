@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from catsdogs.features.extract import Extraction, Schedule, Settings
     from catsdogs.photographs.dataset import Dataset
 
-TRUTH_FILE = "truth.csv"
 UNREADABLE_FILE = "unreadable.csv"
 
 
@@ -84,6 +83,7 @@ def extract_features(
     _say_extracted(summary, folder)
     if dataset.truth:
         from catsdogs.competition import grading
+        from catsdogs.runs.run_card import TRUTH_FILE
 
         grading.write_truth(folder / TRUTH_FILE, dataset.truth)
         wrote(folder / TRUTH_FILE, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")

@@ -29,7 +29,6 @@ from catsdogs.scoring.curves import History
 DROPOUT_RATE = 0.5
 STATE_FILE = "state.json"
 BEST_FILE = "best.weights.h5"
-_CHANNELS_OF_COLOUR = 3
 _OVERHEAD_BYTES = 4096  # of a file of weights, for each variable; some 900 were measured
 _PENALTIES = np.logspace(-3, 3, 7)  # times the variance of all columns together
 _NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
@@ -192,7 +191,7 @@ class _Checkpoint(keras.callbacks.Callback):
     def _keep_kernels(self, model: keras.Model) -> None:
         """Add the first convolution's weights to what `filters` animates."""
         convolutions = (layer for layer in layers_of(model) if isinstance(layer, keras.layers.Conv2D))
-        layer = next((layer for layer in convolutions if layer.kernel.shape[2] == _CHANNELS_OF_COLOUR), None)
+        layer = next((layer for layer in convolutions if layer.kernel.shape[2] == 3), None)
         if layer is None or not layer.trainable:
             return
         kernel = keras.ops.convert_to_numpy(layer.kernel)
