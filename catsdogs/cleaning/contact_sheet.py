@@ -2,26 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from catsdogs.cleaning.suspect_table import OUTLIERS_FILE, Suspect
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.files.atomic import replacing
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset
+from catsdogs.photographs.sheet import ALARM, FRAME, GROUND, INK, MUTED, font, place
 
 CONTACT_SHEET_FILE = "outliers.png"
 TILES = 60
 TILES_ACROSS = 6
 THUMBNAIL = (240, 180)  # pixels; larger pictures are shrunk to fit, smaller ones shown as they are
-_GAP = 16
-_MARGIN = 28
-_GROUND, _EMPTY, _FRAME = "#ffffff", "#f1f1ef", "#d9d9d6"
-_INK, _MUTED, _ALARM = "#1d1d1f", "#68686d", "#b3261e"
-_TITLE_SIZE, _ID_SIZE, _TEXT_SIZE = 30, 17, 14
+_TILE_GAP = 16
+_SHEET_MARGIN = 28
+_HEADING_SIZE, _ID_SIZE, _REASON_SIZE = 30, 17, 14
 _LEADING = 1.3
 
 
@@ -47,7 +45,7 @@ class _Tile:
 
     @property
     def height(self) -> int:
-        return THUMBNAIL[1] + _GAP // 2 + sum(line.height for line in self.lines)
+        return THUMBNAIL[1] + _TILE_GAP // 2 + sum(line.height for line in self.lines)
 
 
 def write_contact_sheet(path: Path, suspects: Sequence[Suspect], dataset: Dataset, tiles: int = TILES) -> None:
@@ -57,17 +55,17 @@ def write_contact_sheet(path: Path, suspects: Sequence[Suspect], dataset: Datase
         StoreError: the file cannot be written.
     """
     shown = list(images.in_parallel(lambda suspect: _tile(suspect, dataset), suspects[:tiles], ahead=tiles))
-    sheet = _draw(shown, _title(len(suspects), len(shown)))
+    sheet = _draw(shown, _heading(len(suspects), len(shown)))
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
 
 
-def _title(suspects: int, shown: int) -> list[_Line]:
+def _heading(suspects: int, shown: int) -> list[_Line]:
     head = f"{suspects:,} suspects" if suspects != 1 else "1 suspect"
     if suspects > shown:
         head += f", the {shown:,} most doubtful; {suspects - shown:,} more in {OUTLIERS_FILE}"
     legend = "label, score and votes for “no pet” · each network's best label and its probability · the reasons"
-    return [_Line(head, _TITLE_SIZE, _INK), _Line(legend, _ID_SIZE, _MUTED)]
+    return [_Line(head, _HEADING_SIZE, INK), _Line(legend, _ID_SIZE, MUTED)]
 
 
 def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
@@ -75,10 +73,10 @@ def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
     given = f"labelled {suspect.label}, " if suspect.label else ""
     votes = f", votes {suspect.votes} of {suspect.networks}" if suspect.networks else ""
     lines = [
-        *_wrap(f"{suspect.split}/{suspect.id}", _ID_SIZE, _INK),
-        *_wrap(f"{given}score {suspect.score:.2f}{votes}", _TEXT_SIZE, _ALARM),
-        *(line for text in best for line in _wrap(text, _TEXT_SIZE, _MUTED)),
-        *(line for reason in suspect.reasons for line in _wrap(reason.text, _TEXT_SIZE, _INK)),
+        *_wrap(f"{suspect.split}/{suspect.id}", _ID_SIZE, INK),
+        *_wrap(f"{given}score {suspect.score:.2f}{votes}", _REASON_SIZE, ALARM),
+        *(line for text in best for line in _wrap(text, _REASON_SIZE, MUTED)),
+        *(line for reason in suspect.reasons for line in _wrap(reason.text, _REASON_SIZE, INK)),
     ]
     try:
         photograph = dataset.find(suspect.split, suspect.id)
@@ -86,7 +84,7 @@ def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
             raise UnreadablePhotographError("no longer in the data set")
         picture = images.decode(dataset.read(photograph))
     except UnreadablePhotographError as error:
-        return _Tile(None, [*lines, *_wrap(f"not shown: {error.reason}", _TEXT_SIZE, _ALARM)])
+        return _Tile(None, [*lines, *_wrap(f"not shown: {error.reason}", _REASON_SIZE, ALARM)])
     picture.thumbnail(THUMBNAIL)
     return _Tile(picture, lines)
 
@@ -96,12 +94,12 @@ def _wrap(text: str, size: int, colour: str) -> list[_Line]:
     lines = [""]
     for word in text.split(" "):
         joined = f"{lines[-1]} {word}".strip()
-        if _font(size).getlength(joined) <= THUMBNAIL[0]:
+        if font(size).getlength(joined) <= THUMBNAIL[0]:
             lines[-1] = joined
             continue
         lines.append("")
         for letter in word:
-            if _font(size).getlength(lines[-1] + letter) > THUMBNAIL[0]:
+            if font(size).getlength(lines[-1] + letter) > THUMBNAIL[0]:
                 lines.append("")
             lines[-1] += letter
     return [_Line(line, size, colour) for line in lines if line]
@@ -109,33 +107,24 @@ def _wrap(text: str, size: int, colour: str) -> list[_Line]:
 
 def _draw(tiles: Sequence[_Tile], title: Sequence[_Line]) -> Image.Image:
     rows = [tiles[start : start + TILES_ACROSS] for start in range(0, len(tiles), TILES_ACROSS)]
-    heights = [max(tile.height for tile in row) + 2 * _GAP for row in rows]
-    header = sum(line.height for line in title) + _GAP
-    width = 2 * _MARGIN + TILES_ACROSS * THUMBNAIL[0] + (TILES_ACROSS - 1) * _GAP
-    sheet = Image.new("RGB", (width, 2 * _MARGIN + header + sum(heights)), _GROUND)
+    heights = [max(tile.height for tile in row) + 2 * _TILE_GAP for row in rows]
+    header = sum(line.height for line in title) + _TILE_GAP
+    width = 2 * _SHEET_MARGIN + TILES_ACROSS * THUMBNAIL[0] + (TILES_ACROSS - 1) * _TILE_GAP
+    sheet = Image.new("RGB", (width, 2 * _SHEET_MARGIN + header + sum(heights)), GROUND)
     pen = ImageDraw.Draw(sheet)
-    _text(pen, _MARGIN, _MARGIN, title)
-    top = _MARGIN + header
+    _text(pen, _SHEET_MARGIN, _SHEET_MARGIN, title)
+    top = _SHEET_MARGIN + header
     for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
-            left = _MARGIN + column * (THUMBNAIL[0] + _GAP)
-            frame = (left, top, left + THUMBNAIL[0] - 1, top + THUMBNAIL[1] - 1)
-            pen.rectangle(frame, fill=_EMPTY)
-            if tile.thumbnail:
-                spare = [(room - side) // 2 for room, side in zip(THUMBNAIL, tile.thumbnail.size, strict=True)]
-                sheet.paste(tile.thumbnail, (left + spare[0], top + spare[1]))
-            pen.rectangle(frame, outline=_FRAME)
-            _text(pen, left, top + THUMBNAIL[1] + _GAP // 2, tile.lines)
+            left = _SHEET_MARGIN + column * (THUMBNAIL[0] + _TILE_GAP)
+            place(sheet, tile.thumbnail, left, top, THUMBNAIL)
+            pen.rectangle((left, top, left + THUMBNAIL[0] - 1, top + THUMBNAIL[1] - 1), outline=FRAME)
+            _text(pen, left, top + THUMBNAIL[1] + _TILE_GAP // 2, tile.lines)
         top += height
     return sheet
 
 
 def _text(pen: ImageDraw.ImageDraw, left: int, top: int, lines: Sequence[_Line]) -> None:
     for line in lines:
-        pen.text((left, top), line.text, fill=line.colour, font=_font(line.size))
+        pen.text((left, top), line.text, fill=line.colour, font=font(line.size))
         top += line.height
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

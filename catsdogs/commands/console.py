@@ -30,7 +30,8 @@ def task(iterable: Sequence[str] = (), **helps: str) -> Callable[[Callable[..., 
 
     Args:
         iterable: the flags that may be given several times.
-        helps: the help text of each flag; a flag that is not among them has that of `settings.HELP`.
+        helps: the help text of each flag; a flag that is not among them has that of `settings.HELP`. A body with `**`
+            also takes the flags that only `helps` names, None where they are not given.
     """
 
     def decorate(body: Callable[..., None]) -> Any:
@@ -47,8 +48,13 @@ def task(iterable: Sequence[str] = (), **helps: str) -> Callable[[Callable[..., 
                 resuming = "fetch, features, predict and the training of networks go on where they were"
                 raise invoke.Exit(f"\nStopped. Run the same command again; {resuming}.", code=INTERRUPTED) from None
 
-        _, *flags = inspect.signature(body).parameters
-        texts = {flag: HELP[flag] for flag in flags if flag not in helps} | helps
+        named = inspect.signature(body).parameters
+        flags = [flag for flag in named.values() if flag.kind is not flag.VAR_KEYWORD]
+        if len(flags) < len(named):
+            others = [name for name in helps if name not in named]
+            flags += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in others]
+            guarded.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
+        texts = {flag.name: HELP[flag.name] for flag in flags[1:] if flag.name not in helps} | helps
         hyphened = {flag.replace("_", "-"): text for flag, text in texts.items()}
         return invoke.task(auto_shortflags=False, help=hyphened, iterable=list(iterable))(guarded)
 

@@ -1,6 +1,7 @@
 """Finetuning on the command line: networks are trained, taught, tried and looked at; each is then a backbone."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from invoke import Context
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from catsdogs.finetuning.lesson import Lesson
     from catsdogs.photographs.dataset import Dataset
 
-BASE = "a network of the table, or four-conv, squeezenet or siamese-cnn, which start from random weights"
-KEPT = {
+NETWORK = "a network of the table, or four-conv, squeezenet or siamese-cnn, which start from random weights"
+NAMING = {
     "name": "what the network will be called, and its folder in networks/",
     "tricks": "names of docs/tricks.md, separated by commas; none if not given",
     "force": "replace a network of the same name",
@@ -37,48 +38,42 @@ TRAINING = {
 
 
 @task(
-    backbone=BASE,
+    backbone=NETWORK,
     folds="members that each leave a fold out, so that the vectors are fair to heads; 1 trains one network and no more",
-    **KEPT,
+    **NAMING,
     **TRAINING,
 )
 def finetune(
     c: Context,
     backbone: str,
     name: str | None = None,
-    unfreeze: str | None = None,
     tricks: str = "",
     data: str | None = None,
     classes: str | None = None,
     holdout: str | None = None,
     folds: str | None = None,
-    seed: str | None = None,
-    size: str | None = None,
-    epochs: str | None = None,
-    batch_size: str | None = None,
-    rate: str | None = None,
     weights_dir: str | None = None,
     devices: str = "one",
     force: bool = False,
+    **training: str | None,
 ) -> None:
     """Train a network on the photographs themselves and keep it in networks/<name>/, going on where it stopped."""
     name = name or f"my-{backbone}"
     _check_name(name, force)
-    plan = _plan(c, backbone, tricks, unfreeze, size, epochs, batch_size, rate, seed)
-    _check_plan(plan, weights_dir, devices)
+    plan = _plan(c, backbone, tricks, training, weights_dir, devices)
     count = number(c, "folds", folds)
     if count < 1:
         raise UsageError(f"{count} folds", "Give --folds a number of 2 or more, or 1 for one network and no more")
     lesson = _read_lesson(c, scan_dataset(c, data, classes, holdout), count, plan.seed)
-    finetuned = _train(c, lesson, plan, name, weights_dir, devices, force)
-    _say_trained(c, finetuned, data)
+    finetuned = _train(c, lesson, plan, weights_dir, name=name, device_choice=devices, force=force)
+    _say_finetuned(c, finetuned, data)
 
 
 @task(
     teacher="the run whose out-of-fold probabilities are taught",
     student="the network that learns them, such as EfficientNetLite0 or MobileNetV2",
     features="the folder of the teacher's feature files",
-    **KEPT,
+    **NAMING,
     **TRAINING,
 )
 def distill(
@@ -86,18 +81,13 @@ def distill(
     teacher: str,
     student: str = "EfficientNetLite0",
     name: str | None = None,
-    unfreeze: str | None = None,
     tricks: str = "",
     data: str | None = None,
     features: str | None = None,
-    seed: str | None = None,
-    size: str | None = None,
-    epochs: str | None = None,
-    batch_size: str | None = None,
-    rate: str | None = None,
     weights_dir: str | None = None,
     devices: str = "one",
     force: bool = False,
+    **training: str | None,
 ) -> None:
     """Teach one small network what a whole ensemble says of photographs it never saw; it then answers alone."""
     from catsdogs.runs import out_of_fold, run_card
@@ -105,8 +95,7 @@ def distill(
 
     name = name or f"{student}-of-{teacher}"
     _check_name(name, force)
-    plan = _plan(c, student, tricks, unfreeze, size, epochs, batch_size, rate, seed)
-    _check_plan(plan, weights_dir, devices)
+    plan = _plan(c, student, tricks, training, weights_dir, devices)
     if plan.learns_from_pairs:
         raise UsageError(
             f"{student} learns from pairs, and a teacher speaks of single photographs", "Give --student another network"
@@ -123,13 +112,15 @@ def distill(
 
     lesson = read_lesson(dataset, 1, plan.seed, files)
     lesson, soft = lesson_of_teacher(lesson, files[0], probabilities, fold)
-    finetuned = _train(c, lesson, plan, name, weights_dir, devices, force, teacher=teacher, soft_labels=soft)
+    finetuned = _train(
+        c, lesson, plan, weights_dir, name=name, device_choice=devices, force=force, teacher=teacher, soft_labels=soft
+    )
     say(f"the teacher: {grades.score(soft, lesson.labels, 'out of fold, the same photographs and folds')}")
-    _say_trained(c, finetuned, data)
+    _say_finetuned(c, finetuned, data)
 
 
 @task(
-    backbone=BASE,
+    backbone=NETWORK,
     tricks="the tricks to try one by one, names of docs/tricks.md separated by commas; all that apply if not given",
     **TRAINING,
 )
@@ -137,20 +128,14 @@ def ablate(
     c: Context,
     backbone: str = "four-conv",
     tricks: str | None = None,
-    unfreeze: str | None = None,
     data: str | None = None,
     classes: str | None = None,
     folds: str = "3",
-    seed: str | None = None,
-    size: str | None = None,
-    epochs: str | None = None,
-    batch_size: str | None = None,
-    rate: str | None = None,
     weights_dir: str | None = None,
+    **training: str | None,
 ) -> None:
     """Try tricks one by one over the same base, on the same folds: a table with standard errors."""
-    plan = _plan(c, backbone, "", unfreeze, size, epochs, batch_size, rate, seed)
-    _check_plan(plan, weights_dir)
+    plan = _plan(c, backbone, "", training, weights_dir)
     count = whole_number("folds", folds)
     if count < 2:
         raise UsageError(f"{count} folds", "Give --folds a number of 2 or more")
@@ -162,13 +147,13 @@ def ablate(
     check_writable(FOLDER)
     lesson = _read_lesson(c, scan_dataset(c, data, classes), count, plan.seed)
     entries = ablation.ablate(lesson, plan, chosen, weights_folder(c, weights_dir))
-    say(ablation.format_table(entries))
-    ablation.write_ablation(FOLDER / ablation.TABLE_FILE, entries)
-    wrote(FOLDER / ablation.TABLE_FILE)
+    say(ablation.format_ablation(entries))
+    ablation.write_ablation(FOLDER / ablation.ABLATION_FILE, entries)
+    wrote(FOLDER / ablation.ABLATION_FILE)
     counts = f"{plan.epochs} epochs, {len(lesson.train):,} photographs, {folds} folds"
     title = f"{backbone}, {plan.input_size} pixels, {counts}"
-    ablation.draw_ablation(FOLDER / ablation.CHART_FILE, entries, title)
-    wrote(FOLDER / ablation.CHART_FILE)
+    ablation.draw_ablation(FOLDER / ablation.ABLATION_CHART_FILE, entries, title)
+    wrote(FOLDER / ablation.ABLATION_CHART_FILE)
     better = [entry.trick for entry in entries if entry.verdict == "better"]
     next_steps(f"finetune --backbone {backbone}" + (f" --tricks {','.join(better)}" if better else ""))
 
@@ -181,18 +166,19 @@ def ablate(
 def filters(c: Context, name: str, layer: str | None = None, data: str | None = None) -> None:
     """Draw a layer's filters and what they respond to, and how the first layer's came about as an animated GIF."""
     from catsdogs.networks import trained
-    from catsdogs.photographs import images
+    from catsdogs.photographs import dataset, images
 
     folder = trained.FOLDER / name
     card = trained.read_card(folder)
-    picture = images.load(_photograph(data, card.source), {card.input_size}).by_size[card.input_size]
+    place = dataset.scan_unlabelled(storage.place(data)) if data else dataset.scan(storage.place(card.source))
+    picture = images.load(place.read(place.photographs[0]), {card.input_size}).by_size[card.input_size]
     with importing_keras():
         from catsdogs.finetuning import film
         from catsdogs.finetuning import filters as pictures
         from catsdogs.networks import build
 
     network = build.read_path(folder, trained.ALL)
-    layers = pictures.convolutions(network)
+    layers = list(pictures.convolutions(network))
     shown = layer or layers[0]
     path = folder / f"filters-{shown}.png"
     pictures.draw_filters(path, network, shown, picture, lambda pixels: pixels)
@@ -207,14 +193,6 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
     next_steps(*(f"filters --name {name} --layer {other}" for other in others[-1:]))
 
 
-def _photograph(data: str | None, source: str) -> bytes:
-    """The bytes of a photograph given by hand, or of the first of a data set."""
-    from catsdogs.photographs import dataset
-
-    place = dataset.scan_unlabelled(storage.place(data)) if data else dataset.scan(storage.place(source))
-    return place.read(place.photographs[0])
-
-
 def _check_name(name: str, force: bool) -> None:
     """Refuse a name that is taken, or a folder that cannot be written, before anything is read."""
     from catsdogs.networks import trained
@@ -227,42 +205,35 @@ def _plan(
     c: Context,
     base: str,
     tricks: str,
-    unfreeze: str | None,
-    size: str | None,
-    epochs: str | None,
-    batch_size: str | None,
-    rate: str | None,
-    seed: str | None,
+    training: Mapping[str, str | None],
+    weights_dir: str | None,
+    devices: str = "one",
 ) -> "Hyperparameters":
-    """What to train, from flags."""
+    """What to train, from the flags of `TRAINING`; refuses devices and weights before all photographs are read.
+
+    The folder of weights may not be there, or no network may need it.
+    """
     with importing_keras():
         from catsdogs.finetuning import hyperparameters
-
-    try:
-        step = float(rate) if rate else None
-    except ValueError:
-        raise UsageError(f"--rate {rate!r} is not a number", "Give it one such as 0.0003") from None
-    return hyperparameters.complete_hyperparameters(
-        base,
-        tricks,
-        unfreeze,
-        optional_number("size", size),
-        optional_number("epochs", epochs),
-        whole_number("batch-size", batch_size) if batch_size else hyperparameters.DEFAULT_BATCH_SIZE,
-        step,
-        number(c, "seed", seed),
-    )
-
-
-def _check_plan(plan: "Hyperparameters", weights_dir: str | None, devices: str = "one") -> None:
-    """Refuse what would be refused after all photographs are read: devices, and a folder of weights.
-
-    The folder may not be there, or no network may need it.
-    """
     from catsdogs.networks import weights
     from catsdogs.networks.devices import check_batch
     from catsdogs.networks.table import BACKBONES
 
+    batch_size, rate = training["batch_size"], training["rate"]
+    try:
+        step = float(rate) if rate else None
+    except ValueError:
+        raise UsageError(f"--rate {rate!r} is not a number", "Give it one such as 0.0003") from None
+    plan = hyperparameters.complete_hyperparameters(
+        base,
+        tricks,
+        training["unfreeze"],
+        optional_number("size", training["size"]),
+        optional_number("epochs", training["epochs"]),
+        whole_number("batch-size", batch_size) if batch_size else hyperparameters.DEFAULT_BATCH_SIZE,
+        step,
+        number(c, "seed", training["seed"]),
+    )
     check_batch(plan.batch_size, devices)
     if weights_dir and plan.from_scratch:
         raise UsageError(
@@ -270,6 +241,7 @@ def _check_plan(plan: "Hyperparameters", weights_dir: str | None, devices: str =
         )
     if weights_dir:
         weights.find(BACKBONES[plan.base], weights_dir)
+    return plan
 
 
 def _read_lesson(c: Context, dataset: "Dataset", folds: int, seed: int) -> "Lesson":
@@ -305,31 +277,15 @@ def near_copy_files(c: Context, dataset: "Dataset") -> "list[Features]":
 
 
 def _train(
-    c: Context,
-    lesson: "Lesson",
-    plan: "Hyperparameters",
-    name: str,
-    weights_dir: str | None,
-    devices: str,
-    force: bool,
-    **teacher: Any,
+    c: Context, lesson: "Lesson", plan: "Hyperparameters", weights_dir: str | None, **how: Any
 ) -> "FinetunedNetwork":
     with importing_keras():
         from catsdogs.finetuning import finetune as training
 
-    return training.finetune(
-        lesson,
-        plan,
-        name=name,
-        command=command_line(),
-        weights_dir=weights_folder(c, weights_dir),
-        device_choice=devices,
-        force=force,
-        **teacher,
-    )
+    return training.finetune(lesson, plan, command=command_line(), weights_dir=weights_folder(c, weights_dir), **how)
 
 
-def _say_trained(c: Context, finetuned: "FinetunedNetwork", data: str | None) -> None:
+def _say_finetuned(c: Context, finetuned: "FinetunedNetwork", data: str | None) -> None:
     """What was trained, how good it is, and what to do with it."""
     say_unreadable(finetuned.unreadable, finetuned.folder / UNREADABLE_FILE)
     for score in finetuned.card.scores:

@@ -173,7 +173,7 @@ def train_run(
         command=command_line(),
         force=force,
     )
-    _say_trained(run, files, plan)
+    _say_run(run, files, plan)
     return run
 
 
@@ -192,7 +192,7 @@ def _sample_submission(files: "Sequence[Features]", dataset: "Dataset") -> str |
     return None
 
 
-def _say_trained(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
+def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
     """What was left out, kept together and scored, and the files of the run."""
     from catsdogs.cleaning import duplicates
     from catsdogs.runs import run_card

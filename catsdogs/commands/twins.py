@@ -65,7 +65,7 @@ def fewshot(
         raise UsageError(f"The name {name!r} is not that of a file", "Give --name letters, digits and hyphens")
     counts = whole_number("shots", shots), whole_number("repeats", repeats)
     accuracies = few_shot.evaluate(files, classes, *counts, seed=start, run_folder=run)
-    say(few_shot.format_table(accuracies))
+    say(few_shot.format_few_shot(accuracies))
     few_shot.write_few_shot(SUBMISSIONS / f"{name}.csv", accuracies)
     wrote(SUBMISSIONS / f"{name}.csv")
     if len(files[0].ids["test"]):

@@ -48,7 +48,7 @@ def serve(
     refuse_idle_weights(weights_dir, run.backbones if run else ())
     weights = weights_folder(c, weights_dir)
     site = web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "")
-    loading = web.Loading(functools.partial(_load, SUBMISSIONS / run.name, folder, weights) if run else None)
+    loading = web.Loading(functools.partial(_load_predictor, SUBMISSIONS / run.name, folder, weights) if run else None)
     app = web.create_app(site, loading)
     if not _is_loopback(host):
         say(f"Open to other machines: whoever reaches {host} can see the photographs and decide about them")
@@ -78,7 +78,7 @@ def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[R
     return next((run for run in newest if storage.place(run.features).resolve() == folder.resolve()), None), folder
 
 
-def _load(run_folder: Path, features: Path, weights_dir: str | None) -> "Predictor":
+def _load_predictor(run_folder: Path, features: Path, weights_dir: str | None) -> "Predictor":
     """The predictor; what goes wrong on the way is said here, too, for a user who has no page open."""
     from catsdogs.runs.answers import Predictor
 

@@ -32,7 +32,7 @@ def status(c: Context, features: str | None = None) -> None:
         path = feature_file.path_of(folder, name)
         try:
             is_old = gap_file.is_gap_file(path)
-            say(f"{path}: an old notebook's vectors" if is_old else _describe(feature_file.read_features(path)))
+            say(f"{path}: an old notebook's vectors" if is_old else _in_a_line(feature_file.read_features(path)))
         except StoreError as error:
             say(error)
     for name in trained.names():
@@ -67,8 +67,8 @@ def clean(c: Context, features: str | None = None) -> None:
         say("nothing to remove")
 
 
-def _describe(file: "Features") -> str:
-    """A feature file in a line."""
+def _in_a_line(file: "Features") -> str:
+    """What a feature file holds."""
     recipe = file.recipe
     rows = " + ".join(f"{len(ids):,} {split}" for split, ids in file.ids.items())
     unreadable = f", {len(file.unreadable):,} unreadable" if file.unreadable else ""

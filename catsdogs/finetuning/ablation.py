@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
@@ -22,7 +21,7 @@ from catsdogs.networks.table import BACKBONES
 from catsdogs.networks.weights import obtain
 from catsdogs.scoring import grades
 
-TABLE_FILE, CHART_FILE = "ablation.csv", "ablation.png"
+ABLATION_FILE, ABLATION_CHART_FILE = "ablation.csv", "ablation.png"
 BASE, AGAIN = "(base)", "(base again, another seed)"
 CLEAR = 2.0  # standard errors
 _OTHER_SEED = 1000
@@ -80,16 +79,14 @@ def ablate(
     chance = abs(float((losses[AGAIN] - losses[BASE]).mean()))
     results = []
     for name, values in losses.items():
-        differences = values - losses[BASE]
-        error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
-        mean = float(differences.mean())
+        mean, error = grades.mean_and_error(values - losses[BASE])
         clear = abs(mean) > CLEAR * error and abs(mean) > chance and name not in (BASE, AGAIN)
         verdict = ("better" if mean < 0 else "worse") if clear else "noise"
         results.append(TrickResult(name, float(values.mean()), accuracy[name], mean, error, verdict))
     return results
 
 
-def format_table(results: Sequence[TrickResult]) -> str:
+def format_ablation(results: Sequence[TrickResult]) -> str:
     """The results as aligned text, best first, the base and the base again on top."""
     lines = [f"{'trick':<28}{'log loss':>9}{'accuracy':>10}{'difference to the base':>26}"]
     for result in _ordered(results):
@@ -100,7 +97,7 @@ def format_table(results: Sequence[TrickResult]) -> str:
 
 
 def write_ablation(path: Path, results: Sequence[TrickResult]) -> None:
-    """The results as a CSV, in the order of `format_table`."""
+    """The results as a CSV, in the order of `format_ablation`."""
     columns = [field.name for field in fields(TrickResult)]
     tables.write_table(path, columns, (astuple(result) for result in _ordered(results)))
 

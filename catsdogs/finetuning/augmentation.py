@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from catsdogs.finetuning.tricks import MIXING, TRICKS
 
-Pixels = NDArray[np.float32]
+FloatImages = NDArray[np.float32]
 SoftLabels = NDArray[np.float32]
-Step = Callable[[Pixels, np.random.Generator], Pixels]
-Mix = Callable[[Pixels, SoftLabels, np.random.Generator], tuple[Pixels, SoftLabels]]
+Step = Callable[[FloatImages, np.random.Generator], FloatImages]
+Mix = Callable[[FloatImages, SoftLabels, np.random.Generator], tuple[FloatImages, SoftLabels]]
 
 _KIND = {"dtype": "float32", "data_format": "channels_last"}
 
@@ -61,7 +61,7 @@ class Augmentation:
 
     def __call__(
         self, images: NDArray[np.uint8], labels: NDArray[np.float32], epoch: int, batch: int
-    ) -> tuple[Pixels, SoftLabels]:
+    ) -> tuple[FloatImages, SoftLabels]:
         """Augment a batch: images (n, side, side, 3) in 0..255, labels (n, classes), one-hot or soft.
 
         Returns float32 images (n, size, size, 3), still in 0..255, and float32 labels (n, classes), mixed alike.
@@ -74,7 +74,7 @@ class Augmentation:
         mixed, labels = self._mixing[name](changed, labels, self._draws(epoch, batch, name))
         return np.clip(mixed, 0, 255), labels
 
-    def augment_images(self, images: NDArray[np.uint8], epoch: int, batch: int) -> Pixels:
+    def augment_images(self, images: NDArray[np.uint8], epoch: int, batch: int) -> FloatImages:
         """The same without the tricks that mix, for labels that cannot be mixed, such as those of pairs.
 
         The two halves of a batch of pairs need batch numbers of their own, or they are flipped and turned alike.
@@ -90,7 +90,7 @@ class Augmentation:
         return np.random.default_rng([self._seed, epoch, batch, stream])
 
 
-def pca_noise(images: Pixels, draws: np.random.Generator) -> Pixels:
+def pca_noise(images: FloatImages, draws: np.random.Generator) -> FloatImages:
     """Adds p1 a1 l1 + p2 a2 l2 + p3 a3 l3 to every pixel of an image: Krizhevsky et al. 2012, section 4.1.
 
     p and l are the eigenvectors and eigenvalues of ImageNet's RGB values in [0, 1], a ~ N(0, 0.1) once per image.
@@ -100,7 +100,7 @@ def pca_noise(images: Pixels, draws: np.random.Generator) -> Pixels:
     return images + shift[:, None, None, :].astype(np.float32)
 
 
-def ricap(images: Pixels, labels: SoftLabels, draws: np.random.Generator) -> tuple[Pixels, SoftLabels]:
+def ricap(images: FloatImages, labels: SoftLabels, draws: np.random.Generator) -> tuple[FloatImages, SoftLabels]:
     """Patches each image (n, side, side, 3) from crops of four: Takahashi, Matsubara and Uehara 2018, section 3.
 
     The four meet at (w, h) = round(side * Beta(0.3, 0.3)); a label (n, classes) counts by its patch's share of the
@@ -136,7 +136,7 @@ def _drawing(layer: keras.Layer, draws: np.random.Generator) -> Iterator[None]:
 def _one_layer(layer: keras.Layer, *, offset: float = 0.0, scale: float = 1.0) -> Step:
     """A layer that takes values of (pixel - offset) / scale."""
 
-    def step(images: Pixels, draws: np.random.Generator) -> Pixels:
+    def step(images: FloatImages, draws: np.random.Generator) -> FloatImages:
         with _drawing(layer, draws):
             changed = keras.ops.convert_to_numpy(layer((images - offset) / scale))
         return np.asarray(changed * scale + offset, np.float32)
@@ -146,7 +146,7 @@ def _one_layer(layer: keras.Layer, *, offset: float = 0.0, scale: float = 1.0) -
 
 def _crop(size: int) -> Step:
     # keras.layers.RandomCrop cuts a whole batch at one place.
-    def step(images: Pixels, draws: np.random.Generator) -> Pixels:
+    def step(images: FloatImages, draws: np.random.Generator) -> FloatImages:
         y, x = draws.integers(images.shape[1] - size + 1, size=(2, len(images)))
         return np.stack([image[y[i] : y[i] + size, x[i] : x[i] + size] for i, image in enumerate(images)])
 
@@ -182,7 +182,7 @@ def _randaugment() -> Step:
     ]
     operations.append(lambda images, _: images)
 
-    def step(images: Pixels, draws: np.random.Generator) -> Pixels:
+    def step(images: FloatImages, draws: np.random.Generator) -> FloatImages:
         changed = images.copy()
         for _ in range(2):
             chosen = draws.integers(len(operations), size=len(images))
@@ -195,7 +195,7 @@ def _randaugment() -> Step:
 
 
 def _mixing_layer(layer: keras.Layer) -> Mix:
-    def mix(images: Pixels, labels: SoftLabels, draws: np.random.Generator) -> tuple[Pixels, SoftLabels]:
+    def mix(images: FloatImages, labels: SoftLabels, draws: np.random.Generator) -> tuple[FloatImages, SoftLabels]:
         with _drawing(layer, draws):
             mixed = layer({"images": images, "labels": labels})
         return keras.ops.convert_to_numpy(mixed["images"]), keras.ops.convert_to_numpy(mixed["labels"])

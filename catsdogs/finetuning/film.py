@@ -3,26 +3,25 @@
 import zipfile
 import zlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw
 
 from catsdogs.errors import StoreError
 from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
-from catsdogs.finetuning.filters import GRID_COLUMNS, Bytes, Floats, around_grey, strongest
+from catsdogs.finetuning.filters import GRID_COLUMNS, Bytes, Values, kernel_pictures, strongest
+from catsdogs.photographs.sheet import FRAME, GROUND, INK, MUTED, font
 
 # What NumPy raises on a damaged file, or on what is no archive of arrays.
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 _FRAMES = 48
-_TILE, _LARGE, _GAP, _MARGIN, _LINE = 60, 156, 8, 24, 22  # pixels
+_TILE, _BIG, _PAD, _EDGE, _ROW = 60, 156, 8, 24, 22  # pixels
 _SECONDS, _FIRST, _LAST = 6.0, 0.8, 2.5
-_GROUND, _RULE, _INK, _MUTED, _ACCENT = "#ffffff", "#d9d9d6", "#1d1d1f", "#68686d", "#cc6633"
-_load_font = cache(ImageFont.load_default)
+_ACCENT = "#cc6633"
 
 
 class Kernels(NamedTuple):
@@ -34,12 +33,12 @@ class Kernels(NamedTuple):
         layer: its name.
     """
 
-    kernels: Floats
+    kernels: Values
     epochs: NDArray[np.int64]
     layer: str
 
 
-def append_kernel(path: Path, kernel: Floats, layer: str, epochs: int) -> None:
+def append_kernel(path: Path, kernel: Values, layer: str, epochs: int) -> None:
     """Add a kernel, (h, w, 3, n), behind those of the `epochs` before it; 0 begins the file."""
     kernels = kernel[np.newaxis]
     if epochs:
@@ -58,26 +57,22 @@ def read_kernels(path: Path) -> Kernels:
     try:
         with np.load(path, allow_pickle=False) as file:
             kept = Kernels(file["kernels"], file["epochs"], str(file["layer"]))
+        shape = kept.kernels.shape
+        if len(shape) != 5 or shape[3] != 3 or 0 in shape or kept.epochs.shape != shape[:1]:
+            raise ValueError(f"kernels of shape {shape}, epochs of shape {kept.epochs.shape}")
+        if kept.kernels.dtype.kind != "f" or kept.epochs.dtype.kind not in "iu" or not np.isfinite(kept.kernels).all():
+            raise ValueError("something other than finite numbers")
     except FileNotFoundError:
         raise StoreError(f"There is no {path}, the filters of each epoch", "Train the network again") from None
     except _UNREADABLE as error:
         if storage.reason_of(error):
             raise storage.read_error(path, error) from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _damaged_kernels(path, reason) from None
-    shape = kept.kernels.shape
-    if len(shape) != 5 or shape[3] != 3 or 0 in shape or kept.epochs.shape != shape[:1]:
-        raise _damaged_kernels(path, f"kernels of shape {shape}, epochs of shape {kept.epochs.shape}")
-    if kept.kernels.dtype.kind != "f" or kept.epochs.dtype.kind not in "iu" or not np.isfinite(kept.kernels).all():
-        raise _damaged_kernels(path, "something other than finite numbers")
+        raise StoreError(f"{path} is damaged: {reason}", "Delete it and train the network again") from None
     return kept._replace(kernels=kept.kernels.astype(np.float32), epochs=kept.epochs.astype(np.int64))
 
 
-def _damaged_kernels(path: Path, reason: str) -> StoreError:
-    return StoreError(f"{path} is damaged: {reason}", "Delete it and train the network again")
-
-
-def animate_filters(path: Path, kernels: Floats, epochs: NDArray[np.int64], layer: str) -> None:
+def animate_filters(path: Path, kernels: Values, epochs: NDArray[np.int64], layer: str) -> None:
     """Write a GIF of a first convolution's filters over training: all of them, and the one that changed most.
 
     A filter's colours mean the same in each frame: grey is zero, and full colour its largest weight of all epochs. Up
@@ -90,11 +85,11 @@ def animate_filters(path: Path, kernels: Floats, epochs: NDArray[np.int64], laye
     change = kernels - kernels[0]
     distance = np.sqrt(np.square(change[-1]).sum(axis=(0, 1, 2)))
     shown, most = strongest(distance), int(distance.argmax())
-    colours = _over_time(kernels[times][..., shown])
+    colours = kernel_pictures(kernels[times][..., shown])
     film = _Film(
         colours,
-        _over_time(kernels[times][..., [most]])[:, 0],
-        _over_time(change[times][..., [most]])[:, 0],
+        kernel_pictures(kernels[times][..., [most]])[:, 0],
+        kernel_pictures(change[times][..., [most]])[:, 0],
         f"{layer}: " + (f"{len(shown)} of " if len(shown) < len(distance) else "") + f"{len(distance)} filters",
         shown.tolist(),
         most,
@@ -108,12 +103,6 @@ def animate_filters(path: Path, kernels: Floats, epochs: NDArray[np.int64], laye
     lengths[-1] = round(1000 * _LAST)
     with replacing(path) as temporary:
         first.save(temporary, format="GIF", save_all=True, append_images=others, duration=lengths, loop=0)
-
-
-def _over_time(kernels: Floats) -> Bytes:
-    """(e, h, w, 3, n) -> (e, n, h, w, 3): each filter scaled to its largest weight of all epochs."""
-    largest = np.abs(kernels).max(axis=(0, 1, 2, 3), keepdims=True)
-    return around_grey(np.moveaxis(kernels / np.maximum(largest, np.finfo(np.float32).tiny), -1, 1))
 
 
 @dataclass(frozen=True)
@@ -137,28 +126,28 @@ class _Film:
     epochs: NDArray[np.int64]
 
     def frame(self, time: int) -> Image.Image:
-        rows, step = -(-len(self.numbers) // GRID_COLUMNS), _TILE + _GAP
-        top, right = _MARGIN + 2 * _LINE, 2 * _MARGIN + GRID_COLUMNS * step
-        height = max(rows * (step + _LINE // 2), 2 * (_LARGE + _LINE) + _GAP)
-        size = (right + _LARGE + _MARGIN, top + height + _MARGIN + _GAP)
-        canvas = Image.new("RGB", size, _GROUND)
+        rows, step = -(-len(self.numbers) // GRID_COLUMNS), _TILE + _PAD
+        top, right = _EDGE + 2 * _ROW, 2 * _EDGE + GRID_COLUMNS * step
+        height = max(rows * (step + _ROW // 2), 2 * (_BIG + _ROW) + _PAD)
+        size = (right + _BIG + _EDGE, top + height + _EDGE + _PAD)
+        canvas = Image.new("RGB", size, GROUND)
         pen = ImageDraw.Draw(canvas)
-        pen.text((_MARGIN, _MARGIN), self.title, _INK, _load_font(18))
-        pen.text((right + _LARGE, _MARGIN), f"epoch {self.epochs[time]}", _INK, _load_font(18), anchor="ra")
+        pen.text((_EDGE, _EDGE), self.title, INK, font(18))
+        pen.text((right + _BIG, _EDGE), f"epoch {self.epochs[time]}", INK, font(18), anchor="ra")
         for place, (number, filter) in enumerate(zip(self.numbers, self.filters[time], strict=True)):
             row, column = divmod(place, GRID_COLUMNS)
-            left, upper = _MARGIN + column * step, top + row * (step + _LINE // 2)
-            pen.text((left, upper), str(number), _ACCENT if number == self.most else _MUTED, _load_font(10))
-            _paste(canvas, filter, left, upper + _LINE // 2 + 2, _TILE, _ACCENT if number == self.most else _GROUND)
+            left, upper = _EDGE + column * step, top + row * (step + _ROW // 2)
+            pen.text((left, upper), str(number), _ACCENT if number == self.most else MUTED, font(10))
+            _paste(canvas, filter, left, upper + _ROW // 2 + 2, _TILE, _ACCENT if number == self.most else GROUND)
         panels = ((f"filter {self.most}, changed most", self.large), ("its change so far", self.change))
         for place, (label, film) in enumerate(panels):
-            upper = top + place * (_LARGE + _LINE + _GAP)
-            pen.text((right, upper), label, _ACCENT if place == 0 else _MUTED, _load_font(13))
-            _paste(canvas, film[time], right, upper + _LINE, _LARGE, _GROUND)
+            upper = top + place * (_BIG + _ROW + _PAD)
+            pen.text((right, upper), label, _ACCENT if place == 0 else MUTED, font(13))
+            _paste(canvas, film[time], right, upper + _ROW, _BIG, GROUND)
         share = (self.epochs[time] - self.epochs[0]) / max(1, self.epochs[-1] - self.epochs[0])
-        floor, length = size[1] - _MARGIN // 2, size[0] - 2 * _MARGIN
-        pen.line((_MARGIN, floor, _MARGIN + length, floor), _RULE, 3)
-        pen.line((_MARGIN, floor, _MARGIN + round(share * length), floor), _ACCENT, 3)
+        floor, length = size[1] - _EDGE // 2, size[0] - 2 * _EDGE
+        pen.line((_EDGE, floor, _EDGE + length, floor), FRAME, 3)
+        pen.line((_EDGE, floor, _EDGE + round(share * length), floor), _ACCENT, 3)
         return canvas
 
 
@@ -171,9 +160,9 @@ def _paste(canvas: Image.Image, filter: Bytes, left: int, top: int, side: int, f
 
 def _palette(colours: Bytes) -> Image.Image:
     """256 colours for all frames: those of text and lines with their smoothed edges, grey, and the filters' own."""
-    inks = [np.array(ImageColor.getrgb(ink)) for ink in (_INK, _MUTED, _ACCENT)]
+    inks = [np.array(ImageColor.getrgb(ink)) for ink in (INK, MUTED, _ACCENT)]
     ramps = [np.linspace((255, 255, 255), ink, 9)[1:] for ink in inks]
-    others = [(255, 255, 255), ImageColor.getrgb(_RULE), (128, 128, 128)]
+    others = [(255, 255, 255), ImageColor.getrgb(FRAME), (128, 128, 128)]
     fixed = np.rint(np.concatenate([*ramps, others])).astype(np.uint8)
     own = Image.fromarray(colours[np.newaxis]).quantize(256 - len(fixed), kmeans=1)
     palette = Image.new("P", (1, 1))

@@ -22,14 +22,26 @@ _NAMES_LISTED = 20  # names in an error
 _PALENESS, _COVER = 0.4, 0.85  # how much of a photograph is left, and how much of it a response hides
 _RED = (178, 24, 43)  # of the responses' scale
 
-Floats = NDArray[np.float32]
+Values = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-Preprocess = Callable[[Floats], Any]
+Preprocess = Callable[[Values], Any]
 
 
-def convolutions(network: "keras.Model") -> list[str]:
-    """The names of a network's convolutions, those of networks within it included, first to last."""
-    return list(_convolutions(network))
+def layers_of(network: "keras.Model") -> Iterator["keras.Layer"]:
+    """A network's layers, first to last; those of networks within it in place of these."""
+    for layer in network.layers:
+        if hasattr(layer, "layers"):
+            yield from layers_of(layer)
+        else:
+            yield layer
+
+
+def convolutions(network: "keras.Model") -> dict[str, "keras.Layer"]:
+    """A network's convolutions by their names, those of networks within it included, first to last."""
+    import keras
+
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+    return {layer.name: layer for layer in layers_of(network) if isinstance(layer, kinds)}
 
 
 def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes, preprocess: Preprocess) -> None:
@@ -48,9 +60,11 @@ def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes,
         UnknownNameError: the network has no such convolution.
         StoreError: the file cannot be written.
     """
-    layers = _convolutions(network)
+    layers = convolutions(network)
     if layer not in layers:
-        raise UnknownNameError(f"convolution of {network.name}", layer, _first_names(list(layers)))
+        names, more = list(layers)[:_NAMES_LISTED], len(layers) - _NAMES_LISTED
+        choice = [*names, f"or one of {more} more"] if more > 0 else names
+        raise UnknownNameError(f"convolution of {network.name}", layer, choice)
     _, outputs = _record(network, layers[layer], preprocess(picture[np.newaxis].astype(np.float32)))
     responses = np.moveaxis(outputs[0], -1, 0)
     shown = strongest(responses.std(axis=(1, 2)))
@@ -60,34 +74,14 @@ def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes,
         tiles = [_highlighted(picture, responses[filter]) for filter in shown]
     else:
         title = f"filters, {kernel.shape[0]} x {kernel.shape[1]} pixels"
-        tiles = list(_kernel_pictures(kernel)[shown])
+        tiles = list(kernel_pictures(kernel)[shown])
     if len(shown) < len(responses):
         title = f"{len(shown)} of {len(responses)} filters: {title}"
     drawn = [responses[filter] for filter in shown]
     _draw_sheet(path, f"{network.name}, {layer}", picture, shown.tolist(), (title, tiles), drawn)
 
 
-def _convolutions(network: "keras.Model") -> dict[str, "keras.Layer"]:
-    import keras
-
-    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-    return {layer.name: layer for layer in _leaves(network) if isinstance(layer, kinds)}
-
-
-def _leaves(network: "keras.Model") -> Iterator["keras.Layer"]:
-    for layer in network.layers:
-        if hasattr(layer, "layers"):
-            yield from _leaves(layer)
-        else:
-            yield layer
-
-
-def _first_names(names: list[str]) -> list[str]:
-    more = len(names) - _NAMES_LISTED
-    return names if more <= 0 else [*names[:_NAMES_LISTED], f"or one of {more} more"]
-
-
-def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> tuple[Floats, Floats]:
+def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> tuple[Values, Values]:
     """The input of the convolution, and what it passes on to the layers behind it."""
     import keras
 
@@ -109,7 +103,7 @@ def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> t
 
     # A model of the inner layer's output cannot be made: networks within networks keep graphs of their own.
     with contextlib.ExitStack() as stack:
-        for layer in _leaves(network):
+        for layer in layers_of(network):
             if layer is convolution or isinstance(layer, followers):
                 layer.call = recording(layer)
                 stack.callback(delattr, layer, "call")
@@ -118,7 +112,7 @@ def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> t
     return inputs, outputs
 
 
-def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: Preprocess, size: int) -> Floats | None:
+def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: Preprocess, size: int) -> Values | None:
     """(h, w, 3, n), red, green, blue; None if the convolution does not read a picture's three channels."""
     import keras
 
@@ -131,24 +125,19 @@ def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: 
     return keras.ops.convert_to_numpy(convolution.kernel)[:, :, order]
 
 
-def strongest(strength: Floats) -> NDArray[np.int64]:
+def strongest(strength: Values) -> NDArray[np.int64]:
     """The indices of the 64 strongest, ascending."""
     return np.sort(np.argsort(-strength, kind="stable")[:MAX_FILTERS])
 
 
-def _kernel_pictures(kernel: Floats) -> Bytes:
-    """(h, w, 3, n) -> (n, h, w, 3): a weight of zero is grey, and each filter's largest is full or none of a colour."""
-    filters = np.moveaxis(kernel, -1, 0)
-    largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-    return around_grey(filters / np.maximum(largest, np.finfo(np.float32).tiny))
+def kernel_pictures(kernels: Values) -> Bytes:
+    """(..., h, w, 3, n) -> (..., n, h, w, 3): zero is grey, each filter's largest weight full or none of a colour."""
+    largest = np.abs(kernels).max(axis=tuple(range(kernels.ndim - 1)), keepdims=True)
+    weights = kernels / np.maximum(largest, np.finfo(np.float32).tiny)
+    return np.rint(127.5 + 127.5 * np.moveaxis(weights, -1, -4)).astype(np.uint8)
 
 
-def around_grey(weights: Floats) -> Bytes:
-    """-1..1 -> 0..255."""
-    return np.rint(127.5 + 127.5 * weights).astype(np.uint8)
-
-
-def _highlighted(picture: Bytes, response: Floats) -> Bytes:
+def _highlighted(picture: Bytes, response: Values) -> Bytes:
     """The photograph, pale and grey, red where the response is above zero."""
     share = np.maximum(response, 0) / max(response.max(), np.finfo(np.float32).tiny)
     smooth = Image.fromarray(share.astype(np.float32)).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)
@@ -163,7 +152,7 @@ def _draw_sheet(
     picture: Bytes,
     numbers: Sequence[int],
     filter_tiles: tuple[str, Sequence[Bytes]],
-    responses: Sequence[Floats],
+    responses: Sequence[Values],
 ) -> None:
     from matplotlib.figure import Figure
 

@@ -32,7 +32,7 @@ from catsdogs.networks.trained import ALL, Card, Learnt
 from catsdogs.scoring import curves, grades
 from catsdogs.scoring.grades import Grade
 
-CURVES_FILE = "curves.png"
+MEMBER_CURVES_FILE = "curves.png"
 _SETTINGS_FILE = "plan.json"  # of an unfinished training; earlier versions named it
 
 
@@ -97,7 +97,7 @@ def _write_results(
     learnt = Learnt(np.array([row.id for row in lesson.train], object), lesson.digests, lesson.labels, lesson.folds)
     trained.write_learnt(work, learnt, lesson.classes, _out_of_fold_columns(lesson, results.held_out))
     tricks = f" with {', '.join(hyperparameters.tricks)}" if hyperparameters.tricks else ""
-    with replacing(work / CURVES_FILE) as temporary:
+    with replacing(work / MEMBER_CURVES_FILE) as temporary:
         title = f"{provenance['name']}: {hyperparameters.base}{tricks}\n{scores[0]}"
         curves.draw_curves(temporary, list(results.histories.values()), title, "members")
     card = Card(

@@ -17,22 +17,22 @@ from catsdogs.errors import UsageError
 from catsdogs.files import seal, storage
 from catsdogs.files.atomic import check_free_space, replacing
 from catsdogs.finetuning import film, optimisation
+from catsdogs.finetuning.filters import layers_of
 from catsdogs.finetuning.hyperparameters import EVERYTHING, LAST_BLOCK, NOTHING, Hyperparameters
 from catsdogs.heads.logistic import Logistic
 from catsdogs.networks import build, trained
 from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
 from catsdogs.scoring import curves
+from catsdogs.scoring.curves import Curves
 
 DROPOUT_RATE = 0.5
 STATE_FILE = "state.json"
 BEST_FILE = "best.weights.h5"
-_CHANNELS_OF_COLOUR = 3
 _OVERHEAD_BYTES = 4096  # of a file of weights, for each variable; some 900 were measured
 _PENALTIES = np.logspace(-3, 3, 7)  # times the variance of all columns together
 _NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 _MERGES = ("Add", "Concatenate", "MaxPooling2D")
-History = dict[str, list[float]]
 
 
 def build_model(
@@ -60,7 +60,7 @@ def build_model(
             vector = keras.layers.Dropout(dropout)(vector)
     probabilities = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="top")(vector)
     model = keras.Model(extractor.input, probabilities, name=hyperparameters.base)
-    optimisation.regularise([layer for layer in _layers(model) if layer.trainable_weights], hyperparameters.tricks)
+    optimisation.regularise([layer for layer in layers_of(model) if layer.trainable_weights], hyperparameters.tricks)
     return extractor, model
 
 
@@ -86,7 +86,7 @@ def train_model(
     work: Path,
     logs: Sequence[keras.callbacks.Callback],
     progress: Progress,
-) -> History:
+) -> Curves:
     """Train, and leave the model with the weights of the epoch whose validation log loss was least.
 
     Args:
@@ -134,7 +134,7 @@ class _Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self._work, self._training, self._steps, self._patience = work, training, steps, patience
         self._progress = progress
-        self.history: History = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        self.history: dict[str, list[float]] = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
     @property
     def should_stop(self) -> bool:
@@ -190,8 +190,8 @@ class _Checkpoint(keras.callbacks.Callback):
 
     def _keep_kernels(self, model: keras.Model) -> None:
         """Add the first convolution's weights to what `filters` animates."""
-        convolutions = (layer for layer in _layers(model) if isinstance(layer, keras.layers.Conv2D))
-        layer = next((layer for layer in convolutions if layer.kernel.shape[2] == _CHANNELS_OF_COLOUR), None)
+        convolutions = (layer for layer in layers_of(model) if isinstance(layer, keras.layers.Conv2D))
+        layer = next((layer for layer in convolutions if layer.kernel.shape[2] == 3), None)
         if layer is None or not layer.trainable:
             return
         kernel = keras.ops.convert_to_numpy(layer.kernel)
@@ -238,14 +238,9 @@ def _freeze(network: keras.Model, unfreeze: str) -> None:
         layer.trainable = id(layer) in learning
 
 
-def _layers(model: keras.Model) -> Sequence[keras.layers.Layer]:
-    """All layers, those of inner models too."""
-    return [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
-
-
 def _counters(model: keras.Model) -> list[Any]:
     """The states from which dropout masks are drawn, which Keras does not save with the weights."""
-    dropouts = [layer for layer in _layers(model) if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
+    dropouts = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
     return [layer.seed_generator.state for layer in dropouts]
 
 

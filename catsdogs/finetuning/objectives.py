@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.features.joining import Rows
+from catsdogs.features.scaling import Labels
 from catsdogs.finetuning import fit, optimisation
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.distillation import DistillationLoss
@@ -17,8 +19,6 @@ from catsdogs.networks.architectures import twin
 from catsdogs.networks.weights import Weights
 
 Metric = Callable[[Any, Any], Any]
-Rows = NDArray[np.intp]
-Labels = NDArray[np.int64]
 
 
 class Predictions(NamedTuple):
@@ -58,15 +58,12 @@ class Classification:
 
     def metrics(self) -> dict[str, Metric]:
         """`log_loss` and `accuracy`, of the labels as they are, whatever the loss."""
-        classes = self._classes
 
-        def log_loss(labels: Any, probabilities: Any) -> Any:
-            return keras.losses.categorical_crossentropy(labels[:, :classes], probabilities)
+        def of_labels(metric: Metric) -> Metric:
+            return lambda labels, probabilities: metric(labels[:, : self._classes], probabilities)
 
-        def accuracy(labels: Any, probabilities: Any) -> Any:
-            return keras.metrics.categorical_accuracy(labels[:, :classes], probabilities)
-
-        return {"log_loss": log_loss, "accuracy": accuracy}
+        metrics = {"log_loss": keras.losses.categorical_crossentropy, "accuracy": keras.metrics.categorical_accuracy}
+        return {name: of_labels(metric) for name, metric in metrics.items()}
 
     def predict(self, model: keras.Model, photographs: SquarePhotographs, rows: Rows) -> Predictions:
         """The model's predictions for these rows."""

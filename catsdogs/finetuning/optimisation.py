@@ -35,26 +35,18 @@ def optimizer(
     falls to zero at the last step. AdaBound's final rate follows the learning rate.
     """
     peak = rate * batch_size / DEFAULT_BATCH_SIZE if "lr-scaling" in tricks else rate
-    scheduled = _schedule(tricks, peak, steps_per_epoch * epochs)
-    if "adabound" in tricks:
-        return AdaBound(scheduled, base_rate=rate)
-    return keras.optimizers.Adam(scheduled)
-
-
-def _schedule(
-    tricks: Sequence[str], peak: float, steps: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    steps, scheduled = steps_per_epoch * epochs, peak
     climb = steps // WARMUP if "warmup" in tricks else 0
-    if not climb and "cosine" not in tricks:
-        return peak
-    return keras.optimizers.schedules.CosineDecay(
-        # The first step already counts: it has the rate of one step's climb, not zero.
-        initial_learning_rate=peak / climb if climb else peak,
-        decay_steps=steps - climb,
-        alpha=0.0 if "cosine" in tricks else 1.0,
-        warmup_target=peak if climb else None,
-        warmup_steps=climb,
-    )
+    if climb or "cosine" in tricks:
+        scheduled = keras.optimizers.schedules.CosineDecay(
+            # The first step already counts: it has the rate of one step's climb, not zero.
+            initial_learning_rate=peak / climb if climb else peak,
+            decay_steps=steps - climb,
+            alpha=0.0 if "cosine" in tricks else 1.0,
+            warmup_target=peak if climb else None,
+            warmup_steps=climb,
+        )
+    return AdaBound(scheduled, base_rate=rate) if "adabound" in tricks else keras.optimizers.Adam(scheduled)
 
 
 def loss(tricks: Sequence[str]) -> keras.losses.Loss:

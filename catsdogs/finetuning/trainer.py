@@ -14,7 +14,6 @@ from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
 from catsdogs.finetuning import fit
 from catsdogs.finetuning.augmentation import Augmentation
-from catsdogs.finetuning.fit import History
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
 from catsdogs.finetuning.objectives import Predictions, choose_objective
@@ -23,7 +22,7 @@ from catsdogs.networks import devices, trained
 from catsdogs.networks.trained import ALL
 from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
-from catsdogs.scoring.curves import TENSORBOARD_FOLDER
+from catsdogs.scoring.curves import Curves
 
 VALIDATION_SHARE = 0.1  # of what a member learns from: it chooses the epoch, so it measures nothing
 # (n_train, width) vectors of the network before it learns, and of the member on everything, by their first names.
@@ -42,7 +41,7 @@ class TrainingResults(NamedTuple):
 
     held_out: list[Predictions]
     test: Predictions
-    histories: dict[str, History]
+    histories: dict[str, Curves]
     validation_rows: int
 
 
@@ -85,7 +84,7 @@ class Trainer:
 
     def train(
         self, member: str, place: str, number: int, held_out: NDArray[np.intp], keep: bool = False
-    ) -> tuple[History, Predictions]:
+    ) -> tuple[Curves, Predictions]:
         """Train one member, unless it is done, on all train rows but those held out, and predict these.
 
         `place` says in words, for the progress bar, which of all members it is; `number` is added to the seed; only the
@@ -115,7 +114,7 @@ class Trainer:
 
     def _fit(
         self, member: str, place: str, number: int, rows: NDArray[np.intp], keep: bool
-    ) -> tuple[keras.Model, keras.Model, History]:
+    ) -> tuple[keras.Model, keras.Model, Curves]:
         """The extractor, the model around it, and its history, trained on these rows."""
         training_rows, validation_rows = self._split(rows)
         settings, state = self._hyperparameters, self._state(member)
@@ -127,7 +126,7 @@ class Trainer:
         batches = self._objective.batches
         training = batches(self._before_augmentation, training_rows, seed, self._augmentation)
         validation = batches(self._plain, validation_rows, seed)
-        folder = self._work / TENSORBOARD_FOLDER / member
+        folder = self._work / "tensorboard" / member
         logs = fit.tensorboard_callbacks(folder, in_full=member == ALL) if keep else []
         with Progress(len(training) * settings.epochs, f"{member} ({place})", "batch") as progress:
             loss, metrics = self._objective.loss(), self._objective.metrics()

@@ -86,14 +86,8 @@ def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
     )
     for number, (split, values) in enumerate(by_split.items()):
         pairs, counts = np.unique(values, axis=0, return_counts=True)
-        source = _source(
-            {
-                "width": pairs[:, 0],
-                "height": pairs[:, 1],
-                "count": counts,
-                "size": 5 + 15 * np.sqrt((counts - 1) / max(counts.max() - 1, 1)),
-            }
-        )
+        sizes = 5 + 15 * np.sqrt((counts - 1) / max(counts.max() - 1, 1))
+        source = _source({"width": pairs[:, 0], "height": pairs[:, 1], "count": counts, "size": sizes})
         style = {"size": "size", "color": COLOURS[number], "marker": MARKERS[number], "fill_alpha": _FAINT}
         figure.scatter("width", "height", source=source, legend_label=split, line_alpha=0.7, **style)
     for axis in (*figure.xaxis, *figure.yaxis):

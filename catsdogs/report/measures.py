@@ -46,13 +46,10 @@ def reliability(probabilities: NDArray[np.float64], came_true: NDArray[np.bool_]
     """The bins, of equal width, that hold any of the (n,) probabilities, from 0 to 1."""
     number = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
     filled = []
-    for place in range(bins):
+    for place in np.unique(number).tolist():
         inside = number == place
-        count = int(inside.sum())
-        if count:
-            mean, observed = float(probabilities[inside].mean()), float(came_true[inside].mean())
-            interval = wilson(observed, count)
-            filled.append(Bin(place / bins, (place + 1) / bins, count, mean, observed, *interval))
+        count, mean, observed = int(inside.sum()), float(probabilities[inside].mean()), float(came_true[inside].mean())
+        filled.append(Bin(place / bins, (place + 1) / bins, count, mean, observed, *wilson(observed, count)))
     return filled
 
 
@@ -73,16 +70,8 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return sum(bin.rows * abs(bin.mean_probability - bin.observed) for bin in bins) / rows
 
 
-def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """(classes, classes) counts: a row for each label, a column for each predicted class."""
-    counts: NDArray[np.int64] = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(
-        classes, classes
-    )
-    return counts
-
-
 def confusions(matrix: NDArray[np.int64]) -> list[Confusion]:
-    """Which classes are taken for which others, the most frequent first."""
+    """Which classes are taken for which others, the most frequent first; a row of the matrix is a label."""
     wrong = matrix - np.diag(np.diag(matrix))
     pairs = [Confusion(int(row), int(column), int(wrong[row, column])) for row, column in np.argwhere(wrong)]
     return sorted(pairs, key=lambda pair: -pair.rows)

@@ -10,7 +10,7 @@ import numpy as np
 from catsdogs.report import captions, figures, measures
 from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
-from catsdogs.report.measures import Projection
+from catsdogs.report.measures import Confusion, Projection
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
 from catsdogs.report.tiles import Tile, TileMaker
 from catsdogs.scoring.calibration import Calibration
@@ -107,8 +107,7 @@ def _captioned_figures(
     drawn = {}
     if len(names) > TABLE_CLASSES:
         drawn["balance"] = figures.draw_balance(names, counts), captions.describe_balance(names, counts)
-        matrix = _confusion_matrix(evidence)
-        caption = captions.describe_confusion(measures.confusions(matrix), len(evidence.labels))
+        matrix, _, caption = _confusion(evidence)
         drawn["confusion"] = figures.draw_confusion(names, matrix), caption
     sizes = {split: values[:, :2] for split, values in first.statistics.items() if len(values)}
     if sizes:
@@ -141,7 +140,7 @@ def _points(
         for suspect in evidence.suspects
         if suspect.split == "train"
     }
-    predicted = evidence.probabilities.argmax(axis=1)
+    names, predicted = evidence.classes, evidence.probabilities.argmax(axis=1)
     columns: dict[str, Any] = {name: [] for name in ("id", "class", "says", "note", "wrong", "picture")}
     for row in chosen.map_rows.tolist():
         id = str(evidence.first.ids["train"][row])
@@ -149,10 +148,8 @@ def _points(
         picture = pictures.get(PictureKey("train", id, MAP_SIDE))
         not_shown = [f"not shown: {picture.reason}"] if picture and picture.reason else []
         columns["id"].append(id)
-        columns["class"].append(f"labelled {evidence.classes[label]}")
-        columns["says"].append(
-            f"out of fold: {evidence.classes[likeliest]} {evidence.probabilities[row, likeliest]:.4f}"
-        )
+        columns["class"].append(f"labelled {names[label]}")
+        columns["says"].append(f"out of fold: {names[likeliest]} {evidence.probabilities[row, likeliest]:.4f}")
         columns["note"].append("; ".join([*filter(None, [reasons.get(id, "")]), *tiles.marks(id), *not_shown]))
         columns["wrong"].append(label != likeliest)
         if pictures:
@@ -181,8 +178,14 @@ def _predictions(evidence: Evidence, probabilities: Any) -> tuple[Any, Any]:
     return probabilities.max(axis=1), probabilities.argmax(axis=1) == evidence.labels
 
 
-def _confusion_matrix(evidence: Evidence) -> Any:
-    return measures.confusion_matrix(evidence.labels, evidence.probabilities.argmax(axis=1), len(evidence.classes))
+def _confusion(evidence: Evidence) -> tuple[Any, list[Confusion], str]:
+    """The confusion matrix, what is taken for what, and the caption."""
+    from sklearn.metrics import confusion_matrix
+
+    predicted = evidence.probabilities.argmax(axis=1)
+    matrix = confusion_matrix(evidence.labels, predicted, labels=range(len(evidence.classes)))
+    pairs = measures.confusions(matrix)
+    return matrix, pairs, captions.describe_confusion(pairs, len(evidence.labels))
 
 
 def _facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -190,6 +193,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     run = evidence.run
     settings = ", ".join(f"{name} = {value}" for name, value in run.settings.items() if value is not None)
     test = f"{run.test_rows:,} to predict" if run.test_rows else "none to predict"
+    versions = [("catsdogs", run.package_version), *run.versions.items()]
     facts = [
         ("Command", run.command),
         ("Date", _when(run.created)),
@@ -199,10 +203,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Calibration", _calibration_in_words(run.calibration)),
         ("Left out", _first_listed(run.dropped) or "none"),
         ("Relabelled", _first_listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
-        (
-            "Versions",
-            ", ".join(f"{name} {text}" for name, text in [("catsdogs", run.package_version), *run.versions.items()]),
-        ),
+        ("Versions", ", ".join(f"{name} {text}" for name, text in versions)),
     ]
     if run.protocol:
         facts.insert(4, ("Protocol", f"{run.protocol}: the test photographs are labelled ones that were held out"))
@@ -241,9 +242,8 @@ def _matrix(evidence: Evidence) -> dict[str, Any] | None:
     """The confusion matrix as a table, where it fits one."""
     if len(evidence.classes) > TABLE_CLASSES:
         return None
-    matrix = _confusion_matrix(evidence)
+    matrix, _, caption = _confusion(evidence)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    caption = captions.describe_confusion(measures.confusions(matrix), len(evidence.labels))
     return {"counts": matrix.tolist(), "shares": shares.tolist(), "caption": caption}
 
 
@@ -251,7 +251,7 @@ def _mistakes(evidence: Evidence) -> list[tuple[str, str, int]]:
     """Label, predicted class and number of the most frequent mistakes, where the matrix is a diagram."""
     if len(evidence.classes) <= TABLE_CLASSES:
         return []
-    pairs = measures.confusions(_confusion_matrix(evidence))[:CONFUSIONS]
+    pairs = _confusion(evidence)[1][:CONFUSIONS]
     return [(evidence.classes[pair.label], evidence.classes[pair.predicted], pair.rows) for pair in pairs]
 
 

@@ -42,9 +42,9 @@ class Tile(NamedTuple):
     probabilities: list[ClassProbability]
     loss: float | None
     imagenet_labels: dict[str, str]
-    reasons: list[str]
-    kinds: list[str]
-    marks: list[str]
+    marks: Sequence[str]
+    reasons: Sequence[str] = ()
+    kinds: Sequence[str] = ()
 
     @property
     def alt(self) -> str:
@@ -117,8 +117,6 @@ class TileMaker:
             probabilities=[ClassProbability(names[n], float(probabilities[n]), class_colour(n)) for n in shown],
             loss=None if label is None else float(evidence.losses[row]),
             imagenet_labels={},
-            reasons=[],
-            kinds=[],
             marks=self.marks(id) if split == "train" else [],
         )
 

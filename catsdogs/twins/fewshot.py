@@ -13,6 +13,7 @@ from catsdogs.competition import submission
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError, to_choose_from
 from catsdogs.features import joining, neighbours
 from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.features.scaling import Labels
 from catsdogs.files import storage, tables
 from catsdogs.heads.twin import Matrix, Twin, prototypes
 from catsdogs.networks import trained, weights
@@ -26,7 +27,6 @@ TWIN, NEIGHBOUR, MEAN = "twin", "nearest neighbour", "nearest class mean"
 _MAX_NAMED = 8
 _MOSTLY = 0.5  # of the new photographs
 
-Labels = NDArray[np.int64]
 Scores = NDArray[np.floating]
 
 
@@ -111,15 +111,15 @@ def evaluate(
     new = _checked_classes(files, new, run_folder)
     _check_counts_of_new(files[0], new, shots + 1)
     setup = _prepare(files, new, seed, run_folder)
-    accuracy = _accuracies(setup, [file.width for file in files], shots, repeats, seed)
+    widths = [file.width for file in files]
     return FewShotResult(
         new=setup.new,
         learnt=setup.learnt,
         networks=tuple(file.name for file in files),
         shots=shots,
         photographs=len(setup.labels),
-        accuracy=accuracy,
-        far=_share_far_away(setup, [file.width for file in files]),
+        accuracy=_accuracies(setup, widths, shots, repeats, seed),
+        far=_share_far_away(setup, widths),
     )
 
 
@@ -150,10 +150,12 @@ def classify(
     return len(ids)
 
 
-def format_table(result: FewShotResult) -> str:
+def format_few_shot(result: FewShotResult) -> str:
     """A line for each method, best first, and below them how it was measured."""
-    new = ", ".join(result.new[:_MAX_NAMED]) + (", …" if len(result.new) > _MAX_NAMED else "")
-    learnt = ", ".join(result.learnt[:_MAX_NAMED]) + (", …" if len(result.learnt) > _MAX_NAMED else "")
+    new, learnt = (
+        ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
+        for names in (result.new, result.learnt)
+    )
     lines = [f"{'':20}{'accuracy':>16}{'twin ahead by':>20}"]
     for method in sorted(result.accuracy, key=lambda method: -result.mean(method)[0]):
         accuracy, error = result.mean(method)

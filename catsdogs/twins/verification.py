@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from catsdogs.errors import CatsdogsError, TrainingError, UnreadablePhotographError
 from catsdogs.features import joining, neighbours
@@ -16,14 +16,15 @@ from catsdogs.files import storage
 from catsdogs.files.atomic import replacing
 from catsdogs.heads.twin import Twin
 from catsdogs.photographs import images
+from catsdogs.photographs.sheet import ALARM, GROUND, INK, font, place
 from catsdogs.runs import answers, ensemble, run_card
 from catsdogs.runs.run_card import TrainedRun
 
 _PICTURE_BOX = (400, 320)  # pixels for a picture; larger ones are shrunk to fit, smaller ones shown as they are
-_GAP, _TITLE_SIZE, _TEXT_SIZE = 24, 26, 15
-_GROUND, _EMPTY, _INK, _SAME, _OTHER = "#ffffff", "#f1f1ef", "#1d1d1f", "#1b6e3c", "#b3261e"
-_LINE = 105  # letters of a line across the sheet
-_LETTERS = 44  # of a file's name, which fit under its picture
+_SPACE, _ANSWER_SIZE, _NOTE_SIZE = 24, 26, 15
+_SAME = "#1b6e3c"
+_LINE_LETTERS = 105  # letters of a line across the sheet
+_NAME_LETTERS = 44  # of a file's name, which fit under its picture
 
 
 class Nearest(NamedTuple):
@@ -146,32 +147,26 @@ def draw_verdict(path: Path, verdict: Verdict) -> None:
         UnreadablePhotographError: one of them is gone.
         StoreError: the file cannot be written.
     """
-    text = ImageFont.load_default(_TEXT_SIZE)
-    top = 2 * _GAP + _TITLE_SIZE
-    doubt = textwrap.wrap(verdict.doubt, _LINE)
-    top += round(1.3 * _TEXT_SIZE) * len(doubt)
-    sheet = Image.new("RGB", (3 * _GAP + 2 * _PICTURE_BOX[0], top + _PICTURE_BOX[1] + 4 * _GAP), _GROUND)
+    top, text = 2 * _SPACE + _ANSWER_SIZE, font(_NOTE_SIZE)
+    doubt = textwrap.wrap(verdict.doubt, _LINE_LETTERS)
+    top += round(1.3 * _NOTE_SIZE) * len(doubt)
+    sheet = Image.new("RGB", (3 * _SPACE + 2 * _PICTURE_BOX[0], top + _PICTURE_BOX[1] + 4 * _SPACE), GROUND)
     pen = ImageDraw.Draw(sheet)
-    colour = _SAME if verdict.probability >= 0.5 else _OTHER
+    colour = _SAME if verdict.probability >= 0.5 else ALARM
     title = verdict.answer[0].upper() + verdict.answer[1:]
-    pen.text((_GAP, _GAP), title, fill=colour, font=ImageFont.load_default(_TITLE_SIZE))
+    pen.text((_SPACE, _SPACE), title, fill=colour, font=font(_ANSWER_SIZE))
     for number, line in enumerate(doubt):
-        place = 1.5 * _GAP + _TITLE_SIZE + number * round(1.3 * _TEXT_SIZE)
-        pen.text((_GAP, place), line, fill=_OTHER, font=text)
+        height = 1.5 * _SPACE + _ANSWER_SIZE + number * round(1.3 * _NOTE_SIZE)
+        pen.text((_SPACE, height), line, fill=ALARM, font=text)
     for number, photograph in enumerate((verdict.left, verdict.right)):
-        picture = _open_photograph(photograph)
-        picture.thumbnail(_PICTURE_BOX)
-        left = _GAP + number * (_PICTURE_BOX[0] + _GAP)
-        pen.rectangle((left, top, left + _PICTURE_BOX[0] - 1, top + _PICTURE_BOX[1] - 1), fill=_EMPTY)
-        sheet.paste(
-            picture, (left + (_PICTURE_BOX[0] - picture.width) // 2, top + (_PICTURE_BOX[1] - picture.height) // 2)
-        )
-        pen.text((left, top + _PICTURE_BOX[1] + _GAP // 3), _clipped(photograph.name), fill=_INK, font=text)
+        left = _SPACE + number * (_PICTURE_BOX[0] + _SPACE)
+        place(sheet, _open_photograph(photograph), left, top, _PICTURE_BOX)
+        pen.text((left, top + _PICTURE_BOX[1] + _SPACE // 3), _clipped(photograph.name), fill=INK, font=text)
         if verdict.nearest:
             near = verdict.nearest[number]
             line = f"nearest learnt: {_clipped(near.id, 16)}; {near.unfamiliarity:.1%} of the learnt lie nearer"
-            pen.text((left, top + _PICTURE_BOX[1] + _GAP + 4), line, fill=_INK, font=text)
-    pen.text((_GAP, top + _PICTURE_BOX[1] + 3 * _GAP - 4), f"asked of the run {verdict.run}", fill=_INK, font=text)
+            pen.text((left, top + _PICTURE_BOX[1] + _SPACE + 4), line, fill=INK, font=text)
+    pen.text((_SPACE, top + _PICTURE_BOX[1] + 3 * _SPACE - 4), f"asked of the run {verdict.run}", fill=INK, font=text)
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
 
@@ -184,5 +179,5 @@ def _open_photograph(path: Path) -> Image.Image:
         raise UnreadablePhotographError(f"{path} cannot be read: {reason}") from None
 
 
-def _clipped(name: str, letters: int = _LETTERS) -> str:
+def _clipped(name: str, letters: int = _NAME_LETTERS) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1]}…"

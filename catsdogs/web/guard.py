@@ -55,7 +55,7 @@ def protect(app: Flask) -> None:
     # Flask's TRUSTED_HOSTS wants every address known beforehand, and never trusts one in brackets.
     @app.before_request
     def refuse_other_names() -> None:
-        if not _is_own_name(_without_port(request.headers.get("Host", ""))):
+        if not _is_own_name(request.headers.get("Host", "").lower()):
             raise Problem(400, "This machine is not known by that name: call it by its address, such as 127.0.0.1")
 
     @app.before_request
@@ -79,11 +79,13 @@ def check_token() -> None:
         raise Problem(403, "This page is older than the server: load it again")
 
 
-def _is_own_name(name: str) -> bool:
-    """Whether no other site can have this name: an address, localhost, or what this machine is called.
+def _is_own_name(host: str) -> bool:
+    """Whether no other site can have this name, its port aside: an address, localhost, or what this machine is called.
 
     A page whose name has come to mean this machine (DNS rebinding) would else be taken for one of ours.
     """
+    name, colon, port = host.rpartition(":")
+    name = name if colon and port.isdecimal() else host
     if name.startswith("[") and name.endswith("]"):
         name = name[1:-1]
     with contextlib.suppress(ValueError):
@@ -91,11 +93,6 @@ def _is_own_name(name: str) -> bool:
         return True
     own = socket.gethostname().lower()
     return name in ("localhost", own, f"{own}.local")
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.lower().rpartition(":")
-    return name if colon and port.isdecimal() else host.lower()
 
 
 def _with_headers(response: Response) -> Response:

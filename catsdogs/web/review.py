@@ -1,15 +1,17 @@
 """Reviews suspects: the page, its JSON, the thumbnails, and the decisions, which are written at once."""
 
+import contextlib
 import errno
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
 
 from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.cleaning.decisions import Decision
-from catsdogs.errors import CatsdogsError, LockedError, StoreError, to_choose_from
+from catsdogs.errors import LockedError, StoreError, to_choose_from
 from catsdogs.web.context import shared, thumbnail_url
 from catsdogs.web.guard import Problem, check_token
 
@@ -38,10 +40,8 @@ def listing() -> Response:
     site = shared().site
     if not site.suspects.exists():
         raise Problem(404, "No suspects are listed yet: `catsdogs outliers` lists them")
-    try:
+    with _problems_shown():
         return jsonify(classes=site.classes, suspects=_suspects_as_json())
-    except StoreError as error:
-        raise _problem(error) from None
 
 
 @pages.post("/api/decisions")
@@ -58,10 +58,8 @@ def decide() -> Response:
         label = ""
     elif label not in site.classes:
         raise Problem(422, f"Relabel as one of the classes: {to_choose_from(site.classes)}")
-    try:
+    with _problems_shown():
         return jsonify(decisions.decide(site.decisions, Decision(id, decision, label), site.classes)._asdict())
-    except (StoreError, LockedError) as error:
-        raise _problem(error) from None
 
 
 @pages.post("/api/decisions/undo")
@@ -71,10 +69,8 @@ def undo() -> Response:
     id = _body("id")["id"]
     _check_row(id)
     site = shared().site
-    try:
+    with _problems_shown():
         previous = decisions.undo(site.decisions, id, site.classes)
-    except (StoreError, LockedError) as error:
-        raise _problem(error) from None
     return jsonify(previous._asdict() if previous else {"id": id, "decision": None})
 
 
@@ -133,17 +129,19 @@ def _check_row(id: str) -> None:
     if site.dataset:
         splits = {split for split in ("train", "test") if (split, id) in site.dataset.by_key}
     else:
-        try:
+        with _problems_shown():
             splits = {suspect.split for suspect in suspect_table.read_suspects(site.suspects) if suspect.id == id}
-        except StoreError as error:
-            raise _problem(error) from None
     if not splits:
         raise Problem(404, "There is no such photograph")
     if "train" not in splits:
         raise Problem(422, "Test photographs are never dropped or relabelled")
 
 
-def _problem(error: CatsdogsError) -> Problem:
-    """409 for a file that someone must mend first, 507 for a full disk."""
-    full = isinstance(error.__context__, OSError) and error.__context__.errno in _FULL
-    return Problem(507 if full else 409, str(error).removesuffix("."))
+@contextlib.contextmanager
+def _problems_shown() -> Iterator[None]:
+    """Answer 409 for a file that someone must mend first, 507 for a full disk."""
+    try:
+        yield
+    except (StoreError, LockedError) as error:
+        full = isinstance(error.__context__, OSError) and error.__context__.errno in _FULL
+        raise Problem(507 if full else 409, str(error).removesuffix(".")) from None

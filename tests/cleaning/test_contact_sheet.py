@@ -71,7 +71,7 @@ def test_at_most_so_many_tiles(tmp_path: Path, data: dataset.Dataset) -> None:
         contact_sheet.write_contact_sheet(tmp_path / "sheet.png", [suspect("cat.0")] * number, data, tiles=two_rows)
         heights.append(drawn(tmp_path / "sheet.png").shape[0])
     assert heights[0] < heights[1] == heights[2]
-    title = [line.text for line in contact_sheet._title(contact_sheet.TILES + 40, contact_sheet.TILES)]
+    title = [line.text for line in contact_sheet._heading(contact_sheet.TILES + 40, contact_sheet.TILES)]
     assert title[0] == "100 suspects, the 60 most doubtful; 40 more in outliers.csv"
 
 

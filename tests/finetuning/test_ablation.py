@@ -88,6 +88,6 @@ def test_the_table_has_the_base_on_top_and_then_the_best() -> None:
         entry("good", 0.4, "better"),
         entry(BASE, 0.5, "noise"),
     ]
-    lines = ablation.format_table(results).splitlines()
+    lines = ablation.format_ablation(results).splitlines()
     assert [line[:28].strip() for line in lines] == ["trick", BASE, AGAIN, "good", "bad"]
     assert "-0.1000 ± 0.0100  better" in lines[3] and "±" not in lines[1]

@@ -110,7 +110,7 @@ def test_differences_are_paired_and_errors_are_over_episodes() -> None:
 
 def test_table_and_csv_say_the_figures(files: list[Features], tmp_path: Path) -> None:
     result = fewshot.evaluate(files, NEW, shots=3, repeats=4)
-    text = fewshot.format_table(result)
+    text = fewshot.format_few_shot(result)
     for method in result.accuracy:
         line = next(line for line in text.splitlines() if line.startswith(method))
         assert f"{result.mean(method)[0]:.1%}" in line
@@ -136,14 +136,14 @@ def test_how_far_the_new_photographs_lie_from_the_learnt_ones_is_said(
     near = fewshot.evaluate(files, NEW, shots=3, repeats=2)
     assert (
         near.far is not None
-        and "farther from all that the twins learnt than 99 % of the learnt" in fewshot.format_table(near)
+        and "farther from all that the twins learnt than 99 % of the learnt" in fewshot.format_few_shot(near)
     )
     away = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
-    assert away.far is not None and f"{away.far:.1%} of the new" in fewshot.format_table(away)
-    assert "of another world" in fewshot.format_table(replace(away, far=0.8))
+    assert away.far is not None and f"{away.far:.1%} of the new" in fewshot.format_few_shot(away)
+    assert "of another world" in fewshot.format_few_shot(replace(away, far=0.8))
     (tmp_path / "others").rename(tmp_path / "gone")
     lost = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
-    assert lost.far is None and "is not known" in fewshot.format_table(lost)
+    assert lost.far is None and "is not known" in fewshot.format_few_shot(lost)
 
 
 @pytest.mark.parametrize("new", [NEW, ("apple", "cup", "fan")])
