@@ -1,30 +1,20 @@
-"""What several test modules share: small real data sets, feature files with known vectors, and the shared folder."""
+"""What all tests share: how a command is run, what must be refused, and the fixtures of data and networks."""
 
 import contextlib
 import functools
-import hashlib
 import importlib.util
-import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import h5py
 import hypothesis
-import numpy as np
 import pytest
-from PIL import Image
 
 from catsdogs import cli
-from catsdogs.demo import drawings
 from catsdogs.errors import CatsdogsError
-from catsdogs.features import feature_file
-from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
-from catsdogs.features.feature_file import Recipe
-from catsdogs.files import seal
-from catsdogs.photographs import images
-from catsdogs.photographs.dataset import Dataset, Location, Photograph, scan
+from catsdogs.photographs.dataset import Dataset, scan
+from tests.support.datasets import write_kaggle_folder
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -34,94 +24,12 @@ hypothesis.settings.load_profile("catsdogs")
 SHARED = Path(os.environ.get("CATSDOGS_SHARED", Path(__file__).parents[2] / "shared"))
 
 
-def jpeg(seed: int, size: tuple[int, int] = (80, 60)) -> bytes:
-    """A small real JPEG, different for each seed."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1] // 10, size[0] // 10, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def write_kaggle_folder(root: Path, cats: int = 4, dogs: int = 4, test: int = 3) -> Path:
-    """Kaggle's layout with small JPEGs: train/cat.0.jpg, train/dog.0.jpg, test/1.jpg."""
-    names = [f"train/cat.{n}.jpg" for n in range(cats)] + [f"train/dog.{n}.jpg" for n in range(dogs)]
-    names += [f"test/{n + 1}.jpg" for n in range(test)]
-    for seed, name in enumerate(names):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(seed))
-    return root
-
-
-def draw_data(root: Path, per_class: int, test: int, no_pet: int) -> Path:
-    """The demo's data set in a few pictures, below `root`."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"TRAIN_PER_CLASS": per_class, "TEST_COUNT": test, "NO_PET_COUNT": no_pet}.items():
-            patch.setattr(drawings, name, count)
-        drawings.draw_dataset(root / "data")
-    return root
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """A file to tamper with, sealed again afterwards: what is not what it seems, and still whole."""
-    with h5py.File(path, "r+") as file:
-        yield file
-    if path.read_bytes().startswith(seal._SEAL_MAGIC):
-        seal.seal(path)
-
-
 @contextlib.contextmanager
 def refused(kind: type[CatsdogsError], match: str) -> Iterator[None]:
     """The block must end with this error, in one line that ends with what to do."""
     with pytest.raises(kind, match=match) as caught:
         yield
     assert "\n" not in str(caught.value) and caught.value.remedy
-
-
-def table(train: Sequence[str], test: Sequence[str], root: Path = Path("photographs")) -> list[DigestedPhotograph]:
-    """Entries of photographs that need not exist, labelled 0 and 1 in turn, with digests that follow from the keys."""
-    rows = [Photograph(id, "train", number % 2, Location(root, id)) for number, id in enumerate(train)]
-    rows += [Photograph(id, "test", -1, Location(root, id)) for id in test]
-    return [DigestedPhotograph(row, images.digest(f"{row.split}/{row.id}".encode())) for row in rows]
-
-
-def recipe(backbone: str = "ResNet50", **other: object) -> Recipe:
-    usual = Recipe(backbone, "ab" * 32, 224, "bicubic", "caffe", "keras", "float32", "float32")
-    return Recipe(**{**vars(usual), **other})  # type: ignore[arg-type]
-
-
-def rows_of(
-    entries: Sequence[DigestedPhotograph], width: int = 3, name: str = "ResNet50", labelled: bool = True
-) -> ShardRows:
-    """Rows whose numbers follow from network, key and digest alone, so that a row in the wrong place shows."""
-
-    def drawn(entry: DigestedPhotograph) -> np.random.Generator:
-        seed = hashlib.sha256(f"{name} {entry.key} {entry.digest}".encode()).digest()
-        return np.random.default_rng(list(seed))
-
-    return ShardRows(
-        key=np.array([entry.key for entry in entries], object),
-        digest=np.array([entry.digest for entry in entries], np.uint64),
-        vector=np.array([drawn(entry).normal(size=width) for entry in entries], np.float32).reshape(-1, width),
-        statistics=np.array([drawn(entry).normal(size=4) for entry in entries], np.float32).reshape(-1, 4),
-        topk_class=np.array([drawn(entry).integers(0, 1000, 10) for entry in entries], np.int16) if labelled else None,
-        topk_prob=np.array([drawn(entry).random(10) for entry in entries], np.float32) if labelled else None,
-    )
-
-
-def write_features(
-    folder: Path,
-    entries: Sequence[DigestedPhotograph],
-    name: str = "ResNet50",
-    width: int = 3,
-    classes: Sequence[str] = ("a", "b"),
-) -> feature_file.Features:
-    """A feature file in one shard, with the numbers of `rows_of`."""
-    cache = Cache(folder, recipe(name))
-    cache.write_shard(rows_of(entries, width, name), "none")
-    cache.assemble(entries, classes, [], "photographs")
-    return feature_file.read_features(cache.path)
 
 
 def need(package: str) -> None:

@@ -13,7 +13,8 @@ from catsdogs.features import extract
 from catsdogs.features.feature_file import Unreadable
 from catsdogs.photographs import tfrecord
 from catsdogs.photographs.dataset import Dataset, scan
-from tests.conftest import Command, jpeg, write_kaggle_folder
+from tests.conftest import Command
+from tests.support.datasets import jpeg, write_kaggle_folder
 
 
 def rows_of(path: Path) -> list[list[str]]:

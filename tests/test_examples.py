@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import Command, table, write_features
+from tests.conftest import Command
+from tests.support.features import table, write_features
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

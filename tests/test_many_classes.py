@@ -27,7 +27,8 @@ from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.runs import run_card, training
 from catsdogs.runs.run_card import Run
 from catsdogs.scoring import replay, training_plan
-from tests.conftest import Command, need, opened, recipe, refused, rows_of
+from tests.conftest import Command, need, refused
+from tests.support.features import opened, recipe, rows_of
 from tests.support.runs import digested
 
 LITE0 = "EfficientNetLite0"

@@ -13,7 +13,7 @@ from catsdogs.finetuning.lesson import read_lesson
 from catsdogs.photographs import tfrecord_writer
 from catsdogs.photographs.dataset import scan
 from catsdogs.progress import LOG_INTERVAL_SECONDS, Progress
-from tests.conftest import write_kaggle_folder
+from tests.support.datasets import write_kaggle_folder
 
 
 def work(total: int, done: int) -> None:

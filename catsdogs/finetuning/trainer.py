@@ -22,7 +22,7 @@ from catsdogs.networks import devices, trained
 from catsdogs.networks.trained import ALL
 from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
-from catsdogs.scoring.curves import Curves
+from catsdogs.scoring.curves import TENSORBOARD_FOLDER, Curves
 
 VALIDATION_SHARE = 0.1  # of what a member learns from: it chooses the epoch, so it measures nothing
 # (n_train, width) vectors of the network before it learns, and of the member on everything, by their first names.
@@ -126,7 +126,7 @@ class Trainer:
         batches = self._objective.batches
         training = batches(self._before_augmentation, training_rows, seed, self._augmentation)
         validation = batches(self._plain, validation_rows, seed)
-        folder = self._work / "tensorboard" / member
+        folder = self._work / TENSORBOARD_FOLDER / member
         logs = fit.tensorboard_callbacks(folder, in_full=member == ALL) if keep else []
         with Progress(len(training) * settings.epochs, f"{member} ({place})", "batch") as progress:
             loss, metrics = self._objective.loss(), self._objective.metrics()

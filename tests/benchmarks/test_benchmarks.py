@@ -20,7 +20,8 @@ from benchmarks.report import Record
 from benchmarks.rows import LITE0, ROWS, Failure, Measurement
 from catsdogs.errors import UsageError
 from catsdogs.features import feature_file, joining
-from tests.conftest import jpeg, need, need_bfloat16_of_keras, refused
+from tests.conftest import need, need_bfloat16_of_keras, refused
+from tests.support.datasets import jpeg
 
 ROOT = Path(__file__).parents[2]
 # (column, photographs a second when the machine is free), and how free it was in each round

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import page
 from benchmarks.page import Load
-from tests.conftest import jpeg
+from tests.support.datasets import jpeg
 
 
 def measured(latencies: list[float], errors: list[str], megabytes: list[int]) -> Load:

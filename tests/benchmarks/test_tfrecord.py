@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import parts, tfrecord
-from tests.conftest import write_kaggle_folder
+from tests.support.datasets import write_kaggle_folder
 
 
 def test_the_table_has_a_row_for_each_way(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,15 +8,7 @@ from PIL import Image
 
 from catsdogs.cleaning import outliers
 from catsdogs.photographs import dataset, images
-from tests.support.ballots import (
-    PET_TOP,
-    in_memory,
-    kinds,
-    photograph,
-    plain_pictures,
-    save_dataset,
-    write_voters,
-)
+from tests.support.ballots import PET_TOP, in_memory, kinds, photograph, plain_pictures, save_dataset, write_voters
 
 
 def test_odd_pixels_are_reasons_and_photographs_are_not(tmp_path: Path) -> None:

@@ -12,15 +12,7 @@ from catsdogs.errors import StoreError
 from catsdogs.files import tables
 from catsdogs.networks import imagenet
 from tests.conftest import refused
-from tests.support.ballots import (
-    OTHERS,
-    STRANGE_TOP,
-    csv_rows,
-    photograph,
-    plain_pictures,
-    save_dataset,
-    write_voters,
-)
+from tests.support.ballots import OTHERS, STRANGE_TOP, csv_rows, photograph, plain_pictures, save_dataset, write_voters
 
 HEADER = ",".join(suspect_table.SUSPECT_COLUMNS)
 ROW = 'train,cat.1,cat,0.9000,1,2,"One: tabby 0.81, lynx 0.10; Two: puck 0.71",no pet: 1 of 2 networks'

@@ -16,7 +16,8 @@ from PIL import Image
 
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
-from tests.conftest import Command, draw_data
+from tests.conftest import Command
+from tests.support.datasets import draw_data
 
 ROOT = Path(__file__).parents[2]
 LITE = BACKBONES["EfficientNetLite0"]

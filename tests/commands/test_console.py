@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from catsdogs.commands import console
-from tests.conftest import jpeg
 from tests.faults import specimens
+from tests.support.datasets import jpeg
 
 CHECKOUT = Path(__file__).parents[2]
 CATSDOGS = ("-c", "from catsdogs.cli import main; main()")

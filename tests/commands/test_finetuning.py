@@ -8,7 +8,8 @@ from PIL import Image
 
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
-from tests.conftest import Command, draw_data
+from tests.conftest import Command
+from tests.support.datasets import draw_data
 
 SMALL = ("--size", "64", "--epochs", "1", "--batch-size", "8")
 

@@ -24,7 +24,9 @@ from catsdogs.networks import trained
 from catsdogs.networks.quiet import importing_keras
 from catsdogs.runs import run_card
 from tests.commands.flag_table import BASES, FILE, FLAGS, NETWORK, ON, TUNED, Elsewhere, Instead, Refused
-from tests.conftest import Command, table, write_features, write_kaggle_folder
+from tests.conftest import Command
+from tests.support.datasets import write_kaggle_folder
+from tests.support.features import table, write_features
 from tests.support.networks import CARD
 
 

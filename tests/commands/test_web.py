@@ -23,8 +23,8 @@ from catsdogs.commands import web
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 from catsdogs.runs import run_card
-from tests.conftest import draw_data
 from tests.support.browser import complaints, launch
+from tests.support.datasets import draw_data
 from tests.support.hostile import UPLOADS
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ import pytest
 from catsdogs.competition import fetch, kaggle
 from catsdogs.runs import run_card
 from catsdogs.scoring import training_plan
-from tests.conftest import Command, opened, write_kaggle_folder
+from tests.conftest import Command
+from tests.support.datasets import write_kaggle_folder
+from tests.support.features import opened
 from tests.support.runs import features
 
 

@@ -27,8 +27,9 @@ from catsdogs.runs.run_card import RUN_FORMAT, Run
 from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.training_plan import NEWEST
-from tests.conftest import jpeg, recipe, rows_of, table
 from tests.support import formats
+from tests.support.datasets import jpeg
+from tests.support.features import recipe, rows_of, table
 
 Files = dict[str, bytes]
 FEATURES = "ResNet50.h5"

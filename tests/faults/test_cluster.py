@@ -28,16 +28,9 @@ need(str(BACKBONES["EfficientNetLite0"].package))
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
 from catsdogs.features import cluster  # noqa: E402
-from tests.features.test_cluster import (  # noqa: E402
-    LITE0,
-    SETTINGS,
-    Disturbed,
-    check_disturbed,
-    content,
-    workers,
-)
+from tests.features.test_cluster import LITE0, SETTINGS, Disturbed, check_disturbed, content, workers  # noqa: E402
 
-# The plain suite has a killed worker in tests/test_cluster.py.
+# The plain suite has a killed worker in tests/features/test_cluster.py.
 pytestmark = [pytest.mark.fault("cluster"), pytest.mark.only_in_full]
 
 

@@ -13,9 +13,10 @@ import pytest
 from catsdogs.cleaning import decisions
 from catsdogs.cleaning.decisions import Decision
 from catsdogs.errors import StoreError
-from tests.conftest import Command, jpeg, refused, write_kaggle_folder
+from tests.conftest import Command, refused
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN
 from tests.faults.matrix import FULL
+from tests.support.datasets import jpeg, write_kaggle_folder
 
 pytestmark = pytest.mark.fault("disk")
 

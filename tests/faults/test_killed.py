@@ -15,10 +15,10 @@ import pytest
 
 from catsdogs.cleaning import decisions
 from catsdogs.runs import run_card
-from tests.conftest import write_kaggle_folder
 from tests.faults import commands
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN, finished
 from tests.faults.matrix import FULL
+from tests.support.datasets import write_kaggle_folder
 
 pytestmark = pytest.mark.fault("killed")
 

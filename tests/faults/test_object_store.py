@@ -21,9 +21,10 @@ from catsdogs.files import lease, locks, object_store, storage
 from catsdogs.networks.engines import selection
 from catsdogs.photographs import images, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan
-from tests.conftest import refused, write_kaggle_folder
+from tests.conftest import refused
 from tests.faults.commands import BACKBONE
 from tests.faults.matrix import FULL
+from tests.support.datasets import write_kaggle_folder
 from tests.support.s3 import KINDS, Faults, upload
 
 pytest_plugins = ("tests.support.s3",)

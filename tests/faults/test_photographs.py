@@ -15,9 +15,9 @@ from catsdogs.features.extract import Extraction, Settings, extract
 from catsdogs.features.feature_file import Features
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import scan
-from tests.conftest import jpeg, write_kaggle_folder
 from tests.faults.commands import BACKBONE
 from tests.faults.matrix import FULL
+from tests.support.datasets import jpeg, write_kaggle_folder
 
 pytestmark = [pytest.mark.fault("photographs"), pytest.mark.usefixtures("networks_are_loaded_once")]
 

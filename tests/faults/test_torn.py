@@ -22,10 +22,12 @@ from catsdogs.networks import trained
 from catsdogs.photographs import stamps, tfrecord
 from catsdogs.runs import out_of_fold, run_card
 from catsdogs.scoring import kept_heads
-from tests.conftest import Command, recipe, rows_of, table, write_kaggle_folder
+from tests.conftest import Command
 from tests.faults import commands
 from tests.faults.commands import BACKBONE, FEATURES, TRAIN
 from tests.faults.matrix import FULL
+from tests.support.datasets import write_kaggle_folder
+from tests.support.features import recipe, rows_of, table
 from tests.support.networks import CARD
 
 pytestmark = pytest.mark.fault("torn")

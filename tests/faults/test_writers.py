@@ -20,9 +20,10 @@ from catsdogs.files import locks
 from catsdogs.photographs import images, tfrecord_writer
 from catsdogs.photographs.dataset import scan
 from catsdogs.runs import run_card, training
-from tests.conftest import Command, jpeg, refused, write_kaggle_folder
+from tests.conftest import Command, refused
 from tests.faults.commands import BACKBONE, FEATURES, MAIN, TRAIN, started
 from tests.faults.matrix import FULL
+from tests.support.datasets import jpeg, write_kaggle_folder
 
 pytestmark = pytest.mark.fault("writers")
 

@@ -8,7 +8,8 @@ import pytest
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
 from catsdogs.networks.table import BACKBONES
-from tests.conftest import need, write_kaggle_folder
+from tests.conftest import need
+from tests.support.datasets import write_kaggle_folder
 from tests.support.extraction import LITE0, run
 
 

@@ -13,7 +13,8 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import SHARD_FOLDER
 from catsdogs.networks import weights
-from tests.conftest import recipe, refused, rows_of, table, write_features
+from tests.conftest import refused
+from tests.support.features import recipe, rows_of, table, write_features
 from tests.support.memory import peak
 
 ENTRIES = table(["a", "b", "c", "d"], ["1", "2"])

@@ -19,7 +19,8 @@ from catsdogs.features import feature_file
 from catsdogs.features.extract import Settings, extract
 from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import Location, scan
-from tests.conftest import need, refused, write_kaggle_folder
+from tests.conftest import need, refused
+from tests.support.datasets import write_kaggle_folder
 from tests.support.extraction import content
 
 need("ray")

@@ -18,8 +18,10 @@ from catsdogs.features.feature_file import SPLITS, Features
 from catsdogs.networks.engines import selection
 from catsdogs.photographs import stamps
 from catsdogs.photographs.dataset import Dataset
-from tests.conftest import jpeg, opened, refused
+from tests.conftest import refused
+from tests.support.datasets import jpeg
 from tests.support.extraction import CATS, DOGS, LITE0, LITE1, TEST, content, run, vector
+from tests.support.features import opened
 
 pytestmark = pytest.mark.usefixtures("lite_networks")
 

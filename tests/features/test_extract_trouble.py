@@ -19,8 +19,9 @@ from catsdogs.photographs import images
 from catsdogs.photographs.dataset import scan
 from catsdogs.runs import run_card
 from catsdogs.runs.prediction import predict
-from tests.conftest import jpeg, refused
+from tests.conftest import refused
 from tests.photographs.test_images import png_header
+from tests.support.datasets import jpeg
 from tests.support.extraction import LITE0, LITE1, SETTINGS, content, files_in, run, vector
 
 pytestmark = pytest.mark.usefixtures("lite_networks")

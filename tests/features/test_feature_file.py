@@ -15,7 +15,9 @@ from catsdogs.features import feature_file, gap_file
 from catsdogs.features.cache import Cache
 from catsdogs.features.feature_file import SPLITS, Unreadable
 from catsdogs.networks.table import BACKBONES
-from tests.conftest import opened, recipe, refused, rows_of, table, write_features, write_kaggle_folder
+from tests.conftest import refused
+from tests.support.datasets import write_kaggle_folder
+from tests.support.features import opened, recipe, rows_of, table, write_features
 from tests.support.processes import child
 
 # HDF5 ends a string at its first NUL, which no file name can hold; half a surrogate pair is no text.

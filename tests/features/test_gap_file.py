@@ -10,7 +10,8 @@ from catsdogs.errors import StoreError
 from catsdogs.features import feature_file, gap_file, joining
 from catsdogs.features.cache import DigestedPhotograph
 from catsdogs.photographs.dataset import Dataset
-from tests.conftest import opened, refused, write_features
+from tests.conftest import refused
+from tests.support.features import opened, write_features
 
 
 class TestGapFiles:

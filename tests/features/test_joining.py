@@ -13,7 +13,8 @@ from catsdogs.errors import StoreError
 from catsdogs.features import feature_file, joining
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import SPLITS
-from tests.conftest import opened, recipe, refused, rows_of, table, write_features
+from tests.conftest import refused
+from tests.support.features import opened, recipe, rows_of, table, write_features
 from tests.support.memory import peak
 
 TRAIN, TEST = [f"cat.{n}" for n in range(7)], [str(n) for n in range(1, 5)]

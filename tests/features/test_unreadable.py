@@ -31,9 +31,10 @@ from catsdogs.photographs import locations, tfrecord
 from catsdogs.photographs.locations import Location
 from catsdogs.photographs.stamps import Stamps
 from catsdogs.runs import run_card
-from tests.conftest import recipe, refused, rows_of, table, write_features
+from tests.conftest import refused
 from tests.faults import specimens
 from tests.support.failing import contents
+from tests.support.features import recipe, rows_of, table, write_features
 
 pytest_plugins = ("tests.support.failing",)
 

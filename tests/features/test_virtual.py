@@ -16,7 +16,8 @@ from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Features
 from catsdogs.features.virtual import LostPartError
 from catsdogs.files import hdf5
-from tests.conftest import opened, recipe, refused, rows_of, table
+from tests.conftest import refused
+from tests.support.features import opened, recipe, rows_of, table
 
 ENTRIES = table([f"t{n:03}" for n in range(230)], [str(n) for n in range(70)])
 

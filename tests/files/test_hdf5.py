@@ -7,7 +7,8 @@ import pytest
 
 from catsdogs.errors import StoreError
 from catsdogs.files import atomic, hdf5, locks
-from tests.conftest import refused, table, write_features
+from tests.conftest import refused
+from tests.support.features import table, write_features
 from tests.support.processes import child
 
 TRAIN, TEST = [f"cat.{n}" for n in range(7)], [str(n) for n in range(1, 5)]

@@ -13,7 +13,8 @@ from catsdogs.errors import LockedError, StoreError
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.files import atomic, hdf5, lease, locks, notes, storage
-from tests.conftest import recipe, refused, rows_of, table
+from tests.conftest import refused
+from tests.support.features import recipe, rows_of, table
 from tests.support.s3 import Faults
 
 pytest_plugins = ("tests.support.s3",)

@@ -56,7 +56,8 @@ from catsdogs.networks.engines import export
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.photographs.stamps import Stamps
-from tests.conftest import recipe, rows_of, table, write_features, write_kaggle_folder
+from tests.support.datasets import write_kaggle_folder
+from tests.support.features import recipe, rows_of, table, write_features
 from tests.faults import specimens
 entries = table(["a", "b"], ["1"])
 with locks.hold_folder(folder):
@@ -150,7 +151,7 @@ def test_decisions_of_two_processes(start: Start, tmp_path: Path) -> None:
 def test_hdf5_that_was_told_to_lock_says_what_to_set(start: Start) -> None:
     code = """
         from catsdogs.errors import StoreError
-        from tests.conftest import table, write_features
+        from tests.support.features import table, write_features
         try:
             write_features(folder, table(["a"], []))
         except StoreError as error:

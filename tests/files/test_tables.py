@@ -16,7 +16,8 @@ from catsdogs.errors import StoreError, SubmissionError
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
 from catsdogs.photographs.names import Names
-from tests.conftest import refused, table, write_features
+from tests.conftest import refused
+from tests.support.features import table, write_features
 
 CLASSES = ("cat", "dog")
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)

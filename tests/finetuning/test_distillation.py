@@ -14,7 +14,8 @@ from catsdogs.errors import TrainingError
 from catsdogs.features.feature_file import Features
 from catsdogs.networks.quiet import importing_keras
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
-from tests.conftest import refused, table, write_features
+from tests.conftest import refused
+from tests.support.features import table, write_features
 
 with importing_keras():
     import keras

@@ -19,7 +19,8 @@ from catsdogs.networks.quiet import importing_keras
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.scoring import training_plan
-from tests.conftest import Command, need, refused, write_kaggle_folder
+from tests.conftest import Command, need, refused
+from tests.support.datasets import write_kaggle_folder
 
 with importing_keras():
     import keras

@@ -16,7 +16,9 @@ from catsdogs.networks.quiet import importing_keras
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.scoring import training_plan
-from tests.conftest import recipe, refused, rows_of, write_kaggle_folder
+from tests.conftest import refused
+from tests.support.datasets import write_kaggle_folder
+from tests.support.features import recipe, rows_of
 
 with importing_keras():
     from catsdogs.finetuning.lesson import read_lesson

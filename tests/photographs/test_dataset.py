@@ -10,8 +10,8 @@ import pytest
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError
 from catsdogs.photographs.dataset import scan, scan_unlabelled
 from catsdogs.photographs.locations import MAX_FILE_BYTES
-from tests.conftest import jpeg, refused, write_kaggle_folder
-from tests.support.datasets import ids, write_empty
+from tests.conftest import refused
+from tests.support.datasets import ids, jpeg, write_empty, write_kaggle_folder
 
 
 def zip_of(path: Path, names: list[str]) -> Path:

@@ -12,8 +12,9 @@ from catsdogs.errors import DatasetError
 from catsdogs.files import storage
 from catsdogs.photographs import filetypes, images, tfrecord, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan, scan_unlabelled
-from tests.conftest import Command, jpeg, refused, write_kaggle_folder
+from tests.conftest import Command, refused
 from tests.photographs.test_images import HEIC
+from tests.support.datasets import jpeg, write_kaggle_folder
 
 Files = dict[str, bytes]
 

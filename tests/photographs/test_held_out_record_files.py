@@ -12,7 +12,8 @@ from catsdogs.errors import DatasetError
 from catsdogs.features import extract
 from catsdogs.photographs import tfrecord, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan
-from tests.conftest import refused, write_kaggle_folder
+from tests.conftest import refused
+from tests.support.datasets import write_kaggle_folder
 
 
 @pytest.fixture

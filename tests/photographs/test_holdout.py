@@ -13,8 +13,8 @@ from catsdogs.errors import DatasetError, UnknownNameError, UsageError
 from catsdogs.photographs import tfrecord_writer
 from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.names import natural_key
-from tests.conftest import refused, write_kaggle_folder
-from tests.support.datasets import class_names, ids, write_empty, write_letters
+from tests.conftest import refused
+from tests.support.datasets import class_names, ids, write_empty, write_kaggle_folder, write_letters
 
 
 class TestClasses:

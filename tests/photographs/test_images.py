@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import filetypes, images
-from tests.conftest import jpeg
 from tests.support import formats
+from tests.support.datasets import jpeg
 from tests.support.formats import chunk, encoded, png, zeros
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)

@@ -14,7 +14,8 @@ from catsdogs.photographs import locations, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan, scan_unlabelled
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.stamps import Stamps
-from tests.conftest import jpeg, refused, write_kaggle_folder
+from tests.conftest import refused
+from tests.support.datasets import jpeg, write_kaggle_folder
 from tests.support.s3 import Faults, upload
 
 pytest_plugins = ("tests.support.s3",)

@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 
 from catsdogs.photographs import filetypes, images
 from catsdogs.web import uploads
-from tests.conftest import jpeg
 from tests.support import formats
+from tests.support.datasets import jpeg
 from tests.support.formats import MEGABYTE, chunk, encoded
 
 SHORT, ASCII, RATIONAL, UNDEFINED = 3, 2, 5, 7

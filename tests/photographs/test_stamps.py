@@ -8,7 +8,8 @@ import pytest
 from catsdogs.photographs import images, stamps
 from catsdogs.photographs.dataset import Dataset, scan, scan_unlabelled
 from catsdogs.photographs.stamps import STAMPS_FILE, Stamps
-from tests.conftest import jpeg, opened, write_kaggle_folder
+from tests.support.datasets import jpeg, write_kaggle_folder
+from tests.support.features import opened
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from catsdogs.errors import DatasetError, UnreadablePhotographError
 from catsdogs.photographs import tfexample, tfrecord, tfrecord_writer
 from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.tfrecord import MANIFEST, frame, read_photograph, records
-from tests.conftest import refused, write_kaggle_folder
+from tests.conftest import refused
+from tests.support.datasets import write_kaggle_folder
 from tests.support.tfrecords import originals, pictures, row, rows, write_file, written_by
 from tests.support.tfrecords import tf as tf
 

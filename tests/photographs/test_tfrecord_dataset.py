@@ -8,8 +8,8 @@ import pytest
 from catsdogs.errors import DatasetError, UnreadablePhotographError
 from catsdogs.photographs import images, stamps, tfexample, tfrecord, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan, scan_unlabelled
-from tests.conftest import jpeg, refused, write_kaggle_folder
-from tests.support.datasets import class_names, ids
+from tests.conftest import refused
+from tests.support.datasets import class_names, ids, jpeg, write_kaggle_folder
 
 
 @pytest.fixture

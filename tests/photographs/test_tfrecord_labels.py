@@ -11,7 +11,8 @@ from catsdogs.errors import DatasetError
 from catsdogs.photographs import tfexample
 from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.tfrecord import frame, records
-from tests.conftest import jpeg, refused
+from tests.conftest import refused
+from tests.support.datasets import jpeg
 
 
 def with_floats(values: list[float], is_packed: bool, name: str = "label") -> bytes:

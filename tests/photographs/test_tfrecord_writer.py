@@ -17,7 +17,8 @@ from catsdogs.errors import DatasetError, StoreError, UsageError
 from catsdogs.photographs import images, tfrecord_writer
 from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.tfrecord import MANIFEST, UNFINISHED, records
-from tests.conftest import jpeg, refused, write_kaggle_folder
+from tests.conftest import refused
+from tests.support.datasets import jpeg, write_kaggle_folder
 from tests.support.tfrecords import originals, pictures, row, rows, write_file
 from tests.support.tfrecords import tf as tf
 

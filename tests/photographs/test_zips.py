@@ -11,7 +11,8 @@ import pytest
 
 from catsdogs.errors import DatasetError
 from catsdogs.photographs.dataset import Dataset, scan
-from tests.conftest import jpeg, refused
+from tests.conftest import refused
+from tests.support.datasets import jpeg
 
 CATS = ["cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg"]
 

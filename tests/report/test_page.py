@@ -18,7 +18,8 @@ from catsdogs.report import evidence
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import comparison, training_plan
 from catsdogs.scoring import comparison as comparison_module
-from tests.conftest import jpeg, refused
+from tests.conftest import refused
+from tests.support.datasets import jpeg
 from tests.support.reports import HOSTILE, Elements, ReportedRun, make_photographs, make_run
 
 SECTIONS = ["run", "photographs", "quality", "test", "mistakes", "suspects", "map"]

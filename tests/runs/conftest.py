@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runs import (
-    features,
-    train,
-)
+from tests.support.runs import features, train
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ from catsdogs.runs import run_card
 from catsdogs.runs.answers import LABELS, NEIGHBOURS, Answer, Predictor
 from catsdogs.runs.run_card import TrainedRun
 from catsdogs.scoring import replay
-from tests.conftest import refused, write_features
-from tests.conftest import table as entries
+from tests.conftest import refused
+from tests.support.features import table as entries
+from tests.support.features import write_features
 from tests.support.runs import LITE0, LITE1, extracted, read_probabilities, train
 
 pytestmark = pytest.mark.usefixtures("networks_are_loaded_once")

@@ -13,7 +13,8 @@ from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.images import RESIZE_FILTER
 from catsdogs.runs import ensemble, prediction, run_card
 from catsdogs.runs.run_card import Run
-from tests.conftest import need, refused, write_kaggle_folder
+from tests.conftest import need, refused
+from tests.support.datasets import write_kaggle_folder
 from tests.support.runs import LITE0, LITE1, features, read_probabilities, train
 
 

@@ -13,7 +13,8 @@ import pytest
 from catsdogs.errors import TrainingError, UnknownNameError
 from catsdogs.features import joining
 from catsdogs.runs import run_card
-from tests.conftest import recipe, refused
+from tests.conftest import refused
+from tests.support.features import recipe
 from tests.support.runs import NEAREST_MEAN, change_run, features, read_csv, train
 
 

@@ -15,7 +15,8 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.runs import run_card
 from catsdogs.scoring import calibration, grades
-from tests.conftest import recipe, refused, rows_of
+from tests.conftest import refused
+from tests.support.features import recipe, rows_of
 from tests.support.runs import CLASSES, DAMAGED, digested, features, read_csv, train
 
 

@@ -37,7 +37,8 @@ from catsdogs.scoring import (
     training_plan,
 )
 from catsdogs.scoring.comparison import NOISE, WORSE, Comparison, Entry
-from tests.conftest import opened, recipe, refused, rows_of
+from tests.conftest import refused
+from tests.support.features import opened, recipe, rows_of
 
 NOTHING = Corrections(frozenset(), {}, "")
 ANOTHER_LOGISTIC = "from catsdogs.heads.logistic import Logistic\nclass Another(Logistic): pass\n"

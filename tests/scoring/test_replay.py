@@ -16,8 +16,9 @@ from catsdogs.features.feature_file import Features, Unreadable
 from catsdogs.networks import trained
 from catsdogs.runs import run_card
 from catsdogs.scoring import replay
-from tests.conftest import opened, recipe, refused, rows_of
+from tests.conftest import refused
 from tests.faults.specimens import network_card
+from tests.support.features import opened, recipe, rows_of
 from tests.support.runs import CLASSES, digested, features, train, with_copies
 
 

@@ -18,7 +18,8 @@ from catsdogs.heads._convex import Standardised
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import grades, streaming, training_plan
-from tests.conftest import opened, recipe, refused
+from tests.conftest import refused
+from tests.support.features import opened, recipe
 from tests.support.memory import peak
 
 WIDTHS = (24, 16)

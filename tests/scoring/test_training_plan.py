@@ -20,7 +20,8 @@ from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import training_plan
 from tests.cleaning.test_duplicates import again
-from tests.conftest import opened, recipe, refused, rows_of
+from tests.conftest import refused
+from tests.support.features import opened, recipe, rows_of
 from tests.support.runs import CLASSES, digested, features, read_again, read_csv, train, with_copies
 from tests.support.vectors import write_vectors as write
 

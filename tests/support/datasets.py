@@ -1,8 +1,14 @@
 """Data sets of empty files, and what a scan makes of a data set: its ids and its labels."""
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from catsdogs.demo import drawings
 from catsdogs.photographs.dataset import Dataset
 
 
@@ -29,4 +35,32 @@ def write_letters(root: Path, counts: dict[str, int]) -> Path:
     write_empty(root, [f"train/{name}/{number}.jpg" for name, count in counts.items() for number in range(count)])
     write_empty(root, ["test/1.jpg", "test/2.jpg"])
     (root / "sample_submission.csv").write_text("id,label\n1,0.5\n2,0.5\n")
+    return root
+
+
+def jpeg(seed: int, size: tuple[int, int] = (80, 60)) -> bytes:
+    """A small real JPEG, different for each seed."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1] // 10, size[0] // 10, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def write_kaggle_folder(root: Path, cats: int = 4, dogs: int = 4, test: int = 3) -> Path:
+    """Kaggle's layout with small JPEGs: train/cat.0.jpg, train/dog.0.jpg, test/1.jpg."""
+    names = [f"train/cat.{n}.jpg" for n in range(cats)] + [f"train/dog.{n}.jpg" for n in range(dogs)]
+    names += [f"test/{n + 1}.jpg" for n in range(test)]
+    for seed, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(seed))
+    return root
+
+
+def draw_data(root: Path, per_class: int, test: int, no_pet: int) -> Path:
+    """The demo's data set in a few pictures, below `root`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in {"TRAIN_PER_CLASS": per_class, "TEST_COUNT": test, "NO_PET_COUNT": no_pet}.items():
+            patch.setattr(drawings, name, count)
+        drawings.draw_dataset(root / "data")
     return root

@@ -12,11 +12,38 @@ from typing import NamedTuple
 import numpy as np
 from PIL import features
 
-from tests.support.formats import (  # isort: skip
-    DEFLATE, JFIF, LARGEST, LONG, MEGABYTE, RAW, SOI, ZLIB_OF_ZEROS, apng, bmp, canvas, chunk, codestream, cut,
-    exif, filled, frame, gif, grey, long_exif, many_scans, many_strips, many_tags, picture, png, png_of_zeros,
-    segment, tiff, webp, zeros,
-)  # fmt: skip
+from tests.support.formats import (  # fmt: skip
+    DEFLATE,
+    JFIF,
+    LARGEST,
+    LONG,
+    MEGABYTE,
+    RAW,
+    SOI,
+    ZLIB_OF_ZEROS,
+    apng,
+    bmp,
+    canvas,
+    chunk,
+    codestream,
+    cut,
+    exif,
+    filled,
+    frame,
+    gif,
+    grey,
+    long_exif,
+    many_scans,
+    many_strips,
+    many_tags,
+    picture,
+    png,
+    png_of_zeros,
+    segment,
+    tiff,
+    webp,
+    zeros,
+)
 
 _MARK = "<script>alert(1)</script>"
 

@@ -17,7 +17,8 @@ from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import comparison, replay, training_plan
-from tests.conftest import jpeg, recipe, rows_of
+from tests.support.datasets import jpeg
+from tests.support.features import recipe, rows_of
 
 HOSTILE = ('<b>"cat"', "</script><script>alert(1)</script>", "dog's & <img src=x onerror=alert(2)>")
 

@@ -19,7 +19,8 @@ from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Location, Photograph, scan
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import training_plan
-from tests.conftest import need, recipe, rows_of
+from tests.conftest import need
+from tests.support.features import recipe, rows_of
 
 DAMAGED = Unreadable("test", "99", "the file is empty")
 CLASSES = ("cat", "dog")

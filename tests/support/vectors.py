@@ -8,7 +8,7 @@ import numpy as np
 
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
-from tests.conftest import recipe, rows_of, table
+from tests.support.features import recipe, rows_of, table
 
 Matrix = np.ndarray
 

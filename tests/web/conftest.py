@@ -10,7 +10,7 @@ from catsdogs.cleaning import suspect_table
 from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.photographs.dataset import scan
 from catsdogs.web import Site
-from tests.conftest import write_kaggle_folder
+from tests.support.datasets import write_kaggle_folder
 from tests.support.runs import features, train
 from tests.support.web import CLASSES, SUSPECTS, make_client
 

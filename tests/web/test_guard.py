@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from catsdogs.runs import run_card
 from catsdogs.web import Site
-from tests.conftest import jpeg
+from tests.support.datasets import jpeg
 from tests.support.web import PAGES, decide, refusal_of, send
 
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from catsdogs.errors import WeightsError
 from catsdogs.runs import run_card
 from catsdogs.web import Loading, Site, uploads
-from tests.conftest import jpeg
+from tests.support.datasets import jpeg
 from tests.support.web import StandInPredictor, make_client, refusal_of, send, wait_until
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from catsdogs.errors import UsageError
 from catsdogs.web import Loading, Site, create_app, serve, uploads
-from tests.conftest import jpeg
+from tests.support.datasets import jpeg
 from tests.support.web import wait_until
 
 SERVER = """

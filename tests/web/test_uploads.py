@@ -13,8 +13,8 @@ from PIL import Image
 
 from catsdogs.photographs import filetypes, images
 from catsdogs.web import uploads
-from tests.conftest import jpeg
 from tests.support import hostile
+from tests.support.datasets import jpeg
 from tests.support.hostile import MEGABYTE, chunk, picture, png, png_of_zeros
 
 SIZES = (224, 240, 260)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from catsdogs.photographs import images
-from tests.conftest import jpeg
+from tests.support.datasets import jpeg
 from tests.support.engines import BATCH
 
 

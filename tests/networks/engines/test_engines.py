@@ -14,7 +14,8 @@ from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.networks.engines import interface, openvino, selection
 from catsdogs.networks.engines.interface import Network
 from catsdogs.photographs import images
-from tests.conftest import jpeg, need, need_bfloat16_of_keras, refused
+from tests.conftest import need, need_bfloat16_of_keras, refused
+from tests.support.datasets import jpeg
 from tests.support.engines import BATCH, LITE0, lite0
 
 
