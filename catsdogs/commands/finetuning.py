@@ -269,7 +269,7 @@ def _check_plan(plan: "Hyperparameters", weights_dir: str | None, devices: str =
             f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"
         )
     if weights_dir:
-        weights.find(BACKBONES[plan.base], weights_dir)
+        weights.find_file(BACKBONES[plan.base], weights_dir)
 
 
 def _read_lesson(c: Context, dataset: "Dataset", folds: int, seed: int) -> "Lesson":
