@@ -36,7 +36,7 @@ class Accuracy:
 
 def available(names: tuple[str, ...], weights_dir: str | None) -> list[str]:
     """The networks whose real weights lie in an installed package or the user's folder."""
-    return [name for name in names if weights.find(BACKBONES[name], weights_dir) is not None]
+    return [name for name in names if weights.find_file(BACKBONES[name], weights_dir) is not None]
 
 
 def measure(dataset: Dataset, names: list[str], weights_dir: str | None, out: Path) -> list[Accuracy]:

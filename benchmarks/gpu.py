@@ -79,7 +79,7 @@ def compare(
     chosen = list(islice(cycle(paths), min(CHECKED, options.limit or CHECKED)))
     found: dict[str, dict[str, NDArray[np.float32]]] = {backbone.name: {} for backbone in backbones}
     for precision in ("float32", "bfloat16"):
-        engine = selection.create("keras", precision, options.batch_size)
+        engine = selection.create_engine("keras", precision, options.batch_size)
         for backbone in backbones:
             network = engine.load(backbone, obtain(backbone, options.weights_dir))
             outputs = _outputs([(backbone, network)], in_threads(chosen, [backbone], engine.batch_size))
@@ -96,7 +96,7 @@ def measure(
     backbones: list[Backbone], options: argparse.Namespace, paths: list[Path]
 ) -> Iterator[tuple[dict[str, float], Engine]]:
     """After each part: part -> photographs a second in bfloat16, once compiled and warm."""
-    engine = selection.create("keras", "bfloat16", options.batch_size)
+    engine = selection.create_engine("keras", "bfloat16", options.batch_size)
     networks = [(backbone, engine.load(backbone, obtain(backbone, options.weights_dir))) for backbone in backbones]
     for _ in range(2):  # the first batch compiles, the second takes the way that all later ones take
         list(_outputs(networks, _random_batches(backbones, engine.batch_size, engine.batch_size)))

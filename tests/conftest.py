@@ -73,7 +73,7 @@ def networks_are_loaded_once() -> Iterator[None]:
     from catsdogs.networks.engines.openvino import OpenVINOEngine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "create", functools.cache(selection.create))
+        patch.setattr(selection, "create_engine", functools.cache(selection.create_engine))
         for engine in (KerasEngine, OpenVINOEngine):
             patch.setattr(engine, "load", functools.cache(engine.load))
         yield

@@ -115,7 +115,7 @@ class Job:
 
 def weights_dir(backbones: tuple[Backbone, ...]) -> str | None:
     """Real weights where they lie in an installed package, else random ones: the speed is the same."""
-    return None if all(row.package and weights.find(row, None) for row in backbones) else RANDOM_WEIGHTS
+    return None if all(row.package and weights.find_file(row, None) for row in backbones) else RANDOM_WEIGHTS
 
 
 def weights_of(backbone: Backbone) -> Weights:

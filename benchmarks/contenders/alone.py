@@ -9,7 +9,7 @@ from catsdogs.networks.engines import selection
 
 def run(job: Job) -> float:
     """See `benchmarks.contenders`."""
-    engine = selection.create(ENGINE, job.variant, None)
+    engine = selection.create_engine(ENGINE, job.variant, None)
     networks = [(row.input_size, engine.load(row, weights_of(row))) for row in job.backbones]
     rng = np.random.default_rng(0)
     batch = {side: rng.integers(0, 256, zeros.shape, np.uint8) for side, zeros in job.zeros(engine.batch_size).items()}

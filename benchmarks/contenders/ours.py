@@ -16,13 +16,13 @@ ENGINE = "openvino"
 
 def prepare(backbone: Backbone, folder: Path) -> None:
     """Let the engine export the network into its cache, as the first of a user's runs does."""
-    selection.create(ENGINE, "float32", None).load(backbone, weights_of(backbone))
+    selection.create_engine(ENGINE, "float32", None).load(backbone, weights_of(backbone))
 
 
 def run(job: Job) -> float:
     """See `benchmarks.contenders`; the clock starts when the last network has been loaded and warmed up."""
     started = 0.0
-    create = selection.create
+    create = selection.create_engine
 
     def creating(
         name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None
@@ -40,7 +40,7 @@ def run(job: Job) -> float:
         engine.load = loading  # type: ignore[method-assign]
         return engine
 
-    selection.create = creating
+    selection.create_engine = creating
     settings = Settings(weights_dir=weights_dir(job.backbones), engine=ENGINE, precision=job.variant)
     with tempfile.TemporaryDirectory() as out:
         extract(scan_unlabelled(job.photographs), [row.name for row in job.backbones], Path(out), settings)

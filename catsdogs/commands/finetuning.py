@@ -240,7 +240,7 @@ def _plan(
             f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"
         )
     if weights_dir:
-        weights.find(BACKBONES[plan.base], weights_dir)
+        weights.find_file(BACKBONES[plan.base], weights_dir)
     return plan
 
 

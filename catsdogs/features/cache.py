@@ -200,14 +200,14 @@ class Cache:
 
     def _listed_parts(self) -> list[Path]:
         """The parts of the feature file, whether they are there or not."""
-        with feature_file.reading(self.path) as file:
+        with feature_file.reading_rows(self.path) as file:
             return [self.path.parent / part.name for split in SPLITS for part in virtual.parts_of(file, split)]
 
     def _add_files(self, paths: Iterable[Path]) -> None:
         """Add the rows of shards or parts. A damaged one is set aside: it was whole when it got its name."""
         for path in paths:
             try:
-                with feature_file.reading(path) as file:
+                with feature_file.reading_rows(path) as file:
                     fields = {field: field for field in _FIELDS if field in file}
                     source = _RowSource(path, fields, file.attrs["backend"])
                     self._add(source, file["key"].asstr()[...], file["digest"][...])
@@ -216,7 +216,7 @@ class Cache:
 
     def _add_existing(self, existing: Features) -> None:
         """Add the rows of the feature file, those in its parts being there already; and all by their digests alone."""
-        with feature_file.reading(self.path) as file:
+        with feature_file.reading_rows(self.path) as file:
             for split in SPLITS:
                 if not virtual.parts_of(file, split):
                     fields = {field: name for field, name in _dataset_names(split).items() if name in file}
@@ -332,13 +332,13 @@ class Cache:
                 for number in np.unique(block[:, 0]):
                     own = block[:, 0] == number
                     source = self._sources[number]
-                    with feature_file.reading(source.path) as opened:
+                    with feature_file.reading_rows(source.path) as opened:
                         values[own] = virtual.read_chosen(opened[source.datasets[field]], block[own, 1])
                 target[start : start + len(block)] = values
 
     def _shape_and_dtype(self, field: str) -> tuple[tuple[int, ...], np.dtype]:
         source = self._sources[0]
-        with feature_file.reading(source.path) as file:
+        with feature_file.reading_rows(source.path) as file:
             dataset = file[source.datasets[field]]
             return dataset.shape[1:], dataset.dtype
 

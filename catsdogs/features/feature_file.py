@@ -113,7 +113,7 @@ class Features:
         Raises:
             StoreError: as `vectors`.
         """
-        with reading(self.path) as file:
+        with reading_rows(self.path) as file:
             check_shapes(self.path, file, {split: target.shape})
             for start in range(0, len(target), _CHECKED_ROWS):
                 block = np.arange(start, min(start + _CHECKED_ROWS, len(target)))
@@ -121,7 +121,7 @@ class Features:
 
     def read_rows(self, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """The (len(rows), width) vectors of some rows of a split; raises as `vectors`."""
-        with reading(self.path) as file:
+        with reading_rows(self.path) as file:
             check_shapes(self.path, file, {split: (len(self.ids[split]), self.width)})
             return self._rows_in(file, split, rows)
 
@@ -159,7 +159,7 @@ def read_features(path: Path) -> Features:
             f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
             f"Write it with `catsdogs features --backbones {path.stem}`",
         )
-    with reading(path) as file:
+    with reading_rows(path) as file:
         if file.attrs.get("format") != FORMAT:
             refuse_foreign(path, file)
             raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
@@ -192,7 +192,7 @@ def recipe_of(path: Path) -> Recipe:
     Raises:
         StoreError: as `read_features`.
     """
-    with reading(path) as file:
+    with reading_rows(path) as file:
         return _read_recipe(path, file)
 
 
@@ -202,7 +202,7 @@ def refuse_foreign(path: Path, file: h5py.File) -> None:
         raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
 
 
-def reading(path: Path) -> AbstractContextManager[h5py.File]:
+def reading_rows(path: Path) -> AbstractContextManager[h5py.File]:
     """A feature file, shard or part to read from; raises as `hdf5.reading`."""
     # `features` sets a damaged one aside, and computes its rows again.
     return hdf5.reading(path, "Run this again" if path.parent.parent.name == SHARD_FOLDER else how_to_write(path.stem))

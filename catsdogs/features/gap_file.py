@@ -15,7 +15,7 @@ from catsdogs.photographs.dataset import Dataset, Photograph
 
 def is_gap_file(path: Path) -> bool:
     """Whether an old notebook wrote this file, so that reading it takes the data set."""
-    with feature_file.reading(path) as file:
+    with feature_file.reading_rows(path) as file:
         return file.attrs.get("format") != FORMAT and "label" in file
 
 
@@ -25,7 +25,7 @@ def read_gap_file(path: Path, dataset: Dataset) -> Features:
     Raises:
         StoreError: not such a file, or it does not fit the data set.
     """
-    with feature_file.reading(path) as file:
+    with feature_file.reading_rows(path) as file:
         feature_file.refuse_foreign(path, file)
         shapes = feature_file.vector_shapes(path, file)
         feature_file.check_shapes(path, file, {"label": shapes["train"][:1]})

@@ -37,7 +37,7 @@ class Gallery:
         if len(table) > INDEX_ROWS:
             self._search = _searchable(table)
         else:
-            self._search = _Matrix(len(table), table.width)
+            self._search = _Matrix(np.empty((len(table), table.width), np.float32))
             for start, block in table.blocks():
                 self._search.add(start, block)
 
@@ -57,9 +57,7 @@ class Gallery:
             return rows[0], cosines[0]
         likely = np.unique(self._search.nearest(_shorten(query), max(CANDIDATES, count))[0])
         likely = likely[likely >= 0]
-        exact = _Matrix(len(likely), self._table.width)
-        exact.add(0, self._table.take(likely))
-        order, cosines = exact.nearest(query, count)
+        order, cosines = _Matrix(self._table.take(likely)).nearest(query, count)
         return likely[order[0]], cosines[0]
 
     def usual(self) -> Vectors:
@@ -118,19 +116,19 @@ def unfamiliarity(cosines: Vectors, usual: Vectors) -> NDArray[np.float64]:
 
 def nearest_cosines(queries: Vectors, learnt: Vectors) -> Vectors:
     """(n,) the cosine of each query, a row, and the nearest learnt one; all are normalised."""
-    return _matrix_of(learnt).nearest(queries, 1)[1][:, 0]
+    return _Matrix(learnt).nearest(queries, 1)[1][:, 0]
 
 
 def usual_cosines(learnt: Vectors) -> Vectors:
     """(m,) as `Gallery.usual`, of normalised rows in memory."""
-    return _usual_cosines(_matrix_of(learnt), len(learnt))
+    return _usual_cosines(_Matrix(learnt), len(learnt))
 
 
 class _Matrix:
     """Rows of length 1 in memory. All results are exact."""
 
-    def __init__(self, rows: int, width: int) -> None:
-        self._vectors = np.empty((rows, width), np.float32)
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
 
     def add(self, start: int, vectors: Vectors) -> None:
         self._vectors[start : start + len(vectors)] = vectors
@@ -211,12 +209,6 @@ class _Index:
         return np.clip(np.rint(vectors * self._scale), -127, 127)
 
 
-def _matrix_of(vectors: Vectors) -> _Matrix:
-    matrix = _Matrix(len(vectors), vectors.shape[1])
-    matrix.add(0, vectors)
-    return matrix
-
-
 def _usual_cosines(search: _Matrix | _Index, rows: int, rank: int = 1) -> Vectors:
     """(m,) the cosines of a seeded sample of the rows and the `rank`-th nearest other one of each."""
     sample = np.sort(np.random.default_rng(_SAMPLING_SEED).choice(rows, min(_SAMPLED, rows), replace=False))
@@ -226,7 +218,7 @@ def _usual_cosines(search: _Matrix | _Index, rows: int, rank: int = 1) -> Vector
 def _searchable(table: JoinedVectors) -> _Matrix | _Index:
     """All rows of a table, shortened: in memory, or above `INDEX_ROWS` in an index."""
     width = min(SHORT, table.width)
-    search = _Index(width) if len(table) > INDEX_ROWS else _Matrix(len(table), width)
+    search = _Index(width) if len(table) > INDEX_ROWS else _Matrix(np.empty((len(table), width), np.float32))
     with _progress(len(table), "reading") as progress:
         for start, block in table.blocks():
             search.add(start, _shorten(block))

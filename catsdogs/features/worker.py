@@ -95,7 +95,7 @@ class Engines:
     def __call__(self, name: str, precision: str) -> Engine:
         if (name, precision) not in self._engines:
             settings = self._settings
-            engine = selection.create(name, precision, settings.batch_size, settings.devices, settings.cores)
+            engine = selection.create_engine(name, precision, settings.batch_size, settings.devices, settings.cores)
             self._engines[name, precision] = self._engines[engine.name, engine.precision] = engine
         return self._engines[name, precision]
 

@@ -63,11 +63,14 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
     settle_keras()
     if weights.path is None:
         keras.utils.set_random_seed(RANDOM_SEED)
-    if backbone.trained:
-        with _computing_in(policy):
-            return _build_trained(backbone, backbone.trained, weights)
-    parts = pretrained(backbone, weights, policy)
     image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
+    if backbone.trained:
+        assert weights.path  # noqa: S101 - `obtain` gives a trained network no random weights
+        with _computing_in(policy):
+            path = read_path(backbone.trained, weights.path.name.removesuffix(".weights.h5"))
+            vector = path(keras.ops.cast(image, "float32"))
+            return keras.Model(image, {"vector": keras.layers.Identity(dtype="float32", name="vector")(vector)})
+    parts = pretrained(backbone, weights, policy)
     feature_map = parts.trunk(preprocess(image, backbone.preprocessing))
     outputs = {"vector": parts.vector(feature_map)}
     if parts.classifier:
@@ -163,14 +166,6 @@ def read_path(folder: Path, member: str) -> keras.Model:
     if member != trained.ALL:
         path = with_language(path)
     return _fill(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
-
-
-def _build_trained(backbone: Backbone, folder: Path, weights: Weights) -> keras.Model:
-    assert weights.path  # noqa: S101 - `obtain` gives a trained network no random weights
-    path = read_path(folder, weights.path.name.removesuffix(".weights.h5"))
-    image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
-    vector = path(keras.ops.cast(image, "float32"))
-    return keras.Model(image, {"vector": keras.layers.Identity(dtype="float32", name="vector")(vector)})
 
 
 def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:

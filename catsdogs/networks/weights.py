@@ -74,7 +74,7 @@ def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
         return Weights(trained.weights_path(backbone.trained, trained.ALL), trained.check_weights(backbone.trained))
     if weights_dir == RANDOM_WEIGHTS:
         return Weights(None, RANDOM_WEIGHTS)
-    path = find(backbone, weights_dir)
+    path = find_file(backbone, weights_dir)
     if path is None:
         if backbone.package:
             raise WeightsError(
@@ -99,7 +99,7 @@ def of_folds(backbone: Backbone) -> dict[int, Weights]:
     }
 
 
-def find(backbone: Backbone, weights_dir: str | None) -> Path | None:
+def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
     """The weights file on this machine, if there is one."""
     if weights_dir:
         folder = Path(weights_dir).expanduser()

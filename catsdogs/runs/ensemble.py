@@ -81,7 +81,7 @@ def _refuse_other_recipe(run_folder: Path, network: TrainedOn) -> None:
 
 def load_members(networks: Sequence[TrainedOn]) -> list[Member]:
     """The networks in their engines, each with a first, slower answer behind it."""
-    engine_of = functools.cache(functools.partial(selection.create, batch_size=1))
+    engine_of = functools.cache(functools.partial(selection.create_engine, batch_size=1))
     members = []
     with Progress(len(networks), "loading", "network") as progress:
         for recipe, backbone, weights in networks:

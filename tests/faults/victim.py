@@ -115,7 +115,7 @@ _sound: dict[str, bytes] = {}
 def sealed(path: Path) -> None:
     if path.name == ".photographs.h5":
         Stamps(path.parent)
-    with feature_file.reading(path) as file:
+    with feature_file.reading_rows(path) as file:
         assert len(file)
     if path.name == "ResNet50.h5":
         feature_file.read_features(path).vectors("train")

@@ -31,7 +31,7 @@ class TestAgain:
         path = cached / f"{LITE0}.h5"
         run(kaggle_folder, cached)
         before, status = path.read_bytes(), path.stat()
-        monkeypatch.setattr(selection, "create", None)  # not even an engine is made
+        monkeypatch.setattr(selection, "create_engine", None)  # not even an engine is made
         assert run(kaggle_folder, cached).computed == {LITE0: 0}
         assert path.read_bytes() == before
         assert (path.stat().st_mtime_ns, path.stat().st_ino) == (status.st_mtime_ns, status.st_ino)

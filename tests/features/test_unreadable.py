@@ -235,7 +235,7 @@ def test_shards_stay_when_the_assembled_file_cannot_be_read(folder: Path, monkey
     """Which parts a feature file refers to, nobody knows then, so none is removed."""
     cache = Cache(folder, recipe("Virtual"))
     before = contents(folder)
-    reading = feature_file.reading
+    reading = feature_file.reading_rows
 
     def failing(path: Path) -> object:
         if path == cache.path:
@@ -243,7 +243,7 @@ def test_shards_stay_when_the_assembled_file_cannot_be_read(folder: Path, monkey
         return reading(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(feature_file, "reading", failing)
+        patch.setattr(feature_file, "reading_rows", failing)
         with refused(CatsdogsError, "torn"):
             cache.assemble(ENTRIES, ("a", "b"), [], "photographs")
     assert contents(folder) == before

@@ -137,7 +137,7 @@ def test_a_network_is_that_of_keras_with_imagenet_weights(
     pixels = _pixels(size)
     expected = _numbers(theirs(_prepared(name, pixels)))
     backbone = replace(BACKBONES[name], input_size=size)
-    assert weights.find(BACKBONES[name], str(tmp_path / "models"))
+    assert weights.find_file(BACKBONES[name], str(tmp_path / "models"))
     found = [build.build(backbone, file)(pixels)["vector"]]
     if name in SEVERAL_WAYS:
         found.append(build.build_path(name, size, file)(pixels * 1.0))
@@ -151,7 +151,7 @@ def test_a_network_has_one_vector_whether_its_file_has_the_classifier(
 ) -> None:
     backbone, path = BACKBONES[name], tmp_path / f"{name}.weights.h5"
     theirs = imagenet(name)
-    assert weights.find(backbone, str(tmp_path / "models"))
+    assert weights.find_file(backbone, str(tmp_path / "models"))
     pixels = _pixels(backbone.input_size)
     probabilities = _numbers(theirs(_prepared(name, pixels)))
     whole = build.build(backbone, weights.Weights(path, ""))(pixels)

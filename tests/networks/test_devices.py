@@ -101,7 +101,7 @@ FEATURES = """
     batches = np.random.default_rng(0).integers(0, 256, (3, 6, 32, 32, 3), np.uint8)
     found = {}
     for choice in devices.CHOICES:
-        engine = selection.create("keras", "float32", 5 if choice == "all" else 6, choice)
+        engine = selection.create_engine("keras", "float32", 5 if choice == "all" else 6, choice)
         assert engine.batch_size == 6  # a multiple of two
         network = engine.load(backbone, weights.obtain(backbone, "random"))
         waiting = [network.submit(batch) for batch in batches]

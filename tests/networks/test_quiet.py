@@ -128,7 +128,7 @@ def test_features_finetune_and_exports_with_the_file_of_keras_1(home: Path, tmp_
         assert "keras" not in sys.modules
         import numpy as np
 
-        network = selection.create("keras", "float32", 1).load(backbone, Weights(None, "random"))
+        network = selection.create_engine("keras", "float32", 1).load(backbone, Weights(None, "random"))
         print(network.submit(np.zeros((1, 224, 224, 3), np.uint8))().vector.shape)
         from catsdogs.finetuning import fit
         from catsdogs.finetuning.hyperparameters import complete_hyperparameters

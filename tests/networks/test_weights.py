@@ -49,12 +49,12 @@ class TestWeights:
         others = ["resnet50v2_weights_x.h5", "efficientnetb0.h5", "convnext_base.h5", "vgg19_weights_x.h5", "gap.h5"]
         for other in (*others, file):
             (tmp_path / other).write_bytes(b"")
-        assert weights.find(BACKBONES[name], str(tmp_path)) == tmp_path / file
+        assert weights.find_file(BACKBONES[name], str(tmp_path)) == tmp_path / file
 
     def test_file_with_classifier_wins(self, tmp_path: Path) -> None:
         for file in ("convnext_tiny.h5", "convnext_tiny_notop.h5"):
             (tmp_path / file).write_bytes(b"")
-        assert weights.find(BACKBONES["ConvNeXtTiny"], str(tmp_path)) == tmp_path / "convnext_tiny.h5"
+        assert weights.find_file(BACKBONES["ConvNeXtTiny"], str(tmp_path)) == tmp_path / "convnext_tiny.h5"
 
     @pytest.mark.parametrize(
         ("name", "right", "others"),
@@ -108,7 +108,7 @@ class TestWeights:
     ) -> None:
         for file in (right, *others.split()):
             (tmp_path / file).write_bytes(b"")
-        assert weights.find(BACKBONES[name], str(tmp_path)) == tmp_path / right
+        assert weights.find_file(BACKBONES[name], str(tmp_path)) == tmp_path / right
 
     def test_no_such_folder(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="No such folder of weights"):

@@ -12,4 +12,4 @@ BATCH = 4
 
 def lite0(engine: str, precision: str) -> Network:
     need(str(LITE0.package))
-    return selection.create(engine, precision, BATCH).load(LITE0, weights.obtain(LITE0, None))
+    return selection.create_engine(engine, precision, BATCH).load(LITE0, weights.obtain(LITE0, None))

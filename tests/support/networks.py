@@ -36,7 +36,7 @@ CARD = Card(
 
 
 def lite_file(backbone: Backbone) -> Path:
-    path = weights.find(backbone, None)
+    path = weights.find_file(backbone, None)
     if path is None:
         pytest.skip(f"{backbone.package} is not installed")
     return path

@@ -12,7 +12,7 @@ ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVI
 
 
 def check_engine(name: str, precision: str, batch_size: int | None, devices: str = "one") -> None:
-    """Refuse what `create` would refuse, without making an engine.
+    """Refuse what `create_engine` would refuse, without making an engine.
 
     Raises:
         UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices.
@@ -43,7 +43,9 @@ def decoding_threads(name: str) -> tuple[int, int]:
     return (max(1, cores // 2), 128) if name == "openvino" else (cores, 512)
 
 
-def create(name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None) -> Engine:
+def create_engine(
+    name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None
+) -> Engine:
     """The engine of that name. `auto` is what suits the machine; with all devices it is Keras, which alone uses them.
 
     Without a batch size the engine takes its own, without a number of cores all.

@@ -36,27 +36,27 @@ def cosines(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[n
 
 def test_unknown_names_list_the_valid_ones() -> None:
     with refused(UnknownNameError, r"No engine is called 'tpu'\. Choose from: auto, keras, openvino"):
-        selection.create("tpu", "float32", None)
+        selection.create_engine("tpu", "float32", None)
     with refused(UnknownNameError, r"No precision is called 'int3'\. Choose from: auto, float32, bfloat16"):
-        selection.create("keras", "int3", None)
+        selection.create_engine("keras", "int3", None)
     for size in (0, -1):
         with refused(UsageError, rf"A batch size of {size}\. Give --batch-size"):
-            selection.create("keras", "float32", size)
+            selection.create_engine("keras", "float32", size)
 
 
 def test_all_devices_are_keras_s() -> None:
     with refused(UsageError, r"OpenVINO uses every core .* Leave --devices out, or give --engine keras"):
-        selection.create("openvino", "float32", None, "all")
+        selection.create_engine("openvino", "float32", None, "all")
     with refused(UnknownNameError, r"No choice of devices is called 'both'\. Choose from: one, all"):
         selection.check_engine("auto", "auto", None, "both")
-    engine = selection.create("auto", "float32", 6, "all")
+    engine = selection.create_engine("auto", "float32", 6, "all")
     assert engine.name == "keras" and engine.batch_size >= 6
 
 
 @pytest.mark.parametrize("backend", ["bogus", "jax"])
 def test_backend_that_keras_lacks(backend: str) -> None:
     code = "import sys; sys.modules['jax'] = None  # absent\n"
-    code += "from catsdogs.networks.engines import selection; selection.create('keras', 'auto', None)"
+    code += "from catsdogs.networks.engines import selection; selection.create_engine('keras', 'auto', None)"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"KERAS_BACKEND": backend},
@@ -70,9 +70,9 @@ def test_backend_that_keras_lacks(backend: str) -> None:
 
 
 def test_auto_settles_on_names_that_can_be_asked_for() -> None:
-    engine = selection.create("auto", "auto", None)
+    engine = selection.create_engine("auto", "auto", None)
     assert engine.name in interface.ENGINES and engine.precision in interface.PRECISIONS and engine.batch_size > 0
-    again = selection.create(engine.name, engine.precision, 7)
+    again = selection.create_engine(engine.name, engine.precision, 7)
     assert (again.name, again.precision, again.batch_size) == (engine.name, engine.precision, 7)
 
 
@@ -134,7 +134,7 @@ def test_other_backends_of_keras_agree(
         from catsdogs.networks.table import BACKBONES
 
         pixels, out = sys.argv[1:]
-        engine = selection.create("keras", "float32", 4)
+        engine = selection.create_engine("keras", "float32", 4)
         backbone = BACKBONES["EfficientNetLite0"]
         output = engine.load(backbone, weights.obtain(backbone, None)).submit(np.load(pixels))()
         np.savez(out, backend=engine.backend, **output._asdict())

@@ -62,7 +62,7 @@ class TestExport:
         export.release()
         monkeypatch.setattr(subprocess, "Popen", start)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        engine = selection.create("openvino", "float32", 1)
+        engine = selection.create_engine("openvino", "float32", 1)
         with h5py.File(tmp_path / "MobileNet.weights.h5", "w") as file:
             file["a"] = [1.0]
         loaded = [engine.load(LITE0, Weights(None, "random"))]

@@ -52,7 +52,7 @@ class TestOutOfMemory:
         from catsdogs.networks.engines import keras as engine
 
         monkeypatch.setattr(engine.KerasNetwork, "error", error)
-        network = selection.create("keras", "float32", 10).load(LITE0, Weights(None, "random"))
+        network = selection.create_engine("keras", "float32", 10).load(LITE0, Weights(None, "random"))
         batches = [np.arange(10 * 4, dtype=np.uint8).reshape(10, 2, 2, 1) + number for number in range(3)]
         waiting = [network.submit(batch) for batch in batches]
         for batch, result in zip(batches, waiting, strict=True):
@@ -66,7 +66,7 @@ class TestOutOfMemory:
         from catsdogs.networks.engines import keras as engine
 
         monkeypatch.setattr(engine.KerasNetwork, "fits", 0)
-        network = selection.create("keras", "float32", 4).load(LITE0, Weights(None, "random"))
+        network = selection.create_engine("keras", "float32", 4).load(LITE0, Weights(None, "random"))
         with refused(UsageError, "Small does not fit into the memory of the GPU"):
             network.submit(np.zeros((4, 2, 2, 1), np.uint8))()
         assert sizes == [4, 2, 1]
@@ -75,7 +75,7 @@ class TestOutOfMemory:
         from catsdogs.networks.engines import keras as engine
 
         monkeypatch.setattr(engine.KerasNetwork, "error", ValueError("wrong shape"))
-        network = selection.create("keras", "float32", 4).load(LITE0, Weights(None, "random"))
+        network = selection.create_engine("keras", "float32", 4).load(LITE0, Weights(None, "random"))
         with pytest.raises(ValueError, match="wrong shape"):
             network.submit(np.zeros((4, 2, 2, 1), np.uint8))()
         assert sizes == [4]

@@ -35,7 +35,7 @@ def test_a_process_that_ends_with_batches_under_way() -> None:
         from catsdogs.networks.table import BACKBONES
 
         backbone = BACKBONES["EfficientNetLite0"]
-        network = selection.create("openvino", "float32", 4).load(backbone, weights.obtain(backbone, None))
+        network = selection.create_engine("openvino", "float32", 4).load(backbone, weights.obtain(backbone, None))
         for _ in range(4):
             network.submit(np.zeros((4, 224, 224, 3), np.uint8))
         assert not {"keras", "tensorflow", "openvino_telemetry.main"} & set(sys.modules)
@@ -60,15 +60,14 @@ def test_bfloat16_is_taken_only_where_it_is_faster(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(openvino, "computes_bfloat16", lambda: True)
     for faster, precision in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(openvino, "bfloat16_is_faster", lambda faster=faster: faster)
-        assert selection.create("openvino", "auto", None).precision == precision
-        assert selection.create("openvino", "float32", None).precision == "float32"
+        assert selection.create_engine("openvino", "auto", None).precision == precision
+        assert selection.create_engine("openvino", "float32", None).precision == "float32"
 
 
 def test_instructions_that_may_not_be_used_are_not_counted_on() -> None:
     """A limit set for oneDNN is not in OpenVINO's list of what the processor can do."""
-    code = (
-        "from catsdogs.networks.engines import selection; print(selection.create('openvino', 'auto', None).precision)"
-    )
+    code = "from catsdogs.networks.engines import selection\n"
+    code += "print(selection.create_engine('openvino', 'auto', None).precision)"
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     # Arm's processors are not limited by it: any precision will do there.
@@ -77,10 +76,10 @@ def test_instructions_that_may_not_be_used_are_not_counted_on() -> None:
 
 def test_a_gpu_that_keras_does_not_use_leaves_the_work_to_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "ACCELERATORS", (os.devnull,))
-    engine = selection.create("auto", "float32", None)
+    engine = selection.create_engine("auto", "float32", None)
     assert engine.name == ("keras" if getattr(engine, "on_gpu", False) else "openvino")
 
 
 def test_openvino_refuses_float16() -> None:
     with refused(UsageError, r"OpenVINO does not compute in float16 here\. Give --precision float32"):
-        selection.create("openvino", "float16", None)
+        selection.create_engine("openvino", "float16", None)
