@@ -131,9 +131,7 @@ class Features:
         finite = np.isfinite(vectors)
         if not finite.all():
             row = rows[finite.all(axis=1).argmin()]
-            raise StoreError(
-                f"{self.path}: {split} row {row} ({self.ids[split][row]}) is not finite", how_to_write(self.name)
-            )
+            raise _misfit(self.path, f"{split} row {row} ({self.ids[split][row]}) is not finite")
         return vectors
 
 
@@ -235,9 +233,7 @@ def vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
     """Split -> (rows, width) of its vectors. Raises StoreError if these are no two such arrays of one width."""
     train, test = (getattr(file[split], "shape", None) for split in SPLITS)
     if not (train and test and len(train) == len(test) == 2 and train[1] == test[1]):
-        raise StoreError(
-            f"{path}: train and test have the shapes {train} and {test}, not (rows, width)", how_to_write(path.stem)
-        )
+        raise _misfit(path, f"train and test have the shapes {train} and {test}, not (rows, width)")
     return {"train": train, "test": test}
 
 
@@ -268,23 +264,22 @@ def check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, 
             raise StoreError(f"{path} lacks {name}", how_to_write(path.stem))
         actual = getattr(file[name], "shape", None)
         if actual != shape:
-            raise StoreError(f"{path}: {name} has the shape {actual}, not {shape}", how_to_write(path.stem))
+            raise _misfit(path, f"{name} has the shape {actual}, not {shape}")
 
 
 def _check_ids_and_labels(features: Features) -> None:
     for split in SPLITS:
         ids, topk = features.ids[split], features.topk_class.get(split)
         if len(set(ids)) != len(ids) or "" in ids:
-            raise StoreError(
-                f"{features.path}: {split}_id misses an id or holds one twice", how_to_write(features.name)
-            )
+            raise _misfit(features.path, f"{split}_id misses an id or holds one twice")
         if topk is not None and topk.size and not 0 <= topk.min() <= topk.max() < IMAGENET_CLASSES:
-            raise StoreError(
-                f"{features.path}: {split}_topk_class names a label outside 0 to {IMAGENET_CLASSES - 1}",
-                how_to_write(features.name),
-            )
+            raise _misfit(features.path, f"{split}_topk_class names a label outside 0 to {IMAGENET_CLASSES - 1}")
     if features.labels.size and not 0 <= features.labels.min() <= features.labels.max() < len(features.classes):
-        raise StoreError(f"{features.path}: label names a class that `classes` lacks", how_to_write(features.name))
+        raise _misfit(features.path, "label names a class that `classes` lacks")
+
+
+def _misfit(path: Path, problem: str) -> StoreError:
+    return StoreError(f"{path}: {problem}", how_to_write(path.stem))
 
 
 def how_to_write(*files: str) -> str:
