@@ -3,7 +3,7 @@
 FROM python:3.11-slim
 
 ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/opt/cache
-COPY pyproject.toml README.md constraints.txt /src/
+COPY pyproject.toml README.md LICENSE constraints.txt /src/
 COPY catsdogs /src/catsdogs
 RUN pip install "/src[lite]" -c /src/constraints.txt && rm -r /src
 
