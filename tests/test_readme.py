@@ -6,6 +6,7 @@
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ README = ROOT / "README.md"
 COMMANDS = ROOT / "docs" / "commands.md"
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md")})
 LINES, WIDTH = 150, 120
+MEASURED = {"benchmarks.md", "faults.md"}  # written by what measures for an hour: their tables are as wide as they are
 
 BEGIN, END = "<!-- tasks: written by `python -m tests.test_readme` -->\n", "<!-- end of tasks -->\n"
 STALE = "it is stale: run `python -m tests.test_readme`"
@@ -50,11 +52,12 @@ def commands() -> str:
     contexts = {context.name: context for context in collection.to_contexts()}
     lines = ["# Commands", "", "Written from the tasks themselves by `python -m tests.test_readme`.", ""]
     for name, sentence in program():
-        lines += [f"## {name}", "", sentence, "", "| flag | default | |", "| --- | --- | --- |"]
+        lines += [f"## {name}", "", sentence, ""]
         for argument in contexts[name].args.values():
             flag = f"{'--' if len(argument.names[0]) > 1 else '-'}{argument.names[0]}"
-            default = "required" if argument.positional else f"`{argument.default}`" if argument.default else ""
-            lines.append(f"| `{flag}` | {default} | {argument.help} |")
+            default = f" (`{argument.default}` if not given)" if argument.default else ""
+            text = f"* `{flag}`{' (required)' if argument.positional else default}: {argument.help}"
+            lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         lines.append("")
     return "\n".join(lines)
 
@@ -73,19 +76,20 @@ def test_the_readme_is_short() -> None:
     assert not [line for line in lines if len(line) > WIDTH]
 
 
-def prose(page: Path) -> Iterator[tuple[int, str]]:
-    """A page's lines and their numbers, but for tables and blocks of code."""
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_line_is_too_long(page: Path) -> None:
+    numbered = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+    too_long = [number for number, line in numbered if len(line) > WIDTH]
+    assert not too_long or page.name in MEASURED
+
+
+def prose(page: Path) -> Iterator[str]:
+    """A page's lines, but for tables and blocks of code."""
     fenced = False
-    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+    for line in page.read_text(encoding="utf-8").splitlines():
         fenced ^= line.startswith("```")
         if not fenced and not line.startswith(("|", "    ", "```")):
-            yield number, line
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_no_line_of_prose_is_too_long(page: Path) -> None:
-    too_long = [number for number, line in prose(page) if len(line) > WIDTH]
-    assert not too_long
+            yield line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -98,7 +102,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def anchors(page: Path) -> set[str]:
     """What GitHub makes of the headings of a page."""
-    headings = [line.lstrip("# ").lower() for _, line in prose(page) if line.startswith("#")]
+    headings = [line.lstrip("# ").lower() for line in prose(page) if line.startswith("#")]
     return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
 
 
