@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Request
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # No sandbox, for tests may run as root in a container; nothing that calls home.
@@ -39,9 +39,17 @@ def launch() -> "Iterator[Browser]":
 
 
 def complaints(page: "Page") -> list[str]:
-    """A list that fills with what goes wrong in a page: errors, warnings on the console, and requests that fail."""
+    """A list that fills with what goes wrong in a page: errors, warnings on the console, and requests that fail.
+
+    A request that the browser itself gives up, for the page is left while its icon still loads, has not failed.
+    """
     found: list[str] = []
+
+    def note_failure(request: "Request") -> None:
+        if request.failure != "net::ERR_ABORTED":
+            found.append(f"failed: {request.url[:200]}")
+
     page.on("console", lambda message: found.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("requestfailed", lambda request: found.append(f"failed: {request.url[:200]}"))
+    page.on("requestfailed", note_failure)
     return found
