@@ -58,14 +58,14 @@ def test_every_source_has_a_year_and_each_line_is_short() -> None:
 
 def test_the_page_explains_exactly_these_and_distillation() -> None:
     page = PAGE.read_text()
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")
-    ]
-    explained = {row[0].strip("`"): row[1:] for row in rows if len(row) == 4}
-    assert list(explained) == [*TRICKS, "distillation"]
+    items = re.findall(
+        r"^\* \*\*`([\w-]+)`\*\*: (.+?)\.\s+\*Use:\*\s+(.+?)\.\n  (\[.+?\]\(.+?\))$", page, re.DOTALL | re.MULTILINE
+    )
+    assert [name for name, *_ in items] == [*TRICKS, "distillation"]
+    explained = {name: [" ".join(text.split()) for text in texts] for name, *texts in items}
     for name, trick in TRICKS.items():
         effect, helps, source = explained[name]
         assert (effect, helps) == (trick.effect, trick.helps)
         assert trick.source in re.sub(r"\[(.*?)\]\(.*?\)", r"\1", source)
-    measured = {row[0].strip("`") for row in rows if len(row) == 5}
+    measured = set(re.findall(r"^\| `([\w-]+)` \|(?:[^|]*\|){4}$", page, re.MULTILINE))
     assert len(measured) >= 8 and measured <= set(TRICKS)
