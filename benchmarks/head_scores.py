@@ -28,9 +28,9 @@ HANDLING_REPEATS = 2  # each takes ten fits to a fold
 SUSPECT_WEIGHT = 0.3
 _PRIOR_VARIANCE = 100.0  # C is this / width, as the shipped heads have it
 _ALONE, _UNWEIGHTED = "left alone", "logistic regression, all weights 1"
-_DROPPED = f"`{DEFAULT}`, suspects dropped / left alone"
-_RELABELLED = f"`{DEFAULT}`, suspects relabelled / left alone"
-_WEIGHTED = f"logistic regression, suspects with weight {SUSPECT_WEIGHT:g} / 1"
+_DROPPED = f"`{DEFAULT}`, dropped / left alone"
+_RELABELLED = f"`{DEFAULT}`, relabelled / left alone"
+_WEIGHTED = f"logistic regression, weight {SUSPECT_WEIGHT:g} / 1"
 NO_CORRECTIONS = Corrections(frozenset(), {}, "")
 
 Array = NDArray[np.float64]
@@ -168,17 +168,17 @@ def _ratios(vectors: _Vectors, compared: Comparison) -> list[Ratio]:
         vectors.mean_losses([_fitted_on_truth(probabilities, vectors.labels) for probabilities in answers])
         for answers in (default.delivered, default.own)
     )
-    truth = "with the truth's temperature / as delivered"
+    truth = "at the true temperature / delivered"
     return [
         Ratio.of(f"`{DEFAULT}` / `{NOTEBOOK}`, both calibrated", delivered, notebooks[1], 0.75, beyond_noise=True),
-        Ratio.of(f"`{DEFAULT}` calibrated / `{NOTEBOOK}`, not calibrated", delivered, notebooks[0]),
+        Ratio.of(f"`{DEFAULT}` / `{NOTEBOOK}`, first calibrated", delivered, notebooks[0]),
         Ratio.of(f"`{DEFAULT}` / `{NOTEBOOK}`, neither calibrated", own, notebooks[0]),
         Ratio.of(f"`{DEFAULT}` / {name}, both calibrated", delivered, plain, 0.98),
-        Ratio.of(f"`{DEFAULT}` calibrated / {name_own}, not calibrated", delivered, plain_own, 0.98),
+        Ratio.of(f"`{DEFAULT}` / {name_own}, first calibrated", delivered, plain_own, 0.98),
         Ratio.of(f"`{DEFAULT}` / {name_own}, neither calibrated", own, plain_own),
         Ratio(f"`{DEFAULT}` / the best of the table, `{best.head}`", *in_table, 1.03),
-        Ratio.of(f"`{DEFAULT}` as delivered, {truth}", tempered, delivered, 0.98, at_least=True),
-        Ratio.of(f"`{DEFAULT}` before calibration, {truth}", own_tempered, delivered),
+        Ratio.of(f"`{DEFAULT}` delivered, {truth}", tempered, delivered, 0.98, at_least=True),
+        Ratio.of(f"`{DEFAULT}` uncalibrated, {truth}", own_tempered, delivered),
     ]
 
 
@@ -196,7 +196,7 @@ def _answers(vectors: _Vectors, advance: Callable[[], Any], name: str, **setting
 def _best(plain: dict[float, Array]) -> tuple[str, Array]:
     """Of the losses for each C, in words and as they are. They choose themselves, which favours them."""
     C = min(plain, key=lambda C: float(plain[C].mean()))
-    return f"the best plain logistic, C = {C:g}", plain[C]
+    return f"plain logistic, C = {C:g}", plain[C]
 
 
 def _fitted_on_truth(probabilities: Array, labels: Labels) -> Array:

@@ -147,9 +147,10 @@ Repeat r draws the folds with seed {SEED} + r. Seconds: to fit the {FOLDS} folds
 
 {table(header, lines)}
 Ratios of log losses on the same photographs and folds. C of the plain logistic regression is the best of
-{", ".join(f"{C:g}" for C in head_scores.GRID)} on these very figures, which favours it; so does the truth the
-temperature that is fitted on it. The paired difference, first minus second, is given in its own standard errors:
-within {STANDARD_ERRORS} it is noise.
+{", ".join(f"{C:g}" for C in head_scores.GRID)} on these very figures, which favours it.
+The true temperature is fitted on the labels that it is scored by, which favours it too. Delivered is what `train`
+delivers, calibrated. The paired difference is first minus second, and errors says how many of its own standard errors
+that is. Within {STANDARD_ERRORS} it is noise.
 
 {_ratios(scores.ratios)}
 {_handling(scores)}"""
@@ -173,29 +174,25 @@ def _ratios(ratios: Sequence[Ratio]) -> str:
         ]
         for ratio in ratios
     ]
-    return table(["", "log losses", "ratio", "target", "met", "difference", "in standard errors"], lines)
+    return table(["", "log losses", "ratio", "target", "met", "difference", "errors"], lines)
 
 
 def _handling(scores: Scores) -> str:
     def figures(ratio: Ratio) -> list[str]:
         return [f"{ratio.loss:.5f} / {ratio.other:.5f}", f"{ratio.difference:+.5f} ({ratio.errors:+.1f})"]
 
-    judged = f"without {', '.join(scores.judged)}" if scores.judged else ""
+    judged = ", ".join(scores.judged)
+    sides = f"Log losses are of all photographs on the left, and without {judged} on the right.\n" if judged else ""
     shown = 2 if judged else 1
     lines = [[pair[0].figure, *(part for ratio in pair[:shown] for part in figures(ratio))] for pair in scores.handling]
-    header = [
-        "",
-        "log losses, all photographs",
-        "difference",
-        *([f"log losses, {judged}", "difference"] if judged else []),
-    ]
+    header = ["suspects", "all photographs", "difference", *(["without the judged", "difference"] if judged else [])]
     return f"""### Label errors
 
 In each fold suspects are found among the photographs learnt from, by an inner cross-validation of `{DEFAULT}` that
 never looks at those held out: {scores.suspects:.1f} on average. Held-out photographs are scored against the labels as
-given, mean of {scores.handling_repeats} x {FOLDS} folds, calibrated as above. In brackets: the paired difference in its
-standard errors.
-
+given, mean of {scores.handling_repeats} x {FOLDS} folds, calibrated as above.
+In brackets: the paired difference in its standard errors.
+{sides}
 {table(header, lines)}"""
 
 

@@ -279,7 +279,8 @@ def test_heads_are_measured_and_written_down(stand_ins: Path, without_keras: Non
     text = out.read_text()
     assert "## Scores on StandIn1+2" in text and "not by hand" in text
     assert f"--backbones {backbones}" in " ".join(text.split())
-    assert "log losses, without 3" in text and "| comparison of " in text
+    assert "and without 3 on the right" in text and "| without the judged |" in text and "| comparison of " in text
+    assert all(len(line) <= 120 for line in text.splitlines())
     for table in text.split("\n\n"):
         lines = [line for line in table.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) <= 1
