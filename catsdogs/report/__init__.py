@@ -9,7 +9,7 @@ from catsdogs.files.atomic import replacing
 from catsdogs.photographs.dataset import Dataset
 from catsdogs.report import choices, evidence, measures, page, pictures
 from catsdogs.runs import run_card
-from catsdogs.scoring import comparison as comparison_module
+from catsdogs.scoring.comparison import read_comparison
 
 __all__ = ["write_report"]
 
@@ -28,7 +28,7 @@ def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset |
         TrainingError, SubmissionError: `oof.csv`, `submission.csv` or `compare.csv` is damaged.
     """
     collected = evidence.collect_evidence(run_folder, files)
-    compared = comparison_module.read_comparison(comparison)
+    compared = read_comparison(comparison)
     chosen = choices.choose_photographs(collected)
     projection = measures.project_vectors(collected.files, chosen.map_rows)
     thumbnails = pictures.make_pictures(page.wanted_pictures(collected, chosen), dataset, collected)

@@ -9,7 +9,7 @@ import pytest
 from catsdogs.cleaning import duplicates, outliers, suspect_table
 from catsdogs.errors import StoreError
 from catsdogs.features import feature_file, neighbours
-from catsdogs.networks import weights as weights_module
+from catsdogs.networks.weights import RANDOM_WEIGHTS
 from tests.conftest import need, refused
 from tests.support.ballots import photograph, plain_pictures, save_dataset, write_voters
 from tests.support.vectors import clusters
@@ -91,7 +91,7 @@ def test_rows_are_those_of_the_file_that_gives_the_order(copies: list[feature_fi
     )
 
 
-@pytest.mark.parametrize("unfit", [{"learnt": 100}, {"width": 511}, {"weights": weights_module.RANDOM_WEIGHTS}])
+@pytest.mark.parametrize("unfit", [{"learnt": 100}, {"width": 511}, {"weights": RANDOM_WEIGHTS}])
 def test_networks_that_say_nothing_of_pictures_are_not_asked(copies: list[feature_file.Features], unfit: dict) -> None:
     weights = unfit.get("weights", copies[0].recipe.weights)
     recipe = dataclasses.replace(copies[0].recipe, weights=weights)

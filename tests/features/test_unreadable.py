@@ -22,11 +22,10 @@ from catsdogs.errors import (
 )
 from catsdogs.features import feature_file, virtual
 from catsdogs.features.cache import Cache
-from catsdogs.files import seal, storage
-from catsdogs.files import trial as trial_module
-from catsdogs.networks import table as table_module
+from catsdogs.files import seal, storage, trial
 from catsdogs.networks import trained, weights
 from catsdogs.networks.engines import export
+from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs import locations, tfrecord
 from catsdogs.photographs.locations import Location
 from catsdogs.photographs.stamps import Stamps
@@ -88,7 +87,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 _CHILD = """
 import ctypes, errno, json, os, sys
 from pathlib import Path
-from catsdogs.files import trial as foreign, seal as sealed
+from catsdogs.files import seal, trial
 from catsdogs.errors import CatsdogsError
 from tests.features.test_unreadable import NUMBERS, READERS, SMALL
 folder, call, libc = Path(sys.argv[1]), sys.argv[2], ctypes.CDLL(None)
@@ -101,8 +100,8 @@ for kind, (match, read) in READERS.items():
     for number in NUMBERS if kind in ("feature file", "virtual part", "shard", "run") else NUMBERS[:1]:
         for fresh in (True, False):
             if fresh:
-                sealed._check_once.cache_clear()
-                foreign._try_once.cache_clear()
+                seal._check_once.cache_clear()
+                trial._try_once.cache_clear()
             else:  # what was found whole before is not held against its seal again, so HDF5 meets the failure
                 read(folder)
             set_variable("FAILING_MATCH", match)
@@ -117,7 +116,7 @@ for kind, (match, read) in READERS.items():
                 outcome = ["defect", repr(error)]
             set_variable("FAILING_CALLS", "")
             print(json.dumps([kind, number, fresh, *outcome]))
-    sealed._check_once.cache_clear()
+    seal._check_once.cache_clear()
     read(folder)  # as if nothing had been
 """
 
@@ -203,8 +202,8 @@ def test_whatever_h5py_makes_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_process_that_tries_a_file_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch, does: str, match: str
 ) -> None:
-    trial = trial_module._TRY.replace("    dict(group.attrs)\n", f"    import os; {does}\n", 1)
-    monkeypatch.setattr(trial_module, "_TRY", trial)
+    script = trial._TRY.replace("    dict(group.attrs)\n", f"    import os; {does}\n", 1)
+    monkeypatch.setattr(trial, "_TRY", script)
     before = contents(folder)
     with refused(StoreError, match):
         Cache(folder / "unsealed", recipe())
@@ -219,13 +218,11 @@ def test_no_process_to_try_a_file_out(folder: Path, monkeypatch: pytest.MonkeyPa
         def refusing(*_: object, **__: object) -> None:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-        monkeypatch.setattr(trial_module.subprocess, "run", refusing)
+        monkeypatch.setattr(trial.subprocess, "run", refusing)
     elif how == "no Python":
         monkeypatch.setattr(sys, "executable", "/nowhere")
     else:
-        monkeypatch.setattr(
-            trial_module, "_TRY", trial_module._TRY.replace("mmap.mmap(-1, ", "mmap.mmap(-1, 2**50 + ", 1)
-        )
+        monkeypatch.setattr(trial, "_TRY", trial._TRY.replace("mmap.mmap(-1, ", "mmap.mmap(-1, 2**50 + ", 1))
     with refused(StoreError, "could not be tried out in another process: "):
         Cache(folder / "unsealed", recipe())
     assert contents(folder) == before
@@ -256,7 +253,7 @@ def test_too_many_open_files_says_what_helps(folder: Path) -> None:
 
 def test_a_network_in_the_cache_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    network = table_module.BACKBONES["VGG16"], weights.Weights(None, "random")
+    network = BACKBONES["VGG16"], weights.Weights(None, "random")
     monkeypatch.setattr(export._exporter, "export", lambda backbone, weights, path: path.write_text("a network"))
     assert export.exported(*network).read_text() == "a network"
     before, action = contents(tmp_path), Path.open

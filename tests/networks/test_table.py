@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from catsdogs.errors import UnknownNameError
-from catsdogs.networks import build, choice, table, weights
-from catsdogs.networks import imagenet as imagenet_module
+from catsdogs.networks import build, choice, imagenet, table, weights
 from catsdogs.networks.engines import selection
 from catsdogs.networks.table import BACKBONES, Backbone
 from catsdogs.photographs import images
@@ -60,5 +59,5 @@ def test_embedded_networks_know_cats_and_dogs(backbone: Backbone, cats: float, s
     batch = np.stack([images.load(dataset.read(row), [size]).by_size[size] for row in chosen])
     network = selection.create_engine("keras", "float32", 64).load(backbone, weights.obtain(backbone, None))
     top = [network.submit(part)().topk_class[:, 0] for part in (batch[:64], batch[64:])]
-    assert np.isin(top[0], imagenet_module.CATS).mean() == pytest.approx(cats, abs=0.035)  # two cats
-    assert np.isin(top[1], imagenet_module.DOGS).mean() >= 0.98
+    assert np.isin(top[0], imagenet.CATS).mean() == pytest.approx(cats, abs=0.035)  # two cats
+    assert np.isin(top[1], imagenet.DOGS).mean() >= 0.98

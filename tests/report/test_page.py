@@ -17,7 +17,6 @@ from catsdogs.features import gap_file
 from catsdogs.report import evidence
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import comparison, training_plan
-from catsdogs.scoring import comparison as comparison_module
 from tests.conftest import refused
 from tests.support.datasets import jpeg
 from tests.support.reports import HOSTILE, Elements, ReportedRun, make_photographs, make_run
@@ -206,4 +205,4 @@ def test_a_damaged_table_of_heads_is_refused(tmp_path: Path, text: str, message:
     path = tmp_path / comparison.COMPARISON_FILE
     path.write_text(text)
     with refused(TrainingError, rf"compare\.csv.*{message}"):
-        comparison_module.read_comparison(path)
+        comparison.read_comparison(path)
