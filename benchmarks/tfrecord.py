@@ -28,7 +28,7 @@ MARK = "<!-- python -m benchmarks.tfrecord -->\n"
 ROUNDS = 3
 SIDE = 224  # pixels
 FILES, ZIP, RECORD_FILES = "files in folders", "one zip", "TFRecord files"
-RESIZED = f"{RECORD_FILES} of {SIDE} x {SIDE} pixels"
+RESIZED = f"TFRecord, {SIDE} px"
 LISTED, WARM, COLD, DECODED = "listed", "read from memory", "read from the disk", f"read and decoded to {SIDE} pixels"
 
 

@@ -19,7 +19,7 @@ def test_the_table_has_a_row_for_each_way(tmp_path: Path, capfd: pytest.CaptureF
         ["| files in folders", "11"],
         ["| one zip", "1"],
         ["| TFRecord files", "3"],
-        ["| TFRecord files of 224 x 224 pixels", "3"],
+        ["| TFRecord, 224 px", "3"],
     ]
     assert text.startswith(f"# Benchmarks\n\nothers\n\n{tfrecord.MARK}## ") and "11 photographs" in text
     assert tfrecord.main(["--data", str(tmp_path / "nowhere"), "--out", str(out)]) == 1
