@@ -38,7 +38,7 @@ def test_what_features_cannot_read(
 ) -> None:
     """As of a part of Kaggle's Dog Breed Identification, whose table lists all of the photographs."""
     lost = [Unreadable("train", f"{number}, \u00e9", "no such file") for number in range(count)]
-    summary = extract.Extraction([], {}, {}, {}, lost, [], 0.0)
+    summary = extract.Extraction([], {}, {}, {}, lost, [])
     monkeypatch.setattr(extract, "extract", lambda *arguments: summary)
     dataset = scan(write_kaggle_folder(tmp_path / "data"))
     path = tmp_path / "features/unreadable.csv"
@@ -126,7 +126,7 @@ def test_names_to_choose_from_are_said_as_far_as_one_can_read_them() -> None:
 def test_classes_are_said_in_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(extract, "extract", lambda *arguments: extract.Extraction([], {}, {}, {}, [], [], 0.0))
+    monkeypatch.setattr(extract, "extract", lambda *arguments: extract.Extraction([], {}, {}, {}, [], []))
     dataset = Dataset(tmp_path, tuple(f"w_{number}" for number in range(4_251)), ())
     features.extract_features(dataset, [], tmp_path, extract.Settings())
     assert "w_19, … (4,231 more)\n" in capfd.readouterr().out

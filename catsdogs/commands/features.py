@@ -20,7 +20,7 @@ from catsdogs.commands.settings import HELP, location, number, optional_number
 from catsdogs.errors import UsageError, to_choose_from
 
 if TYPE_CHECKING:
-    from catsdogs.features.extract import Extraction, Schedule, Settings
+    from catsdogs.features.extract import Extraction, Settings, ThisMachine
     from catsdogs.photographs.dataset import Dataset
 
 UNREADABLE_FILE = "unreadable.csv"
@@ -70,7 +70,7 @@ def extract_features(
     folder: Path,
     how: "Settings",
     limit: int | None = None,
-    schedule: "Schedule | None" = None,
+    schedule: "ThisMachine | None" = None,
 ) -> None:
     """Write feature files, and show what was written and what could not be read."""
     from catsdogs.features.extract import extract
@@ -109,7 +109,7 @@ def _say_extracted(summary: "Extraction", folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _schedule(c: Context, cluster: str | None) -> "Iterator[Schedule | None]":
+def _schedule(c: Context, cluster: str | None) -> "Iterator[ThisMachine | None]":
     """The cluster at an address; None, which is this machine, if none is given."""
     if cluster is None:
         yield None

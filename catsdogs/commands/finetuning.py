@@ -259,14 +259,14 @@ def _read_lesson(c: Context, dataset: "Dataset", folds: int, seed: int) -> "Less
 def near_copy_files(c: Context, dataset: "Dataset") -> "list[Features]":
     """The feature files that tell near-copies among these photographs, if there are any; says which."""
     from catsdogs.cleaning import duplicates
-    from catsdogs.features import feature_file, gap_file, joining
+    from catsdogs.features import feature_file, joining
     from catsdogs.networks.table import BACKBONES
 
     folder, ids = location(c, "features"), {row.id for row in dataset.of("train")}
     files: list[Features] = []
     for path in (feature_file.path_of(folder, name) for name in BACKBONES):
         with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
-            if storage.exists(path) and not gap_file.is_gap_file(path):
+            if storage.exists(path):
                 file = feature_file.read_features(path)
                 joining.check_joinable([*files[:1], file])
                 if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):

@@ -20,7 +20,7 @@ from catsdogs import __version__
 from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.features import feature_file, virtual
 from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recipe, Unreadable
-from catsdogs.features.virtual import LostPartError, Part
+from catsdogs.features.virtual import Part, dataset_name
 from catsdogs.files import atomic, hdf5, lease, storage
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs.dataset import Photograph
@@ -65,10 +65,10 @@ class DigestedPhotograph(NamedTuple):
 
 @dataclass(frozen=True)
 class _RowSource:
-    """Where rows lie: a shard, a part, or a split of the feature file; `datasets` is field -> data set in the file."""
+    """Where rows lie, and what computed them: a split of the feature file; or a shard or part, whose split is empty."""
 
     path: Path
-    datasets: Mapping[str, str]
+    split: str
     backend: str
 
 
@@ -101,11 +101,11 @@ class Cache:
         # (key, digest) or the digest alone -> the number of a source, and the row in it
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._renamed: dict[int, tuple[int, int]] = {}
-        listed: list[Path] = []
+        listed: set[Path] = set()
         with contextlib.suppress(DamagedError, MissingError):
             listed = self._listed_parts()
-        self._add_files(path for path in _files_in(self._parts) if path not in listed)  # a killed run wrote these
-        self._add_files(path for path in listed if storage.exists(path))
+        # First those that a killed run wrote: of a row that changed, the feature file's counts.
+        self._add_files(sorted(_files_in(self._parts), key=listed.__contains__))
         self.existing = self._read_existing()
         if self.existing:
             self._add_existing(self.existing)
@@ -129,7 +129,7 @@ class Cache:
             for field, array in arrays.items():
                 file[field] = array
             file.attrs["backend"] = backend
-        self._add(_RowSource(path, {field: field for field in arrays}, backend), rows.key, rows.digest)
+        self._add(_RowSource(path, "", backend), rows.key, rows.digest)
 
     def assemble(
         self,
@@ -167,10 +167,10 @@ class Cache:
                     file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=text)
                     if parts.get(split):
                         file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
-                        shapes = {field: self._shape_and_dtype(field) for field in self._fields if field != "digest"}
-                        virtual.write_virtual(file, split, parts[split], shapes)
+                        kinds = {field: kind for field, kind in self._kinds().items() if field != "digest"}
+                        virtual.write_virtual(file, split, parts[split], kinds)
                     else:
-                        self._copy_rows(file, _dataset_names(split), places[split])
+                        self._copy_rows(file, split, places[split])
                 file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
                 file["label"].attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
                 shape = (len(unreadable), len(Unreadable._fields))
@@ -193,23 +193,17 @@ class Cache:
         self._places.update(zip(identities, zip(repeat(len(self._sources)), range(len(identities))), strict=True))
         self._sources.append(source)
 
-    @property
-    def _fields(self) -> Iterable[str]:
-        """The fields that there are of every row."""
-        return self._sources[0].datasets
-
-    def _listed_parts(self) -> list[Path]:
+    def _listed_parts(self) -> set[Path]:
         """The parts of the feature file, whether they are there or not."""
         with feature_file.reading_rows(self.path) as file:
-            return [self.path.parent / part.name for split in SPLITS for part in virtual.parts_of(file, split)]
+            return {self.path.parent / part.name for split in SPLITS for part in virtual.parts_of(file, split)}
 
     def _add_files(self, paths: Iterable[Path]) -> None:
         """Add the rows of shards or parts. A damaged one is set aside: it was whole when it got its name."""
         for path in paths:
             try:
                 with feature_file.reading_rows(path) as file:
-                    fields = {field: field for field in _FIELDS if field in file}
-                    source = _RowSource(path, fields, file.attrs["backend"])
+                    source = _RowSource(path, "", file.attrs["backend"])
                     self._add(source, file["key"].asstr()[...], file["digest"][...])
             except DamagedError:
                 self.set_aside.append(hdf5.set_aside(path, self.path.parent))
@@ -219,12 +213,11 @@ class Cache:
         with feature_file.reading_rows(self.path) as file:
             for split in SPLITS:
                 if not virtual.parts_of(file, split):
-                    fields = {field: name for field, name in _dataset_names(split).items() if name in file}
-                    source = _RowSource(self.path, fields, file.attrs["backend"])
+                    source = _RowSource(self.path, split, file.attrs["backend"])
                     self._add(source, (f"{split}/{id}" for id in existing.ids[split]), existing.digests[split])
-        for split in reversed(SPLITS):  # of copies the first one counts
-            for id, digest in reversed([*zip(existing.ids[split], existing.digests[split].tolist(), strict=True)]):
-                self._renamed[digest] = self._places[f"{split}/{id}", digest]
+        for split in SPLITS:
+            for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True):
+                self._renamed.setdefault(digest, self._places[f"{split}/{id}", digest])  # of copies the first counts
 
     def _read_existing(self) -> Features | None:
         """The feature file. If it or a part of it is damaged or missing, it is set aside, and there is none."""
@@ -238,7 +231,7 @@ class Cache:
                     "Ask for what it was written with, choose another folder with --out, or delete it",
                 )
             return feature_file.read_features(self.path)
-        except (DamagedError, LostPartError):
+        except DamagedError:
             self.set_aside.append(hdf5.set_aside(self.path, self.path.parent))
             return None
 
@@ -248,7 +241,7 @@ class Cache:
         Raises:
             StoreError: the feature file cannot be read, so nobody knows which these are; or they cannot be removed.
         """
-        folder, listed = virtual.parts_folder(self.path), set(self._listed_parts())
+        folder, listed = virtual.parts_folder(self.path), self._listed_parts()
         if not storage.exists(folder):
             return
         self._confirm()
@@ -298,7 +291,7 @@ class Cache:
             if not storage.exists(path):
                 with hdf5.writing(path) as file:
                     file.create_dataset("key", data=keys, dtype=h5py.string_dtype())
-                    self._copy_rows(file, {field: field for field in self._fields}, places[stretch])
+                    self._copy_rows(file, "", places[stretch])
                     file.attrs["backend"] = self._backend(places[stretch])
             parts.append(Part("/".join(path.parts[-3:]), len(keys), storage.size(path)))
         return parts
@@ -320,12 +313,11 @@ class Cache:
             for split, entries in splits.items()
         )
 
-    def _copy_rows(self, file: h5py.File, names: Mapping[str, str], places: Sequence[tuple[int, int]]) -> None:
-        """Copy rows, given as (source, row in it), into new data sets, field -> name, block by block."""
-        for field in self._fields:
-            shape, dtype = self._shape_and_dtype(field)
+    def _copy_rows(self, file: h5py.File, split: str, places: Sequence[tuple[int, int]]) -> None:
+        """Copy rows, given as (source, row in it), block by block into new data sets: of a split, or of a part."""
+        for field, (shape, dtype) in self._kinds().items():
             chunks = (min(len(places), _CHUNK_ROWS), *shape) if places else None
-            target = file.create_dataset(names[field], (len(places), *shape), dtype, chunks=chunks)
+            target = file.create_dataset(dataset_name(split, field), (len(places), *shape), dtype, chunks=chunks)
             for start in range(0, len(places), _COPIED_ROWS):
                 block = np.array(places[start : start + _COPIED_ROWS])
                 values = np.empty((len(block), *shape), dtype)
@@ -333,14 +325,15 @@ class Cache:
                     own = block[:, 0] == number
                     source = self._sources[number]
                     with feature_file.reading_rows(source.path) as opened:
-                        values[own] = virtual.read_chosen(opened[source.datasets[field]], block[own, 1])
+                        values[own] = virtual.read_chosen(opened[dataset_name(source.split, field)], block[own, 1])
                 target[start : start + len(block)] = values
 
-    def _shape_and_dtype(self, field: str) -> tuple[tuple[int, ...], np.dtype]:
+    def _kinds(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Each field that there is of every row -> the shape of a row of it, and its type."""
         source = self._sources[0]
         with feature_file.reading_rows(source.path) as file:
-            dataset = file[source.datasets[field]]
-            return dataset.shape[1:], dataset.dtype
+            named = [(field, dataset_name(source.split, field)) for field in _FIELDS]
+            return {field: (file[name].shape[1:], file[name].dtype) for field, name in named if name in file}
 
 
 @contextlib.contextmanager
@@ -352,11 +345,6 @@ def _removing(folder: Path) -> Iterator[None]:
         raise StoreError(
             f"What was assembled from {folder} cannot be removed: {reason}", "Run the same command again"
         ) from None
-
-
-def _dataset_names(split: str) -> dict[str, str]:
-    """Field of `ShardRows` -> its data set in a feature file."""
-    return {field: virtual.dataset_name(split, field) for field in _FIELDS}
 
 
 def _name_by_rows(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:

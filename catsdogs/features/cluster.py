@@ -85,11 +85,11 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-class Cluster:
-    """Stretches on whichever worker has room, each tried on up to `POOLS_TRIED` pools; see `extract.Schedule`."""
+class Cluster(extract.ThisMachine):
+    """Stretches on whichever worker has room, each tried on up to `POOLS_TRIED` pools."""
 
     def __init__(self, cores: int) -> None:
-        self.notes: list[str] = []
+        super().__init__()
         nodes = _living_nodes()
         processors = [node["CPU"] for node in nodes]
         if not nodes:
@@ -108,7 +108,7 @@ class Cluster:
     def recipes(
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
-        """See `extract.Schedule.recipes`. A worker settles them, for its processor may be another than this one's."""
+        """As `ThisMachine.recipes`. A worker settles them, for its processor may be another than this one's."""
         settle = _settle_on_worker.options(num_cpus=self.cores, num_gpus=self.gpus)
         try:
             first = tuple(map(_with_full_path, dataset.photographs[:SHARD_ROWS]))
@@ -122,7 +122,7 @@ class Cluster:
     def compute(
         self, job: Job, networks: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
     ) -> Iterator[Done]:
-        """See `extract.Schedule.compute`."""
+        """As `ThisMachine.compute`."""
         settings = replace(_with_absolute_paths(job.settings), cores=self.cores)
         job = Job(job.root.resolve(), job.backbones, job.recipes, job.out.resolve(), settings)
         waiting = {

@@ -4,13 +4,12 @@ This module plans and assembles. `worker` computes, on this machine or, see `clu
 """
 
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,13 +24,13 @@ from catsdogs.errors import (
 from catsdogs.features import feature_file, worker
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Recipe, Unreadable
-from catsdogs.features.worker import SHARD_ROWS, Done, Engines, Job, RunningNetwork, Settings, Stretch, running_networks
+from catsdogs.features.worker import SHARD_ROWS, Done, Job, RunningNetwork, Settings, Stretch, running_networks
 from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
 from catsdogs.networks.engines.interface import AUTO
 from catsdogs.networks.table import Backbone
-from catsdogs.networks.weights import Weights, obtain
+from catsdogs.networks.weights import obtain
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.locations import ABSENT, Location
@@ -64,20 +63,24 @@ class Extraction:
     rows: dict[str, int]
     unreadable: list[Unreadable]
     set_aside: list[Path]
-    seconds: float
     notes: list[str] = field(default_factory=list)
 
 
-class Schedule(Protocol):
-    """Where and in which order stretches are computed. `notes` are sentences for the user on how it went."""
+class ThisMachine:
+    """All stretches in this process, one after the other. The first failure ends the run. See also `cluster`.
 
-    notes: list[str]
+    Attributes:
+        notes: sentences for the user on how it went.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
 
     def recipes(
         self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
     ) -> tuple[Recipe, ...]:
         """See `settle_recipes`, on a machine that will compute."""
-        ...
+        return settle_recipes(backbones, out, settings)
 
     def compute(
         self, job: Job, networks: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
@@ -86,25 +89,6 @@ class Schedule(Protocol):
 
         `networks` are those of this process. Their caches know all shards when this ends.
         """
-        ...
-
-
-class ThisMachine:
-    """All stretches in this process, one after the other. The first failure ends the run."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def recipes(
-        self, dataset: Dataset, backbones: Sequence[Backbone], out: Path, settings: Settings
-    ) -> tuple[Recipe, ...]:
-        """See `Schedule.recipes`."""
-        return settle_recipes(backbones, out, settings)
-
-    def compute(
-        self, job: Job, networks: list[RunningNetwork], stretches: Sequence[Stretch], tick: Callable[[int], object]
-    ) -> Iterator[Done]:
-        """See `Schedule.compute`."""
         if stretches:
             self.notes += worker.load_new_networks(job, networks, stretches[0].photographs)
         yield from worker.compute_shards(Dataset(job.root, (), ()), networks, stretches, lambda: tick(1))
@@ -117,7 +101,7 @@ def extract(
     out: Path,
     settings: Settings | None = None,
     limit: int | None = None,
-    schedule: Schedule | None = None,
+    schedule: ThisMachine | None = None,
 ) -> Extraction:
     """Bring `out/<Backbone>.h5` up to date with the data set for every network named, in one pass.
 
@@ -130,7 +114,7 @@ def extract(
         StoreError: the disk is full; finished shards are kept. Or a stretch failed on every worker that tried it; the
             others are kept.
     """
-    settings, schedule, started = settings or Settings(), schedule or ThisMachine(), time.monotonic()
+    settings, schedule = settings or Settings(), schedule or ThisMachine()
     _check_request(settings, limit)
     backbones = tuple(choose(names))
     for backbone in backbones:
@@ -157,7 +141,6 @@ def extract(
         rows=rows,
         unreadable=[row for row in outcomes if isinstance(row, Unreadable)],
         set_aside=set_aside,
-        seconds=time.monotonic() - started,
         notes=schedule.notes,
     )
 
@@ -178,9 +161,8 @@ def settle_recipes(backbones: Sequence[Backbone], out: Path, settings: Settings)
     Raises:
         WeightsError, StoreError, UnknownNameError, UsageError: as `extract`.
     """
-    engine_of = Engines(settings)
-    weights = [obtain(backbone, settings.weights_dir) for backbone in backbones]
-    return tuple(_settle_recipe(*pair, out, settings, engine_of) for pair in zip(backbones, weights, strict=True))
+    engine_of = worker.engines(settings)
+    return tuple(_settle_recipe(backbone, out, settings, engine_of) for backbone in backbones)
 
 
 def _compute_missing(
@@ -188,7 +170,7 @@ def _compute_missing(
     networks: list[RunningNetwork],
     photographs: Sequence[Photograph],
     stamps: Stamps,
-    schedule: Schedule,
+    schedule: ThisMachine,
     absent: Container[Location],
 ) -> tuple[list[Outcome], Counter[str]]:
     """Read the photographs that are new or changed, and compute missing rows.
@@ -265,7 +247,7 @@ def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
     return moved
 
 
-def _settle_recipe(backbone: Backbone, weights: Weights, out: Path, settings: Settings, engine_of: Engines) -> Recipe:
+def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of: worker.EngineOf) -> Recipe:
     path = feature_file.path_of(out, backbone.name)
     name, precision = settings.engine, settings.precision
     if storage.exists(path):
@@ -281,7 +263,7 @@ def _settle_recipe(backbone: Backbone, weights: Weights, out: Path, settings: Se
     selection.check_engine(name, precision, settings.batch_size, settings.devices)
     return Recipe(
         backbone=backbone.name,
-        weights=weights.sha256,
+        weights=obtain(backbone, settings.weights_dir).sha256,
         input_size=backbone.input_size,
         resize_filter=images.RESIZE_FILTER,
         preprocessing=backbone.preprocessing,

@@ -147,8 +147,9 @@ def read_features(path: Path) -> Features:
         )
     with reading_rows(path) as file:
         if file.attrs.get("format") != FORMAT:
-            refuse_foreign(path, file)
-            raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
+            if set(file) >= GAP_DATASETS:
+                raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
+            raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
         recipe = _read_recipe(path, file)
         shapes = vector_shapes(path, file)
         check_shapes(path, file, _expected_shapes(file, shapes))
@@ -180,12 +181,6 @@ def recipe_of(path: Path) -> Recipe:
     """
     with reading_rows(path) as file:
         return _read_recipe(path, file)
-
-
-def refuse_foreign(path: Path, file: h5py.File) -> None:
-    """Raise StoreError for an HDF5 file that is neither ours nor an old notebook's."""
-    if not set(file) >= GAP_DATASETS:
-        raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
 
 
 def reading_rows(path: Path) -> AbstractContextManager[h5py.File]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from catsdogs.errors import StoreError
 from catsdogs.features import feature_file
-from catsdogs.features.feature_file import FORMAT, SPLITS, UNKNOWN, Features, Recipe
+from catsdogs.features.feature_file import FORMAT, GAP_DATASETS, SPLITS, UNKNOWN, Features, Recipe
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs.dataset import Dataset, Photograph
 
@@ -16,17 +16,16 @@ from catsdogs.photographs.dataset import Dataset, Photograph
 def is_gap_file(path: Path) -> bool:
     """Whether an old notebook wrote this file, so that reading it takes the data set."""
     with feature_file.reading_rows(path) as file:
-        return file.attrs.get("format") != FORMAT and "label" in file
+        return file.attrs.get("format") != FORMAT and set(file) >= GAP_DATASETS
 
 
 def read_gap_file(path: Path, dataset: Dataset) -> Features:
     """The features of an old notebook: rows in the order of Keras's directory iterator, which sorts names as text.
 
     Raises:
-        StoreError: not such a file, or it does not fit the data set.
+        StoreError: it does not fit the data set.
     """
     with feature_file.reading_rows(path) as file:
-        feature_file.refuse_foreign(path, file)
         shapes = feature_file.vector_shapes(path, file)
         feature_file.check_shapes(path, file, {"label": shapes["train"][:1]})
         written_labels = file["label"][...]

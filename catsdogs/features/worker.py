@@ -5,6 +5,7 @@ worker, beside whichever others, and after however many kills.
 """
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +35,8 @@ from catsdogs.progress import Progress
 SHARD_ROWS = 256
 _TRIED_PHOTOGRAPHS = 16  # a precision is tried on so many
 _REMOTE_READERS = 32  # threads that mostly wait for an object store
+
+EngineOf = Callable[[str, str], Engine]
 
 
 @dataclass(frozen=True)
@@ -85,19 +88,10 @@ class Done(NamedTuple):
     failure: str = ""
 
 
-class Engines:
-    """The engines in use, by name and precision. Each is made when it is first needed: a complete cache needs none."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._engines: dict[tuple[str, str], Engine] = {}
-
-    def __call__(self, name: str, precision: str) -> Engine:
-        if (name, precision) not in self._engines:
-            settings = self._settings
-            engine = selection.create_engine(name, precision, settings.batch_size, settings.devices, settings.cores)
-            self._engines[name, precision] = self._engines[engine.name, engine.precision] = engine
-        return self._engines[name, precision]
+def engines(settings: Settings) -> EngineOf:
+    """The engine of a name and precision, made when it is first asked for: a complete cache needs none."""
+    size, devices, cores = settings.batch_size, settings.devices, settings.cores
+    return functools.cache(partial(selection.create_engine, batch_size=size, devices=devices, cores=cores))
 
 
 @dataclass
@@ -112,7 +106,7 @@ class RunningNetwork:
     backbone: Backbone
     weights: Weights
     cache: Cache
-    get_engine: Callable[[str, str], Engine]
+    get_engine: EngineOf
     writing: threading.Lock = field(default_factory=threading.Lock)  # a worker may have two stretches under way
     _loaded: dict[int, Network] = field(default_factory=dict)
 
@@ -165,7 +159,7 @@ def running_networks(job: Job) -> list[RunningNetwork]:
         WeightsError: the weights are missing on this machine, or are others than the job's.
         StoreError: a feature file was written by another recipe.
     """
-    engine_of, networks = Engines(job.settings), []
+    engine_of, networks = engines(job.settings), []
     for backbone, recipe in zip(job.backbones, job.recipes, strict=True):
         weights = obtain(backbone, job.settings.weights_dir)
         if weights.sha256 != recipe.weights:

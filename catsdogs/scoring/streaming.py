@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ _BLOCK_BYTES = 2**25
 _RUN_ROWS = 256  # rows that are read into a buffer together: 1 MB of a network in one read
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
-_Item = TypeVar("_Item")
 Block = tuple[NDArray[np.intp], Vectors]  # the numbers of some rows, and their vectors
 
 
@@ -211,15 +210,14 @@ def _memory() -> int:
     return min(machine, int(limit)) if limit.isdigit() else machine
 
 
-def _read_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items, each computed in a thread while the one before is used."""
-    end = object()
+def _read_ahead(read: Iterator[Block]) -> Iterator[Block]:
+    """The same blocks, each read in a thread while the one before is used."""
     with ThreadPoolExecutor(1, "reader") as reader:
-        coming = reader.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = reader.submit(next, items, end)
-            yield item  # type: ignore[misc]
-            del item
+        coming = reader.submit(next, read, None)
+        while block := coming.result():
+            coming = reader.submit(next, read, None)
+            yield block
+            del block
 
 
 def _with_progress(read: Iterator[Block], bar: Progress) -> Iterator[Block]:

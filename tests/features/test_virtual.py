@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catsdogs.errors import StoreError
+from catsdogs.errors import DamagedError, StoreError
 from catsdogs.features import feature_file, virtual
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Features
-from catsdogs.features.virtual import LostPartError
 from catsdogs.files import hdf5
 from tests.conftest import refused
 from tests.support.features import opened, recipe, rows_of, table
@@ -167,7 +166,7 @@ def test_a_lost_shard_is_named_and_only_its_rows_are_computed_again(tmp_path: Pa
         shard.unlink()
     else:
         shard.write_bytes(content[:1000] if damage == "cut" else content)
-    with refused(LostPartError, rf"{shard.name} .*Run `catsdogs features --backbones ResNet50` again"):
+    with refused(DamagedError, rf"{shard.name} .*Run `catsdogs features --backbones ResNet50` again"):
         feature_file.read_features(features.path).vectors(lost[0].split("/")[0])
     with h5py.File(features.path) as file:  # of whoever reads it without us
         if damage == "missing":

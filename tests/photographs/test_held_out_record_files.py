@@ -74,7 +74,7 @@ def test_a_truth_that_cannot_be_ours(held_out: Dataset, tmp_path: Path, truth: o
 def test_the_commands_write_the_same_truth_and_grade_takes_it(
     held_out: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    summary = extract.Extraction(*([], {}, {}, {}, [], [], 0.0))
+    summary = extract.Extraction(*([], {}, {}, {}, [], []))
     monkeypatch.setattr(extract, "extract", lambda *arguments: summary)
     for name, dataset in (("files", held_out), ("shards", scan(tmp_path / "shards"))):
         extract_features(dataset, [], tmp_path / name, extract.Settings())
