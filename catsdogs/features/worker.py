@@ -90,8 +90,12 @@ class Done(NamedTuple):
 
 def engines(settings: Settings) -> EngineOf:
     """The engine of a name and precision, made when it is first asked for: a complete cache needs none."""
-    size, devices, cores = settings.batch_size, settings.devices, settings.cores
-    return functools.cache(partial(selection.create_engine, batch_size=size, devices=devices, cores=cores))
+
+    @functools.cache
+    def engine_of(name: str, precision: str) -> Engine:
+        return selection.create_engine(name, precision, settings.batch_size, settings.devices, settings.cores)
+
+    return engine_of
 
 
 @dataclass
