@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from catsdogs.cleaning import decisions, suspect_table
-from catsdogs.features import feature_file, gap_file, joining
+from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import trained
 from catsdogs.networks.quiet import importing_keras
@@ -26,10 +26,7 @@ FEATURES, RUNS, NETWORK, PHOTOGRAPHS = (VALUES[name] for name in ("features", "r
 
 
 def features(name: str) -> Features:
-    path = KEPT / "features" / f"{name}.h5"
-    if gap_file.is_gap_file(path):
-        return gap_file.read_gap_file(path, scan(KEPT / "packed"))
-    return feature_file.read_features(path)
+    return feature_file.read_features(KEPT / "features" / f"{name}.h5", lambda: scan(KEPT / "packed"))
 
 
 def plain(value: Any) -> Any:

@@ -127,7 +127,7 @@ def features_folder(c: Context, given: str | None = None) -> Path:
 
 def read_feature_files(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
     """The feature files of the networks that a flag or the settings name."""
-    from catsdogs.features import feature_file, gap_file
+    from catsdogs.features import feature_file
     from catsdogs.networks import trained
     from catsdogs.networks.table import BACKBONES, SHORTHANDS
     from catsdogs.photographs.dataset import scan
@@ -139,10 +139,7 @@ def read_feature_files(c: Context, folder: Path, backbones: str | None, data: st
         if name not in known and not storage.exists(path):
             choice = list(dict.fromkeys((*feature_file.names(folder), *known)))
             raise UnknownNameError("backbone or feature file", name, choice)
-        if storage.exists(path) and gap_file.is_gap_file(path):
-            files.append(gap_file.read_gap_file(path, scan(location(c, "data", data))))
-        else:
-            files.append(feature_file.read_features(path))
+        files.append(feature_file.read_features(path, lambda: scan(location(c, "data", data))))
     return files
 
 

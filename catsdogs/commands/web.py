@@ -91,12 +91,12 @@ def _load_predictor(run_folder: Path, features: Path, weights_dir: str | None) -
 
 def _remembered(run: "Run | None", folder: Path) -> tuple[str, tuple[str, ...]] | None:
     """Where the photographs were and what their classes are called, as the run says, or else a feature file."""
-    from catsdogs.features import feature_file, gap_file
+    from catsdogs.features import feature_file
 
     if run:
         return run.source, run.classes
     paths = (feature_file.path_of(folder, name) for name in feature_file.names(folder))
-    first = next((feature_file.read_features(path) for path in paths if not gap_file.is_gap_file(path)), None)
+    first = next((feature_file.read_features(path) for path in paths if not feature_file.is_gap_file(path)), None)
     return (first.source, first.classes) if first else None
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @task()
 def status(c: Context, features: str | None = None) -> None:
     """What is cached, for which networks and how many rows, and your networks and runs with their scores."""
-    from catsdogs.features import feature_file, gap_file
+    from catsdogs.features import feature_file
     from catsdogs.networks import trained
     from catsdogs.runs import run_card
 
@@ -31,7 +31,7 @@ def status(c: Context, features: str | None = None) -> None:
     for name in names:
         path = feature_file.path_of(folder, name)
         try:
-            is_old = gap_file.is_gap_file(path)
+            is_old = feature_file.is_gap_file(path)
             say(f"{path}: an old notebook's vectors" if is_old else _in_a_line(feature_file.read_features(path)))
         except StoreError as error:
             say(error)

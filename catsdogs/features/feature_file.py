@@ -1,7 +1,10 @@
-"""The feature file `features/<Backbone>.h5`: its recipe and its rows, read and checked."""
+"""The feature file `features/<Backbone>.h5`: its recipe and its rows, read and checked; and old notebooks' `gap_*.h5`.
+
+The latter are `train`, `test` and `label` without ids, which the data set supplies.
+"""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,14 +19,15 @@ from catsdogs.features import virtual
 from catsdogs.files import hdf5, storage
 from catsdogs.networks.imagenet import IMAGENET_CLASSES, TOP_K
 from catsdogs.networks.table import POOLED
+from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.images import STATISTICS
 
 FORMAT = "catsdogs features"
 VERSION = 1
 SPLITS = ("train", "test")
 SHARD_FOLDER = ".shards"
-GAP_PREFIX = "gap_"  # of the files that old notebooks wrote, see `gap_file`
-GAP_DATASETS = {"train", "test", "label"}
+GAP_PREFIX = "gap_"  # of the files that old notebooks wrote
+_GAP_DATASETS = {"train", "test", "label"}
 UNKNOWN = "unknown"
 # Networks that earlier versions built wrongly: their names, the field and value that give such a file away, the fault.
 _MISTAKEN = (
@@ -113,7 +117,7 @@ class Features:
             StoreError: the file is damaged, or a row holds NaN or infinity.
         """
         with reading_rows(self.path) as file:
-            check_shapes(self.path, file, {split: (len(self.ids[split]), self.width)})
+            _check_shapes(self.path, file, {split: (len(self.ids[split]), self.width)})
             for places, block in virtual.read_blocks(self.path, file, split, "vector", rows):
                 vectors = block.astype(np.float32, copy=False)
                 finite = np.isfinite(vectors)
@@ -133,11 +137,15 @@ def names(folder: Path) -> list[str]:
     return [name.removesuffix(".h5") for name in storage.names_in(folder, ".h5")]
 
 
-def read_features(path: Path) -> Features:
-    """Open a feature file and check that it is whole. Old notebooks' files are read by `gap_file.read_gap_file`.
+def read_features(path: Path, photographs: Callable[[], Dataset] | None = None) -> Features:
+    """Open a feature file and check that it is whole.
+
+    Args:
+        photographs: the data set, which is asked for where an old notebook wrote the file.
 
     Raises:
-        StoreError: no such file, cut short, not a feature file, of a newer version, or its arrays disagree.
+        StoreError: no such file, cut short, not a feature file, of a newer version, or its arrays disagree; or an old
+            notebook's that does not fit the data set, or comes without one.
     """
     if not storage.exists(path):
         cached = ", ".join(names(path.parent))
@@ -145,14 +153,16 @@ def read_features(path: Path) -> Features:
             f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
             f"Write it with `catsdogs features --backbones {path.stem}`",
         )
+    if photographs and is_gap_file(path):
+        return _read_gap_file(path, photographs())
     with reading_rows(path) as file:
         if file.attrs.get("format") != FORMAT:
-            if set(file) >= GAP_DATASETS:
+            if set(file) >= _GAP_DATASETS:
                 raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
             raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
         recipe = _read_recipe(path, file)
-        shapes = vector_shapes(path, file)
-        check_shapes(path, file, _expected_shapes(file, shapes))
+        shapes = _vector_shapes(path, file)
+        _check_shapes(path, file, _expected_shapes(file, shapes))
         virtual.check_parts(path, file, SPLITS)
         features = Features(
             path=path,
@@ -171,6 +181,47 @@ def read_features(path: Path) -> Features:
         )
         _check_ids_and_labels(features)
     return features
+
+
+def is_gap_file(path: Path) -> bool:
+    """Whether an old notebook wrote this file, so that reading it takes the data set."""
+    with reading_rows(path) as file:
+        return file.attrs.get("format") != FORMAT and set(file) >= _GAP_DATASETS
+
+
+def _read_gap_file(path: Path, dataset: Dataset) -> Features:
+    """The features of an old notebook: rows in the order of Keras's directory iterator, which sorts names as text."""
+    with reading_rows(path) as file:
+        shapes = _vector_shapes(path, file)
+        _check_shapes(path, file, {"label": shapes["train"][:1]})
+        written_labels = file["label"][...]
+    in_order = {split: sorted(dataset.of(split), key=_directory_iterator_key) for split in SPLITS}
+    for split in SPLITS:
+        if shapes[split][0] != len(in_order[split]):
+            raise StoreError(
+                f"{path}: {split} has {shapes[split][0]:,} rows, "
+                f"{dataset.root} has {len(in_order[split]):,} photographs",
+                "Give --data the folder it was made from",
+            )
+    labels = np.array([photograph.label for photograph in in_order["train"]])
+    if not np.array_equal(written_labels, labels):
+        raise StoreError(
+            f"{path}: label does not fit the names in {dataset.root}", "Give --data the folder it was made from"
+        )
+    unknown: dict[str, Any] = dict.fromkeys((field.name for field in fields(Recipe)), UNKNOWN)
+    return Features(
+        path=path,
+        recipe=Recipe(**unknown | {"backbone": path.stem, "input_size": 0, "vector": POOLED}),
+        classes=dataset.classes,
+        ids={split: np.array([photograph.id for photograph in in_order[split]], object) for split in SPLITS},
+        labels=labels,
+        width=shapes["train"][1],
+        source=str(dataset.root),
+    )
+
+
+def _directory_iterator_key(photograph: Photograph) -> tuple[int, str]:
+    return photograph.label, photograph.location.name.rsplit("/", 1)[-1]
 
 
 def recipe_of(path: Path) -> Recipe:
@@ -212,7 +263,7 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
     return recipe
 
 
-def vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
+def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
     """Split -> (rows, width) of its vectors. Raises StoreError if these are no two such arrays of one width."""
     train, test = (getattr(file[split], "shape", None) for split in SPLITS)
     if not (train and test and len(train) == len(test) == 2 and train[1] == test[1]):
@@ -242,7 +293,7 @@ def _arrays_of(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any
     return arrays
 
 
-def check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, ...]]) -> None:
+def _check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, ...]]) -> None:
     """Raise StoreError if one of these arrays is missing or has another shape."""
     for name, shape in expected.items():
         if name not in file:

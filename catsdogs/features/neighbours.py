@@ -112,14 +112,10 @@ def unfamiliarity(cosines: Vectors, usual: Vectors) -> NDArray[np.float64]:
     return shares
 
 
-def nearest_cosines(queries: Vectors, learnt: Vectors) -> Vectors:
-    """(n,) the cosine of each query, a row, and the nearest learnt one; all are normalised."""
-    return _Matrix(learnt).nearest(queries, 1)[1][:, 0]
-
-
-def usual_cosines(learnt: Vectors) -> Vectors:
-    """(m,) as `Gallery.usual`, of normalised rows in memory."""
-    return _usual_cosines(_Matrix(learnt), len(learnt))
+def unfamiliar_rows(vectors: Vectors, learnt: Vectors) -> NDArray[np.float64]:
+    """(n,) the `unfamiliarity` of rows among learnt ones; all are in memory, and normalised."""
+    search = _Matrix(learnt)
+    return unfamiliarity(search.nearest(vectors, 1)[1][:, 0], _usual_cosines(search, len(learnt)))
 
 
 class _Matrix:

@@ -112,24 +112,19 @@ class RunningNetwork:
     cache: Cache
     get_engine: EngineOf
     writing: threading.Lock = field(default_factory=threading.Lock)  # a worker may have two stretches under way
-    _loaded: dict[int, Network] = field(default_factory=dict)
+    loaded: dict[int, Network] = field(default_factory=dict)
 
     @property
     def engine(self) -> Engine:
         return self.get_engine(self.cache.recipe.engine, self.cache.recipe.precision)
 
     @cached_property
-    def _fold_weights(self) -> dict[int, Weights]:
+    def fold_weights(self) -> dict[int, Weights]:
         return of_folds(self.backbone)
 
     @cached_property
     def _fold_of_digest(self) -> dict[int, int]:
         return trained.fold_of_digest(self.backbone.trained) if self.backbone.trained else {}
-
-    @property
-    def members(self) -> list[int]:
-        """The numbers of all its members."""
-        return [0, *self._fold_weights]
 
     def member_for(self, entry: DigestedPhotograph) -> int:
         """The number of the member that a photograph goes through: 0 unless the network learnt from it."""
@@ -139,21 +134,16 @@ class RunningNetwork:
         """How many of these photographs the member that they go through has learnt from."""
         return sum(self._fold_of_digest.get(entry.digest) == 0 for entry in entries)
 
-    def change_precision(self, precision: str) -> None:
-        """Compute in another precision from now on. Rows cached in the one before are not used."""
-        self.cache = Cache(self.cache.path.parent, replace(self.cache.recipe, precision=precision))
-        self._loaded.clear()
-
     @property
     def notes(self) -> list[str]:
         """What the user should know of how it ran."""
-        return [network.note for network in self._loaded.values() if network.note]
+        return [network.note for network in self.loaded.values() if network.note]
 
     def load(self, member: int = 0) -> Network:
-        if member not in self._loaded:
-            weights = self._fold_weights[member] if member else self.weights
-            self._loaded[member] = self.engine.load(self.backbone, weights)
-        return self._loaded[member]
+        if member not in self.loaded:
+            weights = self.fold_weights[member] if member else self.weights
+            self.loaded[member] = self.engine.load(self.backbone, weights)
+        return self.loaded[member]
 
 
 def running_networks(job: Job) -> list[RunningNetwork]:
@@ -184,14 +174,16 @@ def load_new_networks(job: Job, networks: Sequence[RunningNetwork], photographs:
     Raises:
         WeightsError: the weights do not fit.
     """
-    new = [(network, member) for network in networks if network.cache.existing is None for member in network.members]
+    new = [(one, member) for one in networks if one.cache.existing is None for member in (0, *one.fold_weights)]
     notes = []
     with Progress(len(new), "preparing", "network") as bar:
         for network, member in new:
             if member == 0 and job.settings.precision == AUTO and not _is_exact(job, network, photographs):
                 rounded = network.cache.recipe.precision
                 notes.append(f"{network.backbone.name} computes in float32: {rounded} gives other vectors here")
-                network.change_precision("float32")
+                # Rows cached in the other precision are not used.
+                network.cache = Cache(job.out, replace(network.cache.recipe, precision="float32"))
+                network.loaded.clear()
             network.load(member)
             bar.update()
     return notes

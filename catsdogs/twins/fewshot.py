@@ -294,8 +294,7 @@ def _share_far_away(setup: _Setup, widths: Sequence[int]) -> float | None:
     learnt, new = setup.learnt_vectors.copy(), setup.vectors.copy()
     for vectors in (learnt, new):
         joining.normalise(vectors, widths)
-    cosines, usual = neighbours.nearest_cosines(new, learnt), neighbours.usual_cosines(learnt)
-    return float((neighbours.unfamiliarity(cosines, usual) >= neighbours.FAR).mean())
+    return float((neighbours.unfamiliar_rows(new, learnt) >= neighbours.FAR).mean())
 
 
 def _check_network(file: Features, new: Sequence[str]) -> None:

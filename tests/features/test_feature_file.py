@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catsdogs.errors import StoreError
-from catsdogs.features import feature_file, gap_file
+from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.features.feature_file import SPLITS, Unreadable
 from catsdogs.networks.table import BACKBONES
@@ -195,13 +195,13 @@ class TestDamage:
             import os
             from pathlib import Path
             import filelock  # the library may lie where nobody may not read it
-            from catsdogs.features import gap_file
+            from catsdogs.features import feature_file
             from catsdogs.errors import StoreError
 
             if os.getuid() == 0:
                 os.setuid(65534)
             try:
-                gap_file.is_gap_file(Path("ResNet50.h5"))
+                feature_file.is_gap_file(Path("ResNet50.h5"))
             except StoreError as error:
                 print(error)
         """
@@ -250,7 +250,7 @@ def test_names_lists_what_is_cached(file: Path) -> None:
     (file.parent / "outliers.csv").touch()
     write_kaggle_folder(file.parent / "data")
     assert feature_file.names(file.parent) == ["ResNet50"]
-    assert not gap_file.is_gap_file(file)
+    assert not feature_file.is_gap_file(file)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from catsdogs.errors import StoreError
-from catsdogs.features import feature_file, gap_file, joining
+from catsdogs.features import feature_file, joining
 from catsdogs.features.cache import DigestedPhotograph
 from catsdogs.photographs.dataset import Dataset
 from tests.conftest import refused
@@ -32,8 +32,8 @@ class TestGapFiles:
     def test_rows_get_their_ids_from_the_data_set(self, tmp_path: Path, dataset: Dataset) -> None:
         labels = np.repeat([0, 1], [11, 3])
         path = self.write(tmp_path / "gap_ResNet50.h5", labels, 12)
-        assert gap_file.is_gap_file(path)
-        got = gap_file.read_gap_file(path, dataset)
+        assert feature_file.is_gap_file(path)
+        got = feature_file.read_features(path, lambda: dataset)
         cats = ["cat.0", "cat.1", "cat.10", *(f"cat.{n}" for n in range(2, 10))]
         assert got.ids["train"].tolist() == [*cats, "dog.0", "dog.1", "dog.2"]
         assert got.ids["test"].tolist() == ["1", "10", "11", "12", *(str(n) for n in range(2, 10))]
@@ -42,7 +42,8 @@ class TestGapFiles:
         assert got.vectors("test")[1].tolist() == [2, 3]
 
     def test_it_joins_a_file_of_ours(self, tmp_path: Path, dataset: Dataset) -> None:
-        old = gap_file.read_gap_file(self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12), dataset)
+        path = self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12)
+        old = feature_file.read_features(path, lambda: dataset)
         entries = [DigestedPhotograph(photograph, 1) for photograph in dataset.photographs]
         ours = write_features(tmp_path, entries, classes=dataset.classes)
         joining.check_joinable([ours, old])
@@ -56,7 +57,7 @@ class TestGapFiles:
             del h5["train"]
             h5["train"] = np.zeros(shape)
         with refused(StoreError, r"gap_X\.h5: train and test have the shapes .* Write it again with what wrote it"):
-            gap_file.read_gap_file(path, dataset)
+            feature_file.read_features(path, lambda: dataset)
 
     def test_wrong_data_sets(self, tmp_path: Path, dataset: Dataset) -> None:
         path = self.write(tmp_path / "gap_X.h5", np.repeat([0, 1], [11, 3]), 12)
@@ -69,4 +70,4 @@ class TestGapFiles:
             (np.repeat([1, 0], [11, 3]), 12, "label does not fit"),
         ):
             with refused(StoreError, problem):
-                gap_file.read_gap_file(self.write(path, labels, test), dataset)
+                feature_file.read_features(self.write(path, labels, test), lambda: dataset)

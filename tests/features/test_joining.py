@@ -38,6 +38,27 @@ class TestJoined:
                 expected = [rows_of(rows, 3, "ResNet50").vector, rows_of(rows, 2, "Xception").vector]
                 np.testing.assert_array_equal(joined, np.hstack(expected))
 
+    def test_some_rows_and_blocks_are_those_of_all(self, tmp_path: Path) -> None:
+        """Over both splits, in the order of another file, as they are and normalised."""
+        entries = table(TRAIN, TEST)
+        one = write_features(tmp_path, entries, "ResNet50", 3)
+        other = write_features(tmp_path, entries[::-1], "Xception", 2)
+        vectors = np.hstack(
+            [rows_of(entries[::-1], 3, "ResNet50").vector, rows_of(entries[::-1], 2, "Xception").vector]
+        )
+        vectors = np.concatenate([vectors[len(TEST) :], vectors[: len(TEST)]])  # train first
+        lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in (vectors[:, :3], vectors[:, 3:])]
+        normal = np.hstack([vectors[:, :3] / lengths[0], vectors[:, 3:] / lengths[1]]) / np.sqrt(2)
+        some = np.array([10, 0, 7, 0, 6])
+        for normalised, expected in ((False, vectors), (True, normal)):
+            joined = joining.Joined([one, other], *SPLITS, first=other, normalised=normalised)
+            assert (len(joined), joined.width, joined.widths) == (11, 5, (3, 2))
+            np.testing.assert_allclose(joined.read(), expected, rtol=1e-6)
+            np.testing.assert_allclose(joined.read(some), expected[some], rtol=1e-6)
+            blocks = list(joined.blocks(4))
+            assert [rows.tolist() for rows, _ in blocks] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+            np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), joined.read())
+
     @pytest.mark.parametrize("block", [1, 3, 7])
     @pytest.mark.parametrize("dtype", ["float32", "float16"])
     def test_rows_of_many_blocks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, dtype: str) -> None:

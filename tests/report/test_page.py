@@ -13,7 +13,7 @@ import pytest
 from catsdogs import report
 from catsdogs.cleaning import decisions
 from catsdogs.errors import TrainingError
-from catsdogs.features import gap_file
+from catsdogs.features import feature_file
 from catsdogs.report import evidence
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import comparison, training_plan
@@ -172,7 +172,7 @@ def test_an_old_notebooks_file_is_enough(tmp_path: Path) -> None:
         file["train"] = (draw.normal(size=(20, 4)) + 2 * labels[:, None]).astype(np.float32)
         file["test"] = draw.normal(size=(5, 4)).astype(np.float32)
         file["label"] = np.array([row.label for row in sorted(dataset.of("train"), key=lambda row: row.label)])
-    files = [gap_file.read_gap_file(path, dataset)]
+    files = [feature_file.read_features(path, lambda: dataset)]
     plan = training_plan.Plan("ridge", folds=3, seed=0)
     training.train(files, plan, name="old", submissions=tmp_path / "submissions", command="catsdogs train")
     here = ReportedRun(tmp_path / "submissions" / "old", files, dataset, tmp_path / "compare.csv")
