@@ -123,16 +123,13 @@ class RunningNetwork:
         return of_folds(self.backbone)
 
     @cached_property
-    def _fold_of_digest(self) -> dict[int, int]:
+    def member_of_digest(self) -> dict[int, int]:
+        """Digest of a photograph that the network learnt from -> the number of the member that it goes through."""
         return trained.fold_of_digest(self.backbone.trained) if self.backbone.trained else {}
-
-    def member_for(self, entry: DigestedPhotograph) -> int:
-        """The number of the member that a photograph goes through: 0 unless the network learnt from it."""
-        return self._fold_of_digest.get(entry.digest, 0)
 
     def learnt_from(self, entries: Sequence[DigestedPhotograph]) -> int:
         """How many of these photographs the member that they go through has learnt from."""
-        return sum(self._fold_of_digest.get(entry.digest) == 0 for entry in entries)
+        return sum(self.member_of_digest.get(entry.digest) == 0 for entry in entries)
 
     @property
     def notes(self) -> list[str]:
@@ -240,8 +237,8 @@ def compute_shards(
             for _ in stretch.photographs:
                 loaded = next(stream)
                 for shard in shards:
-                    if shard.network.backbone.name in loaded.needed_by:
-                        shard.add(loaded)
+                    if loaded.pixels and shard.network.backbone.name in loaded.needed_by:
+                        shard.add(loaded.entry, loaded.pixels)
                 outcomes.append(loaded.reason or loaded.entry.digest)
                 tick()
             for shard in shards:
@@ -267,20 +264,23 @@ class _Loaded:
 class _Shard:
     """The photographs of one stretch on their way through one network.
 
-    Each member of the network gathers batches of its own: `waiting` is member -> rows of its next batch, `results` are
-    the rows of each batch under way, and the function that waits for its output.
+    Each member of the network gathers batches of its own: `waiting` is member -> rows and pixels of its next batch,
+    `results` are the rows of each batch under way, and the function that waits for its output.
     """
 
     network: RunningNetwork
-    rows: list[_Loaded] = field(default_factory=list)
-    waiting: dict[int, list[int]] = field(default_factory=dict)
+    entries: list[DigestedPhotograph] = field(default_factory=list)
+    statistics: list[NDArray[np.float32]] = field(default_factory=list)
+    waiting: dict[int, list[tuple[int, NDArray[np.uint8]]]] = field(default_factory=dict)
     results: list[tuple[list[int], Callable[[], Output]]] = field(default_factory=list)
 
-    def add(self, loaded: _Loaded) -> None:
-        member = self.network.member_for(loaded.entry)
-        self.waiting.setdefault(member, []).append(len(self.rows))
-        self.rows.append(loaded)
-        if len(self.waiting[member]) == self.network.engine.batch_size:
+    def add(self, entry: DigestedPhotograph, pixels: Pixels) -> None:
+        member = self.network.member_of_digest.get(entry.digest, 0)
+        waiting = self.waiting.setdefault(member, [])
+        waiting.append((len(self.entries), pixels.by_size[self.network.backbone.input_size]))
+        self.entries.append(entry)
+        self.statistics.append(pixels.statistics)
+        if len(waiting) == self.network.engine.batch_size:
             self._submit(member)
 
     def close(self) -> None:
@@ -290,7 +290,7 @@ class _Shard:
 
     def write(self) -> int:
         """Wait for the network and write the rows; returns how many there are."""
-        if not self.rows:
+        if not self.entries:
             return 0
         outputs = [result() for _, result in self.results]
         order = np.argsort(np.concatenate([rows for rows, _ in self.results]))
@@ -301,27 +301,24 @@ class _Shard:
 
         labelled = outputs[0].topk_class is not None
         rows = ShardRows(
-            key=np.array([row.entry.key for row in self.rows], object),
-            digest=np.array([row.entry.digest for row in self.rows], np.uint64),
+            key=np.array([entry.key for entry in self.entries], object),
+            digest=np.array([entry.digest for entry in self.entries], np.uint64),
             vector=gather("vector"),
-            statistics=np.stack([row.pixels.statistics for row in self.rows if row.pixels]),
+            statistics=np.stack(self.statistics),
             topk_class=gather("topk_class") if labelled else None,
             topk_prob=gather("topk_prob") if labelled else None,
         )
         with self.network.writing:
             self.network.cache.write_shard(rows, self.network.engine.backend)
-        return len(self.rows)
+        return len(self.entries)
 
     def _submit(self, member: int) -> None:
         size, side = self.network.engine.batch_size, self.network.backbone.input_size
         batch = np.zeros((size, side, side, 3), np.uint8)
-        positions = self.waiting.pop(member)
-        for place, position in enumerate(positions):
-            row = self.rows[position]
-            assert row.pixels is not None  # noqa: S101 - only readable photographs are added
-            batch[place] = row.pixels.by_size[side]
-            self.rows[position] = replace(row, pixels=Pixels({}, row.pixels.statistics))
-        self.results.append((positions, self.network.load(member).submit(batch)))
+        waiting = self.waiting.pop(member)
+        for place, (_, pixels) in enumerate(waiting):
+            batch[place] = pixels
+        self.results.append(([row for row, _ in waiting], self.network.load(member).submit(batch)))
 
 
 def _load_photograph(dataset: Dataset, networks: Sequence[RunningNetwork], photograph: Photograph) -> _Loaded:
