@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from catsdogs.report import measures
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.figures import LEGEND_CLASSES
-from catsdogs.report.measures import Bin, Confusion
+from catsdogs.report.measures import Bin
 
 _CONFIDENT = 0.9
 
@@ -67,9 +67,10 @@ def describe_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> str:
     return " ".join([*sentences, "A larger marker stands for more photographs of one size; both axes are logarithmic."])
 
 
-def describe_confusion(pairs: Sequence[Confusion], rows: int) -> str:
+def describe_confusion(matrix: NDArray[np.int64]) -> str:
     """For the confusion matrix, as a table or as `figures.draw_confusion`."""
-    wrong = sum(pair.rows for pair in pairs)
+    rows = int(matrix.sum())
+    wrong = rows - int(matrix.trace())
     return (
         f"Out of fold, {wrong:,} of {counted(rows)} ({percent(wrong / rows)}) are called something else than their "
         "label. A row is a label, a column what the heads call it, as calibrated."
