@@ -63,30 +63,28 @@ def render_page(
     map_caption = captions.describe_map(projection.explained, len(chosen.map_rows), evidence)
     points = _points(evidence, chosen, projection, pictures, tiles)
     drawn["map"] = figures.draw_map(points, bool(pictures)), map_caption
-    fits_a_table = len(names) <= TABLE_CLASSES
     return _template().render(
         run=evidence.run,
         evidence=evidence,
         baseline=captions.describe_baseline(evidence),
         embedded=figures.embed_figures({name: figure for name, (figure, _) in drawn.items()}),
         captions={name: caption for name, (_, caption) in drawn.items()},
+        confusion=captions.describe_confusion(matrix),
         has_pictures=bool(pictures),
         facts=_facts(evidence),
         unreadable=sorted({(row.split, row.id, row.reason) for file in evidence.files for row in file.unreadable}),
-        classes=_classes(evidence) if fits_a_table else [],
         samples=[(names[label], [tiles.sample(row) for row in rows]) for label, rows in chosen.samples.items()],
-        matrix=_matrix(matrix) if fits_a_table else None,
+        matrix=matrix.tolist() if len(names) <= TABLE_CLASSES else None,
         mistakes=[(names[label], names[n], rows) for label, n, rows in measures.confusions(matrix)[:CONFUSIONS]],
         bins=after,
         curves=curves,
-        heads=_heads(evidence, compared),
+        compared=compared,
         test_sample=[tiles.tile("test", row) for row in chosen.test_sample],
         worst=[tiles.tile("train", row) for row in chosen.worst],
         cost_of_worst=float(evidence.losses[chosen.worst].sum() / evidence.losses.sum()),
         doubtful=[tiles.tile("train", row) for row in chosen.doubtful],
         suspects=_suspects_section(evidence, [tiles.suspect(suspect) for suspect in chosen.suspects]),
         map_legend=figures.map_legend(names),
-        map_groups=_map_groups(evidence),
         LISTED=LISTED,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -103,6 +101,7 @@ def _template() -> "Template":
         lstrip_blocks=True,
     )
     environment.filters |= {"number": captions.counted, "percent": captions.percent, "when": _when, "bar": _bar}
+    environment.filters["colour"] = figures.class_colour
     return environment.get_template("report.html")
 
 
@@ -113,7 +112,7 @@ def _quality_figures(
     names = evidence.classes
     drawn = {}
     if len(names) > TABLE_CLASSES:
-        counts = np.bincount(evidence.labels, minlength=len(names))
+        counts = matrix.sum(axis=1)
         drawn["balance"] = figures.draw_balance(names, counts), captions.describe_balance(names, counts)
         drawn["confusion"] = figures.draw_confusion(names, matrix), captions.describe_confusion(matrix)
     sizes = {split: values[:, :2] for split, values in evidence.first.statistics.items() if len(values)}
@@ -164,12 +163,6 @@ def _points(
     }
 
 
-def _map_groups(evidence: Evidence) -> list[tuple[str, str]]:
-    """Value and text of what can be made to stand out on the map."""
-    groups = [("", "all"), ("ringed", "suspects"), ("wrong", "called something else than their label")]
-    return [*groups, *((str(label), f"labelled {name}") for label, name in enumerate(evidence.classes))]
-
-
 def _reliability(evidence: Evidence, probabilities: Any) -> list[Bin]:
     """The bins of some probabilities, of which the second of two classes, of many the likeliest, came true or not."""
     labels = evidence.labels
@@ -209,40 +202,6 @@ def _first_listed(items: Sequence[str]) -> str:
     return ", ".join(items[:LISTED]) + more
 
 
-def _classes(evidence: Evidence) -> list[dict[str, Any]]:
-    """The classes' sizes."""
-    counts = np.bincount(evidence.labels, minlength=len(evidence.classes)).tolist()
-    return [
-        {
-            "name": name,
-            "count": count,
-            "share": count / len(evidence.labels),
-            "learnt": prior,
-            "colour": figures.class_colour(label),
-        }
-        for label, (name, count, prior) in enumerate(zip(evidence.classes, counts, evidence.run.prior, strict=True))
-    ]
-
-
-def _matrix(matrix: Any) -> dict[str, Any]:
-    """The confusion matrix as a table."""
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    return {"counts": matrix.tolist(), "shares": shares.tolist(), "caption": captions.describe_confusion(matrix)}
-
-
-def _heads(evidence: Evidence, compared: Comparison | None) -> dict[str, Any] | None:
-    """The table of heads, and when and on what it was made."""
-    if compared is None:
-        return None
-    written = datetime.fromtimestamp(compared.written, UTC).isoformat()
-    other = ", so not on the photographs of this run" if compared.rows != evidence.run.train_rows else ""
-    note = (
-        f"on {_when(written)}: {captions.counted(compared.rows)}, {compared.folds} folds, "
-        f"{captions.counted(compared.repeats, 'repeat')}{other}."
-    )
-    return {"rows": compared.entries, "note": note}
-
-
 def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, Any]:
     """The tiles shown, and for each kind of reason how many are shown of how many."""
     shown_kinds = [kind for tile in shown for kind in tile.kinds]
@@ -251,9 +210,10 @@ def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, An
     return {"tiles": shown, "kinds": kinds, "total": len(evidence.suspects)}
 
 
-def _when(text: str) -> str:
-    """`2026-11-22T14:00:49+00:00` -> `22 November 2026, 14:00 UTC`."""
-    time = datetime.fromisoformat(text).astimezone(UTC)
+def _when(moment: str | float) -> str:
+    """`2026-11-22T14:00:49+00:00`, or as many seconds since 1970 -> `22 November 2026, 14:00 UTC`."""
+    time = datetime.fromisoformat(moment) if isinstance(moment, str) else datetime.fromtimestamp(moment, UTC)
+    time = time.astimezone(UTC)
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 

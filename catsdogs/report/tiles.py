@@ -37,12 +37,6 @@ class Tile(NamedTuple):
     reasons: Sequence[str] = ()
     kinds: Sequence[str] = ()
 
-    @property
-    def alt(self) -> str:
-        """The text in place of the picture for who cannot see it."""
-        likely = f", called {self.probabilities[0][0]}" if self.probabilities else ""
-        return f"photograph {self.id}{f', labelled {self.label}' if self.label else ''}{likely}"
-
 
 class TileMaker:
     """Makes the tiles of a run's report."""
