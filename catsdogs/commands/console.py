@@ -17,7 +17,7 @@ import invoke
 from catsdogs import __version__
 from catsdogs.commands.settings import HELP, Flags
 from catsdogs.errors import SHOWN, CatsdogsError, StoreError, UsageError
-from catsdogs.files import storage, tables
+from catsdogs.files import storage
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 # How our own signs are written where an encoding lacks them; other letters, as those of a class, become escapes.
@@ -190,7 +190,7 @@ def say_rows(
         say(line(*row))
     if len(rows) > SHOWN:
         if columns:
-            tables.write_table(path, columns, rows)
+            _write_table(path, columns, rows)
         say(f"… and {len(rows) - SHOWN:,} more like these; all {len(rows):,} are listed in {path}")
     elif columns and storage.exists(path):  # of an earlier run, when there were more
         storage.remove(path)
@@ -218,10 +218,16 @@ def _where_all_are_listed(error: CatsdogsError, path: Path) -> str:
     if len(error.listed) <= SHOWN:
         return ""
     try:
-        tables.write_table(path, ("what",), [(item,) for item in error.listed])
+        _write_table(path, ("what",), [(item,) for item in error.listed])
     except StoreError:  # the error itself is what counts
         return ""
     return f" All {len(error.listed):,} are listed in {path}."
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from catsdogs.files import tables  # which is more than `--list` needs
+
+    tables.write_table(path, columns, rows)
 
 
 def command_line() -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -83,7 +82,7 @@ def thumbnail() -> Response:
         raise Problem(404, "There is no such photograph")
     response = Response(jpeg, mimetype="image/jpeg")
     response.cache_control.private, response.cache_control.max_age = True, 300
-    response.set_etag(hashlib.blake2b(jpeg, digest_size=8).hexdigest())
+    response.add_etag()
     response.make_conditional(request)
     return response
 
