@@ -1,4 +1,8 @@
-"""The numbers behind the diagrams: reliability of probabilities, confusions of classes, and places on a map."""
+"""The numbers behind the diagrams: reliability of probabilities, confusions of classes, and places on a map.
+
+Bins are counted here: scikit-learn's `calibration_curve` tells no counts, and its means differ by 9e-16, SciPy's Wilson
+intervals by 4e-9, from those of the pages written so far.
+"""
 
 import math
 from collections.abc import Sequence
