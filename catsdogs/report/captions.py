@@ -36,11 +36,12 @@ def probability_label(evidence: Evidence) -> str:
 
 def describe_baseline(evidence: Evidence) -> str:
     """What a log loss can be compared with: that of the shares of the classes."""
-    shares = np.bincount(evidence.labels, minlength=len(evidence.classes)) / len(evidence.labels)
-    entropy = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    from scipy.stats import entropy
+
+    of_shares = entropy(np.bincount(evidence.labels))
     return (
         "Log loss: the lower, the better; 0 is perfect, and a confident mistake costs most. To answer every photograph "
-        f"with the shares of the classes, looking at none, costs {entropy:.3f}. ± is one standard error of the mean."
+        f"with the shares of the classes, looking at none, costs {of_shares:.3f}. ± is one standard error of the mean."
     )
 
 
