@@ -24,7 +24,6 @@ _FAINT = 0.25
 _FONT = "system-ui, sans-serif"
 _RING, _RING_COLOUR = 15, "#b0569a"  # pixels; none of the first classes' colours
 _HISTOGRAM_BINS = 40
-_BIN_COLUMNS = ("low", "high", "rows", "said", "happened", "least", "most")  # a `Bin` as the page's tooltips call it
 _TICKS = [base * 10**power for power in range(6) for base in (1, 2, 5)]
 
 
@@ -119,7 +118,7 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str
     figure.line([0, 1], [0, 1], color=_INK, line_dash="dashed")
     offsets = np.linspace(-0.5, 0.5, len(stages))
     for number, (stage, bins) in enumerate(stages.items()):
-        source = ColumnDataSource({name: [bin[place] for bin in bins] for place, name in enumerate(_BIN_COLUMNS)})
+        source = ColumnDataSource({name: [getattr(bin, name) for bin in bins] for name in Bin._fields})
         final = number == len(stages) - 1
         style = {"color": COLOURS[not final], "source": source, "legend_label": stage}
         if final:
