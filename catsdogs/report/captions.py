@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from catsdogs.report import measures
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.figures import LEGEND_CLASSES
-from catsdogs.report.measures import Bin, Confusion
+from catsdogs.report.measures import Bin
 
 _CONFIDENT = 0.9
 
@@ -36,11 +36,12 @@ def probability_label(evidence: Evidence) -> str:
 
 def describe_baseline(evidence: Evidence) -> str:
     """What a log loss can be compared with: that of the shares of the classes."""
-    shares = np.bincount(evidence.labels, minlength=len(evidence.classes)) / len(evidence.labels)
-    entropy = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    from scipy.stats import entropy
+
+    of_shares = entropy(np.bincount(evidence.labels))
     return (
         "Log loss: the lower, the better; 0 is perfect, and a confident mistake costs most. To answer every photograph "
-        f"with the shares of the classes, looking at none, costs {entropy:.3f}. ± is one standard error of the mean."
+        f"with the shares of the classes, looking at none, costs {of_shares:.3f}. ± is one standard error of the mean."
     )
 
 
@@ -67,9 +68,10 @@ def describe_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> str:
     return " ".join([*sentences, "A larger marker stands for more photographs of one size; both axes are logarithmic."])
 
 
-def describe_confusion(pairs: Sequence[Confusion], rows: int) -> str:
+def describe_confusion(matrix: NDArray[np.int64]) -> str:
     """For the confusion matrix, as a table or as `figures.draw_confusion`."""
-    wrong = sum(pair.rows for pair in pairs)
+    rows = int(matrix.sum())
+    wrong = rows - int(matrix.trace())
     return (
         f"Out of fold, {wrong:,} of {counted(rows)} ({percent(wrong / rows)}) are called something else than their "
         "label. A row is a label, a column what the heads call it, as calibrated."
@@ -82,8 +84,8 @@ def describe_calibration(before: Sequence[Bin], after: Sequence[Bin], evidence: 
     what = evidence.classes[1] if len(evidence.classes) == 2 else "right"
     return (
         "On the dashed line, things happen as often as they are said to. "
-        f"Of the {counted(last.rows)} given a probability of {last.low:.1f} or more, {percent(last.observed)} are "
-        f"{what}; {percent(last.mean_probability)} was said on average. Over all photographs what is said and what "
+        f"Of the {counted(last.rows)} given a probability of {last.low:.1f} or more, {percent(last.happened)} are "
+        f"{what}; {percent(last.said)} was said on average. Over all photographs what is said and what "
         f"happens differ by {measures.calibration_error(after):.4f} on average, before calibration by "
         f"{measures.calibration_error(before):.4f}. Thick bars: where the share may lie in the long run, 95 times of "
         "100; a bin with few photographs says little. Below: how many photographs are in each bin, on a logarithmic "

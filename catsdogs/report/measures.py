@@ -1,4 +1,8 @@
-"""The numbers behind the diagrams: reliability of probabilities, confusions of classes, and places on a map."""
+"""The numbers behind the diagrams: reliability of probabilities, confusions of classes, and places on a map.
+
+Bins are counted here: scikit-learn's `calibration_curve` tells no counts, and its means differ by 9e-16, SciPy's Wilson
+intervals by 4e-9, from those of the pages written so far.
+"""
 
 import math
 from collections.abc import Sequence
@@ -21,25 +25,17 @@ class Bin(NamedTuple):
     Attributes:
         low, high: the probabilities that fall into it, `high` only into the last one.
         rows: how many predictions they are.
-        mean_probability: of these predictions.
-        observed: the share of them that came true; 95 times of 100 it lies, in the long run, from `least` to `most`.
+        said: the mean probability of these predictions.
+        happened: the share of them that came true; 95 times of 100 it lies, in the long run, from `least` to `most`.
     """
 
     low: float
     high: float
     rows: int
-    mean_probability: float
-    observed: float
+    said: float
+    happened: float
     least: float
     most: float
-
-
-class Confusion(NamedTuple):
-    """How many rows of the class `label` are predicted to be of the class `predicted`, both indices."""
-
-    label: int
-    predicted: int
-    rows: int
 
 
 def reliability(probabilities: NDArray[np.float64], came_true: NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
@@ -67,14 +63,21 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     M. P. Naeini, G. F. Cooper, M. Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015.
     """
     rows = sum(bin.rows for bin in bins)
-    return sum(bin.rows * abs(bin.mean_probability - bin.observed) for bin in bins) / rows
+    return sum(bin.rows * abs(bin.said - bin.happened) for bin in bins) / rows
 
 
-def confusions(matrix: NDArray[np.int64]) -> list[Confusion]:
-    """Which classes are taken for which others, the most frequent first; a row of the matrix is a label."""
+def confusions(matrix: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Label, predicted class and rows of the mistakes, the most frequent first; a row of the matrix is a label."""
     wrong = matrix - np.diag(np.diag(matrix))
-    pairs = [Confusion(int(row), int(column), int(wrong[row, column])) for row, column in np.argwhere(wrong)]
-    return sorted(pairs, key=lambda pair: -pair.rows)
+    labels, predicted = np.nonzero(wrong)
+    pairs = zip(labels.tolist(), predicted.tolist(), wrong[labels, predicted].tolist(), strict=True)
+    return sorted(pairs, key=lambda pair: -pair[2])
+
+
+def spoken_of(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) the probability that the diagrams are about: that of the second of two classes, of many of the likeliest."""
+    result: NDArray[np.float64] = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1)
+    return result
 
 
 def margins(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

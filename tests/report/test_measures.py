@@ -19,10 +19,10 @@ def test_the_bins_of_a_calibration_diagram(answers: list[tuple[float, bool]]) ->
     probabilities, came_true = np.array([p for p, _ in answers]), np.array([right for _, right in answers])
     bins = measures.reliability(probabilities, came_true)
     assert sum(bin.rows for bin in bins) == len(answers)
-    assert sum(bin.rows * bin.observed for bin in bins) == pytest.approx(came_true.sum())
+    assert sum(bin.rows * bin.happened for bin in bins) == pytest.approx(came_true.sum())
     for bin in bins:
-        assert bin.low - 1e-9 <= bin.mean_probability <= bin.high + 1e-9
-        assert 0 <= bin.least <= bin.observed + 1e-9 and bin.observed - 1e-9 <= bin.most <= 1
+        assert bin.low - 1e-9 <= bin.said <= bin.high + 1e-9
+        assert 0 <= bin.least <= bin.happened + 1e-9 and bin.happened - 1e-9 <= bin.most <= 1
     assert 0 <= measures.calibration_error(bins) <= 1
 
 
@@ -39,9 +39,9 @@ def test_confusions_are_the_mistakes_most_frequent_first(pairs: list[tuple[int, 
     labels, answers = (np.array(column) for column in zip(*pairs, strict=True))
     matrix = confusion_matrix(labels, answers, labels=range(4))
     wrong = measures.confusions(matrix)
-    assert all(pair.rows == ((labels == pair.label) & (answers == pair.predicted)).sum() for pair in wrong)
-    assert sum(pair.rows for pair in wrong) == (labels != answers).sum()
-    assert [pair.rows for pair in wrong] == sorted((pair.rows for pair in wrong), reverse=True)
+    assert all(rows == ((labels == label) & (answers == predicted)).sum() for label, predicted, rows in wrong)
+    assert sum(rows for *_, rows in wrong) == (labels != answers).sum()
+    assert [rows for *_, rows in wrong] == sorted((rows for *_, rows in wrong), reverse=True)
 
 
 def test_the_margin_of_an_even_choice_is_nothing() -> None:
