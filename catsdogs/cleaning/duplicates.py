@@ -38,8 +38,8 @@ _COPIES_NAMED = 3
 def find_same_bytes(file: Features) -> Iterator[Doubt]:
     """A reason for each photograph whose bytes occur again; copies that are all in test do no harm."""
     copies: dict[int, list[Place]] = defaultdict(list)
-    for split, digests in file.digests.items():
-        for row, digest in enumerate(digests.tolist()):
+    for split in feature_file.SPLITS if file.digests else ():
+        for row, digest in enumerate(file.digests[split].tolist()):
             copies[digest].append((split, row))
     for places in copies.values():
         if len(places) < 2 or all(split == "test" for split, _ in places):
