@@ -7,7 +7,7 @@ import socket
 
 from flask import Flask, Response, jsonify, render_template, request
 from flask.globals import request_ctx
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from catsdogs.web.site import this_site
 
@@ -37,16 +37,11 @@ _SENTENCES = {
 
 
 class Problem(HTTPException):
-    """A response that is an error: its status and a sentence, without full stop.
+    """A response that is an error: its status and a sentence, without full stop."""
 
-    Attributes:
-        retry_after: seconds after which asking again may help.
-    """
-
-    def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
+    def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.code = status
-        self.retry_after = retry_after
 
 
 def protect(app: Flask) -> None:
@@ -104,11 +99,9 @@ def _with_headers(response: Response) -> Response:
 def _error_response(error: HTTPException) -> Response:
     """An error as JSON for programs, as a small page for people."""
     response = Response(status=error.code)
-    response.headers.update({name: value for name, value in error.get_headers() if name == "Allow"})
-    if isinstance(error, Problem):
+    response.headers.update({name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")})
+    if isinstance(error, Problem | ServiceUnavailable):  # those that we raise
         sentence = error.description or ""
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(error.retry_after)
     else:
         sentence = _SENTENCES.get(error.code or 500, error.name)
     if request.path.startswith("/api/"):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, render_template, request
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import ServiceUnavailable
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.web import uploads
@@ -70,11 +71,10 @@ def _predictor() -> "Predictor":
     loading = this_site().loading
     if loading.predictor:
         return loading.predictor
-    if loading.state == "none":
-        raise Problem(503, "No run predicts yet: train one with `catsdogs train`, and start the server again", _LATER)
-    if loading.state == "failed":
-        raise Problem(503, loading.problem.removesuffix("."), _LATER)
-    raise Problem(503, "The networks are still loading", _SOON)
+    if loading.state in ("none", "failed"):
+        none = "No run predicts yet: train one with `catsdogs train`, and start the server again"
+        raise ServiceUnavailable(loading.problem.removesuffix(".") or none, retry_after=_LATER)
+    raise ServiceUnavailable("The networks are still loading", retry_after=_SOON)
 
 
 def _result(predictor: "Predictor", file: FileStorage) -> dict[str, Any]:
