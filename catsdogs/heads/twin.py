@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from catsdogs.features.scaling import Array, Labels, Vectors
+from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import _convex, _linear
 from catsdogs.heads._adam import Adam, epochs_and_batches
-from catsdogs.heads._convex import Standardised
 from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
 
 EMBEDDING = 32
@@ -84,11 +83,11 @@ class Twin(LinearHead):
 
     def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         random = np.random.default_rng(self.random_state)
-        vectors = Standardised(X)  # over all rows, held out or not: that uses no labels
+        scaling = _convex.scaling_of(X)  # over all rows, held out or not: that uses no labels
         splits = _linear.inner_splits(target, self.random_state, groups)[:_INNER_FITS]
         class_logits, pair_logits, same = [], [], []
         for learnt, held_out in splits:
-            embedded, labels = self._train(vectors, X, target, learnt, random)[held_out], target[held_out]
+            embedded, labels = self._train(scaling, X, target, learnt, random)[held_out], target[held_out]
             class_logits.append(self._units(embedded))
             left, right = balanced_pairs(labels, random)
             pair_logits.append(self._pairs(embedded[left], embedded[right]))
@@ -97,11 +96,11 @@ class Twin(LinearHead):
         self.pair_scale_ = _linear.best_scale(
             np.concatenate(pair_logits)[:, np.newaxis], np.concatenate(same).astype(np.int64)
         )
-        self._train(vectors, X, target, np.arange(len(X)), random)
+        self._train(scaling, X, target, np.arange(len(X)), random)
 
     def _train(
         self,
-        vectors: Standardised,
+        scaling: Scaling,
         X: Vectors,
         target: Labels,
         learnt: NDArray[np.intp],
@@ -117,11 +116,11 @@ class Twin(LinearHead):
             for pairs in np.array_split(np.arange(len(learnt)), batches):
                 # Both of a pair lose the same columns: they are to be compared by what both still show.
                 kept = (random.random(X.shape[1]) >= self.dropout) / np.float32(1 - self.dropout)
-                rows = vectors.rows(np.concatenate((left[pairs], right[pairs]))) * kept
+                rows = scaling.apply(X[np.concatenate((left[pairs], right[pairs]))]) * kept
                 same = target[left[pairs]] == target[right[pairs]]
                 for adam, slopes in zip(adams, pair_loss(weights, rows, same)[1], strict=True):
                     adam.update(slopes)
-        path, offset = vectors.unscaled(weights.path[:-1].astype(np.float64), weights.path[-1].astype(np.float64))
+        path, offset = scaling.unscaled(weights.path[:-1].astype(np.float64), weights.path[-1].astype(np.float64))
         self.path_ = np.vstack((path, offset))
         self.join_, self.bias_ = weights.join, weights.bias
         embedded = self._embedded(X)

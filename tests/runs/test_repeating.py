@@ -146,7 +146,7 @@ def test_a_run_of_version_2_answers_and_is_repeated_as_it_was(tmp_path: Path) ->
     read = run_card.read_run(tmp_path / "run")
     assert (read.version, read.streamed, read.copies, read.left_out) == (2, None, (), ())
     assert replace(read, streamed=run.streamed, sample_submission=run.sample_submission) == run
-    learnt = training_plan.corrected_labels(file, run.relabelled)
+    learnt = training_plan.TrainingRows.of([file], relabel=run.relabelled).learnt
     folds = fold_numbers(learnt, file.ids["train"] != "cat.4", 4, 0)
     assert [int(row["fold"]) - 1 for row in read_csv(tmp_path / "run" / "oof.csv")] == folds.tolist()
     loaded = run_card.load_run(tmp_path / "run")
