@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, label_of
 from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features
-from catsdogs.features.joining import JoinedVectors
+from catsdogs.features.joining import Joined
 from catsdogs.features.neighbours import Crowd
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
@@ -66,7 +66,7 @@ def find_near_copies(files: Sequence[Features], first: Features) -> Iterator[Dou
         return
     places = [(split, row) for split in feature_file.SPLITS for row in range(len(first.ids[split]))]
     digests = np.concatenate([first.digests[split] for split in feature_file.SPLITS]) if first.digests else None
-    crowd = Crowd(JoinedVectors(comparable, first))
+    crowd = Crowd(Joined(comparable, *feature_file.SPLITS, first=first, normalised=True))
     copies: dict[Place, list[tuple[float, Place]]] = defaultdict(list)  # each with the cosine of the two
     for i, j, cosine in crowd.pairs(_least_cosine(crowd)):
         one, other = places[i], places[j]
@@ -155,7 +155,7 @@ def _near_pairs(files: Sequence[Features]) -> NDArray[np.int64]:
     first, comparable = files[0], _comparable(files)
     if why_not_near(files) or len(first.labels) < 2:
         return np.empty((0, 2), np.int64)
-    crowd = Crowd(JoinedVectors(comparable, first))
+    crowd = Crowd(Joined(comparable, *feature_file.SPLITS, first=first, normalised=True))
     pairs = [(i, j) for i, j, _ in crowd.pairs(_least_cosine(crowd), len(first.labels))]
     return np.array(pairs, np.int64).reshape(-1, 2)
 
