@@ -64,13 +64,14 @@ def fewshot(
     if Path(name).name != name:
         raise UsageError(f"The name {name!r} is not that of a file", "Give --name letters, digits and hyphens")
     counts = whole_number("shots", shots), whole_number("repeats", repeats)
-    accuracies = few_shot.evaluate(files, classes, *counts, seed=start, run_folder=run)
+    setup = few_shot.prepare(files, classes, *counts, start, run)
+    accuracies = few_shot.evaluate(setup)
     say(few_shot.format_few_shot(accuracies))
     few_shot.write_few_shot(SUBMISSIONS / f"{name}.csv", accuracies)
     wrote(SUBMISSIONS / f"{name}.csv")
     if len(files[0].ids["test"]):
         path = SUBMISSIONS / f"{name}-test.csv"
-        rows = few_shot.classify(path, files, classes, seed=start, run_folder=run)
+        rows = few_shot.classify(path, setup)
         wrote(path, f"the test rows, from all labelled examples; rows: {rows:,}")
     if not twin:
         next_steps(f"train --head twin --name twins{as_flags(c, backbones=backbones)}")

@@ -266,17 +266,13 @@ def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:
     return occupied(files, run.relabelled)
 
 
-def check_repeatable(run: Run, files: Sequence[Features]) -> None:
-    """Refuse feature files, as they were read, on which `train` with `plan_of` would not give this run again.
-
-    Raises:
-        StoreError: other networks, recipes or rows than the run was trained on.
-    """
+def check_vectors(run: Run, files: Sequence[Features]) -> None:
+    """Raise a StoreError for files of other networks or recipes than the run was trained on."""
     names = [file.name for file in files]
     if names != list(run.backbones):
         raise StoreError(
             f"The run {run.name} was trained on {', '.join(run.backbones)}, not on {', '.join(names)}",
-            "Give it the features of these networks, in this order",
+            "Give --backbones these networks, in this order",
         )
     for file, recipe, width in zip(files, run.backbones.values(), run.widths, strict=True):
         differences = file.recipe.differences(Recipe(**recipe))
@@ -287,6 +283,15 @@ def check_repeatable(run: Run, files: Sequence[Features]) -> None:
                 f"{file.path} is not what the run {run.name} was trained on: {'; '.join(differences)}",
                 f"Bring that file back, or write it so again with `catsdogs features --backbones {file.name}`",
             )
+
+
+def check_repeatable(run: Run, files: Sequence[Features]) -> None:
+    """Refuse feature files, as they were read, on which `train` with `plan_of` would not give this run again.
+
+    Raises:
+        StoreError: other networks, recipes or rows than the run was trained on.
+    """
+    check_vectors(run, files)
     first = rows_of(run, files)[0]
     if joining.rows_digest(first) != run.rows_digest:
         counts = len(first.labels), len(first.ids["test"]), to_choose_from(first.classes)
