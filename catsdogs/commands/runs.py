@@ -154,7 +154,7 @@ def train_run(
     from catsdogs.scoring import replay
 
     to = competition_name(competition, data or files[0].source)
-    truth, sample = None, None
+    truth, sample = dict[str, str](), None
     if plan.protocol:
         refuse_idle_data(data, files)
         files, truth = replay.hold_out(files, plan.protocol, plan.held_out)

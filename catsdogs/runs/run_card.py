@@ -243,20 +243,9 @@ def plan_of(run: Run) -> Plan:
         TrainingError: the user's own head file has changed since.
     """
     check_head_file(run)
-    return Plan(
-        head=run.head,
-        folds=run.folds,
-        seed=run.seed,
-        drop=set(run.dropped),
-        relabel=run.relabelled,
-        settings=run.settings,
-        protocol=run.protocol,
-        held_out=run.held_out,
-        copies=run.copies,
-        streamed=run.streamed,
-        version=run.version,
-        sample_digest=None if run.version == OLDEST else run.sample_submission,
-    )
+    alike = {field.name: getattr(run, field.name) for field in fields(Plan) if hasattr(run, field.name)}
+    sample = None if run.version == OLDEST else run.sample_submission
+    return Plan(**alike, drop=set(run.dropped), relabel=run.relabelled, sample_digest=sample)
 
 
 def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:

@@ -21,7 +21,7 @@ from tests.support.runs import NEAREST_MEAN, features, read_again, read_csv, tra
 
 def train_as_planned(run: run_card.Run, submissions: Path, name: str) -> run_card.Run:
     """A run again from what its description says and from the feature files it names."""
-    files, truth = read_again(run), None
+    files, truth = read_again(run), dict[str, str]()
     run_card.check_repeatable(run, files)
     plan = run_card.plan_of(run)
     if plan.protocol:
@@ -45,7 +45,7 @@ def test_run_json_is_enough_to_repeat_a_run(
     monkeypatch.chdir(tmp_path)
     Path("nearest_mean.py").write_text(NEAREST_MEAN)
     files = [features(Path("features"), name, apart=1) for name in ("Xception", "ResNet50")]
-    truth = None
+    truth = dict[str, str]()
     if protocol:
         files, truth = replay.hold_out(files, protocol)
     corrections = {"drop": {"cat.4", "dog.5", "dog.6"}, "relabel": {"cat.7": "dog"}}
