@@ -78,7 +78,8 @@ class Twin(LinearHead):
 
     def same(self, A: Any, B: Any) -> Array:
         """(n,) probability that rows i of two (n, width) arrays show the same class, if half of all pairs do."""
-        probabilities: Array = expit(self.pair_scale_ * self._pairs(self.embed(A), self.embed(B)))
+        logits = paired_logits(self.embed(A), self.embed(B), self.join_, self.bias_)
+        probabilities: Array = expit(self.pair_scale_ * logits)
         return probabilities
 
     def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
@@ -90,7 +91,7 @@ class Twin(LinearHead):
             embedded, labels = self._train(scaling, X, target, learnt, random)[held_out], target[held_out]
             class_logits.append(self._units(embedded))
             left, right = balanced_pairs(labels, random)
-            pair_logits.append(self._pairs(embedded[left], embedded[right]))
+            pair_logits.append(paired_logits(embedded[left], embedded[right], self.join_, self.bias_))
             same.append(labels[left] == labels[right])
         self.class_scale_ = _linear.best_scale(np.concatenate(class_logits), target[_convex.held_out_rows(splits)])
         self.pair_scale_ = _linear.best_scale(
@@ -131,10 +132,6 @@ class Twin(LinearHead):
         # In float64: a product of few rows is rounded otherwise than one of many, and scales enlarge what differs.
         path = np.asarray(self.path_, np.float64)
         return unit(_convex.dense(X, path[:-1], path[-1]))
-
-    def _pairs(self, left: Matrix, right: Matrix) -> Array:
-        """(n,) logits of pairs of embeddings."""
-        return paired_logits(left, right, self.join_, self.bias_).astype(np.float64)
 
     def _units(self, embedded: Matrix) -> Array:
         """Logits of classes as a linear head has them: for two classes one, of the second against the first."""
@@ -181,9 +178,9 @@ def started(width: int, random: np.random.Generator) -> Weights:
     return Weights(path, GAIN * np.eye(EMBEDDING, dtype=np.float32), np.zeros(1, np.float32))
 
 
-def paired_logits(left: Matrix, right: Matrix, join: Matrix, bias: Matrix) -> Matrix:
+def paired_logits(left: Matrix, right: Matrix, join: Matrix, bias: Matrix) -> NDArray[Any]:
     """(n,) a'Wb + bias for rows a and b of two (n, 32) arrays."""
-    logits: Matrix = np.einsum("ij,ij->i", left @ join, right) + bias
+    logits: NDArray[Any] = np.einsum("ij,ij->i", left @ join, right) + bias
     return logits
 
 

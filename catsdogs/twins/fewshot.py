@@ -106,8 +106,7 @@ def prepare(
     """
     if shots < 1 or repeats < 2 or seed < 0:
         raise UsageError(f"{shots} examples, {repeats} episodes, seed {seed}", "Give at least 1 example and 2 episodes")
-    new = _checked_classes(files, new, run_folder)
-    _check_counts_of_new(files[0], new, shots + 1)
+    new = _checked_classes(files[0], new, shots + 1, run_folder)
     for file in files:
         _check_network(file, new)
     joining.check_joinable(files)
@@ -118,7 +117,11 @@ def prepare(
     if run_folder is None:
         learnt = tuple(name for name in first.classes if name not in new)
         learnt_vectors: Matrix | None = X[others]
-        twins = _train_twins(X[others], first.labels[others], seed)
+        twins = []
+        with Progress(MEMBERS, "training", "twin") as progress:
+            for number in range(MEMBERS):
+                twins.append(Twin(random_state=seed + number).fit(learnt_vectors, first.labels[others]))
+                progress.update()
     else:
         twins, learnt, learnt_vectors = _twins_of_run(run_folder, files, new)
     return Setup(files, shots, repeats, seed, new, learnt, X[~others], place[~others], twins, learnt_vectors)
@@ -213,9 +216,9 @@ def write_few_shot(path: Path, result: FewShotResult) -> None:
     tables.write_table(path, ("method", "episode", "accuracy", *constant), rows)
 
 
-def _checked_classes(files: Sequence[Features], new: Sequence[str], run_folder: Path | None) -> tuple[str, ...]:
-    """The new classes in the order of the files, after a check that they can be used."""
-    classes = files[0].classes
+def _checked_classes(first: Features, new: Sequence[str], needed: int, run_folder: Path | None) -> tuple[str, ...]:
+    """The new classes in the order of the file, after a check that they can be used."""
+    classes = first.classes
     for name in new:
         if name not in classes:
             raise UnknownNameError("class", name, list(classes))
@@ -229,17 +232,14 @@ def _checked_classes(files: Sequence[Features], new: Sequence[str], run_folder: 
             f"{len(chosen)} of {len(classes)} classes are new, which leaves none to tell apart for the twins",
             "Leave two classes or more out of --new, or give --twin a run that was trained on others",
         )
-    return chosen
-
-
-def _check_counts_of_new(first: Features, new: Sequence[str], needed: int) -> None:
-    for name in new:
+    for name in chosen:
         count = np.count_nonzero(first.labels == first.classes.index(name))
         if count < needed:
             raise TrainingError(
                 f"The class {name} has {count} photographs in {first.path}, and {needed} are needed",
                 "Give --shots a smaller number, or add photographs",
             )
+    return chosen
 
 
 def _twins_of_run(
@@ -307,15 +307,6 @@ def _accuracies(setup: Setup) -> dict[str, NDArray[np.float64]]:
         for method, of_queries in scores.items():
             accuracy[method].append(float((of_queries.argmax(axis=1) == setup.labels[queries]).mean()))
     return {method: np.array(shares) for method, shares in accuracy.items()}
-
-
-def _train_twins(X: Matrix, labels: Labels, seed: int) -> list[Twin]:
-    with Progress(MEMBERS, "training", "twin") as progress:
-        twins = []
-        for number in range(MEMBERS):
-            twins.append(Twin(random_state=seed + number).fit(X, labels))
-            progress.update()
-    return twins
 
 
 def _draw_examples(labels: Labels, shots: int, random: np.random.Generator) -> NDArray[np.intp]:
