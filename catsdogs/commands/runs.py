@@ -186,7 +186,7 @@ def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":
 
     check_run_name(name, force)
     run, files = read_run_and_files(flags, flags.repeat)
-    run_card.check_repeatable(run, files)
+    run_card.rows_of(run, files)  # refuses other ones
     used = run_card.versions() | {"catsdogs": __version__}
     for package, then in (run.versions | {"catsdogs": run.package_version}).items():
         if used.get(package, then) != then:

@@ -248,13 +248,6 @@ def plan_of(run: Run) -> Plan:
     return Plan(**alike, drop=set(run.dropped), relabel=run.relabelled, sample_digest=sample)
 
 
-def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:
-    """The feature files with the rows and classes that the run was trained on."""
-    if run.protocol:
-        files = replay.split(files, run.held_out)
-    return occupied(files, run.relabelled)
-
-
 def check_vectors(run: Run, files: Sequence[Features]) -> None:
     """Raise a StoreError for files of other networks or recipes than the run was trained on."""
     names = [file.name for file in files]
@@ -274,14 +267,17 @@ def check_vectors(run: Run, files: Sequence[Features]) -> None:
             )
 
 
-def check_repeatable(run: Run, files: Sequence[Features]) -> None:
-    """Refuse feature files, as they were read, on which `train` with `plan_of` would not give this run again.
+def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:
+    """Feature files, as they were read, with the rows and classes that the run was trained on.
+
+    On other files `train` with `plan_of` would not give this run again.
 
     Raises:
         StoreError: other networks, recipes or rows than the run was trained on.
     """
     check_vectors(run, files)
-    first = rows_of(run, files)[0]
+    files = occupied(replay.split(files, run.held_out) if run.protocol else files, run.relabelled)
+    first = files[0]
     if joining.rows_digest(first) != run.rows_digest:
         counts = len(first.labels), len(first.ids["test"]), to_choose_from(first.classes)
         trained = run.train_rows, run.test_rows, to_choose_from(run.classes)
@@ -292,6 +288,7 @@ def check_repeatable(run: Run, files: Sequence[Features]) -> None:
             f"{'; '.join(differences) or 'as many, but of other ids, labels or photographs'}",
             f"Bring back that file, or the photographs that were in {run.source}",
         )
+    return files
 
 
 def versions() -> dict[str, str]:

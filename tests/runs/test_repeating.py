@@ -22,7 +22,7 @@ from tests.support.runs import NEAREST_MEAN, features, read_again, read_csv, tra
 def train_as_planned(run: run_card.Run, submissions: Path, name: str) -> run_card.Run:
     """A run again from what its description says and from the feature files it names."""
     files, truth = read_again(run), dict[str, str]()
-    run_card.check_repeatable(run, files)
+    run_card.rows_of(run, files)
     plan = run_card.plan_of(run)
     if plan.protocol:
         files, truth = replay.hold_out(files, plan.protocol)
@@ -79,7 +79,7 @@ def test_a_run_is_not_repeated_on_other_features(tmp_path: Path, change: str) ->
     Path(run.features, "ResNet50.h5").unlink()
     make(tmp_path)
     with refused(StoreError, message):
-        run_card.check_repeatable(run, read_again(run))
+        run_card.rows_of(run, read_again(run))
 
 
 def test_a_run_is_not_repeated_on_changed_photographs_or_other_networks(tmp_path: Path) -> None:
@@ -88,14 +88,14 @@ def test_a_run_is_not_repeated_on_changed_photographs_or_other_networks(tmp_path
     digests = file.digests["train"].copy()
     digests[3] += 1
     with refused(StoreError, r"ResNet50\.h5 holds other rows .*as many, but of other ids, labels or photographs"):
-        run_card.check_repeatable(run, [replace(file, digests={**file.digests, "train": digests})])
+        run_card.rows_of(run, [replace(file, digests={**file.digests, "train": digests})])
     for files in ([other], [file, other]):
         with refused(StoreError, "was trained on ResNet50, not on .*Xception"):
-            run_card.check_repeatable(run, files)
+            run_card.rows_of(run, files)
     replayed = train(replay.hold_out([file], "mlebench")[0], tmp_path, name="replayed", protocol="mlebench")
-    run_card.check_repeatable(replayed, [features(tmp_path / "fewer tests", test=5)])  # of which that run took none
+    run_card.rows_of(replayed, [features(tmp_path / "fewer tests", test=5)])  # of which that run took none
     with refused(StoreError, "train rows: 37, not 36"):
-        run_card.check_repeatable(replayed, [features(tmp_path / "more", rows=21)])
+        run_card.rows_of(replayed, [features(tmp_path / "more", rows=21)])
 
 
 def test_a_run_is_not_repeated_with_a_changed_head_file(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_classes_that_no_photograph_shows_are_left_out(tmp_path: Path) -> None:
     assert run.scores == plain.scores
     header = (tmp_path / "runs/run/submission.csv").read_text().splitlines()[0]
     assert header == "id,ant,bee,cat"
-    run_card.check_repeatable(run, [file])
+    run_card.rows_of(run, [file])
 
     sample = "id,bee,ape,cat,ant,cow\n" + "".join(f"{id},0.2,0.2,0.2,0.2,0.2\n" for id in (99, 3, 1, 2, 4, 5, 6))
     run = train([file], tmp_path / "runs", name="sampled", sample_submission=sample)
