@@ -118,27 +118,20 @@ class DesignMatrix:
 
     def scores(self, theta: Array) -> Array:
         """(n, units) scores of all rows by the coefficients of `minimise`."""
-        return self.dot(theta[:-1]) + theta[-1]
+        scaled = theta[:-1] / self._scale[:, np.newaxis]
+        return (self._rows @ scaled.astype(np.float32)).astype(np.float64) - self._mean @ scaled + theta[-1]
 
     def of_vectors(self, theta: Array) -> tuple[Array, Array]:
         """(width, units) coefficients and (units,) intercepts of the vectors as they are, by those of `minimise`."""
-        return self._scaling.unscaled(self.expand(theta[:-1]), theta[-1])
-
-    def dot(self, coef: Array) -> Array:
-        """(n, units) products of the rows with (columns, units) coefficients."""
-        scaled = coef / self._scale[:, np.newaxis]
-        return (self._rows @ scaled.astype(np.float32)).astype(np.float64) - self._mean @ scaled
+        coef = theta[:-1]
+        if self._is_wide:
+            coef = self._X.T @ solve_triangular(self._lower, coef, lower=True, trans="T")
+        return self._scaling.unscaled(coef, theta[-1])
 
     def transposed_dot(self, residuals: Array) -> Array:
         """(columns, units) products of the columns with (n, units) residuals."""
         raw = (self._rows.T @ residuals.astype(np.float32)).astype(np.float64)
         return (raw - np.outer(self._mean, residuals.sum(axis=0))) / self._scale[:, np.newaxis]
-
-    def expand(self, coef: Array) -> Array:
-        """(width, units) coefficients of the standardised vectors."""
-        if not self._is_wide:
-            return coef
-        return self._X.T @ solve_triangular(self._lower, coef, lower=True, trans="T")
 
     def _lower_of_curvature(self, curvature: float, penalty: float) -> NDArray[np.float32]:
         width = self._rows.shape[1]

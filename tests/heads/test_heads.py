@@ -252,12 +252,12 @@ def test_weights_are_never_negative_and_no_worse_than_equal_ones(seed: int, memb
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(2, 12), width=st.integers(13, 40))
 def test_rotating_keeps_the_products_of_rows(seed: int, rows: int, width: int) -> None:
     X = np.random.default_rng(seed).normal(3, 2, size=(rows, width)).astype(np.float32)
-    vectors = _convex.scaling_of(X).apply(X)
     rotated = DesignMatrix(X, _convex.log_loss, 1)
-    coef = np.random.default_rng(seed + 1).normal(size=(rows, 2))
+    theta = np.random.default_rng(seed + 1).normal(size=(rows + 1, 2))
+    coef, intercept = rotated.of_vectors(theta)
     # Q's columns are orthonormal but for the rows' common mean, which standardising has taken away.
-    assert np.allclose(rotated.dot(coef), vectors @ rotated.expand(coef), atol=0.05 * np.abs(coef).sum())
-    assert rotated.transposed_dot(vectors @ np.ones((width, 1))).shape == (rows, 1)
+    assert np.allclose(rotated.scores(theta), X @ coef + intercept, atol=0.05 * np.abs(theta).sum())
+    assert rotated.transposed_dot(np.ones((rows, 1))).shape == (rows, 1)
 
 
 def test_standardising_is_scikit_learns_and_takes_no_copy() -> None:
@@ -267,7 +267,7 @@ def test_standardising_is_scikit_learns_and_takes_no_copy() -> None:
     expected = oracle.transform(X)
     scaling = _convex.scaling_of(X)
     assert np.allclose(scaling.apply(X), expected, atol=1e-3)
-    assert np.allclose(vectors.dot(coef), expected @ coef, atol=1e-3)
+    assert np.allclose(vectors.scores(np.vstack((coef, np.zeros(3)))), expected @ coef, atol=1e-3)
     assert np.allclose(vectors.transposed_dot(residuals), expected.T @ residuals, atol=1e-2)
     assert scaling.scale[-1] == 1  # of the constant column
 
