@@ -66,7 +66,7 @@ def train(
     left_out = _left_out(files[0], rows)
     columns = _columns_left_out(rows.first, left_out, sample_submission, unreadable, set(truth.values()))
     rows, plan = settle(rows, plan)
-    check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings, submissions)
+    check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings)
     streaming.check_readable(rows.files, "test")  # 0.2 s for 12,500 x 3,840: no fit is lost to a row damaged after it
     crossed = cross_validate_plan(rows, plan)
     told = {"name": name, "command": command, "competition": competition}
@@ -211,7 +211,7 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
     """All files of a run but the submission."""
     run_card.write_run(folder, run)
     write_out_of_fold(folder, run, crossed, first)
-    kept_heads.write_heads(folder, run.head, crossed.heads)
+    kept_heads.write_heads(folder / kept_heads.HEAD_FILE, run.head, crossed.heads)
     if truth:
         grading.write_truth(folder / grading.TRUTH_FILE, truth)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]
