@@ -3,7 +3,7 @@
 They serve a head's many fits to parts of the same rows: the 26 of `logistic` take 0.87 s of processor time on
 1,600 x 3,840 vectors of photographs and 5.0 s on 8,000 x 2,000 stand-ins for them, those of scikit-learn's
 LogisticRegression 1.9 s and 14 s for the same loss. For a single fit it is quicker on the former (0.11 s, not 0.37 s)
-and slower on the latter (1.0 s, not 0.66 s), but no head makes a single one.
+and slower on the latter (1.0 s, not 0.66 s), but only `logistic` with a given C makes a single one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
