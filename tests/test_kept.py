@@ -80,7 +80,7 @@ def test_runs(name: str) -> None:
 def test_a_run_is_trained_again_by_the_rules_of_its_time(tmp_path: Path, name: str) -> None:
     run, known = run_card.read_run(KEPT / "submissions" / name), RUNS[name]
     files = [features(backbone) for backbone in known["backbones"]]
-    run_card.check_repeatable(run, files)
+    run_card.rows_of(run, files)
     again = training.train(files, run_card.plan_of(run), name="again", submissions=tmp_path, command="again")
     assert (again.version, again.scores[0].log_loss) == (known["version"], pytest.approx(known["score"], abs=1e-6))
     probabilities, fold = out_of_fold.read_out_of_fold(tmp_path / "again", again, files[0])

@@ -179,7 +179,7 @@ def test_a_tenth_can_be_held_out(extracted: Features, tmp_path: Path) -> None:
     (view,), truth = replay.hold_out([extracted], "mlebench")
     plan = training_plan.Plan("ridge", folds=3, seed=0, protocol="mlebench")
     run = training.train([view], plan, name="run", submissions=tmp_path, command="catsdogs replay", truth=truth)
-    grading.write_truth(tmp_path / "truth.csv", replay.truth_by_id(view, truth))
+    grading.write_truth(tmp_path / "truth.csv", truth)
     grade = grading.grade_submission(tmp_path / "run" / "submission.csv", tmp_path / "truth.csv", run.classes)
     assert grade.rows == 6 and grade.log_loss == pytest.approx(run.scores[0].log_loss, abs=1e-5)
 

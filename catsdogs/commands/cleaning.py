@@ -72,14 +72,15 @@ def _out_of_fold(flags: Flags, files: "Sequence[Features]") -> "NDArray[np.float
 
     from catsdogs.cleaning import duplicates
     from catsdogs.scoring import replay, training_plan
+    from catsdogs.scoring.training_plan import TrainingRows
 
     first = files[0]
     try:
         copies = duplicates.find_copies(files)
         plan = training_plan.Plan(LABEL_ERROR_HEAD, flags.number("folds"), flags.number("seed"), copies=copies)
-        alone = training_plan.of_single_pictures(first, plan.copies or ())
+        alone = TrainingRows.of(files, copies=copies).alone()
         judged = training_plan.occupied(replay.split(files, alone)) if alone else list(files)
-        most = training_plan.most_folds(judged, plan)
+        most = TrainingRows.of(judged, copies=copies).most_folds(plan.folds, [plan.seed])
         if alone or 2 <= most < plan.folds:
             plan = replace(plan, folds=max(2, most))
             without = f", without {len(alone):,} photographs that are alone in their class" if alone else ""

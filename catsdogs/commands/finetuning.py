@@ -76,7 +76,6 @@ def distill(
             f"{student} learns from pairs, and a teacher speaks of single photographs", "Give --student another network"
         )
     run, files = read_run_and_files(flags, teacher)
-    run_card.check_repeatable(run, files)
     files = run_card.rows_of(run, files)
     raw, fold = out_of_fold.read_out_of_fold(SUBMISSIONS / teacher, run, files[0])
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)

@@ -117,7 +117,7 @@ def train_run(flags: Flags, files: "Sequence[Features]", plan: "Plan", name: str
     from catsdogs.scoring import replay
 
     to = competition_name(flags.competition, flags.data or files[0].source)
-    truth, sample = None, None
+    truth, sample = dict[str, str](), None
     if plan.protocol:
         refuse_idle_data(flags.data, files)
         files, truth = replay.hold_out(files, plan.protocol, plan.held_out)
@@ -186,7 +186,7 @@ def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":
 
     check_run_name(name, force)
     run, files = read_run_and_files(flags, flags.repeat)
-    run_card.check_repeatable(run, files)
+    run_card.rows_of(run, files)  # refuses other ones
     used = run_card.versions() | {"catsdogs": __version__}
     for package, then in (run.versions | {"catsdogs": run.package_version}).items():
         if used.get(package, then) != then:

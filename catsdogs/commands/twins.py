@@ -52,12 +52,13 @@ def fewshot(flags: Flags, shots: str = "5", repeats: str = "20", name: str = "fe
     if Path(name).name != name:
         raise UsageError(f"The name {name!r} is not that of a file", "Give --name letters, digits and hyphens")
     counts = whole_number("shots", shots), whole_number("repeats", repeats)
-    accuracies = few_shot.evaluate(files, classes, *counts, seed=seed, run_folder=run)
+    setup = few_shot.prepare(files, classes, *counts, seed, run)
+    accuracies = few_shot.evaluate(setup)
     say(few_shot.format_few_shot(accuracies))
     write(SUBMISSIONS / f"{name}.csv", few_shot.write_few_shot, accuracies)
     if len(files[0].ids["test"]):
         path = SUBMISSIONS / f"{name}-test.csv"
-        rows = few_shot.classify(path, files, classes, seed=seed, run_folder=run)
+        rows = few_shot.classify(path, setup)
         wrote(path, f"the test rows, from all labelled examples; rows: {rows:,}")
     if not flags.twin:
         next_steps(f"train --head twin --name twins{as_flags(flags, backbones=flags.backbones)}")

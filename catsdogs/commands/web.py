@@ -72,7 +72,7 @@ def _load_predictor(run_folder: Path, features: Path, weights_dir: str | None) -
     from catsdogs.runs.answers import Predictor
 
     try:
-        return Predictor.load(run_folder, features, weights_dir)
+        return Predictor(run_folder, features, weights_dir)
     except CatsdogsError as error:
         say(f"Nothing predicts: {error}")
         raise

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from catsdogs.features.folds import deal
-from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
+from catsdogs.features.scaling import Array, Labels, Vectors
 from catsdogs.heads._convex import InnerSplit, dense, log_loss
 
 # Penalties are set for a prior on the whole weight vector, whatever its length: the variance of a coefficient is
@@ -156,10 +156,6 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         """Set `coef_` and `intercept_`; labels are class indices here."""
         raise NotImplementedError
-
-    def _keep(self, vectors: Scaling, coef: Array, intercept: Array) -> None:
-        raw, raw_intercept = vectors.unscaled(coef, intercept)
-        self.coef_, self.intercept_ = raw.T, raw_intercept
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)

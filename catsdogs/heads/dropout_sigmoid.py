@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import _convex
 from catsdogs.heads._adam import Adam, epochs_and_batches
-from catsdogs.heads._convex import Standardised
 from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
 
 
@@ -46,12 +45,10 @@ class DropoutSigmoid(LinearHead):
         return self._fit(X, y, validation, groups)
 
     def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
-        vectors = Standardised(X)
         allowed = np.ones((1, len(X)), bool)
-        descent = _Descent([self], vectors, _convex.units_of(target), allowed.sum(axis=1))
+        descent = _Descent([self], _convex.scaling_of(X), _convex.units_of(target), allowed.sum(axis=1))
         for _ in range(descent.epochs):
-            for rows in np.array_split(descent.random.permutation(len(X)), descent.updates):
-                descent.step(vectors.rows(rows), target[rows], allowed[:, rows])
+            descent.learn(X, target, allowed, 1)
             descent.end_epoch()
             if validation:
                 logits = self._logits(validation[0])
@@ -77,7 +74,7 @@ class _Descent:
     Heads that learn together share batches and masks, so that all their gradients are one product.
 
     Attributes:
-        epochs, updates: how often to go through all rows, and in how many batches.
+        epochs: how often to go through all rows.
     """
 
     def __init__(
@@ -85,14 +82,14 @@ class _Descent:
     ) -> None:
         """`rows`: how many each head learns from."""
         first, fewest = heads[0], int(rows.min())
-        self.epochs, self.updates = epochs_and_batches(fewest, first.batch_size, first.min_epochs, first.min_updates)
-        self.random = np.random.default_rng(first.random_state)
+        self.epochs, self._updates = epochs_and_batches(fewest, first.batch_size, first.min_epochs, first.min_updates)
+        self._random = np.random.default_rng(first.random_state)
         self._heads, self._scaling, self._units, self._dropout = heads, scaling, units, first.dropout
         self._left_out = math.ceil(256 * first.dropout)
         self._theta = np.zeros((len(scaling.mean) + 1, len(heads) * units), np.float32)
         variance = PRIOR_VARIANCE / len(scaling.mean)
         rate = first.learning_rate * math.sqrt(variance)
-        self._adam = Adam(self._theta, rate, self.epochs * self.updates)
+        self._adam = Adam(self._theta, rate, self.epochs * self._updates)
         self._decay = np.repeat(1 / (variance * rows), units).astype(np.float32)
         self._seen: list[list[tuple[Array, NDArray[np.bool_]]]] = [[] for _ in heads]
         for head in heads:
@@ -100,13 +97,13 @@ class _Descent:
 
     def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
         """One update after another from the rows of a block, which are `share` of all."""
-        for rows in np.array_split(self.random.permutation(len(X)), max(1, round(share * self.updates))):
+        for rows in np.array_split(self._random.permutation(len(X)), max(1, round(share * self._updates))):
             block = X[rows]
-            self.step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows])
+            self._step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows])
 
-    def step(self, kept: Vectors, target: Labels, allowed: NDArray[np.bool_]) -> None:
+    def _step(self, kept: Vectors, target: Labels, allowed: NDArray[np.bool_]) -> None:
         """One update from standardised rows, which it overwrites; `allowed`, (heads, n): who may learn from which."""
-        kept *= self.random.integers(0, 256, kept.shape, dtype=np.uint8) >= self._left_out
+        kept *= self._random.integers(0, 256, kept.shape, dtype=np.uint8) >= self._left_out
         # Inverted dropout: what is kept counts for what is left out.
         logits = (kept @ self._theta[:-1] / (1 - self._dropout) + self._theta[-1]).astype(np.float64)
         slopes = np.empty(logits.shape, np.float32)
@@ -122,7 +119,8 @@ class _Descent:
         """Give the heads what was learnt so far."""
         for number, head in enumerate(self._heads):
             theta = self._theta[:, number * self._units : (number + 1) * self._units].astype(np.float64)
-            head._keep(self._scaling, theta[:-1], theta[-1])
+            coef, head.intercept_ = self._scaling.unscaled(theta[:-1], theta[-1])
+            head.coef_ = coef.T
             head._note("", *map(np.concatenate, zip(*self._seen[number], strict=True)))
             self._seen[number] = []
 

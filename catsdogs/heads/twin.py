@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from catsdogs.features.scaling import Array, Labels, Vectors
+from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import _convex, _linear
 from catsdogs.heads._adam import Adam, epochs_and_batches
-from catsdogs.heads._convex import Standardised
 from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
 
 EMBEDDING = 32
@@ -79,29 +78,30 @@ class Twin(LinearHead):
 
     def same(self, A: Any, B: Any) -> Array:
         """(n,) probability that rows i of two (n, width) arrays show the same class, if half of all pairs do."""
-        probabilities: Array = expit(self.pair_scale_ * self._pairs(self.embed(A), self.embed(B)))
+        logits = paired_logits(self.embed(A), self.embed(B), self.join_, self.bias_)
+        probabilities: Array = expit(self.pair_scale_ * logits)
         return probabilities
 
     def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
         random = np.random.default_rng(self.random_state)
-        vectors = Standardised(X)  # over all rows, held out or not: that uses no labels
+        scaling = _convex.scaling_of(X)  # over all rows, held out or not: that uses no labels
         splits = _linear.inner_splits(target, self.random_state, groups)[:_INNER_FITS]
         class_logits, pair_logits, same = [], [], []
         for learnt, held_out in splits:
-            embedded, labels = self._train(vectors, X, target, learnt, random)[held_out], target[held_out]
+            embedded, labels = self._train(scaling, X, target, learnt, random)[held_out], target[held_out]
             class_logits.append(self._units(embedded))
             left, right = balanced_pairs(labels, random)
-            pair_logits.append(self._pairs(embedded[left], embedded[right]))
+            pair_logits.append(paired_logits(embedded[left], embedded[right], self.join_, self.bias_))
             same.append(labels[left] == labels[right])
         self.class_scale_ = _linear.best_scale(np.concatenate(class_logits), target[_convex.held_out_rows(splits)])
         self.pair_scale_ = _linear.best_scale(
             np.concatenate(pair_logits)[:, np.newaxis], np.concatenate(same).astype(np.int64)
         )
-        self._train(vectors, X, target, np.arange(len(X)), random)
+        self._train(scaling, X, target, np.arange(len(X)), random)
 
     def _train(
         self,
-        vectors: Standardised,
+        scaling: Scaling,
         X: Vectors,
         target: Labels,
         learnt: NDArray[np.intp],
@@ -117,11 +117,11 @@ class Twin(LinearHead):
             for pairs in np.array_split(np.arange(len(learnt)), batches):
                 # Both of a pair lose the same columns: they are to be compared by what both still show.
                 kept = (random.random(X.shape[1]) >= self.dropout) / np.float32(1 - self.dropout)
-                rows = vectors.rows(np.concatenate((left[pairs], right[pairs]))) * kept
+                rows = scaling.apply(X[np.concatenate((left[pairs], right[pairs]))]) * kept
                 same = target[left[pairs]] == target[right[pairs]]
                 for adam, slopes in zip(adams, pair_loss(weights, rows, same)[1], strict=True):
                     adam.update(slopes)
-        path, offset = vectors.unscaled(weights.path[:-1].astype(np.float64), weights.path[-1].astype(np.float64))
+        path, offset = scaling.unscaled(weights.path[:-1].astype(np.float64), weights.path[-1].astype(np.float64))
         self.path_ = np.vstack((path, offset))
         self.join_, self.bias_ = weights.join, weights.bias
         embedded = self._embedded(X)
@@ -132,10 +132,6 @@ class Twin(LinearHead):
         # In float64: a product of few rows is rounded otherwise than one of many, and scales enlarge what differs.
         path = np.asarray(self.path_, np.float64)
         return unit(_convex.dense(X, path[:-1], path[-1]))
-
-    def _pairs(self, left: Matrix, right: Matrix) -> Array:
-        """(n,) logits of pairs of embeddings."""
-        return paired_logits(left, right, self.join_, self.bias_).astype(np.float64)
 
     def _units(self, embedded: Matrix) -> Array:
         """Logits of classes as a linear head has them: for two classes one, of the second against the first."""
@@ -182,9 +178,9 @@ def started(width: int, random: np.random.Generator) -> Weights:
     return Weights(path, GAIN * np.eye(EMBEDDING, dtype=np.float32), np.zeros(1, np.float32))
 
 
-def paired_logits(left: Matrix, right: Matrix, join: Matrix, bias: Matrix) -> Matrix:
+def paired_logits(left: Matrix, right: Matrix, join: Matrix, bias: Matrix) -> NDArray[Any]:
     """(n,) a'Wb + bias for rows a and b of two (n, 32) arrays."""
-    logits: Matrix = np.einsum("ij,ij->i", left @ join, right) + bias
+    logits: NDArray[Any] = np.einsum("ij,ij->i", left @ join, right) + bias
     return logits
 
 

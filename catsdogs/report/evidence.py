@@ -70,7 +70,6 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         TrainingError, SubmissionError: a file of the run is damaged.
     """
     run = run_card.read_run(folder)
-    run_card.check_repeatable(run, files)
     files = run_card.rows_of(run, files)
     first = files[0]
     raw, fold = out_of_fold.read_out_of_fold(folder, run, first)

@@ -2,10 +2,9 @@
 
 import os
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,8 @@ from catsdogs.networks import imagenet
 from catsdogs.networks.engines.interface import Output
 from catsdogs.photographs import images
 from catsdogs.runs import run_card
-from catsdogs.runs.ensemble import Member, load_members, look, networks_of
-from catsdogs.runs.run_card import Run, TrainedRun
+from catsdogs.runs.ensemble import load_members, look, networks_of
+from catsdogs.runs.run_card import Run
 
 NEIGHBOURS = 5
 LABELS = 5
@@ -57,25 +56,6 @@ class Answer:
     neighbours: list[Neighbour]
 
 
-class _Gallery:
-    """The training photographs of feature files, to find the nearest of."""
-
-    def __init__(self, files: Sequence[Features]) -> None:
-        """Read the training rows; raises StoreError if the files hold different ones, and as `neighbours.Gallery`."""
-        first = files[0]
-        self._ids = first.ids["train"]
-        self._labels = np.array(first.classes)[first.labels]
-        self._gallery = neighbours.Gallery(joining.Joined(files, "train", normalised=True))
-
-    def nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
-        """Those nearest to one photograph's vectors, (1, sum of widths)."""
-        rows, cosines = self._gallery.nearest(vectors, NEIGHBOURS)
-        return [
-            Neighbour(str(self._ids[row]), str(self._labels[row]), min(1.0, cosine))
-            for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
-        ]
-
-
 class Predictor:
     """A run, its networks and its training photographs, all in memory; any number of threads may ask it at once.
 
@@ -84,25 +64,7 @@ class Predictor:
         no_neighbours: why answers come without neighbours; empty if they have them.
     """
 
-    def __init__(
-        self, trained: TrainedRun, members: Sequence[Member], gallery: _Gallery | None, no_neighbours: str, pets: bool
-    ) -> None:
-        self.run = trained.run
-        self.no_neighbours = no_neighbours
-        self._trained = trained
-        self._members = members
-        self._gallery = gallery
-        self._about_pets = pets
-        self._at_home = expected_labels(trained.run.classes)
-        self._sizes = {member.recipe.input_size for member in members}
-        # A decoded photograph takes up to some hundred megabytes, and more of them than cores are done no sooner.
-        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
-        # Few heads say whether threads may share them; and several matrix products at once take each other's cores:
-        # 25,000 photographs of three networks are searched 64 times a second by one thread, 15 times by eight.
-        self._judging = threading.Lock()
-
-    @classmethod
-    def load(cls, run_folder: Path, features: Path | None, weights_dir: str | None) -> Self:
+    def __init__(self, run_folder: Path, features: Path | None, weights_dir: str | None) -> None:
         """Take up a run with its networks, and its training photographs from the folder of feature files.
 
         Takes some three seconds, and a few more for each network that OpenVINO has never run here. Feature files
@@ -111,17 +73,27 @@ class Predictor:
         Raises:
             CatsdogsError: no such run, or networks that are not those the run was trained on.
         """
-        trained = run_card.load_run(run_folder)
-        members = load_members(networks_of(run_folder, trained.run, weights_dir))
-        pets = are_plain_pets(trained.run.classes)
+        self._trained = run_card.load_run(run_folder)
+        self.run, self.no_neighbours = self._trained.run, ""
+        self._members = load_members(networks_of(run_folder, self.run, weights_dir))
+        self._sizes = {member.recipe.input_size for member in self._members}
+        self._about_pets, self._at_home = are_plain_pets(self.run.classes), expected_labels(self.run.classes)
+        self._gallery: neighbours.Gallery | None = None
         try:
-            files = training_files(trained.run, features)
-            gallery, why = _Gallery(files), ""
+            files = training_files(self.run, features)
+            gallery, self._first = neighbours.Gallery(joining.Joined(files, "train", normalised=True)), files[0]
             # The run's photographs should show pets, or what their classes are called; see `votes.Ballots`.
-            pets = pets or (any(file.topk_class for file in files) and collect_votes(files).votes_on_unlabelled)
+            self._about_pets = self._about_pets or (
+                any(file.topk_class for file in files) and collect_votes(files).votes_on_unlabelled
+            )
+            self._gallery = gallery
         except CatsdogsError as error:
-            gallery, why = None, str(error)
-        return cls(trained, members, gallery, why, pets)
+            self.no_neighbours = str(error)
+        # A decoded photograph takes up to some hundred megabytes, and more of them than cores are done no sooner.
+        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+        # Few heads say whether threads may share them; and several matrix products at once take each other's cores:
+        # 25,000 photographs of three networks are searched 64 times a second by one thread, 15 times by eight.
+        self._judging = threading.Lock()
 
     def answer(self, data: bytes) -> Answer:
         """What the run says of a photograph's bytes.
@@ -134,7 +106,7 @@ class Predictor:
         outputs, vectors = look(self._members, pixels)
         with self._judging:
             probabilities = self._trained.predict_proba(vectors)[0]
-            neighbours = self._gallery.nearest(vectors) if self._gallery else []
+            nearest = self._nearest(vectors)
         labels = {
             member.recipe.backbone: labels
             for member, output in zip(self._members, outputs, strict=True)
@@ -150,8 +122,18 @@ class Predictor:
             votes=votes,
             networks=len(labels),
             no_pet=self._about_pets and 2 * votes > len(labels),
-            neighbours=neighbours,
+            neighbours=nearest,
         )
+
+    def _nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
+        """The training photographs nearest to one photograph's vectors, (1, sum of widths)."""
+        if not self._gallery:
+            return []
+        first, (rows, cosines) = self._first, self._gallery.nearest(vectors, NEIGHBOURS)
+        return [
+            Neighbour(first.ids["train"][row], first.classes[first.labels[row]], min(1.0, cosine))
+            for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
+        ]
 
 
 def training_files(run: Run, folder: Path | None) -> list[Features]:
@@ -163,7 +145,6 @@ def training_files(run: Run, folder: Path | None) -> list[Features]:
     if folder is None:
         raise StoreError("No folder of feature files is known", "Give --features")
     files = [feature_file.read_features(feature_file.path_of(folder, name)) for name in run.backbones]
-    run_card.check_repeatable(run, files)
     return run_card.rows_of(run, files)
 
 

@@ -52,31 +52,26 @@ def networks_of(run_folder: Path, run: Run, weights_dir: str | None) -> list[Tra
             f"{run_folder} was trained on an old notebook's vectors, of unknown origin",
             "Train on vectors that `catsdogs features` wrote",
         )
-    backbones = choose([recipe.backbone for recipe in recipes])
-    networks = [TrainedOn(*pair, obtain(pair[1], weights_dir)) for pair in zip(recipes, backbones, strict=True)]
-    for network in networks:
-        _refuse_other_recipe(run_folder, network)
-    return networks
-
-
-def _refuse_other_recipe(run_folder: Path, network: TrainedOn) -> None:
-    trained, backbone, weights = network
-    here = replace(
-        trained,
-        weights=weights.sha256,
-        input_size=backbone.input_size,
-        resize_filter=images.RESIZE_FILTER,
-        preprocessing=backbone.preprocessing,
-        vector=backbone.vector,
-    )
-    differences = here.differences(trained)
-    if differences:
-        raise StoreError(
-            f"{run_folder} was trained on other vectors of {trained.backbone}: {'; '.join(differences)}",
-            "Give --weights-dir the folder with the weights it was trained on"
-            if weights.sha256 != trained.weights
-            else "Extract the features again with this version, and train on them",
+    networks = []
+    for trained, backbone in zip(recipes, choose([recipe.backbone for recipe in recipes]), strict=True):
+        weights = obtain(backbone, weights_dir)
+        here = replace(
+            trained,
+            weights=weights.sha256,
+            input_size=backbone.input_size,
+            resize_filter=images.RESIZE_FILTER,
+            preprocessing=backbone.preprocessing,
+            vector=backbone.vector,
         )
+        if differences := here.differences(trained):
+            raise StoreError(
+                f"{run_folder} was trained on other vectors of {trained.backbone}: {'; '.join(differences)}",
+                "Give --weights-dir the folder with the weights it was trained on"
+                if weights.sha256 != trained.weights
+                else "Extract the features again with this version, and train on them",
+            )
+        networks.append(TrainedOn(trained, backbone, weights))
+    return networks
 
 
 def load_members(networks: Sequence[TrainedOn]) -> list[Member]:

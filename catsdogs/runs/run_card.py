@@ -243,40 +243,18 @@ def plan_of(run: Run) -> Plan:
         TrainingError: the user's own head file has changed since.
     """
     check_head_file(run)
-    return Plan(
-        head=run.head,
-        folds=run.folds,
-        seed=run.seed,
-        drop=set(run.dropped),
-        relabel=run.relabelled,
-        settings=run.settings,
-        protocol=run.protocol,
-        held_out=run.held_out,
-        copies=run.copies,
-        streamed=run.streamed,
-        version=run.version,
-        sample_digest=None if run.version == OLDEST else run.sample_submission,
-    )
+    alike = {field.name: getattr(run, field.name) for field in fields(Plan) if hasattr(run, field.name)}
+    sample = None if run.version == OLDEST else run.sample_submission
+    return Plan(**alike, drop=set(run.dropped), relabel=run.relabelled, sample_digest=sample)
 
 
-def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:
-    """The feature files with the rows and classes that the run was trained on."""
-    if run.protocol:
-        files = replay.split(files, run.held_out)
-    return occupied(files, run.relabelled)
-
-
-def check_repeatable(run: Run, files: Sequence[Features]) -> None:
-    """Refuse feature files, as they were read, on which `train` with `plan_of` would not give this run again.
-
-    Raises:
-        StoreError: other networks, recipes or rows than the run was trained on.
-    """
+def check_vectors(run: Run, files: Sequence[Features]) -> None:
+    """Raise a StoreError for files of other networks or recipes than the run was trained on."""
     names = [file.name for file in files]
     if names != list(run.backbones):
         raise StoreError(
             f"The run {run.name} was trained on {', '.join(run.backbones)}, not on {', '.join(names)}",
-            "Give it the features of these networks, in this order",
+            "Give --backbones these networks, in this order",
         )
     for file, recipe, width in zip(files, run.backbones.values(), run.widths, strict=True):
         differences = file.recipe.differences(Recipe(**recipe))
@@ -287,7 +265,19 @@ def check_repeatable(run: Run, files: Sequence[Features]) -> None:
                 f"{file.path} is not what the run {run.name} was trained on: {'; '.join(differences)}",
                 f"Bring that file back, or write it so again with `catsdogs features --backbones {file.name}`",
             )
-    first = rows_of(run, files)[0]
+
+
+def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:
+    """Feature files, as they were read, with the rows and classes that the run was trained on.
+
+    On other files `train` with `plan_of` would not give this run again.
+
+    Raises:
+        StoreError: other networks, recipes or rows than the run was trained on.
+    """
+    check_vectors(run, files)
+    files = occupied(replay.split(files, run.held_out) if run.protocol else files, run.relabelled)
+    first = files[0]
     if joining.rows_digest(first) != run.rows_digest:
         counts = len(first.labels), len(first.ids["test"]), to_choose_from(first.classes)
         trained = run.train_rows, run.test_rows, to_choose_from(run.classes)
@@ -298,6 +288,7 @@ def check_repeatable(run: Run, files: Sequence[Features]) -> None:
             f"{'; '.join(differences) or 'as many, but of other ids, labels or photographs'}",
             f"Bring back that file, or the photographs that were in {run.source}",
         )
+    return files
 
 
 def versions() -> dict[str, str]:

@@ -67,7 +67,9 @@ def fit_calibration(probabilities: ArrayLike, labels: Labels) -> Calibration:
     """
     logarithms = _logarithms(np.asarray(probabilities, np.float64))
     temperature = _helping_temperature(logarithms, labels)
-    return Calibration(temperature, _best_clip(_tempered(logarithms, temperature), labels))
+    cost, grid = partial(_cost, _tempered(logarithms, temperature), labels), _clip_grid(len(labels))
+    lowest = int(np.argmin([cost(clip) for clip in grid]))  # a grid comes first, for there may be several local minima
+    return Calibration(temperature, _refined(cost, grid, lowest))
 
 
 def cross_fitted(probabilities: ArrayLike, labels: Labels, fold: NDArray[np.int64]) -> Array:
@@ -112,12 +114,6 @@ def _cost_of_unseen_mistakes(clip: float, classes: int) -> float:
 def _clip_grid(rows: int) -> Array:
     """Clips around the best one, which is never below that of rows without a mistake, 1/2 / (rows + 1/2)."""
     return np.geomspace(min(UNSEEN_MISTAKES / (rows + 1), MAX_CLIP / 2), MAX_CLIP, _GRID)
-
-
-def _best_clip(probabilities: Array, labels: Labels) -> float:
-    """The clip of least cost; a grid comes first, for there may be several local minima."""
-    cost, grid = partial(_cost, probabilities, labels), _clip_grid(len(labels))
-    return _refined(cost, grid, int(np.argmin([cost(clip) for clip in grid])))
 
 
 def _cost(probabilities: Array, labels: Labels, clip: float) -> float:

@@ -1,7 +1,7 @@
 """A comparison of heads as a table of text, and in words what its differences allow to say."""
 
 import textwrap
-from itertools import count, zip_longest
+from itertools import zip_longest
 
 from catsdogs.scoring.comparison import NOISE, Comparison, Entry
 
@@ -25,7 +25,8 @@ def format_table(comparison: Comparison) -> str:
         conclusion(comparison),
         *(f"Left out: {problem}." for problem in comparison.refused),
     )
-    lines = ["  ".join(map(_aligned, count(), cells, widths)).rstrip() for cells in grid]
+    formats = [f"{{:{'>' if column in _TO_THE_RIGHT else '<'}{width}}}" for column, width in enumerate(widths)]
+    lines = ["  ".join(map(str.format, formats, cells)).rstrip() for cells in grid]
     return "\n".join([*lines, "", *(textwrap.fill(sentence, TABLE_WIDTH) for sentence in closing if sentence)])
 
 
@@ -49,10 +50,6 @@ def conclusion(comparison: Comparison) -> str:
     return (
         f"{sentence} Of those within one standard error of the first, the fastest will do: {comparison.label(fastest)}."
     )
-
-
-def _aligned(column: int, cell: str, width: int) -> str:
-    return cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

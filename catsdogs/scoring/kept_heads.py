@@ -2,8 +2,8 @@
 
 import errno
 import hashlib
+import io
 import sys
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,6 @@ from catsdogs.errors import CatsdogsError, TrainingError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
-from catsdogs.files.atomic import write_error
 from catsdogs.heads import Head
 
 HEAD_FILE = "heads.skops"
@@ -52,7 +51,6 @@ def check_heads(
     head_names: Sequence[str],
     seed: int,
     settings: Mapping[str, Any] = MappingProxyType({}),
-    submissions: Path | None = None,
 ) -> None:
     """Refuse heads that no run could keep, before any fold is fitted: each learns a handful of the `kept` rows.
 
@@ -60,7 +58,7 @@ def check_heads(
 
     Raises:
         TrainingError: as `write_heads`, or a head cannot be read back.
-        StoreError: the files hold different rows, or are damaged; the folder cannot be written.
+        StoreError: the files hold different rows, or are damaged.
     """
     others = [name for name in head_names if name not in heads.names()]
     if not others:
@@ -71,7 +69,7 @@ def check_heads(
     X, y = joining.Joined(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
     widths = tuple(file.width for file in files)
     for name in others:
-        _check_kept(name, heads.create(name, seed, widths, **settings), X, y, submissions)
+        _check_kept(name, heads.create(name, seed, widths, **settings), X, y)
 
 
 def head_digest(head: str) -> str:
@@ -80,7 +78,7 @@ def head_digest(head: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix == ".py" and path.is_file() else ""
 
 
-def write_heads(folder: Path, name: str, fitted: Sequence[Head]) -> None:
+def write_heads(file: Path | io.BytesIO, name: str, fitted: Sequence[Head]) -> None:
     """Keep the folds' heads, without pickle.
 
     Raises:
@@ -88,14 +86,13 @@ def write_heads(folder: Path, name: str, fitted: Sequence[Head]) -> None:
     """
     import skops.io
 
-    path = folder / HEAD_FILE
     try:
-        skops.io.dump(list(fitted), path)
-    except OSError:
-        raise
+        skops.io.dump(list(fitted), file)
     except Exception as error:  # of what cannot be taken apart, such as an open file, or what a head's own code raises
+        if isinstance(error, OSError) and isinstance(file, Path):
+            raise  # the disk's
         raise _not_kept(name, str(error) or type(error).__name__) from None
-    foreign = set(skops.io.get_untrusted_types(file=path)) - set(_trusted(heads.find(name)))
+    foreign = set(skops.io.get_untrusted_types(file=file)) - set(_trusted(heads.find(name)))
     if foreign:
         raise _not_kept(name, f"it holds {', '.join(sorted(foreign))}")
 
@@ -140,11 +137,10 @@ def _not_read(path: Path, error: Exception, run: str, remedy: str) -> CatsdogsEr
     return storage.read_error(path, error, TrainingError)
 
 
-def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int64], submissions: Path | None) -> None:
+def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int64]) -> None:
     """Fit a head to a few rows, (n, width) and (n,), only to see whether such a head is kept and comes back.
 
-    One that cannot learn from so few rows is not judged by them. It is written where runs will be, if that is given,
-    which shows in time whether that folder can be written.
+    One that cannot learn from so few rows is not judged by them.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of how few rows they are
@@ -153,23 +149,17 @@ def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int
             head.predict_proba(X)
         except Exception:  # a head of the user's raises what it likes; on all rows it may well learn
             return
+        write_heads(file := io.BytesIO(), name, [head])
         try:
-            if submissions:
-                submissions.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".trial-", dir=submissions) as folder:
-                write_heads(Path(folder), name, [head])
-                try:
-                    _read_trusted(Path(folder) / HEAD_FILE, type(head))[0].predict_proba(X)
-                except Exception as error:  # its own code may raise what it likes
-                    raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
-        except OSError as error:
-            raise write_error(submissions or Path(tempfile.gettempdir()), error) from None
+            _read_trusted(file, type(head))[0].predict_proba(X)
+        except Exception as error:  # its own code may raise what it likes
+            raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
 
 
-def _read_trusted(path: Path, kind: type) -> Any:
+def _read_trusted(file: Path | io.BytesIO, kind: type) -> Any:
     import skops.io
 
-    return skops.io.load(path, trusted=_trusted(kind))
+    return skops.io.load(file, trusted=_trusted(kind))
 
 
 def _trusted(kind: type) -> list[str]:

@@ -43,8 +43,8 @@ class _View(Features):
 
 def hold_out(
     files: Sequence[Features], protocol: str, held_out: Collection[str] = ()
-) -> tuple[list[Features], NDArray[np.int64]]:
-    """Views of feature files in which held-out labelled rows are the test rows, and (n_test,) their hidden classes.
+) -> tuple[list[Features], dict[str, str]]:
+    """Views of feature files in which held-out labelled rows are the test rows, and by their ids the hidden classes.
 
     The test rows of the files themselves are in neither split. Photographs that cannot be read take part in the split,
     so that all others come to lie where they do for whoever can read them. On the labelled files of Dogs vs. Cats Redux
@@ -70,7 +70,8 @@ def hold_out(
     views = split(files, held_out or _drawn(first, () if _are_kaggles(first) else duplicates.find_copies(files)))
     for view in views:
         refuse_taught(view)
-    return views, first.labels[np.isin(first.ids["train"], views[0].ids["test"])]
+    hidden = np.isin(first.ids["train"], views[0].ids["test"])
+    return views, dict(zip(first.ids["train"][hidden], np.array(first.classes)[first.labels[hidden]], strict=True))
 
 
 def split(files: Sequence[Features], held_out: Collection[str]) -> list[Features]:
@@ -116,11 +117,6 @@ def copies_learnt(view: Features) -> int:
 def protocol_in_words(file: Features) -> str:
     """How the test rows of a view were held out, to follow these words; empty for what is no view."""
     return (BY_MLE_BENCH if file.is_mle_bench else DRAWN) if isinstance(file, _View) else ""
-
-
-def truth_by_id(file: Features, truth: NDArray[np.int64]) -> dict[str, str]:
-    """Id of each test row -> the name of its class, of (n_test,) hidden classes."""
-    return dict(zip(file.ids["test"], np.array(file.classes)[truth], strict=True))
 
 
 def _labelled(first: Features) -> list[str]:

@@ -106,8 +106,11 @@ def cross_validate_blocks(
     fold: NDArray[np.int64],
     make: Callable[[], Head],
     seed: int,
+    first: Features | None = None,
 ) -> CrossValidation:
     """As `crossval.cross_validate`, in flat memory: every block of rows is read once for the heads of all folds.
+
+    Rows are those of `first`, of the first of the files if it is not given.
 
     Columns are standardised over all kept rows, held out or not: that uses no labels.
 
@@ -118,7 +121,7 @@ def cross_validate_blocks(
     """
     heads = [make() for _ in range(int(fold.max()) + 1)]
     check_head(heads[0], files)
-    vectors = Joined(files, "train")
+    vectors = Joined(files, "train", first=first)
     allowed = kept & (fold != np.arange(len(heads))[:, np.newaxis])
     classes = np.arange(int(labels.max()) + 1)
     random = np.random.default_rng(seed)

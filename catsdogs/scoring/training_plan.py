@@ -74,11 +74,20 @@ class TrainingRows:
     pictures: NDArray[np.int64]
 
     @classmethod
-    def of(cls, files: Sequence[Features], drop: AbstractSet[str], relabel: Mapping[str, str]) -> Self:
-        """Those of feature files, as a person corrected them, and as if no photograph had copies."""
+    def of(
+        cls,
+        files: Sequence[Features],
+        drop: AbstractSet[str] = frozenset(),
+        relabel: Mapping[str, str] = MappingProxyType({}),
+        copies: Copies = (),
+    ) -> Self:
+        """Those of feature files, as a person corrected them."""
         files = occupied(files, relabel)
-        kept = np.array([id not in drop for id in files[0].ids["train"]], bool)
-        return cls(files, corrected_labels(files[0], relabel), kept, np.arange(len(kept)))
+        first, ids = files[0], files[0].ids["train"].tolist()
+        label_of = dict(zip(ids, first.labels.tolist(), strict=True))
+        label_of |= {id: first.classes.index(name) for id, name in relabel.items() if id in label_of}
+        kept = np.array([id not in drop for id in ids], bool)
+        return cls(files, np.array([*label_of.values()], np.int64), kept, duplicates.picture_numbers(ids, copies))
 
     @property
     def first(self) -> Features:
@@ -126,8 +135,12 @@ class TrainingRows:
 
     def most_folds(self, at_most: int, seeds: Sequence[int]) -> int:
         """The largest number of folds, up to `at_most`, that `check_folds` takes; 0 if there is none."""
-        most = min(at_most, int(self.count_pictures().min()))
+        most = min(at_most, int(self.count_pictures().min())) if len(self.first.classes) > 1 else 0
         return next((folds for folds in range(most, 1, -1) if not self._classes_in_one_fold(folds, seeds)), 0)
+
+    def alone(self) -> list[str]:
+        """The ids of the photographs of all classes that show a single picture."""
+        return list(self.first.ids["train"][self.count_pictures()[self.learnt] < 2])
 
     def count_pictures(self) -> NDArray[np.int64]:
         """(classes,) how many pictures of each class there are to learn from."""
@@ -159,20 +172,12 @@ def occupied(files: Sequence[Features], relabel: Mapping[str, str] = MappingProx
 
 
 def check_trainable(
-    files: Sequence[Features],
-    folds: int,
-    drop: AbstractSet[str],
-    relabel: Mapping[str, str] = MappingProxyType({}),
-    seeds: Sequence[int] = (0,),
+    files: Sequence[Features], drop: AbstractSet[str] = frozenset(), relabel: Mapping[str, str] = MappingProxyType({})
 ) -> TrainingRows:
-    """The training rows, as if without copies, after what cannot be trained on has been refused.
-
-    Args:
-        seeds: that folds will be dealt with, so that the most that can be are named where there are too many.
+    """The training rows, as if without copies, after what no head can be trained on has been refused.
 
     Raises:
-        TrainingError: random weights, a network that learnt from these very rows, one class only, or a class with fewer
-            rows to learn from than folds.
+        TrainingError: random weights, a network that learnt from these very rows, or one class only.
         StoreError: the files hold different rows.
     """
     for file in files:
@@ -195,54 +200,44 @@ def check_trainable(
             f"All {len(rows.kept):,} training photographs of {rows.first.path} are {''.join(classes) or 'missing'}",
             "Extract the features of photographs of two classes or more",
         )
-    if np.bincount(rows.learnt[rows.kept], minlength=len(classes)).min() < folds:
-        rows.with_copies(duplicates.find_copies(rows.files)).check_folds(folds, seeds)
     return rows
 
 
-def most_folds(files: Sequence[Features], plan: Plan) -> int:
-    """The folds of a plan, or as many as there can be where a class has too few pictures; 0 if there can be none.
+def settle(rows: TrainingRows, plan: Plan) -> tuple[TrainingRows, Plan]:
+    """The rows with their copies, and the plan with what it left to be found out.
 
-    Copies are those of the plan.
+    Raises:
+        TrainingError: as `TrainingRows.check_folds`; vectors that are to be in memory and are too much for it.
+        StoreError: vectors cannot be read.
     """
-    rows = TrainingRows.of(files, plan.drop, plan.relabel).with_copies(plan.copies or ())
-    return rows.most_folds(plan.folds, [plan.seed]) if len(rows.first.classes) > 1 else 0
-
-
-def of_single_pictures(first: Features, copies: Copies) -> list[str]:
-    """The ids of the photographs of all classes that show a single picture."""
-    rows = TrainingRows.of([first], frozenset(), {}).with_copies(copies)
-    return list(first.ids["train"][rows.count_pictures()[rows.learnt] < 2])
+    streamed = streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed
+    if plan.streamed is False:
+        streaming.check_memory(rows.files)
+    is_old = plan.version == OLDEST
+    copies = () if is_old else duplicates.find_copies(rows.files) if plan.copies is None else plan.copies
+    rows = rows.with_copies(copies)
+    rows.check_folds(plan.folds, () if is_old else (plan.seed,))
+    return rows, replace(plan, copies=copies, streamed=streamed)
 
 
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
     """Cross-validate as `train` does; raises as `train`, and writes nothing."""
-    rows = check_trainable(files, plan.folds, plan.drop, plan.relabel, [plan.seed])
-    return cross_validate_plan(rows, plan)[1]
+    return cross_validate_plan(*settle(check_trainable(files, plan.drop, plan.relabel), plan))
 
 
-def cross_validate_plan(rows: TrainingRows, plan: Plan) -> tuple[Plan, CrossValidation]:
-    """Cross-validate on rows that `check_trainable` gave; also the plan, with what it left to be found out."""
-    files, copies = rows.files, plan.copies
+def cross_validate_plan(rows: TrainingRows, plan: Plan) -> CrossValidation:
+    """Cross-validate on rows by a plan, both settled."""
+    files = rows.files
     make = functools.partial(heads.create, plan.head, plan.seed, tuple(file.width for file in files), **plan.settings)
-    streamed = streaming.is_needed(files) if plan.streamed is None else plan.streamed
-    if streamed:
-        streaming.check_head(make(), files)  # refused before anything is read
-    elif plan.streamed is not None:
-        streaming.check_memory(files)
     if plan.version == OLDEST:
-        copies, fold = (), fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed)
+        fold = fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed)
     else:
-        copies = duplicates.find_copies(files) if copies is None else copies
-        rows = rows.with_copies(copies)
-        rows.check_folds(plan.folds, [plan.seed])
         fold = rows.deal(plan.folds, plan.seed)
-    plan = replace(plan, copies=copies, streamed=streamed)
-    if streamed:
-        return plan, streaming.cross_validate_blocks(files, rows.learnt, rows.kept, fold, make, plan.seed)
+    if plan.streamed:
+        return streaming.cross_validate_blocks(files, rows.learnt, rows.kept, fold, make, plan.seed)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
         X = training_vectors(files)
-        return plan, crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, rows.groups)
+        return crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, rows.groups)
 
 
 def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:
@@ -255,12 +250,3 @@ def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:
     X = joining.Joined(files, "train").read()
     streaming.refuse_constant(files, X.min(axis=0) == X.max(axis=0))
     return X
-
-
-def corrected_labels(first: Features, relabel: Mapping[str, str]) -> NDArray[np.int64]:
-    """(n_train,) the classes to learn: those of the file, but for the ids that are to be another class."""
-    labels = first.labels.copy()
-    for row, id in enumerate(first.ids["train"]):
-        if id in relabel:
-            labels[row] = first.classes.index(relabel[id])
-    return labels

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from catsdogs.competition import submission
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError, to_choose_from
 from catsdogs.features import joining, neighbours
-from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.features.feature_file import Features
 from catsdogs.features.scaling import Labels
 from catsdogs.files import storage, tables
 from catsdogs.heads.twin import Matrix, Twin, prototypes
@@ -30,33 +30,48 @@ _MOSTLY = 0.5  # of the new photographs
 Scores = NDArray[np.floating]
 
 
+class Setup(NamedTuple):
+    """All that the new classes are told apart with; see `prepare`.
+
+    Attributes:
+        shots, repeats: examples of each new class in an episode, and how many episodes there are.
+        seed: of the examples.
+        new: the classes; neither the twins nor their standardisation ever saw a photograph of them.
+        learnt: the classes that the twins learnt.
+        vectors, labels: of the photographs of the new classes; labels index `new`.
+        learnt_vectors: what the twins learnt from; None where it is not at hand.
+    """
+
+    files: Sequence[Features]
+    shots: int
+    repeats: int
+    seed: int
+    new: tuple[str, ...]
+    learnt: tuple[str, ...]
+    vectors: Matrix
+    labels: Labels
+    twins: list[Twin]
+    learnt_vectors: Matrix | None
+
+    @property
+    def widths(self) -> list[int]:
+        """Columns of each network."""
+        return [file.width for file in self.files]
+
+
 @dataclass(frozen=True)
 class FewShotResult:
     """How often the right new class was named.
 
     Attributes:
-        new: the classes; neither the twins nor their standardisation ever saw a photograph of them.
-        learnt: the classes that the twins learnt.
-        networks: those whose vectors were compared.
-        shots: examples of each new class in an episode.
-        photographs: how many of the new classes there are; examples are drawn from them, the others are classified.
         accuracy: method -> (repeats,) the share that was right in each episode; all methods have the same episodes.
         far: the share of the new photographs that lie farther from all that the twins learnt than 99 % of the learnt
             ones lie from each other, see `neighbours.unfamiliarity`; None where the learnt ones are not at hand.
     """
 
-    new: tuple[str, ...]
-    learnt: tuple[str, ...]
-    networks: tuple[str, ...]
-    shots: int
-    photographs: int
+    setup: Setup
     accuracy: dict[str, NDArray[np.float64]]
     far: float | None = None
-
-    @property
-    def chance(self) -> float:
-        """The accuracy of guessing."""
-        return 1 / len(self.new)
 
     def mean(self, method: str) -> tuple[float, float]:
         """The mean accuracy over episodes, and its standard error."""
@@ -67,32 +82,15 @@ class FewShotResult:
         return mean_and_error(self.accuracy[TWIN] - self.accuracy[method])
 
 
-class _Setup(NamedTuple):
-    """The new classes' photographs, with labels that index `new`, and the twins, with what they learnt if at hand."""
-
-    new: tuple[str, ...]
-    learnt: tuple[str, ...]
-    vectors: Matrix
-    labels: Labels
-    twins: list[Twin]
-    learnt_vectors: Matrix | None
-
-
-def evaluate(
+def prepare(
     files: Sequence[Features],
     new: Sequence[str] = (),
     shots: int = 5,
     repeats: int = 20,
     seed: int = 0,
     run_folder: Path | None = None,
-) -> FewShotResult:
-    """Measure on labelled photographs of classes that the twins never saw.
-
-    In each episode `shots` examples of every new class are drawn at random, and all other photographs of these classes
-    are classified: by the likeness that the twins find between a photograph and the mean of a class's examples, by its
-    nearest neighbour among the examples, and by the nearest of their means. The last two take the vectors as they are,
-    by their cosine, averaged over the networks; the nearest class mean is the stronger baseline for several examples
-    (Y. Wang et al., SimpleShot, 2019, https://arxiv.org/abs/1911.04623).
+) -> Setup:
+    """Labelled photographs of new classes, and twins that never saw them.
 
     Args:
         new: the classes to hold out; if none are given, all classes of the files, which takes a run.
@@ -108,53 +106,61 @@ def evaluate(
     """
     if shots < 1 or repeats < 2 or seed < 0:
         raise UsageError(f"{shots} examples, {repeats} episodes, seed {seed}", "Give at least 1 example and 2 episodes")
-    new = _checked_classes(files, new, run_folder)
-    _check_counts_of_new(files[0], new, shots + 1)
-    setup = _prepare(files, new, seed, run_folder)
-    widths = [file.width for file in files]
-    return FewShotResult(
-        new=setup.new,
-        learnt=setup.learnt,
-        networks=tuple(file.name for file in files),
-        shots=shots,
-        photographs=len(setup.labels),
-        accuracy=_accuracies(setup, widths, shots, repeats, seed),
-        far=_share_far_away(setup, widths),
-    )
+    new = _checked_classes(files[0], new, shots + 1, run_folder)
+    for file in files:
+        _check_network(file, new)
+    joining.check_joinable(files)
+    first = files[0]
+    X = joining.Joined(files, "train").read()
+    place = np.array([new.index(name) if name in new else -1 for name in first.classes])[first.labels]
+    others = place < 0
+    if run_folder is None:
+        learnt = tuple(name for name in first.classes if name not in new)
+        learnt_vectors: Matrix | None = X[others]
+        twins = []
+        with Progress(MEMBERS, "training", "twin") as progress:
+            for number in range(MEMBERS):
+                twins.append(Twin(random_state=seed + number).fit(learnt_vectors, first.labels[others]))
+                progress.update()
+    else:
+        twins, learnt, learnt_vectors = _twins_of_run(run_folder, files, new)
+    return Setup(files, shots, repeats, seed, new, learnt, X[~others], place[~others], twins, learnt_vectors)
 
 
-def classify(
-    path: Path, files: Sequence[Features], new: Sequence[str] = (), seed: int = 0, run_folder: Path | None = None
-) -> int:
+def evaluate(setup: Setup) -> FewShotResult:
+    """Measure on labelled photographs of classes that the twins never saw.
+
+    In each episode `shots` examples of every new class are drawn at random, and all other photographs of these classes
+    are classified: by the likeness that the twins find between a photograph and the mean of a class's examples, by its
+    nearest neighbour among the examples, and by the nearest of their means. The last two take the vectors as they are,
+    by their cosine, averaged over the networks; the nearest class mean is the stronger baseline for several examples
+    (Y. Wang et al., SimpleShot, 2019, https://arxiv.org/abs/1911.04623).
+    """
+    return FewShotResult(setup, _accuracies(setup), _share_far_away(setup))
+
+
+def classify(path: Path, setup: Setup) -> int:
     """Write a CSV of the files' test rows, each of a new class, as a submission; all labelled rows are examples.
-
-    Args:
-        new, run_folder: as `evaluate`.
 
     Returns:
         How many rows were written.
 
     Raises:
-        CatsdogsError: as `evaluate`, or there are no test rows.
+        StoreError: the vectors cannot be read, or the file cannot be written.
     """
-    new = _checked_classes(files, new, run_folder)
-    ids = files[0].ids["test"]
-    if not len(ids):
-        raise StoreError(f"{files[0].path} has no test rows", "Add photographs to classify, and extract their features")
-    _check_counts_of_new(files[0], new, 1)
-    setup = _prepare(files, new, seed, run_folder)
-    vectors = joining.Joined(files, "test").read()
+    vectors, ids = joining.Joined(setup.files, "test").read(), setup.files[0].ids["test"].tolist()
     queries, examples = ([twin.embed(rows) for twin in setup.twins] for rows in (vectors, setup.vectors))
     probabilities = softmax(_twin_logits(setup.twins, queries, examples, setup.labels), axis=1)
-    submission.write_submission(path, ids.tolist(), probabilities, setup.new, None, {})
+    submission.write_submission(path, ids, probabilities, setup.new, None, {})
     return len(ids)
 
 
 def format_few_shot(result: FewShotResult) -> str:
     """A line for each method, best first, and below them how it was measured."""
+    setup = result.setup
     new, learnt = (
         ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
-        for names in (result.new, result.learnt)
+        for names in (setup.new, setup.learnt)
     )
     lines = [f"{'':20}{'accuracy':>16}{'twin ahead by':>20}"]
     for method in sorted(result.accuracy, key=lambda method: -result.mean(method)[0]):
@@ -164,15 +170,14 @@ def format_few_shot(result: FewShotResult) -> str:
             ahead, error = result.ahead(method)
             line += f"{f'{ahead:+.1%} ±{error:.1%}':>20}"
         lines.append(line)
-    lines.append(f"{'chance':20}{f'{result.chance:.1%}':>10}")
-    repeats = len(result.accuracy[TWIN])
+    lines.append(f"{'chance':20}{f'{1 / len(setup.new):.1%}':>10}")
     return "\n".join(
         (
             *lines,
             "",
-            f"{len(result.new)} new classes: {new}. The twins learnt: {learnt}.",
-            f"{repeats} times, {result.shots} photographs of each new class were drawn as examples, and the others of "
-            f"{result.photographs:,} classified.",
+            f"{len(setup.new)} new classes: {new}. The twins learnt: {learnt}.",
+            f"{setup.repeats} times, {setup.shots} photographs of each new class were drawn as examples, and the "
+            f"others of {len(setup.labels):,} classified.",
             "± is a standard error over these draws: it speaks of other examples, not of other classes.",
             *_distance_in_words(result),
         )
@@ -195,12 +200,13 @@ def write_few_shot(path: Path, result: FewShotResult) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
+    setup = result.setup
     constant = {
-        "networks": "+".join(result.networks),
-        "new": "+".join(result.new),
-        "learnt": "+".join(result.learnt),
-        "shots": result.shots,
-        "classified": result.photographs - result.shots * len(result.new),
+        "networks": "+".join(file.name for file in setup.files),
+        "new": "+".join(setup.new),
+        "learnt": "+".join(setup.learnt),
+        "shots": setup.shots,
+        "classified": len(setup.labels) - setup.shots * len(setup.new),
     }
     rows = (
         (method, episode, f"{share:.9g}", *constant.values())
@@ -210,9 +216,9 @@ def write_few_shot(path: Path, result: FewShotResult) -> None:
     tables.write_table(path, ("method", "episode", "accuracy", *constant), rows)
 
 
-def _checked_classes(files: Sequence[Features], new: Sequence[str], run_folder: Path | None) -> tuple[str, ...]:
-    """The new classes in the order of the files, after a check that they can be used."""
-    classes = files[0].classes
+def _checked_classes(first: Features, new: Sequence[str], needed: int, run_folder: Path | None) -> tuple[str, ...]:
+    """The new classes in the order of the file, after a check that they can be used."""
+    classes = first.classes
     for name in new:
         if name not in classes:
             raise UnknownNameError("class", name, list(classes))
@@ -226,34 +232,14 @@ def _checked_classes(files: Sequence[Features], new: Sequence[str], run_folder: 
             f"{len(chosen)} of {len(classes)} classes are new, which leaves none to tell apart for the twins",
             "Leave two classes or more out of --new, or give --twin a run that was trained on others",
         )
-    return chosen
-
-
-def _check_counts_of_new(first: Features, new: Sequence[str], needed: int) -> None:
-    for name in new:
+    for name in chosen:
         count = np.count_nonzero(first.labels == first.classes.index(name))
         if count < needed:
             raise TrainingError(
                 f"The class {name} has {count} photographs in {first.path}, and {needed} are needed",
                 "Give --shots a smaller number, or add photographs",
             )
-
-
-def _prepare(files: Sequence[Features], new: tuple[str, ...], seed: int, run_folder: Path | None) -> _Setup:
-    for file in files:
-        _check_network(file, new)
-    joining.check_joinable(files)
-    first = files[0]
-    X = joining.Joined(files, "train").read()
-    place = np.array([new.index(name) if name in new else -1 for name in first.classes])[first.labels]
-    others = place < 0
-    if run_folder is None:
-        learnt = tuple(name for name in first.classes if name not in new)
-        learnt_vectors: Matrix | None = X[others]
-        twins = _train_twins(X[others], first.labels[others], seed)
-    else:
-        twins, learnt, learnt_vectors = _twins_of_run(run_folder, files, new)
-    return _Setup(new, learnt, X[~others], place[~others], twins, learnt_vectors)
+    return chosen
 
 
 def _twins_of_run(
@@ -268,19 +254,7 @@ def _twins_of_run(
             f"The run {run.name} has learnt {to_choose_from(known)}",
             "Give --new classes that are new to it, or another --twin",
         )
-    names = [file.name for file in files]
-    if names != list(run.backbones):
-        raise StoreError(
-            f"The run {run.name} was trained on {', '.join(run.backbones)}, not on {', '.join(names)}",
-            "Give --backbones these networks, in this order",
-        )
-    for file, recipe in zip(files, run.backbones.values(), strict=True):
-        differences = file.recipe.differences(Recipe(**recipe))
-        if differences:
-            raise StoreError(
-                f"{file.path} holds other vectors than the run {run.name} was trained on: {'; '.join(differences)}",
-                "Extract both with the same weights and settings",
-            )
+    run_card.check_vectors(run, files)
     try:
         vectors = joining.Joined(answers.training_files(run, storage.place(run.features)), "train").read()
     except StoreError:
@@ -288,13 +262,17 @@ def _twins_of_run(
     return twins, run.classes, vectors
 
 
-def _share_far_away(setup: _Setup, widths: Sequence[int]) -> float | None:
+def _share_far_away(setup: Setup) -> float | None:
     if setup.learnt_vectors is None:
         return None
-    learnt, new = setup.learnt_vectors.copy(), setup.vectors.copy()
-    for vectors in (learnt, new):
-        joining.normalise(vectors, widths)
+    learnt, new = (_normalised(vectors, setup.widths) for vectors in (setup.learnt_vectors, setup.vectors))
     return float((neighbours.unfamiliar_rows(new, learnt) >= neighbours.FAR).mean())
+
+
+def _normalised(vectors: Matrix, widths: Sequence[int]) -> Matrix:
+    normal = vectors.copy()
+    joining.normalise(normal, widths)
+    return normal
 
 
 def _check_network(file: Features, new: Sequence[str]) -> None:
@@ -310,16 +288,13 @@ def _check_network(file: Features, new: Sequence[str]) -> None:
             )
 
 
-def _accuracies(
-    setup: _Setup, widths: Sequence[int], shots: int, repeats: int, seed: int
-) -> dict[str, NDArray[np.float64]]:
+def _accuracies(setup: Setup) -> dict[str, NDArray[np.float64]]:
     """Method -> (repeats,) accuracies; see `evaluate`."""
-    normal = setup.vectors.copy()
-    joining.normalise(normal, widths)
+    normal = _normalised(setup.vectors, setup.widths)
     embedded = [twin.embed(setup.vectors) for twin in setup.twins]
     accuracy: dict[str, list[float]] = {TWIN: [], NEIGHBOUR: [], MEAN: []}
-    for episode in range(repeats):
-        examples = _draw_examples(setup.labels, shots, np.random.default_rng((seed, episode)))
+    for episode in range(setup.repeats):
+        examples = _draw_examples(setup.labels, setup.shots, np.random.default_rng((setup.seed, episode)))
         queries = np.setdiff1d(np.arange(len(normal)), examples)
         labels = setup.labels[examples]
         embedded_queries, embedded_examples = [e[queries] for e in embedded], [e[examples] for e in embedded]
@@ -331,15 +306,6 @@ def _accuracies(
         for method, of_queries in scores.items():
             accuracy[method].append(float((of_queries.argmax(axis=1) == setup.labels[queries]).mean()))
     return {method: np.array(shares) for method, shares in accuracy.items()}
-
-
-def _train_twins(X: Matrix, labels: Labels, seed: int) -> list[Twin]:
-    with Progress(MEMBERS, "training", "twin") as progress:
-        twins = []
-        for number in range(MEMBERS):
-            twins.append(Twin(random_state=seed + number).fit(X, labels))
-            progress.update()
-    return twins
 
 
 def _draw_examples(labels: Labels, shots: int, random: np.random.Generator) -> NDArray[np.intp]:

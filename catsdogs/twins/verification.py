@@ -1,10 +1,11 @@
 """Verification: do two photographs show the same class? Answered by a run whose head is a twin, for any class."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ _SPACE, _ANSWER_SIZE, _NOTE_SIZE = 24, 26, 15
 _SAME = "#1b6e3c"
 _LINE_LETTERS = 105  # letters of a line across the sheet
 _NAME_LETTERS = 44  # of a file's name, which fit under its picture
+
+_Picture = TypeVar("_Picture")
 
 
 class Nearest(NamedTuple):
@@ -95,11 +98,11 @@ def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = 
     """
     trained_run = run_card.load_run(run_folder)
     run, heads = trained_run.run, twin_heads(trained_run)
-    for path in (left, right):
-        _open_photograph(path)  # refused before networks are loaded
-    members = ensemble.load_members(ensemble.networks_of(run_folder, run, weights_dir))
-    sizes = {member.recipe.input_size for member in members}
-    A, B = (ensemble.look(members, images.load(path.read_bytes(), sizes))[1] for path in (left, right))
+    networks = ensemble.networks_of(run_folder, run, weights_dir)
+    load = partial(images.load, sizes={network.recipe.input_size for network in networks})
+    pixels = [_read(path, load) for path in (left, right)]  # refused before networks are loaded
+    members = ensemble.load_members(networks)
+    A, B = (ensemble.look(members, picture)[1] for picture in pixels)
     probability = float(np.mean([head.same(A, B)[0] for head in heads]))
     try:
         return Verdict(run.name, left, right, probability, _nearest(run, (A, B)))
@@ -160,7 +163,7 @@ def draw_verdict(path: Path, verdict: Verdict) -> None:
         pen.text((_SPACE, height), line, fill=ALARM, font=text)
     for number, photograph in enumerate((verdict.left, verdict.right)):
         left = _SPACE + number * (_PICTURE_BOX[0] + _SPACE)
-        place(sheet, _open_photograph(photograph), left, top, _PICTURE_BOX)
+        place(sheet, _read(photograph, images.decode), left, top, _PICTURE_BOX)
         pen.text((left, top + _PICTURE_BOX[1] + _SPACE // 3), _clipped(photograph.name), fill=INK, font=text)
         if verdict.nearest:
             near = verdict.nearest[number]
@@ -171,9 +174,9 @@ def draw_verdict(path: Path, verdict: Verdict) -> None:
         sheet.save(temporary, format="PNG")
 
 
-def _open_photograph(path: Path) -> Image.Image:
+def _read(path: Path, decode: Callable[[bytes], _Picture]) -> _Picture:
     try:
-        return images.decode(path.read_bytes())
+        return decode(path.read_bytes())
     except (OSError, UnreadablePhotographError) as error:
         reason = error.reason if isinstance(error, UnreadablePhotographError) else error.strerror
         raise UnreadablePhotographError(f"{path} cannot be read: {reason}") from None

@@ -127,7 +127,7 @@ def test_without_folds_its_vectors_yield_no_score(
     features = feature_file.read_features(feature_file.path_of(tmp_path / "features", "alone"))
     assert features.learnt == 12
     with refused(TrainingError, "has learnt from 12 of the photographs"):
-        training_plan.check_trainable([features], 2, frozenset())
+        training_plan.check_trainable([features])
 
 
 def test_a_twin_learns_from_pairs(

@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from catsdogs import heads
 from catsdogs.errors import TrainingError, UnknownNameError
 from catsdogs.heads import _convex, _linear
-from catsdogs.heads._convex import Rotated, Standardised
+from catsdogs.heads._convex import DesignMatrix
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 NAMES = heads.names()
@@ -252,24 +252,24 @@ def test_weights_are_never_negative_and_no_worse_than_equal_ones(seed: int, memb
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(2, 12), width=st.integers(13, 40))
 def test_rotating_keeps_the_products_of_rows(seed: int, rows: int, width: int) -> None:
     X = np.random.default_rng(seed).normal(3, 2, size=(rows, width)).astype(np.float32)
-    vectors = Standardised(X)
-    rotated = Rotated(vectors)
-    coef = np.random.default_rng(seed + 1).normal(size=(rows, 2))
-    assert rotated.shape == (rows, rows)
+    rotated = DesignMatrix(X, _convex.log_loss, 1)
+    theta = np.random.default_rng(seed + 1).normal(size=(rows + 1, 2))
+    coef, intercept = rotated.of_vectors(theta)
     # Q's columns are orthonormal but for the rows' common mean, which standardising has taken away.
-    assert np.allclose(rotated.dot(coef), vectors.dot(rotated.expand(coef)), atol=0.05 * np.abs(coef).sum())
-    assert np.allclose(rotated.transposed_dot(vectors.dot(np.ones((width, 1)))).shape, (rows, 1))
+    assert np.allclose(rotated.scores(theta), X @ coef + intercept, atol=0.05 * np.abs(theta).sum())
+    assert rotated.transposed_dot(np.ones((rows, 1))).shape == (rows, 1)
 
 
 def test_standardising_is_scikit_learns_and_takes_no_copy() -> None:
     X, _ = blobs(2)
-    vectors, oracle = Standardised(X), StandardScaler().fit(X.astype(np.float64))
+    vectors, oracle = DesignMatrix(X, _convex.log_loss, 1), StandardScaler().fit(X.astype(np.float64))
     coef, residuals = np.random.default_rng(0).normal(size=(12, 3)), np.random.default_rng(1).normal(size=(120, 3))
     expected = oracle.transform(X)
-    assert np.allclose(vectors.rows(), expected, atol=1e-3)
-    assert np.allclose(vectors.dot(coef), expected @ coef, atol=1e-3)
+    scaling = _convex.scaling_of(X)
+    assert np.allclose(scaling.apply(X), expected, atol=1e-3)
+    assert np.allclose(vectors.scores(np.vstack((coef, np.zeros(3)))), expected @ coef, atol=1e-3)
     assert np.allclose(vectors.transposed_dot(residuals), expected.T @ residuals, atol=1e-2)
-    assert vectors.scale[-1] == 1  # of the constant column
+    assert scaling.scale[-1] == 1  # of the constant column
 
 
 def test_any_classifier_of_scikit_learns_serves_too() -> None:

@@ -71,7 +71,7 @@ def run_folder(files: list[Features], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def predictor(run_folder: Path, files: list[Features]) -> Predictor:
-    return Predictor.load(run_folder, files[0].path.parent, None)
+    return Predictor(run_folder, files[0].path.parent, None)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_without_fitting_feature_files_it_answers_without_neighbours(
     folder = shutil.copytree(files[0].path.parent, tmp_path / "features")
     if damage:
         damage(folder)
-    lonely = Predictor.load(run_folder, folder if damage else None, None)
+    lonely = Predictor(run_folder, folder if damage else None, None)
     assert re.search(reason, lonely.no_neighbours) and lonely.no_neighbours.endswith(".")
     answer, scene = (lonely.answer((pets / f"test/{n}.jpg").read_bytes()) for n in (1, TEST_PETS + TEST_SCENES))
     assert answer.neighbours == [] and answer.probabilities == pytest.approx(answers["1"].probabilities, abs=1e-6)
@@ -209,7 +209,7 @@ def test_with_them_there_is_nothing_to_excuse(predictor: Predictor) -> None:
 def test_held_out_photographs_are_no_neighbours(tmp_path: Path, files: list[Features], pets: Path) -> None:
     views, truth = replay.hold_out(files[:1], "mlebench")
     train(views, tmp_path, protocol="mlebench", truth=truth)
-    replayed = Predictor.load(tmp_path / "run", files[0].path.parent, None)
+    replayed = Predictor(tmp_path / "run", files[0].path.parent, None)
     assert replayed.no_neighbours == ""
     for split, itself in (("train", True), ("test", False)):
         for id in views[0].ids[split]:
@@ -229,7 +229,7 @@ def test_what_a_run_is_about_is_seen_in_its_photographs(
     data = write(tmp_path / "data", photographs)
     made = extracted(data, tmp_path / "features", LITE0)
     train(made, tmp_path, folds=2)
-    found = Predictor.load(tmp_path / "run", tmp_path / "features", None).answer(drawn("scene", 1))
+    found = Predictor(tmp_path / "run", tmp_path / "features", None).answer(drawn("scene", 1))
     assert (found.votes, found.networks) == (1, 1) and found.no_pet == about_pets
     assert sorted(found.probabilities) == ["old", "young"]
 
@@ -237,7 +237,7 @@ def test_what_a_run_is_about_is_seen_in_its_photographs(
 def test_vectors_are_rounded_as_in_a_float16_file(tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = extracted(pets, tmp_path / "features", LITE0, dtype="float16")
     train(made, tmp_path)
-    rounded = Predictor.load(tmp_path / "run", tmp_path / "features", None)
+    rounded = Predictor(tmp_path / "run", tmp_path / "features", None)
     judged, judge = [], TrainedRun.predict_proba
     monkeypatch.setattr(TrainedRun, "predict_proba", lambda run, X: judged.append(X.copy()) or judge(run, X))
     answer = rounded.answer((pets / "test/1.jpg").read_bytes())
@@ -252,7 +252,7 @@ def test_vectors_are_rounded_as_in_a_float16_file(tmp_path: Path, pets: Path, mo
 def test_keras_networks_answer_too(tmp_path: Path, pets: Path) -> None:
     made = extracted(pets, tmp_path / "features", LITE0, engine="keras")
     train(made, tmp_path)
-    slow = Predictor.load(tmp_path / "run", tmp_path / "features", None)
+    slow = Predictor(tmp_path / "run", tmp_path / "features", None)
     submitted = read_probabilities(tmp_path / "run" / run_card.SUBMISSION_FILE)
     with ThreadPoolExecutor(4) as pool:
         found = pool.map(lambda id: slow.answer((pets / f"test/{id}.jpg").read_bytes()), submitted)
@@ -262,4 +262,4 @@ def test_keras_networks_answer_too(tmp_path: Path, pets: Path) -> None:
 
 def test_no_such_run(tmp_path: Path) -> None:
     with refused(UnknownNameError, "No run is called 'absent'"):
-        Predictor.load(tmp_path / "absent", None, None)
+        Predictor(tmp_path / "absent", None, None)

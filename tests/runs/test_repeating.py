@@ -21,8 +21,8 @@ from tests.support.runs import NEAREST_MEAN, features, read_again, read_csv, tra
 
 def train_as_planned(run: run_card.Run, submissions: Path, name: str) -> run_card.Run:
     """A run again from what its description says and from the feature files it names."""
-    files, truth = read_again(run), None
-    run_card.check_repeatable(run, files)
+    files, truth = read_again(run), dict[str, str]()
+    run_card.rows_of(run, files)
     plan = run_card.plan_of(run)
     if plan.protocol:
         files, truth = replay.hold_out(files, plan.protocol)
@@ -45,7 +45,7 @@ def test_run_json_is_enough_to_repeat_a_run(
     monkeypatch.chdir(tmp_path)
     Path("nearest_mean.py").write_text(NEAREST_MEAN)
     files = [features(Path("features"), name, apart=1) for name in ("Xception", "ResNet50")]
-    truth = None
+    truth = dict[str, str]()
     if protocol:
         files, truth = replay.hold_out(files, protocol)
     corrections = {"drop": {"cat.4", "dog.5", "dog.6"}, "relabel": {"cat.7": "dog"}}
@@ -79,7 +79,7 @@ def test_a_run_is_not_repeated_on_other_features(tmp_path: Path, change: str) ->
     Path(run.features, "ResNet50.h5").unlink()
     make(tmp_path)
     with refused(StoreError, message):
-        run_card.check_repeatable(run, read_again(run))
+        run_card.rows_of(run, read_again(run))
 
 
 def test_a_run_is_not_repeated_on_changed_photographs_or_other_networks(tmp_path: Path) -> None:
@@ -88,14 +88,14 @@ def test_a_run_is_not_repeated_on_changed_photographs_or_other_networks(tmp_path
     digests = file.digests["train"].copy()
     digests[3] += 1
     with refused(StoreError, r"ResNet50\.h5 holds other rows .*as many, but of other ids, labels or photographs"):
-        run_card.check_repeatable(run, [replace(file, digests={**file.digests, "train": digests})])
+        run_card.rows_of(run, [replace(file, digests={**file.digests, "train": digests})])
     for files in ([other], [file, other]):
         with refused(StoreError, "was trained on ResNet50, not on .*Xception"):
-            run_card.check_repeatable(run, files)
+            run_card.rows_of(run, files)
     replayed = train(replay.hold_out([file], "mlebench")[0], tmp_path, name="replayed", protocol="mlebench")
-    run_card.check_repeatable(replayed, [features(tmp_path / "fewer tests", test=5)])  # of which that run took none
+    run_card.rows_of(replayed, [features(tmp_path / "fewer tests", test=5)])  # of which that run took none
     with refused(StoreError, "train rows: 37, not 36"):
-        run_card.check_repeatable(replayed, [features(tmp_path / "more", rows=21)])
+        run_card.rows_of(replayed, [features(tmp_path / "more", rows=21)])
 
 
 def test_a_run_is_not_repeated_with_a_changed_head_file(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_run_of_version_2_answers_and_is_repeated_as_it_was(tmp_path: Path) ->
     read = run_card.read_run(tmp_path / "run")
     assert (read.version, read.streamed, read.copies, read.left_out) == (2, None, (), ())
     assert replace(read, streamed=run.streamed, sample_submission=run.sample_submission) == run
-    learnt = training_plan.corrected_labels(file, run.relabelled)
+    learnt = training_plan.TrainingRows.of([file], relabel=run.relabelled).learnt
     folds = fold_numbers(learnt, file.ids["train"] != "cat.4", 4, 0)
     assert [int(row["fold"]) - 1 for row in read_csv(tmp_path / "run" / "oof.csv")] == folds.tolist()
     loaded = run_card.load_run(tmp_path / "run")

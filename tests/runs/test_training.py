@@ -63,7 +63,7 @@ def test_the_scores_are_those_of_the_out_of_fold_file(tmp_path: Path) -> None:
 
 def test_where_the_truth_is_known_the_first_score_is_measured_on_it(tmp_path: Path) -> None:
     file = features(tmp_path, test=8, apart=1)
-    truth = np.arange(8) % 2
+    truth = {f"{n + 1}": CLASSES[n % 2] for n in range(8)}
     run = train([file], tmp_path, truth=truth)
     assert run.scores[0].measured_on == "held out, 8 labelled photographs" and run.scores[0].rows == 8
     assert all(score.measured_on.startswith("out of fold") for score in run.scores[1:])
@@ -168,7 +168,7 @@ def test_classes_that_no_photograph_shows_are_left_out(tmp_path: Path) -> None:
     assert run.scores == plain.scores
     header = (tmp_path / "runs/run/submission.csv").read_text().splitlines()[0]
     assert header == "id,ant,bee,cat"
-    run_card.check_repeatable(run, [file])
+    run_card.rows_of(run, [file])
 
     sample = "id,bee,ape,cat,ant,cow\n" + "".join(f"{id},0.2,0.2,0.2,0.2,0.2\n" for id in (99, 3, 1, 2, 4, 5, 6))
     run = train([file], tmp_path / "runs", name="sampled", sample_submission=sample)

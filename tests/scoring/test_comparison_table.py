@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catsdogs.scoring import (
-    comparison,
     comparison_table,
 )
 from catsdogs.scoring.comparison import NOISE, Comparison, Entry
@@ -39,7 +38,7 @@ def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> Non
     ],
 )
 def test_networks_are_named_in_short(backbones: list[str], short: str) -> None:
-    assert comparison.networks_in_short(backbones) == short
+    assert Entry("ridge", tuple(backbones), *[0.0] * 6, "").networks == short
 
 
 NAMES = st.text(st.characters(categories=("Ll", "Lu", "Nd")), min_size=1, max_size=60)

@@ -14,7 +14,6 @@ from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import fold_numbers
 from catsdogs.features.scaling import Scaling
-from catsdogs.heads._convex import Standardised
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import grades, streaming, training_plan
@@ -93,7 +92,7 @@ def test_columns_are_measured_from_blocks_as_at_once() -> None:
     random = np.random.default_rng(0)
     X = (random.normal(size=(500, 9)) * 10.0 ** np.arange(-4, 5) + 100).astype(np.float32)
     X[:, 3] = 7
-    whole, parts = Standardised(X), Scaling(np.array_split(X, 11))
+    whole, parts = Scaling([X]), Scaling(np.array_split(X, 11))
     np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-9)
     np.testing.assert_allclose(parts.scale, whole.scale, rtol=1e-4)
     assert np.flatnonzero(parts.is_constant).tolist() == [3]

@@ -226,8 +226,7 @@ def test_the_smallest_class_and_the_most_folds_are_named_at_once(tmp_path: Path,
     assert caught.value.remedy.startswith(f"Give --folds {most}, the most" if most else "Add photographs of it")
     if most:
         assert train([file], tmp_path / "runs", folds=most, **corrections).folds == most
-    plan = training_plan.Plan("ridge", folds, 0, **corrections)
-    assert training_plan.most_folds([file], plan) == most
+    assert training_plan.TrainingRows.of([file], **corrections).most_folds(folds, [0]) == most
 
 
 def test_copies_count_as_one_picture_of_a_rare_class(tmp_path: Path) -> None:

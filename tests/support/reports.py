@@ -81,7 +81,7 @@ def make_run(
         make_features(folder / "features", dataset, name, apart, labelled, unreadable)
         for name in ("ResNet50", "Xception")
     ]
-    seen, truth = (replay.hold_out(files, plan["protocol"])) if "protocol" in plan else (files, None)
+    seen, truth = (replay.hold_out(files, plan["protocol"])) if "protocol" in plan else (files, {})
     training.train(
         seen,
         training_plan.Plan("ridge", folds=3, seed=0, **plan),

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +18,16 @@ from catsdogs.heads.twin import Twin
 from catsdogs.networks import trained
 from catsdogs.networks.trained import Card
 from catsdogs.twins import fewshot
-from catsdogs.twins.fewshot import MEAN, NEIGHBOUR, TWIN
+from catsdogs.twins.fewshot import MEAN, NEIGHBOUR, TWIN, FewShotResult
 from tests.conftest import refused
 from tests.support.runs import features, train
 
 CLASSES = ("apple", "bee", "cup", "door", "egg", "fan")
 NEW = ("bee", "egg")
+
+
+def evaluate(*what: Any, **settings: Any) -> FewShotResult:
+    return fewshot.evaluate(fewshot.prepare(*what, **settings))
 
 
 @pytest.fixture
@@ -48,15 +53,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_new_classes_are_told_apart_far_better_than_by_chance(files: list[Features]) -> None:
-    result = fewshot.evaluate(files, NEW, shots=3, repeats=8)
-    assert (result.new, result.learnt) == (NEW, ("apple", "cup", "door", "fan"))
-    assert (result.shots, result.photographs, result.networks) == (3, 24, ("ResNet50", "Xception"))
-    assert set(result.accuracy) == {TWIN, NEIGHBOUR, MEAN} and result.chance == 0.5
+    result = evaluate(files, NEW, shots=3, repeats=8)
+    assert (result.setup.new, result.setup.learnt) == (NEW, ("apple", "cup", "door", "fan"))
+    assert len(result.setup.labels) == 24 and set(result.accuracy) == {TWIN, NEIGHBOUR, MEAN}
     for method, shares in result.accuracy.items():
         assert shares.shape == (8,) and result.mean(method)[0] > 0.7
-    again = fewshot.evaluate(files, NEW[::-1], shots=3, repeats=8)
+    again = evaluate(files, NEW[::-1], shots=3, repeats=8)
     assert all(np.array_equal(again.accuracy[method], result.accuracy[method]) for method in result.accuracy)
-    other = fewshot.evaluate(files, NEW, shots=3, repeats=8, seed=1)
+    other = evaluate(files, NEW, shots=3, repeats=8, seed=1)
     assert not np.array_equal(other.accuracy[NEIGHBOUR], result.accuracy[NEIGHBOUR])
 
 
@@ -69,7 +73,7 @@ def test_the_new_classes_are_never_learnt_from(files: list[Features], monkeypatc
         return fit(head, X, y)  # type: ignore[return-value]
 
     monkeypatch.setattr(Twin, "fit", watched)
-    fewshot.evaluate(files, NEW, shots=2, repeats=2)
+    evaluate(files, NEW, shots=2, repeats=2)
     X = joining.Joined(files, "train").read()
     hidden = X[np.isin(files[0].labels, [CLASSES.index(name) for name in NEW])]
     assert len(seen) == 2 and all(len(rows) == 48 for rows in seen)
@@ -79,7 +83,7 @@ def test_the_new_classes_are_never_learnt_from(files: list[Features], monkeypatc
 def test_the_baselines_are_scikit_learns(tmp_path: Path) -> None:
     """On one network; the nearest of means is that of unit vectors, by the cosine."""
     file = features(tmp_path, "ResNet50", CLASSES, rows=12, width=16, apart=1.5)
-    result = fewshot.evaluate([file], NEW, shots=3, repeats=4, seed=5)
+    result = evaluate([file], NEW, shots=3, repeats=4, seed=5)
     here = np.isin(file.labels, [1, 4])
     X, y = file.vectors("train")[here], (file.labels[here] == 4).astype(int)
     X /= np.linalg.norm(X, axis=1, keepdims=True)
@@ -96,20 +100,20 @@ def test_the_baselines_are_scikit_learns(tmp_path: Path) -> None:
 
 
 def test_with_one_example_the_baselines_are_one(files: list[Features]) -> None:
-    result = fewshot.evaluate(files, NEW, shots=1, repeats=5)
+    result = evaluate(files, NEW, shots=1, repeats=5)
     assert np.array_equal(result.accuracy[NEIGHBOUR], result.accuracy[MEAN])
 
 
-def test_differences_are_paired_and_errors_are_over_episodes() -> None:
+def test_differences_are_paired_and_errors_are_over_episodes(files: list[Features]) -> None:
     shares = {TWIN: np.array([0.9, 0.8, 1.0]), NEIGHBOUR: np.array([0.8, 0.7, 0.9]), MEAN: np.array([0.9, 0.9, 0.9])}
-    result = fewshot.FewShotResult(("a", "b"), ("c", "d"), ("N",), 1, 9, shares)
+    result = FewShotResult(fewshot.prepare(files, NEW), shares)
     assert result.mean(TWIN) == pytest.approx((0.9, 0.1 / np.sqrt(3)))
     assert result.ahead(NEIGHBOUR) == pytest.approx((0.1, 0), abs=1e-9)
     assert result.ahead(MEAN) == pytest.approx((0, 0.1 / np.sqrt(3)))
 
 
 def test_table_and_csv_say_the_figures(files: list[Features], tmp_path: Path) -> None:
-    result = fewshot.evaluate(files, NEW, shots=3, repeats=4)
+    result = evaluate(files, NEW, shots=3, repeats=4)
     text = fewshot.format_few_shot(result)
     for method in result.accuracy:
         line = next(line for line in text.splitlines() if line.startswith(method))
@@ -125,24 +129,24 @@ def test_table_and_csv_say_the_figures(files: list[Features], tmp_path: Path) ->
 
 
 def test_a_run_on_other_classes_serves_for_all_classes_of_the_files(files: list[Features], run_folder: Path) -> None:
-    result = fewshot.evaluate(files, shots=3, repeats=5, run_folder=run_folder)
-    assert result.new == CLASSES and result.learnt == ("x", "y", "z")
-    assert result.photographs == 72 and result.mean(TWIN)[0] > 2 / 6
+    result = evaluate(files, shots=3, repeats=5, run_folder=run_folder)
+    assert result.setup.new == CLASSES and result.setup.learnt == ("x", "y", "z")
+    assert len(result.setup.labels) == 72 and result.mean(TWIN)[0] > 2 / 6
 
 
 def test_how_far_the_new_photographs_lie_from_the_learnt_ones_is_said(
     files: list[Features], run_folder: Path, tmp_path: Path
 ) -> None:
-    near = fewshot.evaluate(files, NEW, shots=3, repeats=2)
+    near = evaluate(files, NEW, shots=3, repeats=2)
     assert (
         near.far is not None
         and "farther from all that the twins learnt than 99 % of the learnt" in fewshot.format_few_shot(near)
     )
-    away = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
+    away = evaluate(files, shots=3, repeats=2, run_folder=run_folder)
     assert away.far is not None and f"{away.far:.1%} of the new" in fewshot.format_few_shot(away)
     assert "of another world" in fewshot.format_few_shot(replace(away, far=0.8))
     (tmp_path / "others").rename(tmp_path / "gone")
-    lost = fewshot.evaluate(files, shots=3, repeats=2, run_folder=run_folder)
+    lost = evaluate(files, shots=3, repeats=2, run_folder=run_folder)
     assert lost.far is None and "is not known" in fewshot.format_few_shot(lost)
 
 
@@ -151,7 +155,7 @@ def test_test_rows_are_classified_from_the_labelled_ones(
     files: list[Features], new: Sequence[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "answers.csv"
-    assert fewshot.classify(path, files, new) == 6
+    assert fewshot.classify(path, fewshot.prepare(files, new)) == 6
     ids, probabilities = submission.read_submission(path, new)
     assert ids == ["1", "2", "3", "4", "5", "6"]
     assert np.allclose(probabilities.sum(axis=1), 1)
@@ -168,36 +172,34 @@ def test_a_network_that_has_learnt_a_new_class_is_refused(tmp_path: Path, monkey
     others = {"tricks": (), "scores": (), "classes": ("bee", "wasp"), "weights": {trained.ALL: "00"}}
     trained.write_card(trained.FOLDER / "mine", Card(**texts, **numbers, **others))  # type: ignore[arg-type]
     with refused(TrainingError, "The network mine has learnt bee"):
-        fewshot.evaluate([features(tmp_path, "mine", CLASSES, width=16)], NEW)
+        evaluate([features(tmp_path, "mine", CLASSES, width=16)], NEW)
 
 
 def test_mistakes_are_one_line(files: list[Features], run_folder: Path, tmp_path: Path) -> None:
     with refused(UnknownNameError, "No class is called 'bat'.*apple, bee"):
-        fewshot.evaluate(files, ("bee", "bat"))
+        evaluate(files, ("bee", "bat"))
     with refused(UsageError, "No class is named as new"):
-        fewshot.evaluate(files)
+        evaluate(files)
     with refused(UsageError, "1 new class"):
-        fewshot.evaluate(files, ("bee",))
+        evaluate(files, ("bee",))
     with refused(UsageError, "5 of 6 classes are new"):
-        fewshot.evaluate(files, CLASSES[:5])
+        evaluate(files, CLASSES[:5])
     with refused(UsageError, "0 examples"):
-        fewshot.evaluate(files, NEW, shots=0)
+        evaluate(files, NEW, shots=0)
     with refused(TrainingError, "The class bee has 12 photographs in .*ResNet50.h5, and 13 are needed"):
-        fewshot.evaluate(files, NEW, shots=12)
+        evaluate(files, NEW, shots=12)
     with refused(StoreError, "was trained on ResNet50, Xception, not on Xception"):
-        fewshot.evaluate(files[1:], run_folder=run_folder)
+        evaluate(files[1:], run_folder=run_folder)
     known = [features(tmp_path / "known", name, ("x", "q"), width=16) for name in ("ResNet50", "Xception")]
     with refused(TrainingError, "The run run has learnt x"):
-        fewshot.evaluate(known, run_folder=run_folder)
+        evaluate(known, run_folder=run_folder)
     other = [features(tmp_path / "bf16", name, width=16, precision="bfloat16") for name in ("ResNet50", "Xception")]
-    with refused(StoreError, "other vectors than the run run was trained on: precision: bfloat16, not float32"):
-        fewshot.evaluate(other, run_folder=run_folder)
+    with refused(StoreError, "not what the run run was trained on: precision: bfloat16, not float32"):
+        evaluate(other, run_folder=run_folder)
     with refused(TrainingError, "random weights"):
-        fewshot.evaluate([features(tmp_path / "random", classes=CLASSES, weights="random")], NEW)
+        evaluate([features(tmp_path / "random", classes=CLASSES, weights="random")], NEW)
     train(files, tmp_path / "runs", name="ridged")
     with refused(TrainingError, "head of the run ridged is ridge"):
-        fewshot.evaluate(files, run_folder=tmp_path / "runs" / "ridged")
+        evaluate(files, run_folder=tmp_path / "runs" / "ridged")
     with refused(UnknownNameError, "No run is called 'none'"):
-        fewshot.evaluate(files, run_folder=tmp_path / "runs" / "none")
-    with refused(StoreError, "has no test rows"):
-        fewshot.classify(tmp_path / "a.csv", [features(tmp_path / "untested", classes=CLASSES, test=0)], NEW)
+        evaluate(files, run_folder=tmp_path / "runs" / "none")
