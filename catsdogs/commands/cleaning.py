@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from catsdogs.cleaning.duplicates import Pairs
     from catsdogs.features.feature_file import Features
 
 LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
@@ -61,7 +62,7 @@ def list_outliers(
     write_all_labels: bool = False,
 ) -> bool:
     """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
-    from catsdogs.cleaning import contact_sheet, outliers, suspect_table
+    from catsdogs.cleaning import contact_sheet, duplicates, outliers, suspect_table
     from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
     from catsdogs.scoring import training_plan
 
@@ -72,7 +73,8 @@ def list_outliers(
         voters(files)
     check_writable(folder)
     dataset = find_dataset(data, files[0].source)
-    suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(c, files))
+    pairs = duplicates.find_pairs(files, files[0])
+    suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(c, files, pairs), pairs)
     say(outliers.summary(suspects, files))
     suspect_table.write_suspects(folder / suspect_table.OUTLIERS_FILE, suspects)
     wrote(folder / suspect_table.OUTLIERS_FILE)
@@ -85,7 +87,7 @@ def list_outliers(
     return outliers.about_pets(suspects, files) and bool(collect_votes(files).unanimous("train").any())
 
 
-def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
+def _out_of_fold(c: Context, files: "Sequence[Features]", pairs: "Pairs") -> "NDArray[np.float64] | None":
     """(n_train, classes) probabilities out of fold; None, said aloud, where no head can be trained.
 
     With as many folds as the smallest class allows. A class of a single picture cannot be judged, nor learnt by the
@@ -99,7 +101,7 @@ def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64
     first = files[0]
     try:
         plan = training_plan.Plan(
-            LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"), copies=duplicates.find_copies(files)
+            LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"), copies=duplicates.find_copies(files, pairs)
         )
         alone = training_plan.of_single_pictures(first, plan.copies or ())
         judged = training_plan.occupied(replay.split(files, alone)) if alone else list(files)
