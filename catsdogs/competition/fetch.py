@@ -23,15 +23,6 @@ MICROSOFT_COUNTS = {"Cat": 12_500, "Dog": 12_500}
 
 
 @dataclass(frozen=True)
-class FetchSummary:
-    """What lies in `data`: photographs per folder, and which folders or archive were already there."""
-
-    data: Path
-    counts: dict[str, int]
-    skipped: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Source:
     """A place to download from: the archive's name and address, and what unpacking it must give."""
 
@@ -70,8 +61,10 @@ SOURCES = {
 }
 
 
-def fetch(source: str, data: Path) -> FetchSummary:
+def fetch(source: str, data: Path) -> tuple[dict[str, int], list[str]]:
     """Bring the photographs of `source`, "kaggle" or "microsoft", into the folder `data`, as far as they are missing.
+
+    Returns how many photographs are in each folder, and which folders or archive were already there.
 
     Kaggle's lie in train/ and test/ beside sample_submission.csv, Microsoft's in PetImages/Cat and PetImages/Dog. An
     archive that was downloaded is removed when the counts are right; one that the user had put there stays.
@@ -100,7 +93,7 @@ def fetch(source: str, data: Path) -> FetchSummary:
     if downloads.is_dir():
         with disk.write_errors(downloads):
             shutil.rmtree(downloads)
-    return FetchSummary(data, chosen.count_photographs(data), tuple(skipped))
+    return chosen.count_photographs(data), skipped
 
 
 def competition_of(place: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +18,13 @@ TRUTH_FILE = "truth.csv"
 _DIGIT_OF = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
 
 
-class Line(NamedTuple):
-    """A score that separates places of the leaderboard."""
-
-    name: str
-    log_loss: float
-    rank: int | None
-
-
 # Dogs vs. Cats Redux, private leaderboard: https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition
-MEDAL_LINES = (
-    Line("best", 0.03302, 1),
-    Line("gold", 0.03882, 12),
-    Line("silver", 0.05038, 65),
-    Line("bronze", 0.06127, 131),
-    Line("median", 0.12216, None),
+MEDAL_LINES = (  # each with its log loss and rank
+    ("best", 0.03302, 1),
+    ("gold", 0.03882, 12),
+    ("silver", 0.05038, 65),
+    ("bronze", 0.06127, 131),
+    ("median", 0.12216, None),
 )
 
 
@@ -72,7 +63,7 @@ def write_truth(path: Path, truth: Mapping[str, str]) -> None:
 def standing(log_loss: float) -> str:
     """The `MEDAL_LINES` and where among them a log loss would fall, in words."""
     lines = ", ".join(f"{name} ({loss}{f', rank {rank}' if rank else ''})" for name, loss, rank in MEDAL_LINES)
-    better = next((line.name for line in MEDAL_LINES if log_loss <= line.log_loss), "")
+    better = next((name for name, loss, _ in MEDAL_LINES if log_loss <= loss), "")
     place = f"at least {better}" if better else "behind the median"
     return f"Kaggle's private leaderboard: {lines}; this would be {place}, had it been measured on Kaggle's test set"
 

@@ -262,13 +262,13 @@ def test_a_label_that_is_no_class_of_the_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_where_a_score_stands_among_the_medal_lines() -> None:
-    scores = [line.log_loss for line in grading.MEDAL_LINES]
+    scores = [loss for _, loss, _ in grading.MEDAL_LINES]
     assert scores == sorted(scores)
     places = {0.03: "at least best", 0.0414: "at least silver", 0.05038: "at least silver", 0.5: "behind the median"}
     for figure, place in places.items():
         text = grading.standing(figure)
         assert place in text
-        assert all(str(line.log_loss) in text for line in grading.MEDAL_LINES)
+        assert all(str(loss) in text for loss in scores)
 
 
 def test_a_single_row_has_no_standard_error_and_says_none() -> None:
