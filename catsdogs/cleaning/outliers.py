@@ -48,8 +48,8 @@ def find_outliers(
         voters(files)  # raises where there are none
     # The richest file gives the order: one of an old notebook has no statistics and no digests.
     first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
-    ballots = collect_votes(files, k, first)
     check_votes(files, k, votes)
+    ballots = collect_votes(files, k, first)
     doubts = itertools.chain(
         find_no_pets(ballots, votes),
         label_errors.find_doubted_labels(first, files[0], out_of_fold) if out_of_fold is not None else (),
