@@ -11,7 +11,7 @@ from catsdogs.competition import submission
 from catsdogs.competition.submission import ID_COLUMN, LABEL_COLUMN, Sheet
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.files import tables
-from catsdogs.photographs.names import Names, natural_key, one_form
+from catsdogs.photographs.names import Names, one_form
 from catsdogs.scoring.grades import Grade, score
 
 TRUTH_FILE = "truth.csv"
@@ -28,16 +28,14 @@ MEDAL_LINES = (  # each with its log loss and rank
 )
 
 
-def grade_submission(
-    path: Path, truth: Path, classes: Sequence[str] | None = None, left_out: Collection[str] = ()
-) -> Grade:
+def grade_submission(path: Path, truth: Path, classes: Sequence[str], left_out: Collection[str] = ()) -> Grade:
     """Log loss and accuracy of a submission against a CSV with the columns `id,label`, matched by id.
 
     A label is the name of a class, or 0 or 1. One column is the probability of the class it is named after, or else of
     the second class; a label of 1 stands for the same class.
 
     Args:
-        classes: the names in order; without them, two different names in the truth are taken for all there are.
+        classes: the names in order.
         left_out: as in `order`.
 
     Raises:
@@ -69,7 +67,7 @@ def standing(log_loss: float) -> str:
 
 
 def _right_columns(
-    answers: Sheet, sheet: Sheet, classes: Sequence[str] | None, left_out: Collection[str]
+    answers: Sheet, sheet: Sheet, classes: Sequence[str], left_out: Collection[str]
 ) -> NDArray[np.int64]:
     """The right class of each row of `sheet`, as a column of its probabilities."""
     if len(answers.header) != 2:
@@ -77,7 +75,7 @@ def _right_columns(
             f"{answers.name} has the columns {in_short(answers.header)}", f"A truth has {ID_COLUMN},{LABEL_COLUMN}"
         )
     texts = {id: values[0].strip() for id, values in answers.rows.items()}
-    names = Names((*sheet.header[1:], *(classes or ()), *left_out))
+    names = Names((*sheet.header[1:], *classes, *left_out))
     texts = {id: names.find(text) or _as_digits(text) for id, text in texts.items()}
     known = _names_of_columns(sheet.columns[1:], set(texts.values()), classes, left_out)
     places = {one_form(name): place for place, name in enumerate(known)}
@@ -100,17 +98,12 @@ def _as_digits(text: str) -> str:
 
 
 def _names_of_columns(
-    columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str] | None, left_out: Collection[str]
+    columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str], left_out: Collection[str]
 ) -> list[str]:
     """What a truth calls the columns of `Sheet.probabilities`; of two, a single column is the second."""
-    numbers = {"0", "1"}
-    if classes is not None:
-        submission.classes_of(columns, classes, left_out)
-        names = list(classes)
-    else:
-        names = sorted(labels, key=natural_key) if labels == numbers or not labels & numbers else []
+    places = submission.classes_of(columns, classes, left_out)
     if len(columns) > 1:
         return list(columns)
-    if len(names) != 2 or (labels <= numbers and not labels <= set(names)):
+    if labels <= {"0", "1"} and not labels <= set(classes):
         return ["0", "1"]
-    return names[::-1] if submission.classes_of(columns, names) == [0] else names
+    return list(classes if places == [1] else reversed(classes))

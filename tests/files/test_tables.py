@@ -103,12 +103,11 @@ def test_a_decision_in_letters_that_the_table_has_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["1", "1.0", "1,0", "true", "TRUE", "dog"])
-@pytest.mark.parametrize("classes", [CLASSES, None])
-def test_a_truth_of_other_ranges(tmp_path: Path, number: str, classes: tuple[str, str] | None) -> None:
+def test_a_truth_of_other_ranges(tmp_path: Path, number: str) -> None:
     zero = {"dog": "cat", "true": "false", "TRUE": "FALSE", "1": "0", "1.0": "0.0", "1,0": "0,0"}[number]
     (tmp_path / "s.csv").write_text("id,label\n1,0.9\n2,0.2\n")
     (tmp_path / "t.csv").write_text(f"id;label\n1;{number}\n2;{zero}\n")
-    assert grading.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", classes).accuracy == 1
+    assert grading.grade_submission(tmp_path / "s.csv", tmp_path / "t.csv", CLASSES).accuracy == 1
 
 
 def test_classes_that_are_such_numbers_are_themselves(tmp_path: Path) -> None:
