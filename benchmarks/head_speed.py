@@ -164,7 +164,7 @@ def _cross_validate(files: Sequence[Features], name: str) -> dict[str, float]:
     fitted = crossval.cross_validate(X, labels, all_rows, fold, lambda: _timed(make(), fits), lambda: None).heads
     seconds = time.perf_counter() - started
     del X
-    test = joining.join(files, "test")[1]
+    test = joining.Joined(files, "test").read()
     started = time.perf_counter()
     np.mean([head.predict_proba(test) for head in fitted], axis=0)
     return {"seconds": seconds, "fits": sum(fits), "test": time.perf_counter() - started}

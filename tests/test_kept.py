@@ -57,7 +57,7 @@ def test_feature_files(name: str) -> None:
 
 def test_one_of_them_is_in_parts() -> None:
     assert len(list((KEPT / "features/Xception.shards").rglob("*.h5"))) == 3
-    assert features("Xception").read_rows("train", np.array([7, 0])).shape == (2, FEATURES["Xception"]["width"])
+    assert features("Xception").vectors("train", np.array([7, 0])).shape == (2, FEATURES["Xception"]["width"])
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -72,7 +72,7 @@ def test_runs(name: str) -> None:
     files = [features(backbone) for backbone in known["backbones"]]
     assert loaded.run.rows_digest == joining.rows_digest(files[0])
     for split in feature_file.SPLITS:
-        probabilities = loaded.predict_proba(joining.join(files, split)[1])
+        probabilities = loaded.predict_proba(joining.Joined(files, split).read())
         np.testing.assert_allclose(probabilities, known["probabilities"][split], rtol=0, atol=1e-6)
     probabilities, fold = out_of_fold.read_out_of_fold(KEPT / "submissions" / name, loaded.run, files[0])
     np.testing.assert_allclose(probabilities, known["out_of_fold"], rtol=0, atol=1e-8)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, label_of, places
 from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features
-from catsdogs.features.joining import JoinedVectors
+from catsdogs.features.joining import Joined
 from catsdogs.features.neighbours import Crowd
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
@@ -87,7 +87,7 @@ def find_pairs(files: Sequence[Features], first: Features, among: int | None = N
     comparable = _comparable(files)
     if not comparable:
         return []
-    crowd = Crowd(JoinedVectors(comparable, first))
+    crowd = Crowd(Joined(comparable, *feature_file.SPLITS, first=first, normalised=True))
     return list(crowd.pairs(max(LEAST_COSINE, 1 - NEARNESS * (1 - crowd.usual(_RANK))), among))
 
 

@@ -168,7 +168,7 @@ class Cache:
                     if parts.get(split):
                         file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
                         shapes = {field: self._shape_and_dtype(field) for field in self._fields if field != "digest"}
-                        virtual.write_virtual(file, split, parts[split], _dataset_names(split), shapes)
+                        virtual.write_virtual(file, split, parts[split], shapes)
                     else:
                         self._copy_rows(file, _dataset_names(split), places[split])
                 file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
@@ -356,7 +356,7 @@ def _removing(folder: Path) -> Iterator[None]:
 
 def _dataset_names(split: str) -> dict[str, str]:
     """Field of `ShardRows` -> its data set in a feature file."""
-    return {field: split if field == "vector" else f"{split}_{field}" for field in _FIELDS}
+    return {field: virtual.dataset_name(split, field) for field in _FIELDS}
 
 
 def _name_by_rows(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:

@@ -1,7 +1,7 @@
 """The feature file `features/<Backbone>.h5`: its recipe and its rows, read and checked."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -30,7 +30,6 @@ _MISTAKEN = (
     (r"EfficientNetB\d", "preprocessing", "none", "gave this network pixels scaled otherwise than it had learnt from"),
     (r"ConvNeXt\w+", "vector", POOLED, "took another vector of this network than the one its classifier reads"),
 )
-_CHECKED_ROWS = 256  # 2 MiB of 2,048 float32: checked and copied while it is in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -97,42 +96,31 @@ class Features:
         """What the file is called on the command line."""
         return self.path.stem
 
-    def vectors(self, split: str) -> NDArray[np.float32]:
-        """The (n, width) vectors of a split, float32 whatever they are stored as.
+    def vectors(self, split: str, rows: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+        """The (n, width) vectors of some rows of a split, or of all; raises as `blocks`."""
+        rows = np.arange(len(self.ids[split])) if rows is None else rows
+        vectors = np.empty((len(rows), self.width), np.float32)
+        for places, block in self.blocks(split, rows):
+            vectors[places] = block
+        return vectors
+
+    def blocks(self, split: str, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        """The vectors of some rows of a split, float32 whatever they are stored as, in the order of the file.
+
+        Gives a few at a time: their (k,) places in `rows`, and their (k, width) vectors.
 
         Raises:
             StoreError: the file is damaged, or a row holds NaN or infinity.
         """
-        vectors = np.empty((len(self.ids[split]), self.width), np.float32)
-        self.read_vectors(split, vectors)
-        return vectors
-
-    def read_vectors(self, split: str, target: NDArray[np.float32], rows: NDArray[np.intp] | None = None) -> None:
-        """Read the vectors of a split into `target`, (n, width), in flat memory. Row i goes to row `rows[i]` of it.
-
-        Raises:
-            StoreError: as `vectors`.
-        """
-        with reading_rows(self.path) as file:
-            check_shapes(self.path, file, {split: target.shape})
-            for start in range(0, len(target), _CHECKED_ROWS):
-                block = np.arange(start, min(start + _CHECKED_ROWS, len(target)))
-                target[block if rows is None else rows[block]] = self._rows_in(file, split, block)
-
-    def read_rows(self, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """The (len(rows), width) vectors of some rows of a split; raises as `vectors`."""
         with reading_rows(self.path) as file:
             check_shapes(self.path, file, {split: (len(self.ids[split]), self.width)})
-            return self._rows_in(file, split, rows)
-
-    def _rows_in(self, file: h5py.File, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        block = virtual.read_rows(self.path, file, split, split, "vector", rows)
-        vectors: NDArray[np.float32] = block.astype(np.float32, copy=False)
-        finite = np.isfinite(vectors)
-        if not finite.all():
-            row = rows[finite.all(axis=1).argmin()]
-            raise _misfit(self.path, f"{split} row {row} ({self.ids[split][row]}) is not finite")
-        return vectors
+            for places, block in virtual.read_blocks(self.path, file, split, "vector", rows):
+                vectors = block.astype(np.float32, copy=False)
+                finite = np.isfinite(vectors)
+                if not finite.all():
+                    row = rows[places[finite.all(axis=1).argmin()]]
+                    raise _misfit(self.path, f"{split} row {row} ({self.ids[split][row]}) is not finite")
+                yield places, vectors
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -250,11 +238,13 @@ def _expected_shapes(file: h5py.File, shapes: Mapping[str, tuple[int, int]]) -> 
 
 def _arrays_of(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any]]:
     """Split -> a field of its rows besides the vectors; empty if the file does not have it."""
-    datasets = {split: f"{split}_{field}" for split in SPLITS if f"{split}_{field}" in file}
-    return {
-        split: virtual.read_rows(path, file, name, split, field, np.arange(len(file[name])))
-        for split, name in datasets.items()
-    }
+    arrays = {}
+    for split in SPLITS:
+        if (name := virtual.dataset_name(split, field)) in file:
+            arrays[split] = np.empty(file[name].shape, file[name].dtype)
+            for rows, block in virtual.read_blocks(path, file, split, field, np.arange(len(file[name]))):
+                arrays[split][rows] = block
+    return arrays
 
 
 def check_shapes(path: Path, file: h5py.File, expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -12,32 +12,69 @@ from catsdogs.errors import StoreError, in_short
 from catsdogs.features.feature_file import SPLITS, Features, how_to_write
 from catsdogs.features.scaling import Vectors
 
-_TAKEN_ROWS = 1024
-
 Rows = NDArray[np.intp]
 
 
-def join(files: Sequence[Features], split: str) -> tuple[NDArray[np.object_], Vectors]:
-    """Vectors of several networks side by side, rows matched by id: (n,) ids and (n, sum of widths) float32.
+class Joined:
+    """Rows of feature files side by side, matched by id: all at once, or some when asked for.
 
-    Raises:
-        StoreError: the files hold different rows, or rows of photographs that changed in between.
+    Row i is row i of `first`, its splits one after the other in the order given.
+
+    Attributes:
+        widths: columns of each network; `width` is their sum.
     """
-    first = files[0]
-    ids = first.ids[split]
-    joined = np.empty((len(ids), sum(file.width for file in files)), np.float32)
-    for file, (left, right) in zip(files, pairwise(accumulate((file.width for file in files), initial=0)), strict=True):
-        order = rows_by_id(first, file, split)
-        places = None if isinstance(order, slice) else np.argsort(order)
-        file.read_vectors(split, joined[:, left:right], places)
-    return ids, joined
+
+    def __init__(
+        self, files: Sequence[Features], *splits: str, first: Features | None = None, normalised: bool = False
+    ) -> None:
+        """Match the rows; `first` is the first file unless another is given, `normalised` as by `normalise`.
+
+        Raises:
+            StoreError: the files hold different rows, or rows of photographs that changed in between.
+        """
+        first = first or files[0]
+        self.widths = tuple(file.width for file in files)
+        self.width = sum(self.widths)
+        self._files, self._normalised = files, normalised
+        ends = accumulate((len(first.ids[split]) for split in splits), initial=0)
+        self._ranges = dict(zip(splits, pairwise(ends), strict=True))
+        self._orders = {split: [rows_by_id(first, file, split) for file in files] for split in splits}
+
+    def __len__(self) -> int:
+        return max(stop for _, stop in self._ranges.values())
+
+    def read(self, rows: Rows | None = None) -> Vectors:
+        """The (n, width) vectors of some rows, in any order, or of all.
+
+        Raises:
+            StoreError: a file is damaged, or a row holds NaN or infinity.
+        """
+        rows = np.arange(len(self)) if rows is None else rows
+        vectors = np.empty((len(rows), self.width), np.float32)
+        for split, (start, stop) in self._ranges.items():
+            places = np.flatnonzero((start <= rows) & (rows < stop))
+            if not places.size:
+                continue
+            columns = pairwise(accumulate(self.widths, initial=0))
+            for file, order, (left, right) in zip(self._files, self._orders[split], columns, strict=True):
+                for block, part in file.blocks(split, order[rows[places] - start]):
+                    vectors[places[block], left:right] = part
+        if self._normalised:
+            normalise(vectors, self.widths)
+        return vectors
+
+    def blocks(self, size: int) -> Iterator[tuple[Rows, Vectors]]:
+        """All rows in order, `size` at a time: their numbers and vectors; raises as `read`."""
+        for start in range(0, len(self), size):
+            rows = np.arange(start, min(start + size, len(self)))
+            yield rows, self.read(rows)
 
 
 def check_joinable(files: Sequence[Features]) -> None:
     """Refuse files whose rows or labels differ, before any vector is read.
 
     Raises:
-        StoreError: as `join`, or two files give different labels.
+        StoreError: as `Joined`, or two files give different labels.
     """
     first = files[0]
     for file in files[1:]:
@@ -51,14 +88,14 @@ def check_joinable(files: Sequence[Features]) -> None:
                     )
 
 
-def rows_by_id(first: Features, file: Features, split: str) -> "slice | Rows":
-    """For each row of `first`, which row of `file` has its id; a slice if they stand in the same order.
+def rows_by_id(first: Features, file: Features, split: str) -> Rows:
+    """(n,) for each row of `first`, which row of `file` has its id.
 
     Raises:
-        StoreError: as `join`.
+        StoreError: as `Joined`.
     """
     ids, others = first.ids[split], file.ids[split]
-    rows: slice | Rows = slice(None)
+    rows = np.arange(len(ids))
     if not np.array_equal(ids, others):
         position = {id: row for row, id in enumerate(others)}
         missing = [str(id) for id in ids if id not in position]
@@ -86,52 +123,6 @@ def rows_digest(file: Features) -> str:
         hashed.update(json.dumps(file.ids[split].tolist()).encode())
         hashed.update(file.digests[split].tobytes() if split in file.digests else b"")
     return hashed.hexdigest()
-
-
-class JoinedVectors:
-    """Rows of feature files side by side, matched by id and normalised; read when asked for, never all at once.
-
-    Row i is row i of `first`, its splits one after the other in the order given.
-
-    Attributes:
-        widths: columns of each network; `width` is their sum.
-    """
-
-    def __init__(self, files: Sequence[Features], first: Features, splits: Sequence[str] = SPLITS) -> None:
-        """Match the rows; raises as `rows_by_id`."""
-        self.widths = tuple(file.width for file in files)
-        self.width = sum(self.widths)
-        self._files = files
-        ends = accumulate((len(first.ids[split]) for split in splits), initial=0)
-        self._ranges = dict(zip(splits, pairwise(ends), strict=True))
-        self._orders = {split: [rows_by_id(first, file, split) for file in files] for split in splits}
-
-    def __len__(self) -> int:
-        return max(stop for _, stop in self._ranges.values())
-
-    def take(self, rows: Rows) -> Vectors:
-        """The (len(rows), width) vectors of some rows, in any order, normalised as by `normalise`.
-
-        Raises:
-            StoreError: a file is damaged, or a row holds NaN or infinity.
-        """
-        taken = np.empty((len(rows), self.width), np.float32)
-        for split, (start, stop) in self._ranges.items():
-            places = np.flatnonzero((start <= rows) & (rows < stop))
-            if not places.size:
-                continue
-            wanted = rows[places] - start
-            columns = pairwise(accumulate(self.widths, initial=0))
-            for file, order, (left, right) in zip(self._files, self._orders[split], columns, strict=True):
-                own = wanted if isinstance(order, slice) else order[wanted]
-                taken[places, left:right] = file.read_rows(split, own)
-        normalise(taken, self.widths)
-        return taken
-
-    def blocks(self) -> Iterator[tuple[int, Vectors]]:
-        """All rows, some at a time, each block with the number of its first row; raises as `take`."""
-        for start in range(0, len(self), _TAKEN_ROWS):
-            yield start, self.take(np.arange(start, min(start + _TAKEN_ROWS, len(self))))
 
 
 def normalise(vectors: Vectors, widths: Sequence[int]) -> None:

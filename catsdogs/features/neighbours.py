@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import UsageError
-from catsdogs.features.joining import JoinedVectors, Rows, normalise
+from catsdogs.features.joining import Joined, Rows, normalise
 from catsdogs.features.scaling import Vectors
 from catsdogs.progress import Progress
 
@@ -30,16 +30,16 @@ _SAMPLING_SEED = 2018
 class Gallery:
     """Photographs to find the nearest of: their vectors in memory, or above `INDEX_ROWS` rows an index of them."""
 
-    def __init__(self, table: JoinedVectors) -> None:
-        """Read all rows; raises as `JoinedVectors.take`, and UsageError where an index is needed and not installed."""
+    def __init__(self, table: Joined) -> None:
+        """Read all rows; raises as `Joined.read`, and UsageError where an index is needed and not installed."""
         self._table = table
         self._search: _Matrix | _Index
         if len(table) > INDEX_ROWS:
             self._search = _searchable(table)
         else:
             self._search = _Matrix(np.empty((len(table), table.width), np.float32))
-            for start, block in table.blocks():
-                self._search.add(start, block)
+            for rows, block in table.blocks(_COMPARED_ROWS):
+                self._search.add(rows, block)
 
     def nearest(self, vectors: Vectors, count: int) -> tuple[Rows, Vectors]:
         """The `count` rows nearest to a photograph, and their cosines; rows that are equally near in their order.
@@ -48,7 +48,7 @@ class Gallery:
         rows is not among the nearest.
 
         Raises:
-            StoreError: as `JoinedVectors.take`, with an index, which reads its candidates from the disk.
+            StoreError: as `Joined.read`, with an index, which reads its candidates from the disk.
         """
         query = vectors.astype(np.float32)
         normalise(query, self._table.widths)
@@ -57,7 +57,7 @@ class Gallery:
             return rows[0], cosines[0]
         likely = np.unique(self._search.nearest(_shorten(query), max(CANDIDATES, count))[0])
         likely = likely[likely >= 0]
-        order, cosines = _Matrix(self._table.take(likely)).nearest(query, count)
+        order, cosines = _Matrix(self._table.read(likely)).nearest(query, count)
         return likely[order[0]], cosines[0]
 
     def usual(self) -> Vectors:
@@ -71,7 +71,7 @@ class Crowd:
     The cosine of two shortened rows is off by (1 - cosine²) / √512 (one standard deviation): 0.005 at 0.94.
     """
 
-    def __init__(self, table: JoinedVectors) -> None:
+    def __init__(self, table: Joined) -> None:
         """Read all rows; raises as `Gallery`."""
         self._table = table
         self._search = _searchable(table)
@@ -98,7 +98,7 @@ class Crowd:
         for start in range(0, len(pairs), _COMPARED_ROWS):
             i, j = pairs[start : start + _COMPARED_ROWS].T
             rows, back = np.unique(np.concatenate([i, j]), return_inverse=True)
-            first, second = np.split(self._table.take(rows)[back], 2)
+            first, second = np.split(self._table.read(rows)[back], 2)
             cosines = np.einsum("ij,ij->i", first, second)
             for number in np.flatnonzero(cosines >= least).tolist():
                 yield int(i[number]), int(j[number]), min(1.0, float(cosines[number]))
@@ -130,8 +130,8 @@ class _Matrix:
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
 
-    def add(self, start: int, vectors: Vectors) -> None:
-        self._vectors[start : start + len(vectors)] = vectors
+    def add(self, rows: Rows, vectors: Vectors) -> None:
+        self._vectors[rows] = vectors
 
     def rows(self, rows: Rows) -> Vectors:
         return self._vectors[rows]
@@ -182,7 +182,7 @@ class _Index:
         self._index = faiss.IndexHNSWSQ(width, whole_bytes, _LINKS, faiss.METRIC_INNER_PRODUCT)
         self._index.hnsw.efSearch = _SEARCHED
 
-    def add(self, _: int, vectors: Vectors) -> None:
+    def add(self, _: Rows, vectors: Vectors) -> None:
         self._index.add(self._rounded(vectors))
 
     def rows(self, rows: Rows) -> Vectors:
@@ -215,13 +215,13 @@ def _usual_cosines(search: _Matrix | _Index, rows: int, rank: int = 1) -> Vector
     return search.nearest(search.rows(sample), rank + 1)[1][:, -1]  # the first is the row itself
 
 
-def _searchable(table: JoinedVectors) -> _Matrix | _Index:
+def _searchable(table: Joined) -> _Matrix | _Index:
     """All rows of a table, shortened: in memory, or above `INDEX_ROWS` in an index."""
     width = min(SHORT, table.width)
     search = _Index(width) if len(table) > INDEX_ROWS else _Matrix(np.empty((len(table), width), np.float32))
     with _progress(len(table), "reading") as progress:
-        for start, block in table.blocks():
-            search.add(start, _shorten(block))
+        for rows, block in table.blocks(_COMPARED_ROWS):
+            search.add(rows, _shorten(block))
             progress.update(len(block))
     return search
 

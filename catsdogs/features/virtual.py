@@ -4,6 +4,8 @@ The virtual data sets are for readers of plain HDF5. This program goes by the ta
 nothing when a part is gone, and cannot follow a file into an object store. Within the files parts are called `shards`.
 """
 
+import contextlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
@@ -22,6 +24,7 @@ VIRTUAL_ROWS = 500_000  # above them, a file is written as virtual data sets
 _CUT = 8192
 _LEAST_ROWS, _MOST_ROWS = 4096, 32768  # 12,288 on average
 _GAP_ROWS = 16  # as many unwanted rows are read along rather than skipped
+_READ_BYTES = 2**21  # are checked and copied while they are in the processor's cache
 _PART_NAME = re.compile(r"[0-9a-f]+/[0-9a-f]+\.h5")  # in the folder of a feature file's parts
 _PARTS_TABLE = np.dtype([("name", h5py.string_dtype()), ("rows", np.int64), ("bytes", np.int64)])
 
@@ -54,18 +57,18 @@ def part_rows(digests: NDArray[np.uint64]) -> Iterator[slice]:
         start = end
 
 
+def dataset_name(split: str, field: str) -> str:
+    """The data set of a split in a feature file that holds a field of its rows, which parts call `field`."""
+    return split if field == "vector" else f"{split}_{field}"
+
+
 def write_virtual(
-    file: h5py.File,
-    split: str,
-    parts: Sequence[Part],
-    names: Mapping[str, str],
-    rows: Mapping[str, tuple[tuple[int, ...], np.dtype]],
+    file: h5py.File, split: str, parts: Sequence[Part], rows: Mapping[str, tuple[tuple[int, ...], np.dtype]]
 ) -> None:
     """Add the virtual data sets of a split, and the table of its parts.
 
     Args:
-        names: data set in a part -> its name in the file.
-        rows: data set in a part -> the shape of a row of it, and its type.
+        rows: field -> the shape of a row of it, and its type.
     """
     file.create_dataset(f"{split}_shards", data=np.array([tuple(part) for part in parts], _PARTS_TABLE))
     starts = _starts(parts)
@@ -74,8 +77,8 @@ def write_virtual(
         for part, start in zip(parts, starts[:-1], strict=True):
             name = part.name.replace("%", "%%")  # HDF5 puts the number of a block in the place of %b
             layout[start : start + part.rows] = h5py.VirtualSource(name, field, (part.rows, *shape), dtype)
-        # What HDF5 gives where a part is missing must not look like data.
-        file.create_virtual_dataset(names[field], layout, -1 if np.issubdtype(dtype, np.integer) else np.nan)
+        missing = -1 if np.issubdtype(dtype, np.integer) else np.nan  # what HDF5 gives then must not look like data
+        file.create_virtual_dataset(dataset_name(split, field), layout, missing)
 
 
 def parts_of(file: h5py.File, split: str) -> list[Part]:
@@ -113,28 +116,37 @@ def check_parts(path: Path, file: h5py.File, splits: Sequence[str]) -> None:
                 raise _lost(path, f"{place} has {size:,} bytes, not {part.bytes:,}")
 
 
-def read_rows(path: Path, file: h5py.File, name: str, split: str, field: str, rows: NDArray[np.intp]) -> NDArray[Any]:
-    """Rows of the data set `name`, in any order, wherever they lie; in parts it is called `field`.
+def read_blocks(
+    path: Path, file: h5py.File, split: str, field: str, rows: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[Any]]]:
+    """A field of rows of a split, wherever they lie, in the order of the file: `_READ_BYTES` of it at a time.
+
+    Gives the places in `rows`, and the rows that belong there.
 
     Raises:
         LostPartError: a part is missing or damaged.
     """
-    parts = parts_of(file, split)
-    if not parts or not len(rows):
-        return read_chosen(file[name], rows)
-    values = np.empty((len(rows), *file[name].shape[1:]), file[name].dtype)
-    order = np.argsort(rows, kind="stable")
-    ordered, starts = rows[order], _starts(parts)
-    first, last = np.searchsorted(starts, ordered[[0, -1]], side="right") - 1
+    parts, order = parts_of(file, split), np.argsort(rows, kind="stable")
+    starts = _starts(parts) if parts else np.array([0, len(file[dataset_name(split, field)])])
+    ends = np.searchsorted(rows, starts, sorter=order)
+    for number, (first, last) in enumerate(pairwise(ends)):
+        if first == last:
+            continue
+        with _part(path, parts[number]) if parts else contextlib.nullcontext(file) as source:
+            dataset = source[field if parts else dataset_name(split, field)]
+            step = max(1, _READ_BYTES // (math.prod(dataset.shape[1:]) * dataset.dtype.itemsize or 1))
+            for start in range(first, last, step):
+                places = order[start : min(start + step, last)]
+                yield places, read_chosen(dataset, rows[places] - starts[number])
+
+
+@contextlib.contextmanager
+def _part(path: Path, part: Part) -> Iterator[h5py.File]:
     try:
-        for number in range(first, last + 1):
-            begin, end = np.searchsorted(ordered, starts[number : number + 2])
-            if begin < end:
-                with hdf5.reading(path.parent / parts[number].name) as source:
-                    values[order[begin:end]] = read_chosen(source[field], ordered[begin:end] - starts[number])
+        with hdf5.reading(path.parent / part.name) as file:
+            yield file
     except (DamagedError, MissingError) as error:
         raise _lost(path, error.problem) from None
-    return values
 
 
 def read_chosen(dataset: h5py.Dataset, rows: NDArray[np.intp]) -> NDArray[Any]:

@@ -105,7 +105,7 @@ def project_vectors(files: Sequence[Features], rows: NDArray[np.intp]) -> Projec
 
     parts = []
     for file in files:
-        vectors = file.vectors("train")[np.arange(len(file.labels))[joining.rows_by_id(files[0], file, "train")][rows]]
+        vectors = joining.Joined([file], "train", first=files[0]).read(rows)
         parts.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny))
         del vectors
     X = np.concatenate(parts, axis=1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from catsdogs.cleaning.votes import are_plain_pets, collect_votes, expected_labels
 from catsdogs.errors import CatsdogsError, StoreError
-from catsdogs.features import feature_file, neighbours
+from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
 from catsdogs.networks.engines.interface import Output
@@ -65,7 +65,7 @@ class _Gallery:
         first = files[0]
         self._ids = first.ids["train"]
         self._labels = np.array(first.classes)[first.labels]
-        self._gallery = neighbours.Gallery(neighbours.JoinedVectors(files, first, ["train"]))
+        self._gallery = neighbours.Gallery(joining.Joined(files, "train", normalised=True))
 
     def nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
         """Those nearest to one photograph's vectors, (1, sum of widths)."""

@@ -162,8 +162,7 @@ def _outcomes(
     files: Sequence[Features], head_names: Sequence[str], rows: TrainingRows, dealt: _Folds, progress: Progress
 ) -> list[tuple[Entry, _Losses] | TrainingError]:
     """Of every head on one set of networks, whose vectors are in memory no longer than this takes."""
-    order = joining.rows_by_id(rows.first, files[0], "train")
-    X = None if streaming.is_needed(files) else joining.join(files, "train")[1][order]
+    X = None if streaming.is_needed(files) else joining.Joined(files, "train", first=rows.first).read()
     outcomes: list[tuple[Entry, _Losses] | TrainingError] = []
     for name in head_names:
         progress.set_description(name)
@@ -204,7 +203,7 @@ def _streamed(
     files: Sequence[Features], rows: TrainingRows, fold: NDArray[np.int64], make: Callable[[], Head], seed: int
 ) -> CrossValidation:
     """As `streaming.cross_validate_blocks`, in the order of `rows`."""
-    order = np.arange(len(fold))[joining.rows_by_id(files[0], rows.first, "train")]
+    order = joining.rows_by_id(files[0], rows.first, "train")
     crossed = streaming.cross_validate_blocks(files, rows.learnt[order], rows.kept[order], fold[order], make, seed)
     return crossed._replace(probabilities=crossed.probabilities[np.argsort(order)], fold=fold)
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from catsdogs import heads
 from catsdogs.errors import CatsdogsError, TrainingError
+from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
 from catsdogs.files.atomic import write_error
 from catsdogs.heads import Head
-from catsdogs.scoring import streaming
 
 HEAD_FILE = "heads.skops"
 _FEW_CLASSES, _FEW_ROWS = 3, 12  # of each: what shows in a second whether a head can be kept
@@ -68,7 +68,7 @@ def check_heads(
     labels = np.where(kept, files[0].labels, -1)
     largest = np.argsort(-np.bincount(labels[kept]), kind="stable")[:_FEW_CLASSES]
     rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[:_FEW_ROWS] for label in largest]))
-    X, y = streaming.VectorBlocks(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
+    X, y = joining.Joined(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
     widths = tuple(file.width for file in files)
     for name in others:
         _check_kept(name, heads.create(name, seed, widths, **settings), X, y, submissions)

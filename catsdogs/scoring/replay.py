@@ -1,6 +1,6 @@
 """Labelled photographs held out: of Kaggle's files those of MLE-bench, to compare scores; of others a tenth, drawn."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 
@@ -37,11 +37,8 @@ class _View(Features):
     rows: dict[str, NDArray[np.intp]]
     is_mle_bench: bool
 
-    def read_vectors(self, split: str, target: NDArray[np.float32], rows: NDArray[np.intp] | None = None) -> None:
-        target[slice(None) if rows is None else rows] = self.original.vectors("train")[self.rows[split]]
-
-    def read_rows(self, split: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        return self.original.read_rows("train", self.rows[split][rows])
+    def blocks(self, split: str, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        return self.original.blocks("train", self.rows[split][rows])
 
 
 def hold_out(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from catsdogs.errors import TrainingError
-from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.joining import Joined
 from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
@@ -68,55 +68,31 @@ class _PartialFits:
         pass
 
 
-class VectorBlocks:
-    """The vectors of several networks side by side, read a block of rows at a time; rows as in the first file.
+def blocks(vectors: Joined) -> Iterator[Block]:
+    """All rows in order, a block at a time, which is read while the one before is used."""
+    return _read_ahead(vectors.blocks(max(1, _BLOCK_BYTES // (4 * vectors.width))))
 
-    Raises:
-        StoreError: as `joining.join`, here or when rows are read.
+
+def shuffled(vectors: Joined, labels: Labels, kept: NDArray[np.bool_], random: np.random.Generator) -> Iterator[Block]:
+    """All kept rows, as `blocks`, in buffers of runs from everywhere, each with about the same share of each class.
+
+    Rows mostly lie class by class, and a buffer of one class would undo what was learnt from the buffer before.
     """
+    starts = np.arange(0, len(vectors), _RUN_ROWS)
+    middle = labels[np.minimum(starts + _RUN_ROWS // 2, len(vectors) - 1)]
+    by_class = np.lexsort((random.random(len(starts)), middle))
+    counts = np.bincount(middle)
+    rank = np.arange(len(starts)) - np.repeat(np.cumsum(counts) - counts, counts)
+    position = (rank + random.random(len(starts))) / np.repeat(counts, counts)[: len(starts)]
+    order = starts[by_class[np.argsort(position)]]
+    step = max(1, _BUFFER_BYTES // (4 * vectors.width * _RUN_ROWS))
 
-    def __init__(self, files: Sequence[Features], split: str) -> None:
-        self._files, self._split = files, split
-        self._orders = [joining.rows_by_id(files[0], file, split) for file in files]
-        self.rows = len(files[0].ids[split])
-        self.width = sum(file.width for file in files)
+    def rows_of(runs: NDArray[np.intp]) -> NDArray[np.intp]:
+        rows = (np.sort(runs)[:, np.newaxis] + np.arange(_RUN_ROWS)).ravel()
+        return rows[(rows < len(vectors)) & kept[np.minimum(rows, len(vectors) - 1)]]
 
-    def read(self, rows: NDArray[np.intp]) -> Vectors:
-        """(len(rows), width) vectors."""
-        X = np.empty((len(rows), self.width), np.float32)
-        column = 0
-        for file, order in zip(self._files, self._orders, strict=True):
-            chosen = rows if isinstance(order, slice) else order[rows]
-            X[:, column : column + file.width] = file.read_rows(self._split, chosen)
-            column += file.width
-        return X
-
-    def blocks(self) -> Iterator[Block]:
-        """All rows in order, a block at a time: their numbers and vectors."""
-        size = max(1, _BLOCK_BYTES // (4 * self.width))
-        blocks = (np.arange(start, min(start + size, self.rows)) for start in range(0, self.rows, size))
-        return _read_ahead((rows, self.read(rows)) for rows in blocks)
-
-    def shuffled(self, labels: Labels, kept: NDArray[np.bool_], random: np.random.Generator) -> Iterator[Block]:
-        """All kept rows, as `blocks`, in buffers of runs from everywhere, each with about the same share of each class.
-
-        Rows mostly lie class by class, and a buffer of one class would undo what was learnt from the buffer before.
-        """
-        starts = np.arange(0, self.rows, _RUN_ROWS)
-        middle = labels[np.minimum(starts + _RUN_ROWS // 2, self.rows - 1)]
-        by_class = np.lexsort((random.random(len(starts)), middle))
-        counts = np.bincount(middle)
-        rank = np.arange(len(starts)) - np.repeat(np.cumsum(counts) - counts, counts)
-        position = (rank + random.random(len(starts))) / np.repeat(counts, counts)[: len(starts)]
-        order = starts[by_class[np.argsort(position)]]
-        step = max(1, _BUFFER_BYTES // (4 * self.width * _RUN_ROWS))
-
-        def rows_of(runs: NDArray[np.intp]) -> NDArray[np.intp]:
-            rows = (np.sort(runs)[:, np.newaxis] + np.arange(_RUN_ROWS)).ravel()
-            return rows[(rows < self.rows) & kept[np.minimum(rows, self.rows - 1)]]
-
-        buffers = (rows_of(order[start : start + step]) for start in range(0, len(order), step))
-        return _read_ahead((rows, self.read(rows)) for rows in buffers if len(rows))
+    buffers = (rows_of(order[start : start + step]) for start in range(0, len(order), step))
+    return _read_ahead((rows, vectors.read(rows)) for rows in buffers if len(rows))
 
 
 def is_needed(files: Sequence[Features]) -> bool:
@@ -143,27 +119,27 @@ def cross_validate_blocks(
     """
     heads = [make() for _ in range(int(fold.max()) + 1)]
     check_head(heads[0], files)
-    vectors = VectorBlocks(files, "train")
+    vectors = Joined(files, "train")
     allowed = kept & (fold != np.arange(len(heads))[:, np.newaxis])
     classes = np.arange(int(labels.max()) + 1)
     random = np.random.default_rng(seed)
     with threadpool_limits(1):  # a second core reads meanwhile
-        with Progress(vectors.rows, "measuring columns", "row") as bar:
-            scaling = Scaling(X[kept[rows]] for rows, X in _with_progress(vectors.blocks(), bar) if kept[rows].any())
+        with Progress(len(vectors), "measuring columns", "row") as bar:
+            scaling = Scaling(X[kept[rows]] for rows, X in _with_progress(blocks(vectors), bar) if kept[rows].any())
         refuse_constant(files, scaling.is_constant)
         started = time.perf_counter()
         of_class, counts = getattr(heads[0], "streamed", None), allowed.sum(axis=1)
         learner: Learner = of_class(heads, scaling, classes, counts) if of_class else _PartialFits(heads, classes)
         with Progress(learner.epochs * int(kept.sum()), type(heads[0]).__name__, "row") as bar:
             for _ in range(learner.epochs):
-                for rows, X in _with_progress(vectors.shuffled(labels, kept, random), bar):
+                for rows, X in _with_progress(shuffled(vectors, labels, kept, random), bar):
                     with crossval.refusals(heads[0]):
                         learner.learn(X, labels[rows], allowed[:, rows], len(rows) / kept.sum())
                 learner.end_epoch()
         seconds = time.perf_counter() - started
-        probabilities = np.empty((vectors.rows, len(classes)))
-        with Progress(vectors.rows, "out of fold", "row") as bar:
-            for rows, X in _with_progress(vectors.blocks(), bar):
+        probabilities = np.empty((len(vectors), len(classes)))
+        with Progress(len(vectors), "out of fold", "row") as bar:
+            for rows, X in _with_progress(blocks(vectors), bar):
                 for number in np.unique(fold[rows]):
                     held_out = fold[rows] == number
                     answers = crossval.checked_probabilities(heads[number], X[held_out], len(classes))
@@ -197,19 +173,19 @@ def predicted(predict_proba: Callable[[Vectors], Array], files: Sequence[Feature
     Raises:
         StoreError: the files hold different rows, or are damaged.
     """
-    probabilities = [predict_proba(X) for _, X in VectorBlocks(files, split).blocks()]
+    probabilities = [predict_proba(X) for _, X in blocks(Joined(files, split))]
     return np.concatenate(probabilities) if probabilities else np.empty((0, 0))
 
 
 def check_readable(files: Sequence[Features], split: str) -> None:
     """Read all vectors of a split, only to see that they can be read; raises as `predicted`."""
-    for _ in VectorBlocks(files, split).blocks():
+    for _ in blocks(Joined(files, split)):
         pass
 
 
 def check_columns(files: Sequence[Features]) -> None:
     """Read all training vectors, only to raise as `cross_validate_blocks` for damage and constant columns."""
-    refuse_constant(files, Scaling(X for _, X in VectorBlocks(files, "train").blocks()).is_constant)
+    refuse_constant(files, Scaling(X for _, X in blocks(Joined(files, "train"))).is_constant)
 
 
 def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -> None:
@@ -246,7 +222,7 @@ def _read_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
             del item
 
 
-def _with_progress(blocks: Iterator[Block], bar: Progress) -> Iterator[Block]:
-    for rows, X in blocks:
+def _with_progress(read: Iterator[Block], bar: Progress) -> Iterator[Block]:
+    for rows, X in read:
         yield rows, X
         bar.update(len(rows))

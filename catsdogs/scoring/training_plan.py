@@ -252,7 +252,7 @@ def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:
         StoreError: the files are damaged, or hold different rows.
         TrainingError: every column of a network is constant.
     """
-    X = joining.join(files, "train")[1]
+    X = joining.Joined(files, "train").read()
     streaming.refuse_constant(files, X.min(axis=0) == X.max(axis=0))
     return X
 

@@ -143,7 +143,7 @@ def classify(
         raise StoreError(f"{files[0].path} has no test rows", "Add photographs to classify, and extract their features")
     _check_counts_of_new(files[0], new, 1)
     setup = _prepare(files, new, seed, run_folder)
-    vectors = joining.join(files, "test")[1]
+    vectors = joining.Joined(files, "test").read()
     queries, examples = ([twin.embed(rows) for twin in setup.twins] for rows in (vectors, setup.vectors))
     probabilities = softmax(_twin_logits(setup.twins, queries, examples, setup.labels), axis=1)
     submission.write_submission(path, ids.tolist(), probabilities, setup.new, None, {})
@@ -244,7 +244,7 @@ def _prepare(files: Sequence[Features], new: tuple[str, ...], seed: int, run_fol
         _check_network(file, new)
     joining.check_joinable(files)
     first = files[0]
-    X = joining.join(files, "train")[1]
+    X = joining.Joined(files, "train").read()
     place = np.array([new.index(name) if name in new else -1 for name in first.classes])[first.labels]
     others = place < 0
     if run_folder is None:
@@ -282,7 +282,7 @@ def _twins_of_run(
                 "Extract both with the same weights and settings",
             )
     try:
-        vectors = joining.join(answers.training_files(run, storage.place(run.features)), "train")[1]
+        vectors = joining.Joined(answers.training_files(run, storage.place(run.features)), "train").read()
     except StoreError:
         vectors = None
     return twins, run.classes, vectors

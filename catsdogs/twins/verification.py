@@ -115,7 +115,7 @@ def _nearest(run: run_card.Run, photographs: Sequence[NDArray[np.float32]]) -> t
     """
     files = answers.training_files(run, storage.place(run.features))
     first = files[0]
-    gallery = neighbours.Gallery(joining.JoinedVectors(files, first, ["train"]))
+    gallery = neighbours.Gallery(joining.Joined(files, "train", normalised=True))
     usual, nearest = gallery.usual(), []
     for vectors in photographs:
         (row,), (cosine,) = gallery.nearest(vectors, 1)

@@ -229,7 +229,7 @@ def test_a_promise_of_a_ratio(
 def test_stand_ins_are_feature_files_of_two_classes(stand_ins: Path) -> None:
     files = [feature_file.read_features(path) for path in sorted(stand_ins.glob("*.h5"))]
     assert [file.width for file in files] == [4, 3, 3] and files[0].labels.tolist() == [0, 1] * 30
-    assert len(joining.join(files, "test")[1]) == 30
+    assert len(joining.Joined(files, "test").read()) == 30
     with refused(UsageError, "Give --rows 20 or more"):
         head_speed.draw(stand_ins, 10, 10)
 

@@ -48,7 +48,7 @@ def test_two_networks_in_one_pass_decode_each_photograph_once(
     assert summary.computed == {LITE0: 11, LITE1: 11} and summary.rows == {"train": 8, "test": 3}
     files = [feature_file.read_features(path) for path in summary.paths]
     joining.check_joinable(files)
-    assert joining.join(files, "train")[1].shape == (8, 2560)
+    assert joining.Joined(files, "train").read().shape == (8, 2560)
     np.testing.assert_array_equal(files[0].vectors("train"), reference.vectors("train"))
 
     loaded.clear()

@@ -46,7 +46,7 @@ class TestGapFiles:
         entries = [DigestedPhotograph(photograph, 1) for photograph in dataset.photographs]
         ours = write_features(tmp_path, entries, classes=dataset.classes)
         joining.check_joinable([ours, old])
-        ids, joined = joining.join([ours, old], "test")
+        ids, joined = ours.ids["test"], joining.Joined([ours, old], "test").read()
         assert joined[ids.tolist().index("10"), -2:].tolist() == [2, 3]
 
     @pytest.mark.parametrize("shape", [(14,), (14, 2, 1), (14, 3)])

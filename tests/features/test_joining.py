@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catsdogs.errors import StoreError
-from catsdogs.features import feature_file, joining
+from catsdogs.features import feature_file, joining, virtual
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import SPLITS
 from tests.conftest import refused
@@ -20,7 +20,7 @@ from tests.support.memory import peak
 TRAIN, TEST = [f"cat.{n}" for n in range(7)], [str(n) for n in range(1, 5)]
 
 
-class TestJoin:
+class TestJoined:
     @settings(max_examples=20, deadline=None)
     @given(seed=st.integers(0, 999), test=st.integers(0, 5))
     def test_rows_are_matched_by_id(self, seed: int, test: int) -> None:
@@ -33,16 +33,15 @@ class TestJoin:
             ]
             joining.check_joinable(files)
             for split in SPLITS:
-                ids, joined = joining.join(files, split)
+                joined = joining.Joined(files, split).read()
                 rows = [entry for entry in entries if entry.photograph.split == split]
-                assert ids.tolist() == [entry.photograph.id for entry in rows]
                 expected = [rows_of(rows, 3, "ResNet50").vector, rows_of(rows, 2, "Xception").vector]
                 np.testing.assert_array_equal(joined, np.hstack(expected))
 
     @pytest.mark.parametrize("block", [1, 3, 7])
     @pytest.mark.parametrize("dtype", ["float32", "float16"])
     def test_rows_of_many_blocks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, dtype: str) -> None:
-        monkeypatch.setattr(feature_file, "_CHECKED_ROWS", block)
+        monkeypatch.setattr(virtual, "_READ_BYTES", block * 5 * np.dtype(dtype).itemsize)
         entries = table(TRAIN, TEST)
         files = []
         for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
@@ -51,29 +50,29 @@ class TestJoin:
             cache.assemble(order, ("a", "b"), [], "photographs")
             files.append(feature_file.read_features(cache.path))
         expected = [rows_of(entries[:7], 5, name).vector.astype(dtype) for name in ("ResNet50", "Xception")]
-        joined = joining.join(files, "train")[1]
+        joined = joining.Joined(files, "train").read()
         assert joined.dtype == np.float32
         np.testing.assert_array_equal(joined, np.hstack(expected))
 
         with opened(files[1].path) as h5:  # its rows stand the other way round
             h5["train"][1, 4] = np.nan
         with refused(StoreError, r"Xception\.h5: train row 1 \(cat\.5\) is not finite"):
-            joining.join(files, "train")
+            joining.Joined(files, "train").read()
 
     def test_a_file_that_was_replaced_meanwhile(self, tmp_path: Path) -> None:
         entries = table(TRAIN, TEST)
         files = [write_features(tmp_path, entries, name) for name in ("ResNet50", "Xception")]
         write_features(tmp_path, entries[1:], "Xception")
         with refused(StoreError, r"Xception\.h5: train has the shape \(6, 3\), not \(7, 3\)"):
-            joining.join(files, "train")
+            joining.Joined(files, "train").read()
 
     def test_memory_is_that_of_the_result(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(feature_file, "_CHECKED_ROWS", 50)
+        monkeypatch.setattr(virtual, "_READ_BYTES", 50 * 3000 * 4)
         entries = table([str(n) for n in range(600)], [])
         for name, order in (("ResNet50", entries), ("Xception", entries[::-1])):
             write_features(tmp_path, order, name, width=3000)
         files = [feature_file.read_features(tmp_path / f"{name}.h5") for name in ("ResNet50", "Xception")]
-        assert peak(lambda: joining.join(files, "train")) < 1.25 * len(entries) * 2 * 3000 * 4
+        assert peak(lambda: joining.Joined(files, "train").read()) < 1.25 * len(entries) * 2 * 3000 * 4
 
     def test_different_rows_name_the_missing_ids_and_what_to_run(self, tmp_path: Path) -> None:
         more = write_features(tmp_path, table(TRAIN, TEST), "ResNet50")
@@ -82,7 +81,7 @@ class TestJoin:
             with refused(StoreError, r"Xception\.h5 lacks 2 test rows: 3, 4\. Run .*--backbones .*Xception"):
                 joining.check_joinable(files)
             with refused(StoreError, "lacks 2 test rows"):
-                joining.join(files, "test")
+                joining.Joined(files, "test")
 
     def test_many_missing_ids_are_counted(self, tmp_path: Path) -> None:
         more = write_features(tmp_path, table([str(n) for n in range(2000)], []), "ResNet50")

@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from catsdogs.errors import StoreError, UsageError
-from catsdogs.features import feature_file, joining, neighbours
-from catsdogs.features.joining import JoinedVectors, normalise
+from catsdogs.features import feature_file, neighbours
+from catsdogs.features.feature_file import SPLITS
+from catsdogs.features.joining import Joined, normalise
 from catsdogs.features.neighbours import Crowd, Gallery
 from tests.conftest import need, refused
 from tests.support.vectors import clusters, write_vectors
@@ -72,14 +73,13 @@ def test_the_nearest_are_those_of_brute_force(drawn: tuple, count: int, cells: i
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "_BLOCK_CELLS", cells)
         patch.setattr(neighbours, "_COMPARED_ROWS", 3)
-        patch.setattr(joining, "_TAKEN_ROWS", 3)
         ends = np.cumsum([0, *widths])
         files = [
             write_vectors(Path(folder), f"N{n}", vectors[:, a:b], vectors[:0, a:b])
             for n, (a, b) in enumerate(pairwise(ends))
         ]
-        rows, found = Gallery(JoinedVectors(files, files[0], ["train"])).nearest(asked, count)
-        pairs = {(i, j): cosine for i, j, cosine in Crowd(JoinedVectors(files, files[0])).pairs(0.5)}
+        rows, found = Gallery(Joined(files, "train", normalised=True)).nearest(asked, count)
+        pairs = {(i, j): cosine for i, j, cosine in Crowd(Joined(files, *SPLITS, normalised=True)).pairs(0.5)}
     expected = cosines(vectors, asked, widths)[0]
     assert len(set(rows.tolist())) == min(count, len(vectors)) and np.all(np.diff(found) <= 0)
     np.testing.assert_allclose(found, expected[rows], atol=1e-5)
@@ -93,7 +93,7 @@ def test_the_nearest_are_those_of_brute_force(drawn: tuple, count: int, cells: i
 
 def test_equals_come_in_the_order_of_rows(tmp_path: Path) -> None:
     file = write_vectors(tmp_path, "ResNet50", np.ones((9, 3)), np.ones((0, 3)))
-    rows, found = Gallery(JoinedVectors([file], file, ["train"])).nearest(np.ones((1, 3), np.float32), 4)
+    rows, found = Gallery(Joined([file], "train", normalised=True)).nearest(np.ones((1, 3), np.float32), 4)
     assert rows.tolist() == [0, 1, 2, 3] and found == pytest.approx([1] * 4)
 
 
@@ -104,18 +104,19 @@ def test_rows_are_matched_by_id_over_splits_and_blocks(
     expected = vectors.copy()
     normalise(expected, (700, 600))
     for size in (100, 1024, 4000):
-        monkeypatch.setattr(joining, "_TAKEN_ROWS", size)
-        blocks = list(JoinedVectors(files, files[0]).blocks())
-        assert [start for start, _ in blocks] == list(range(0, 1500, size))
+        blocks = list(Joined(files, *SPLITS, normalised=True).blocks(size))
+        assert [rows[0] for rows, _ in blocks] == list(range(0, 1500, size))
         np.testing.assert_allclose(np.concatenate([block for _, block in blocks]), expected, rtol=1e-5)
     some = np.array([1450, 3, 3, 1399, 0])
-    np.testing.assert_allclose(JoinedVectors(files, files[0]).take(some), expected[some], rtol=1e-5)
+    np.testing.assert_allclose(Joined(files, *SPLITS, normalised=True).read(some), expected[some], rtol=1e-5)
     turned = np.concatenate([expected[1399::-1], expected[1400:]])
-    np.testing.assert_allclose(JoinedVectors(files, files[1]).take(some), turned[some], rtol=1e-5)
+    np.testing.assert_allclose(
+        Joined(files, *SPLITS, first=files[1], normalised=True).read(some), turned[some], rtol=1e-5
+    )
 
 
 def found_pairs(files: list[feature_file.Features], least: float) -> Mapping[tuple[int, int], float]:
-    return {(i, j): cosine for i, j, cosine in Crowd(JoinedVectors(files, files[0])).pairs(least)}
+    return {(i, j): cosine for i, j, cosine in Crowd(Joined(files, *SPLITS, normalised=True)).pairs(least)}
 
 
 def test_shortened_rows_lose_no_near_pair(crowd: tuple[Matrix, list[feature_file.Features]]) -> None:
@@ -132,7 +133,7 @@ def test_shortened_rows_lose_no_near_pair(crowd: tuple[Matrix, list[feature_file
 @pytest.mark.usefixtures("few_rows")
 def test_the_index_finds_what_brute_force_finds(crowd: tuple[Matrix, list[feature_file.Features]]) -> None:
     vectors, files = crowd
-    gallery = Gallery(JoinedVectors(files, files[0], ["train"]))
+    gallery = Gallery(Joined(files, "train", normalised=True))
     asked = vectors[1400:]
     expected = cosines(vectors[:1400], asked, (700, 600))
     hits = 0
@@ -151,23 +152,23 @@ def test_the_usual_cosine_is_that_of_the_fifth_nearest(
     vectors, files = crowd
     among = np.sort(cosines(vectors, vectors, (700, 600)), axis=1)[:, ::-1]
     expected = float(np.median(among[:, 5]))
-    assert Crowd(JoinedVectors(files, files[0])).usual(5) == pytest.approx(expected, abs=0.03)
+    assert Crowd(Joined(files, *SPLITS, normalised=True)).usual(5) == pytest.approx(expected, abs=0.03)
     need("faiss")
     monkeypatch.setattr(neighbours, "INDEX_ROWS", 100)
-    assert Crowd(JoinedVectors(files, files[0])).usual(5) == pytest.approx(expected, abs=0.03)
+    assert Crowd(Joined(files, *SPLITS, normalised=True)).usual(5) == pytest.approx(expected, abs=0.03)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_hardly_any_rows(tmp_path: Path, rows: int) -> None:
     file = write_vectors(tmp_path, "ResNet50", np.ones((rows, 3)), np.ones((0, 3)))
-    crowd = Crowd(JoinedVectors([file], file))
+    crowd = Crowd(Joined([file], *SPLITS, normalised=True))
     assert crowd.usual(5) == pytest.approx(1.0 if rows == 2 else 0.0)
     assert [pair[:2] for pair in crowd.pairs(0.9)] == ([(0, 1)] if rows == 2 else [])
 
 
 def test_a_crowd_of_equals_is_not_all_its_pairs(tmp_path: Path) -> None:
     file = write_vectors(tmp_path, "ResNet50", np.ones((300, 3)), np.ones((0, 3)))
-    pairs = [pair[:2] for pair in Crowd(JoinedVectors([file], file)).pairs(0.9)]
+    pairs = [pair[:2] for pair in Crowd(Joined([file], *SPLITS, normalised=True)).pairs(0.9)]
     most = neighbours.PAIRS_OF_A_ROW
     assert len(pairs) == len(set(pairs)) == sum(min(most, 299 - row) for row in range(300))
     assert {row for pair in pairs for row in pair} == set(range(300))
@@ -181,17 +182,17 @@ def test_without_the_package_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "faiss", None)
     for searching in (Gallery, Crowd):
         with refused(UsageError, r"faiss-cpu is not there.*pip install 'catsdogs\[index\]'"):
-            searching(JoinedVectors(files, files[0]))
+            searching(Joined(files, *SPLITS, normalised=True))
 
 
 def test_rows_that_differ_or_are_not_finite_are_refused(tmp_path: Path) -> None:
     one = write_vectors(tmp_path, "ResNet50", np.ones((4, 3)), np.ones((1, 3)))
     other = write_vectors(tmp_path, "Xception", np.ones((5, 3)), np.ones((1, 3)))
     with refused(StoreError, "lacks 1 train rows"):
-        JoinedVectors([one, other], one)
+        Joined([one, other], *SPLITS, normalised=True)
     broken = write_vectors(tmp_path, "VGG16", np.array([[1, 2], [3, np.nan]]), np.ones((1, 2)))
     with refused(StoreError, r"VGG16\.h5: train row 1 \(cat\.1\) is not finite"):
-        Crowd(JoinedVectors([broken], broken))
+        Crowd(Joined([broken], *SPLITS, normalised=True))
 
 
 @given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 99))
@@ -199,7 +200,7 @@ def test_how_unfamiliar_a_row_is_to_others(rows: int, asked: int, seed: int) -> 
     draw = np.random.default_rng(seed)
     learnt, new = draw.normal(size=(rows, 8)).astype(np.float32), draw.normal(size=(asked, 8)).astype(np.float32)
     for vectors in (learnt, new):
-        joining.normalise(vectors, [5, 3])
+        normalise(vectors, [5, 3])
     among = learnt @ learnt.T
     np.fill_diagonal(among, -np.inf)
     nearest, usual = (new @ learnt.T).max(axis=1), among.max(axis=1)

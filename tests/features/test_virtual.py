@@ -89,7 +89,7 @@ def test_rows_in_any_order(tmp_path_factory: pytest.TempPathFactory, chosen: lis
     folder = tmp_path_factory.getbasetemp() / "any-order"
     if not folder.exists():
         written(folder)
-    found = feature_file.read_features(folder / "ResNet50.h5").read_rows("train", np.array(chosen, np.intp))
+    found = feature_file.read_features(folder / "ResNet50.h5").vectors("train", np.array(chosen, np.intp))
     np.testing.assert_array_equal(found, rows_of(ENTRIES[:230]).vector[chosen])
 
 

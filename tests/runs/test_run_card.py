@@ -22,7 +22,7 @@ def test_a_run_is_taken_up_again_as_it_was(tmp_path: Path) -> None:
     file = features(tmp_path, classes=("ape", "bee", "cow"))
     train([file], tmp_path)
     trained = run_card.load_run(tmp_path / "run")
-    _, X = joining.join([file], "test")
+    X = joining.Joined([file], "test").read()
     probabilities = trained.predict_proba(X)
     assert np.allclose(probabilities.sum(axis=1), 1)
     written = [[float(row[name]) for name in file.classes] for row in read_csv(tmp_path / "run" / "submission.csv")]

@@ -80,8 +80,8 @@ def test_networks_are_joined_whatever_the_order_of_their_rows(tmp_path: Path) ->
     assert files[1].ids["train"].tolist() == file.ids["train"].tolist()[::-1]
     views, _ = replay.hold_out(files, "mlebench")
     for split in feature_file.SPLITS:
-        ids, joined = joining.join(views, split)
-        all_ids, everything = joining.join(files, "train")
+        ids, joined = views[0].ids[split], joining.Joined(views, split).read()
+        all_ids, everything = files[0].ids["train"], joining.Joined(files, "train").read()
         assert np.array_equal(joined, everything[[all_ids.tolist().index(id) for id in ids]])
 
 
@@ -138,9 +138,10 @@ def test_what_cannot_be_replayed_is_told_in_one_line(tmp_path: Path) -> None:
     (view,), truth = replay.hold_out([file], "mlebench")
     with refused(StoreError, "cannot be written"):
         grading.write_truth(file.path / "truth.csv", replay.truth_by_id(view, truth))
+    row, id = view.rows["test"][0], view.ids["test"][0]
     with opened(file.path) as damaged:
-        damaged["train"][7] = np.nan
-    with refused(StoreError, r"train row 7 \(cat\.7\) is not finite"):
+        damaged["train"][row] = np.nan
+    with refused(StoreError, rf"train row {row} \({id}\) is not finite"):
         view.vectors("test")
 
 

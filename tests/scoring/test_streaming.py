@@ -59,25 +59,26 @@ def draw(folder: Path, train: int, test: int = 0, classes: int = 2, widths: tupl
     return files
 
 
-def test_joined_rows_are_those_of_join(tmp_path: Path, little_memory: None) -> None:
+def test_blocks_are_the_joined_rows(tmp_path: Path, little_memory: None) -> None:
     files = draw(tmp_path, 700, 90)
     random = np.random.default_rng(1)
     for split in feature_file.SPLITS:
-        X = joining.join(files, split)[1]
-        blocks = [*streaming.VectorBlocks(files, split).blocks()]
+        X = joining.Joined(files, split).read()
+        blocks = [*streaming.blocks(joining.Joined(files, split))]
         assert len(blocks) > 1 and np.array_equal(np.concatenate([rows for rows, _ in blocks]), np.arange(len(X)))
         np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), X)
         some = random.integers(0, len(X), 50)
-        np.testing.assert_array_equal(streaming.VectorBlocks(files, split).read(some), X[some])
+        np.testing.assert_array_equal(joining.Joined(files, split).read(some), X[some])
 
 
 def test_a_shuffled_pass_shows_each_kept_row_once_and_classes_evenly(tmp_path: Path, little_memory: None) -> None:
     files = draw(tmp_path, 2000, classes=4)
-    labels, X = files[0].labels, joining.join(files, "train")[1]
+    labels, X = files[0].labels, joining.Joined(files, "train").read()
     kept = np.arange(2000) % 7 != 0
     passes = []
     for seed in (0, 0, 1):
-        blocks = [*streaming.VectorBlocks(files, "train").shuffled(labels, kept, np.random.default_rng(seed))]
+        vectors, random = joining.Joined(files, "train"), np.random.default_rng(seed)
+        blocks = [*streaming.shuffled(vectors, labels, kept, random)]
         passes.append(np.concatenate([rows for rows, _ in blocks]))
         assert np.array_equal(np.sort(passes[-1]), np.flatnonzero(kept))
         for rows, block in blocks:
@@ -124,7 +125,7 @@ def test_streamed_scores_are_those_in_memory(
 def test_no_head_learns_from_what_it_must_not_see(tmp_path: Path, little_memory: None) -> None:
     """Rows that are held out or dropped have no part in what it has learnt: with any others its sums would differ."""
     files = draw(tmp_path, 900)
-    X, labels = joining.join(files, "train")[1], files[0].labels
+    X, labels = joining.Joined(files, "train").read(), files[0].labels
     kept = np.arange(900) % 5 != 0
     fold = fold_numbers(labels, kept, 3, 0)
     crossed = streaming.cross_validate_blocks(files, labels, kept, fold, lambda: heads.create("GaussianNB"), 0)
@@ -158,7 +159,7 @@ def test_train_writes_the_same_run_either_way(
         found.append(training.train(files, plan, name=name, submissions=tmp_path / "runs", command="test"))
         folder = tmp_path / "runs" / name
         loaded = run_card.load_run(folder)
-        X = joining.join(files, "test")[1]
+        X = joining.Joined(files, "test").read()
         tables.append(submission.read_submission(folder / run_card.SUBMISSION_FILE, ("c0", "c1")))
         np.testing.assert_allclose(tables[-1][1], loaded.predict_proba(X), atol=1e-9)
         assert {path.name for path in folder.iterdir()} >= {"run.json", "oof.csv", "heads.skops", "learning_curves.png"}

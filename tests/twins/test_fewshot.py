@@ -70,7 +70,7 @@ def test_the_new_classes_are_never_learnt_from(files: list[Features], monkeypatc
 
     monkeypatch.setattr(Twin, "fit", watched)
     fewshot.evaluate(files, NEW, shots=2, repeats=2)
-    X = joining.join(files, "train")[1]
+    X = joining.Joined(files, "train").read()
     hidden = X[np.isin(files[0].labels, [CLASSES.index(name) for name in NEW])]
     assert len(seen) == 2 and all(len(rows) == 48 for rows in seen)
     assert not any((rows[:, np.newaxis] == hidden).all(axis=2).any() for rows in seen)

@@ -47,7 +47,7 @@ def run_folder(files: list[Features], tmp_path_factory: pytest.TempPathFactory) 
 def test_the_verdict_is_what_the_twins_say_of_the_vectors(
     files: list[Features], run_folder: Path, pictures: Path
 ) -> None:
-    ids, X = joining.join(files, "train")
+    ids, X = files[0].ids["train"], joining.Joined(files, "train").read()
     rows = {Path(id).stem: row for row, id in enumerate(ids)}
     heads = verification.twin_heads(run_card.load_run(run_folder))
     assert len(heads) == 2
