@@ -21,7 +21,7 @@ ONLY_IN = {
     "csv": {"files/tables.py"},
     "cleanlab": {"cleaning/label_errors.py"},
     "faiss": {"features/neighbours.py"},
-    "flask": {f"web/{name}.py" for name in ("app", "context", "guard", "overview", "predict", "review", "server")},
+    "flask": {f"web/{name}.py" for name in ("app", "guard", "overview", "predict", "review", "server", "site")},
     "google_crc32c": {"photographs/tfrecord.py", "files/seal.py"},
     "invoke": {"commands/*.py", "cli.py"},
     "jinja2": {"web/app.py", "report/page.py"},

@@ -31,40 +31,33 @@ def outliers(flags: Flags, quartiles: bool = False, all: bool = False) -> None:
     from catsdogs.cleaning.decisions import DECISIONS_FILE
 
     files = read_feature_files(flags)
-    _refuse_idle_flags(files, flags.k, flags.votes, quartiles)
-    labels, least = whole_number("k", flags.k or "10"), whole_number("votes", flags.votes or "1")
-    would_drop = list_outliers(flags, files, labels, least, quartiles, all)
+    would_drop = list_outliers(flags, files)
     folder = flags.place("features")
     say(f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / DECISIONS_FILE}")
     drop, where = " --outliers drop" if would_drop else "", as_flags(flags, features=str(folder))
     next_steps(f"serve{where}", f"train{drop}{as_flags(flags, backbones=flags.backbones)}{where}")
 
 
-def list_outliers(
-    flags: Flags,
-    files: "Sequence[Features]",
-    k: int = 10,
-    votes: int = 1,
-    quartiles: bool = False,
-    write_all_labels: bool = False,
-) -> bool:
+def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
     """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
     from catsdogs.cleaning import contact_sheet, duplicates, outliers, suspect_table
     from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
     from catsdogs.scoring import training_plan
 
+    _refuse_idle_flags(flags, files)
+    k, votes = whole_number("k", flags.k or "10"), whole_number("votes", flags.votes or "1")
     folder, files = flags.place("features"), training_plan.occupied(files)
     # Refused before the heads are trained.
     check_votes(files, k, votes)
-    if write_all_labels:
+    if flags.all:
         voters(files)
     check_writable(folder)
     dataset = find_dataset(flags.data, files[0].source)
     pairs = duplicates.find_pairs(files, files[0])
-    suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(flags, files, pairs), pairs)
+    suspects = outliers.find_outliers(files, k, votes, flags.quartiles, _out_of_fold(flags, files, pairs), pairs)
     say(outliers.summary(suspects, files))
     write(folder / suspect_table.OUTLIERS_FILE, suspect_table.write_suspects, suspects)
-    if write_all_labels:
+    if flags.all:
         write(folder / TOPK_FILE, write_topk, files, k)
     if dataset:
         write(folder / contact_sheet.CONTACT_SHEET_FILE, contact_sheet.write_contact_sheet, suspects, dataset)
@@ -104,7 +97,7 @@ def _out_of_fold(flags: Flags, files: "Sequence[Features]", pairs: "Pairs") -> "
     return probabilities
 
 
-def _refuse_idle_flags(files: "Sequence[Features]", k: str | None, votes: str | None, quartiles: bool) -> None:
+def _refuse_idle_flags(flags: Flags, files: "Sequence[Features]") -> None:
     """Refuse a flag about votes where no network can vote, and one about pixels where none are known.
 
     Raises:
@@ -112,9 +105,9 @@ def _refuse_idle_flags(files: "Sequence[Features]", k: str | None, votes: str | 
     """
     has_labels = any(file.topk_class for file in files)
     for flag, value, can, lacking in (
-        ("-k", k, has_labels, "ImageNet labels to vote with"),
-        ("--votes", votes, has_labels, "ImageNet labels to vote with"),
-        ("--quartiles", quartiles, any(file.statistics for file in files), "statistics of its pictures"),
+        ("-k", flags.k, has_labels, "ImageNet labels to vote with"),
+        ("--votes", flags.votes, has_labels, "ImageNet labels to vote with"),
+        ("--quartiles", flags.quartiles, any(file.statistics for file in files), "statistics of its pictures"),
     ):
         if value and not can:
             raise UsageError(f"{flag} would do nothing: {files[0].path} has no {lacking}", "Leave it out")

@@ -42,7 +42,6 @@ def task(order: str = "", iterable: Sequence[str] = (), **helps: str) -> Callabl
 
         @functools.wraps(body)
         def guarded(c: invoke.Context, **given: Any) -> None:
-            show_every_letter()
             try:
                 _refuse_what_is_no_text(given)
                 body(Flags(c, **given), **{name: given[name] for name in own if name in given})

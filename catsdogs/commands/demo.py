@@ -33,6 +33,7 @@ def demo(flags: Flags, data: str | None = None) -> None:
     dataset = scan_dataset(flags.but(data=str(root)))
     extract_features(dataset, list(SHORTHANDS["lite"]), folder, extraction_settings(flags))
     flags = flags.but(features=str(folder), backbones="lite", head=DEMO_HEAD, outliers="keep")
+    flags = flags.but(k=None, votes=None, quartiles=False, all=False)
     files = read_feature_files(flags)
     say("\n[2 of 4] outliers: what shows no pet")
     list_outliers(flags, files)

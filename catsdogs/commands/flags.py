@@ -121,9 +121,9 @@ def read_feature_files(flags: Flags) -> "list[Features]":
     from catsdogs.photographs.dataset import scan
 
     files, folder = [], flags.place("features")
+    known = (*trained.names(), *SHORTHANDS, *BACKBONES)
     for name in network_names(flags):
         path = feature_file.path_of(folder, name)
-        known = (*trained.names(), *SHORTHANDS, *BACKBONES)
         if name not in known and not storage.exists(path):
             choice = list(dict.fromkeys((*feature_file.names(folder), *known)))
             raise UnknownNameError("backbone or feature file", name, choice)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from catsdogs.report import measures
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.figures import LEGEND_CLASSES
-from catsdogs.report.measures import Bin, Confusion
+from catsdogs.report.measures import Bin
 
 _CONFIDENT = 0.9
 
@@ -36,11 +36,12 @@ def probability_label(evidence: Evidence) -> str:
 
 def describe_baseline(evidence: Evidence) -> str:
     """What a log loss can be compared with: that of the shares of the classes."""
-    shares = np.bincount(evidence.labels, minlength=len(evidence.classes)) / len(evidence.labels)
-    entropy = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    from scipy.stats import entropy
+
+    of_shares = entropy(np.bincount(evidence.labels))
     return (
         "Log loss: the lower, the better; 0 is perfect, and a confident mistake costs most. To answer every photograph "
-        f"with the shares of the classes, looking at none, costs {entropy:.3f}. ± is one standard error of the mean."
+        f"with the shares of the classes, looking at none, costs {of_shares:.3f}. ± is one standard error of the mean."
     )
 
 
@@ -67,9 +68,10 @@ def describe_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> str:
     return " ".join([*sentences, "A larger marker stands for more photographs of one size; both axes are logarithmic."])
 
 
-def describe_confusion(pairs: Sequence[Confusion], rows: int) -> str:
+def describe_confusion(matrix: NDArray[np.int64]) -> str:
     """For the confusion matrix, as a table or as `figures.draw_confusion`."""
-    wrong = sum(pair.rows for pair in pairs)
+    rows = int(matrix.sum())
+    wrong = rows - int(matrix.trace())
     return (
         f"Out of fold, {wrong:,} of {counted(rows)} ({percent(wrong / rows)}) are called something else than their "
         "label. A row is a label, a column what the heads call it, as calibrated."

@@ -66,7 +66,7 @@ def draw_balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
     order = np.argsort(-counts, kind="stable")
     figure = _figure(260, tooltips=[("class", "@name"), ("photographs", "@count")], x_axis_label="classes, by size")
     source = {"rank": np.arange(len(order)), "count": counts[order], "name": [names[row] for row in order]}
-    figure.vbar(x="rank", top="count", width=0.8, color=COLOURS[0], source=_source(source))
+    figure.vbar(x="rank", top="count", width=0.8, color=COLOURS[0], source=source)
     figure.xaxis.major_label_text_font_size = "0px"
     figure.xaxis.major_tick_line_color = None
     figure.yaxis.axis_label = "photographs"
@@ -87,7 +87,7 @@ def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
     for number, (split, values) in enumerate(by_split.items()):
         pairs, counts = np.unique(values, axis=0, return_counts=True)
         sizes = 5 + 15 * np.sqrt((counts - 1) / max(counts.max() - 1, 1))
-        source = _source({"width": pairs[:, 0], "height": pairs[:, 1], "count": counts, "size": sizes})
+        source = {"width": pairs[:, 0], "height": pairs[:, 1], "count": counts, "size": sizes}
         style = {"size": "size", "color": COLOURS[number], "marker": MARKERS[number], "fill_alpha": _FAINT}
         figure.scatter("width", "height", source=source, legend_label=split, line_alpha=0.7, **style)
     for axis in (*figure.xaxis, *figure.yaxis):
@@ -100,6 +100,7 @@ def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
 def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str, share_label: str) -> Any:
     """The share that came true against the mean probability of each bin, and below it the bin's photographs."""
     from bokeh.layouts import column
+    from bokeh.models import ColumnDataSource
 
     figure = _figure(
         380,
@@ -118,7 +119,7 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str
     figure.line([0, 1], [0, 1], color=_INK, line_dash="dashed")
     offsets = np.linspace(-0.5, 0.5, len(stages))
     for number, (stage, bins) in enumerate(stages.items()):
-        source = _source({column: [bin[place] for bin in bins] for place, column in enumerate(_BIN_COLUMNS)})
+        source = ColumnDataSource({name: [bin[place] for bin in bins] for place, name in enumerate(_BIN_COLUMNS)})
         final = number == len(stages) - 1
         style = {"color": COLOURS[not final], "source": source, "legend_label": stage}
         if final:
@@ -153,7 +154,7 @@ def draw_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], pr
     bars = {"left": edges[:-1], "right": edges[1:], "share": shares[0], "top": np.maximum(shares[0], floor)}
     bars["count"] = np.round(shares[0] * len(test))
     style = {"color": COLOURS[0], "fill_alpha": 0.75, "line_color": None, "legend_label": "test"}
-    figure.quad("left", "right", "top", bottom=floor, source=_source(bars), **style)
+    figure.quad("left", "right", "top", bottom=floor, source=bars, **style)
     x, y = np.repeat(edges, 2)[1:-1], np.repeat(np.maximum(shares[1], floor), 2)
     figure.line(x, y, color=COLOURS[1], line_width=2, legend_label="train, out of fold")
     figure.hover.renderers = figure.renderers[:1]
@@ -181,7 +182,7 @@ def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
         "strength": 0.25 + 0.75 * share,
         "colour": np.where(rows == columns, COLOURS[0], COLOURS[1]),
     }
-    figure.rect("x", "y", 1, 1, source=_source(source), color="colour", fill_alpha="strength", line_color=None)
+    figure.rect("x", "y", 1, 1, source=source, color="colour", fill_alpha="strength", line_color=None)
     for axis in (*figure.xaxis, *figure.yaxis):
         axis.major_label_text_font_size = "0px"
         axis.major_tick_line_color = None
@@ -190,6 +191,8 @@ def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
 
 def draw_map(points: Mapping[str, Any], pictures: bool) -> Any:
     """The map; `points` has x, y, label (index), id, class, note, picture, ringed, and those of the page's script."""
+    from bokeh.models import ColumnDataSource
+
     labels = np.asarray(points["label"])
     columns = dict(points) | {
         "colour": [class_colour(label) for label in labels.tolist()],
@@ -206,7 +209,7 @@ def draw_map(points: Mapping[str, Any], pictures: bool) -> Any:
         x_axis_label="first principal component",
         y_axis_label="second",
     )
-    source = _source(columns, name=MAP_SOURCE)
+    source = ColumnDataSource(columns, name=MAP_SOURCE)
     drawn = figure.scatter(
         "x",
         "y",
@@ -266,12 +269,6 @@ def _legend(figure: Any) -> None:
     legend.orientation, legend.padding, legend.spacing = "horizontal", 4, 16
     legend.background_fill_color, legend.border_line_color = None, None
     legend.label_text_color, legend.label_text_font, legend.label_text_font_size = _INK, _FONT, "13px"
-
-
-def _source(columns: Mapping[str, Any], **options: Any) -> Any:
-    from bokeh.models import ColumnDataSource
-
-    return ColumnDataSource(dict(columns), **options)
 
 
 def _numerals(format: str) -> Any:

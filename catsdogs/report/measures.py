@@ -1,4 +1,8 @@
-"""The numbers behind the diagrams: reliability of probabilities, confusions of classes, and places on a map."""
+"""The numbers behind the diagrams: reliability of probabilities, confusions of classes, and places on a map.
+
+Bins are counted here: scikit-learn's `calibration_curve` tells no counts, and its means differ by 9e-16, SciPy's Wilson
+intervals by 4e-9, from those of the pages written so far.
+"""
 
 import math
 from collections.abc import Sequence
@@ -34,14 +38,6 @@ class Bin(NamedTuple):
     most: float
 
 
-class Confusion(NamedTuple):
-    """How many rows of the class `label` are predicted to be of the class `predicted`, both indices."""
-
-    label: int
-    predicted: int
-    rows: int
-
-
 def reliability(probabilities: NDArray[np.float64], came_true: NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
     """The bins, of equal width, that hold any of the (n,) probabilities, from 0 to 1."""
     number = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
@@ -70,11 +66,18 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return sum(bin.rows * abs(bin.mean_probability - bin.observed) for bin in bins) / rows
 
 
-def confusions(matrix: NDArray[np.int64]) -> list[Confusion]:
-    """Which classes are taken for which others, the most frequent first; a row of the matrix is a label."""
+def confusions(matrix: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Label, predicted class and rows of the mistakes, the most frequent first; a row of the matrix is a label."""
     wrong = matrix - np.diag(np.diag(matrix))
-    pairs = [Confusion(int(row), int(column), int(wrong[row, column])) for row, column in np.argwhere(wrong)]
-    return sorted(pairs, key=lambda pair: -pair.rows)
+    labels, predicted = np.nonzero(wrong)
+    pairs = zip(labels.tolist(), predicted.tolist(), wrong[labels, predicted].tolist(), strict=True)
+    return sorted(pairs, key=lambda pair: -pair[2])
+
+
+def spoken_of(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) the probability that the diagrams are about: that of the second of two classes, of many of the likeliest."""
+    result: NDArray[np.float64] = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1)
+    return result
 
 
 def margins(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from catsdogs.report import captions, figures, measures
 from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
-from catsdogs.report.measures import Confusion, Projection
+from catsdogs.report.measures import Bin, Projection
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
 from catsdogs.report.tiles import Tile, TileMaker
 from catsdogs.scoring.calibration import Calibration
@@ -54,31 +54,37 @@ def render_page(
         pictures: those `wanted_pictures`; none where the photographs are gone.
         curves: the learning curves as a data URI, empty where there are none.
     """
-    tiles = TileMaker(evidence, lambda split, id: pictures.get(PictureKey(split, id, GALLERY_SIDE)))
-    drawn = _captioned_figures(evidence, chosen, projection, pictures, tiles)
+    from sklearn.metrics import confusion_matrix
+
+    names, tiles = evidence.classes, TileMaker(evidence, pictures)
+    matrix = confusion_matrix(evidence.labels, evidence.probabilities.argmax(axis=1), labels=range(len(names)))
+    before, after = (_reliability(evidence, p) for p in (evidence.raw_probabilities, evidence.probabilities))
+    drawn = _quality_figures(evidence, matrix, before, after)
+    map_caption = captions.describe_map(projection.explained, len(chosen.map_rows), evidence)
+    points = _points(evidence, chosen, projection, pictures, tiles)
+    drawn["map"] = figures.draw_map(points, bool(pictures)), map_caption
     return _template().render(
         run=evidence.run,
         evidence=evidence,
         baseline=captions.describe_baseline(evidence),
         embedded=figures.embed_figures({name: figure for name, (figure, _) in drawn.items()}),
         captions={name: caption for name, (_, caption) in drawn.items()},
+        confusion=captions.describe_confusion(matrix),
         has_pictures=bool(pictures),
         facts=_facts(evidence),
         unreadable=sorted({(row.split, row.id, row.reason) for file in evidence.files for row in file.unreadable}),
-        classes=_classes(evidence),
-        samples=[(evidence.classes[label], tiles.samples(rows)) for label, rows in chosen.samples.items()],
-        matrix=_matrix(evidence),
-        mistakes=_mistakes(evidence),
-        bins=measures.reliability(*_predictions(evidence, evidence.probabilities)),
+        samples=[(names[label], [tiles.sample(row) for row in rows]) for label, rows in chosen.samples.items()],
+        matrix=matrix.tolist() if len(names) <= TABLE_CLASSES else None,
+        mistakes=[(names[label], names[n], rows) for label, n, rows in measures.confusions(matrix)[:CONFUSIONS]],
+        bins=after,
         curves=curves,
-        heads=_heads(evidence, compared),
-        test_sample=tiles.test(chosen.test_sample),
-        worst=tiles.train(chosen.worst),
+        compared=compared,
+        test_sample=[tiles.tile("test", row) for row in chosen.test_sample],
+        worst=[tiles.tile("train", row) for row in chosen.worst],
         cost_of_worst=float(evidence.losses[chosen.worst].sum() / evidence.losses.sum()),
-        doubtful=tiles.train(chosen.doubtful),
-        suspects=_suspects_section(evidence, tiles.suspects(chosen.suspects)),
-        map_legend=figures.map_legend(evidence.classes),
-        map_groups=_map_groups(evidence),
+        doubtful=[tiles.tile("train", row) for row in chosen.doubtful],
+        suspects=_suspects_section(evidence, [tiles.suspect(suspect) for suspect in chosen.suspects]),
+        map_legend=figures.map_legend(names),
         LISTED=LISTED,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -95,39 +101,31 @@ def _template() -> "Template":
         lstrip_blocks=True,
     )
     environment.filters |= {"number": captions.counted, "percent": captions.percent, "when": _when, "bar": _bar}
+    environment.filters["colour"] = figures.class_colour
     return environment.get_template("report.html")
 
 
-def _captioned_figures(
-    evidence: Evidence, chosen: Choices, projection: Projection, pictures: Pictures, tiles: TileMaker
+def _quality_figures(
+    evidence: Evidence, matrix: Any, before: Sequence[Bin], after: Sequence[Bin]
 ) -> dict[str, tuple[Any, str]]:
     """Name -> the figure and its caption; those that make no sense for this run are absent."""
-    first, names = evidence.first, evidence.classes
-    counts = np.bincount(evidence.labels, minlength=len(names))
+    names = evidence.classes
     drawn = {}
     if len(names) > TABLE_CLASSES:
+        counts = matrix.sum(axis=1)
         drawn["balance"] = figures.draw_balance(names, counts), captions.describe_balance(names, counts)
-        matrix, _, caption = _confusion(evidence)
-        drawn["confusion"] = figures.draw_confusion(names, matrix), caption
-    sizes = {split: values[:, :2] for split, values in first.statistics.items() if len(values)}
+        drawn["confusion"] = figures.draw_confusion(names, matrix), captions.describe_confusion(matrix)
+    sizes = {split: values[:, :2] for split, values in evidence.first.statistics.items() if len(values)}
     if sizes:
         drawn["sizes"] = figures.draw_sizes(sizes), captions.describe_sizes(sizes)
-    before, after = (
-        measures.reliability(*_predictions(evidence, p)) for p in (evidence.raw_probabilities, evidence.probabilities)
-    )
     label = captions.probability_label(evidence)
     share = f"share of {names[1]}" if len(names) == 2 else "share that is right"
     figure = figures.draw_calibration({"before calibration": before, "after": after}, label, share)
     drawn["calibration"] = figure, captions.describe_calibration(before, after, evidence)
     if len(evidence.test_probabilities):
-        test, train = (
-            p[:, 1] if len(names) == 2 else p.max(axis=1) for p in (evidence.test_probabilities, evidence.probabilities)
-        )
+        test, train = map(measures.spoken_of, (evidence.test_probabilities, evidence.probabilities))
         figure = figures.draw_probabilities(test, train, label)
         drawn["probabilities"] = figure, captions.describe_probabilities(test, train, evidence)
-    points = _points(evidence, chosen, projection, pictures, tiles)
-    caption = captions.describe_map(projection.explained, len(chosen.map_rows), evidence)
-    drawn["map"] = figures.draw_map(points, bool(pictures)), caption
     return drawn
 
 
@@ -135,57 +133,41 @@ def _points(
     evidence: Evidence, chosen: Choices, projection: Projection, pictures: Pictures, tiles: TileMaker
 ) -> dict[str, Any]:
     """The columns of the map, a row for each point."""
+    rows, names = chosen.map_rows, evidence.classes
     reasons = {
         suspect.id: "; ".join(reason.text for reason in suspect.reasons)
         for suspect in evidence.suspects
         if suspect.split == "train"
     }
-    names, predicted = evidence.classes, evidence.probabilities.argmax(axis=1)
-    columns: dict[str, Any] = {name: [] for name in ("id", "class", "says", "note", "wrong", "picture")}
-    for row in chosen.map_rows.tolist():
-        id = str(evidence.first.ids["train"][row])
-        label, likeliest = int(evidence.labels[row]), int(predicted[row])
-        picture = pictures.get(PictureKey("train", id, MAP_SIDE))
-        not_shown = [f"not shown: {picture.reason}"] if picture and picture.reason else []
-        columns["id"].append(id)
-        columns["class"].append(f"labelled {names[label]}")
-        columns["says"].append(f"out of fold: {names[likeliest]} {evidence.probabilities[row, likeliest]:.4f}")
-        columns["note"].append("; ".join([*filter(None, [reasons.get(id, "")]), *tiles.marks(id), *not_shown]))
-        columns["wrong"].append(label != likeliest)
-        if pictures:
-            columns["picture"].append((picture.uri if picture else "") or _PLACEHOLDER)
-    if not pictures:
-        del columns["picture"]
+    ids = [str(id) for id in evidence.first.ids["train"][rows]]
+    labels, likeliest = evidence.labels[rows], evidence.probabilities[rows].argmax(axis=1)
+    probabilities = evidence.probabilities[rows].max(axis=1)
+    shown = [pictures.get(PictureKey("train", id, MAP_SIDE)) for id in ids]
+    not_shown = [f"not shown: {picture.reason}" if picture and picture.reason else "" for picture in shown]
+    notes = [[reasons.get(id, ""), *tiles.marks(id), why] for id, why in zip(ids, not_shown, strict=True)]
+    columns = {
+        "id": ids,
+        "class": [f"labelled {names[label]}" for label in labels],
+        "says": [f"out of fold: {names[n]} {p:.4f}" for n, p in zip(likeliest, probabilities, strict=True)],
+        "note": ["; ".join(filter(None, note)) for note in notes],
+        "wrong": (labels != likeliest).tolist(),
+    }
+    if pictures:
+        columns["picture"] = [(picture.uri if picture else "") or _PLACEHOLDER for picture in shown]
     return columns | {
         "x": projection.points[:, 0],
         "y": projection.points[:, 1],
-        "label": evidence.labels[chosen.map_rows],
-        "loss": evidence.losses[chosen.map_rows],
-        "ringed": [id in reasons for id in columns["id"]],
+        "label": labels,
+        "loss": evidence.losses[rows],
+        "ringed": [id in reasons for id in ids],
     }
 
 
-def _map_groups(evidence: Evidence) -> list[tuple[str, str]]:
-    """Value and text of what can be made to stand out on the map."""
-    groups = [("", "all"), ("ringed", "suspects"), ("wrong", "called something else than their label")]
-    return [*groups, *((str(label), f"labelled {name}") for label, name in enumerate(evidence.classes))]
-
-
-def _predictions(evidence: Evidence, probabilities: Any) -> tuple[Any, Any]:
-    """(n,) probabilities and whether they came true: of the second of two classes, of many of the likeliest."""
-    if len(evidence.classes) == 2:
-        return probabilities[:, 1], evidence.labels == 1
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) == evidence.labels
-
-
-def _confusion(evidence: Evidence) -> tuple[Any, list[Confusion], str]:
-    """The confusion matrix, what is taken for what, and the caption."""
-    from sklearn.metrics import confusion_matrix
-
-    predicted = evidence.probabilities.argmax(axis=1)
-    matrix = confusion_matrix(evidence.labels, predicted, labels=range(len(evidence.classes)))
-    pairs = measures.confusions(matrix)
-    return matrix, pairs, captions.describe_confusion(pairs, len(evidence.labels))
+def _reliability(evidence: Evidence, probabilities: Any) -> list[Bin]:
+    """The bins of some probabilities, of which the second of two classes, of many the likeliest, came true or not."""
+    labels = evidence.labels
+    came_true = labels == 1 if len(evidence.classes) == 2 else probabilities.argmax(axis=1) == labels
+    return measures.reliability(measures.spoken_of(probabilities), came_true)
 
 
 def _facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -220,54 +202,6 @@ def _first_listed(items: Sequence[str]) -> str:
     return ", ".join(items[:LISTED]) + more
 
 
-def _classes(evidence: Evidence) -> list[dict[str, Any]]:
-    """The classes' sizes, where they fit a table."""
-    names, run = evidence.classes, evidence.run
-    if len(names) > TABLE_CLASSES:
-        return []
-    counts = np.bincount(evidence.labels, minlength=len(names)).tolist()
-    return [
-        {
-            "name": name,
-            "count": count,
-            "share": count / len(evidence.labels),
-            "learnt": prior,
-            "colour": figures.class_colour(label),
-        }
-        for label, (name, count, prior) in enumerate(zip(names, counts, run.prior, strict=True))
-    ]
-
-
-def _matrix(evidence: Evidence) -> dict[str, Any] | None:
-    """The confusion matrix as a table, where it fits one."""
-    if len(evidence.classes) > TABLE_CLASSES:
-        return None
-    matrix, _, caption = _confusion(evidence)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    return {"counts": matrix.tolist(), "shares": shares.tolist(), "caption": caption}
-
-
-def _mistakes(evidence: Evidence) -> list[tuple[str, str, int]]:
-    """Label, predicted class and number of the most frequent mistakes, where the matrix is a diagram."""
-    if len(evidence.classes) <= TABLE_CLASSES:
-        return []
-    pairs = _confusion(evidence)[1][:CONFUSIONS]
-    return [(evidence.classes[pair.label], evidence.classes[pair.predicted], pair.rows) for pair in pairs]
-
-
-def _heads(evidence: Evidence, compared: Comparison | None) -> dict[str, Any] | None:
-    """The table of heads, and when and on what it was made."""
-    if compared is None:
-        return None
-    written = datetime.fromtimestamp(compared.written, UTC).isoformat()
-    other = ", so not on the photographs of this run" if compared.rows != evidence.run.train_rows else ""
-    note = (
-        f"on {_when(written)}: {captions.counted(compared.rows)}, {compared.folds} folds, "
-        f"{captions.counted(compared.repeats, 'repeat')}{other}."
-    )
-    return {"rows": compared.entries, "note": note}
-
-
 def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, Any]:
     """The tiles shown, and for each kind of reason how many are shown of how many."""
     shown_kinds = [kind for tile in shown for kind in tile.kinds]
@@ -276,9 +210,10 @@ def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, An
     return {"tiles": shown, "kinds": kinds, "total": len(evidence.suspects)}
 
 
-def _when(text: str) -> str:
-    """`2026-11-22T14:00:49+00:00` -> `22 November 2026, 14:00 UTC`."""
-    time = datetime.fromisoformat(text).astimezone(UTC)
+def _when(moment: str | float) -> str:
+    """`2026-11-22T14:00:49+00:00`, or as many seconds since 1970 -> `22 November 2026, 14:00 UTC`."""
+    time = datetime.fromisoformat(moment) if isinstance(moment, str) else datetime.fromtimestamp(moment, UTC)
+    time = time.astimezone(UTC)
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 

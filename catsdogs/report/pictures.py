@@ -62,9 +62,5 @@ def make_pictures(keys: Collection[PictureKey], dataset: Dataset | None, evidenc
         return Picture("data:image/jpeg;base64," + base64.b64encode(small).decode(), "")
 
     ordered = sorted(set(keys))
-    pictures = {}
-    with Progress(total=len(ordered), description="thumbnails", unit="picture") as progress:
-        for key, small in zip(ordered, images.in_parallel(picture, ordered, _AHEAD), strict=True):
-            pictures[key] = small
-            progress.update()
-    return pictures
+    made = Progress(len(ordered), "thumbnails", "picture", iterable=images.in_parallel(picture, ordered, _AHEAD))
+    return dict(zip(ordered, made, strict=True))

@@ -1,27 +1,17 @@
 """A tile of the report: a photograph with its label, probabilities, ImageNet labels, and the reasons of suspicion."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from catsdogs.cleaning import decisions
 from catsdogs.cleaning.suspect_table import Suspect
+from catsdogs.features.feature_file import Features
 from catsdogs.report.choices import kinds_of
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.figures import class_colour
-from catsdogs.report.pictures import Picture
+from catsdogs.report.pictures import GALLERY_SIDE, Picture, PictureKey, Pictures
 
 IMAGENET_LABELS = 2  # of each network
-
-
-class ClassProbability(NamedTuple):
-    """A class and its probability, with the colour of its bar."""
-
-    name: str
-    probability: float
-    colour: str
 
 
 class Tile(NamedTuple):
@@ -29,7 +19,8 @@ class Tile(NamedTuple):
 
     Attributes:
         label: the class given.
-        probabilities: of the likeliest class, then of the class given if it is another.
+        probabilities: the likeliest class, its probability and the colour of its bar; then the class given if it is
+            another.
         imagenet_labels: network -> its best labels in words.
         kinds: those of its reasons of suspicion.
         marks: what was decided about it, in words.
@@ -39,54 +30,34 @@ class Tile(NamedTuple):
     split: str
     label: str
     picture: Picture | None
-    probabilities: list[ClassProbability]
+    probabilities: list[tuple[str, float, str]]
     loss: float | None
     imagenet_labels: dict[str, str]
     marks: Sequence[str]
     reasons: Sequence[str] = ()
     kinds: Sequence[str] = ()
 
-    @property
-    def alt(self) -> str:
-        """The text in place of the picture for who cannot see it."""
-        likely = f", called {self.probabilities[0].name}" if self.probabilities else ""
-        return f"photograph {self.id}{f', labelled {self.label}' if self.label else ''}{likely}"
-
 
 class TileMaker:
     """Makes the tiles of a run's report."""
 
-    def __init__(self, evidence: Evidence, picture_of: Callable[[str, str], Picture | None]) -> None:
-        """`picture_of` gives the picture of a split and id, or None."""
+    def __init__(self, evidence: Evidence, pictures: Pictures) -> None:
         self._evidence = evidence
-        self._picture_of = picture_of
+        self._pictures = pictures
         self._dropped = frozenset(evidence.run.dropped)
-        self._rows = {split: _rows_by_id(ids) for split, ids in evidence.first.ids.items()}
-        first = evidence.ballots.first if evidence.ballots else None
-        self._ballot_rows = {split: _rows_by_id(ids) for split, ids in first.ids.items()} if first else {}
+        self._rows = _rows_by_id(evidence.first)
+        self._ballot_rows = _rows_by_id(evidence.ballots.first) if evidence.ballots else {}
 
-    def samples(self, rows: NDArray[np.intp]) -> list[Tile]:
-        """Train rows with nothing but their pictures and labels."""
-        return [self._tile("train", row)._replace(probabilities=[], loss=None) for row in rows.tolist()]
+    def sample(self, row: int) -> Tile:
+        """A train row with nothing but its picture and label."""
+        return self.tile("train", row)._replace(probabilities=[], loss=None, imagenet_labels={})
 
-    def test(self, rows: NDArray[np.intp]) -> list[Tile]:
-        """Test rows with their probabilities."""
-        return [self._tile("test", row) for row in rows.tolist()]
-
-    def train(self, rows: NDArray[np.intp]) -> list[Tile]:
-        """Train rows with their out-of-fold probabilities and losses, and with ImageNet labels."""
-        tiles = [self._tile("train", row) for row in rows.tolist()]
-        return [tile._replace(imagenet_labels=self._imagenet_labels(tile.split, tile.id)) for tile in tiles]
-
-    def suspects(self, suspects: Sequence[Suspect]) -> list[Tile]:
-        """Suspects with all that is known of them."""
-        tiles = []
-        for suspect in suspects:
-            tile = self._tile(suspect.split, self._rows[suspect.split][suspect.id])
-            reasons = [reason.text for reason in suspect.reasons]
-            labels = self._imagenet_labels(suspect.split, suspect.id)
-            tiles.append(tile._replace(imagenet_labels=labels, reasons=reasons, kinds=kinds_of(suspect)))
-        return tiles
+    def suspect(self, suspect: Suspect) -> Tile:
+        """A suspect with all that is known of it."""
+        tile = self.tile(suspect.split, self._rows[suspect.split][suspect.id])
+        labels = self._imagenet_labels(suspect.split, suspect.id)
+        reasons = [reason.text for reason in suspect.reasons]
+        return tile._replace(imagenet_labels=labels, reasons=reasons, kinds=kinds_of(suspect))
 
     def marks(self, id: str) -> list[str]:
         """What was decided about a train row, and what this run did to it."""
@@ -102,7 +73,8 @@ class TileMaker:
             marks.append(f"learnt as {run.relabelled[id]} in this run")
         return marks
 
-    def _tile(self, split: str, row: int) -> Tile:
+    def tile(self, split: str, row: int) -> Tile:
+        """A row with its probabilities; a train row also with its loss and ImageNet labels."""
         evidence, names = self._evidence, self._evidence.classes
         id = str(evidence.first.ids[split][row])
         label = int(evidence.labels[row]) if split == "train" else None
@@ -113,10 +85,10 @@ class TileMaker:
             id=id,
             split=split,
             label="" if label is None else names[label],
-            picture=self._picture_of(split, id),
-            probabilities=[ClassProbability(names[n], float(probabilities[n]), class_colour(n)) for n in shown],
+            picture=self._pictures.get(PictureKey(split, id, GALLERY_SIDE)),
+            probabilities=[(names[n], float(probabilities[n]), class_colour(n)) for n in shown],
             loss=None if label is None else float(evidence.losses[row]),
-            imagenet_labels={},
+            imagenet_labels={} if label is None else self._imagenet_labels(split, id),
             marks=self.marks(id) if split == "train" else [],
         )
 
@@ -127,5 +99,5 @@ class TileMaker:
         return ballots.labels_in_words(split, self._ballot_rows[split][id], IMAGENET_LABELS)
 
 
-def _rows_by_id(ids: NDArray[np.object_]) -> dict[str, int]:
-    return {id: row for row, id in enumerate(ids.tolist())}
+def _rows_by_id(file: Features) -> dict[str, dict[str, int]]:
+    return {split: {id: row for row, id in enumerate(ids.tolist())} for split, ids in file.ids.items()}

@@ -9,7 +9,7 @@ from flask import Flask, Response, jsonify, render_template, request
 from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException
 
-from catsdogs.web.context import shared
+from catsdogs.web.site import this_site
 
 PROOF_HEADER = "X-Catsdogs-Token"
 REPORT_POLICY = (
@@ -75,7 +75,7 @@ def protect(app: Flask) -> None:
 def check_token() -> None:
     """Refuse a request that does not come from a page of this process."""
     sent = request.headers.get(PROOF_HEADER, "")
-    if not secrets.compare_digest(sent.encode(), shared().token.encode()):
+    if not secrets.compare_digest(sent.encode(), this_site().token.encode()):
         raise Problem(403, "This page is older than the server: load it again")
 
 

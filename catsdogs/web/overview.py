@@ -5,8 +5,8 @@ import shlex
 from flask import Blueprint, Response, render_template, send_file
 
 from catsdogs.runs import run_card
-from catsdogs.web.context import shared
 from catsdogs.web.guard import REPORT_POLICY, Problem
+from catsdogs.web.site import this_site
 
 pages = Blueprint("overview", __name__)
 
@@ -14,7 +14,7 @@ pages = Blueprint("overview", __name__)
 @pages.get("/runs")
 def page() -> str:
     """The table of runs."""
-    site = shared().site
+    site = this_site()
     listing = run_card.list_runs(site.submissions)
     newest = sorted(listing.runs, key=lambda run: run.created, reverse=True)
     return render_template(
@@ -30,7 +30,7 @@ def page() -> str:
 @pages.get("/runs/<name>/report")
 def report(name: str) -> Response:
     """A run's report, as it was written; its scripts run, but in a sandbox, where they are of no site."""
-    submissions = shared().site.submissions
+    submissions = this_site().submissions
     known = {run.name for run in run_card.list_runs(submissions).runs}
     path = (submissions / name / run_card.REPORT_FILE).resolve() if name in known else None
     if path is None or not path.is_file():

@@ -3,13 +3,13 @@
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, render_template, request
 from werkzeug.datastructures import FileStorage
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.web import uploads
-from catsdogs.web.context import shared, thumbnail_url
 from catsdogs.web.guard import Problem
+from catsdogs.web.site import this_site, thumbnail_url
 
 if TYPE_CHECKING:
     from catsdogs.runs.answers import Answer, Predictor
@@ -25,7 +25,8 @@ pages = Blueprint("predict", __name__)
 @pages.get("/")
 def page() -> str:
     """The page on which photographs are dropped."""
-    loading, site = shared().loading, shared().site
+    site = this_site()
+    loading = site.loading
     run = loading.predictor.run if loading.predictor else None
     return render_template(
         "predict.html",
@@ -39,17 +40,16 @@ def page() -> str:
 
 
 @pages.get("/healthz")
-def health() -> Response:
+def health() -> tuple[dict[str, Any], int]:
     """Whether photographs can be predicted; 503 only where they never can be."""
-    loading = shared().loading
+    loading = this_site().loading
     run = _describe_run(loading.predictor.run) if loading.predictor else None
-    answer = jsonify(status=loading.state, run=run, problem=loading.problem)
-    answer.status_code = 503 if loading.state == "failed" else 200
-    return answer
+    answer = {"status": loading.state, "run": run, "problem": loading.problem}
+    return answer, 503 if loading.state == "failed" else 200
 
 
 @pages.post("/api/predict")
-def predict() -> Response:
+def predict() -> tuple[dict[str, Any], int]:
     """A prediction for each photograph of the form; see docs/web.md."""
     files = request.files.getlist(FIELD)
     if not files:
@@ -63,13 +63,11 @@ def predict() -> Response:
     status = 200
     if all("error" in result for result in results):
         content["error"], status = results[0]["error"], results[0]["status"]
-    answer = jsonify(content)
-    answer.status_code = status
-    return answer
+    return content, status
 
 
 def _predictor() -> "Predictor":
-    loading = shared().loading
+    loading = this_site().loading
     if loading.predictor:
         return loading.predictor
     if loading.state == "none":
@@ -86,8 +84,8 @@ def _result(predictor: "Predictor", file: FileStorage) -> dict[str, Any]:
         data = file.stream.read(uploads.MAX_UPLOAD_BYTES + 1)
         uploads.check_upload(data)
         return {"name": name, **_answer_as_json(predictor.answer(data))}
-    except uploads.Refusal as refusal:
-        return {"name": name, "error": refusal.sentence, "status": refusal.status}
+    except Problem as problem:
+        return {"name": name, "error": f"{problem.description}.", "status": problem.code}
     except UnreadablePhotographError as error:
         reason = error.reason.removeprefix("damaged: ")
         return {"name": name, "error": f"This picture cannot be read: {reason}.", "status": 415}

@@ -2,18 +2,18 @@
 
 import contextlib
 import errno
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, Response, render_template, request
 
 from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.cleaning.decisions import Decision
 from catsdogs.errors import LockedError, StoreError, to_choose_from
-from catsdogs.web.context import shared, thumbnail_url
+from catsdogs.web import thumbnails
 from catsdogs.web.guard import Problem, check_token
+from catsdogs.web.site import this_site, thumbnail_url
 
 _MAX_JSON = 10_000  # bytes of a decision
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -24,28 +24,28 @@ pages = Blueprint("review", __name__)
 @pages.get("/review")
 def page() -> tuple[str, int]:
     """The grid of suspects, which a script fills."""
-    listed, problem = shared().site.suspects.exists(), ""
+    listed, problem = this_site().suspects.exists(), ""
     try:
         if listed:
             _suspects_as_json()
     except StoreError as error:
         problem = str(error)
-    content = render_template("review.html", problem=problem, listed=listed, token=shared().token)
+    content = render_template("review.html", problem=problem, listed=listed, token=this_site().token)
     return content, 409 if problem else 200
 
 
 @pages.get("/api/suspects")
-def listing() -> Response:
+def listing() -> dict[str, Any]:
     """The suspects, most doubtful first, each with its last decision."""
-    site = shared().site
+    site = this_site()
     if not site.suspects.exists():
         raise Problem(404, "No suspects are listed yet: `catsdogs outliers` lists them")
     with _problems_shown():
-        return jsonify(classes=site.classes, suspects=_suspects_as_json())
+        return {"classes": site.classes, "suspects": _suspects_as_json()}
 
 
 @pages.post("/api/decisions")
-def decide() -> Response:
+def decide() -> dict[str, Any]:
     """Record a decision about a train row: keep, drop, or relabel as `label`."""
     check_token()
     body = _body("id", "decision")
@@ -53,42 +53,42 @@ def decide() -> Response:
     _check_row(id)
     if decision not in (decisions.KEEP, decisions.DROP, decisions.RELABEL):
         raise Problem(422, f"A decision is {decisions.KEEP}, {decisions.DROP} or {decisions.RELABEL}")
-    site = shared().site
+    site = this_site()
     if decision != decisions.RELABEL:
         label = ""
     elif label not in site.classes:
         raise Problem(422, f"Relabel as one of the classes: {to_choose_from(site.classes)}")
     with _problems_shown():
-        return jsonify(decisions.decide(site.decisions, Decision(id, decision, label), site.classes)._asdict())
+        return decisions.decide(site.decisions, Decision(id, decision, label), site.classes)._asdict()
 
 
 @pages.post("/api/decisions/undo")
-def undo() -> Response:
+def undo() -> dict[str, Any]:
     """Take back the last decision about a train row; the answer is the one before, whose `decision` may be null."""
     check_token()
     id = _body("id")["id"]
     _check_row(id)
-    site = shared().site
+    site = this_site()
     with _problems_shown():
         previous = decisions.undo(site.decisions, id, site.classes)
-    return jsonify(previous._asdict() if previous else {"id": id, "decision": None})
+    return previous._asdict() if previous else {"id": id, "decision": None}
 
 
 @pages.get("/thumbnail")
 def thumbnail() -> Response:
     """A small picture of a row of the data set."""
-    jpeg = shared().thumbnails.of(request.args.get("split", ""), request.args.get("id", ""))
+    jpeg = thumbnails.make_thumbnail(this_site().dataset, request.args.get("split", ""), request.args.get("id", ""))
     if jpeg is None:
         raise Problem(404, "There is no such photograph")
     response = Response(jpeg, mimetype="image/jpeg")
     response.cache_control.private, response.cache_control.max_age = True, 300
-    response.set_etag(hashlib.blake2b(jpeg, digest_size=8).hexdigest())
+    response.add_etag()
     response.make_conditional(request)
     return response
 
 
 def _suspects_as_json() -> list[dict[str, Any]]:
-    site = shared().site
+    site = this_site()
     rows = suspect_table.read_suspects(site.suspects)
     ids = [suspect.id for suspect in rows if suspect.split == "train"]
     by_id = decisions.read_decisions(site.decisions, site.classes, ids) if site.decisions.exists() else {}
@@ -125,7 +125,7 @@ def _body(*needed: str) -> dict[str, Any]:
 
 def _check_row(id: str) -> None:
     """Refuse what is no train row; without the data set, the rows are those of the table of suspects."""
-    site = shared().site
+    site = this_site()
     if site.dataset:
         splits = {split for split in ("train", "test") if (split, id) in site.dataset.by_key}
     else:

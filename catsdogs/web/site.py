@@ -1,10 +1,17 @@
 """The site is what the pages show: the folders, the data set, and the run that predicts."""
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
+
+from flask import current_app, url_for
 
 from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.photographs.dataset import Dataset
+from catsdogs.web.loading import Loading
+
+EXTENSION = "catsdogs"
 
 
 @dataclass(frozen=True)
@@ -17,6 +24,8 @@ class Site:
         dataset: the photographs, if they are still there.
         classes: what a photograph may be relabelled as.
         run: the name of the run that predicts, or empty.
+        loading: the predictor of that run.
+        token: what a page must send to change anything. Other sites cannot read it, and so cannot send it.
     """
 
     submissions: Path
@@ -24,6 +33,8 @@ class Site:
     dataset: Dataset | None
     classes: tuple[str, ...]
     run: str
+    loading: Loading
+    token: str = field(default_factory=secrets.token_urlsafe, init=False)
 
     @property
     def suspects(self) -> Path:
@@ -34,3 +45,14 @@ class Site:
     def decisions(self) -> Path:
         """The table of decisions."""
         return self.features / decisions.DECISIONS_FILE
+
+
+def this_site() -> Site:
+    """The site of the app that answers the present request."""
+    return cast(Site, current_app.extensions[EXTENSION])
+
+
+def thumbnail_url(split: str, id: str) -> str | None:
+    """The address of a row's thumbnail, or None for what is no row of the data set."""
+    dataset = this_site().dataset
+    return url_for("review.thumbnail", split=split, id=id) if dataset and dataset.find(split, id) else None

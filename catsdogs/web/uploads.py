@@ -2,6 +2,7 @@
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import images
+from catsdogs.web.guard import Problem
 
 MAX_UPLOAD_BYTES = 10 * 2**20
 MAX_UPLOAD_PIXELS = 50_000_000
@@ -9,31 +10,22 @@ MAX_FILES = 10  # in one request
 FORMATS_IN_WORDS = ", ".join([*images.formats()[6:], "JPEG, PNG, WebP, GIF, BMP or TIFF"])  # `images.formats` in words
 # For a form's file dialogue.
 ACCEPT = ",".join(f"image/{'jp2' if name == 'JPEG2000' else name.lower()}" for name in images.formats())
-_TOO_MANY_PIXELS = f"This picture has more than {MAX_UPLOAD_PIXELS // 10**6} megapixels."
-
-
-class Refusal(Exception):  # noqa: N818 - not an error of the program's, but its answer
-    """Why an upload is refused: an HTTP status, 413 or 415, and a sentence."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(status, sentence)
-        self.status = status
-        self.sentence = sentence
+_TOO_MANY_PIXELS = f"This picture has more than {MAX_UPLOAD_PIXELS // 10**6} megapixels"
 
 
 def check_upload(data: bytes) -> None:
     """Refuse what is too large, and what is no picture by its header; the rest may still turn out to be damaged.
 
     Raises:
-        Refusal: 413 for more than `MAX_UPLOAD_BYTES` or `MAX_UPLOAD_PIXELS`, 415 for none of `images.formats`.
+        Problem: 413 for more than `MAX_UPLOAD_BYTES` or `MAX_UPLOAD_PIXELS`, 415 for none of `images.formats`.
     """
     if len(data) > MAX_UPLOAD_BYTES:
-        raise Refusal(413, f"This file has more than {MAX_UPLOAD_BYTES // 2**20} MB.")
+        raise Problem(413, f"This file has more than {MAX_UPLOAD_BYTES // 2**20} MB")
     try:
         width, height = images.dimensions(data)
     except images.TooManyPixelsError:
-        raise Refusal(413, _TOO_MANY_PIXELS) from None
+        raise Problem(413, _TOO_MANY_PIXELS) from None
     except UnreadablePhotographError as error:
-        raise Refusal(415, f"This is no {FORMATS_IN_WORDS} that can be read: {error.reason}.") from None
+        raise Problem(415, f"This is no {FORMATS_IN_WORDS} that can be read: {error.reason}") from None
     if width * height > MAX_UPLOAD_PIXELS:
-        raise Refusal(413, _TOO_MANY_PIXELS)
+        raise Problem(413, _TOO_MANY_PIXELS)

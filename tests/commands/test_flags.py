@@ -20,6 +20,7 @@ import pytest
 from catsdogs import cli
 from catsdogs.commands import flags
 from catsdogs.errors import TrainingError
+from catsdogs.features import feature_file
 from catsdogs.networks import trained
 from catsdogs.networks.quiet import importing_keras
 from catsdogs.runs import run_card
@@ -222,3 +223,17 @@ def test_advice_on_retracing_reaches_nobody_and_other_warnings_do(caplog: pytest
     logger.warning("5 out of the last %d calls to %s triggered tf.function retracing.", 5, "one_step")
     logger.warning("the card is missing")
     assert [record.getMessage() for record in caplog.records] == ["the card is missing"]
+
+
+def test_a_file_of_several_sets_is_read_once(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    entries = table([str(row) for row in range(12)], ["1", "2"])
+    for network in (NETWORK, "Xception"):
+        write_features(Path("features"), entries, network, classes=("a", "b"))
+    read: list[str] = []
+    original = feature_file.read_features
+    monkeypatch.setattr(feature_file, "read_features", lambda path: read.append(path.stem) or original(path))
+    sets = ("--backbones", NETWORK, "--backbones", f"Xception, {NETWORK}")
+    code, out, err = command("compare", *sets, "--heads", "ridge,", "--folds", "2")
+    assert (code, read) == (0, [NETWORK, "Xception"]), err
+    assert f"--backbones Xception,{NETWORK} --head ridge" in out

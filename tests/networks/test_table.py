@@ -42,6 +42,7 @@ def test_resnet50_reads_mean_subtracted_bgr() -> None:
 
 
 def test_names() -> None:
+    assert choice.split_names(" a, ,b,") == ["a", "b"] and choice.split_names(None) == []
     assert choice.expand("lite, Xception,EfficientNetLite0") == [*table.SHORTHANDS["lite"], "Xception"]
     with pytest.raises(UnknownNameError, match=r"'Inceptionv3'\. Choose from: lite, ResNet50, InceptionV3"):
         choice.choose(["Inceptionv3"])

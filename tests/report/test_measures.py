@@ -39,9 +39,9 @@ def test_confusions_are_the_mistakes_most_frequent_first(pairs: list[tuple[int, 
     labels, answers = (np.array(column) for column in zip(*pairs, strict=True))
     matrix = confusion_matrix(labels, answers, labels=range(4))
     wrong = measures.confusions(matrix)
-    assert all(pair.rows == ((labels == pair.label) & (answers == pair.predicted)).sum() for pair in wrong)
-    assert sum(pair.rows for pair in wrong) == (labels != answers).sum()
-    assert [pair.rows for pair in wrong] == sorted((pair.rows for pair in wrong), reverse=True)
+    assert all(rows == ((labels == label) & (answers == predicted)).sum() for label, predicted, rows in wrong)
+    assert sum(rows for *_, rows in wrong) == (labels != answers).sum()
+    assert [rows for *_, rows in wrong] == sorted((rows for *_, rows in wrong), reverse=True)
 
 
 def test_the_margin_of_an_even_choice_is_nothing() -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from flask.testing import FlaskClient
 from PIL import Image
@@ -14,7 +15,7 @@ from catsdogs.cleaning import decisions
 from catsdogs.runs import run_card
 from catsdogs.runs.answers import Answer, Neighbour
 from catsdogs.web import Loading, Site, create_app, guard
-from catsdogs.web.context import shared
+from catsdogs.web.site import this_site
 
 CLASSES = ("cat", "dog")
 SUSPECTS = [("train", "cat.1"), ("test", "1"), ("train", "dog.0"), ("train", "dog.2")]
@@ -51,7 +52,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def make_client(site: Site, loading: Loading | None = None) -> FlaskClient:
-    return create_app(site, loading or load_stand_in(site)).test_client()
+    return create_app(replace(site, loading=loading or load_stand_in(site))).test_client()
 
 
 def send(client: FlaskClient, *files: tuple[bytes, str], **headers: str) -> TestResponse:
@@ -63,7 +64,7 @@ def decide(
     client: FlaskClient, body: object, to: str = "", kind: str = "application/json", **headers: str
 ) -> TestResponse:
     with client.application.app_context():
-        proof = {guard.PROOF_HEADER: shared().token}
+        proof = {guard.PROOF_HEADER: this_site().token}
     data = body if isinstance(body, bytes) else json.dumps(body)
     return client.post(f"/api/decisions{to}", data=data, content_type=kind, headers=proof | headers)
 

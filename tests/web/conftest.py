@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from catsdogs.cleaning import suspect_table
 from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.photographs.dataset import scan
-from catsdogs.web import Site
+from catsdogs.web import Loading, Site
 from tests.support.datasets import write_kaggle_folder
 from tests.support.runs import features, train
 from tests.support.web import CLASSES, SUSPECTS, make_client
@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def site(tmp_path: Path, place: Path) -> Site:
     root = Path(shutil.copytree(place, tmp_path / "place"))
-    return Site(root / "submissions", root / "features", scan(root / "data"), CLASSES, "run")
+    return Site(root / "submissions", root / "features", scan(root / "data"), CLASSES, "run", Loading(None))
 
 
 @pytest.fixture

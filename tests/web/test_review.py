@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catsdogs.cleaning import decisions
-from catsdogs.web import Site, guard
+from catsdogs.web import Loading, Site, guard
 from tests.support.web import CLASSES, SUSPECTS, decide, decisions_on_disk, make_client, refusal_of
 
 
@@ -120,7 +120,7 @@ class TestReview:
         assert "outliers.csv, row 1" in refusal_of(client.get("/api/suspects"), 409)
 
     def test_without_the_photographs_suspects_are_still_decided(self, site: Site) -> None:
-        client = make_client(Site(site.submissions, site.features, None, CLASSES, "run"))
+        client = make_client(Site(site.submissions, site.features, None, CLASSES, "run", Loading(None)))
         assert {row["thumbnail"] for row in client.get("/api/suspects").get_json()["suspects"]} == {None}
         assert decide(client, {"id": "cat.1", "decision": "drop"}).status_code == 200
         refusal_of(decide(client, {"id": "cat.0", "decision": "drop"}), 404)

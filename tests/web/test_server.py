@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from catsdogs.errors import UsageError
-from catsdogs.web import Loading, Site, create_app, serve, uploads
+from catsdogs.web import Site, create_app, serve, uploads
 from tests.support.datasets import jpeg
 from tests.support.web import wait_until
 
@@ -28,8 +28,8 @@ from catsdogs.photographs.dataset import scan
 from catsdogs.web import Loading, Site, create_app, serve
 from tests.support.web import CLASSES, StandInPredictor
 root = Path(sys.argv[1])
-site = Site(root / "submissions", root / "features", scan(root / "data"), CLASSES, "run")
-app = create_app(site, Loading(lambda: StandInPredictor(runs.read_run(root / "submissions" / "run"))))
+loading = Loading(lambda: StandInPredictor(runs.read_run(root / "submissions" / "run")))
+app = create_app(Site(root / "submissions", root / "features", scan(root / "data"), CLASSES, "run", loading))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever runs the tests may have switched off
 serve(app, "127.0.0.1", 0, lambda url: print(url, flush=True))
 """
@@ -116,7 +116,7 @@ class TestServer:
         assert self.ask(server, "GET", "/healthz")[0] == 200
 
     def test_a_taken_port_is_a_usage_error(self, site: Site, server: tuple[str, int]) -> None:
-        app = create_app(site, Loading(None))
+        app = create_app(site)
         with pytest.raises(UsageError, match=rf"port {server[1]}: address already in use.*--port"):
             serve(app, *server, pytest.fail)
         with pytest.raises(UsageError, match=r"no\.such\.host\.invalid"):

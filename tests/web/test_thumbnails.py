@@ -10,7 +10,7 @@ from PIL import Image
 
 from catsdogs.photographs.dataset import Dataset
 from catsdogs.web import Site
-from catsdogs.web.context import EXTENSION
+from catsdogs.web.site import EXTENSION
 
 
 class TestThumbnails:
@@ -37,7 +37,7 @@ class TestThumbnails:
         id=st.sampled_from(["../train/cat.0", "train/cat.0.jpg", "/etc/passwd", "cat.0\0", "cat.00", ""]) | st.text(),
     )
     def test_what_is_no_row_has_none(self, client: FlaskClient, split: str, id: str) -> None:
-        data = client.application.extensions[EXTENSION].site.dataset
+        data = client.application.extensions[EXTENSION].dataset
         known = (split, id) in data.by_key
         answer = client.get("/thumbnail", query_string={"split": split, "id": id})
         assert answer.status_code == (200 if known else 404)

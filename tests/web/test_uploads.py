@@ -13,6 +13,7 @@ from PIL import Image
 
 from catsdogs.photographs import filetypes, images
 from catsdogs.web import uploads
+from catsdogs.web.guard import Problem
 from tests.support import hostile
 from tests.support.datasets import jpeg
 from tests.support.hostile import MEGABYTE, chunk, picture, png, png_of_zeros
@@ -23,7 +24,7 @@ REFUSE_ALL = """
 import json, pathlib
 from catsdogs.photographs import filetypes, images
 from catsdogs.errors import UnreadablePhotographError
-from catsdogs.web import uploads
+from catsdogs.web import guard, uploads
 from tests.support import hostile
 
 said = {}
@@ -32,8 +33,8 @@ for name, upload in hostile.UPLOADS.items():
     try:
         uploads.check_upload(data)
         images.load(data, SIZES)
-    except uploads.Refusal as refusal:
-        said[name] = refusal.sentence
+    except guard.Problem as refusal:
+        said[name] = refusal.description
     except UnreadablePhotographError as error:
         said[name] = error.reason
 status = pathlib.Path("/proc/self/status")
@@ -42,11 +43,15 @@ print(json.dumps([said, next(int(line.split()[1]) * 1024 for line in lines if li
 """
 
 
-def refusal(data: bytes) -> uploads.Refusal:
-    with pytest.raises(uploads.Refusal) as caught:
+def refusal(data: bytes) -> Problem:
+    with pytest.raises(Problem) as caught:
         uploads.check_upload(data)
-    assert caught.value.sentence.endswith(".") and "\n" not in caught.value.sentence
+    assert "\n" not in sentence_of(caught.value) and not sentence_of(caught.value).endswith(".")
     return caught.value
+
+
+def sentence_of(problem: Problem) -> str:
+    return problem.description or ""
 
 
 def with_parts(parts: list[bytes]) -> bytes:
@@ -117,11 +122,11 @@ def test_photographs_pass(kind: str) -> None:
 )
 def test_a_refusal_has_a_status_and_says_why(data: bytes, status: int, words: str) -> None:
     refused = refusal(data)
-    assert refused.status == status and words in refused.sentence
+    assert refused.code == status and words in sentence_of(refused)
 
 
 def test_the_sentence_names_every_format() -> None:
-    sentence = refusal(hostile.TEXT).sentence.upper()
+    sentence = sentence_of(refusal(hostile.TEXT)).upper()
     assert all(format in sentence for format in filetypes.FORMATS)
 
 
