@@ -5,7 +5,7 @@ cells, a first line `sep=;`, any line ends, empty lines and columns at the end. 
 
 The standard library's strict parser reads, not pandas. Of 574 mutated tables, pandas refuses 100 that have a row too
 long, fills up the short rows of 198, so that neither can be named, and takes 3 that are no CSV. To import it and read
-220,000 labels takes 0.36 s of processor time and 165 MiB; this module takes 0.33 s and 123 MiB.
+220,000 labels takes 0.27 s of processor time and 163 MiB; this module takes 0.17 s and 106 MiB.
 """
 
 import codecs
@@ -171,11 +171,10 @@ def _csv_rows(text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _trimmed(row: list[str], width: int) -> list[str]:
-    """The row without the empty cells at its end, but not shorter than `width`."""
-    stop = len(row)
-    while stop > width and not row[stop - 1].strip():
-        stop -= 1
-    return row[:stop]
+    """The row, which loses the empty cells at its end, but gets no shorter than `width`."""
+    while len(row) > width and not row[-1].strip():
+        row.pop()
+    return row
 
 
 def check_width(cells: Sequence[str], header: Sequence[str]) -> None:

@@ -86,8 +86,8 @@ def read_label_table(table: str, text: str, photographs: PhotographNames, root: 
         parsed = tables.parse_table(text)
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
-    width = len(parsed.header)
-    parsed = parsed._replace(rows=[row + [""] * (width - len(row)) for row in parsed.rows])
+    for row in parsed.rows:
+        row += [""] * (len(parsed.header) - len(row))
     place = f"{root}: {table}"
     file, label = _choose_columns(parsed, photographs, place)
     if not parsed.rows:
