@@ -23,11 +23,11 @@ def target(data: bytes) -> None:
         path = harness.written("submission.csv", text)
         harness.refused(submission.check_submission, path, SAMPLE, CLASSES)
         harness.refused(submission.read_submission, path, CLASSES)
-        harness.refused(grading.grade_submission, path, harness.FOLDER / "truth.csv")
+        harness.refused(grading.grade_submission, path, harness.FOLDER / "truth.csv", CLASSES)
     elif kind == b"t":
         path = harness.written("hidden.csv", text)
         harness.refused(grading.grade_submission, harness.FOLDER / "sound.csv", path, CLASSES)
-        harness.refused(grading.grade_submission, path, path)
+        harness.refused(grading.grade_submission, path, path, CLASSES)
         harness.refused(submission.order, ("1", "2"), CLASSES, text.decode(errors="replace"), ("3",))
     elif kind == b"d":
         path = harness.written(decisions.DECISIONS_FILE, text)

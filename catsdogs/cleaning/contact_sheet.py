@@ -1,8 +1,8 @@
 """The suspects as one picture: a thumbnail of each with the reasons against it, most doubtful first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -23,29 +23,15 @@ _HEADING_SIZE, _ID_SIZE, _REASON_SIZE = 30, 17, 14
 _LEADING = 1.3
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     """A line of text that fits its tile."""
 
     text: str
     size: int
     colour: str
 
-    @property
-    def height(self) -> int:
-        return round(self.size * _LEADING)
 
-
-@dataclass(frozen=True)
-class _Tile:
-    """A thumbnail, or None for a photograph that cannot be shown, and the lines under it."""
-
-    thumbnail: Image.Image | None
-    lines: list[_Line]
-
-    @property
-    def height(self) -> int:
-        return THUMBNAIL[1] + _TILE_GAP // 2 + sum(line.height for line in self.lines)
+_Tile = tuple[Image.Image | None, list[_Line]]  # a thumbnail, or None for what cannot be shown; the lines under it
 
 
 def write_contact_sheet(path: Path, suspects: Sequence[Suspect], dataset: Dataset, tiles: int = TILES) -> None:
@@ -84,9 +70,9 @@ def _tile(suspect: Suspect, dataset: Dataset) -> _Tile:
             raise UnreadablePhotographError("no longer in the data set")
         picture = images.decode(dataset.read(photograph))
     except UnreadablePhotographError as error:
-        return _Tile(None, [*lines, *_wrap(f"not shown: {error.reason}", _REASON_SIZE, ALARM)])
+        return None, [*lines, *_wrap(f"not shown: {error.reason}", _REASON_SIZE, ALARM)]
     picture.thumbnail(THUMBNAIL)
-    return _Tile(picture, lines)
+    return picture, lines
 
 
 def _wrap(text: str, size: int, colour: str) -> list[_Line]:
@@ -107,19 +93,19 @@ def _wrap(text: str, size: int, colour: str) -> list[_Line]:
 
 def _draw(tiles: Sequence[_Tile], title: Sequence[_Line]) -> Image.Image:
     rows = [tiles[start : start + TILES_ACROSS] for start in range(0, len(tiles), TILES_ACROSS)]
-    heights = [max(tile.height for tile in row) + 2 * _TILE_GAP for row in rows]
-    header = sum(line.height for line in title) + _TILE_GAP
-    width = 2 * _SHEET_MARGIN + TILES_ACROSS * THUMBNAIL[0] + (TILES_ACROSS - 1) * _TILE_GAP
-    sheet = Image.new("RGB", (width, 2 * _SHEET_MARGIN + header + sum(heights)), GROUND)
+    above = THUMBNAIL[1] + _TILE_GAP // 2  # of a tile's text
+    heights = [above + max(sum(map(_height, lines)) for _, lines in row) + 2 * _TILE_GAP for row in rows]
+    top = _SHEET_MARGIN + sum(map(_height, title)) + _TILE_GAP
+    width = 2 * _SHEET_MARGIN + TILES_ACROSS * (THUMBNAIL[0] + _TILE_GAP) - _TILE_GAP
+    sheet = Image.new("RGB", (width, top + sum(heights) + _SHEET_MARGIN), GROUND)
     pen = ImageDraw.Draw(sheet)
     _text(pen, _SHEET_MARGIN, _SHEET_MARGIN, title)
-    top = _SHEET_MARGIN + header
     for row, height in zip(rows, heights, strict=True):
-        for column, tile in enumerate(row):
+        for column, (thumbnail, lines) in enumerate(row):
             left = _SHEET_MARGIN + column * (THUMBNAIL[0] + _TILE_GAP)
-            place(sheet, tile.thumbnail, left, top, THUMBNAIL)
+            place(sheet, thumbnail, left, top, THUMBNAIL)
             pen.rectangle((left, top, left + THUMBNAIL[0] - 1, top + THUMBNAIL[1] - 1), outline=FRAME)
-            _text(pen, left, top + THUMBNAIL[1] + _TILE_GAP // 2, tile.lines)
+            _text(pen, left, top + above, lines)
         top += height
     return sheet
 
@@ -127,4 +113,8 @@ def _draw(tiles: Sequence[_Tile], title: Sequence[_Line]) -> Image.Image:
 def _text(pen: ImageDraw.ImageDraw, left: int, top: int, lines: Sequence[_Line]) -> None:
     for line in lines:
         pen.text((left, top), line.text, fill=line.colour, font=font(line.size))
-        top += line.height
+        top += _height(line)
+
+
+def _height(line: _Line) -> int:
+    return round(line.size * _LEADING)

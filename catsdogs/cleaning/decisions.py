@@ -62,7 +62,7 @@ def read_decisions(path: Path, classes: Sequence[str], ids: Iterable[str] = ()) 
             or relabel, or that relabels as something else than one of `classes`.
     """
     known = Names(ids)
-    decided = (decision for decision in _decisions(path, _read_cells(path), classes) if decision)
+    decided = filter(None, _decisions(path, _read_cells(path), classes))
     named = (decision._replace(id=known.find(decision.id) or decision.id) for decision in decided)
     return {decision.id: decision for decision in named}
 
@@ -101,12 +101,11 @@ def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
     """
     with _locked(path) as typed:
         decisions = _decisions(path, typed, classes)
-        names = [decision and one_form(decision.id) for decision in decisions]
-        about = [number for number, name in enumerate(names, start=1) if name == one_form(id)]
+        about = [row for row, one in enumerate(decisions) if one and one_form(one.id) == one_form(id)]
         if about:
-            del typed.rows[about[-1]]
+            del typed.rows[about[-1] + 1]  # below the header
             _write_cells(path, typed)
-        return decisions[about[-2] - 1] if len(about) > 1 else None
+        return decisions[about[-2]] if len(about) > 1 else None
 
 
 def corrections(folder: Path, files: Sequence[Features], policy: str) -> Corrections:
@@ -197,7 +196,7 @@ def _locked(path: Path) -> Iterator[Cells]:
 def _read_cells(path: Path) -> Cells:
     """The cells of the table as they were typed, the header first."""
     try:
-        typed = tables.cells(tables.decode_text(path.read_bytes()))
+        typed = tables.cells(tables.decode(path.read_bytes())[0])
     except OSError as error:
         raise storage.read_error(path, error) from None
     except NoTableError as error:
@@ -213,11 +212,11 @@ def _read_cells(path: Path) -> Cells:
 
 def _write_cells(path: Path, typed: Cells) -> None:
     """Write the table as it was saved: with its delimiter, and in its encoding if that has all letters."""
-    encoding = tables.encoding_of(path.read_bytes()) if path.exists() else "utf-8"
+    encoding = tables.decode(path.read_bytes())[1] if path.exists() else "utf-8"
     text = io.StringIO(newline="")
     if typed.is_declared:
         text.write(f"sep={typed.delimiter}\n")
-    tables.Writer(text, typed.delimiter).writerows(typed.rows)
+    tables.write_rows(text, typed.rows, typed.delimiter)
     try:
         data = text.getvalue().encode(encoding)
     except UnicodeEncodeError:

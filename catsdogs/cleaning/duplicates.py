@@ -1,12 +1,12 @@
 """Photographs that occur more than once: the same bytes, or vectors so near that it is the same picture again."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, label_of
+from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, label_of, places
 from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features
 from catsdogs.features.joining import Joined
@@ -15,6 +15,7 @@ from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 
 Copies = tuple[tuple[str, ...], ...]  # of each picture that occurs again, the ids of its train photographs
+Pairs = Sequence[tuple[int, int, float]]
 
 # A pair of photographs is the same picture again where its distance, 1 - cosine, is at most this share of the usual
 # one to the fifth nearest photograph, and its cosine at least so much. docs/measurements.md says what that finds.
@@ -38,38 +39,29 @@ _COPIES_NAMED = 3
 def find_same_bytes(file: Features) -> Iterator[Doubt]:
     """A reason for each photograph whose bytes occur again; copies that are all in test do no harm."""
     copies: dict[int, list[Place]] = defaultdict(list)
-    for split in feature_file.SPLITS if file.digests else ():
-        for row, digest in enumerate(file.digests[split].tolist()):
-            copies[digest].append((split, row))
-    for places in copies.values():
-        if len(places) < 2 or all(split == "test" for split, _ in places):
+    for split, row in places(file) if file.digests else ():
+        copies[int(file.digests[split][row])].append((split, row))
+    for same in copies.values():
+        if len(same) < 2 or all(split == "test" for split, _ in same):
             continue
-        contradicted = len({label_of(file, place) for place in places if place[0] == "train"}) > 1
+        contradicted = len({label_of(file, place) for place in same if place[0] == "train"}) > 1
         score, kind = (CONTRADICTION_SCORE, "two labels") if contradicted else (SCORE, "duplicate")
-        for place in places:
-            others = [_name(file, copy) for copy in places if copy != place]
+        for place in same:
+            others = [_name(file, copy) for copy in same if copy != place]
             yield place, Reason(score, f"{kind}: same file as {_first_few(others)}")
 
 
-def find_near_copies(files: Sequence[Features], first: Features) -> Iterator[Doubt]:
+def find_near_copies(files: Sequence[Features], first: Features, pairs: Pairs | None = None) -> Iterator[Doubt]:
     """A reason for each photograph that looks like another one, of other bytes; pairs within test do no harm.
 
-    Rows are those of `first`. Only wide vectors of networks that did not learn from these photographs are compared:
-    random weights see no pictures, and a network trained here brings all photographs of a class together.
-
-    Raises:
-        StoreError: the rows of the files differ, or vectors cannot be read.
-        UsageError: so many rows that they need an index, and none is installed.
+    Args:
+        pairs: what `find_pairs` found, where that was asked already; it says what is raised.
     """
-    comparable = _comparable(files)
-    if not comparable:
-        return
-    places = [(split, row) for split in feature_file.SPLITS for row in range(len(first.ids[split]))]
     digests = np.concatenate([first.digests[split] for split in feature_file.SPLITS]) if first.digests else None
-    crowd = Crowd(Joined(comparable, *feature_file.SPLITS, first=first, normalised=True))
+    place_of = places(first)
     copies: dict[Place, list[tuple[float, Place]]] = defaultdict(list)  # each with the cosine of the two
-    for i, j, cosine in crowd.pairs(_least_cosine(crowd)):
-        one, other = places[i], places[j]
+    for i, j, cosine in find_pairs(files, first) if pairs is None else pairs:
+        one, other = place_of[i], place_of[j]
         if one[0] == other[0] == "test" or (digests is not None and digests[i] == digests[j]):
             continue
         copies[one].append((cosine, other))
@@ -82,18 +74,38 @@ def find_near_copies(files: Sequence[Features], first: Features) -> Iterator[Dou
         yield place, Reason(score, f"{kind}: looks like {_first_few(named)}")
 
 
-def find_copies(files: Sequence[Features]) -> Copies:
-    """The train photographs that are to share a fold: of the same bytes, or near-copies as in `find_near_copies`.
+def find_pairs(files: Sequence[Features], first: Features, among: int | None = None) -> Pairs:
+    """Near-copies: two rows of `first`, or of its `among` first ones, and the cosine of the two.
+
+    Only wide vectors of networks that did not learn from these photographs are compared: random weights see no
+    pictures, and a network trained here brings all photographs of a class together.
+
+    Raises:
+        StoreError: the rows of the files differ, or vectors cannot be read.
+        UsageError: so many rows that they need an index, and none is installed.
+    """
+    comparable = _comparable(files)
+    if not comparable:
+        return []
+    crowd = Crowd(Joined(comparable, *feature_file.SPLITS, first=first, normalised=True))
+    return list(crowd.pairs(max(LEAST_COSINE, 1 - NEARNESS * (1 - crowd.usual(_RANK))), among))
+
+
+def find_copies(files: Sequence[Features], pairs: Pairs | None = None) -> Copies:
+    """The train photographs that are to share a fold: of the same bytes, or near-copies as in `find_pairs`.
 
     A photograph is in one group at most; groups and ids are in the order of the first file's rows. Near-copies do not
     count where they would be more than `MAX_SHARE` of all photographs, or all that a class has.
+
+    Args:
+        pairs: what `find_pairs` found among all rows of the first file, where that was asked already.
 
     Raises:
         StoreError: the rows of the files differ, or vectors cannot be read.
     """
     first = files[0]
     by_bytes = _same_bytes(files)
-    picture = _linked_by(_near_pairs(files), by_bytes)
+    picture = _linked_by(_near_pairs(files, pairs), by_bytes)
     pictures_of = [np.unique(picture[first.labels == label]) for label in range(len(first.classes))]
     whole_classes = [pictures[0] for pictures in pictures_of if len(pictures) == 1]
     too_many = np.bincount(picture, minlength=1)[picture] > max(_MIN_COPIES, MAX_SHARE * len(picture))
@@ -150,14 +162,15 @@ def _same_bytes(files: Sequence[Features]) -> NDArray[np.int64]:
     return np.arange(len(files[0].labels))
 
 
-def _near_pairs(files: Sequence[Features]) -> NDArray[np.int64]:
+def _near_pairs(files: Sequence[Features], pairs: Pairs | None) -> NDArray[np.int64]:
     """(pairs, 2) train rows of the first file that are near-copies."""
-    first, comparable = files[0], _comparable(files)
-    if why_not_near(files) or len(first.labels) < 2:
+    rows = len(files[0].labels)
+    if why_not_near(files) or rows < 2:
         return np.empty((0, 2), np.int64)
-    crowd = Crowd(Joined(comparable, *feature_file.SPLITS, first=first, normalised=True))
-    pairs = [(i, j) for i, j, _ in crowd.pairs(_least_cosine(crowd), len(first.labels))]
-    return np.array(pairs, np.int64).reshape(-1, 2)
+    # A row has so many pairs at most, and test rows may have taken the places of train rows.
+    if pairs is None or max(Counter(i for i, _, _ in pairs).values(), default=0) >= neighbours.PAIRS_OF_A_ROW:
+        pairs = find_pairs(files, files[0], rows)
+    return np.array([(i, j) for i, j, _ in pairs if j < rows], np.int64).reshape(-1, 2)
 
 
 def _linked_by(pairs: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -175,11 +188,6 @@ def _first_of_each(values: NDArray[np.generic]) -> NDArray[np.int64]:
     """(n,) for each row the first that has the same value."""
     _, row, which = np.unique(values, return_index=True, return_inverse=True)
     return row[which]
-
-
-def _least_cosine(crowd: Crowd) -> float:
-    """The cosine from which on two photographs are the same picture."""
-    return max(LEAST_COSINE, 1 - NEARNESS * (1 - crowd.usual(_RANK)))
 
 
 def _first_few(names: Sequence[str]) -> str:

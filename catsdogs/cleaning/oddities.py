@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning.suspect_table import Doubt, Reason
+from catsdogs.cleaning.suspect_table import Doubt, Reason, places
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
 
@@ -36,7 +36,7 @@ def find_odd_pixels(file: Features, quartiles: bool) -> Iterator[Doubt]:
     """
     if not file.statistics:
         return
-    places = [(split, row) for split in feature_file.SPLITS for row in range(len(file.ids[split]))]
+    place_of = places(file)
     width, height, contrast, colours = np.concatenate([file.statistics[split] for split in feature_file.SPLITS]).T
     short, long = np.minimum(width, height), np.maximum(width, height)
     values_of = (short, contrast, colours, short / np.maximum(long, 1))
@@ -45,7 +45,7 @@ def find_odd_pixels(file: Features, quartiles: bool) -> Iterator[Doubt]:
         for index in np.flatnonzero(values < lowest).tolist():
             value = float(values[index])
             score = MAX_SCORE * (1 - value / lowest)
-            yield places[index], Reason(score, f"{kind}: {form.format(value)}, below {lowest:.4g}")
+            yield place_of[index], Reason(score, f"{kind}: {form.format(value)}, below {lowest:.4g}")
 
 
 def _far_out_below(values: NDArray[np.float32]) -> float:

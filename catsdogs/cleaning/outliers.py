@@ -23,6 +23,7 @@ def find_outliers(
     votes: int = 1,
     quartiles: bool = False,
     out_of_fold: NDArray[np.floating] | None = None,
+    pairs: duplicates.Pairs | None = None,
 ) -> list[Suspect]:
     """Every photograph with a reason against it, the most doubtful first; equals are ordered by split and id.
 
@@ -36,6 +37,7 @@ def find_outliers(
     Args:
         out_of_fold: (n_train, classes) probabilities by heads that did not learn from the row, rows and classes in the
             order of the first file. With them, no network need be able to vote.
+        pairs: as `duplicates.find_copies` takes them.
 
     Raises:
         UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote; or more than
@@ -46,14 +48,14 @@ def find_outliers(
         voters(files)  # raises where there are none
     # The richest file gives the order: one of an old notebook has no statistics and no digests.
     first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
-    ballots = collect_votes(files, k, first)
     check_votes(files, k, votes)
+    ballots = collect_votes(files, k, first)
     doubts = itertools.chain(
         find_no_pets(ballots, votes),
         label_errors.find_doubted_labels(first, files[0], out_of_fold) if out_of_fold is not None else (),
         oddities.find_odd_pixels(first, quartiles),
         duplicates.find_same_bytes(first),
-        duplicates.find_near_copies(files, first),
+        duplicates.find_near_copies(files, first, pairs if first is files[0] else None),
     )
     return _gather(ballots, doubts)
 

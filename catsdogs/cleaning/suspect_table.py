@@ -71,6 +71,11 @@ def joint_score(reasons: Iterable[Reason]) -> float:
     return 1.0 - math.prod(1.0 - reason.score for reason in reasons)
 
 
+def places(file: Features) -> list[Place]:
+    """All rows of a file, its splits one after the other."""
+    return [(split, row) for split in feature_file.SPLITS for row in range(len(file.ids[split]))]
+
+
 def label_of(file: Features, place: Place) -> str:
     """The name of a row's class, empty for a test row."""
     split, row = place

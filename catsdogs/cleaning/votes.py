@@ -135,18 +135,16 @@ def check_votes(files: Sequence[Features], k: int, votes: int) -> None:
 
 
 def collect_votes(files: Sequence[Features], k: int = imagenet.TOP_K, first: Features | None = None) -> Ballots:
-    """The top `k` labels of all files that can vote, matched by id.
+    """The top `k` labels, as `check_votes` allows them, of all files that can vote, matched by id.
 
     Args:
         first: the file that gives the order of rows, else the first that can vote. With it, none need be able to vote.
 
     Raises:
-        UsageError: `k` is not in 1..10.
         StoreError: no file has labels, or their rows differ.
     """
     able = voters(files) if first is None else [file for file in files if file.topk_class]
     first = first or able[0]
-    check_votes(able, k, votes=1)
     joining.check_joinable([first, *able])
     topk_class, topk_prob = {}, {}
     for split in feature_file.SPLITS:
@@ -195,7 +193,7 @@ def write_topk(path: Path, files: Sequence[Features], k: int = imagenet.TOP_K) -
     """Every photograph's top `k` labels, a row for each network: split, id, label, network, label_1, probability_1, …
 
     Raises:
-        UsageError, StoreError: as `collect_votes`; or the table cannot be written.
+        StoreError: as `collect_votes`; or the table cannot be written.
     """
     ballots = collect_votes(files, k)
     ranks = [column for rank in range(1, k + 1) for column in (f"label_{rank}", f"probability_{rank}")]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from catsdogs.cleaning.duplicates import Pairs
     from catsdogs.features.feature_file import Features
 
 LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
@@ -39,7 +40,7 @@ def outliers(flags: Flags, quartiles: bool = False, all: bool = False) -> None:
 
 def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
     """Write the table and the contact sheet; whether there are train rows that `--outliers drop` would leave out."""
-    from catsdogs.cleaning import contact_sheet, outliers, suspect_table
+    from catsdogs.cleaning import contact_sheet, duplicates, outliers, suspect_table
     from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
     from catsdogs.scoring import training_plan
 
@@ -52,7 +53,8 @@ def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
         voters(files)
     check_writable(folder)
     dataset = find_dataset(flags.data, files[0].source)
-    suspects = outliers.find_outliers(files, k, votes, flags.quartiles, _out_of_fold(flags, files))
+    pairs = duplicates.find_pairs(files, files[0])
+    suspects = outliers.find_outliers(files, k, votes, flags.quartiles, _out_of_fold(flags, files, pairs), pairs)
     say(outliers.summary(suspects, files))
     write(folder / suspect_table.OUTLIERS_FILE, suspect_table.write_suspects, suspects)
     if flags.all:
@@ -62,7 +64,7 @@ def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
     return outliers.about_pets(suspects, files) and bool(collect_votes(files).unanimous("train").any())
 
 
-def _out_of_fold(flags: Flags, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
+def _out_of_fold(flags: Flags, files: "Sequence[Features]", pairs: "Pairs") -> "NDArray[np.float64] | None":
     """(n_train, classes) probabilities out of fold; None, said aloud, where no head can be trained.
 
     With as many folds as the smallest class allows. A class of a single picture cannot be judged, nor learnt by the
@@ -76,7 +78,7 @@ def _out_of_fold(flags: Flags, files: "Sequence[Features]") -> "NDArray[np.float
 
     first = files[0]
     try:
-        copies = duplicates.find_copies(files)
+        copies = duplicates.find_copies(files, pairs)
         plan = training_plan.Plan(LABEL_ERROR_HEAD, flags.number("folds"), flags.number("seed"), copies=copies)
         alone = TrainingRows.of(files, copies=copies).alone()
         judged = training_plan.occupied(replay.split(files, alone)) if alone else list(files)

@@ -22,10 +22,11 @@ def fetch(flags: Flags, source: str = "kaggle") -> None:
     """Download the competition's photographs."""
     from catsdogs.competition.fetch import fetch as fetch_photographs
 
-    summary = fetch_photographs(source, flags.place("data"))
-    counts = ", ".join(f"{count:,} in {folder}" for folder, count in summary.counts.items())
-    say(f"{summary.data}: {counts}" + (f"; already there: {', '.join(summary.skipped)}" if summary.skipped else ""))
-    next_steps(f"features{as_flags(flags, data=str(summary.data))}")
+    place = flags.place("data")
+    counts, skipped = fetch_photographs(source, place)
+    counted = ", ".join(f"{count:,} in {folder}" for folder, count in counts.items())
+    say(f"{place}: {counted}" + (f"; already there: {', '.join(skipped)}" if skipped else ""))
+    next_steps(f"features{as_flags(flags, data=str(place))}")
 
 
 @task(truth="a CSV of id and label (0, 1 or the class)")

@@ -23,15 +23,6 @@ MICROSOFT_COUNTS = {"Cat": 12_500, "Dog": 12_500}
 
 
 @dataclass(frozen=True)
-class FetchSummary:
-    """What lies in `data`: photographs per folder, and which folders or archive were already there."""
-
-    data: Path
-    counts: dict[str, int]
-    skipped: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Source:
     """A place to download from: the archive's name and address, and what unpacking it must give."""
 
@@ -45,26 +36,15 @@ class Source:
         """The number of .jpg files in each folder that has a count."""
         return {name: sum(1 for _ in (data / self.root / name).glob("*.jpg")) for name in self.counts}
 
-    def is_whole(self, data: Path) -> bool:
-        """Whether all is there, and no photograph more."""
-        return self.count_photographs(data) == self.counts and all((data / name).is_file() for name in self.files)
-
-    def needs_archive(self, data: Path) -> bool:
-        """Whether something is missing that unpacking the archive would bring."""
-        there = self.count_photographs(data)
-        too_few = any(there[name] < count for name, count in self.counts.items())
-        return too_few or not all((data / name).is_file() for name in self.files)
-
-    def check_unpacked(self, data: Path, archive: Path) -> None:
-        """A FetchError if a folder holds another number of photographs, or a file is missing."""
-        remove = f"Delete {archive} and run the same command again"
-        for name, count in self.count_photographs(data).items():
-            if count != self.counts[name]:
-                problem = f"{data / self.root / name} holds {count:,} .jpg files instead of {self.counts[name]:,}"
-                raise FetchError(problem, remove if count < self.counts[name] else "Move away what is not part of it")
-        for name in self.files:
-            if not (data / name).is_file():
-                raise FetchError(f"{data / name} did not come out of the archive", remove)
+    def problems(self, data: Path) -> list[tuple[str, bool]]:
+        """What is wrong in `data`, each with whether unpacking the archive would mend it; none where all is there."""
+        found = [
+            (f"{data / self.root / name} holds {count:,} .jpg files instead of {wanted:,}", count < wanted)
+            for (name, count), wanted in zip(self.count_photographs(data).items(), self.counts.values(), strict=True)
+            if count != wanted
+        ]
+        absent = [data / name for name in self.files if not (data / name).is_file()]
+        return [*found, *((f"{path} did not come out of the archive", True) for path in absent)]
 
 
 SOURCES = {
@@ -81,8 +61,10 @@ SOURCES = {
 }
 
 
-def fetch(source: str, data: Path) -> FetchSummary:
+def fetch(source: str, data: Path) -> tuple[dict[str, int], list[str]]:
     """Bring the photographs of `source`, "kaggle" or "microsoft", into the folder `data`, as far as they are missing.
+
+    Returns how many photographs are in each folder, and which folders or archive were already there.
 
     Kaggle's lie in train/ and test/ beside sample_submission.csv, Microsoft's in PetImages/Cat and PetImages/Dog. An
     archive that was downloaded is removed when the counts are right; one that the user had put there stays.
@@ -99,17 +81,19 @@ def fetch(source: str, data: Path) -> FetchSummary:
     if not archive.is_file():
         archive = downloads / chosen.archive
     skipped = [name for name, count in chosen.count_photographs(data).items() if count == chosen.counts[name]]
-    if chosen.needs_archive(data):
+    if any(is_mended for _, is_mended in chosen.problems(data)):
         if archive.is_file():
             skipped.append(archive.name)
         else:
             download(chosen.url(), archive)
         unpack(archive, data)
-    chosen.check_unpacked(data, archive)
+    for problem, is_mended in chosen.problems(data):
+        remove = f"Delete {archive} and run the same command again"
+        raise FetchError(problem, remove if is_mended else "Move away what is not part of it")
     if downloads.is_dir():
         with disk.write_errors(downloads):
             shutil.rmtree(downloads)
-    return FetchSummary(data, chosen.count_photographs(data), tuple(skipped))
+    return chosen.count_photographs(data), skipped
 
 
 def competition_of(place: str) -> str:
@@ -122,4 +106,4 @@ def competition_of(place: str) -> str:
     data = Path(place).expanduser()
     paths = dict.fromkeys(Path(path(data)).as_posix() for path in (os.path.abspath, os.path.realpath))
     named = next(filter(None, map(kaggle.competition_at, paths)), "")
-    return named or (kaggle.COMPETITION if SOURCES["kaggle"].is_whole(data) else "")
+    return named or ("" if SOURCES["kaggle"].problems(data) else kaggle.COMPETITION)

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,41 +11,31 @@ from catsdogs.competition import submission
 from catsdogs.competition.submission import ID_COLUMN, LABEL_COLUMN, Sheet
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.files import tables
-from catsdogs.photographs.names import Names, natural_key, one_form
+from catsdogs.photographs.names import Names, one_form
 from catsdogs.scoring.grades import Grade, score
 
 TRUTH_FILE = "truth.csv"
 _DIGIT_OF = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
 
 
-class Line(NamedTuple):
-    """A score that separates places of the leaderboard."""
-
-    name: str
-    log_loss: float
-    rank: int | None
-
-
 # Dogs vs. Cats Redux, private leaderboard: https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition
-MEDAL_LINES = (
-    Line("best", 0.03302, 1),
-    Line("gold", 0.03882, 12),
-    Line("silver", 0.05038, 65),
-    Line("bronze", 0.06127, 131),
-    Line("median", 0.12216, None),
+MEDAL_LINES = (  # each with its log loss and rank
+    ("best", 0.03302, 1),
+    ("gold", 0.03882, 12),
+    ("silver", 0.05038, 65),
+    ("bronze", 0.06127, 131),
+    ("median", 0.12216, None),
 )
 
 
-def grade_submission(
-    path: Path, truth: Path, classes: Sequence[str] | None = None, left_out: Collection[str] = ()
-) -> Grade:
+def grade_submission(path: Path, truth: Path, classes: Sequence[str], left_out: Collection[str] = ()) -> Grade:
     """Log loss and accuracy of a submission against a CSV with the columns `id,label`, matched by id.
 
     A label is the name of a class, or 0 or 1. One column is the probability of the class it is named after, or else of
     the second class; a label of 1 stands for the same class.
 
     Args:
-        classes: the names in order; without them, two different names in the truth are taken for all there are.
+        classes: the names in order.
         left_out: as in `order`.
 
     Raises:
@@ -72,13 +61,13 @@ def write_truth(path: Path, truth: Mapping[str, str]) -> None:
 def standing(log_loss: float) -> str:
     """The `MEDAL_LINES` and where among them a log loss would fall, in words."""
     lines = ", ".join(f"{name} ({loss}{f', rank {rank}' if rank else ''})" for name, loss, rank in MEDAL_LINES)
-    better = next((line.name for line in MEDAL_LINES if log_loss <= line.log_loss), "")
+    better = next((name for name, loss, _ in MEDAL_LINES if log_loss <= loss), "")
     place = f"at least {better}" if better else "behind the median"
     return f"Kaggle's private leaderboard: {lines}; this would be {place}, had it been measured on Kaggle's test set"
 
 
 def _right_columns(
-    answers: Sheet, sheet: Sheet, classes: Sequence[str] | None, left_out: Collection[str]
+    answers: Sheet, sheet: Sheet, classes: Sequence[str], left_out: Collection[str]
 ) -> NDArray[np.int64]:
     """The right class of each row of `sheet`, as a column of its probabilities."""
     if len(answers.header) != 2:
@@ -86,7 +75,7 @@ def _right_columns(
             f"{answers.name} has the columns {in_short(answers.header)}", f"A truth has {ID_COLUMN},{LABEL_COLUMN}"
         )
     texts = {id: values[0].strip() for id, values in answers.rows.items()}
-    names = Names((*sheet.header[1:], *(classes or ()), *left_out))
+    names = Names((*sheet.header[1:], *classes, *left_out))
     texts = {id: names.find(text) or _as_digits(text) for id, text in texts.items()}
     known = _names_of_columns(sheet.columns[1:], set(texts.values()), classes, left_out)
     places = {one_form(name): place for place, name in enumerate(known)}
@@ -109,17 +98,12 @@ def _as_digits(text: str) -> str:
 
 
 def _names_of_columns(
-    columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str] | None, left_out: Collection[str]
+    columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str], left_out: Collection[str]
 ) -> list[str]:
     """What a truth calls the columns of `Sheet.probabilities`; of two, a single column is the second."""
-    numbers = {"0", "1"}
-    if classes is not None:
-        submission.classes_of(columns, classes, left_out)
-        names = list(classes)
-    else:
-        names = sorted(labels, key=natural_key) if labels == numbers or not labels & numbers else []
+    places = submission.classes_of(columns, classes, left_out)
     if len(columns) > 1:
         return list(columns)
-    if len(names) != 2 or (labels <= numbers and not labels <= set(names)):
+    if labels <= {"0", "1"} and not labels <= set(classes):
         return ["0", "1"]
-    return names[::-1] if submission.classes_of(columns, names) == [0] else names
+    return list(classes if places == [1] else reversed(classes))

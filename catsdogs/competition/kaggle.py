@@ -214,23 +214,20 @@ def _silent_and_bounded(action: Callable[[], _Reply], seconds: float) -> _Reply:
 
 
 def _refusal(response: Any, competition: str) -> FetchError:
-    status = response.status_code
-    answer = f"HTTP {status}: {_reason(response)}"
-    if status == 401:
-        return FetchError(f"Kaggle does not accept the credentials ({answer})", CREDENTIALS_REMEDY)
-    if status == 403:
-        return FetchError(
-            f"Kaggle gives no access to {competition} ({answer})",
-            f"Accept its rules at {_page(competition)}/rules, then run the same command again",
-        )
-    if status == 404:
-        return FetchError(
-            f"Kaggle knows no competition called {competition!r} ({answer})",
+    page, status = _page(competition), response.status_code
+    what, remedy = {
+        401: ("does not accept the credentials", CREDENTIALS_REMEDY),
+        403: (
+            f"gives no access to {competition}",
+            f"Accept its rules at {page}/rules, then run the same command again",
+        ),
+        404: (
+            f"knows no competition called {competition!r}",
             "Take the name from the address of the competition's page",
-        )
-    if status == 429 or status >= 500:
-        return FetchError(f"Kaggle cannot serve this now ({answer})", "Run the same command again in some minutes")
-    return FetchError(f"Kaggle refuses the request ({answer})", f"Mend what it names; see {_page(competition)}")
+        ),
+        429: ("cannot serve this now", "Run the same command again in some minutes"),
+    }.get(429 if status >= 500 else status, ("refuses the request", f"Mend what it names; see {page}"))
+    return FetchError(f"Kaggle {what} (HTTP {status}: {_reason(response)})", remedy)
 
 
 def _reason(response: Any) -> str:

@@ -35,7 +35,7 @@ class Sheet(NamedTuple):
     def read(cls, path: Path) -> Self:
         """The sheet in a file; raises SubmissionError as `parse`, or if the file cannot be read."""
         try:
-            return cls.parse(str(path), tables.decode_text(path.read_bytes()))
+            return cls.parse(str(path), tables.decode(path.read_bytes())[0])
         except (OSError, NoTableError) as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
             raise SubmissionError(f"{path} cannot be read: {reason}", "Give the path of a CSV") from None
@@ -224,7 +224,7 @@ def write_submission(
     names = Names(known)
     text = io.StringIO(newline="")
     lines = ([id, *(as_text(known[str(names.find(id))][column]) for column in columns)] for id in rows)
-    tables.Writer(text).writerows((header, *lines))
+    tables.write_rows(text, (header, *lines))
     sheet = Sheet.parse(str(path), text.getvalue())
     sheet.probabilities("Train again: the head gave a number that is no probability")
     with replacing(path) as temporary:

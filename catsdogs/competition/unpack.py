@@ -21,8 +21,8 @@ MAX_RATIO = 100
 MAX_UNPACKED_BYTES = 16 << 30
 
 
-def unpack(archive: Path, folder: Path, outer: Path | None = None) -> int:
-    """Unpack a zip, and the zips inside it, into `folder`; return how many files were written.
+def unpack(archive: Path, folder: Path, outer: Path | None = None) -> None:
+    """Unpack a zip, and the zips inside it, into `folder`.
 
     A file that is there with the right size is left alone, one with another size is never overwritten. Each is written
     under a temporary name first, and the inner zips are not kept. All members of a zip are checked before any of them
@@ -36,7 +36,6 @@ def unpack(archive: Path, folder: Path, outer: Path | None = None) -> int:
     """
     origin = outer or archive
     label = f"{outer.name}: {archive.name.strip('.')}" if outer else archive.name
-    written = 0
     with _reading(origin), zipfile.ZipFile(archive) as source:
         _check_members(source.infolist(), origin, outer is not None)
         members = [member for member in source.infolist() if not member.is_dir()]
@@ -49,24 +48,22 @@ def unpack(archive: Path, folder: Path, outer: Path | None = None) -> int:
             for member in missing:
                 target = folder / member.filename
                 if _is_zip(member):
-                    written += _unpack_inner(source, member, target, origin)
+                    _unpack_inner(source, member, target, origin)
                 else:
                     _write_member(source, member, target)
-                    written += 1
                 bar.update()
-    return written
 
 
 def _is_zip(member: zipfile.ZipInfo) -> bool:
     return member.filename.lower().endswith(".zip")
 
 
-def _unpack_inner(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, origin: Path) -> int:
+def _unpack_inner(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, origin: Path) -> None:
     # A name of our own: a train.zip that the user has in the same folder is neither read nor removed.
     copy = target.with_name(f".{target.name}")
     try:
         _write_member(source, member, copy)
-        return unpack(copy, target.parent, origin)
+        unpack(copy, target.parent, origin)
     finally:
         copy.unlink(missing_ok=True)
 

@@ -278,7 +278,7 @@ def _location(record: Record) -> Location:
 
 def _read_table(location: Location) -> str:
     try:
-        return tables.decode_text(Reader().read(location))
+        return tables.decode(Reader().read(location))[0]
     except UnreadablePhotographError as error:
         raise DatasetError(f"{location} is not a table: {error.reason}", "Check its name, or remove it") from None
     except NoTableError as error:

@@ -86,8 +86,8 @@ def read_label_table(table: str, text: str, photographs: PhotographNames, root: 
         parsed = tables.parse_table(text)
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
-    width = len(parsed.header)
-    parsed = parsed._replace(rows=[row + [""] * (width - len(row)) for row in parsed.rows])
+    for row in parsed.rows:
+        row += [""] * (len(parsed.header) - len(row))
     place = f"{root}: {table}"
     file, label = _choose_columns(parsed, photographs, place)
     if not parsed.rows:
@@ -106,42 +106,33 @@ def read_label_table(table: str, text: str, photographs: PhotographNames, root: 
 def _labels_of(parsed: Table, file: int, label: int, photographs: PhotographNames, place: str) -> dict[str, str]:
     """Photograph -> label. The error about a mistake lists all rows with the first kind of mistake."""
     labels: dict[str, str] = {}
-    mistakes: dict[str, list[tuple[int, str]]] = {}
+    mistakes: dict[str, list[tuple[int, str]]] = {}  # by what is to be done about them
     for number, row in zip(parsed.numbers, parsed.rows, strict=True):
         cell, written, value = row[file], row[file].strip(), row[label].strip()
         fits = photographs.matching(cell) or [written]
         name = fits[0]
         if len(row) > len(parsed.header):
-            mistake = ("wide", f"has {len(row)} cells, where the first line has {len(parsed.header)}")
+            mistake = f"has {len(row)} cells, where the first line has {len(parsed.header)}"
+            remedy = "Put a name with a comma in it into quotation marks"
         elif not written or not value:
-            mistake = ("empty", "has no file name or no label")
+            mistake, remedy = "has no file name or no label", "Complete or remove the row"
         elif len(fits) > 1:
-            mistake = ("several", f"names {written}, which fits {fits[0]} and {fits[1]}")
+            mistake = f"names {written}, which fits {fits[0]} and {fits[1]}"
+            remedy = "Write the whole path of the one that is meant, with its suffix"
         elif name not in photographs.names and leads_elsewhere(name):
-            mistake = ("outside", f"names {written!r}, which is not below that folder")
+            mistake = f"names {written!r}, which is not below that folder"
+            remedy = "Move or link the photograph there, and name it as seen from the folder"
         elif name in labels:
-            mistake = ("again", f"lists {written} again")
+            mistake, remedy = f"lists {written} again", "Keep one row for each photograph"
         else:
             labels[name] = value
             continue
-        mistakes.setdefault(mistake[0], []).append((number, mistake[1]))
-    for kind, rows in mistakes.items():
-        (number, mistake_text), *others = rows
-        raise DatasetError(
-            f"{place}, row {number} {mistake_text}{and_more([row for row, _ in others], 'rows like it')}",
-            _REMEDIES[kind],
-            [f"row {row} {text}" for row, text in rows],
-        )
+        mistakes.setdefault(remedy, []).append((number, mistake))
+    for remedy, rows in mistakes.items():
+        more = and_more([number for number, _ in rows[1:]], "rows like it")
+        listed = [f"row {number} {mistake}" for number, mistake in rows]
+        raise DatasetError(f"{place}, {listed[0]}{more}", remedy, listed)
     return labels
-
-
-_REMEDIES = {
-    "wide": "Put a name with a comma in it into quotation marks",
-    "empty": "Complete or remove the row",
-    "several": "Write the whole path of the one that is meant, with its suffix",
-    "outside": "Move or link the photograph there, and name it as seen from the folder",
-    "again": "Keep one row for each photograph",
-}
 
 
 def _choose_columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +37,7 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
     header, rows = tables.read_table(path, train_again(path))
     if header != _header_of(run.classes):
         raise TrainingError(f"{path}, row 1 does not have the columns of this run", train_again(path))
-    ids, labels = first.ids["train"], first.labels
+    ids, names = first.ids["train"].tolist(), [run.classes[label] for label in first.labels]
     if len(rows) != len(ids):
         problem = f"{path}, row {len(rows) + 1} is the last, and the run has {len(ids):,} training photographs"
         raise TrainingError(problem, train_again(path))
@@ -46,10 +45,15 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
     for row, cells in enumerate(rows):
         try:
             tables.check_width(cells, header)
-            _check_identity(cells, str(ids[row]), run.classes[labels[row]])
-            probabilities[row] = [float(cell) for cell in cells[2:-3]]
+            for what, cell, expected in (("id", cells[0], ids[row]), ("label", cells[1], names[row])):
+                if cell != expected:
+                    raise ValueError(f"the {what} {cell!r}, where the features have {expected!r}")
+            probabilities[row] = cells[2:-3]
             fold[row] = int(cells[-3]) - 1
-            _check_judgement(probabilities[row], int(fold[row]), run)
+            if not _are_probabilities(probabilities[row]):
+                raise ValueError("what are no probabilities")
+            if not 0 <= fold[row] < run.folds:
+                raise ValueError(f"the fold {fold[row] + 1}, and there are {run.folds}")
         except (ValueError, OverflowError) as error:  # a fold may be of more digits than an array's numbers
             raise TrainingError(f"{path}, row {row + 2}: {error}", train_again(path)) from None
     empty = sorted(set(range(run.folds)) - set(fold.tolist()))
@@ -69,14 +73,5 @@ def _header_of(classes: Sequence[str]) -> list[str]:
     return ["id", "label", *(f"p_{name}" for name in _judged(classes)), "fold", "dropped", "relabelled"]
 
 
-def _check_identity(cells: Sequence[str], id: str, label: str) -> None:
-    for what, cell, expected in zip(("id", "label"), cells, (id, label), strict=False):
-        if cell != expected:
-            raise ValueError(f"the {what} {cell!r}, where the features have {expected!r}")
-
-
-def _check_judgement(row: NDArray[Any], fold: int, run: Run) -> None:
-    if not ((row >= 0) & (row <= 1)).all() or (len(row) > 1 and abs(row.sum() - 1) > SUM_TOLERANCE):
-        raise ValueError("what are no probabilities")
-    if not 0 <= fold < run.folds:
-        raise ValueError(f"the fold {fold + 1}, and there are {run.folds}")
+def _are_probabilities(row: NDArray[np.float64]) -> bool:
+    return bool(((row >= 0) & (row <= 1)).all() and (len(row) == 1 or abs(row.sum() - 1) <= SUM_TOLERANCE))

@@ -91,6 +91,22 @@ def test_rows_are_those_of_the_file_that_gives_the_order(copies: list[feature_fi
     )
 
 
+@pytest.mark.parametrize("same", [2, 40])  # 40 test photographs take all places of the train photograph that they show
+def test_pairs_that_were_looked_for_are_not_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: int
+) -> None:
+    train, test = vectors(60), vectors(60, 1)
+    train[3], test[:same] = again(train[1], 0.1), again(np.tile(train[1], (same, 1)), 0.01)
+    file = write(tmp_path, "ResNet50", train, test)
+    pairs, expected = duplicates.find_pairs([file], file), duplicates.find_copies([file])
+    listed = list(duplicates.find_near_copies([file], file))
+    assert expected == (("cat.1", "cat.3"),)
+    if same == 2:
+        monkeypatch.setattr(duplicates, "Crowd", None)
+    assert duplicates.find_copies([file], pairs) == expected
+    assert list(duplicates.find_near_copies([file], file, pairs)) == listed
+
+
 @pytest.mark.parametrize("unfit", [{"learnt": 100}, {"width": 511}, {"weights": RANDOM_WEIGHTS}])
 def test_networks_that_say_nothing_of_pictures_are_not_asked(copies: list[feature_file.Features], unfit: dict) -> None:
     weights = unfit.get("weights", copies[0].recipe.weights)

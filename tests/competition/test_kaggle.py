@@ -271,6 +271,6 @@ def test_a_download_is_resumed_with_a_new_signature(
         fetch.fetch("kaggle", data)
     one_line(raised)
     assert (data / ".kaggle-download" / f"{kaggle.COMPETITION}.zip.part").read_bytes() == KAGGLE_ZIP[:3000]
-    assert fetch.fetch("kaggle", data).counts == {"train": 6, "test": 4}
+    assert fetch.fetch("kaggle", data)[0] == {"train": 6, "test": 4}
     assert tree(data) == KAGGLE_FILES
     assert signed_in.calls == ["DownloadDataFiles", "GET", "GET", "DownloadDataFiles", "GET", "GET bytes=3000-"]

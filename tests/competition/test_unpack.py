@@ -96,7 +96,8 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     archive = archived(tmp_path, ("bomb.jpg", bytes(3_000_000)))
     refused(archive, "'bomb.jpg' and the others would grow from 0.00. to 3 MB")
     monkeypatch.setattr(unpack, "MAX_RATIO", 2000)
-    assert unpack.unpack(archive, tmp_path / "out") == 2
+    unpack.unpack(archive, tmp_path / "out")
+    assert set(tree(tmp_path / "out")) == {"innocent.jpg", "bomb.jpg"}
     monkeypatch.setattr(unpack, "MAX_UNPACKED_BYTES", 2_000_000)
     refused(archive, "would grow")
 
@@ -104,7 +105,7 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_zip_in_a_zip_is_unpacked_and_checked_as_well(tmp_path: Path) -> None:
     good = zipped({"train/cat.0.jpg": noise_jpeg(3)})
     archive = archived(tmp_path, ("sub/good.zip", good))
-    assert unpack.unpack(archive, tmp_path / "out") == 2
+    unpack.unpack(archive, tmp_path / "out")
     assert set(tree(tmp_path / "out")) == {"innocent.jpg", "sub/train/cat.0.jpg"}
 
 

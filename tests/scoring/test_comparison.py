@@ -316,7 +316,7 @@ def test_files_are_replaced_whole_or_not_at_all(
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(tables.Writer, "writerow", fails)
+            patch.setattr(tables, "write_rows", fails)
             patch.setattr(Figure, "savefig", fails)
             with refused(StoreError, "disk is full"):
                 write(path, found)
