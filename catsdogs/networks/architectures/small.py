@@ -1,9 +1,8 @@
 """Small networks to train from scratch: for baselines, for teaching, and where there are no pretrained weights."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.errors import UsageError
 
 if TYPE_CHECKING:
     import keras
@@ -11,23 +10,19 @@ if TYPE_CHECKING:
 SMALLEST_INPUT = 32  # pixels; below it SqueezeNet has nothing left to pool
 
 
-@dataclass(frozen=True)
-class Small:
+class Small(NamedTuple):
     """One architecture.
 
     Attributes:
-        name: as on the command line.
         input_size: side of the square input, in pixels, unless another is asked for.
         width: length of its vector, whatever the input size.
     """
 
-    name: str
     input_size: int
     width: int
 
 
-_SMALL = (Small("four-conv", 96, 512), Small("squeezenet", 128, 512), Small("siamese-cnn", 96, 32))
-ARCHITECTURES = {small.name: small for small in _SMALL}
+ARCHITECTURES = {"four-conv": Small(96, 512), "squeezenet": Small(128, 512), "siamese-cnn": Small(96, 32)}
 
 
 def build(
@@ -44,21 +39,21 @@ def build(
     works in training only.
 
     Args:
-        dropout: the largest rate within the network; each architecture's file says where, and the other rates.
+        dropout: the largest rate within the network; each architecture says where, and the other rates.
         batch_norm: whether each layer is normalised over the batch before its ReLU, in place of a bias.
         initializer: of the kernels, by Keras's name for it.
 
     Raises:
-        UnknownNameError: no network is called so.
         UsageError: the input is too small.
     """
-    if name not in ARCHITECTURES:
-        raise UnknownNameError("small network", name, list(ARCHITECTURES))
     if input_size < SMALLEST_INPUT:
         raise UsageError(
             f"An input size of {input_size} pixels is too small for {name}", f"Take at least {SMALLEST_INPUT}"
         )
-    from catsdogs.networks.architectures import four_conv, siamese_cnn, squeezenet
+    import keras
 
-    builders = {"four-conv": four_conv.build, "squeezenet": squeezenet.build, "siamese-cnn": siamese_cnn.build}
-    return builders[name](input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
+    from catsdogs.networks.architectures import scratch
+
+    pixels = keras.Input((input_size, input_size, 3), name="pixels")
+    layers = scratch.Settings(dropout, batch_norm, initializer)
+    return keras.Model(pixels, scratch.BUILDERS[name](pixels, layers), name=name)

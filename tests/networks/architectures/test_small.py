@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.errors import UsageError
 from catsdogs.networks.architectures import small
 from tests.conftest import need, refused
 
@@ -47,11 +47,6 @@ def test_the_smallest_input_and_too_small_a_one(name: str) -> None:
     assert small.build(name, small.SMALLEST_INPUT).output_shape == (None, small.ARCHITECTURES[name].width)
     with refused(UsageError, f"31 pixels is too small for {name}. Take at least 32"):
         small.build(name, 31)
-
-
-def test_unknown_name() -> None:
-    with refused(UnknownNameError, "No small network is called 'five-conv'. Choose from: four-conv, squeezenet"):
-        small.build("five-conv", SIZE)
 
 
 def test_four_conv_is_the_example_of_keras() -> None:
