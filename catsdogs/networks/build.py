@@ -15,7 +15,7 @@ from catsdogs.networks import pth, trained
 from catsdogs.networks.architectures import efficientnet_lite, small
 from catsdogs.networks.imagenet import TOP_K
 from catsdogs.networks.quiet import settle_keras
-from catsdogs.networks.table import BACKBONES, NORMALISED, RESCALED, Backbone
+from catsdogs.networks.table import BACKBONES, NORMALISED, RESCALED, SMALL, Backbone
 from catsdogs.networks.weights import Weights
 
 RANDOM_SEED = 0
@@ -137,9 +137,9 @@ def build_path(
     """
     settle_keras()
     image = keras.Input((input_size, input_size, 3), name="image")
-    if base in small.ARCHITECTURES:
+    if base in SMALL:
         network = small.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
-        return keras.Model(image, network(preprocess(image, trained.SCRATCH_PREPROCESSING)), name=base)
+        return keras.Model(image, network(preprocess(image, SMALL[base].preprocessing)), name=base)
     backbone = replace(BACKBONES[base], input_size=input_size)
     parts = (
         pretrained(backbone, weights) if weights else _cut_top(_whole_network(backbone, include_top=False), backbone)

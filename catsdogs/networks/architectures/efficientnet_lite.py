@@ -5,7 +5,6 @@ stem and head not scaled: github.com/tensorflow/tpu/tree/master/models/official/
 """
 
 import math
-import re
 from typing import Any
 
 import keras
@@ -52,35 +51,24 @@ def build(name: str, input_size: int, include_top: bool = True) -> keras.Model:
 
 
 def set_weights(model: keras.Model, state: dict[str, NDArray[Any]]) -> None:
-    """Fill a model of `build` from a PyTorch state dictionary, such as `_blocks.3._bn1.running_mean`.
+    """Fill a model of `build` from a PyTorch state dictionary, whose tensors are in the order of the model's layers.
 
     Raises:
         WeightsError: a tensor is missing, is left over, or has another shape.
     """
-    left = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
+    kept = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
     try:
-        for layer in model.layers:
-            if layer.weights:
-                prefix = re.sub(r"^_blocks_(\d+)_", r"_blocks.\1._", f"_{layer.name}")
-                layer.set_weights(_layer_weights(layer, prefix, left))
-        if left:
-            raise ValueError(f"{next(iter(left))} is left over")
-    except (KeyError, ValueError) as error:
+        model.set_weights([_in_order_of_keras(name, array) for name, array in kept.items()])
+    except ValueError as error:
         problem = f"The weights do not fit {model.name}: {error}"
         raise WeightsError(problem, "Use the file made for this network") from None
 
 
-def _layer_weights(layer: keras.Layer, prefix: str, left: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    def take(name: str) -> NDArray[Any]:
-        return left.pop(f"{prefix}.{name}")
-
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return [take(name) for name in ("weight", "bias", "running_mean", "running_var")]
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        return [take("weight").transpose(2, 3, 0, 1)]  # (channel, 1, row, column) -> (row, column, channel, 1)
-    if isinstance(layer, keras.layers.Dense):
-        return [take("weight").T, take("bias")]
-    return [take("weight").transpose(2, 3, 1, 0)]  # (out, in, row, column) -> (row, column, in, out)
+def _in_order_of_keras(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim < 4:
+        return array.T
+    # (out, in, row, column) -> (row, column, in, out); depthwise (channel, 1, row, column) -> (row, column, channel, 1)
+    return array.transpose(2, 3, 0, 1) if "depthwise" in name else array.transpose(2, 3, 1, 0)
 
 
 def _inverted_residual(

@@ -52,7 +52,7 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
                 temporary.mkdir(exist_ok=True)
                 try:
                     _exporter.export(backbone, weights, temporary / NETWORK_FILE)
-                    (temporary / SUMS_FILE).write_text(json.dumps(_sums(temporary)), encoding="utf-8")
+                    (temporary / SUMS_FILE).write_bytes(_sums(temporary))
                     temporary.rename(folder)
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)
@@ -80,15 +80,13 @@ def _cache() -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    try:
-        return json.loads((folder / SUMS_FILE).read_text(encoding="utf-8")) == _sums(folder)
-    except (FileNotFoundError, ValueError):
-        return False
+    sums = folder / SUMS_FILE
+    return sums.exists() and sums.read_bytes() == _sums(folder)
 
 
-def _sums(folder: Path) -> dict[str, str]:
-    """File -> SHA-256, of the network's files."""
-    return {path.name: trained.file_digest(path) for path in sorted(folder.glob("network.*"))}
+def _sums(folder: Path) -> bytes:
+    """JSON of the network's files: name -> SHA-256."""
+    return json.dumps({path.name: trained.file_digest(path) for path in sorted(folder.glob("network.*"))}).encode()
 
 
 class _Exporter:

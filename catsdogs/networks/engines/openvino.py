@@ -132,15 +132,9 @@ def _cut_off_classifier(model: openvino.Model) -> tuple[openvino.Model, openvino
 
 
 def _feature_map(model: openvino.Model) -> "openvino.Output":
-    """The map whose average is the vector. A map has four dimensions; a later normalisation averages over two."""
-    waiting = [result for result in model.get_results() if "vector" in result.output(0).names]
-    while waiting:
-        node = waiting.pop(0)
-        for source in node.input_values():
-            if node.get_type_name() == "ReduceMean" and len(source.get_partial_shape()) == 4:
-                return source
-            waiting.append(source.get_node())
-    raise AssertionError(f"{model.get_friendly_name()} averages no feature map")
+    """The map whose average is the vector: the last of four dimensions that is averaged."""
+    averages = [node.input_value(0) for node in model.get_ordered_ops() if node.get_type_name() == "ReduceMean"]
+    return [source for source in averages if len(source.get_partial_shape()) == 4][-1]
 
 
 @functools.cache
