@@ -4,6 +4,7 @@ EfficientNet-Lite is EfficientNet (Tan and Le, 2019, arXiv:1905.11946) without s
 stem and head not scaled: github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -35,14 +36,14 @@ def build(name: str, input_size: int, include_top: bool = True) -> keras.Model:
     width, depth = MULTIPLIERS[name]
     image = keras.Input((input_size, input_size, 3))
     x = _activated(_convolution(STEM_FILTERS, 3, 2, "conv_stem")(image), "bn0")
-    block = 0
+    blocks = itertools.count()
     for position, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
         if 0 < position < len(STAGES) - 1:
             repeats = math.ceil(depth * repeats)
         for repeat in range(repeats):
             step = stride if repeat == 0 else 1
-            x = _inverted_residual(x, _round_filters(filters * width), kernel, step, expansion, f"blocks_{block}")
-            block += 1
+            scaled = 8 * round(filters * width / 8)
+            x = _inverted_residual(x, scaled, kernel, step, expansion, f"blocks_{next(blocks)}")
     x = _activated(_convolution(HEAD_FILTERS, 1, 1, "conv_head")(x), "bn1")
     if include_top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -94,9 +95,3 @@ def _convolution(filters: int, kernel: int, stride: int, name: str) -> keras.Lay
 def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     x = keras.layers.BatchNormalization(epsilon=NORM_EPSILON, name=name)(x)
     return keras.layers.ReLU(6.0)(x)
-
-
-def _round_filters(filters: float, divisor: int = 8) -> int:
-    """The nearest multiple of eight that is not below nine tenths of the number."""
-    rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * filters else rounded + divisor

@@ -58,14 +58,7 @@ class KerasEngine:
         Keras's `auto` compiles on JAX, and on TensorFlow with a GPU: on a CPU, XLA is slower than plain TensorFlow.
         PyTorch runs eagerly: its compiler breaks off at nearly every layer of Keras, after minutes.
         """
-
-        def make() -> keras.Model:
-            with scope(self.devices):
-                model = build(backbone, weights, _POLICIES[self.precision])
-                model.compile(jit_compile="auto")
-            return model
-
-        return KerasNetwork(self, make)
+        return KerasNetwork(self, backbone, weights)
 
 
 def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -81,13 +74,19 @@ class KerasNetwork:
     A batch that the memory of a GPU cannot take is computed in two halves, and so are all after it.
     """
 
-    def __init__(self, engine: KerasEngine, make: Callable[[], keras.Model]) -> None:
+    def __init__(self, engine: KerasEngine, backbone: Backbone, weights: Weights) -> None:
         self.note = ""
-        self._engine, self._make = engine, make
-        self._model = make()
+        self._engine, self._backbone, self._weights = engine, backbone, weights
+        self._model = self._make()
         self._name = self._model.name
         self._rows = engine.batch_size
         self._variables: Any = None
+
+    def _make(self) -> keras.Model:
+        with scope(self._engine.devices):
+            model = build(self._backbone, self._weights, _POLICIES[self._engine.precision])
+            model.compile(jit_compile="auto")
+        return model
 
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
         """See `interface.Network.submit`.

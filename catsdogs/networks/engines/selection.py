@@ -56,7 +56,8 @@ def create_engine(
     check_engine(name, precision, batch_size, devices)
     if name == AUTO and devices == "all":
         name = "keras"
-    if name == "keras" or (name == AUTO and _accelerator_in_sight()):
+    in_sight = bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))
+    if name == "keras" or (name == AUTO and in_sight):  # worth the seconds to import Keras and ask it
         with importing_keras():
             from catsdogs.networks.engines.keras import KerasEngine
 
@@ -67,8 +68,3 @@ def create_engine(
 
     check_engine("openvino", precision, batch_size)  # until here it may have been `auto`
     return OpenVINOEngine(precision, batch_size, cores)
-
-
-def _accelerator_in_sight() -> bool:
-    """Whether it is worth the seconds to import Keras and ask it for a GPU or TPU."""
-    return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))
