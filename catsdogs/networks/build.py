@@ -90,7 +90,8 @@ def export(backbone: Backbone, weights: Weights, path: str) -> None:
     model = build(backbone, weights)
     parts = (model.trainable_variables, model.non_trainable_variables)
     numbers = [[keras.ops.convert_to_numpy(variable) for variable in part] for part in parts]
-    # The same network with constants in place of variables: at each step of a graph OpenVINO visits all variables.
+    # The same network with constants in place of variables: at each step of a graph OpenVINO visits all variables. Of
+    # Xception that takes 4.6 s of processor time, with constants 3.9 s; of EfficientNetLite0 3.8 s and 2.6 s.
     constant = Answering(lambda image: model.stateless_call(*numbers, image, training=False)[0])
     signature = keras.InputSpec(shape=model.input_shape, dtype=model.input.dtype, name=model.input.name)
     constant.export(path, format="openvino", verbose=False, input_signature=[signature])

@@ -2,6 +2,7 @@
 
 Such a file has five pickles and then the storages. Of the pickles only names, texts and numbers are read, in their
 order, which tells all about a tensor. So no bytes can run anything, nest, or ask for more memory than they take.
+PyTorch is a download of 555 MB (2.14, without its CUDA libraries), to read three files of 20 MB in 0.04 s each.
 """
 
 import itertools
