@@ -1,6 +1,6 @@
 """Networks exported for OpenVINO: by Keras in a process of its own, once, and kept in the user's cache.
 
-That process takes 820 MiB and 4.0 s of processor time to start, and 2.4 s more for each network (four networks, a Xeon).
+That process takes 820 MiB and 4.0 s of processor time to start, and 2.4 s for each network (a Xeon, four networks).
 A process that computes has none of it. OpenVINO's own cache is of compiled networks, which come after this.
 """
 

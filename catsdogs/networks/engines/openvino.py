@@ -67,8 +67,8 @@ class OpenVINOEngine:
 class OpenVINONetwork:
     """One compiled network, as many requests as it runs at once, and a thread for each.
 
-    OpenVINO's own queue, `AsyncInferQueue`, does not call back for a request that failed, and whoever waits for it would
-    wait for ever: of three requests whose second fails it calls back for two, in 2026.4.
+    OpenVINO's own queue, `AsyncInferQueue`, does not call back for a request that failed (in 2026.4: of three whose
+    second fails, for two), and whoever waits for it would wait for ever.
     """
 
     note = ""
