@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.features.folds import MAX_SEED
 from catsdogs.finetuning.tricks import MIXING, TRICKS, parse_tricks
-from catsdogs.networks.architectures.small import ARCHITECTURES as SMALL
-from catsdogs.networks.architectures.small import SMALLEST_INPUT
-from catsdogs.networks.table import BACKBONES
+from catsdogs.networks.table import BACKBONES, SMALL, SMALLEST_INPUT
 
 SCRATCH_EPOCHS, SCRATCH_RATE = 50, 3e-4  # at 1e-3 four-conv with dropout stays at chance on 1,280 photographs
 PRETRAINED_EPOCHS, PRETRAINED_RATE = 5, 5e-5

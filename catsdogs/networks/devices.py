@@ -6,6 +6,7 @@ On JAX this is Keras's distribution API, on TensorFlow `tf.distribute`. Both rem
 import contextlib
 import functools
 import os
+import re
 from typing import Any
 
 from numpy.typing import NDArray
@@ -85,50 +86,33 @@ def fast_precision(devices: str) -> str:
     """
     if not on_accelerator(devices):
         return "float32"
-    if _on_tpu():
-        return "bfloat16"
-    capability = min(_capabilities(devices), default=(0, 0))  # the oldest of several cards decides
-    return "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
-
-
-def _on_tpu() -> bool:
-    if _backend() == "jax":
+    backend = _backend()
+    if backend == "jax":
         import jax
 
-        return bool(jax.devices()[0].platform == "tpu")
-    if _backend() == "tensorflow":
-        import tensorflow as tf
-
-        return not tf.config.list_physical_devices("GPU")
-    return False
-
-
-def _capabilities(devices: str) -> list[tuple[int, int]]:
-    """The compute capability of each GPU in use; (0, 0) for one that has none, such as AMD's or Apple's."""
-    if _backend() == "jax":
-        import jax
-
-        found = [getattr(device, "compute_capability", "") for device in jax.devices()]
-    elif _backend() == "tensorflow":
+        if jax.devices()[0].platform == "tpu":
+            return "bfloat16"
+        found = [getattr(device, "compute_capability", None) for device in jax.devices()]
+    elif backend == "tensorflow":
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
+        if not gpus:  # so it is a TPU
+            return "bfloat16"
         found = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
     else:
         import torch
 
         found = [torch.cuda.get_device_capability(0) if torch.cuda.is_available() else None]
-    return [_version_numbers(version) for version in (found if devices == "all" else found[:1])]
+    # The oldest of several cards decides.
+    capability = min(map(_version_numbers, found if devices == "all" else found[:1]))
+    return "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
 
 
-def _version_numbers(version: object) -> tuple[int, int]:
-    """A compute capability, which backends give as `(7, 5)` or `"7.5"`."""
-    parts = version.split(".") if isinstance(version, str) else version
-    try:
-        major, minor = map(int, parts)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        return 0, 0
-    return major, minor
+def _version_numbers(capability: object) -> tuple[int, int]:
+    """A compute capability, such as "7.5" or (7, 5); (0, 0) for a card that has none, such as AMD's or Apple's."""
+    match = re.fullmatch(r"\(?(\d+)(?:\.|, )(\d+)\)?", str(capability))
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

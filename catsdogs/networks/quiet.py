@@ -102,11 +102,9 @@ def quiet_import() -> Iterator[None]:
             os.close(kept)
 
 
-class _NoRetracing(logging.Filter):
-    """Drops TensorFlow's advice against retracing. Here each network is another graph, and no user can act on it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "retracing" not in record.getMessage()
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    """Whether it is not TensorFlow's advice against retracing: here each network is another graph."""
+    return "retracing" not in record.getMessage()
 
 
 @contextlib.contextmanager
@@ -117,9 +115,7 @@ def importing_keras() -> Iterator[None]:
         UsageError: Keras cannot start on the backend it is told to use.
     """
     settle_keras()
-    warned = logging.getLogger("tensorflow")
-    if not any(isinstance(kept, _NoRetracing) for kept in warned.filters):
-        warned.addFilter(_NoRetracing())
+    logging.getLogger("tensorflow").addFilter(_is_no_advice)
     try:
         with quiet_import():
             yield

@@ -12,7 +12,7 @@ class Backbone:
     """One network.
 
     Attributes:
-        name: its class in `keras.applications`, or one of the `architectures.efficientnet_lite`.
+        name: its class in `keras.applications`, or one of `architectures`.
         input_size: side of the square input, in pixels.
         width: length of the global-average-pooled vector.
         preprocessing: what the network's first step does to RGB in 0..255. `caffe`: BGR, ImageNet's mean subtracted;
@@ -105,4 +105,12 @@ _ROWS = (
     Backbone("VGG19", 224, 512, "caffe"),
 )
 BACKBONES = {backbone.name: backbone for backbone in _ROWS}
+# Small networks to train from scratch, see `architectures.small`. They take other sizes, too.
+_SMALL = (
+    Backbone("four-conv", 96, 512, "tf"),
+    Backbone("squeezenet", 128, 512, "tf"),
+    Backbone("siamese-cnn", 96, 32, "tf"),
+)
+SMALL = {backbone.name: backbone for backbone in _SMALL}
+SMALLEST_INPUT = 32  # pixels, of a network that is trained; below it SqueezeNet has nothing left to pool
 SHORTHANDS = {"lite": ("EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2")}

@@ -16,8 +16,7 @@ from catsdogs.files import atomic, storage, tables
 from catsdogs.files.atomic import replacing
 from catsdogs.files.cards import as_json, typed
 from catsdogs.files.tables import NoTableError
-from catsdogs.networks.architectures import small
-from catsdogs.networks.table import BACKBONES, RESCALED, SHORTHANDS, Backbone
+from catsdogs.networks.table import BACKBONES, RESCALED, SHORTHANDS, SMALL, Backbone
 
 FOLDER = Path("networks")
 FORMAT = "catsdogs network"
@@ -27,7 +26,6 @@ LEARNT_FILE = "learnt.csv"
 KERNELS_FILE = "kernels.npz"
 # Members: `all` learnt from every training photograph, `fold-1` from all but those of the first fold, and so on.
 ALL = "all"
-SCRATCH_PREPROCESSING = "tf"
 _UNKNOWN_DOUBT = " ± nan"  # earlier versions wrote it where no standard error was known
 _LEARNT_COLUMNS = ("id", "digest", "label", "fold")
 
@@ -93,28 +91,19 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob(f"[!.]*/{CARD_FILE}"))
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that is not that of a folder, or belongs to another network already.
+def check_free(name: str, force: bool) -> None:
+    """Refuse a name that is not that of a folder, or is taken, unless by a network that may be replaced.
 
     Raises:
-        UsageError: it is refused.
+        UsageError: it is no name, or that of a network of the table.
+        TrainingError: the name is taken.
     """
     kinds = {unicodedata.category(character) for character in name}
     is_text = name == name.strip() and not kinds & {"Cc", "Cs"}  # no control characters, no half surrogate pairs
     if not name or name.startswith(".") or Path(name).name != name or "," in name or not is_text:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
-    if name in (*BACKBONES, *SHORTHANDS, *small.ARCHITECTURES):
+    if name in (*BACKBONES, *SHORTHANDS, *SMALL):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
-
-
-def check_free(name: str, force: bool) -> None:
-    """Refuse as `check_name`, and a name that is taken, unless that network may be replaced.
-
-    Raises:
-        UsageError: as `check_name`.
-        TrainingError: the name is taken.
-    """
-    check_name(name)
     atomic.clear_leftovers(FOLDER / name)
     if (FOLDER / name / CARD_FILE).exists() and not force:
         raise TrainingError(f"There is a network at {FOLDER / name} already", "Choose another --name, or give --force")
@@ -137,7 +126,7 @@ def read_card(folder: Path) -> Card:
         if content["version"] != VERSION:
             raise WeightsError(f"{path} has version {content['version']}, not {VERSION}", "Upgrade catsdogs")
         card: Card = typed(Card, {field.name: content[field.name] for field in fields(Card)}, "network")
-        if card.base not in (*BACKBONES, *small.ARCHITECTURES) or ALL not in card.weights or card.input_size < 1:
+        if card.base not in (*BACKBONES, *SMALL) or ALL not in card.weights or card.input_size < 1:
             raise ValueError(f"base {card.base!r}, input size {card.input_size}, members {', '.join(card.weights)}")
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
@@ -158,10 +147,7 @@ def write_card(folder: Path, card: Card) -> None:
 def row(folder: Path) -> Backbone:
     """A trained network as a row of the table; raises as `read_card`."""
     card = read_card(folder)
-    if card.base in small.ARCHITECTURES:
-        width = small.ARCHITECTURES[card.base].width
-        return Backbone(card.name, card.input_size, width, SCRATCH_PREPROCESSING, trained=folder.resolve())
-    base = BACKBONES[card.base]
+    base = (BACKBONES | SMALL)[card.base]
     preprocessing = "none" if base.preprocessing == RESCALED else base.preprocessing  # its kernels carry the rest
     return Backbone(card.name, card.input_size, base.width, preprocessing, trained=folder.resolve(), vector=base.vector)
 

@@ -91,11 +91,11 @@ def of_folds(backbone: Backbone) -> dict[int, Weights]:
     """Number of each fold, from 1 -> the weights of the member that never learnt from its photographs."""
     if not backbone.trained:
         return {}
-    card = trained.read_card(backbone.trained)
-    members = {number: f"fold-{number}" for number in range(1, card.folds + 1 if card.folds > 1 else 1)}
+    folder, members = backbone.trained, trained.read_card(backbone.trained).weights
     return {
-        number: Weights(trained.weights_path(backbone.trained, name), card.weights[name])
-        for number, name in members.items()
+        int(member.removeprefix("fold-")): Weights(trained.weights_path(folder, member), sha256)
+        for member, sha256 in members.items()
+        if member != trained.ALL
     }
 
 
@@ -116,31 +116,28 @@ def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
 
 def _in_folder(backbone: Backbone, folder: Path) -> Path | None:
     """`<Backbone>.weights.h5`, or a file under Keras's own name; of two, the one with the classifier."""
-    own = folder / f"{backbone.name}.weights.h5"
-    if own.is_file():
-        return own
-    found = [name for name in backbone.hashes if (folder / name).is_file()]
-    if not found and folder.is_dir():
-        found = [path.name for path in folder.glob("*.h5") if _is_of(backbone, path.name)]
-    # Of MobileNetV3's two files without classifier only the second one fits: `…_no_top_v2.h5`.
-    return folder / min(found, key=lambda name: ("top" in name, "_v2" not in name, name)) if found else None
+    own = f"{backbone.name}.weights.h5"
+    names = [path.name for path in folder.glob("*") if path.is_file()]
+    found = [name for name in names if name in (own, *backbone.hashes) or _is_of(backbone, name)]
+
+    def place(name: str) -> tuple[bool, bool, bool, bool, str]:
+        # Of MobileNetV3's two files without classifier only the second one fits: `…_no_top_v2.h5`.
+        return name != own, name not in backbone.hashes, "top" in name, "_v2" not in name, name
+
+    return folder / min(found, key=place) if found else None
 
 
 def _is_of(backbone: Backbone, name: str) -> bool:
     """Whether a file has a name that Keras gives to this network's weights, in the variant that the table means.
 
-    Such names begin with the class name in some spelling. Some go on with the variant: `convnext_tiny_notop.h5`,
+    Such names are the class name in some spelling and what only some have: `convnext_tiny_notop.h5`,
     `weights_mobilenet_v3_large_224_1.0_float.h5`, `mobilenet_1_0_224_tf.h5`. The table means the usual width, the input
     size of its row, and kernels in TensorFlow's order.
     """
-    plain = re.sub(r"[^a-z0-9]", "", name.removesuffix(".h5").lower())
-    match = re.fullmatch(rf"(?:weights)?{backbone.name.lower()}((?:weights|notop|\d{{3}}).*)?", plain)
-    if not match:
-        return False
-    rest = re.sub(r"notop(v\d)?$", "", match[1] or "")
-    size = str(backbone.input_size)
-    digits = "".join(re.findall(r"\d", rest))
-    return digits in ("", size, f"10{size}", f"{size}10") and not re.search("minimalistic|thdim|thkernels", rest)
+    plain, size = re.sub(r"[^a-z0-9]", "", name.lower()), backbone.input_size
+    kernels, variant = "weights(tfdimorderingtfkernels)?", f"10{size}(tf)?|{size}10float"
+    whole = rf"(weights)?{backbone.name.lower()}({kernels})?({variant})?(notop(v\d)?)?h5"
+    return re.fullmatch(whole, plain) is not None
 
 
 def _checked_hash(backbone: Backbone, path: Path) -> str:

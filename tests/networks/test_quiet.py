@@ -11,9 +11,8 @@ import keras
 import pytest
 
 from catsdogs.networks import build, weights
-from catsdogs.networks.architectures import small
 from catsdogs.networks.quiet import _send_elsewhere, keras_home, quiet_import, settle_keras
-from catsdogs.networks.table import BACKBONES
+from catsdogs.networks.table import BACKBONES, SMALL
 
 
 def test_what_native_code_writes_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +103,7 @@ def test_settings_of_a_keras_that_is_imported_already() -> None:
         keras.config.set_floatx("float16")
         keras.config.set_epsilon(1e-3)
         model = build.build(BACKBONES["MobileNetV3Small"], weights.Weights(None, "random"))
-        path = build.build_path("four-conv", small.ARCHITECTURES["four-conv"].input_size)
+        path = build.build_path("four-conv", SMALL["four-conv"].input_size)
         assert model.output_shape == expected and path.output_shape == (None, 512)
         assert {weight.dtype for weight in (*model.weights, *path.weights)} == {"float32"}
         assert (keras.config.image_data_format(), keras.config.epsilon()) == ("channels_last", 1e-7)
@@ -119,7 +118,7 @@ def test_features_finetune_and_exports_with_the_file_of_keras_1(home: Path, tmp_
         import sys
         from pathlib import Path
         from catsdogs.networks.engines import export, selection
-        from catsdogs.networks.table import BACKBONES
+        from catsdogs.networks.table import BACKBONES, SMALL
         from catsdogs.networks.weights import Weights
 
         backbone = BACKBONES["MobileNetV3Small"]

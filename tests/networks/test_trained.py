@@ -111,7 +111,7 @@ def test_a_folder_without_a_card_is_no_network(folder: Path) -> None:
 )
 def test_names_that_cannot_be(name: str) -> None:
     with refused(UsageError, "name"):
-        trained.check_name(name)
+        trained.check_free(name, force=True)
 
 
 def test_a_card_without_a_standard_error_is_read_as_it_was_once_written(folder: Path) -> None:

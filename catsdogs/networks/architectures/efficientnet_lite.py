@@ -4,8 +4,8 @@ EfficientNet-Lite is EfficientNet (Tan and Le, 2019, arXiv:1905.11946) without s
 stem and head not scaled: github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 """
 
+import itertools
 import math
-import re
 from typing import Any
 
 import keras
@@ -36,14 +36,14 @@ def build(name: str, input_size: int, include_top: bool = True) -> keras.Model:
     width, depth = MULTIPLIERS[name]
     image = keras.Input((input_size, input_size, 3))
     x = _activated(_convolution(STEM_FILTERS, 3, 2, "conv_stem")(image), "bn0")
-    block = 0
+    blocks = itertools.count()
     for position, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
         if 0 < position < len(STAGES) - 1:
             repeats = math.ceil(depth * repeats)
         for repeat in range(repeats):
             step = stride if repeat == 0 else 1
-            x = _inverted_residual(x, _round_filters(filters * width), kernel, step, expansion, f"blocks_{block}")
-            block += 1
+            scaled = 8 * round(filters * width / 8)
+            x = _inverted_residual(x, scaled, kernel, step, expansion, f"blocks_{next(blocks)}")
     x = _activated(_convolution(HEAD_FILTERS, 1, 1, "conv_head")(x), "bn1")
     if include_top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -52,35 +52,24 @@ def build(name: str, input_size: int, include_top: bool = True) -> keras.Model:
 
 
 def set_weights(model: keras.Model, state: dict[str, NDArray[Any]]) -> None:
-    """Fill a model of `build` from a PyTorch state dictionary, such as `_blocks.3._bn1.running_mean`.
+    """Fill a model of `build` from a PyTorch state dictionary, whose tensors are in the order of the model's layers.
 
     Raises:
         WeightsError: a tensor is missing, is left over, or has another shape.
     """
-    left = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
+    kept = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
     try:
-        for layer in model.layers:
-            if layer.weights:
-                prefix = re.sub(r"^_blocks_(\d+)_", r"_blocks.\1._", f"_{layer.name}")
-                layer.set_weights(_layer_weights(layer, prefix, left))
-        if left:
-            raise ValueError(f"{next(iter(left))} is left over")
-    except (KeyError, ValueError) as error:
+        model.set_weights([_in_order_of_keras(name, array) for name, array in kept.items()])
+    except ValueError as error:
         problem = f"The weights do not fit {model.name}: {error}"
         raise WeightsError(problem, "Use the file made for this network") from None
 
 
-def _layer_weights(layer: keras.Layer, prefix: str, left: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    def take(name: str) -> NDArray[Any]:
-        return left.pop(f"{prefix}.{name}")
-
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return [take(name) for name in ("weight", "bias", "running_mean", "running_var")]
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        return [take("weight").transpose(2, 3, 0, 1)]  # (channel, 1, row, column) -> (row, column, channel, 1)
-    if isinstance(layer, keras.layers.Dense):
-        return [take("weight").T, take("bias")]
-    return [take("weight").transpose(2, 3, 1, 0)]  # (out, in, row, column) -> (row, column, in, out)
+def _in_order_of_keras(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim < 4:
+        return array.T
+    # (out, in, row, column) -> (row, column, in, out); depthwise (channel, 1, row, column) -> (row, column, channel, 1)
+    return array.transpose(2, 3, 0, 1) if "depthwise" in name else array.transpose(2, 3, 1, 0)
 
 
 def _inverted_residual(
@@ -106,9 +95,3 @@ def _convolution(filters: int, kernel: int, stride: int, name: str) -> keras.Lay
 def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     x = keras.layers.BatchNormalization(epsilon=NORM_EPSILON, name=name)(x)
     return keras.layers.ReLU(6.0)(x)
-
-
-def _round_filters(filters: float, divisor: int = 8) -> int:
-    """The nearest multiple of eight that is not below nine tenths of the number."""
-    rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * filters else rounded + divisor

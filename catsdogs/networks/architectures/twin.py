@@ -22,9 +22,6 @@ class Bilinear(keras.layers.Layer):
         product = keras.ops.matmul(left, self.kernel) * right
         return keras.ops.sum(product, axis=-1, keepdims=True) + self.bias
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
-        return input_shape[0][0], 1
-
 
 def join_twins(path: keras.Model) -> keras.Model:
     """Twins that share the path's weights: (left, right), each as the path takes them, -> (n, 1) probability of "same".

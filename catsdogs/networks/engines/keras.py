@@ -2,9 +2,8 @@
 
 import gc
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -28,6 +27,8 @@ from catsdogs.networks.weights import Weights
 CPU_BATCH_SIZE = 32
 GPU_BATCH_SIZE = 256
 _BATCHES_UNDER_WAY = 4
+# A batch under way in parts of so many rows: their outputs, which a GPU may still be computing, or the failure.
+_Started = tuple[int, list[dict[str, Any]] | Exception]
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
@@ -57,14 +58,7 @@ class KerasEngine:
         Keras's `auto` compiles on JAX, and on TensorFlow with a GPU: on a CPU, XLA is slower than plain TensorFlow.
         PyTorch runs eagerly: its compiler breaks off at nearly every layer of Keras, after minutes.
         """
-
-        def make() -> keras.Model:
-            with scope(self.devices):
-                model = build(backbone, weights, _POLICIES[self.precision])
-                model.compile(jit_compile="auto")
-            return model
-
-        return KerasNetwork(self, make)
+        return KerasNetwork(self, backbone, weights)
 
 
 def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -74,28 +68,25 @@ def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8
     return vectors
 
 
-@dataclass(frozen=True)
-class _Started:
-    """A batch under way in parts of `rows`: their outputs, which a GPU may still be computing, or the failure."""
-
-    rows: int
-    outputs: Sequence[dict[str, Any]] = ()
-    error: Exception | None = None
-
-
 class KerasNetwork:
     """One loaded model. It does what `Model.predict_on_batch` does, without waiting for the result.
 
     A batch that the memory of a GPU cannot take is computed in two halves, and so are all after it.
     """
 
-    def __init__(self, engine: KerasEngine, make: Callable[[], keras.Model]) -> None:
+    def __init__(self, engine: KerasEngine, backbone: Backbone, weights: Weights) -> None:
         self.note = ""
-        self._engine, self._make = engine, make
-        self._model = make()
+        self._engine, self._backbone, self._weights = engine, backbone, weights
+        self._model = self._make()
         self._name = self._model.name
         self._rows = engine.batch_size
         self._variables: Any = None
+
+    def _make(self) -> keras.Model:
+        with scope(self._engine.devices):
+            model = build(self._backbone, self._weights, _POLICIES[self._engine.precision])
+            model.compile(jit_compile="auto")
+        return model
 
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
         """See `interface.Network.submit`.
@@ -108,9 +99,9 @@ class KerasNetwork:
 
     def _try(self, pixels: NDArray[np.uint8]) -> _Started:
         try:
-            return _Started(self._rows, [self._start(part) for part in self._parts(pixels)])
+            return self._rows, [self._start(part) for part in self._parts(pixels)]
         except Exception as error:  # the thread that waits raises it
-            return _Started(self._rows, error=error)
+            return self._rows, error
 
     def _parts(self, pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         """The batch in parts of one shape, which is all that a compiled network should see; the last is filled up."""
@@ -136,23 +127,21 @@ class KerasNetwork:
 
     def _finish(self, pixels: NDArray[np.uint8], waiting: Future[_Started]) -> Output:
         try:
-            started = waiting.result()
             while True:
+                rows, outputs = waiting.result()
                 try:
-                    return self._output(started, len(pixels))
+                    return self._output(outputs, len(pixels))
                 except Exception as error:
                     if not ran_out_of_memory(error):
                         raise
-                    started = self._engine.starter.submit(self._try_smaller, pixels, started.rows, error).result()
+                    waiting = self._engine.starter.submit(self._try_smaller, pixels, rows, error)
         finally:
             self._engine.places.release()
 
-    def _output(self, started: _Started, count: int) -> Output:
-        if started.error:
-            raise started.error
-        parts = [
-            {name: keras.ops.convert_to_numpy(tensor) for name, tensor in part.items()} for part in started.outputs
-        ]
+    def _output(self, outputs: list[dict[str, Any]] | Exception, count: int) -> Output:
+        if isinstance(outputs, Exception):
+            raise outputs
+        parts = [{name: keras.ops.convert_to_numpy(tensor) for name, tensor in part.items()} for part in outputs]
         output = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
         precision = self._engine.precision
         if precision != "float32" and not np.isfinite(output["vector"]).all():

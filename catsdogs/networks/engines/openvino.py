@@ -67,7 +67,8 @@ class OpenVINOEngine:
 class OpenVINONetwork:
     """One compiled network, as many requests as it runs at once, and a thread for each.
 
-    OpenVINO's own queue does not call back for a request that failed, and whoever waits for it would wait for ever.
+    OpenVINO's own queue, `AsyncInferQueue`, does not call back for a request that failed (in 2026.4: of three whose
+    second fails, for two), and whoever waits for it would wait for ever.
     """
 
     note = ""
@@ -132,15 +133,9 @@ def _cut_off_classifier(model: openvino.Model) -> tuple[openvino.Model, openvino
 
 
 def _feature_map(model: openvino.Model) -> "openvino.Output":
-    """The map whose average is the vector. A map has four dimensions; a later normalisation averages over two."""
-    waiting = [result for result in model.get_results() if "vector" in result.output(0).names]
-    while waiting:
-        node = waiting.pop(0)
-        for source in node.input_values():
-            if node.get_type_name() == "ReduceMean" and len(source.get_partial_shape()) == 4:
-                return source
-            waiting.append(source.get_node())
-    raise AssertionError(f"{model.get_friendly_name()} averages no feature map")
+    """The map whose average is the vector: the last of four dimensions that is averaged."""
+    averages = [node.input_value(0) for node in model.get_ordered_ops() if node.get_type_name() == "ReduceMean"]
+    return [source for source in averages if len(source.get_partial_shape()) == 4][-1]
 
 
 @functools.cache

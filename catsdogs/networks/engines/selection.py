@@ -17,10 +17,9 @@ def check_engine(name: str, precision: str, batch_size: int | None, devices: str
     Raises:
         UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices.
     """
-    if name not in (AUTO, *ENGINES):
-        raise UnknownNameError("engine", name, [AUTO, *ENGINES])
-    if precision not in (AUTO, *PRECISIONS):
-        raise UnknownNameError("precision", precision, [AUTO, *PRECISIONS])
+    for kind, given, known in (("engine", name, ENGINES), ("precision", precision, PRECISIONS)):
+        if given not in (AUTO, *known):
+            raise UnknownNameError(kind, given, [AUTO, *known])
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"A batch size of {batch_size}", "Give --batch-size a number above 0")
     check_devices(devices)
@@ -57,22 +56,15 @@ def create_engine(
     check_engine(name, precision, batch_size, devices)
     if name == AUTO and devices == "all":
         name = "keras"
-    if name == "openvino" or (name == AUTO and not _accelerator_in_sight()):
-        return _openvino(precision, batch_size, cores)
-    with importing_keras():
-        from catsdogs.networks.engines.keras import KerasEngine
+    in_sight = bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))
+    if name == "keras" or (name == AUTO and in_sight):  # worth the seconds to import Keras and ask it
+        with importing_keras():
+            from catsdogs.networks.engines.keras import KerasEngine
 
-        engine = KerasEngine(precision, batch_size, devices)
-    return engine if name == "keras" or engine.on_gpu else _openvino(precision, batch_size, cores)
-
-
-def _openvino(precision: str, batch_size: int | None, cores: int | None) -> Engine:
+            engine = KerasEngine(precision, batch_size, devices)
+        if name == "keras" or engine.on_gpu:
+            return engine
     from catsdogs.networks.engines.openvino import OpenVINOEngine
 
-    check_engine("openvino", precision, batch_size)  # until here the engine may have been `auto`
+    check_engine("openvino", precision, batch_size)  # until here it may have been `auto`
     return OpenVINOEngine(precision, batch_size, cores)
-
-
-def _accelerator_in_sight() -> bool:
-    """Whether it is worth the seconds to import Keras and ask it for a GPU or TPU."""
-    return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))

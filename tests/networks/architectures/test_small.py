@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.errors import UsageError
 from catsdogs.networks.architectures import small
+from catsdogs.networks.table import SMALL, SMALLEST_INPUT
 from tests.conftest import need, refused
 
-NAMES = list(small.ARCHITECTURES)
+NAMES = list(SMALL)
 SIZE = 64
 
 
@@ -36,22 +37,17 @@ def convolution_parameters(kernel: int, inputs: int, filters: int) -> int:
 def test_vectors_are_as_wide_as_the_table_says(name: str, batch_norm: bool) -> None:
     network = small.build(name, SIZE, batch_norm=batch_norm)
     vectors = answer(network, photographs(3))
-    assert vectors.shape == (3, small.ARCHITECTURES[name].width) and vectors.dtype == np.float32
+    assert vectors.shape == (3, SMALL[name].width) and vectors.dtype == np.float32
     assert np.isfinite(vectors).all() and np.ptp(vectors, axis=0).max() > 0
-    own = small.build(name, small.ARCHITECTURES[name].input_size)
-    assert own.output_shape == (None, small.ARCHITECTURES[name].width)
+    own = small.build(name, SMALL[name].input_size)
+    assert own.output_shape == (None, SMALL[name].width)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_smallest_input_and_too_small_a_one(name: str) -> None:
-    assert small.build(name, small.SMALLEST_INPUT).output_shape == (None, small.ARCHITECTURES[name].width)
+    assert small.build(name, SMALLEST_INPUT).output_shape == (None, SMALL[name].width)
     with refused(UsageError, f"31 pixels is too small for {name}. Take at least 32"):
         small.build(name, 31)
-
-
-def test_unknown_name() -> None:
-    with refused(UnknownNameError, "No small network is called 'five-conv'. Choose from: four-conv, squeezenet"):
-        small.build("five-conv", SIZE)
 
 
 def test_four_conv_is_the_example_of_keras() -> None:
@@ -158,9 +154,10 @@ def test_layers_have_the_same_names_in_every_network_that_is_built() -> None:
 ON_JAX = """
 import keras, numpy as np
 from catsdogs.networks.architectures import small
+from catsdogs.networks.table import SMALL
 assert keras.backend.backend() == "jax"
 photographs = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
-for name, row in small.ARCHITECTURES.items():
+for name, row in SMALL.items():
     assert small.build(name, 32).predict(photographs, verbose=0).shape == (4, row.width)
 path = small.build("siamese-cnn", 32, dropout=0.2, batch_norm=True)
 before = path.predict(photographs, verbose=0)

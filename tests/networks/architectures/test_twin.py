@@ -21,7 +21,7 @@ def test_bilinear_is_its_formula() -> None:
     weights, bias = random.normal(size=(5, 5)).astype(np.float32), np.array([0.3], np.float32)
     layer.set_weights([weights, bias])
     expected = np.array([[a @ weights @ b + 0.3] for a, b in zip(left, right, strict=True)])
-    assert logits.shape == layer.compute_output_shape([(7, 5), (7, 5)]) == (7, 1)
+    assert logits.shape == (7, 1)
     assert np.allclose(numbers(layer((left, right))), expected, atol=1e-5)
 
 

@@ -94,6 +94,7 @@ class TestExport:
         (tmp_path / "tensorflow.py").write_text("raise ModuleNotFoundError('no tensorflow here')")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.syspath_prepend(tmp_path)
+        export.release()  # so that a process is started that finds no TensorFlow
         with refused(WeightsError, r"cannot be exported for OpenVINO: .*no tensorflow here\. Install tensorflow"):
             export.exported(BACKBONES["MobileNetV2"], Weights(None, "random"))
 
@@ -103,6 +104,7 @@ class TestExport:
         (tmp_path / "keras.py").write_text("raise SystemExit('not Keras')")
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        export.release()
         assert export.exported(LITE0, Weights(None, "random")).exists()
 
     def test_the_converter_is_told_the_version_of_tensorflow(self, monkeypatch: pytest.MonkeyPatch) -> None:
