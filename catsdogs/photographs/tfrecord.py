@@ -172,8 +172,6 @@ def record_files_in(root: Path) -> list[Path]:
         return sorted(
             path for folder in folders for path in folder.iterdir() if is_record_file(path.name) and path.is_file()
         )
-    except FileNotFoundError as error:
-        raise DatasetError(f"{root} cannot be read: {error}", "Check --data") from None
     except OSError as error:
         raise storage.read_error(root, error, DatasetError) from None
 
