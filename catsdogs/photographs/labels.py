@@ -87,8 +87,7 @@ def tabulate(
     written: dict[str, str] = {}  # all Unicode forms of a class are one, named by the first
     classes = tuple(label for label in labels if written.setdefault(one_form(label), label) == label)
     position = {label: number for number, label in enumerate(classes)}
-    index = {label: position[written[one_form(label)]] for label in labels}
-    rows = [(id, "train", index[label], name) for id, label, name in labelled]
+    rows = [(id, "train", position[written[one_form(label)]], name) for id, label, name in labelled]
     rows += [(id, "test", UNLABELLED, name) for id, name in test]
     _refuse_repeated_ids(rows, root)
     return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))

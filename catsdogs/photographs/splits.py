@@ -133,44 +133,37 @@ def _descend(names: Sequence[str], prefix: str, within: Placement | None, root: 
             within = Placement(split.role, prefix, prefix)
         elif within and split and split.role == within.role:
             within = within._replace(below=prefix)
-    loose = tops.pop("", [])
+    tops.pop("", None)
     chosen = _choose_splits(tops, prefix, within, root)
-    if not chosen and within is None and _descend_deeper(tops, loose, prefix, root, placed):
-        return
-    for folder, inside in tops.items():
+    _place(names, within if within and not chosen else Placement(None, prefix, prefix), placed)
+    for folder, split in chosen.items():
         start = f"{prefix}{folder}/"
-        if folder in chosen:
-            _descend_into_split(inside, Placement(chosen[folder].role, start, start), root, placed)
-        else:
-            loose = loose + inside
-    for name in loose:
-        if within and not chosen:
-            placed[name] = within._replace(below=name[len(within.below) :])
-        else:
-            placed[name] = Placement(None, prefix, name[len(prefix) :])
+        _descend_into_split(tops[folder], Placement(split.role, start, start), root, placed)
+    if not chosen and within is None:
+        _descend_deeper(tops, prefix, root, placed)
 
 
-def _descend_deeper(tops: _Folders, loose: Sequence[str], prefix: str, root: str, placed: _Placements) -> bool:
+def _place(names: Iterable[str], within: Placement, placed: _Placements) -> None:
+    """Place photographs in a split, or in none, where `below` is the part of their paths that all have."""
+    placed.update((name, within._replace(below=name[len(within.below) :])) for name in names)
+
+
+def _descend_deeper(tops: _Folders, prefix: str, root: str, placed: _Placements) -> None:
     """Place photographs whose splits lie in each class, as in cats/train/ and dogs/train/, or in one folder alone."""
     have = [folder for folder, names in tops.items() if _branches_into_splits(names, f"{prefix}{folder}/")]
-    if not have:
-        return False
-    inner: dict[str, _Placements] = {folder: {} for folder in have}
     for folder in have:
-        _descend(tops[folder], f"{prefix}{folder}/", None, root, inner[folder])
-    inside = [place.below for folder in have for place in inner[folder].values() if place.role]
+        _descend(tops[folder], f"{prefix}{folder}/", None, root, placed)
+    inside = [place.below for folder in have for name in tops[folder] if (place := placed[name]).role]
     is_in_each = len(have) == len(tops) > 1 and not any("/" in below or label_before_dot(below) for below in inside)
-    if not is_in_each and len(tops) > 1:
+    if is_in_each:
+        for folder, names in tops.items():
+            placed.update((name, placed[name]._replace(below=f"{folder}/{placed[name].below}")) for name in names)
+    elif have and len(tops) > 1:
         other = next(folder for folder in tops if folder != have[0])
         raise DatasetError(
             f"{root}: {prefix}{have[0]}/ holds splits, and there is {prefix}{other}/ beside it",
             f"Give --data the folder with the splits, such as {root}/{prefix}{have[0]}",
         )
-    for folder, places in inner.items():
-        for name, place in places.items():
-            placed[name] = place._replace(below=f"{folder}/{place.below}") if is_in_each else place
-    placed.update((name, Placement(None, prefix, name[len(prefix) :])) for name in loose)
-    return True
 
 
 def _branches_into_splits(names: Sequence[str], start: str) -> bool:
@@ -197,7 +190,7 @@ def _descend_into_split(names: Sequence[str], split: Placement, root: str, place
     if paired_splits(inner):
         _descend(names, start, split, root, placed)
     else:
-        placed.update((name, split._replace(below=name[len(start) :])) for name in names)
+        _place(names, split._replace(below=start), placed)
 
 
 def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement) -> bool:
