@@ -146,9 +146,8 @@ def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
     """The zips of train, test and the like that have not been unpacked into the same folder."""
     folders = {name.partition("/")[0].lower() for name in names if "/" in name}
     stems = {name[: -len(".zip")]: name for name in zips}
-    named = {stem: split for stem in stems if (split := splits.split_of(stem))}
-    chosen = splits.paired_splits(named) | {stem: split for stem, split in named.items() if not split.rest}
-    return [stems[stem] for stem in chosen if stem.lower() not in folders]
+    plain = {stem: split for stem, split in splits.named_splits(stems).items() if not split.rest}
+    return [stems[stem] for stem in splits.paired_splits(stems) | plain if stem.lower() not in folders]
 
 
 def _of_one_file(root: Path) -> dict[str, Location]:

@@ -91,8 +91,14 @@ def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -
     }
 
 
-def paired_splits(splits: Mapping[str, SplitName]) -> dict[str, SplitName]:
+def named_splits(folders: Iterable[str]) -> dict[str, SplitName]:
+    """The folders whose names contain a split."""
+    return {folder: split for folder in folders if (split := split_of(folder))}
+
+
+def paired_splits(folders: Iterable[str]) -> dict[str, SplitName]:
     """The folders whose names differ by the split alone: seg_train and seg_test, training set and Test."""
+    splits = named_splits(folders)
     roles: dict[tuple[str, ...], set[str]] = {}
     for split in splits.values():
         roles.setdefault(split.rest, set()).add(split.role)
@@ -120,19 +126,22 @@ def _by_folder(names: Iterable[str], start: str) -> dict[str, list[str]]:
     return inside
 
 
+def _only_folder(names: Iterable[str], start: str) -> str:
+    """The folder in the folder `start`, if there is nothing else in it."""
+    tops = _by_folder(names, start)
+    return next(iter(tops)) if len(tops) == 1 else ""
+
+
 def _descend(names: Sequence[str], prefix: str, within: Placement | None, root: str, placed: _Placements) -> None:
     """Go down from the folder `prefix` to where it branches, and place all photographs; `within` is its split."""
-    while True:
-        tops = _by_folder(names, prefix)
-        if len(tops) != 1 or "" in tops:
-            break
-        (folder,) = tops
+    while folder := _only_folder(names, prefix):
         split = split_of(folder)
         prefix += f"{folder}/"
         if split and not split.rest and within is None:
             within = Placement(split.role, prefix, prefix)
         elif within and split and split.role == within.role:
             within = within._replace(below=prefix)
+    tops = _by_folder(names, prefix)
     tops.pop("", None)
     chosen = _choose_splits(tops, prefix, within, root)
     _place(names, within if within and not chosen else Placement(None, prefix, prefix), placed)
@@ -172,7 +181,7 @@ def _branches_into_splits(names: Sequence[str], start: str) -> bool:
         tops = _by_folder(names, start)
         tops.pop("", None)
         if len(tops) != 1:
-            return bool(paired_splits({top: split for top in tops if (split := split_of(top))}))
+            return bool(paired_splits(tops))
         ((folder, names),) = tops.items()
         start += f"{folder}/"
 
@@ -180,14 +189,9 @@ def _branches_into_splits(names: Sequence[str], start: str) -> bool:
 def _descend_into_split(names: Sequence[str], split: Placement, root: str, placed: _Placements) -> None:
     """Place photographs within a split: past folders that repeat it or name nothing, and into splits of its own."""
     start = split.below
-    while True:
-        tops = _by_folder(names, start)
-        folder = next(iter(tops)) if len(tops) == 1 else ""
-        if not folder or not _is_wrapper(folder, names, start, split):
-            break
+    while (folder := _only_folder(names, start)) and _is_wrapper(folder, names, start, split):
         start += f"{folder}/"
-    inner = {top: inner_split for top in tops if (inner_split := split_of(top))}
-    if paired_splits(inner):
+    if paired_splits(_by_folder(names, start)):
         _descend(names, start, split, root, placed)
     else:
         _place(names, split._replace(below=start), placed)
@@ -204,8 +208,8 @@ def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement)
 
 def _choose_splits(tops: _Folders, prefix: str, within: Placement | None, root: str) -> dict[str, SplitName]:
     """Which of the folders side by side are splits."""
-    named = {folder: split for folder in tops if (split := split_of(folder))}
-    chosen = paired_splits(named)
+    named = named_splits(tops)
+    chosen = paired_splits(tops)
     paired = bool(chosen)
     inside = {folder: _classes_inside(names, f"{prefix}{folder}/") for folder, names in tops.items()}
     others = [folder for folder in tops if folder not in named]
