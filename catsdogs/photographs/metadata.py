@@ -11,9 +11,11 @@ TIFF, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; AVIF and HE
 """
 
 import contextlib
+import itertools
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 
 from catsdogs.errors import UnreadablePhotographError
 
@@ -27,10 +29,11 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _RAW_PROFILE_BYTES = 2**18  # of EXIF as ImageMagick writes it into a PNG, in hexadecimal
 
 # The segments that libjpeg and Pillow's reader use, with the fewest bytes that each accepts.
-_USED = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
+_USED = re.compile(rb"\xe0..JFIF\0.{9}|\xee..Adobe.{7}", re.DOTALL)
 _MARKER = re.compile(rb"\xff([^\xff\0])")  # there may be more of 0xFF before it
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # no segment follows these markers
-_START_OF_SCAN, _COMMENT, _APPLICATIONS = 0xDA, 0xFE, range(0xE0, 0xF0)
+_START_OF_SCAN = 0xDA
+_APPLICATIONS_AND_COMMENT = frozenset((*range(0xE0, 0xF0), 0xFE))
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GIF_GRAPHIC_CONTROL = b"\xf9"
@@ -132,35 +135,31 @@ def _turned(orientation: int | None, xmp: bytes) -> int:
     return orientation or UPRIGHT
 
 
-def _refuse_shattered(pieces: int, data: bytes) -> None:
-    if pieces > _PIECES + len(data) // _BYTES_A_PIECE:
-        raise UnreadablePhotographError("cut into too many pieces")
+def _turns(data: bytes) -> Iterator[None]:
+    """The turns of a loop that reading a file may take."""
+    yield from itertools.repeat(None, _PIECES + len(data) // _BYTES_A_PIECE)
+    raise UnreadablePhotographError("cut into too many pieces")
 
 
 def _of_jpeg(data: bytes) -> tuple[bytes, int]:
     """Without the segments of applications and comments, and without bytes between segments."""
     view, exif, xmp = memoryview(data), b"", b""  # a slice of a view is no copy
     kept = [view[:2]]
-    at, pieces = 2, 0
+    at, turns = 2, _turns(data)
     while match := _MARKER.search(data, at):
-        pieces += 1
-        _refuse_shattered(pieces, data)
+        next(turns)
         marker, start = match[1][0], match.end()
         at = start if marker in _WITHOUT_LENGTH else start + max(2, int.from_bytes(data[start : start + 2], "big"))
         if marker == _START_OF_SCAN or at > len(data):  # pixels follow, or the file is cut, which the decoder reports
             kept.append(view[start - 2 :])
             break
         payload = data[start + 2 : at]
-        if marker in _APPLICATIONS or marker == _COMMENT:
-            if marker == 0xE1 and payload.startswith(b"Exif\0\0"):
-                exif = exif or payload
-            elif marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
-                xmp = xmp or payload
-            if not any(
-                marker == own and payload.startswith(name) and len(payload) >= least for own, name, least in _USED
-            ):
-                continue
-        kept.append(view[start - 2 : at])
+        if marker not in _APPLICATIONS_AND_COMMENT or _USED.match(data, start - 1, at):
+            kept.append(view[start - 2 : at])
+        elif marker == 0xE1 and payload.startswith(b"Exif\0\0"):
+            exif = exif or payload
+        elif marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+            xmp = xmp or payload
     return b"".join(kept), _turned(exif_orientation(exif), xmp)
 
 
@@ -168,11 +167,10 @@ def _of_png(data: bytes) -> tuple[bytes, int]:
     """Without ancillary chunks, to which an animation's frames belong, but with transparency."""
     view, exif, xmp = memoryview(data), b"", b""
     kept = [view[: len(_PNG)]]
-    at, pieces, last = len(_PNG), 0, b""
+    at, turns, last = len(_PNG), _turns(data), b""
     colour = data[25:26]
     while at + 8 <= len(data):
-        pieces += 1
-        _refuse_shattered(pieces, data)
+        next(turns)
         kind, stop = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
         if kind in (b"IHDR", b"IDAT", b"IEND") or (kind == b"PLTE" and colour == b"\3"):
             kept.append(view[at:stop])
@@ -215,8 +213,7 @@ def _of_tiff(data: bytes) -> tuple[bytes, int]:
     """With the layout's tags alone in the first directory, and without further directories."""
     directory = _Directory(data)
     entries = directory.entries
-    _refuse_shattered(directory.count, b"")
-    if any(entries[tag][1] > _TIFF_PIECES for tag in _TIFF_PLACES if tag in entries):
+    if directory.count > _PIECES or any(entries[tag][1] > _TIFF_PIECES for tag in _TIFF_PLACES if tag in entries):
         raise UnreadablePhotographError("cut into too many pieces")
     width, height, across, down = (directory.value(tag) or 0 for tag in _TIFF_SIDES)
     if across * down > max(_TIFF_TILE, 2 * width * height):
@@ -236,10 +233,9 @@ def _of_webp(data: bytes) -> tuple[bytes, int]:
     """Without profile, EXIF and XMP."""
     kept: list[bytes] = []
     metadata = {b"EXIF": b"", b"XMP ": b""}
-    at, end, pieces = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little")), 0
+    at, end, turns = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little")), _turns(data)
     while at + 8 <= end:
-        pieces += 1
-        _refuse_shattered(pieces, data)
+        next(turns)
         kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         chunk = data[at : at + 8 + length + length % 2]
         if kind == b"VP8X" and len(chunk) > 8:
@@ -256,19 +252,15 @@ def _of_webp(data: bytes) -> tuple[bytes, int]:
 
 def _of_gif(data: bytes) -> bytes:
     """Without the extensions before the first frame, but with the one that names the transparent colour."""
-    kept: list[bytes] = []
-    at = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0)
-    kept.append(data[:at])
-    pieces = 0
+    at, turns = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0), _turns(data)
+    kept = [data[:at]]
     while data[at : at + 1] == b"!":
+        next(turns)
         start, at = at, at + 2
-        pieces += 1
         while at < len(data) and data[at]:
-            pieces += 1
+            next(turns)
             at += 1 + data[at]
-            _refuse_shattered(pieces, data)
         at += 1
-        _refuse_shattered(pieces, data)
         if data[start + 1 : start + 2] == _GIF_GRAPHIC_CONTROL:
             kept.append(data[start:at])
     return b"".join((*kept, memoryview(data)[at:]))
