@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import lzma
 import os
 import re
@@ -53,7 +54,7 @@ class Reader:
     """Reads photographs, in several threads if need be; a zip is opened once for all."""
 
     def __init__(self) -> None:
-        self._zips: dict[Path, zipfile.ZipFile] = {}
+        self._zip = functools.cache(_zip)
         self._lock = threading.Lock()
 
     def read(self, location: Location) -> bytes:
@@ -100,9 +101,7 @@ class Reader:
 
     def _open_zip(self, path: Path) -> zipfile.ZipFile:
         with self._lock:  # threads share one open archive, which zipfile lets them read
-            if path not in self._zips:
-                self._zips[path] = _zip(path)
-            return self._zips[path]
+            return self._zip(path)
 
 
 def is_folder(path: Path) -> bool:
