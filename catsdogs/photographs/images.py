@@ -128,8 +128,9 @@ def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
         if side:
             image.draft(None, (2 * side, 2 * side))
         rgb = _to_rgb(image)
-        rgb.getexif()[ExifTags.Base.Orientation] = orientation
-        ImageOps.exif_transpose(rgb, in_place=True)
+        if orientation != metadata.UPRIGHT:
+            rgb.getexif()[ExifTags.Base.Orientation] = orientation
+            ImageOps.exif_transpose(rgb, in_place=True)
         return rgb, (width, height) if orientation < 5 else (height, width)  # the others lie on their side
 
 
