@@ -10,14 +10,14 @@ import re
 import struct
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import ExifTags, Image, ImageOps
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import filetypes, metadata
@@ -33,16 +33,6 @@ STATISTICS = ("width", "height", "contrast", "colours")
 _STATISTICS_GRID = 64
 _COLOUR_LEVELS = 32
 _BAND_PIXELS = 2**20
-_TURNS = {  # by EXIF's orientation, as in Pillow's `exif_transpose`
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_ON_ITS_SIDE = (5, 6, 7, 8)
 
 # Limits to what hostile bytes may cost. Each piece of a file, down to a byte of padding, is a turn of a Python loop in
 # Pillow: ten megabytes of them take seconds. A segment of a JPEG takes three reads and holds up to 64 KB, a piece of a
@@ -58,10 +48,6 @@ _SCAN = b"\xff\xda\0"  # in coded pixels, a zero follows 0xFF
 _JPEG2000_PIXELS = 25_000_000
 _JPEG2000_TILES = 2**12
 _JPEG2000_SIZES = re.compile(rb"\xff\x4f\xff\x51.{4}(.{32})", re.DOTALL)
-# Pillow keeps a list of a TIFF's strips or tiles, and libtiff memory for a whole tile, whatever the picture's size.
-_TIFF_PIECES = 2**16
-_TIFF_TILE = 2**22  # pixels; or as large as the picture, rounded up
-_TIFF_SIDES = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength, ExifTags.Base.TileWidth, ExifTags.Base.TileLength)
 
 # Pillow's warnings about odd EXIF data help nobody here: a photograph is read, or listed with a reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -142,9 +128,10 @@ def _decode(data: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
         if side:
             image.draft(None, (2 * side, 2 * side))
         rgb = _to_rgb(image)
-        if orientation in _TURNS:
-            rgb = rgb.transpose(_TURNS[orientation])
-        return rgb, (height, width) if orientation in _ON_ITS_SIDE else (width, height)
+        if orientation != metadata.UPRIGHT:
+            rgb.getexif()[ExifTags.Base.Orientation] = orientation
+            ImageOps.exif_transpose(rgb, in_place=True)
+        return rgb, (width, height) if orientation < 5 else (height, width)  # the others lie on their side
 
 
 @functools.cache
@@ -165,7 +152,6 @@ def _open_picture(data: bytes) -> Iterator[tuple[Image.Image, int]]:
         raise UnreadablePhotographError("the file is empty")
     try:
         data, orientation = metadata.strip_metadata(data)
-        _refuse_shattered_tiff(data)
         file = _Metered(data)
         with Image.open(file, formats=formats()) as image:
             width, height = image.size
@@ -199,27 +185,6 @@ class _Metered(io.BytesIO):
         if self.reads < 0:
             raise UnreadablePhotographError("cut into too many pieces")
         return super().read(size)
-
-
-def _refuse_shattered_tiff(data: bytes) -> None:
-    """Check the first directory of a TIFF before Pillow acts on it."""
-    if data[:2] not in (b"II", b"MM"):
-        return
-    file = _Metered(data)
-    header = file.read(8)
-    try:
-        directory = TiffImagePlugin.ImageFileDirectory_v2(header + file.read(8) if header[2] == 43 else header)
-    except SyntaxError:
-        return  # no TIFF
-    file.seek(directory.next)
-    directory.load(file)
-    pieces = directory.get(ExifTags.Base.StripOffsets) or directory.get(ExifTags.Base.TileOffsets)
-    if isinstance(pieces, Sized) and len(pieces) > _TIFF_PIECES:
-        raise UnreadablePhotographError("cut into too many pieces")
-    sides = (directory.get(side, 0) for side in _TIFF_SIDES)
-    width, height, across, down = (side if isinstance(side, int) else 0 for side in sides)
-    if across * down > max(_TIFF_TILE, 2 * width * height):
-        raise UnreadablePhotographError(f"tiles of {across} x {down} pixels")
 
 
 def _refuse_large_jpeg2000(data: bytes, pixels: int) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from posixpath import basename
 
 from catsdogs.errors import DatasetError, and_more, in_short
 from catsdogs.photographs import label_tables, splits
@@ -87,8 +88,7 @@ def tabulate(
     written: dict[str, str] = {}  # all Unicode forms of a class are one, named by the first
     classes = tuple(label for label in labels if written.setdefault(one_form(label), label) == label)
     position = {label: number for number, label in enumerate(classes)}
-    index = {label: position[written[one_form(label)]] for label in labels}
-    rows = [(id, "train", index[label], name) for id, label, name in labelled]
+    rows = [(id, "train", position[written[one_form(label)]], name) for id, label, name in labelled]
     rows += [(id, "test", UNLABELLED, name) for id, name in test]
     _refuse_repeated_ids(rows, root)
     return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))
@@ -123,13 +123,9 @@ def is_sample(table: str) -> bool:
     return re.sub(r"[\W_]", "", table.lower()).startswith("samplesubmission")
 
 
-def _file_name(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
 def _breed_in(name: str) -> str | None:
     """`shiba_inu` of `shiba_inu_12.jpg`."""
-    match = _LABEL_UNDERSCORE_NUMBER.fullmatch(_file_name(name))
+    match = _LABEL_UNDERSCORE_NUMBER.fullmatch(basename(name))
     return match[1] if match and match[1].strip("_").lower() not in CAMERA_NAMES else None
 
 
@@ -157,7 +153,7 @@ def _labels_from_names(
             without,
         )
     known = [(name, label) for name, label in labels if label is not None]
-    splits_used = {_file_name(where[name].folder.rstrip("/")) for name, _ in known if where[name].role}
+    splits_used = {basename(where[name].folder.rstrip("/")) for name, _ in known if where[name].role}
     if len({label for _, label in known}) < 2 and len(splits_used) > 1:
         raise DatasetError(
             f"{root} has no classes but {', '.join(sorted(splits_used, key=natural_key))}, which name splits",
@@ -183,7 +179,7 @@ def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Placement]) -> li
     rows = []
     for id, place, (name, label) in zip(ids, places, labelled, strict=True):
         if (clash and place.role) or (place.role == THIRD and not is_third_alone):
-            id = f"{_file_name(place.folder.rstrip('/'))}/{id}"
+            id = f"{basename(place.folder.rstrip('/'))}/{id}"
         rows.append((id, label, name))
     return rows
 
@@ -191,9 +187,9 @@ def _ids(labelled: Sequence[tuple[str, str]], where: dict[str, Placement]) -> li
 def _test_ids(test: Sequence[str], where: dict[str, Placement]) -> list[tuple[str, str]]:
     """(id, name). The id is the file name, which Kaggle's sample submission lists; the path where names occur twice."""
     below = [where[name].below for name in test]
-    folders = [_file_name(where[name].folder.rstrip("/")) for name in test]
+    folders = [basename(where[name].folder.rstrip("/")) for name in test]
     candidates = (
-        [without_suffix(_file_name(name)) for name in test],
+        [without_suffix(basename(name)) for name in test],
         [without_suffix(path) for path in below],
         [without_suffix(f"{folder}/{path}") for folder, path in zip(folders, below, strict=True)],
     )

@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import functools
 import lzma
 import os
+import re
 import stat
 import struct
 import threading
@@ -32,7 +34,6 @@ _METHODS = {
     zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA,
     getattr(zipfile, "ZIP_ZSTANDARD", zipfile.ZIP_STORED),  # since Python 3.14
 }  # fmt: skip
-_EXTRA_HEAD, _UNICODE_PATH = struct.Struct("<HH"), 0x7075
 _LOCAL_HEADER_BYTES = 30 + 128  # of a zip member, without its name: the fixed part, and what may be added to it
 
 
@@ -53,7 +54,7 @@ class Reader:
     """Reads photographs, in several threads if need be; a zip is opened once for all."""
 
     def __init__(self) -> None:
-        self._zips: dict[Path, zipfile.ZipFile] = {}
+        self._zip = functools.cache(_zip)
         self._lock = threading.Lock()
 
     def read(self, location: Location) -> bytes:
@@ -66,20 +67,15 @@ class Reader:
         container, name = location
         try:
             if is_folder(container):
-                size, data = _read_file(container, name)
-            elif tfrecord.is_record_file(container.name):
-                offset, length = name.split(":")
-                return tfrecord.read_photograph(container, int(offset), int(length))
-            else:
-                size, data = self._read_member(container, name)
+                return _read_file(container, name)
+            if tfrecord.is_record_file(container.name):
+                return tfrecord.read_photograph(container, *map(int, name.split(":")))
+            return self._read_member(container, name)
         except FileNotFoundError:
             raise UnreadablePhotographError(ABSENT) from None
         except (KeyError, *_ZIP_ERRORS) as error:
             storage.refuse_passing(location, error)
             raise UnreadablePhotographError(f"cannot be read: {error}") from None
-        if size > MAX_FILE_BYTES:
-            raise UnreadablePhotographError(f"{size:,} bytes, more than {MAX_FILE_BYTES:,}")
-        return data
 
     def size(self, location: Location) -> int | None:
         """The bytes, counted, of a file or a zip's member on this machine; None where that would need reading."""
@@ -93,22 +89,19 @@ class Reader:
         except (KeyError, *_ZIP_ERRORS):
             return None
 
-    def _read_member(self, path: Path, name: str) -> tuple[int, bytes]:
+    def _read_member(self, path: Path, name: str) -> bytes:
         archive = self._open_zip(path)
         info = archive.getinfo(name)
-        if info.file_size > MAX_FILE_BYTES:
-            return info.file_size, b""
+        _refuse_large(info.file_size)
         if isinstance(archive.fp, Ranges):
             # Outside the lock under which zipfile reads, so that threads do not wait for each other's requests.
             length = _LOCAL_HEADER_BYTES + len(info.filename.encode()) + len(info.extra) + info.compress_size
             archive.fp.fetch(info.header_offset, min(length, MAX_FILE_BYTES))
-        return info.file_size, archive.read(name)
+        return archive.read(name)
 
     def _open_zip(self, path: Path) -> zipfile.ZipFile:
         with self._lock:  # threads share one open archive, which zipfile lets them read
-            if path not in self._zips:
-                self._zips[path] = _zip(path)
-            return self._zips[path]
+            return self._zip(path)
 
 
 def is_folder(path: Path) -> bool:
@@ -133,8 +126,7 @@ def list_files(root: Path) -> dict[str, Location]:
         return _of_one_file(root)
     names = _recognised(_list_objects(root) if is_remote else _walk(root), lambda name: _head(root / name), is_remote)
     locations = {name: Location(root, name) for name in names}
-    shown = {name: name.encode(errors="backslashreplace").decode() for name in locations if not name.isascii()}
-    not_text = [text for name, text in shown.items() if text != name]
+    not_text = [text for name in names if (text := name.encode(errors="backslashreplace").decode()) != name]
     if not_text:
         problem = f"The name of {root}/{not_text[0]} is not UTF-8{and_more(not_text[1:], 'like it')}"
         raise DatasetError(problem, "Rename the file" if len(not_text) == 1 else "Rename the files", not_text)
@@ -153,9 +145,8 @@ def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
     """The zips of train, test and the like that have not been unpacked into the same folder."""
     folders = {name.partition("/")[0].lower() for name in names if "/" in name}
     stems = {name[: -len(".zip")]: name for name in zips}
-    named = {stem: split for stem in stems if (split := splits.split_of(stem))}
-    chosen = splits.paired_splits(named) | {stem: split for stem, split in named.items() if not split.rest}
-    return [stems[stem] for stem in chosen if stem.lower() not in folders]
+    plain = {stem: split for stem, split in splits.named_splits(stems).items() if not split.rest}
+    return [stems[stem] for stem in splits.paired_splits(stems) | plain if stem.lower() not in folders]
 
 
 def _of_one_file(root: Path) -> dict[str, Location]:
@@ -197,18 +188,24 @@ def _head_of_member(archive: zipfile.ZipFile, name: str) -> bytes:
         return file.read(filetypes.HEAD_BYTES)
 
 
-def _read_file(folder: Path, name: str) -> tuple[int, bytes]:
-    """The size of a file and, if that is no more than `MAX_FILE_BYTES`, its bytes."""
+def _refuse_large(size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise UnreadablePhotographError(f"{size:,} bytes, more than {MAX_FILE_BYTES:,}")
+
+
+def _read_file(folder: Path, name: str) -> bytes:
     if storage.is_remote(folder):
         if leads_elsewhere(name):  # a table may list anything
             raise FileNotFoundError(name)
         data = storage.read_bytes(folder / name, length=MAX_FILE_BYTES + 1)
-        return len(data), data
+        _refuse_large(len(data))
+        return data
     path = folder / name
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # a pipe, or a link to a device, would never end
         raise UnreadablePhotographError("not a regular file")
-    return status.st_size, path.read_bytes() if status.st_size <= MAX_FILE_BYTES else b""
+    _refuse_large(status.st_size)
+    return path.read_bytes()
 
 
 def _list_objects(root: Path) -> list[str]:
@@ -308,12 +305,9 @@ def _as_text(info: zipfile.ZipInfo) -> str:
         written = info.filename.encode("cp437")
     except UnicodeEncodeError:  # Python 3.12 and later read the field
         return info.filename
-    extra = info.extra
-    while len(extra) >= _EXTRA_HEAD.size:
-        kind, size = _EXTRA_HEAD.unpack_from(extra)
-        field, extra = extra[_EXTRA_HEAD.size :][:size], extra[_EXTRA_HEAD.size + size :]
-        if kind == _UNICODE_PATH and field[1:5] == struct.pack("<I", zlib.crc32(written)):
-            written = field[5:]
+    checksum = re.escape(struct.pack("<I", zlib.crc32(written)))
+    if field := re.search(rb"up(..)." + checksum, info.extra, re.DOTALL):  # its mark, size and version
+        written = info.extra[field.end() :][: int.from_bytes(field[1], "little") - 5]
     try:
         return written.decode()
     except UnicodeError:

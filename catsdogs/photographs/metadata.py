@@ -11,10 +11,11 @@ TIFF, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; AVIF and HE
 """
 
 import contextlib
+import itertools
 import re
 import struct
 import zlib
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from catsdogs.errors import UnreadablePhotographError
 
@@ -23,22 +24,27 @@ UPRIGHT = 1
 _PIECES = 2**15
 _BYTES_A_PIECE = 2048  # so that PNGs of hundreds of megabytes, in pieces of the usual size, are read
 _ORIENTATION = 274  # EXIF's tag
-_INTEGER_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's types of whole numbers
-_FRACTION_TYPES = {5: "II", 10: "ii"}
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 5: "II", 10: "ii"}  # TIFF's types; the last are fractions
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _RAW_PROFILE_BYTES = 2**18  # of EXIF as ImageMagick writes it into a PNG, in hexadecimal
 
 # The segments that libjpeg and Pillow's reader use, with the fewest bytes that each accepts.
-_USED = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12))
+_USED = re.compile(rb"\xe0..JFIF\0.{9}|\xee..Adobe.{7}", re.DOTALL)
 _MARKER = re.compile(rb"\xff([^\xff\0])")  # there may be more of 0xFF before it
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # no segment follows these markers
-_START_OF_SCAN, _COMMENT, _APPLICATIONS = 0xDA, 0xFE, range(0xE0, 0xF0)
+_START_OF_SCAN = 0xDA
+_APPLICATIONS_AND_COMMENT = frozenset((*range(0xE0, 0xF0), 0xFE))
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GIF_GRAPHIC_CONTROL = b"\xf9"
 _WEBP_PARTS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _WEBP_FLAGS = 0x20 | 0x08 | 0x04  # the file has a profile, EXIF and XMP
 _XMP_TAG = 700
+# libtiff keeps memory for a whole tile, whatever the picture's size, and Pillow a list of the strips or tiles.
+_TIFF_PIECES = 2**16
+_TIFF_TILE = 2**22  # pixels; or as large as the picture, rounded up
+_TIFF_PLACES = (273, 324)  # of strips and of tiles
+_TIFF_SIDES = (256, 257, 322, 323)  # of the picture and of a tile
 # Baseline TIFF's tags of the picture's layout, and those that compressions add: fax, JPEG old and new, and predictors.
 _TIFF_TAGS = {
     *(*range(254, 260), 262, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 317, *range(320, 326)),
@@ -48,114 +54,123 @@ _TIFF_TAGS = {
 _HEIF_EXIF = re.compile(rb"(infe(?:\x02\0\0.{5}|\x03\0\0.{7}))Exif", re.DOTALL)
 
 
-class Stripped(NamedTuple):
-    """The bytes to decode, and EXIF's orientation: 1 is upright, 2 to 8 are turned or mirrored."""
+def strip_metadata(data: bytes) -> tuple[bytes, int]:
+    """A picture's bytes without metadata, and EXIF's orientation: 1 is upright, 2 to 8 are turned or mirrored.
 
-    data: bytes
-    orientation: int
-
-
-def strip_metadata(data: bytes) -> Stripped:
-    """A picture's bytes without metadata, and its orientation; files that are not understood stay as they are.
+    Files that are not understood stay as they are.
 
     Raises:
-        UnreadablePhotographError: so many pieces that reading them would take long.
+        UnreadablePhotographError: so many pieces, or such tiles, that reading them would take long, or much memory.
     """
     if data[:2] == b"\xff\xd8":
         return _of_jpeg(data)
     if data[:8] == _PNG:
         return _of_png(data)
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if data[:2] in (b"II", b"MM") and data[2:4] in (b"*\0", b"\0*", b"+\0", b"\0+"):
         return _of_tiff(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _of_webp(data)
     if data[:4] == b"GIF8":
-        return Stripped(_of_gif(data), UPRIGHT)
+        return _of_gif(data), UPRIGHT
     if data[4:8] == b"ftyp":
-        return Stripped(_HEIF_EXIF.sub(rb"\1free", data), UPRIGHT)
-    return Stripped(data, UPRIGHT)
+        return _HEIF_EXIF.sub(rb"\1free", data), UPRIGHT
+    return data, UPRIGHT
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """The orientation in EXIF data; None if it cannot be found in them."""
+    """The orientation in EXIF data or a TIFF file; None if it cannot be found in them."""
     exif = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
+    value = _Directory(exif).value(_ORIENTATION) if exif[:2] in (b"II", b"MM") else None
+    if value is None:
         return None
-    try:
-        (start,) = struct.unpack_from(f"{order}I", exif, 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, start)
-        for at in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, values = struct.unpack_from(f"{order}HHI", exif, at)
-            if tag == _ORIENTATION:
-                return _orientation(exif, order, kind, values, at + 8)
-    except struct.error:  # cut short
-        pass
-    return None
-
-
-def _orientation(data: bytes, order: str, kind: int, count: int, at: int, inline: int = 4) -> int | None:
-    """A TIFF entry's first value. The values stand at `at`, or their offset if they need more than `inline` bytes."""
-    code = order + (_INTEGER_TYPES | _FRACTION_TYPES).get(kind, "")
-    size = struct.calcsize(code)
-    if not size or not count:
-        return None
-    if size * count > inline:
-        (at,) = struct.unpack_from(f"{order}{'I' if inline == 4 else 'Q'}", data, at)
-    value, *below = struct.unpack_from(code, data, at)
-    if below:
-        value = value / below[0] if below[0] else 0
     return int(value) if value in range(1, 9) else UPRIGHT
 
 
-def _orientation_in(exif: bytes, xmp: bytes) -> int:
-    orientation = exif_orientation(exif)
+class _Directory:
+    """The first directory of a TIFF file or of EXIF data, which have one form.
+
+    Attributes:
+        count: how many entries it claims; `entries` has those that are there, up to a number.
+        entries: tag -> its type, the number of its values, these or their offset, and its place.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.order, self.is_big = data, "<" if data[:2] == b"II" else ">", 43 in data[2:4]
+        self.inline, self.offset, self.counter = (8, "Q", "Q") if self.is_big else (4, "I", "H")  # bytes and types
+        self.start, self.count = 0, 0
+        self.entries: dict[int, tuple[int, int, int, int]] = {}
+        self.is_whole = False
+        try:
+            (self.start,) = self.unpack(self.offset, self.inline)
+            (self.count,) = self.unpack(self.counter, self.start)
+            at = self.start + struct.calcsize(self.counter)
+            for _ in range(min(self.count, _PIECES)):
+                tag, kind, count, value = self.unpack(f"HH{self.offset}{self.offset}", at)
+                self.entries.setdefault(tag, (kind, count, value, at))
+                at += 4 + 2 * self.inline
+            self.is_whole = True
+        except (struct.error, OverflowError):  # no directory, or a part of one
+            pass
+
+    def unpack(self, types: str, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(self.order + types, self._data, at)
+
+    def value(self, tag: int) -> float | None:
+        """The first value of a tag that has numbers."""
+        kind, count, value, at = self.entries.get(tag, (0, 0, 0, 0))
+        code = _NUMBERS.get(kind, "")
+        size = struct.calcsize(f"={code}")
+        if not size or not count:
+            return None
+        try:
+            number, *below = self.unpack(code, value if size * count > self.inline else at + 4 + self.inline)
+        except (struct.error, OverflowError):
+            return None
+        return number / below[0] if below and below[0] else 0 if below else number
+
+
+def _turned(orientation: int | None, xmp: bytes) -> int:
     if orientation is None and (match := _XMP_ORIENTATION.search(xmp)):
         orientation = int(match[1])
     return orientation or UPRIGHT
 
 
-def _refuse_shattered(pieces: int, data: bytes) -> None:
-    if pieces > _PIECES + len(data) // _BYTES_A_PIECE:
-        raise UnreadablePhotographError("cut into too many pieces")
+def _turns(data: bytes) -> Iterator[None]:
+    """The turns of a loop that reading a file may take."""
+    yield from itertools.repeat(None, _PIECES + len(data) // _BYTES_A_PIECE)
+    raise UnreadablePhotographError("cut into too many pieces")
 
 
-def _of_jpeg(data: bytes) -> Stripped:
+def _of_jpeg(data: bytes) -> tuple[bytes, int]:
     """Without the segments of applications and comments, and without bytes between segments."""
     view, exif, xmp = memoryview(data), b"", b""  # a slice of a view is no copy
     kept = [view[:2]]
-    at, pieces = 2, 0
+    at, turns = 2, _turns(data)
     while match := _MARKER.search(data, at):
-        pieces += 1
-        _refuse_shattered(pieces, data)
+        next(turns)
         marker, start = match[1][0], match.end()
         at = start if marker in _WITHOUT_LENGTH else start + max(2, int.from_bytes(data[start : start + 2], "big"))
         if marker == _START_OF_SCAN or at > len(data):  # pixels follow, or the file is cut, which the decoder reports
             kept.append(view[start - 2 :])
             break
         payload = data[start + 2 : at]
-        if marker in _APPLICATIONS or marker == _COMMENT:
-            if marker == 0xE1 and payload.startswith(b"Exif\0\0"):
-                exif = exif or payload
-            elif marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
-                xmp = xmp or payload
-            if not any(
-                marker == own and payload.startswith(name) and len(payload) >= least for own, name, least in _USED
-            ):
-                continue
-        kept.append(view[start - 2 : at])
-    return Stripped(b"".join(kept), _orientation_in(exif, xmp))
+        if marker not in _APPLICATIONS_AND_COMMENT or _USED.match(data, start - 1, at):
+            kept.append(view[start - 2 : at])
+        elif marker == 0xE1 and payload.startswith(b"Exif\0\0"):
+            exif = exif or payload
+        elif marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+            xmp = xmp or payload
+    return b"".join(kept), _turned(exif_orientation(exif), xmp)
 
 
-def _of_png(data: bytes) -> Stripped:
+def _of_png(data: bytes) -> tuple[bytes, int]:
     """Without ancillary chunks, to which an animation's frames belong, but with transparency."""
     view, exif, xmp = memoryview(data), b"", b""
     kept = [view[: len(_PNG)]]
-    at, pieces, last = len(_PNG), 0, b""
+    at, turns, last = len(_PNG), _turns(data), b""
     colour = data[25:26]
     while at + 8 <= len(data):
-        pieces += 1
-        _refuse_shattered(pieces, data)
+        next(turns)
         kind, stop = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
         if kind in (b"IHDR", b"IDAT", b"IEND") or (kind == b"PLTE" and colour == b"\3"):
             kept.append(view[at:stop])
@@ -176,7 +191,7 @@ def _of_png(data: bytes) -> Stripped:
             break
     if at == len(data) and last not in (b"IDAT", b"IEND"):  # whole chunks without an end, which no cut would leave
         raise UnreadablePhotographError("damaged: it has no end")
-    return Stripped(b"".join(kept), _orientation_in(exif, xmp))
+    return b"".join(kept), _turned(exif_orientation(exif), xmp)
 
 
 def _is_sound_transparency(colour: bytes, chunk: bytes) -> bool:
@@ -194,44 +209,33 @@ def _raw_profile(text: bytes, is_packed: bool) -> bytes:
     return b""
 
 
-def _of_tiff(data: bytes) -> Stripped:
+def _of_tiff(data: bytes) -> tuple[bytes, int]:
     """With the layout's tags alone in the first directory, and without further directories."""
-    order = "<" if data[:2] == b"II" else ">"
-    is_big = 43 in data[2:4]
-    place, number, entry = (8, "Q", 20) if is_big else (4, "I", 12)
-    kept, exif, xmp = [], b"", b""
-    orientation = None
-    try:
-        (start,) = struct.unpack_from(f"{order}{number}", data, place)
-        (count,) = struct.unpack_from(f"{order}{'Q' if is_big else 'H'}", data, start)
-        first = start + (8 if is_big else 2)
-        _refuse_shattered(count, b"")
-        for at in range(first, first + entry * count, entry):
-            tag, kind, values = struct.unpack_from(f"{order}HH{number}", data, at)
-            if tag == _ORIENTATION:
-                with contextlib.suppress(struct.error, OverflowError):
-                    orientation = _orientation(data, order, kind, values, at + entry - place, place)
-            elif tag == _XMP_TAG:
-                (where,) = struct.unpack_from(f"{order}{number}", data, at + entry - place)
-                xmp = data[where : where + values]
-            elif tag in _TIFF_TAGS:
-                kept.append(data[at : at + entry])
-    except (struct.error, OverflowError):  # no directory, or a part of one
-        return Stripped(data, UPRIGHT)
-    directory = struct.pack(f"{order}{'Q' if is_big else 'H'}", len(kept)) + b"".join(kept) + bytes(place)
+    directory = _Directory(data)
+    entries = directory.entries
+    if directory.count > _PIECES or any(entries[tag][1] > _TIFF_PIECES for tag in _TIFF_PLACES if tag in entries):
+        raise UnreadablePhotographError("cut into too many pieces")
+    width, height, across, down = (directory.value(tag) or 0 for tag in _TIFF_SIDES)
+    if across * down > max(_TIFF_TILE, 2 * width * height):
+        raise UnreadablePhotographError(f"tiles of {across} x {down} pixels")
+    if not directory.is_whole:
+        return data, UPRIGHT
+    kept = [data[at : at + 4 + 2 * directory.inline] for tag, (_, _, _, at) in entries.items() if tag in _TIFF_TAGS]
+    count = struct.pack(directory.order + directory.counter, len(kept))
+    stripped = b"".join((count, *kept, bytes(directory.inline)))
     view = memoryview(data)
-    whole = b"".join((view[:start], directory, view[start + len(directory) :]))
-    return Stripped(whole, orientation or _orientation_in(exif, xmp))
+    whole = b"".join((view[: directory.start], stripped, view[directory.start + len(stripped) :]))
+    _, length, where, _ = entries.get(_XMP_TAG, (0, 0, 0, 0))
+    return whole, _turned(exif_orientation(data), data[where : where + length])
 
 
-def _of_webp(data: bytes) -> Stripped:
+def _of_webp(data: bytes) -> tuple[bytes, int]:
     """Without profile, EXIF and XMP."""
     kept: list[bytes] = []
     metadata = {b"EXIF": b"", b"XMP ": b""}
-    at, end, pieces = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little")), 0
+    at, end, turns = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little")), _turns(data)
     while at + 8 <= end:
-        pieces += 1
-        _refuse_shattered(pieces, data)
+        next(turns)
         kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         chunk = data[at : at + 8 + length + length % 2]
         if kind == b"VP8X" and len(chunk) > 8:
@@ -243,24 +247,20 @@ def _of_webp(data: bytes) -> Stripped:
         at += len(chunk)
     body = b"WEBP" + b"".join(kept)
     whole = data if body == data[8:end] else b"RIFF" + struct.pack("<I", len(body)) + body
-    return Stripped(whole, _orientation_in(metadata[b"EXIF"], metadata[b"XMP "]))
+    return whole, _turned(exif_orientation(metadata[b"EXIF"]), metadata[b"XMP "])
 
 
 def _of_gif(data: bytes) -> bytes:
     """Without the extensions before the first frame, but with the one that names the transparent colour."""
-    kept: list[bytes] = []
-    at = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0)
-    kept.append(data[:at])
-    pieces = 0
+    at, turns = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0), _turns(data)
+    kept = [data[:at]]
     while data[at : at + 1] == b"!":
+        next(turns)
         start, at = at, at + 2
-        pieces += 1
         while at < len(data) and data[at]:
-            pieces += 1
+            next(turns)
             at += 1 + data[at]
-            _refuse_shattered(pieces, data)
         at += 1
-        _refuse_shattered(pieces, data)
         if data[start + 1 : start + 2] == _GIF_GRAPHIC_CONTROL:
             kept.append(data[start:at])
     return b"".join((*kept, memoryview(data)[at:]))

@@ -91,8 +91,14 @@ def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -
     }
 
 
-def paired_splits(splits: Mapping[str, SplitName]) -> dict[str, SplitName]:
+def named_splits(folders: Iterable[str]) -> dict[str, SplitName]:
+    """The folders whose names contain a split."""
+    return {folder: split for folder in folders if (split := split_of(folder))}
+
+
+def paired_splits(folders: Iterable[str]) -> dict[str, SplitName]:
     """The folders whose names differ by the split alone: seg_train and seg_test, training set and Test."""
+    splits = named_splits(folders)
     roles: dict[tuple[str, ...], set[str]] = {}
     for split in splits.values():
         roles.setdefault(split.rest, set()).add(split.role)
@@ -120,57 +126,53 @@ def _by_folder(names: Iterable[str], start: str) -> dict[str, list[str]]:
     return inside
 
 
+def _only_folder(names: Iterable[str], start: str) -> str:
+    """The folder in the folder `start`, if there is nothing else in it."""
+    tops = _by_folder(names, start)
+    return next(iter(tops)) if len(tops) == 1 else ""
+
+
 def _descend(names: Sequence[str], prefix: str, within: Placement | None, root: str, placed: _Placements) -> None:
     """Go down from the folder `prefix` to where it branches, and place all photographs; `within` is its split."""
-    while True:
-        tops = _by_folder(names, prefix)
-        if len(tops) != 1 or "" in tops:
-            break
-        (folder,) = tops
+    while folder := _only_folder(names, prefix):
         split = split_of(folder)
         prefix += f"{folder}/"
         if split and not split.rest and within is None:
             within = Placement(split.role, prefix, prefix)
         elif within and split and split.role == within.role:
             within = within._replace(below=prefix)
-    loose = tops.pop("", [])
+    tops = _by_folder(names, prefix)
+    tops.pop("", None)
     chosen = _choose_splits(tops, prefix, within, root)
-    if not chosen and within is None and _descend_deeper(tops, loose, prefix, root, placed):
-        return
-    for folder, inside in tops.items():
+    _place(names, within if within and not chosen else Placement(None, prefix, prefix), placed)
+    for folder, split in chosen.items():
         start = f"{prefix}{folder}/"
-        if folder in chosen:
-            _descend_into_split(inside, Placement(chosen[folder].role, start, start), root, placed)
-        else:
-            loose = loose + inside
-    for name in loose:
-        if within and not chosen:
-            placed[name] = within._replace(below=name[len(within.below) :])
-        else:
-            placed[name] = Placement(None, prefix, name[len(prefix) :])
+        _descend_into_split(tops[folder], Placement(split.role, start, start), root, placed)
+    if not chosen and within is None:
+        _descend_deeper(tops, prefix, root, placed)
 
 
-def _descend_deeper(tops: _Folders, loose: Sequence[str], prefix: str, root: str, placed: _Placements) -> bool:
+def _place(names: Iterable[str], within: Placement, placed: _Placements) -> None:
+    """Place photographs in a split, or in none, where `below` is the part of their paths that all have."""
+    placed.update((name, within._replace(below=name[len(within.below) :])) for name in names)
+
+
+def _descend_deeper(tops: _Folders, prefix: str, root: str, placed: _Placements) -> None:
     """Place photographs whose splits lie in each class, as in cats/train/ and dogs/train/, or in one folder alone."""
     have = [folder for folder, names in tops.items() if _branches_into_splits(names, f"{prefix}{folder}/")]
-    if not have:
-        return False
-    inner: dict[str, _Placements] = {folder: {} for folder in have}
     for folder in have:
-        _descend(tops[folder], f"{prefix}{folder}/", None, root, inner[folder])
-    inside = [place.below for folder in have for place in inner[folder].values() if place.role]
+        _descend(tops[folder], f"{prefix}{folder}/", None, root, placed)
+    inside = [place.below for folder in have for name in tops[folder] if (place := placed[name]).role]
     is_in_each = len(have) == len(tops) > 1 and not any("/" in below or label_before_dot(below) for below in inside)
-    if not is_in_each and len(tops) > 1:
+    if is_in_each:
+        for folder, names in tops.items():
+            placed.update((name, placed[name]._replace(below=f"{folder}/{placed[name].below}")) for name in names)
+    elif have and len(tops) > 1:
         other = next(folder for folder in tops if folder != have[0])
         raise DatasetError(
             f"{root}: {prefix}{have[0]}/ holds splits, and there is {prefix}{other}/ beside it",
             f"Give --data the folder with the splits, such as {root}/{prefix}{have[0]}",
         )
-    for folder, places in inner.items():
-        for name, place in places.items():
-            placed[name] = place._replace(below=f"{folder}/{place.below}") if is_in_each else place
-    placed.update((name, Placement(None, prefix, name[len(prefix) :])) for name in loose)
-    return True
 
 
 def _branches_into_splits(names: Sequence[str], start: str) -> bool:
@@ -179,7 +181,7 @@ def _branches_into_splits(names: Sequence[str], start: str) -> bool:
         tops = _by_folder(names, start)
         tops.pop("", None)
         if len(tops) != 1:
-            return bool(paired_splits({top: split for top in tops if (split := split_of(top))}))
+            return bool(paired_splits(tops))
         ((folder, names),) = tops.items()
         start += f"{folder}/"
 
@@ -187,17 +189,12 @@ def _branches_into_splits(names: Sequence[str], start: str) -> bool:
 def _descend_into_split(names: Sequence[str], split: Placement, root: str, placed: _Placements) -> None:
     """Place photographs within a split: past folders that repeat it or name nothing, and into splits of its own."""
     start = split.below
-    while True:
-        tops = _by_folder(names, start)
-        folder = next(iter(tops)) if len(tops) == 1 else ""
-        if not folder or not _is_wrapper(folder, names, start, split):
-            break
+    while (folder := _only_folder(names, start)) and _is_wrapper(folder, names, start, split):
         start += f"{folder}/"
-    inner = {top: inner_split for top in tops if (inner_split := split_of(top))}
-    if paired_splits(inner):
+    if paired_splits(_by_folder(names, start)):
         _descend(names, start, split, root, placed)
     else:
-        placed.update((name, split._replace(below=name[len(start) :])) for name in names)
+        _place(names, split._replace(below=start), placed)
 
 
 def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement) -> bool:
@@ -211,8 +208,8 @@ def _is_wrapper(folder: str, names: Sequence[str], start: str, split: Placement)
 
 def _choose_splits(tops: _Folders, prefix: str, within: Placement | None, root: str) -> dict[str, SplitName]:
     """Which of the folders side by side are splits."""
-    named = {folder: split for folder in tops if (split := split_of(folder))}
-    chosen = paired_splits(named)
+    named = named_splits(tops)
+    chosen = paired_splits(tops)
     paired = bool(chosen)
     inside = {folder: _classes_inside(names, f"{prefix}{folder}/") for folder, names in tops.items()}
     others = [folder for folder in tops if folder not in named]

@@ -3,7 +3,7 @@
 import functools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +39,15 @@ class Stamps:
 
     def look(self, photographs: Iterable[Photograph]) -> list[int | None]:
         """Each photograph's digest if its file has not changed since it was read; None if it has to be read."""
-        self._stamps = list(_stamps(photographs))
+        settled = time.time_ns() - SETTLED_NS
+
+        @functools.cache
+        def state_in(container: Path) -> Callable[[str], str]:
+            return _of_objects(container) if storage.is_remote(container) else _of_files(container, settled)
+
+        states = ((name, state_in(container)(name)) for _, _, _, (container, name) in photographs)
+        # None for no file, or for one that changed so lately that another change may not show.
+        self._stamps = [images.digest(f"{name}\0{state}".encode()) if state else None for name, state in states]
         return [None if stamp is None else self._digests.get(stamp) for stamp in self._stamps]
 
     def keep(self, digests: Iterable[int | None], others: bool) -> None:
@@ -63,19 +71,6 @@ def _read_stamps(path: Path) -> dict[int, int]:
         if (file.attrs.get("format"), file.attrs.get("version")) == (STAMPS_FORMAT, STAMPS_VERSION):
             return dict(zip(file["stamp"][...].tolist(), file["digest"][...].tolist(), strict=True))
     return {}
-
-
-def _stamps(photographs: Iterable[Photograph]) -> Iterator[int | None]:
-    """Each photograph's stamp; None for no file, or for one that changed so lately that another change may not show."""
-    settled = time.time_ns() - SETTLED_NS
-
-    @functools.cache
-    def state_in(container: Path) -> Callable[[str], str]:
-        return _of_objects(container) if storage.is_remote(container) else _of_files(container, settled)
-
-    for _, _, _, (container, name) in photographs:
-        state = state_in(container)(name)
-        yield images.digest(f"{name}\0{state}".encode()) if state else None
 
 
 def _of_files(container: Path, settled: int) -> Callable[[str], str]:

@@ -1,7 +1,9 @@
-"""`tf.train.Example` messages without TensorFlow: a map from names to bytes or integers, in protobuf's wire format.
+"""`tf.train.Example` messages without TensorFlow: a map from names to bytes or numbers, in protobuf's wire format.
 
-Own code, see https://protobuf.dev/programming-guides/encoding/, for two reasons: listing reads the few bytes of ids and
-labels and skips the pictures, and the cost of hostile bytes is bounded. The messages, by field numbers:
+Own code, see https://protobuf.dev/programming-guides/encoding/. protobuf itself reads whole messages: to list 2,000
+pictures of 500 KB took 0.42 s of processor time instead of 0.06 s (but 0.03 s instead of 0.06 s where they have 45 KB),
+and 16 MiB of hostile bytes, all of them empty entries, took 450 MiB. Here the few bytes of ids and labels are read, and
+the fields are counted. The messages, by field numbers:
 
     Example   1: Features
     Features  1: map entry, repeated     entry  1: name, 2: Feature
@@ -17,9 +19,10 @@ _MAX_FIELDS = 10_000  # of a message; each is a turn of a Python loop, and ten m
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _VARINT_BYTES = 10  # the longest
 _WINDOW_BYTES = 1024
-_FLOATS, _FLOAT = 2, struct.Struct("<f")  # the number of FloatList's field in Feature, and one of its values
-_NO_EXAMPLE = "not a tf.train.Example"
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3  # fields of Feature
+_FLOAT = struct.Struct("<f")
+_NO_EXAMPLE = "not a tf.train.Example"
 
 
 class NoExampleError(Exception):
@@ -34,9 +37,9 @@ def encode_example(features: dict[str, bytes | int]) -> bytes:
     entries = []
     for name, value in features.items():
         if isinstance(value, bytes):
-            feature = _field(1, _field(1, value))
+            feature = _field(_BYTES_LIST, _field(1, value))
         else:
-            feature = _field(3, _field(1, _varint(value % 2**64)))
+            feature = _field(_INT64_LIST, _field(1, _varint(value % 2**64)))
         entries.append(_field(1, _field(1, name.encode()) + _field(2, feature)))
     return _field(1, b"".join(entries))
 
@@ -51,14 +54,10 @@ def read_example(file: BinaryIO, message: Span, wanted: Container[str]) -> dict[
     values: dict[str, Span | int | float] = {}
     for inner in walk.spans(message, 1):
         for entry in walk.spans(inner, 1):
-            name, feature = "", None
-            for number, field in walk.fields(entry):
-                if number == 1 and isinstance(field, Span):
-                    name = read_text(file, field)
-                elif number == 2 and isinstance(field, Span):
-                    feature = field
-            if feature and name in wanted:
-                value = walk.first_value(feature)
+            fields = {number: field for number, field in walk.fields(entry) if isinstance(field, Span)}
+            name = read_text(file, fields[1]) if 1 in fields else ""
+            if 2 in fields and name in wanted:
+                value = walk.first_value(fields[2])
                 if value is not None:
                     values[name] = value
     return values
@@ -70,11 +69,11 @@ def read_text(file: BinaryIO, span: Span) -> str:
     Raises:
         NoExampleError: they are not UTF-8, or more than `MAX_TEXT_BYTES`.
     """
-    if span.stop - span.start > MAX_TEXT_BYTES:
-        raise NoExampleError(f"{span.stop - span.start:,} bytes where a name should be")
+    if len(span) > MAX_TEXT_BYTES:
+        raise NoExampleError(f"{len(span):,} bytes where a name should be")
     file.seek(span.start)
     try:
-        return file.read(span.stop - span.start).decode()
+        return file.read(len(span)).decode()
     except UnicodeDecodeError:
         raise NoExampleError("a name that is not UTF-8") from None
 
@@ -85,72 +84,49 @@ class _Walk:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._left = _MAX_FIELDS
-        self._window, self._window_start = b"", 0
+        self._window, self._window_start = b"", 0  # for objects in a store, whose reads are slow
 
     def fields(self, message: Span) -> Iterator[tuple[int, Span | int]]:
-        """Number and value of each field: an integer, or the span of its bytes; values of fixed size are left out."""
-        at, stop = message.start, message.stop
-        while at < stop:
+        """Number and value of each field: an integer, or the span of its bytes."""
+        at = message.start
+        while at < message.stop:
             self._left -= 1
             if self._left < 0:
                 raise NoExampleError("cut into too many pieces")
             tag, at = self._varint(at)
-            value: Span | int | None = None
             kind = tag & 7
-            if kind == _BYTES:
-                size, start = self._varint(at)
+            value: Span | int
+            if kind == _VARINT:
+                value, at = self._varint(at)
+            elif kind == _BYTES or kind in _FIXED_SIZES:
+                size, start = self._varint(at) if kind == _BYTES else (_FIXED_SIZES[kind], at)
                 at = start + size
                 value = Span(start, at)
-            elif kind == _VARINT:
-                value, at = self._varint(at)
-            elif kind in _FIXED_SIZES:
-                at += _FIXED_SIZES[kind]
             else:
                 raise NoExampleError(_NO_EXAMPLE)
-            if at > stop or tag < 8:  # no field has the number 0
+            if at > message.stop or tag < 8:  # no field has the number 0
                 raise NoExampleError(_NO_EXAMPLE)
-            if value is not None:
-                yield tag >> 3, value
+            yield tag >> 3, value
 
     def spans(self, message: Span, wanted: int) -> Iterator[Span]:
         """The fields of one number that are messages or bytes."""
         return (value for number, value in self.fields(message) if number == wanted and isinstance(value, Span))
 
     def first_value(self, feature: Span) -> Span | int | float | None:
-        """The first value of the list of bytes or numbers that a `Feature` is."""
+        """The first value of the list that a `Feature` is; numbers are packed, or each is a field of its own."""
         for kind, values in self.fields(feature):
-            if isinstance(values, Span) and kind == _FLOATS:
-                return self._first_float(values)
-            if isinstance(values, Span) and kind in (1, 3):
+            if kind in (_BYTES_LIST, _FLOAT_LIST, _INT64_LIST) and isinstance(values, Span):
                 value = next((value for number, value in self.fields(values) if number == 1), None)
-                if kind == 1:
-                    return value if isinstance(value, Span) else None
-                if isinstance(value, Span):  # packed, as most writers do
-                    value = self._first_packed(value)
-                return None if value is None else (value + 2**63) % 2**64 - 2**63  # as int64
+                if kind == _FLOAT_LIST and isinstance(value, Span):
+                    self._file.seek(value.start)
+                    return float(_FLOAT.unpack(self._file.read(_FLOAT.size))[0]) if len(value) >= _FLOAT.size else None
+                if kind == _INT64_LIST and isinstance(value, Span):
+                    numbers = value
+                    value, at = self._varint(numbers.start) if numbers else (None, numbers.start)
+                    if at > numbers.stop:
+                        raise NoExampleError(_NO_EXAMPLE)
+                return (value + 2**63) % 2**64 - 2**63 if isinstance(value, int) else value  # as int64
         return None
-
-    def _first_float(self, values: Span) -> float | None:
-        """The first of a list of floats: packed, as most writers do, or each as a field of its own."""
-        if values.stop - values.start < 1 + _FLOAT.size:
-            return None
-        tag, start = self._varint(values.start)
-        if tag & 7 == _BYTES:
-            size, start = self._varint(start)
-            if size < _FLOAT.size:
-                return None
-        if start + _FLOAT.size > values.stop:
-            raise NoExampleError(_NO_EXAMPLE)
-        self._file.seek(start)
-        return float(_FLOAT.unpack(self._file.read(_FLOAT.size))[0])
-
-    def _first_packed(self, numbers: Span) -> int | None:
-        if numbers.start == numbers.stop:
-            return None
-        number, stop = self._varint(numbers.start)
-        if stop > numbers.stop:
-            raise NoExampleError(_NO_EXAMPLE)
-        return number
 
     def _varint(self, at: int) -> tuple[int, int]:
         """A number and the offset behind it: seven bits a byte, lowest first; the eighth bit says that more follow."""

@@ -172,8 +172,6 @@ def record_files_in(root: Path) -> list[Path]:
         return sorted(
             path for folder in folders for path in folder.iterdir() if is_record_file(path.name) and path.is_file()
         )
-    except FileNotFoundError as error:
-        raise DatasetError(f"{root} cannot be read: {error}", "Check --data") from None
     except OSError as error:
         raise storage.read_error(root, error, DatasetError) from None
 
@@ -333,12 +331,10 @@ def _image_span(values: dict[str, Span | int | float]) -> Span:
 
 
 def _text_of(file: BinaryIO, name: str, value: Span | int | float) -> str:
-    if isinstance(value, float):
-        if not value.is_integer():
-            raise _NoRecordError(f"its {name} is {value:g}, which is neither a class nor an id")
-        value = int(value)
-    if isinstance(value, int):
-        return "" if name in LABEL_FEATURES and value < 0 else str(value)  # -1 often stands for no label
+    if isinstance(value, float) and not value.is_integer():
+        raise _NoRecordError(f"its {name} is {value:g}, which is neither a class nor an id")
+    if not isinstance(value, Span):
+        return "" if name in LABEL_FEATURES and value < 0 else str(int(value))  # -1 often stands for no label
     if name in IMAGE_FEATURES:
         return ""
     text = tfexample.read_text(file, value)

@@ -80,7 +80,8 @@ def write_record_files(
     """
     if size is not None and not 1 <= size <= MAX_SIDE:
         raise UsageError(f"--size {size} is not between 1 and {MAX_SIDE} pixels", "Give the side of a network's input")
-    if _overlap(dataset.root, out):
+    root, folder = dataset.root.resolve(), out.resolve()  # new files would replace the data set, or become part of it
+    if root in (folder, *folder.parents) or (is_record_file(root.name) and root.parent == folder):
         raise UsageError(f"The data set itself lies in {out}", "Give a folder of its own for the shards")
     plan = _deal(dataset, count, size)
     with locks.hold_folder(out):
@@ -175,17 +176,15 @@ def _write_record_file(path: Path, split: str, examples: Iterator[bytes]) -> Rec
     return RecordFile(path.name, split, rows, written, digest.hexdigest())
 
 
-def _overlap(root: Path, out: Path) -> bool:
-    """Whether files in `out` would replace the data set, or become part of it."""
-    root, out = root.resolve(), out.resolve()
-    return root == out or root in out.parents or (is_record_file(root.name) and root.parent == out)
-
-
 def _clear(out: Path) -> None:
     """Make the folder ready: remove an earlier set of ours, finished or not, and nothing else."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if not _is_ours(out) and record_files_in(out):
+        try:
+            is_ours = (out / UNFINISHED).exists() or read_manifest(out) is not None
+        except DatasetError:  # a damaged manifest does not tell whose the files are
+            is_ours = False
+        if not is_ours and record_files_in(out):
             raise StoreError(f"{out} holds shards that are not of this program", "Choose another folder for --out")
         # From here on, whatever happens, nobody takes the files in the folder for a whole set.
         (out / UNFINISHED).write_text("These shards are being written, or were when the run was killed.\n")
@@ -195,13 +194,6 @@ def _clear(out: Path) -> None:
                 path.unlink()
     except OSError as error:
         raise write_error(out, error) from None
-
-
-def _is_ours(out: Path) -> bool:
-    try:
-        return (out / UNFINISHED).exists() or read_manifest(out) is not None
-    except DatasetError:  # a damaged manifest does not tell whose the files are
-        return False
 
 
 def _finish(dataset: Dataset, written: WrittenRecordFiles, size: int | None) -> None:
