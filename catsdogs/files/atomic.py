@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from catsdogs.errors import StoreError
-from catsdogs.files import lease, storage
+from catsdogs.files import storage
 from catsdogs.files.notes import note
 
 
@@ -32,7 +32,6 @@ def replacing(path: Path) -> Iterator[Path]:
                 yield Path(folder) / path.name
             except OSError as error:
                 raise write_error(Path(folder), error) from None
-            lease.confirm(path)
             storage.upload(Path(folder) / path.name, path)
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

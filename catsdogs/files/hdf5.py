@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError
-from catsdogs.files import lease, seal, storage, trial
+from catsdogs.files import seal, storage, trial
 from catsdogs.files.atomic import replacing, write_error
 
 
@@ -103,7 +103,6 @@ def set_aside(path: Path, folder: Path) -> Path:
         StoreError: it cannot be moved.
     """
     target = folder / f"{path.name}.damaged"
-    lease.confirm(path)
     try:
         storage.move(path, target)
     except OSError as error:

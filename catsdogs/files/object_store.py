@@ -1,4 +1,4 @@
-"""Objects in a store, reached through fsspec: requests are tried again, and writes can depend on an object's version.
+"""Objects in a store, reached through fsspec: requests are tried again with growing pauses.
 
 A place in a store is what universal-pathlib makes of a URL. It has the methods of a `Path`, whose type it goes by here.
 Functions raise a StoreError where the store goes on failing or refuses the request; for other errors see `storage`.
@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
 
 from catsdogs.errors import StoreError, UsageError
 
@@ -25,7 +24,6 @@ S3_CLIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_at
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
 # Where a whole object appears at once, and a rename would only be a second copy.
 _WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
-_UNCONDITIONAL = ("NotImplemented", "501")  # the answers of a store like S3 that knows no conditions
 _DELETIONS_AT_ONCE = 16
 
 _Result = TypeVar("_Result")
@@ -189,73 +187,6 @@ def _stamp_of(info: dict[str, Any]) -> str:
     names = ("ETag", "etag", "generation", "LastModified", "last_modified", "updated", "mtime")
     values = " ".join(str(info[name]) for name in names if info.get(name) is not None)
     return values and f"{info['size']} {values}"
-
-
-def object_version(path: Path) -> str:
-    """An object's ETag or generation; empty without an object, or in a store that knows no conditions."""
-    if not hasattr(_store(path), "call_s3") and path.protocol not in ("gs", "gcs"):  # type: ignore[attr-defined]
-        return ""
-    try:
-        info = _info(path)
-    except FileNotFoundError:
-        return ""
-    return str(info.get("ETag") or info.get("generation") or "")
-
-
-def write_object(path: Path, data: bytes, new: bool, instead_of: str) -> str:
-    """Put an object and return its version, where the store tells it."""
-    if instead_of:
-        return retry(path, lambda: _overwrite(path, data, instead_of))
-    answer = retry(path, lambda: _store(path).pipe_file(_key(path), data, mode="create" if new else "overwrite"))
-    return str(answer.get("ETag", "")) if isinstance(answer, dict) else ""
-
-
-def _overwrite(path: Path, data: bytes, version: str) -> str:
-    """Overwrite this version of an object; a FileExistsError if it is no longer there."""
-    store = _store(path)
-    bucket, key, _ = store.split_path(_key(path))
-    try:
-        if hasattr(store, "call_s3"):
-            return str(store.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfMatch=version)["ETag"])
-        # gcsfs itself knows the condition only for a new object.
-        url = f"{store._location}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
-        condition = {"uploadType": "media", "name": key, "ifGenerationMatch": version}
-        return str(store.call("POST", url, **condition, data=data, json_out=True)["generation"])
-    except OSError as error:
-        if _error_code(error) in _UNCONDITIONAL:
-            store.pipe_file(_key(path), data)
-            return ""
-        raise _version_error(path, error) from error
-
-
-def remove_version(path: Path, version: str) -> None:
-    """Remove an object if it is still of this version; see `object_version`.
-
-    Raises:
-        FileExistsError: another is there, or none.
-    """
-    store = _store(path)
-
-    def delete() -> None:
-        bucket, key, _ = store.split_path(_key(path))
-        try:
-            if hasattr(store, "call_s3"):
-                store.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=version)
-            else:
-                store.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=version)
-        except OSError as error:
-            if _error_code(error) not in _UNCONDITIONAL:
-                raise _version_error(path, error) from error
-            store.rm_file(_key(path))
-
-    retry(path, delete)
-
-
-def _version_error(path: Path, error: OSError) -> OSError:
-    """What a store answers to a condition that does not hold, as one exception; any other error as it is."""
-    if isinstance(error, FileNotFoundError) or _error_code(error) in ("PreconditionFailed", "412"):
-        return FileExistsError(f"{path} is another than it was")
-    return error
 
 
 def upload(source: Path, target: Path) -> None:

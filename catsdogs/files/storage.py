@@ -16,9 +16,8 @@ from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.files import object_store
 from catsdogs.files.copies import LocalCopies
 
-# What only objects have: stamps, versions, and a file of this machine to come from.
+# What only objects have: stamps, and a file of this machine to come from.
 from catsdogs.files.object_store import list_stamps as list_stamps
-from catsdogs.files.object_store import remove_version as remove_version
 from catsdogs.files.object_store import stamp as stamp
 from catsdogs.files.object_store import upload as upload
 
@@ -150,32 +149,6 @@ def refuse_passing(path: object, error: BaseException) -> None:
     """Raise a StoreError if reading failed for what other files would meet as well: then this one is not at fault."""
     if getattr(error, "errno", None) in _PASSING:
         raise read_error(Path(str(path)), error) from None
-
-
-def version(path: Path) -> str:
-    """What `write_bytes` takes as `instead_of`: an ETag or generation; empty without one, or without an object."""
-    return object_store.object_version(path) if is_remote(path) else ""
-
-
-def write_bytes(path: Path, data: bytes, new: bool = False, instead_of: str = "") -> str:
-    """Put a small object or file, and return its version; see `version`.
-
-    Args:
-        new: only if there is none.
-        instead_of: only if the object there is still of this version.
-
-    Raises:
-        FileExistsError: with `new`, there is one already; with `instead_of`, another is there, or none.
-        OSError: a local file cannot be written.
-    """
-    if is_remote(path):
-        return object_store.write_object(path, data, new, instead_of)
-    # Written in its place, so that a full disk does not stand in the way of a file that is there already.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else 0), 0o666)
-    with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123 - a descriptor
-        file.write(data)
-        file.truncate()
-    return ""
 
 
 def move(path: Path, target: Path) -> None:

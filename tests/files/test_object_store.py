@@ -17,7 +17,7 @@ pytest_plugins = ("tests.support.s3",)
 class TestFaults:
     @pytest.fixture
     def path(self, s3_folder: Path) -> Path:
-        storage.write_bytes(s3_folder / "x", b"0123456789" * 100)
+        (s3_folder / "x").write_bytes(b"0123456789" * 100)
         return s3_folder / "x"
 
     @pytest.mark.parametrize("kind", KINDS)

@@ -63,10 +63,8 @@ def test_put_list_read_remove(s3_folder: Path, tmp_path: Path, below: str) -> No
         storage.read_bytes(s3_folder / f"{below}empty") == storage.read_bytes(s3_folder / f"{below}empty", 0, 9) == b""
     )
     before = storage.stamp(there)
-    storage.write_bytes(there, b"other")
+    there.write_bytes(b"other")
     assert storage.read_bytes(there) == b"other" and storage.stamp(there) != before
-    with pytest.raises(FileExistsError):
-        storage.write_bytes(there, b"third", new=True)
     storage.remove(s3_folder)
     storage.remove(s3_folder)
     assert storage.list_stamps(s3_folder) == {} and storage.read_bytes(beside) == data
@@ -78,7 +76,7 @@ def test_put_list_read_remove(s3_folder: Path, tmp_path: Path, below: str) -> No
 def test_a_copy_is_kept_while_its_object_is_the_same(s3_folder: Path, tmp_path: Path, s3_faults: Faults) -> None:
     path = s3_folder / "x.h5"
     for data in (b"first", b"other", b"third"):
-        storage.write_bytes(path, data)
+        path.write_bytes(data)
         s3_faults.requests.clear()
         for _ in range(2):
             with storage.local(path) as copy:
@@ -117,7 +115,7 @@ def test_a_name_is_no_pattern(where: str, request: pytest.FixtureRequest, tmp_pa
         for place in (root / "files" / name, root / name / "below"):
             if where == "here":
                 place.parent.mkdir(parents=True, exist_ok=True)
-            storage.write_bytes(place, name.encode())
+            place.write_bytes(name.encode())
     left = set(NAMES)
     for name in NAMES:
         assert storage.names_in(root / "files", "") == sorted(left)
