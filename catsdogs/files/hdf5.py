@@ -10,7 +10,7 @@ import h5py
 
 from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError
 from catsdogs.files import seal, storage, trial
-from catsdogs.files.atomic import replacing, write_error
+from catsdogs.files.atomic import replacing, write_errors
 
 
 @contextlib.contextmanager
@@ -103,8 +103,6 @@ def set_aside(path: Path, folder: Path) -> Path:
         StoreError: it cannot be moved.
     """
     target = folder / f"{path.name}.damaged"
-    try:
+    with write_errors(target):
         storage.move(path, target)
-    except OSError as error:
-        raise write_error(target, error) from None
     return target

@@ -7,11 +7,15 @@ long that its file stood still.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from catsdogs.errors import LockedError
 from catsdogs.files import storage
-from catsdogs.files.atomic import write_error
+from catsdogs.files.atomic import write_errors
 from catsdogs.files.notes import note
+
+if TYPE_CHECKING:
+    from filelock import SoftFileLease
 
 LOCK_FILE = ".lock"  # in a folder with one writer
 SOFT = ".soft"  # what the name of a lease adds to that of the lock that it stands in for
@@ -35,21 +39,16 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
         LockedError: another process, or thread, holds it; or it took a lease over, for this process was stopped.
         OSError: the file cannot be written.
     """
-    from filelock import FileLock, SoftFileLease, Timeout
+    from filelock import FileLock, Timeout
 
-    lock = FileLock(path, fallback_to_soft=False)
-    lease = SoftFileLease(path.with_name(path.name + SOFT), lease_duration=LEASE_SECONDS)
+    lock, lease = FileLock(path, fallback_to_soft=False), None
     try:
         try:
             lock.acquire(timeout=patience, poll_interval=_POLL_SECONDS)
         except OSError as error:
             if error.errno not in storage.WITHOUT_LOCKS:
                 raise
-            note(f"{path.parent} is on a file system without locks: a file that is renewed stands in for one")
-            if Path(lease.lock_file).exists():
-                note(f"{lease.lock_file} is there: it shows within {LEASE_SECONDS:.0f} s whether its holder lives")
-            term = patience if patience < 0 else max(patience, 1.2 * LEASE_SECONDS)
-            lease.acquire(timeout=term, poll_interval=LEASE_SECONDS / 100)
+            lease = _acquire_lease(path, patience)
     except Timeout:
         raise LockedError(
             f"Another process is writing to {path.parent}", "Wait until it ends, or choose another --out"
@@ -57,13 +56,25 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        lease.release()
-        lock.release()
-    if lease.compromise and path.parent.exists():  # a finished folder may get another name while its lock is held
+        (lease or lock).release()
+    if lease and lease.compromise and path.parent.exists():  # a finished folder may be renamed while it is held
         raise LockedError(
             f"{lease.lock_file} was taken over by another process, for this one was stopped for long",
             "Run the same command again: what is finished is kept",
         )
+
+
+def _acquire_lease(path: Path, patience: float) -> "SoftFileLease":
+    from filelock import SoftFileLease
+
+    note(f"{path.parent} is on a file system without locks: a file that is renewed stands in for one")
+    soft = path.with_name(path.name + SOFT)
+    if soft.exists():
+        note(f"{soft} is there: it shows within {LEASE_SECONDS:.0f} s whether its holder lives")
+    lease = SoftFileLease(soft, lease_duration=LEASE_SECONDS)
+    term = patience if patience < 0 else max(patience, 1.2 * LEASE_SECONDS)
+    lease.acquire(timeout=term, poll_interval=LEASE_SECONDS / 100)
+    return lease
 
 
 @contextlib.contextmanager
@@ -76,9 +87,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         if not storage.is_remote(folder):
-            try:
+            with write_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(hold(folder / LOCK_FILE))
-            except OSError as error:
-                raise write_error(folder, error) from None
         yield

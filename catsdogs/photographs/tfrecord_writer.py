@@ -15,7 +15,7 @@ from PIL import Image
 
 from catsdogs.errors import DatasetError, StoreError, UnreadablePhotographError, UsageError
 from catsdogs.files import locks
-from catsdogs.files.atomic import replacing, write_error
+from catsdogs.files.atomic import replacing, write_errors
 from catsdogs.photographs import images, tfexample
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.tfrecord import (
@@ -183,7 +183,7 @@ def _overlap(root: Path, out: Path) -> bool:
 
 def _clear(out: Path) -> None:
     """Make the folder ready: remove an earlier set of ours, finished or not, and nothing else."""
-    try:
+    with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         if not _is_ours(out) and record_files_in(out):
             raise StoreError(f"{out} holds shards that are not of this program", "Choose another folder for --out")
@@ -193,8 +193,6 @@ def _clear(out: Path) -> None:
         for path in out.iterdir():
             if RECORD_FILE_NAME.fullmatch(path.name) or _LEFTOVER.fullmatch(path.name):
                 path.unlink()
-    except OSError as error:
-        raise write_error(out, error) from None
 
 
 def _is_ours(out: Path) -> bool:

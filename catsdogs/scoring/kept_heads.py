@@ -17,7 +17,7 @@ from catsdogs import heads
 from catsdogs.errors import CatsdogsError, TrainingError
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
-from catsdogs.files.atomic import write_error
+from catsdogs.files.atomic import write_errors
 from catsdogs.heads import Head
 from catsdogs.scoring import streaming
 
@@ -153,7 +153,7 @@ def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int
             head.predict_proba(X)
         except Exception:  # a head of the user's raises what it likes; on all rows it may well learn
             return
-        try:
+        with write_errors(submissions or Path(tempfile.gettempdir())):
             if submissions:
                 submissions.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".trial-", dir=submissions) as folder:
@@ -162,8 +162,6 @@ def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int
                     _read_trusted(Path(folder) / HEAD_FILE, type(head))[0].predict_proba(X)
                 except Exception as error:  # its own code may raise what it likes
                     raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
-        except OSError as error:
-            raise write_error(submissions or Path(tempfile.gettempdir()), error) from None
 
 
 def _read_trusted(path: Path, kind: type) -> Any:
