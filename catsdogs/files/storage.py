@@ -118,15 +118,15 @@ def local(path: Path) -> Iterator[Path]:
     yield _COPIES.of(path) if is_remote(path) else path
 
 
-def reason_of(error: BaseException) -> str:
-    """Why reading failed, if the machine or the file system failed at it; empty if it says something of the content.
+def error_number(text: str) -> int:
+    """The system's error number, which HDF5 and Python tell in their texts; 0 if there is none."""
+    match = re.search(r"\b[Ee]rrno (?:= )?(\d+)", text)
+    return int(match[1]) if match else 0
 
-    HDF5 tells the system's error number in its text, whatever type h5py makes of it.
-    """
-    number = getattr(error, "errno", None)
-    if number is None and (match := re.search(r"errno = (\d+)", str(error))):
-        number = int(match[1])
-    if number:
+
+def reason_of(error: BaseException) -> str:
+    """Why reading failed, if the machine or the file system failed at it; empty if it says something of the content."""
+    if number := getattr(error, "errno", None) or error_number(str(error)):
         return os.strerror(number)
     is_memory = isinstance(error, MemoryError) or re.search(r"\b(allocat|malloc|out of memory)", str(error))
     return os.strerror(errno.ENOMEM) if is_memory else ""
