@@ -1,4 +1,4 @@
-"""Objects in a store, reached through fsspec: requests are tried again with growing pauses.
+"""Objects in a store, reached through fsspec: requests are tried again with growing pauses, and failures are named.
 
 A place in a store is what universal-pathlib makes of a URL. It has the methods of a `Path`, whose type it goes by here.
 Functions raise a StoreError where the store goes on failing or refuses the request; for other errors see `storage`.
@@ -6,6 +6,9 @@ Functions raise a StoreError where the store goes on failing or refuses the requ
 
 import contextlib
 import os
+import tempfile
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,8 +28,12 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
 # Where a whole object appears at once, and a rename would only be a second copy.
 _WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
 _DELETIONS_AT_ONCE = 16
+_KEPT_BYTES = 4 * 2**30  # of all local copies together; the newest is kept whatever its size
 
 _Result = TypeVar("_Result")
+# (place, stamp) -> the folder of a copy and its bytes, counted; least recently used first.
+_copies: "OrderedDict[tuple[str, str], tuple[tempfile.TemporaryDirectory[str], int]]" = OrderedDict()
+_copying = threading.Lock()
 
 
 def open_url(url: str) -> Path:
@@ -94,12 +101,12 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, Exception) and not is_lasting
 
 
-def retry_reading(path: Path, request: Callable[[], _Result]) -> _Result:
+def retry_allowed(path: Path, request: Callable[[], _Result], deed: str = "read") -> _Result:
     """Like `retry`. Missing rights end the run: otherwise every object would be left out for want of them."""
     try:
         return retry(path, request)
     except PermissionError as error:
-        raise StoreError(f"{path} may not be read: {error}", "Check your credentials and rights") from error
+        raise StoreError(f"{path} may not be {deed}: {error}", "Check your credentials and rights") from error
 
 
 def _store(path: Path) -> Any:
@@ -114,16 +121,6 @@ def _key(path: Path) -> str:
     return str(path.path)  # type: ignore[attr-defined]  # a place in a store has one
 
 
-def _can_rename(path: Path) -> bool:
-    return path.protocol not in _WITHOUT_RENAME  # type: ignore[attr-defined]  # a place in a store has one
-
-
-def _error_code(error: OSError) -> str:
-    """What the store itself calls an error, where s3fs has given it a name of Python's."""
-    answer = getattr(error.__cause__, "response", None) or {}
-    return str(answer.get("Error", {}).get("Code", ""))
-
-
 def read_object(path: Path, start: int, length: int | None) -> bytes:
     """The bytes of an object from `start`, `length` of them or all."""
     store, key = _store(path), _key(path)
@@ -135,28 +132,21 @@ def read_object(path: Path, start: int, length: int | None) -> bytes:
         try:
             return bytes(store.cat_file(key, start=start or None, end=end, **options))
         except OSError as error:
-            if _error_code(error) in ("InvalidRange", "416"):  # nothing is left from there on, as in an empty object
+            answer = getattr(error.__cause__, "response", None) or {}  # of the store itself
+            if answer.get("Error", {}).get("Code") in ("InvalidRange", "416"):  # nothing is left, as in an empty object
                 return b""
             raise
 
-    return retry_reading(path, get)
+    return retry_allowed(path, get)
 
 
-def copy_object(path: Path, target: Path, size: int) -> None:
-    """Copy an object of `size` bytes to a file on this machine."""
+def info(path: Path) -> dict[str, Any]:
+    """What a store says of an object: `size`, and what `stamp` is made of.
 
-    def get() -> None:
-        _store(path).get_file(_key(path), str(target))
-        if (arrived := target.stat().st_size) != size:
-            raise OSError(f"{arrived:,} bytes came, not {size:,}")
-
-    retry_reading(path, get)
-
-
-def size_and_stamp(path: Path) -> tuple[int, str]:
-    """An object's bytes, counted, and its stamp, see `stamp`."""
-    info = _info(path)
-    return int(info["size"]), _stamp_of(info)
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return cast(dict[str, Any], retry_allowed(path, lambda: _store(path).info(_key(path))))
 
 
 def stamp(path: Path) -> str:
@@ -165,22 +155,18 @@ def stamp(path: Path) -> str:
     Raises:
         FileNotFoundError: there is none.
     """
-    return _stamp_of(_info(path))
+    return _stamp_of(info(path))
 
 
 def list_stamps(root: Path) -> dict[str, str]:
     """Relative name -> stamp, see `stamp`, of every object below a place in a store; empty without such a bucket."""
     key = _key(root).rstrip("/")
     try:
-        listing = retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+        listing = retry_allowed(root, lambda: _store(root).find(key, detail=True, withdirs=False))
     except FileNotFoundError:
         return {}
     names = {str(name).removeprefix(key).removeprefix("/"): info for name, info in sorted(listing.items())}
     return {name: _stamp_of(info) for name, info in names.items() if name and not name.endswith("/")}
-
-
-def _info(path: Path) -> dict[str, Any]:
-    return cast(dict[str, Any], retry_reading(path, lambda: _store(path).info(_key(path))))
 
 
 def _stamp_of(info: dict[str, Any]) -> str:
@@ -189,12 +175,39 @@ def _stamp_of(info: dict[str, Any]) -> str:
     return values and f"{info['size']} {values}"
 
 
+def local_copy(path: Path) -> Path:
+    """A copy of an object on this machine, kept while the object stays the same and this process lives.
+
+    fsspec's `filecache` keeps all copies, and takes one that ends too early for whole.
+    """
+    with _copying:
+        found = info(path)
+        key = str(path), _stamp_of(found)
+        if key not in _copies or not key[1]:
+            folder, size = tempfile.TemporaryDirectory(prefix="catsdogs-"), int(found["size"])
+            _download(path, Path(folder.name) / path.name, size)
+            _copies[key] = folder, size
+        _copies.move_to_end(key)
+        while len(_copies) > 1 and sum(size for _, size in _copies.values()) > _KEPT_BYTES:
+            _copies.popitem(last=False)[1][0].cleanup()
+        return Path(_copies[key][0].name) / path.name
+
+
+def _download(path: Path, target: Path, size: int) -> None:
+    def get() -> None:
+        _store(path).get_file(_key(path), str(target))
+        if (arrived := target.stat().st_size) != size:
+            raise OSError(f"{arrived:,} bytes came, not {size:,}")
+
+    retry_allowed(path, get)
+
+
 def upload(source: Path, target: Path) -> None:
     """Copy a local file to a store, where it appears whole or not at all."""
     store, key = _store(target), _key(target)
 
     def copy() -> None:
-        if not _can_rename(target):
+        if target.protocol in _WITHOUT_RENAME:  # type: ignore[attr-defined]  # a place in a store has one
             store.put_file(str(source), key)
             return
         store.makedirs(key.rsplit("/", 1)[0], exist_ok=True)
@@ -208,34 +221,12 @@ def upload(source: Path, target: Path) -> None:
         raise StoreError(f"{target} cannot be written: {error}", "Check the bucket's name and your rights") from None
 
 
-def move_object(path: Path, target: Path) -> None:
-    """Give an object another name in its store."""
-    if _can_rename(path):
-        retry(path, lambda: _store(path).mv(_key(path), _key(target)))
-    else:  # where `mv` takes a name such as `a*` for a pattern
-        retry(path, lambda: _store(path).cp_file(_key(path), _key(target)))
-        remove_objects([path])
-
-
-def remove_below(path: Path) -> None:
-    """Remove an object, and all objects below a place."""
-    if _can_rename(path):  # such a store has true folders
-        with contextlib.suppress(FileNotFoundError):
-            retry(path, lambda: _store(path).rm(_key(path), recursive=True))
-        return
-    remove_objects([path, *(path / name for name in list_stamps(path))])
-
-
 def remove_objects(paths: Sequence[Path]) -> None:
     """Remove these objects, several at once."""
 
     def delete(path: Path) -> None:
-        try:
-            retry(path, lambda: _store(path).rm_file(_key(path)))  # not `rm`, to which `a*` is a pattern
-        except FileNotFoundError:
-            pass
-        except PermissionError as error:
-            raise StoreError(f"{path} may not be removed: {error}", "Check your credentials and rights") from error
+        with contextlib.suppress(FileNotFoundError):
+            retry_allowed(path, lambda: _store(path).rm_file(_key(path)), "removed")  # to `rm`, `a*` is a pattern
 
     with ThreadPoolExecutor(_DELETIONS_AT_ONCE) as pool:
         list(pool.map(delete, paths))

@@ -11,10 +11,10 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.files import object_store
-from catsdogs.files.copies import LocalCopies
 
 # What only objects have: stamps, and a file of this machine to come from.
 from catsdogs.files.object_store import list_stamps as list_stamps
@@ -32,7 +32,6 @@ _PASSING = {
     )
 } - {None}
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
-_COPIES = LocalCopies()
 
 
 def place(text: str | Path) -> Path:
@@ -73,7 +72,7 @@ def size(path: Path) -> int:
         FileNotFoundError: there is none.
         OSError: a local file cannot be looked at.
     """
-    return object_store.size_and_stamp(path)[0] if is_remote(path) else path.stat().st_size
+    return int(object_store.info(path)["size"]) if is_remote(path) else path.stat().st_size
 
 
 def exists(path: Path) -> bool:
@@ -83,7 +82,7 @@ def exists(path: Path) -> bool:
         StoreError: a place on this machine cannot be looked at.
     """
     if is_remote(path):
-        return object_store.retry_reading(path, path.exists)
+        return object_store.retry_allowed(path, path.exists)
     try:
         os.stat(path)  # noqa: PTH116 - from Python 3.14 on, `Path.exists` takes every failure for a no
     except (FileNotFoundError, NotADirectoryError):
@@ -108,6 +107,21 @@ def names_in(folder: Path, suffix: str) -> list[str]:
     return sorted(name for name in names if name.endswith(suffix) and name[:1] != "." and "/" not in name)
 
 
+def open_by_ranges(path: Path) -> BinaryIO:
+    """The file or object, opened to read; an object in a store is read by ranges, never as a whole.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: a local file cannot be opened.
+        StoreError: the store went on failing, here or while the file is read.
+    """
+    if not is_remote(path):
+        return path.open("rb")
+    from catsdogs.files.ranges import Ranges  # whose fsspec takes a tenth of a second
+
+    return cast(BinaryIO, Ranges(path))
+
+
 @contextlib.contextmanager
 def local(path: Path) -> Iterator[Path]:
     """The same file on this machine: itself, or a copy that is kept while its object does not change.
@@ -115,7 +129,7 @@ def local(path: Path) -> Iterator[Path]:
     Raises:
         FileNotFoundError: there is none.
     """
-    yield _COPIES.of(path) if is_remote(path) else path
+    yield object_store.local_copy(path) if is_remote(path) else path
 
 
 def error_number(text: str) -> int:
@@ -157,10 +171,12 @@ def move(path: Path, target: Path) -> None:
     Raises:
         OSError: a local file cannot be renamed.
     """
-    if is_remote(path):
-        object_store.move_object(path, target)
-    else:
+    if not is_remote(path):
         path.replace(target)
+        return
+    with local(path) as copy:
+        upload(copy, target)
+    remove_all([path])
 
 
 def remove(path: Path) -> None:
@@ -170,7 +186,7 @@ def remove(path: Path) -> None:
         OSError: a local file or folder cannot be removed.
     """
     if is_remote(path):
-        object_store.remove_below(path)
+        remove_all([path / name for name in list_stamps(path)] or [path])
     elif path.is_dir():
         shutil.rmtree(path)
     else:

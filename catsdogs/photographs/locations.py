@@ -11,11 +11,10 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from catsdogs.errors import DatasetError, UnreadablePhotographError, and_more, in_short
 from catsdogs.files import storage
-from catsdogs.files.ranges import Ranges
 from catsdogs.photographs import filetypes, splits, tfrecord
 from catsdogs.photographs.filetypes import PHOTO_SUFFIXES, is_system_file
 from catsdogs.photographs.labels import photographs
@@ -98,10 +97,10 @@ class Reader:
         info = archive.getinfo(name)
         if info.file_size > MAX_FILE_BYTES:
             return info.file_size, b""
-        if isinstance(archive.fp, Ranges):
+        if storage.is_remote(path):
             # Outside the lock under which zipfile reads, so that threads do not wait for each other's requests.
             length = _LOCAL_HEADER_BYTES + len(info.filename.encode()) + len(info.extra) + info.compress_size
-            archive.fp.fetch(info.header_offset, min(length, MAX_FILE_BYTES))
+            cast(Any, archive.fp).fetch(info.header_offset, min(length, MAX_FILE_BYTES))
         return info.file_size, archive.read(name)
 
     def _open_zip(self, path: Path) -> zipfile.ZipFile:
@@ -323,7 +322,7 @@ def _as_text(info: zipfile.ZipInfo) -> str:
 def _zip(path: Path) -> zipfile.ZipFile:
     if not storage.is_remote(path) and path.exists() and not path.is_file():
         raise zipfile.BadZipFile("not a regular file")
-    return zipfile.ZipFile(cast(BinaryIO, Ranges(path)) if storage.is_remote(path) else path)
+    return zipfile.ZipFile(storage.open_by_ranges(path) if storage.is_remote(path) else path)
 
 
 def _tidy(name: str) -> str:
