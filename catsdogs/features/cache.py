@@ -263,7 +263,7 @@ class Cache:
             if own:
                 storage.remove_all(own)
             return
-        atomic.clear_temporary(self.path)
+        atomic.clear_leftovers(self.path, alone=True)
         if not storage.exists(self._shards.parent):
             return
         of_network = re.compile(rf"{re.escape(self.recipe.backbone)}-[0-9a-f]{{{_KEY_DIGITS}}}")

@@ -116,42 +116,27 @@ def put_folder(work: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def clear_leftovers(target: Path) -> None:
+def clear_leftovers(target: Path, alone: bool = False) -> None:
     """Remove what processes that have ended left beside a file or folder that they were about to write.
 
     If one died between taking the name from an earlier folder and giving it to the new one, the earlier one gets it
     back. What cannot be removed stays, and does no harm.
+
+    Args:
+        alone: this process holds the lock of a file, so that all others that began it are dead. Process numbers are
+            not looked at: they say nothing in a folder that several machines share.
     """
-    for path, process, kind in _leftovers_beside(target):
-        if _is_running(process):
-            continue
-        with contextlib.suppress(OSError):
-            if kind == "old" and not target.exists():
-                path.rename(target)
-            elif path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-
-def clear_temporary(target: Path) -> None:
-    """Like `clear_leftovers`, for the only writer of a file, who holds its lock: all others that began it are dead.
-
-    Process numbers are not looked at: they say nothing in a folder that several machines share.
-    """
-    for path, _, kind in _leftovers_beside(target):
-        if kind == "tmp":
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _leftovers_beside(target: Path) -> list[tuple[Path, int, str]]:
-    """Hidden files and folders beside `target` under its name: path, process that made it, and `tmp` or `old`."""
-    named = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(tmp|old)")
+    named = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.({'tmp' if alone else 'tmp|old'})")
     with contextlib.suppress(OSError):
-        owned = map(named.fullmatch, os.listdir(target.parent))  # noqa: PTH208 - names
-        return [(target.with_name(match[0]), int(match[1]), match[2]) for match in owned if match]
-    return []
+        for match in filter(None, map(named.fullmatch, os.listdir(target.parent))):  # noqa: PTH208 - names
+            path = target.with_name(match[0])
+            if not alone and _is_running(int(match[1])):
+                continue
+            with contextlib.suppress(OSError):
+                if match[2] == "old" and not target.exists():
+                    path.rename(target)
+                else:
+                    storage.remove(path)
 
 
 def _is_running(process: int) -> bool:

@@ -17,15 +17,10 @@ from catsdogs.files.notes import note
 if TYPE_CHECKING:
     from filelock import SoftFileLease
 
-LOCK_FILE = ".lock"  # in a folder with one writer
+LOCK_FILE = ".lock"  # in a folder with one writer; the name of a lease there begins so, too
 SOFT = ".soft"  # what the name of a lease adds to that of the lock that it stands in for
 LEASE_SECONDS = 20.0  # a lease that was not renewed for so long is taken over
 _POLL_SECONDS = 0.01
-
-
-def is_lock(path: Path) -> bool:
-    """Whether a file is a folder's lock, of either kind."""
-    return path.name in (LOCK_FILE, LOCK_FILE + SOFT)
 
 
 @contextlib.contextmanager

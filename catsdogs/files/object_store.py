@@ -4,13 +4,11 @@ A place in a store is what universal-pathlib makes of a URL. It has the methods 
 Functions raise a StoreError where the store goes on failing or refuses the request; for other errors see `storage`.
 """
 
-import contextlib
 import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,7 +25,6 @@ S3_CLIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_at
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
 # Where a whole object appears at once, and a rename would only be a second copy.
 _WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
-_DELETIONS_AT_ONCE = 16
 _KEPT_BYTES = 4 * 2**30  # of all local copies together; the newest is kept whatever its size
 
 _Result = TypeVar("_Result")
@@ -221,12 +218,6 @@ def upload(source: Path, target: Path) -> None:
         raise StoreError(f"{target} cannot be written: {error}", "Check the bucket's name and your rights") from None
 
 
-def remove_objects(paths: Sequence[Path]) -> None:
-    """Remove these objects, several at once."""
-
-    def delete(path: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            retry_allowed(path, lambda: _store(path).rm_file(_key(path)), "removed")  # to `rm`, `a*` is a pattern
-
-    with ThreadPoolExecutor(_DELETIONS_AT_ONCE) as pool:
-        list(pool.map(delete, paths))
+def remove_object(path: Path) -> None:
+    """Remove an object, or raise a FileNotFoundError."""
+    retry_allowed(path, lambda: _store(path).rm_file(_key(path)), "removed")  # not `rm`, to which `a*` is a pattern

@@ -117,8 +117,6 @@ def share(file: BinaryIO) -> bool:
 def _measure(file: BinaryIO) -> tuple[int, int]:
     """Length and CRC-32C of the bytes behind the user block."""
     file.seek(USER_BLOCK_BYTES)
-    length, checksum = 0, 0
-    while chunk := file.read(_CHUNK_BYTES):
-        length += len(chunk)
-        checksum = google_crc32c.extend(checksum, chunk)
-    return length, checksum
+    checksum = google_crc32c.Checksum()
+    length = sum(map(len, checksum.consume(file, _CHUNK_BYTES)))
+    return length, int.from_bytes(checksum.digest(), "big")

@@ -9,7 +9,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,14 +25,12 @@ from catsdogs.files.object_store import upload as upload
 # What a file system answers that has no locks, such as NFS without lockd and some of FUSE.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 # What has nothing to do with the file that was to be read.
-_PASSING = {
-    getattr(errno, name, None)
-    for name in (
-        *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EAGAIN", "EINTR", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ECONNRESET"),
-        *("ECONNABORTED", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO"),
-    )
-} - {None}
+_PASSING = (
+    *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EAGAIN", "EINTR", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ECONNRESET"),
+    *("ECONNABORTED", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO"),
+)
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+_REMOVED_AT_ONCE = 16
 
 
 def place(text: str | Path) -> Path:
@@ -122,14 +121,13 @@ def open_by_ranges(path: Path) -> BinaryIO:
     return cast(BinaryIO, Ranges(path))
 
 
-@contextlib.contextmanager
-def local(path: Path) -> Iterator[Path]:
+def local(path: Path) -> Path:
     """The same file on this machine: itself, or a copy that is kept while its object does not change.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    yield object_store.local_copy(path) if is_remote(path) else path
+    return object_store.local_copy(path) if is_remote(path) else path
 
 
 def error_number(text: str) -> int:
@@ -161,22 +159,8 @@ def read_error(path: Path, error: BaseException, kind: type[CatsdogsError] = Sto
 
 def refuse_passing(path: object, error: BaseException) -> None:
     """Raise a StoreError if reading failed for what other files would meet as well: then this one is not at fault."""
-    if getattr(error, "errno", None) in _PASSING:
+    if errno.errorcode.get(getattr(error, "errno", None) or 0) in _PASSING:
         raise read_error(Path(str(path)), error) from None
-
-
-def move(path: Path, target: Path) -> None:
-    """Give a file or object another name on the same disk or in the same store; an earlier one of that name goes.
-
-    Raises:
-        OSError: a local file cannot be renamed.
-    """
-    if not is_remote(path):
-        path.replace(target)
-        return
-    with local(path) as copy:
-        upload(copy, target)
-    remove_all([path])
 
 
 def remove(path: Path) -> None:
@@ -193,13 +177,16 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_all(paths: Sequence[Path]) -> None:
+def remove_all(paths: Iterable[Path]) -> None:
     """Remove these files or objects, and nothing else, whatever their names look like; absent ones are fine.
 
     Raises:
         OSError: a local file cannot be removed.
     """
-    for path in paths:
-        if not is_remote(path):
-            path.unlink(missing_ok=True)
-    object_store.remove_objects([path for path in paths if is_remote(path)])
+
+    def remove_one(path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            object_store.remove_object(path) if is_remote(path) else path.unlink()
+
+    with ThreadPoolExecutor(_REMOVED_AT_ONCE) as pool:
+        list(pool.map(remove_one, paths))

@@ -22,10 +22,7 @@ _SHOWN_CHARACTERS = 200
 _OPENED = b"opened"  # the process prints this before it opens the file
 _FAILED = 5  # its exit code if HDF5 raises an error
 # Signals that end a process because of the file, rather than from outside.
-_CRASHES = {
-    getattr(signal, name, None)
-    for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGXCPU")
-} - {None}
+_CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGXCPU")
 
 # Reads every attribute, and every data set in pieces. Links and data in other files are refused. What the machine fails
 # at, such as too many open files, has a number in HDF5's words; too little memory shows before the file is opened.
@@ -122,12 +119,13 @@ def _try_once(path: Path, size: int, changed: int, inode: int) -> None:
         raise _untried_error(path, errors[-1][:_SHOWN_CHARACTERS] if errors else "Python did not start")
     if tried.returncode == _FAILED and (number := storage.error_number(" ".join(errors))):
         raise OSError(number, os.strerror(number), str(path))
-    if tried.returncode < 0 and -tried.returncode not in _CRASHES:
-        raise _untried_error(path, f"the process was ended from outside ({signal.Signals(-tried.returncode).name})")
+    if tried.returncode < 0 and (name := signal.Signals(-tried.returncode).name) not in _CRASHES:
+        raise _untried_error(path, f"the process was ended from outside ({name})")
     # Python prints a line about why it gave up; a process that ran out of time or crashed prints nothing.
-    if tried.returncode < 0 or not errors:
-        raise _damage_error(path, "HDF5 crashes or does not come to an end over it")
-    raise _damage_error(path, errors[-1].split(" (")[0][:_SHOWN_CHARACTERS])
+    reason = "HDF5 crashes or does not come to an end over it"
+    if tried.returncode > 0 and errors:
+        reason = errors[-1].split(" (")[0][:_SHOWN_CHARACTERS]
+    raise DamagedError(f"{path} is cut short or damaged: {reason}", "Write it again with what wrote it, or delete it")
 
 
 def _untried_error(path: Path, reason: str) -> StoreError:
@@ -135,7 +133,3 @@ def _untried_error(path: Path, reason: str) -> StoreError:
         f"{path} cannot be read: it could not be tried out in another process: {reason}",
         "Run the same command again when that has passed: nothing was changed",
     )
-
-
-def _damage_error(path: Path, reason: str) -> DamagedError:
-    return DamagedError(f"{path} is cut short or damaged: {reason}", "Write it again with what wrote it, or delete it")

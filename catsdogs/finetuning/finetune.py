@@ -168,7 +168,7 @@ def _resume_or_clear(work: Path, settings: dict[str, Any], force: bool) -> None:
                 "Repeat its command to go on with it, or give --force to begin anew",
             )
     for leftover in work.iterdir():
-        if not locks.is_lock(leftover):
+        if not leftover.name.startswith(locks.LOCK_FILE):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(settings), encoding="utf-8")

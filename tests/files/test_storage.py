@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from catsdogs.errors import StoreError, UsageError
-from catsdogs.files import storage
+from catsdogs.files import hdf5, storage
 from tests.conftest import refused
 from tests.support.s3 import Faults, upload
 
@@ -79,12 +79,11 @@ def test_a_copy_is_kept_while_its_object_is_the_same(s3_folder: Path, tmp_path: 
         path.write_bytes(data)
         s3_faults.requests.clear()
         for _ in range(2):
-            with storage.local(path) as copy:
-                assert copy.read_bytes() == data and copy.name == "x.h5"
+            copy = storage.local(path)
+            assert copy.read_bytes() == data and copy.name == "x.h5"
         assert [request.split()[0] for request in s3_faults.requests] == ["HEAD", "GET", "HEAD"]
     (tmp_path / "y").touch()
-    with storage.local(tmp_path / "y") as same:
-        assert same == tmp_path / "y"
+    assert storage.local(tmp_path / "y") == tmp_path / "y"
 
 
 def test_what_is_uploaded_is_listed(tmp_path: Path, s3_folder: Path) -> None:
@@ -120,16 +119,15 @@ def test_a_name_is_no_pattern(where: str, request: pytest.FixtureRequest, tmp_pa
     for name in NAMES:
         assert storage.names_in(root / "files", "") == sorted(left)
         assert storage.read_bytes(root / name / "below") == storage.read_bytes(root / "files" / name) == name.encode()
-        storage.move(root / "files" / name, root / f"{name}.moved")
-        assert storage.read_bytes(root / f"{name}.moved") == name.encode()
+        hdf5.set_aside(root / "files" / name, root)
+        assert storage.read_bytes(root / f"{name}.damaged") == name.encode()
         storage.remove(root / name)
         left.discard(name)
         assert not storage.exists(root / name / "below")
         assert all(storage.exists(root / other / "below") for other in left)
         if where != "here":
             storage.upload(tmp_path / "source", root / "files" / name)
-            with storage.local(root / "files" / name) as copy:
-                assert copy.read_bytes() == b"put"
+            assert storage.local(root / "files" / name).read_bytes() == b"put"
             storage.remove_all([root / "files" / name])
 
 
