@@ -2,6 +2,10 @@
 
 A place in a store is what universal-pathlib makes of a URL. It has the methods of a `Path`, whose type it goes by here.
 Functions raise a StoreError where the store goes on failing or refuses the request; for other errors see `storage`.
+
+s3fs and botocore try again, too, one within the other: of a store that stays broken they asked 50 times in 40 s if it
+breaks connections, 5 times in 13 s if it answers 500, and 6 times in 2 s if bodies end too early. Here it is each time
+`REQUEST_ATTEMPTS`, and in every store.
 """
 
 import os
@@ -17,7 +21,7 @@ from catsdogs.errors import StoreError, UsageError
 REQUEST_ATTEMPTS = 6
 _WAIT = {"multiplier": 0.5, "max": 8}  # seconds: 0.5, 1, 2, 4, 8, and up to one more each
 # Trying again helps none of these.
-_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError)
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError, StoreError)
 # Nor these of botocore's, by name, for it need not be installed.
 _LASTING_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError")
 # botocore would try five times within each of our attempts. A store that hangs is named after 6 x 15 s and the pauses.
@@ -65,11 +69,12 @@ def open_url(url: str) -> Path:
     return cast(Path, path)
 
 
-def retry(path: Path, request: Callable[[], _Result]) -> _Result:
+def retry(path: Path, request: Callable[[], _Result], deed: str = "read") -> _Result:
     """What a request to a store returns. It is tried again with growing pauses; an error that lasts is raised as it is.
 
     Raises:
-        StoreError: it failed `REQUEST_ATTEMPTS` times, or credentials are missing.
+        StoreError: it failed `REQUEST_ATTEMPTS` times; or credentials are missing, or the right to this deed, without
+            which every object would be left out.
     """
     import tenacity  # which brings asyncio, a sixth of the time that `catsdogs --list` takes
 
@@ -81,6 +86,8 @@ def retry(path: Path, request: Callable[[], _Result]) -> _Result:
     )
     try:
         return attempts(request)
+    except PermissionError as error:
+        raise StoreError(f"{path} may not be {deed}: {error}", "Check your credentials and rights") from error
     except _LASTING:
         raise
     except Exception as error:  # each store has exceptions of its own
@@ -96,14 +103,6 @@ def retry(path: Path, request: Callable[[], _Result]) -> _Result:
 def _may_pass(error: BaseException) -> bool:
     is_lasting = isinstance(error, _LASTING) or type(error).__name__ in _LASTING_NAMES
     return isinstance(error, Exception) and not is_lasting
-
-
-def retry_allowed(path: Path, request: Callable[[], _Result], deed: str = "read") -> _Result:
-    """Like `retry`. Missing rights end the run: otherwise every object would be left out for want of them."""
-    try:
-        return retry(path, request)
-    except PermissionError as error:
-        raise StoreError(f"{path} may not be {deed}: {error}", "Check your credentials and rights") from error
 
 
 def _store(path: Path) -> Any:
@@ -134,7 +133,7 @@ def read_object(path: Path, start: int, length: int | None) -> bytes:
                 return b""
             raise
 
-    return retry_allowed(path, get)
+    return retry(path, get)
 
 
 def info(path: Path) -> dict[str, Any]:
@@ -143,7 +142,7 @@ def info(path: Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is none.
     """
-    return cast(dict[str, Any], retry_allowed(path, lambda: _store(path).info(_key(path))))
+    return cast(dict[str, Any], retry(path, lambda: _store(path).info(_key(path))))
 
 
 def stamp(path: Path) -> str:
@@ -159,7 +158,7 @@ def list_stamps(root: Path) -> dict[str, str]:
     """Relative name -> stamp, see `stamp`, of every object below a place in a store; empty without such a bucket."""
     key = _key(root).rstrip("/")
     try:
-        listing = retry_allowed(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+        listing = retry(root, lambda: _store(root).find(key, detail=True, withdirs=False))
     except FileNotFoundError:
         return {}
     names = {str(name).removeprefix(key).removeprefix("/"): info for name, info in sorted(listing.items())}
@@ -175,7 +174,7 @@ def _stamp_of(info: dict[str, Any]) -> str:
 def local_copy(path: Path) -> Path:
     """A copy of an object on this machine, kept while the object stays the same and this process lives.
 
-    fsspec's `filecache` keeps all copies, and takes one that ends too early for whole.
+    fsspec's `filecache` knows no bound of bytes, and does not compare a copy's with what the store says.
     """
     with _copying:
         found = info(path)
@@ -196,7 +195,7 @@ def _download(path: Path, target: Path, size: int) -> None:
         if (arrived := target.stat().st_size) != size:
             raise OSError(f"{arrived:,} bytes came, not {size:,}")
 
-    retry_allowed(path, get)
+    retry(path, get)
 
 
 def upload(source: Path, target: Path) -> None:
@@ -204,20 +203,21 @@ def upload(source: Path, target: Path) -> None:
     store, key = _store(target), _key(target)
 
     def copy() -> None:
-        if target.protocol in _WITHOUT_RENAME:  # type: ignore[attr-defined]  # a place in a store has one
-            store.put_file(str(source), key)
-            return
-        store.makedirs(key.rsplit("/", 1)[0], exist_ok=True)
-        temporary = f"{key}.{os.getpid()}.tmp"
-        store.put_file(str(source), temporary)
-        store.mv(temporary, key)
+        try:
+            if target.protocol in _WITHOUT_RENAME:  # type: ignore[attr-defined]  # a place in a store has one
+                store.put_file(str(source), key)
+                return
+            store.makedirs(key.rsplit("/", 1)[0], exist_ok=True)
+            temporary = f"{key}.{os.getpid()}.tmp"
+            store.put_file(str(source), temporary)
+            store.mv(temporary, key)
+        except (FileNotFoundError, PermissionError, NotImplementedError) as error:
+            remedy = "Check the bucket's name and your rights"
+            raise StoreError(f"{target} cannot be written: {error}", remedy) from None
 
-    try:
-        retry(target, copy)
-    except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-        raise StoreError(f"{target} cannot be written: {error}", "Check the bucket's name and your rights") from None
+    retry(target, copy)
 
 
 def remove_object(path: Path) -> None:
     """Remove an object, or raise a FileNotFoundError."""
-    retry_allowed(path, lambda: _store(path).rm_file(_key(path)), "removed")  # not `rm`, to which `a*` is a pattern
+    retry(path, lambda: _store(path).rm_file(_key(path)), "removed")  # not `rm`, to which `a*` is a pattern

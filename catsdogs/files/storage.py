@@ -81,7 +81,7 @@ def exists(path: Path) -> bool:
         StoreError: a place on this machine cannot be looked at.
     """
     if is_remote(path):
-        return object_store.retry_allowed(path, path.exists)
+        return object_store.retry(path, path.exists)
     try:
         os.stat(path)  # noqa: PTH116 - from Python 3.14 on, `Path.exists` takes every failure for a no
     except (FileNotFoundError, NotADirectoryError):
