@@ -15,7 +15,7 @@ from catsdogs.cleaning.votes import collect_votes, shortened
 from catsdogs.errors import LockedError, StoreError, TrainingError, and_more, to_choose_from
 from catsdogs.features.feature_file import Features
 from catsdogs.files import locks, storage, tables
-from catsdogs.files.atomic import replacing, write_error
+from catsdogs.files.atomic import replacing, write_errors
 from catsdogs.files.tables import Cells, NoTableError
 from catsdogs.photographs.names import Names, one_form
 
@@ -184,12 +184,11 @@ def _locked(path: Path) -> Iterator[Cells]:
         )
     with contextlib.ExitStack() as stack:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locks.hold(path.with_name(_LOCK), _PATIENCE))
+            with write_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locks.hold(path.with_name(_LOCK), _PATIENCE))
         except LockedError:
             raise LockedError(f"Another process is writing {path}", "Try again when it has ended") from None
-        except OSError as error:
-            raise write_error(path, error) from None
         yield _read_cells(path) if storage.exists(path) else Cells([list(DECISION_COLUMNS)])
 
 

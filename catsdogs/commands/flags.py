@@ -34,16 +34,13 @@ def check_writable(path: Path) -> None:
     Raises:
         StoreError: it lies below a file, or its folder cannot be written.
     """
-    from catsdogs.files.atomic import write_error
+    from catsdogs.files.atomic import write_errors
 
     if storage.is_remote(path):
         return
     existing = next(place for place in (path, *path.absolute().parents) if place.exists())
-    try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise write_error(path, error) from None
+    with write_errors(path), tempfile.TemporaryFile(dir=existing):
+        pass
 
 
 def scan_dataset(flags: Flags) -> "Dataset":

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from catsdogs.competition import disk
 from catsdogs.errors import FetchError
+from catsdogs.files.atomic import check_free_space, write_errors
 from catsdogs.progress import Progress
 
 DOWNLOAD_ATTEMPTS = 5
 PAUSE_SECONDS = 2.0
 SOCKET_SECONDS = 60.0
+CHUNK_BYTES = 1 << 20
 
 
 def download(url: str, target: Path) -> None:
@@ -92,9 +93,9 @@ def _receive(response: http.client.HTTPResponse, target: Path, have: int) -> boo
             f"The server does not say how large {target.name} is", "Download it with a browser and put it there"
         )
     (part, etag), total = _partial(target), have + int(length)
-    with disk.write_errors(part):
+    with write_errors(part, FetchError):
         part.parent.mkdir(parents=True, exist_ok=True)
-        disk.require_space(part.parent, int(length))
+        check_free_space(part.parent, int(length), FetchError)
         with (
             part.open("ab" if have else "wb") as sink,
             Progress(total, target.name, "B", unit_scale=True, initial=have) as bar,
@@ -110,5 +111,5 @@ def _receive(response: http.client.HTTPResponse, target: Path, have: int) -> boo
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
     """The body as far as it comes: a connection that breaks ends it early, which its length shows."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        while chunk := response.read(disk.CHUNK_BYTES):
+        while chunk := response.read(CHUNK_BYTES):
             yield chunk

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from catsdogs.competition import disk, kaggle
+from catsdogs.competition import kaggle
 from catsdogs.competition.download import download
 from catsdogs.competition.unpack import unpack
 from catsdogs.errors import FetchError, UnknownNameError
+from catsdogs.files.atomic import write_errors
 
 # Microsoft's download 54765, https://www.microsoft.com/en-us/download/details.aspx?id=54765; it takes no account.
 MICROSOFT_URL = (
@@ -91,7 +92,7 @@ def fetch(source: str, data: Path) -> tuple[dict[str, int], list[str]]:
         remove = f"Delete {archive} and run the same command again"
         raise FetchError(problem, remove if is_mended else "Move away what is not part of it")
     if downloads.is_dir():
-        with disk.write_errors(downloads):
+        with write_errors(downloads, FetchError):
             shutil.rmtree(downloads)
     return chosen.count_photographs(data), skipped
 

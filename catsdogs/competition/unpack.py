@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from catsdogs.competition import disk
 from catsdogs.errors import FetchError
 from catsdogs.files import storage
+from catsdogs.files.atomic import check_free_space, write_errors
 from catsdogs.progress import Progress
 
 # Photographs hardly shrink in a zip and the sample CSV shrinks fivefold, while deflate can pretend up to 1032:1
@@ -41,9 +41,9 @@ def unpack(archive: Path, folder: Path, outer: Path | None = None) -> None:
         members = [member for member in source.infolist() if not member.is_dir()]
         _check_size(members, archive.stat().st_size, origin)
         missing = [member for member in members if not _present(folder / member.filename, member)]
-        with disk.write_errors(folder):
+        with write_errors(folder, FetchError):
             folder.mkdir(parents=True, exist_ok=True)
-            disk.require_space(folder, sum(member.file_size for member in missing))
+            check_free_space(folder, sum(member.file_size for member in missing), FetchError)
         with Progress(len(missing), f"unpack {label}", "file") as bar:
             for member in missing:
                 target = folder / member.filename
@@ -70,11 +70,11 @@ def _unpack_inner(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path
 
 def _write_member(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.part")
-    with source.open(member) as packed, disk.write_errors(target):
+    with source.open(member) as packed, write_errors(target, FetchError):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as sink:
-                shutil.copyfileobj(packed, sink, disk.CHUNK_BYTES)
+                shutil.copyfileobj(packed, sink)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

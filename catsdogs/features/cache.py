@@ -21,7 +21,7 @@ from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.features import feature_file, virtual
 from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recipe, Unreadable
 from catsdogs.features.virtual import Part, dataset_name
-from catsdogs.files import atomic, hdf5, lease, storage
+from catsdogs.files import atomic, hdf5, storage
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs.dataset import Photograph
 
@@ -96,7 +96,6 @@ class Cache:
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._parts = virtual.parts_folder(self.path) / key
         self.set_aside: list[Path] = []
-        self._renew = lease.confirmation_for(self.path)
         self._sources: list[_RowSource] = []
         # (key, digest) or the digest alone -> the number of a source, and the row in it
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
@@ -146,7 +145,6 @@ class Cache:
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
         changed = not self._is_current(splits, classes, unreadable, source)
         if changed:
-            self._confirm()
             places = {split: [self._place(row) for row in rows] for split, rows in splits.items()}
             parts: dict[str, list[Part]] = {}
             if len(entries) > virtual.VIRTUAL_ROWS:
@@ -178,12 +176,6 @@ class Cache:
         self._drop_unlisted_parts()
         self._drop_shards()
         return changed
-
-    def _confirm(self) -> None:
-        """Make sure that this run still holds the folder before it writes or removes files, see `lease`."""
-        renew = self._renew or lease.confirmation_for(self.path)
-        if renew:
-            renew()
 
     def _place(self, entry: DigestedPhotograph) -> tuple[int, int]:
         return self._places.get((entry.key, entry.digest)) or self._renamed[entry.digest]
@@ -244,7 +236,6 @@ class Cache:
         folder, listed = virtual.parts_folder(self.path), self._listed_parts()
         if not storage.exists(folder):
             return
-        self._confirm()
         with _removing(folder):
             if not listed:
                 storage.remove(folder)
@@ -263,14 +254,12 @@ class Cache:
         if storage.is_remote(self.path):
             own = [source.path for source in self._sources if source.path.parent == self._shards]
             if own:
-                self._confirm()
                 storage.remove_all(own)
             return
-        atomic.clear_temporary(self.path)
+        atomic.clear_leftovers(self.path, alone=True)
         if not storage.exists(self._shards.parent):
             return
         of_network = re.compile(rf"{re.escape(self.recipe.backbone)}-[0-9a-f]{{{_KEY_DIGITS}}}")
-        self._confirm()
         with _removing(self._shards.parent):
             for name in os.listdir(self._shards.parent):  # noqa: PTH208 - names
                 if of_network.fullmatch(name):

@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from catsdogs.errors import StoreError
-from catsdogs.files import lease, storage
+from catsdogs.errors import CatsdogsError, StoreError
+from catsdogs.files import storage
 from catsdogs.files.notes import note
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a full disk answers, or one with a quota
 
 
 @contextlib.contextmanager
@@ -28,24 +30,20 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     if storage.is_remote(path):
         with tempfile.TemporaryDirectory(prefix="catsdogs-") as folder:
-            try:
+            with write_errors(Path(folder)):
                 yield Path(folder) / path.name
-            except OSError as error:
-                raise write_error(Path(folder), error) from None
-            lease.confirm(path)
             storage.upload(Path(folder) / path.name, path)
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix != ".h5":  # of which a folder may hold thousands; their writer clears it
-            clear_leftovers(path)
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        raise write_error(path, error) from None
+        with write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix != ".h5":  # of which a folder may hold thousands; their writer clears it
+                clear_leftovers(path)
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -84,11 +82,16 @@ def _private_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="catsdogs-cache-"))
 
 
-def write_error(path: Path, error: Exception) -> StoreError:
-    """Why `path` could not be written, in one line."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StoreError(f"The disk is full: {path} was not written", "Free some space and run the same command again")
-    return StoreError(f"{path} cannot be written: {error}", "Check the folder and its permissions")
+@contextlib.contextmanager
+def write_errors(path: Path, kind: type[CatsdogsError] = StoreError) -> Iterator[None]:
+    """Say why `path` could not be written, in one line of this kind."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            remedy = "Free some space and run the same command again"
+            raise kind(f"The disk is full: {path} was not written", remedy) from None
+        raise kind(f"{path} cannot be written: {error}", "Check the folder and its permissions") from None
 
 
 def put_folder(work: Path, target: Path) -> None:
@@ -113,42 +116,27 @@ def put_folder(work: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def clear_leftovers(target: Path) -> None:
+def clear_leftovers(target: Path, alone: bool = False) -> None:
     """Remove what processes that have ended left beside a file or folder that they were about to write.
 
     If one died between taking the name from an earlier folder and giving it to the new one, the earlier one gets it
     back. What cannot be removed stays, and does no harm.
+
+    Args:
+        alone: this process holds the lock of a file, so that all others that began it are dead. Process numbers are
+            not looked at: they say nothing in a folder that several machines share.
     """
-    for path, process, kind in _leftovers_beside(target):
-        if _is_running(process):
-            continue
-        with contextlib.suppress(OSError):
-            if kind == "old" and not target.exists():
-                path.rename(target)
-            elif path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-
-def clear_temporary(target: Path) -> None:
-    """Like `clear_leftovers`, for the only writer of a file, who holds its lock: all others that began it are dead.
-
-    Process numbers are not looked at: they say nothing in a folder that several machines share.
-    """
-    for path, _, kind in _leftovers_beside(target):
-        if kind == "tmp":
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _leftovers_beside(target: Path) -> list[tuple[Path, int, str]]:
-    """Hidden files and folders beside `target` under its name: path, process that made it, and `tmp` or `old`."""
-    named = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(tmp|old)")
+    named = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.({'tmp' if alone else 'tmp|old'})")
     with contextlib.suppress(OSError):
-        owned = map(named.fullmatch, os.listdir(target.parent))  # noqa: PTH208 - names
-        return [(target.with_name(match[0]), int(match[1]), match[2]) for match in owned if match]
-    return []
+        for match in filter(None, map(named.fullmatch, os.listdir(target.parent))):  # noqa: PTH208 - names
+            path = target.with_name(match[0])
+            if not alone and _is_running(int(match[1])):
+                continue
+            with contextlib.suppress(OSError):
+                if match[2] == "old" and not target.exists():
+                    path.rename(target)
+                else:
+                    storage.remove(path)
 
 
 def _is_running(process: int) -> bool:
@@ -175,13 +163,13 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def check_free_space(folder: Path, needed: int) -> None:
-    """Raise a StoreError if a folder's disk has less than `needed` bytes free; an object store has no end."""
+def check_free_space(folder: Path, needed: int, kind: type[CatsdogsError] = StoreError) -> None:
+    """Raise an error if a folder's disk has less than `needed` bytes free; an object store has no end."""
     if storage.is_remote(folder):
         return
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise StoreError(
+        raise kind(
             f"{folder} needs about {needed / 2**20:,.0f} MiB and has {free / 2**20:,.0f} MiB free",
             "Free some space and run the same command again",
         )

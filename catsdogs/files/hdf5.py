@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 
 from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError
-from catsdogs.files import lease, seal, storage, trial
-from catsdogs.files.atomic import replacing, write_error
+from catsdogs.files import seal, storage, trial
+from catsdogs.files.atomic import replacing, write_errors
 
 
 @contextlib.contextmanager
@@ -74,15 +74,15 @@ def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
         StoreError: it cannot be read, which says nothing of its content; or another program has it open to write.
     """
     try:
-        with storage.local(path) as copy:
-            try:  # before HDF5 parses a damaged file in this process
-                if not seal.check_seal(copy):
-                    trial.try_out(copy)
-            except DamagedError as error:
-                reason = error.problem.partition("damaged: ")[2]
-                raise DamagedError(f"{path} is cut short or damaged: {reason}", remedy) from None
-            with seal.open_sealed(copy) as file:
-                yield file
+        copy = storage.local(path)
+        try:  # before HDF5 parses a damaged file in this process
+            if not seal.check_seal(copy):
+                trial.try_out(copy)
+        except DamagedError as error:
+            reason = error.problem.partition("damaged: ")[2]
+            raise DamagedError(f"{path} is cut short or damaged: {reason}", remedy) from None
+        with seal.open_sealed(copy) as file:
+            yield file
     except CatsdogsError:
         raise
     except FileNotFoundError:
@@ -103,9 +103,10 @@ def set_aside(path: Path, folder: Path) -> Path:
         StoreError: it cannot be moved.
     """
     target = folder / f"{path.name}.damaged"
-    lease.confirm(path)
-    try:
-        storage.move(path, target)
-    except OSError as error:
-        raise write_error(target, error) from None
+    with write_errors(target):
+        if storage.is_remote(path):
+            storage.upload(storage.local(path), target)
+            storage.remove_all([path])
+        else:
+            path.replace(target)
     return target

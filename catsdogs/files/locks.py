@@ -1,22 +1,26 @@
-"""One writer at a time on this machine: the operating system's lock, or a lease on a file system that has none."""
+"""One writer at a time: the operating system's lock or, on a file system that has none, a lease; both are filelock's.
+
+A holder of a lease touches its file again and again. It is taken over from a holder that died, or was stopped for so
+long that its file stood still.
+"""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from catsdogs.errors import LockedError
-from catsdogs.files import lease, storage
-from catsdogs.files.atomic import write_error
+from catsdogs.files import storage
+from catsdogs.files.atomic import write_errors
 from catsdogs.files.notes import note
 
-LOCK_FILE = ".lock"  # in a folder with one writer
+if TYPE_CHECKING:
+    from filelock import SoftFileLease
+
+LOCK_FILE = ".lock"  # in a folder with one writer; the name of a lease there begins so, too
 SOFT = ".soft"  # what the name of a lease adds to that of the lock that it stands in for
+LEASE_SECONDS = 20.0  # a lease that was not renewed for so long is taken over
 _POLL_SECONDS = 0.01
-
-
-def is_lock(path: Path) -> bool:
-    """Whether a file is a folder's lock, of either kind."""
-    return path.name in (LOCK_FILE, LOCK_FILE + SOFT)
 
 
 @contextlib.contextmanager
@@ -24,53 +28,61 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold a lock while the body runs; wait `patience` seconds for another holder, for ever if it is negative.
 
     The operating system releases it when the process ends, however it ends. Where a file system has no locks, a file
-    beside `path` is renewed instead, see `lease`.
+    beside `path` is renewed instead, and one that is there already is watched for some seconds more than its term.
 
     Raises:
-        LockedError: another process, or thread, holds it.
+        LockedError: another process, or thread, holds it; or it took a lease over, for this process was stopped.
         OSError: the file cannot be written.
     """
     from filelock import FileLock, Timeout
 
+    lock, lease = FileLock(path, fallback_to_soft=False), None
     try:
-        lock = FileLock(path, fallback_to_soft=False)
-    except TypeError:  # an older filelock, which never falls back
-        lock = FileLock(path)
-    try:
-        lock.acquire(timeout=patience, poll_interval=_POLL_SECONDS)
+        try:
+            lock.acquire(timeout=patience, poll_interval=_POLL_SECONDS)
+        except OSError as error:
+            if error.errno not in storage.WITHOUT_LOCKS:
+                raise
+            lease = _acquire_lease(path, patience)
     except Timeout:
         raise LockedError(
             f"Another process is writing to {path.parent}", "Wait until it ends, or choose another --out"
         ) from None
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno not in storage.WITHOUT_LOCKS:
-            raise
-        note(f"{path.parent} is on a file system without locks: a file that is renewed stands in for one")
-        with lease.hold_lease(path.with_name(path.name + SOFT), float("inf") if patience < 0 else patience):
-            yield
-        return
     try:
         yield
     finally:
-        lock.release()
+        (lease or lock).release()
+    if lease and lease.compromise and path.parent.exists():  # a finished folder may be renamed while it is held
+        raise LockedError(
+            f"{lease.lock_file} was taken over by another process, for this one was stopped for long",
+            "Run the same command again: what is finished is kept",
+        )
+
+
+def _acquire_lease(path: Path, patience: float) -> "SoftFileLease":
+    from filelock import SoftFileLease
+
+    note(f"{path.parent} is on a file system without locks: a file that is renewed stands in for one")
+    soft = path.with_name(path.name + SOFT)
+    if soft.exists():
+        note(f"{soft} is there: it shows within {LEASE_SECONDS:.0f} s whether its holder lives")
+    lease = SoftFileLease(soft, lease_duration=LEASE_SECONDS)
+    term = patience if patience < 0 else max(patience, 1.2 * LEASE_SECONDS)
+    lease.acquire(timeout=term, poll_interval=LEASE_SECONDS / 100)
+    return lease
 
 
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder with one writer, see `hold`; a folder in an object store is held by a lease.
+    """Hold the lock of a folder with one writer, see `hold`. An object store has none, for its objects appear whole.
 
     Raises:
         LockedError: another process holds it.
         StoreError: the folder cannot be written.
     """
-    if storage.is_remote(folder):
-        with lease.hold_lease(folder / LOCK_FILE):
-            yield
-        return
     with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(hold(folder / LOCK_FILE))
-        except OSError as error:
-            raise write_error(folder, error) from None
+        if not storage.is_remote(folder):
+            with write_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(hold(folder / LOCK_FILE))
         yield

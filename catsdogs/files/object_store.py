@@ -1,23 +1,27 @@
-"""Objects in a store, reached through fsspec: requests are tried again, and writes can depend on an object's version.
+"""Objects in a store, reached through fsspec: requests are tried again with growing pauses, and failures are named.
 
 A place in a store is what universal-pathlib makes of a URL. It has the methods of a `Path`, whose type it goes by here.
 Functions raise a StoreError where the store goes on failing or refuses the request; for other errors see `storage`.
+
+s3fs and botocore try again, too, one within the other: of a store that stays broken they asked 50 times in 40 s if it
+breaks connections, 5 times in 13 s if it answers 500, and 6 times in 2 s if bodies end too early. Here it is each time
+`REQUEST_ATTEMPTS`, and in every store.
 """
 
-import contextlib
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
 
 from catsdogs.errors import StoreError, UsageError
 
 REQUEST_ATTEMPTS = 6
 _WAIT = {"multiplier": 0.5, "max": 8}  # seconds: 0.5, 1, 2, 4, 8, and up to one more each
 # Trying again helps none of these.
-_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError)
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotImplementedError, StoreError)
 # Nor these of botocore's, by name, for it need not be installed.
 _LASTING_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError")
 # botocore would try five times within each of our attempts. A store that hangs is named after 6 x 15 s and the pauses.
@@ -25,10 +29,12 @@ S3_CLIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_at
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
 # Where a whole object appears at once, and a rename would only be a second copy.
 _WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
-_UNCONDITIONAL = ("NotImplemented", "501")  # the answers of a store like S3 that knows no conditions
-_DELETIONS_AT_ONCE = 16
+_KEPT_BYTES = 4 * 2**30  # of all local copies together; the newest is kept whatever its size
 
 _Result = TypeVar("_Result")
+# (place, stamp) -> the folder of a copy and its bytes, counted; least recently used first.
+_copies: "OrderedDict[tuple[str, str], tuple[tempfile.TemporaryDirectory[str], int]]" = OrderedDict()
+_copying = threading.Lock()
 
 
 def open_url(url: str) -> Path:
@@ -63,11 +69,12 @@ def open_url(url: str) -> Path:
     return cast(Path, path)
 
 
-def retry(path: Path, request: Callable[[], _Result]) -> _Result:
+def retry(path: Path, request: Callable[[], _Result], deed: str = "read") -> _Result:
     """What a request to a store returns. It is tried again with growing pauses; an error that lasts is raised as it is.
 
     Raises:
-        StoreError: it failed `REQUEST_ATTEMPTS` times, or credentials are missing.
+        StoreError: it failed `REQUEST_ATTEMPTS` times; or credentials are missing, or the right to this deed, without
+            which every object would be left out.
     """
     import tenacity  # which brings asyncio, a sixth of the time that `catsdogs --list` takes
 
@@ -79,6 +86,8 @@ def retry(path: Path, request: Callable[[], _Result]) -> _Result:
     )
     try:
         return attempts(request)
+    except PermissionError as error:
+        raise StoreError(f"{path} may not be {deed}: {error}", "Check your credentials and rights") from error
     except _LASTING:
         raise
     except Exception as error:  # each store has exceptions of its own
@@ -96,14 +105,6 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, Exception) and not is_lasting
 
 
-def retry_reading(path: Path, request: Callable[[], _Result]) -> _Result:
-    """Like `retry`. Missing rights end the run: otherwise every object would be left out for want of them."""
-    try:
-        return retry(path, request)
-    except PermissionError as error:
-        raise StoreError(f"{path} may not be read: {error}", "Check your credentials and rights") from error
-
-
 def _store(path: Path) -> Any:
     """The fsspec file system that a place lies in."""
     store = path.fs  # type: ignore[attr-defined]  # a place in a store has one
@@ -114,16 +115,6 @@ def _store(path: Path) -> Any:
 
 def _key(path: Path) -> str:
     return str(path.path)  # type: ignore[attr-defined]  # a place in a store has one
-
-
-def _can_rename(path: Path) -> bool:
-    return path.protocol not in _WITHOUT_RENAME  # type: ignore[attr-defined]  # a place in a store has one
-
-
-def _error_code(error: OSError) -> str:
-    """What the store itself calls an error, where s3fs has given it a name of Python's."""
-    answer = getattr(error.__cause__, "response", None) or {}
-    return str(answer.get("Error", {}).get("Code", ""))
 
 
 def read_object(path: Path, start: int, length: int | None) -> bytes:
@@ -137,28 +128,21 @@ def read_object(path: Path, start: int, length: int | None) -> bytes:
         try:
             return bytes(store.cat_file(key, start=start or None, end=end, **options))
         except OSError as error:
-            if _error_code(error) in ("InvalidRange", "416"):  # nothing is left from there on, as in an empty object
+            answer = getattr(error.__cause__, "response", None) or {}  # of the store itself
+            if answer.get("Error", {}).get("Code") in ("InvalidRange", "416"):  # nothing is left, as in an empty object
                 return b""
             raise
 
-    return retry_reading(path, get)
+    return retry(path, get)
 
 
-def copy_object(path: Path, target: Path, size: int) -> None:
-    """Copy an object of `size` bytes to a file on this machine."""
+def info(path: Path) -> dict[str, Any]:
+    """What a store says of an object: `size`, and what `stamp` is made of.
 
-    def get() -> None:
-        _store(path).get_file(_key(path), str(target))
-        if (arrived := target.stat().st_size) != size:
-            raise OSError(f"{arrived:,} bytes came, not {size:,}")
-
-    retry_reading(path, get)
-
-
-def size_and_stamp(path: Path) -> tuple[int, str]:
-    """An object's bytes, counted, and its stamp, see `stamp`."""
-    info = _info(path)
-    return int(info["size"]), _stamp_of(info)
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return cast(dict[str, Any], retry(path, lambda: _store(path).info(_key(path))))
 
 
 def stamp(path: Path) -> str:
@@ -167,22 +151,18 @@ def stamp(path: Path) -> str:
     Raises:
         FileNotFoundError: there is none.
     """
-    return _stamp_of(_info(path))
+    return _stamp_of(info(path))
 
 
 def list_stamps(root: Path) -> dict[str, str]:
     """Relative name -> stamp, see `stamp`, of every object below a place in a store; empty without such a bucket."""
     key = _key(root).rstrip("/")
     try:
-        listing = retry_reading(root, lambda: _store(root).find(key, detail=True, withdirs=False))
+        listing = retry(root, lambda: _store(root).find(key, detail=True, withdirs=False))
     except FileNotFoundError:
         return {}
     names = {str(name).removeprefix(key).removeprefix("/"): info for name, info in sorted(listing.items())}
     return {name: _stamp_of(info) for name, info in names.items() if name and not name.endswith("/")}
-
-
-def _info(path: Path) -> dict[str, Any]:
-    return cast(dict[str, Any], retry_reading(path, lambda: _store(path).info(_key(path))))
 
 
 def _stamp_of(info: dict[str, Any]) -> str:
@@ -191,71 +171,31 @@ def _stamp_of(info: dict[str, Any]) -> str:
     return values and f"{info['size']} {values}"
 
 
-def object_version(path: Path) -> str:
-    """An object's ETag or generation; empty without an object, or in a store that knows no conditions."""
-    if not hasattr(_store(path), "call_s3") and path.protocol not in ("gs", "gcs"):  # type: ignore[attr-defined]
-        return ""
-    try:
-        info = _info(path)
-    except FileNotFoundError:
-        return ""
-    return str(info.get("ETag") or info.get("generation") or "")
+def local_copy(path: Path) -> Path:
+    """A copy of an object on this machine, kept while the object stays the same and this process lives.
 
-
-def write_object(path: Path, data: bytes, new: bool, instead_of: str) -> str:
-    """Put an object and return its version, where the store tells it."""
-    if instead_of:
-        return retry(path, lambda: _overwrite(path, data, instead_of))
-    answer = retry(path, lambda: _store(path).pipe_file(_key(path), data, mode="create" if new else "overwrite"))
-    return str(answer.get("ETag", "")) if isinstance(answer, dict) else ""
-
-
-def _overwrite(path: Path, data: bytes, version: str) -> str:
-    """Overwrite this version of an object; a FileExistsError if it is no longer there."""
-    store = _store(path)
-    bucket, key, _ = store.split_path(_key(path))
-    try:
-        if hasattr(store, "call_s3"):
-            return str(store.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfMatch=version)["ETag"])
-        # gcsfs itself knows the condition only for a new object.
-        url = f"{store._location}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
-        condition = {"uploadType": "media", "name": key, "ifGenerationMatch": version}
-        return str(store.call("POST", url, **condition, data=data, json_out=True)["generation"])
-    except OSError as error:
-        if _error_code(error) in _UNCONDITIONAL:
-            store.pipe_file(_key(path), data)
-            return ""
-        raise _version_error(path, error) from error
-
-
-def remove_version(path: Path, version: str) -> None:
-    """Remove an object if it is still of this version; see `object_version`.
-
-    Raises:
-        FileExistsError: another is there, or none.
+    fsspec's `filecache` knows no bound of bytes, and does not compare a copy's with what the store says.
     """
-    store = _store(path)
-
-    def delete() -> None:
-        bucket, key, _ = store.split_path(_key(path))
-        try:
-            if hasattr(store, "call_s3"):
-                store.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=version)
-            else:
-                store.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=version)
-        except OSError as error:
-            if _error_code(error) not in _UNCONDITIONAL:
-                raise _version_error(path, error) from error
-            store.rm_file(_key(path))
-
-    retry(path, delete)
+    with _copying:
+        found = info(path)
+        key = str(path), _stamp_of(found)
+        if key not in _copies or not key[1]:
+            folder, size = tempfile.TemporaryDirectory(prefix="catsdogs-"), int(found["size"])
+            _download(path, Path(folder.name) / path.name, size)
+            _copies[key] = folder, size
+        _copies.move_to_end(key)
+        while len(_copies) > 1 and sum(size for _, size in _copies.values()) > _KEPT_BYTES:
+            _copies.popitem(last=False)[1][0].cleanup()
+        return Path(_copies[key][0].name) / path.name
 
 
-def _version_error(path: Path, error: OSError) -> OSError:
-    """What a store answers to a condition that does not hold, as one exception; any other error as it is."""
-    if isinstance(error, FileNotFoundError) or _error_code(error) in ("PreconditionFailed", "412"):
-        return FileExistsError(f"{path} is another than it was")
-    return error
+def _download(path: Path, target: Path, size: int) -> None:
+    def get() -> None:
+        _store(path).get_file(_key(path), str(target))
+        if (arrived := target.stat().st_size) != size:
+            raise OSError(f"{arrived:,} bytes came, not {size:,}")
+
+    retry(path, get)
 
 
 def upload(source: Path, target: Path) -> None:
@@ -263,48 +203,21 @@ def upload(source: Path, target: Path) -> None:
     store, key = _store(target), _key(target)
 
     def copy() -> None:
-        if not _can_rename(target):
-            store.put_file(str(source), key)
-            return
-        store.makedirs(key.rsplit("/", 1)[0], exist_ok=True)
-        temporary = f"{key}.{os.getpid()}.tmp"
-        store.put_file(str(source), temporary)
-        store.mv(temporary, key)
-
-    try:
-        retry(target, copy)
-    except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-        raise StoreError(f"{target} cannot be written: {error}", "Check the bucket's name and your rights") from None
-
-
-def move_object(path: Path, target: Path) -> None:
-    """Give an object another name in its store."""
-    if _can_rename(path):
-        retry(path, lambda: _store(path).mv(_key(path), _key(target)))
-    else:  # where `mv` takes a name such as `a*` for a pattern
-        retry(path, lambda: _store(path).cp_file(_key(path), _key(target)))
-        remove_objects([path])
-
-
-def remove_below(path: Path) -> None:
-    """Remove an object, and all objects below a place."""
-    if _can_rename(path):  # such a store has true folders
-        with contextlib.suppress(FileNotFoundError):
-            retry(path, lambda: _store(path).rm(_key(path), recursive=True))
-        return
-    remove_objects([path, *(path / name for name in list_stamps(path))])
-
-
-def remove_objects(paths: Sequence[Path]) -> None:
-    """Remove these objects, several at once."""
-
-    def delete(path: Path) -> None:
         try:
-            retry(path, lambda: _store(path).rm_file(_key(path)))  # not `rm`, to which `a*` is a pattern
-        except FileNotFoundError:
-            pass
-        except PermissionError as error:
-            raise StoreError(f"{path} may not be removed: {error}", "Check your credentials and rights") from error
+            if target.protocol in _WITHOUT_RENAME:  # type: ignore[attr-defined]  # a place in a store has one
+                store.put_file(str(source), key)
+                return
+            store.makedirs(key.rsplit("/", 1)[0], exist_ok=True)
+            temporary = f"{key}.{os.getpid()}.tmp"
+            store.put_file(str(source), temporary)
+            store.mv(temporary, key)
+        except (FileNotFoundError, PermissionError, NotImplementedError) as error:
+            remedy = "Check the bucket's name and your rights"
+            raise StoreError(f"{target} cannot be written: {error}", remedy) from None
 
-    with ThreadPoolExecutor(_DELETIONS_AT_ONCE) as pool:
-        list(pool.map(delete, paths))
+    retry(target, copy)
+
+
+def remove_object(path: Path) -> None:
+    """Remove an object, or raise a FileNotFoundError."""
+    retry(path, lambda: _store(path).rm_file(_key(path)), "removed")  # not `rm`, to which `a*` is a pattern

@@ -49,7 +49,7 @@ def check_seal(path: Path) -> bool:
 
     Raises:
         DamagedError: it is not what was written.
-        OSError: it cannot be read, or another program has it open for writing.
+        OSError: it cannot be read; or it is not what was written, and another program has it open for writing.
     """
     status = os.stat(path)  # noqa: PTH116 - quicker, and done each time a file is opened
     return _check_once(path, status.st_size, status.st_mtime_ns, status.st_ino)
@@ -60,10 +60,9 @@ def _check_once(path: Path, size: int, changed: int, inode: int) -> bool:
     with path.open("rb") as file:
         head = file.read(_SEAL.size)
         if head.startswith(_HDF5):
-            _refuse_open(file)
             return False
         if len(head) < _SEAL.size or _SEAL.unpack(head) != (_SEAL_MAGIC, *_measure(file)):
-            _refuse_open(file)
+            share(file)
             raise DamagedError(f"{path} is cut short or damaged: its checksum is wrong", "Delete it")
     return True
 
@@ -87,41 +86,37 @@ def lockable(path: Path) -> Iterator[Path]:
     """The same file where another library's HDF5 can lock it: a copy if its file system has no locks.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or another program has it open for writing.
     """
     with path.open("rb") as file:
-        try:
-            _share(file)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            if error.errno not in storage.WITHOUT_LOCKS:
-                raise
-            with tempfile.TemporaryDirectory(prefix="catsdogs-") as folder:
-                yield Path(shutil.copyfile(path, Path(folder) / path.name))
-            return
-    yield path
+        has_locks = share(file)
+    if has_locks:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="catsdogs-") as folder:
+        yield Path(shutil.copyfile(path, Path(folder) / path.name))
 
 
-def _refuse_open(file: BinaryIO) -> None:
-    """Raise a BlockingIOError if another program has the file open for writing, for which HDF5 locks it."""
+def share(file: BinaryIO) -> bool:
+    """Lock a file as HDF5 does to read it, as long as it is open; False on a file system without locks.
+
+    Raises:
+        BlockingIOError: another program has it open for writing.
+        OSError: it cannot be locked.
+    """
     try:
-        _share(file)
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in storage.WITHOUT_LOCKS:  # there, HDF5 locks nothing either
+        if error.errno not in storage.WITHOUT_LOCKS:
             raise
-
-
-def _share(file: BinaryIO) -> None:
-    if fcntl:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    return True
 
 
 def _measure(file: BinaryIO) -> tuple[int, int]:
     """Length and CRC-32C of the bytes behind the user block."""
     file.seek(USER_BLOCK_BYTES)
-    length, checksum = 0, 0
-    while chunk := file.read(_CHUNK_BYTES):
-        length += len(chunk)
-        checksum = google_crc32c.extend(checksum, chunk)
-    return length, checksum
+    checksum = google_crc32c.Checksum()
+    length = sum(map(len, checksum.consume(file, _CHUNK_BYTES)))
+    return length, int.from_bytes(checksum.digest(), "big")

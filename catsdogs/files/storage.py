@@ -9,31 +9,28 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.files import object_store
-from catsdogs.files.copies import LocalCopies
 
-# What only objects have: stamps, versions, and a file of this machine to come from.
+# What only objects have: stamps, and a file of this machine to come from.
 from catsdogs.files.object_store import list_stamps as list_stamps
-from catsdogs.files.object_store import remove_version as remove_version
 from catsdogs.files.object_store import stamp as stamp
 from catsdogs.files.object_store import upload as upload
 
 # What a file system answers that has no locks, such as NFS without lockd and some of FUSE.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 # What has nothing to do with the file that was to be read.
-_PASSING = {
-    getattr(errno, name, None)
-    for name in (
-        *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EAGAIN", "EINTR", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ECONNRESET"),
-        *("ECONNABORTED", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO"),
-    )
-} - {None}
+_PASSING = (
+    *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EAGAIN", "EINTR", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ECONNRESET"),
+    *("ECONNABORTED", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO"),
+)
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
-_COPIES = LocalCopies()
+_REMOVED_AT_ONCE = 16
 
 
 def place(text: str | Path) -> Path:
@@ -74,7 +71,7 @@ def size(path: Path) -> int:
         FileNotFoundError: there is none.
         OSError: a local file cannot be looked at.
     """
-    return object_store.size_and_stamp(path)[0] if is_remote(path) else path.stat().st_size
+    return int(object_store.info(path)["size"]) if is_remote(path) else path.stat().st_size
 
 
 def exists(path: Path) -> bool:
@@ -84,7 +81,7 @@ def exists(path: Path) -> bool:
         StoreError: a place on this machine cannot be looked at.
     """
     if is_remote(path):
-        return object_store.retry_reading(path, path.exists)
+        return object_store.retry(path, path.exists)
     try:
         os.stat(path)  # noqa: PTH116 - from Python 3.14 on, `Path.exists` takes every failure for a no
     except (FileNotFoundError, NotADirectoryError):
@@ -109,25 +106,39 @@ def names_in(folder: Path, suffix: str) -> list[str]:
     return sorted(name for name in names if name.endswith(suffix) and name[:1] != "." and "/" not in name)
 
 
-@contextlib.contextmanager
-def local(path: Path) -> Iterator[Path]:
+def open_by_ranges(path: Path) -> BinaryIO:
+    """The file or object, opened to read; an object in a store is read by ranges, never as a whole.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: a local file cannot be opened.
+        StoreError: the store went on failing, here or while the file is read.
+    """
+    if not is_remote(path):
+        return path.open("rb")
+    from catsdogs.files.ranges import Ranges  # whose fsspec takes a tenth of a second
+
+    return cast(BinaryIO, Ranges(path))
+
+
+def local(path: Path) -> Path:
     """The same file on this machine: itself, or a copy that is kept while its object does not change.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    yield _COPIES.of(path) if is_remote(path) else path
+    return object_store.local_copy(path) if is_remote(path) else path
+
+
+def error_number(text: str) -> int:
+    """The system's error number, which HDF5 and Python tell in their texts; 0 if there is none."""
+    match = re.search(r"\b[Ee]rrno (?:= )?(\d+)", text)
+    return int(match[1]) if match else 0
 
 
 def reason_of(error: BaseException) -> str:
-    """Why reading failed, if the machine or the file system failed at it; empty if it says something of the content.
-
-    HDF5 tells the system's error number in its text, whatever type h5py makes of it.
-    """
-    number = getattr(error, "errno", None)
-    if number is None and (match := re.search(r"errno = (\d+)", str(error))):
-        number = int(match[1])
-    if number:
+    """Why reading failed, if the machine or the file system failed at it; empty if it says something of the content."""
+    if number := getattr(error, "errno", None) or error_number(str(error)):
         return os.strerror(number)
     is_memory = isinstance(error, MemoryError) or re.search(r"\b(allocat|malloc|out of memory)", str(error))
     return os.strerror(errno.ENOMEM) if is_memory else ""
@@ -148,46 +159,8 @@ def read_error(path: Path, error: BaseException, kind: type[CatsdogsError] = Sto
 
 def refuse_passing(path: object, error: BaseException) -> None:
     """Raise a StoreError if reading failed for what other files would meet as well: then this one is not at fault."""
-    if getattr(error, "errno", None) in _PASSING:
+    if errno.errorcode.get(getattr(error, "errno", None) or 0) in _PASSING:
         raise read_error(Path(str(path)), error) from None
-
-
-def version(path: Path) -> str:
-    """What `write_bytes` takes as `instead_of`: an ETag or generation; empty without one, or without an object."""
-    return object_store.object_version(path) if is_remote(path) else ""
-
-
-def write_bytes(path: Path, data: bytes, new: bool = False, instead_of: str = "") -> str:
-    """Put a small object or file, and return its version; see `version`.
-
-    Args:
-        new: only if there is none.
-        instead_of: only if the object there is still of this version.
-
-    Raises:
-        FileExistsError: with `new`, there is one already; with `instead_of`, another is there, or none.
-        OSError: a local file cannot be written.
-    """
-    if is_remote(path):
-        return object_store.write_object(path, data, new, instead_of)
-    # Written in its place, so that a full disk does not stand in the way of a file that is there already.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else 0), 0o666)
-    with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123 - a descriptor
-        file.write(data)
-        file.truncate()
-    return ""
-
-
-def move(path: Path, target: Path) -> None:
-    """Give a file or object another name on the same disk or in the same store; an earlier one of that name goes.
-
-    Raises:
-        OSError: a local file cannot be renamed.
-    """
-    if is_remote(path):
-        object_store.move_object(path, target)
-    else:
-        path.replace(target)
 
 
 def remove(path: Path) -> None:
@@ -197,20 +170,23 @@ def remove(path: Path) -> None:
         OSError: a local file or folder cannot be removed.
     """
     if is_remote(path):
-        object_store.remove_below(path)
+        remove_all([path / name for name in list_stamps(path)] or [path])
     elif path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def remove_all(paths: Sequence[Path]) -> None:
+def remove_all(paths: Iterable[Path]) -> None:
     """Remove these files or objects, and nothing else, whatever their names look like; absent ones are fine.
 
     Raises:
         OSError: a local file cannot be removed.
     """
-    for path in paths:
-        if not is_remote(path):
-            path.unlink(missing_ok=True)
-    object_store.remove_objects([path for path in paths if is_remote(path)])
+
+    def remove_one(path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            object_store.remove_object(path) if is_remote(path) else path.unlink()
+
+    with ThreadPoolExecutor(_REMOVED_AT_ONCE) as pool:
+        list(pool.map(remove_one, paths))

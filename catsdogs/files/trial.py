@@ -12,25 +12,22 @@ import sys
 from pathlib import Path
 
 from catsdogs.errors import DamagedError, StoreError
-from catsdogs.files import storage
+from catsdogs.files import seal, storage
 
 SECONDS = 3.0  # of computing, and one more for each `BYTES_A_SECOND`; a sound file takes a hundredth
 BYTES_A_SECOND = 50 * 2**20
 MEMORY = 2**29  # bytes
 _PATIENCE_FACTOR = 20  # seconds by the clock for each second of computing, on a busy machine
 _SHOWN_CHARACTERS = 200
-_OPENED = "opened"  # the process prints this before it opens the file
-_FAILED = 5  # its exit code if the machine is at fault
+_OPENED = b"opened"  # the process prints this before it opens the file
+_FAILED = 5  # its exit code if HDF5 raises an error
 # Signals that end a process because of the file, rather than from outside.
-_CRASHES = {
-    getattr(signal, name, None)
-    for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGXCPU")
-} - {None}
+_CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGXCPU")
 
 # Reads every attribute, and every data set in pieces. Links and data in other files are refused. What the machine fails
-# at, such as too many open files or too little memory from the start, is kept apart from what is wrong with the file.
+# at, such as too many open files, has a number in HDF5's words; too little memory shows before the file is opened.
 _TRY = """
-import contextlib, errno, math, mmap, re, sys, time
+import contextlib, math, mmap, sys, time
 import h5py
 path, seconds, memory = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 limits_may_be_absent = contextlib.suppress(ImportError, OSError, ValueError)
@@ -72,29 +69,15 @@ def read(item):
     for start in range(0, item.shape[0], rows):
         item[start : start + rows]
 
-def number(error):
-    match = re.search(r"errno = (\\d+)", str(error))
-    return getattr(error, "errno", None) or (int(match[1]) if match else None)
-
-def opened():
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP):
-            raise
-        return h5py.File(path, "r", locking=False)  # as `seal.open_sealed`
-
 seen = set()
 mmap.mmap(-1, memory * 3 // 4).close()
 print("opened", flush=True)
 try:
-    with opened() as file:
+    with h5py.File(path, "r") as file:
         walk(file)
 except Exception as error:
-    if number(error):
-        print(number(error))
-        sys.exit(5)
-    sys.exit(f"{type(error).__name__}: {error}")
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(5)
 """
 
 
@@ -117,7 +100,10 @@ def _try_once(path: Path, size: int, changed: int, inode: int) -> None:
     patience = _PATIENCE_FACTOR * (seconds + 1)  # the limit on computing is counted in whole seconds
     # No plug-ins, which a file can demand, and no threads, whose stacks count as memory.
     settings = os.environ | {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    settings["HDF5_USE_FILE_LOCKING"] = "FALSE"  # whether another program writes to it is looked at here
     command = [sys.executable, "-I", "-c", _TRY, str(path), str(seconds), str(MEMORY)]
+    with path.open("rb") as file:
+        seal.share(file)
     try:
         tried = subprocess.run(  # noqa: S603 - our own program
             command, env=settings, timeout=patience, capture_output=True, check=False
@@ -129,17 +115,17 @@ def _try_once(path: Path, size: int, changed: int, inode: int) -> None:
     if not tried.returncode:
         return
     errors = tried.stderr.decode(errors="replace").strip().splitlines()
-    output = tried.stdout.decode(errors="replace").split()
-    if output[:1] != [_OPENED]:
+    if not tried.stdout.startswith(_OPENED):
         raise _untried_error(path, errors[-1][:_SHOWN_CHARACTERS] if errors else "Python did not start")
-    if tried.returncode == _FAILED:
-        raise OSError(int(output[1]), os.strerror(int(output[1])), str(path))
-    if tried.returncode < 0 and -tried.returncode not in _CRASHES:
-        raise _untried_error(path, f"the process was ended from outside ({signal.Signals(-tried.returncode).name})")
+    if tried.returncode == _FAILED and (number := storage.error_number(" ".join(errors))):
+        raise OSError(number, os.strerror(number), str(path))
+    if tried.returncode < 0 and (name := signal.Signals(-tried.returncode).name) not in _CRASHES:
+        raise _untried_error(path, f"the process was ended from outside ({name})")
     # Python prints a line about why it gave up; a process that ran out of time or crashed prints nothing.
-    if tried.returncode < 0 or not errors:
-        raise _damage_error(path, "HDF5 crashes or does not come to an end over it")
-    raise _damage_error(path, errors[-1].split(" (")[0][:_SHOWN_CHARACTERS])
+    reason = "HDF5 crashes or does not come to an end over it"
+    if tried.returncode > 0 and errors:
+        reason = errors[-1].split(" (")[0][:_SHOWN_CHARACTERS]
+    raise DamagedError(f"{path} is cut short or damaged: {reason}", "Write it again with what wrote it, or delete it")
 
 
 def _untried_error(path: Path, reason: str) -> StoreError:
@@ -147,7 +133,3 @@ def _untried_error(path: Path, reason: str) -> StoreError:
         f"{path} cannot be read: it could not be tried out in another process: {reason}",
         "Run the same command again when that has passed: nothing was changed",
     )
-
-
-def _damage_error(path: Path, reason: str) -> DamagedError:
-    return DamagedError(f"{path} is cut short or damaged: {reason}", "Write it again with what wrote it, or delete it")

@@ -20,7 +20,7 @@ from catsdogs import __version__
 from catsdogs.errors import TrainingError
 from catsdogs.features.feature_file import Unreadable
 from catsdogs.files import atomic, locks, storage
-from catsdogs.files.atomic import replacing, write_error
+from catsdogs.files.atomic import replacing, write_errors
 from catsdogs.finetuning import trainer
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
@@ -168,7 +168,7 @@ def _resume_or_clear(work: Path, settings: dict[str, Any], force: bool) -> None:
                 "Repeat its command to go on with it, or give --force to begin anew",
             )
     for leftover in work.iterdir():
-        if not locks.is_lock(leftover):
+        if not leftover.name.startswith(locks.LOCK_FILE):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(settings), encoding="utf-8")
@@ -176,8 +176,6 @@ def _resume_or_clear(work: Path, settings: dict[str, Any], force: bool) -> None:
 
 def _publish(work: Path, target: Path) -> None:
     """Give the finished folder its name."""
-    try:
+    with write_errors(target):
         atomic.put_folder(work, target)
         (target / (locks.LOCK_FILE + locks.SOFT)).unlink(missing_ok=True)  # of the work folder, which it was
-    except OSError as error:
-        raise write_error(target, error) from None

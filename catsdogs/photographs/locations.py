@@ -13,11 +13,10 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from catsdogs.errors import DatasetError, UnreadablePhotographError, and_more, in_short
 from catsdogs.files import storage
-from catsdogs.files.ranges import Ranges
 from catsdogs.photographs import filetypes, splits, tfrecord
 from catsdogs.photographs.filetypes import PHOTO_SUFFIXES, is_system_file
 from catsdogs.photographs.labels import photographs
@@ -93,10 +92,10 @@ class Reader:
         archive = self._open_zip(path)
         info = archive.getinfo(name)
         _refuse_large(info.file_size)
-        if isinstance(archive.fp, Ranges):
+        if storage.is_remote(path):
             # Outside the lock under which zipfile reads, so that threads do not wait for each other's requests.
             length = _LOCAL_HEADER_BYTES + len(info.filename.encode()) + len(info.extra) + info.compress_size
-            archive.fp.fetch(info.header_offset, min(length, MAX_FILE_BYTES))
+            cast(Any, archive.fp).fetch(info.header_offset, min(length, MAX_FILE_BYTES))
         return archive.read(name)
 
     def _open_zip(self, path: Path) -> zipfile.ZipFile:
@@ -317,7 +316,7 @@ def _as_text(info: zipfile.ZipInfo) -> str:
 def _zip(path: Path) -> zipfile.ZipFile:
     if not storage.is_remote(path) and path.exists() and not path.is_file():
         raise zipfile.BadZipFile("not a regular file")
-    return zipfile.ZipFile(cast(BinaryIO, Ranges(path)) if storage.is_remote(path) else path)
+    return zipfile.ZipFile(storage.open_by_ranges(path) if storage.is_remote(path) else path)
 
 
 def _tidy(name: str) -> str:

@@ -59,7 +59,7 @@ class Stamps:
         if kept == self._digests:
             return
         if not storage.is_remote(self._path):
-            atomic.clear_temporary(self._path)  # left by a run that was killed
+            atomic.clear_leftovers(self._path, alone=True)  # left by a run that was killed
         with suppress(StoreError), hdf5.writing(self._path) as file:  # only time is lost, in the next run
             file.attrs.update(format=STAMPS_FORMAT, version=STAMPS_VERSION)
             file["stamp"] = np.array(list(kept), np.uint64)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import google_crc32c
 
 from catsdogs.errors import DatasetError, UnreadablePhotographError, and_more
-from catsdogs.files import ranges, storage
+from catsdogs.files import storage
 from catsdogs.photographs import splits, tfexample
 from catsdogs.photographs.names import without_suffix
 from catsdogs.photographs.tfexample import NoExampleError, Span
@@ -273,7 +273,7 @@ def _scan(path: Path) -> list[Record]:
     scanned: list[Record] = []
     at = 0
     try:
-        with ranges.open_by_ranges(path) as file:
+        with storage.open_by_ranges(path) as file:
             size = file.seek(0, io.SEEK_END)
             while at < size:
                 span = _record_at(file, at, size)

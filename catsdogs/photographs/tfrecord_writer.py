@@ -15,7 +15,7 @@ from PIL import Image
 
 from catsdogs.errors import DatasetError, StoreError, UnreadablePhotographError, UsageError
 from catsdogs.files import locks
-from catsdogs.files.atomic import replacing, write_error
+from catsdogs.files.atomic import replacing, write_errors
 from catsdogs.photographs import images, tfexample
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.tfrecord import (
@@ -178,7 +178,7 @@ def _write_record_file(path: Path, split: str, examples: Iterator[bytes]) -> Rec
 
 def _clear(out: Path) -> None:
     """Make the folder ready: remove an earlier set of ours, finished or not, and nothing else."""
-    try:
+    with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         try:
             is_ours = (out / UNFINISHED).exists() or read_manifest(out) is not None
@@ -192,8 +192,6 @@ def _clear(out: Path) -> None:
         for path in out.iterdir():
             if RECORD_FILE_NAME.fullmatch(path.name) or _LEFTOVER.fullmatch(path.name):
                 path.unlink()
-    except OSError as error:
-        raise write_error(out, error) from None
 
 
 def _finish(dataset: Dataset, written: WrittenRecordFiles, size: int | None) -> None:

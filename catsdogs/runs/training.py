@@ -20,7 +20,7 @@ from catsdogs.errors import SubmissionError, TrainingError, UsageError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.files import atomic
-from catsdogs.files.atomic import write_error
+from catsdogs.files.atomic import write_errors
 from catsdogs.runs import run_card
 from catsdogs.runs.out_of_fold import write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
@@ -233,13 +233,12 @@ def _appearing(target: Path, force: bool) -> Iterator[Path]:
         return run_card.FILES if Path(folder) == target else ()
 
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        _refuse_taken(target, force)  # again, for training takes a while and another process may use the name
-        if target.exists():
-            shutil.copytree(target, temporary, symlinks=True, ignore=ours, dirs_exist_ok=True)
-        atomic.put_folder(temporary, target)
-    except OSError as error:
-        raise write_error(target, error) from None
+        with write_errors(target):
+            temporary.mkdir(parents=True)
+            yield temporary
+            _refuse_taken(target, force)  # again, for training takes a while and another process may use the name
+            if target.exists():
+                shutil.copytree(target, temporary, symlinks=True, ignore=ours, dirs_exist_ok=True)
+            atomic.put_folder(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,7 +1,6 @@
 """Reviews suspects: the page, its JSON, the thumbnails, and the decisions, which are written at once."""
 
 import contextlib
-import errno
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +10,12 @@ from flask import Blueprint, Response, render_template, request
 from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.cleaning.decisions import Decision
 from catsdogs.errors import LockedError, StoreError, to_choose_from
+from catsdogs.files import atomic
 from catsdogs.web import thumbnails
 from catsdogs.web.guard import Problem, check_token
 from catsdogs.web.site import this_site, thumbnail_url
 
 _MAX_JSON = 10_000  # bytes of a decision
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 pages = Blueprint("review", __name__)
 
@@ -143,5 +142,5 @@ def _problems_shown() -> Iterator[None]:
     try:
         yield
     except (StoreError, LockedError) as error:
-        full = isinstance(error.__context__, OSError) and error.__context__.errno in _FULL
+        full = isinstance(error.__context__, OSError) and error.__context__.errno in atomic.FULL
         raise Problem(507 if full else 409, str(error).removesuffix(".")) from None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from catsdogs.competition import disk, download, fetch, kaggle
+from catsdogs.competition import download, fetch, kaggle
 from tests.support.downloads import KAGGLE_ZIP, PETS, FileServer, zipped
 from tests.support.kaggle_server import KEY, SIGNATURE, TOKEN
 
@@ -28,7 +28,7 @@ def server() -> Iterator[FileServer]:
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(disk, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1000)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """An object store that answers 500 or 503, hangs, breaks connections or truncates: tried again, then named."""
 
+import contextlib
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.errors import CatsdogsError, LockedError, StoreError, UnreadablePhotographError
+from catsdogs.errors import CatsdogsError, StoreError, UnreadablePhotographError
 from catsdogs.features import extract, feature_file, worker
+from catsdogs.features.cache import Cache
 from catsdogs.features.extract import Extraction
 from catsdogs.features.feature_file import SPLITS, Features
 from catsdogs.features.worker import Settings
-from catsdogs.files import lease, locks, object_store, storage
+from catsdogs.files import object_store, storage
 from catsdogs.networks.engines import selection
 from catsdogs.photographs import images, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan
@@ -25,6 +28,7 @@ from tests.conftest import refused
 from tests.faults.commands import BACKBONE
 from tests.faults.matrix import FULL
 from tests.support.datasets import write_kaggle_folder
+from tests.support.features import recipe, rows_of, table
 from tests.support.s3 import KINDS, Faults, upload
 
 pytest_plugins = ("tests.support.s3",)
@@ -147,10 +151,10 @@ def test_one_that_lasts_ends_the_run_and_names_the_object(
     saw(f"{kind} for ever: named; the next run computed {summary.computed[BACKBONE]} of {sum(_COUNTS)} rows")
 
 
-# `features`, killed or stopped as soon as it has put its first shard; a lock is given up sooner than in earnest.
+# `features`, killed or stopped as soon as it has put its first shard.
 _KILLED = """
 import os, signal, sys
-from catsdogs.features import extract; from catsdogs.files import lease, storage
+from catsdogs.features import extract; from catsdogs.files import storage
 from catsdogs.cli import main
 
 upload, how = storage.upload, sys.argv.pop(1)
@@ -161,82 +165,82 @@ def upload_and_die(source, target):
         storage.upload = upload
         os.kill(os.getpid(), signal.SIGKILL if how == "killed" else signal.SIGSTOP)
 
-extract.SHARD_ROWS, lease.BEAT_SECONDS = 4, 0.3
+extract.SHARD_ROWS = 4
 if how != "whole":
     storage.upload = upload_and_die
 main()
 """
 
 
+@contextlib.contextmanager
+def started_features(bucket: str, how: str) -> Iterator[subprocess.Popen[str]]:
+    flags = ["--data", f"{bucket}/data", "--out", f"{bucket}/out", "--backbones", BACKBONE, "--batch-size", "4"]
+    command = [sys.executable, "-c", _KILLED, how, "features", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def features(bucket: str, how: str = "whole") -> str:
+    """What a run that ends well prints."""
+    with started_features(bucket, how) as process:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == (-signal.SIGKILL if how == "killed" else 0), err
+        return out
+
+
 def test_a_run_that_writes_to_the_store_is_killed_and_goes_on(
     layouts: dict[str, Path], reference: Features, s3_bucket: str, saw: Callable[[str], None]
 ) -> None:
     upload(layouts["folder"], f"{s3_bucket}/data")
-    flags = ["--data", f"{s3_bucket}/data", "--out", f"{s3_bucket}/out", "--backbones", BACKBONE, "--batch-size", "4"]
-
-    def features(how: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", _KILLED, how, "features", *flags]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-    assert features("killed").returncode == -signal.SIGKILL
+    features(s3_bucket, "killed")
     out = storage.place(f"{s3_bucket}/out")
-    left = list(storage.list_stamps(out))
-    assert ".lock" in left and len(left) == 2  # and one shard
-    ended = features("whole")
-    assert ended.returncode == 0, ended.stderr
-    assert f"{sum(_COUNTS) - STRETCH} of them computed now" in ended.stdout
+    assert len(storage.list_stamps(out)) == 1  # a shard
+    assert f"{sum(_COUNTS) - STRETCH} of them computed now" in features(s3_bucket)
     assert same_rows(out / f"{BACKBONE}.h5", reference)
     assert sorted(storage.list_stamps(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
-    assert "up to date" in features("whole").stdout
-    saw("a run with `--out s3://` killed after its first shard: the dead one's lock taken over, the rest computed")
+    assert "up to date" in features(s3_bucket)
+    saw("a run with `--out s3://` killed after its first shard: the next computed the rest")
 
 
-def test_a_run_that_was_stopped_and_wakes_spoils_nothing(
+def test_two_runs_at_once_in_a_store(
     layouts: dict[str, Path], reference: Features, s3_bucket: str, saw: Callable[[str], None]
 ) -> None:
-    """Meanwhile another has taken its lock over; and once that one is done, and while it works."""
+    """One is asleep with a shard, which the other one assembles and removes; when it wakes it says what is missing."""
     upload(layouts["folder"], f"{s3_bucket}/data")
-    flags = ["--data", f"{s3_bucket}/data", "--out", f"{s3_bucket}/out", "--backbones", BACKBONE, "--batch-size", "4"]
-
-    def features(how: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", _KILLED, how, "features", *flags]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    out, runs = storage.place(f"{s3_bucket}/out"), [features("stopped")]
-    try:
-        assert os.WIFSTOPPED(os.waitpid(runs[0].pid, os.WUNTRACED)[1])
-        runs.append(features("stopped"))
-        assert os.WIFSTOPPED(os.waitpid(runs[1].pid, os.WUNTRACED)[1])
-        theirs = storage.list_stamps(out)
-        runs[0].send_signal(signal.SIGCONT)  # while the other one holds the lock, and is asleep as well
-        _, err = runs[0].communicate(timeout=300)
-        assert runs[0].returncode == 1 and "was taken over by another process" in err.splitlines()[-1], err
-        assert storage.list_stamps(out) == theirs
-        runs[1].send_signal(signal.SIGCONT)
-        _, err = runs[1].communicate(timeout=300)
-        assert runs[1].returncode == 0, err
-    finally:
-        for run in runs:
-            run.kill()
-            run.communicate()
-    assert same_rows(out / f"{BACKBONE}.h5", reference)
-    assert sorted(storage.list_stamps(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
-    saw("a run that slept past its patience: refused when it woke, the next one's lock and shards as they were")
+    path = storage.place(f"{s3_bucket}/out") / f"{BACKBONE}.h5"
+    with started_features(s3_bucket, "stopped") as asleep:
+        assert os.WIFSTOPPED(os.waitpid(asleep.pid, os.WUNTRACED)[1])
+        features(s3_bucket)
+        assert same_rows(path, reference)
+        asleep.send_signal(signal.SIGCONT)
+        _, err = asleep.communicate(timeout=300)
+    assert asleep.returncode == 1 and re.search(r"/out/\.shards/\S+\.h5 is missing\. ", err.splitlines()[-1]), err
+    assert "up to date" in features(s3_bucket) and same_rows(path, reference)
+    assert sorted(storage.list_stamps(path.parent)) == [".photographs.h5", path.name]
+    saw("two runs at once in a store: one named the shard that the other had removed; the same command went on")
 
 
-def test_a_second_writer_is_refused(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
-    out = storage.place(f"{s3_bucket}/out")
-    with locks.hold_folder(out), refused(LockedError, "Another process is writing to"), locks.hold_folder(out):
-        pass
-    with locks.hold_folder(out):  # let go
-        pass
+def test_another_s_shards_stay(s3_bucket: str) -> None:
+    """Assembling removes the shards that were assembled, not what others put beside them meanwhile."""
+    out, entries = storage.place(f"{s3_bucket}/out"), table(["a", "b", "c", "d"], ["1", "2"])
+    cache, other = Cache(out, recipe()), Cache(out, recipe())
+    cache.write_shard(rows_of(entries[:3]), "none")
+    other.write_shard(rows_of(entries[3:]), "none")
+    before = set(storage.list_stamps(out / feature_file.SHARD_FOLDER))
+    cache.assemble(entries[:3], ("a", "b"), [], "photographs")
+    left = set(storage.list_stamps(out / feature_file.SHARD_FOLDER))
+    assert len(before) == 2 and len(left) == 1 and left < before
+    assert all(entry in Cache(out, recipe()) for entry in entries)
 
 
 def test_a_torn_object_is_set_aside(layouts: dict[str, Path], reference: Features, s3_bucket: str) -> None:
     upload(layouts["folder"], f"{s3_bucket}/data")
     out = storage.place(f"{s3_bucket}/out")
-    storage.write_bytes(out / f"{BACKBONE}.h5", reference.path.read_bytes()[:-700])
+    (out / f"{BACKBONE}.h5").write_bytes(reference.path.read_bytes()[:-700])
     summary = run(scan(storage.place(f"{s3_bucket}/data")), out)
     assert [str(path) for path in summary.set_aside] == [f"{s3_bucket}/out/{BACKBONE}.h5.damaged"]
     assert same_rows(summary.paths[0], reference)

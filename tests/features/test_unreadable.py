@@ -202,7 +202,7 @@ def test_whatever_h5py_makes_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_process_that_tries_a_file_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch, does: str, match: str
 ) -> None:
-    script = trial._TRY.replace("    dict(group.attrs)\n", f"    import os; {does}\n", 1)
+    script = trial._TRY.replace("    dict(group.attrs)\n", f"    import errno, os; {does}\n", 1)
     monkeypatch.setattr(trial, "_TRY", script)
     before = contents(folder)
     with refused(StoreError, match):

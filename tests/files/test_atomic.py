@@ -23,7 +23,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setattr(notes, "_noted", set())
+    notes.note.cache_clear()
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     atomic._private_folder.cache_clear()
     return folder
@@ -104,5 +104,5 @@ def test_only_what_was_left_beside_this_very_file_goes(tmp_path: Path, name: str
     others = [tmp_path / other for other in (f".{name}.h5.1.tmp", f".{name}.1.old", ".a.h5.1.tmp", f".{name}.x.tmp")]
     for path in (*own, *others):
         path.write_text("")
-    atomic.clear_temporary(tmp_path / name)
+    atomic.clear_leftovers(tmp_path / name, alone=True)
     assert sorted(tmp_path.iterdir()) == sorted(others)

@@ -1,14 +1,16 @@
 """One writer at a time, also on a file system without locks, as NFS without lockd and some of FUSE are."""
 
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from catsdogs.files import lease, seal, storage
+from catsdogs.files import seal
 from tests.faults import specimens
 
 pytest_plugins = ("tests.support.failing",)
@@ -24,8 +26,8 @@ for name, value in (("MATCH", sys.argv[1]), ("ERRNO", str(getattr(errno, sys.arg
     os.environ["FAILING_" + name] = value
     libc.setenv(("FAILING_" + name).encode(), value.encode(), 1)
 from catsdogs.features import feature_file
-from catsdogs.files import lease, locks
-lease.BEAT_SECONDS = 0.2
+from catsdogs.files import locks
+locks.LEASE_SECONDS = 0.8
 folder = Path(sys.argv[1])
 """
 Start = Callable[..., subprocess.Popen]
@@ -175,12 +177,34 @@ def test_a_folder_that_can_be_locked_is_not_copied(tmp_path: Path) -> None:
         assert same == path
 
 
-def test_a_soft_lock_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is renewed in its place, so that no new room is needed."""
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
-    with lease.hold_lease(tmp_path / ".lock.soft"):
-        before = (tmp_path / ".lock.soft").stat()
-        lease.confirm(tmp_path / "x.h5")
-        after = (tmp_path / ".lock.soft").stat()
-        assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size)
-    assert not storage.exists(tmp_path / ".lock.soft")
+def test_a_holder_that_was_stopped_for_long_is_told(start: Start, tmp_path: Path) -> None:
+    holder = start(
+        """
+        from catsdogs.errors import LockedError
+        try:
+            with locks.hold_folder(folder):
+                print("held", flush=True)
+                sys.stdin.readline()
+        except LockedError as error:
+            print(error)
+        """
+    )
+    assert holder.stdout.readline() == "held\n"
+    holder.send_signal(signal.SIGSTOP)
+    second = start(_HOLD)
+    assert second.stdout.readline() == "held\n"
+    holder.send_signal(signal.SIGCONT)
+    assert "taken over by another process" in holder.communicate("\n", timeout=60)[0]
+    assert second.communicate("\n", timeout=60)[0] == "let go\n"
+    assert not (tmp_path / "shared/.lock.soft").exists()
+
+
+def test_a_lease_outlives_a_full_disk(start: Start, tmp_path: Path) -> None:
+    """It is renewed by its time of change, so that no new room is needed."""
+    holder = start(_HOLD)
+    holder.stdout.readline()
+    before = (tmp_path / "shared/.lock.soft").stat()
+    time.sleep(1)
+    after = (tmp_path / "shared/.lock.soft").stat()
+    assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size) and before.st_mtime_ns < after.st_mtime_ns
+    holder.communicate("\n", timeout=60)

@@ -42,8 +42,8 @@ class TestRanges:
                 assert ours.read(size) == file.read(size) and ours.tell() == file.tell()
 
     def test_threads_do_not_share_what_they_have_read(self, s3_folder: Path, s3_faults: Faults) -> None:
-        storage.write_bytes(s3_folder / "x", bytes(range(200)))
-        file = ranges.open_by_ranges(s3_folder / "x")
+        (s3_folder / "x").write_bytes(bytes(range(200)))
+        file = storage.open_by_ranges(s3_folder / "x")
         assert isinstance(file, ranges.Ranges)
         s3_faults.requests.clear()
         lock = threading.Lock()

@@ -36,7 +36,7 @@ def in_a_zip(root: Path, files: Files) -> Path:
 def in_a_store(root: Path, files: Files) -> Path:
     place = storage.place(f"memory://bucket{root}")
     for name, data in files.items():
-        storage.write_bytes(place / name, data)
+        (place / name).write_bytes(data)
     return place
 
 

@@ -216,7 +216,7 @@ def test_nothing_there(s3_bucket: str) -> None:
         scan(storage.place(f"{s3_bucket}/nothing.zip"))
     with refused(DatasetError, "Nothing is stored"):
         scan(storage.place(f"{s3_bucket}/labels.csv"))
-    storage.write_bytes(storage.place(f"{s3_bucket}/a.jpg"), jpeg(0))
+    storage.place(f"{s3_bucket}/a.jpg").write_bytes(jpeg(0))
     with refused(DatasetError, "labels.csv is not a table: no such file. Check its name"):
         scan(storage.place(f"{s3_bucket}/labels.csv"))
 

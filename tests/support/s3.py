@@ -23,7 +23,7 @@ import s3fs
 from catsdogs.files import object_store, storage
 
 KINDS = ("500", "503", "hang", "cut", "refuse")  # faults that a retry can pass; `Faults.add` knows more
-_CODES = {"403": "AccessDenied", "500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
+_CODES = {"403": "AccessDenied", "500": "InternalError", "503": "SlowDown"}
 _ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 _FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "FSSPEC_S3")
 _HANGING = 30  # seconds; longer than any client in the tests waits
@@ -54,11 +54,10 @@ class Faults:
         """Make requests whose line this expression matches fail so many times, or for ever.
 
         Args:
-            kind: `403`, `500`, `501` or `503`; `hang`: no answer; `refuse`: the connection breaks; `cut`: it breaks in
-                the middle of the body; `short`: half the body, with a matching length in the header; `lost`: the
-                request is done, and the answer is a 500 all the same.
+            kind: `403`, `500` or `503`; `hang`: no answer; `refuse`: the connection breaks; `cut`: it breaks in the
+                middle of the body; `short`: half the body, with a matching length in the header.
         """
-        assert kind in (*KINDS, *_CODES, "short", "lost")
+        assert kind in (*KINDS, *_CODES, "short")
         self._faults.append(_Fault(kind, match, float("inf") if times is None else times))
 
     def clear(self) -> None:
@@ -105,9 +104,6 @@ class _Failing:
         answer: list[Any] = []
         whole = b"".join(self._app(environ, lambda *args: answer.extend(args)))  # type: ignore[arg-type, return-value]
         status, headers = answer[:2]
-        if kind == "lost":
-            start_response("500 InternalError", [("Content-Length", "0")])
-            return [b""]
         if kind not in ("cut", "short"):
             start_response(status, headers)
             return [whole]
