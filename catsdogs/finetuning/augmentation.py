@@ -86,7 +86,7 @@ class Augmentation:
 
     def _draws(self, epoch: int, batch: int, trick: str = "") -> np.random.Generator:
         """What a trick draws from, or without one the choice among those that mix."""
-        stream = list(TRICKS).index(trick) if trick else len(TRICKS)
+        stream = TRICKS.index(trick) if trick else len(TRICKS)
         return np.random.default_rng([self._seed, epoch, batch, stream])
 
 
