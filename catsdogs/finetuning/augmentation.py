@@ -64,25 +64,18 @@ class Augmentation:
     ) -> tuple[FloatImages, SoftLabels]:
         """Augment a batch: images (n, side, side, 3) in 0..255, labels (n, classes), one-hot or soft.
 
-        Returns float32 images (n, size, size, 3), still in 0..255, and float32 labels (n, classes), mixed alike.
+        Returns float32 images (n, size, size, 3), still in 0..255, and float32 labels (n, classes), mixed alike. Without
+        tricks that mix, labels of any shape pass.
         """
-        changed = self.augment_images(images, epoch, batch)
-        labels = labels.astype(np.float32)
-        if not self._mixing:
-            return changed, labels
-        name = list(self._mixing)[self._draws(epoch, batch).integers(len(self._mixing))]
-        mixed, labels = self._mixing[name](changed, labels, self._draws(epoch, batch, name))
-        return np.clip(mixed, 0, 255), labels
-
-    def augment_images(self, images: NDArray[np.uint8], epoch: int, batch: int) -> FloatImages:
-        """The same without the tricks that mix, for labels that cannot be mixed, such as those of pairs.
-
-        The two halves of a batch of pairs need batch numbers of their own, or they are flipped and turned alike.
-        """
-        changed = images.astype(np.float32)
+        changed, labels = images.astype(np.float32), labels.astype(np.float32)
         for name, step in self._steps.items():
             changed = step(changed, self._draws(epoch, batch, name))
-        return np.clip(changed, 0, 255) if self._steps else changed
+        changed = np.clip(changed, 0, 255)
+        if self._mixing:
+            name = list(self._mixing)[self._draws(epoch, batch).integers(len(self._mixing))]
+            mixed, labels = self._mixing[name](changed, labels, self._draws(epoch, batch, name))
+            changed = np.clip(mixed, 0, 255)
+        return changed, labels
 
     def _draws(self, epoch: int, batch: int, trick: str = "") -> np.random.Generator:
         """What a trick draws from, or without one the choice among those that mix."""

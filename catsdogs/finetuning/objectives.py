@@ -49,7 +49,7 @@ class Classification:
     ) -> Batches:
         """Batches of these rows of `photographs`: to learn from with an augmentation, else always the same ones."""
         order_seed, batch_size = seed if augmentation else None, self._hyperparameters.batch_size
-        return Batches(photographs, rows, self._targets[rows], batch_size, order_seed, augmentation)
+        return Batches(photographs.of(rows), self._targets[rows], batch_size, order_seed, augmentation)
 
     def loss(self) -> keras.losses.Loss:
         """What is minimised."""
@@ -84,8 +84,7 @@ class SameClass:
     def batches(
         self, photographs: SquarePhotographs, rows: Rows, seed: int, augmentation: Augmentation | None = None
     ) -> Pairs:
-        augment = augmentation.augment_images if augmentation else None
-        return Pairs(photographs.of(rows), self._labels[rows], self._hyperparameters.batch_size, seed, augment)
+        return Pairs(photographs.of(rows), self._labels[rows], self._hyperparameters.batch_size, seed, augmentation)
 
     def loss(self) -> keras.losses.Loss:
         smoothing = optimisation.SMOOTHING if "label-smoothing" in self._hyperparameters.tricks else 0.0
@@ -102,12 +101,3 @@ class SameClass:
         batches = (pairs.rows(number) for number in range(len(pairs)))
         is_same = np.concatenate([labels[left] == labels[right] for left, right in batches])[: len(rows)]
         return Predictions(np.stack((1 - same, same), axis=1), is_same.astype(np.int64))
-
-
-def choose_objective(
-    hyperparameters: Hyperparameters, labels: Labels, classes: int, teacher: NDArray[np.float64] | None = None
-) -> Classification | SameClass:
-    """The objective of a network: `siamese-cnn` learns from pairs, all others learn classes."""
-    if hyperparameters.learns_from_pairs:
-        return SameClass(hyperparameters, labels)
-    return Classification(hyperparameters, labels, classes, teacher)

@@ -16,7 +16,7 @@ from catsdogs.finetuning import fit
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
-from catsdogs.finetuning.objectives import Predictions, choose_objective
+from catsdogs.finetuning.objectives import Classification, Predictions, SameClass
 from catsdogs.finetuning.stream import Batches, SquarePhotographs
 from catsdogs.networks import devices, trained
 from catsdogs.networks.trained import ALL
@@ -61,7 +61,11 @@ class Trainer:
         labels = np.concatenate((lesson.labels, lesson.test_labels))
         if soft_labels is not None:  # the test rows are never learnt from
             soft_labels = np.vstack((soft_labels, np.zeros((len(lesson.test), soft_labels.shape[1]))))
-        self._objective = choose_objective(hyperparameters, labels, len(lesson.classes), soft_labels)
+        self._objective: Classification | SameClass
+        if hyperparameters.learns_from_pairs:
+            self._objective = SameClass(hyperparameters, labels)
+        else:
+            self._objective = Classification(hyperparameters, labels, len(lesson.classes), soft_labels)
         self._lesson, self._weights, self._work = lesson, weights, work
         self._hyperparameters, self._device_choice = hyperparameters, device_choice
         size = hyperparameters.input_size
@@ -179,7 +183,7 @@ class Trainer:
 
     def _predict_vectors(self, extractor: keras.Model, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         no_labels = np.zeros((len(rows), 1), np.float32)
-        batches = Batches(self._plain, rows, no_labels, self._hyperparameters.batch_size)
+        batches = Batches(self._plain.of(rows), no_labels, self._hyperparameters.batch_size)
         vectors: NDArray[np.float32] = extractor.predict(batches, verbose=0)[: len(rows)]
         return vectors
 

@@ -64,9 +64,11 @@ def test_batches_follow_from_seed_epoch_and_number_alone() -> None:
 def test_left_and_right_are_augmented_as_one_batch() -> None:
     asked = []
 
-    def brighter(images: NDArray[np.uint8], epoch: int, batch: int) -> NDArray[np.float32]:
+    def brighter(
+        images: NDArray[np.uint8], labels: NDArray[np.float32], epoch: int, batch: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         asked.append((len(images), epoch, batch))
-        return images + np.float32(100)
+        return images + np.float32(100), labels
 
     data = pairs(augment=brighter)
     data.epoch = 5
