@@ -7,10 +7,11 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from invoke import Collection, Context, Exit
+from invoke import Collection, Exit
 
 from catsdogs.cli import collection
 from catsdogs.commands.console import next_steps, show_every_letter, task, wrote
+from catsdogs.commands.settings import Flags
 
 CHECKOUT = Path(__file__).parent
 CONSTRAINTS = "constraints.txt"
@@ -19,13 +20,13 @@ show_every_letter()  # for invoke's own lists and help, too
 
 
 @task(options="passed on to pytest")
-def test(c: Context, options: str = "") -> None:
+def test(flags: Flags, options: str = "") -> None:
     """Run the tests, a process for each of up to four cores."""
     _run("pytest", "--numprocesses", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", *options.split())
 
 
 @task()
-def lint(c: Context) -> None:
+def lint(flags: Flags) -> None:
     """Check style, format and types."""
     _run("ruff", "check", ".")
     _run("ruff", "format", "--check", ".")
@@ -33,7 +34,7 @@ def lint(c: Context) -> None:
 
 
 @task(upgrade="take the newest releases; pins that still fit stay otherwise")
-def lock(c: Context, upgrade: bool = False) -> None:
+def lock(flags: Flags, upgrade: bool = False) -> None:
     """Resolve constraints.txt for every supported Python and for Linux, macOS and Windows at once."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     oldest = project["requires-python"].removeprefix(">=")
@@ -47,14 +48,14 @@ def lock(c: Context, upgrade: bool = False) -> None:
 
 
 @task()
-def faults(c: Context) -> None:
+def faults(flags: Flags) -> None:
     """Bring about every fault of docs/faults.md in full, some ten minutes long, and write what was seen there."""
     os.environ["CATSDOGS_FAULTS"] = "full"
     _run("pytest", "tests/faults", "--faults-table", "docs/faults.md")
 
 
 @task()
-def audit(c: Context) -> None:
+def audit(flags: Flags) -> None:
     """Ask PyPI for known vulnerabilities of every installed package; fails if there are any, or no answer."""
     command = [sys.executable, "-m", "pip", "list", "--format=freeze", "--exclude-editable"]
     packages = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout  # noqa: S603 - ours
@@ -72,15 +73,15 @@ def audit(c: Context) -> None:
     rounds="how often everything is measured, in turn",
 )
 def bench(
-    c: Context,
+    flags: Flags,
     data: str | None = None,
     weights_dir: str | None = None,
     limit: str | None = None,
     rounds: str | None = None,
 ) -> None:
     """Measure extraction beside what else one would use, an hour long, and write docs/benchmarks.md."""
-    flags = {"--data": _absolute(data), "--weights-dir": _absolute(weights_dir), "--limit": limit, "--rounds": rounds}
-    _run("benchmarks", *(part for flag, value in flags.items() if value for part in (flag, value)))
+    given = {"--data": _absolute(data), "--weights-dir": _absolute(weights_dir), "--limit": limit, "--rounds": rounds}
+    _run("benchmarks", *(part for flag, value in given.items() if value for part in (flag, value)))
 
 
 def _absolute(path: str | None) -> str | None:

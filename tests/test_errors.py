@@ -8,6 +8,7 @@ import invoke
 import pytest
 
 from catsdogs.commands import console, features
+from catsdogs.commands.settings import Flags
 from catsdogs.errors import DatasetError, SubmissionError, UnknownNameError, UsageError, and_more, in_short
 from catsdogs.features import extract
 from catsdogs.features.feature_file import Unreadable
@@ -87,7 +88,7 @@ def test_what_a_network_cannot_learn_from(
 
 def fails(error: Exception) -> Any:
     @console.task()
-    def body(c: invoke.Context) -> None:
+    def body(flags: Flags) -> None:
         """Fail."""
         raise error
 

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context
-
-from catsdogs.commands.console import next_steps, say, task, wrote
+from catsdogs.commands.console import next_steps, say, task, write
 from catsdogs.commands.flags import as_flags, check_writable, find_dataset, read_feature_files
-from catsdogs.commands.settings import location, number, whole_number
+from catsdogs.commands.settings import Flags, whole_number
 from catsdogs.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -22,39 +19,29 @@ LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
 
 
 @task(
+    "backbones k votes quartiles all features data",
     k="how many of a network's best labels to look through for a pet, 1 to 10; 10 if not given",
     votes="how many networks must see no pet; 1 if not given",
     quartiles="also list photographs far outside the quartiles of size, shape, contrast and colours",
     all="also write every photograph's labels to topk.csv",
 )
-def outliers(
-    c: Context,
-    backbones: str | None = None,
-    k: str | None = None,
-    votes: str | None = None,
-    quartiles: bool = False,
-    all: bool = False,
-    features: str | None = None,
-    data: str | None = None,
-) -> None:
+def outliers(flags: Flags, quartiles: bool = False, all: bool = False) -> None:
     """List photographs that show no pet, and other oddities, in outliers.csv and as a contact sheet."""
     from catsdogs.cleaning.decisions import DECISIONS_FILE
 
-    folder = location(c, "features", features)
-    files = read_feature_files(c, folder, backbones, data)
-    _refuse_idle_flags(files, k, votes, quartiles)
-    labels, least = whole_number("k", k or "10"), whole_number("votes", votes or "1")
-    would_drop = list_outliers(c, folder, files, data, labels, least, quartiles, all)
+    files = read_feature_files(flags)
+    _refuse_idle_flags(files, flags.k, flags.votes, quartiles)
+    labels, least = whole_number("k", flags.k or "10"), whole_number("votes", flags.votes or "1")
+    would_drop = list_outliers(flags, files, labels, least, quartiles, all)
+    folder = flags.place("features")
     say(f"On the page of `serve` one key keeps, drops or relabels each; train obeys {folder / DECISIONS_FILE}")
-    drop, where = " --outliers drop" if would_drop else "", as_flags(c, features=str(folder))
-    next_steps(f"serve{where}", f"train{drop}{as_flags(c, backbones=backbones)}{where}")
+    drop, where = " --outliers drop" if would_drop else "", as_flags(flags, features=str(folder))
+    next_steps(f"serve{where}", f"train{drop}{as_flags(flags, backbones=flags.backbones)}{where}")
 
 
 def list_outliers(
-    c: Context,
-    folder: Path,
+    flags: Flags,
     files: "Sequence[Features]",
-    data: str | None,
     k: int = 10,
     votes: int = 1,
     quartiles: bool = False,
@@ -65,27 +52,24 @@ def list_outliers(
     from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
     from catsdogs.scoring import training_plan
 
-    files = training_plan.occupied(files)
+    folder, files = flags.place("features"), training_plan.occupied(files)
     # Refused before the heads are trained.
     check_votes(files, k, votes)
     if write_all_labels:
         voters(files)
     check_writable(folder)
-    dataset = find_dataset(data, files[0].source)
-    suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(c, files))
+    dataset = find_dataset(flags.data, files[0].source)
+    suspects = outliers.find_outliers(files, k, votes, quartiles, _out_of_fold(flags, files))
     say(outliers.summary(suspects, files))
-    suspect_table.write_suspects(folder / suspect_table.OUTLIERS_FILE, suspects)
-    wrote(folder / suspect_table.OUTLIERS_FILE)
+    write(folder / suspect_table.OUTLIERS_FILE, suspect_table.write_suspects, suspects)
     if write_all_labels:
-        write_topk(folder / TOPK_FILE, files, k)
-        wrote(folder / TOPK_FILE)
+        write(folder / TOPK_FILE, write_topk, files, k)
     if dataset:
-        contact_sheet.write_contact_sheet(folder / contact_sheet.CONTACT_SHEET_FILE, suspects, dataset)
-        wrote(folder / contact_sheet.CONTACT_SHEET_FILE)
+        write(folder / contact_sheet.CONTACT_SHEET_FILE, contact_sheet.write_contact_sheet, suspects, dataset)
     return outliers.about_pets(suspects, files) and bool(collect_votes(files).unanimous("train").any())
 
 
-def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
+def _out_of_fold(flags: Flags, files: "Sequence[Features]") -> "NDArray[np.float64] | None":
     """(n_train, classes) probabilities out of fold; None, said aloud, where no head can be trained.
 
     With as many folds as the smallest class allows. A class of a single picture cannot be judged, nor learnt by the
@@ -98,9 +82,8 @@ def _out_of_fold(c: Context, files: "Sequence[Features]") -> "NDArray[np.float64
 
     first = files[0]
     try:
-        plan = training_plan.Plan(
-            LABEL_ERROR_HEAD, number(c, "folds"), number(c, "seed"), copies=duplicates.find_copies(files)
-        )
+        copies = duplicates.find_copies(files)
+        plan = training_plan.Plan(LABEL_ERROR_HEAD, flags.number("folds"), flags.number("seed"), copies=copies)
         alone = training_plan.of_single_pictures(first, plan.copies or ())
         judged = training_plan.occupied(replay.split(files, alone)) if alone else list(files)
         most = training_plan.most_folds(judged, plan)

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context
-
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.flags import as_flags, find_dataset
-from catsdogs.commands.settings import SUBMISSIONS, location
+from catsdogs.commands.settings import SUBMISSIONS, Flags
 from catsdogs.errors import SubmissionError, UsageError
 
 if TYPE_CHECKING:
@@ -19,19 +17,19 @@ HELD_OUT_IS_EASIER = (
 )
 
 
-@task(source="kaggle (needs an account) or microsoft (the same labelled photographs, no account)")
-def fetch(c: Context, source: str = "kaggle", data: str | None = None) -> None:
+@task("source data", source="kaggle (needs an account) or microsoft (the same labelled photographs, no account)")
+def fetch(flags: Flags, source: str = "kaggle") -> None:
     """Download the competition's photographs."""
     from catsdogs.competition.fetch import fetch as fetch_photographs
 
-    summary = fetch_photographs(source, location(c, "data", data))
+    summary = fetch_photographs(source, flags.place("data"))
     counts = ", ".join(f"{count:,} in {folder}" for folder, count in summary.counts.items())
     say(f"{summary.data}: {counts}" + (f"; already there: {', '.join(summary.skipped)}" if summary.skipped else ""))
-    next_steps(f"features{as_flags(c, data=str(summary.data))}")
+    next_steps(f"features{as_flags(flags, data=str(summary.data))}")
 
 
 @task(truth="a CSV of id and label (0, 1 or the class)")
-def grade(c: Context, name: str, truth: str) -> None:
+def grade(flags: Flags, name: str, truth: str) -> None:
     """Log loss of a run's CSV against a truth CSV; for Dogs vs. Cats Redux beside Kaggle's medal lines."""
     from catsdogs.competition import grading
     from catsdogs.runs import run_card
@@ -44,10 +42,8 @@ def grade(c: Context, name: str, truth: str) -> None:
         say(HELD_OUT_IS_EASIER if run.protocol else grading.standing(graded.log_loss))
 
 
-@task(message="shown beside the submission on Kaggle")
-def submit(
-    c: Context, name: str, message: str | None = None, data: str | None = None, competition: str | None = None
-) -> None:
+@task("name message data competition", message="shown beside the submission on Kaggle")
+def submit(flags: Flags, name: str) -> None:
     """Check a run's CSV, upload it to its competition on Kaggle and show the answer."""
     from catsdogs.competition import kaggle, submission
     from catsdogs.runs import run_card
@@ -60,18 +56,18 @@ def submit(
         raise SubmissionError(
             f"The run {name} has no CSV, for {run.source} had no test photographs", "Train on data with test/"
         )
-    to = competition_name(competition or run.competition, data or run.source)
+    to = competition_name(flags.competition or run.competition, flags.data or run.source)
     if not to:
         raise UsageError(
             f"Nothing says which competition the run {name} is for",
             "Give --competition NAME, as the address of its page has it, such as dog-breed-identification",
         )
-    dataset = find_dataset(data, run.source)
+    dataset = find_dataset(flags.data, run.source)
     sample = dataset.sample_submission if dataset else None
     rows = submission.check_submission(path, sample, run.classes, run.left_out)
     alike = "like the sample submission" if sample else "with no sample submission to compare"
     say(f"{path}: {rows:,} rows, {alike}; to {to}")
-    answer = kaggle.upload(path, message or f"{name}: {run.scores[0]}", to)
+    answer = kaggle.upload(path, flags.message or f"{name}: {run.scores[0]}", to)
     scores = [("public", answer.public_score), ("private", answer.private_score)]
     shown = ", ".join(f"{which} score {score:.5f}" for which, score in scores if score is not None)
     say(f"Kaggle: {', '.join(filter(None, [answer.status, shown, answer.detail]))}; see {answer.url}")

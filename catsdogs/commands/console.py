@@ -15,7 +15,7 @@ from typing import Any
 import invoke
 
 from catsdogs import __version__
-from catsdogs.commands.settings import HELP
+from catsdogs.commands.settings import HELP, Flags
 from catsdogs.errors import SHOWN, CatsdogsError, StoreError, UsageError
 from catsdogs.files import storage
 
@@ -25,22 +25,27 @@ _PLAIN = {"±": "+-", "…": "...", "“": '"', "”": '"', "·": "-", "³": "^3
 _HANDLER = "catsdogs"
 
 
-def task(iterable: Sequence[str] = (), **helps: str) -> Callable[[Callable[..., None]], Any]:
+def task(order: str = "", iterable: Sequence[str] = (), **helps: str) -> Callable[[Callable[..., None]], Any]:
     """An invoke task; a user's mistake ends it with one line and an exit code.
 
     Args:
+        order: all flags, in the order in which they are listed; those of the body if empty. A flag that is no parameter
+            of the body is a text that may be left out, and the body finds it in its `Flags`.
         iterable: the flags that may be given several times.
-        helps: the help text of each flag; a flag that is not among them has that of `settings.HELP`. A body with `**`
-            also takes the flags that only `helps` names, None where they are not given.
+        helps: the help text of each flag; a flag that is not among them has that of `settings.HELP`.
     """
 
     def decorate(body: Callable[..., None]) -> Any:
+        context, *parameters = inspect.signature(body).parameters.values()
+        own = {flag.name: flag.replace(kind=flag.KEYWORD_ONLY) for flag in parameters}
+        names = order.split() or list(own)
+
         @functools.wraps(body)
-        def guarded(c: invoke.Context, **arguments: Any) -> None:
+        def guarded(c: invoke.Context, **given: Any) -> None:
             show_every_letter()
             try:
-                _refuse_what_is_no_text(arguments)
-                body(c, **arguments)
+                _refuse_what_is_no_text(given)
+                body(Flags(c, **given), **{name: given[name] for name in own if name in given})
             except CatsdogsError as error:
                 rest = _where_all_are_listed(error, Path(f"catsdogs-{body.__name__}.csv"))
                 raise invoke.Exit(f"{program()} {body.__name__}: {error}{rest}", code=error.exit_code) from None
@@ -48,15 +53,11 @@ def task(iterable: Sequence[str] = (), **helps: str) -> Callable[[Callable[..., 
                 resuming = "fetch, features, predict and the training of networks go on where they were"
                 raise invoke.Exit(f"\nStopped. Run the same command again; {resuming}.", code=INTERRUPTED) from None
 
-        named = inspect.signature(body).parameters
-        flags = [flag for flag in named.values() if flag.kind is not flag.VAR_KEYWORD]
-        if len(flags) < len(named):
-            others = [name for name in helps if name not in named]
-            flags += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in others]
-            guarded.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
-        texts = {flag.name: HELP[flag.name] for flag in flags[1:] if flag.name not in helps} | helps
-        hyphened = {flag.replace("_", "-"): text for flag, text in texts.items()}
-        return invoke.task(auto_shortflags=False, help=hyphened, iterable=list(iterable))(guarded)
+        optional = {name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names}
+        flags = [(optional | own)[name] for name in names]
+        guarded.__signature__ = inspect.Signature([context, *flags])  # type: ignore[attr-defined]
+        texts = {name.replace("_", "-"): (HELP | helps)[name] for name in names}
+        return invoke.task(auto_shortflags=False, help=texts, iterable=list(iterable))(guarded)
 
     return decorate
 
@@ -170,6 +171,12 @@ def say(line: object = "") -> None:
 def wrote(path: Path, what: str = "") -> None:
     """A file that is new, and what it holds."""
     say(f"wrote {path}" + (f"  ({what})" if what else ""))
+
+
+def write(path: Path, writer: Callable[..., object], *content: object) -> None:
+    """Have `writer` write a file, and say so."""
+    writer(path, *content)
+    wrote(path)
 
 
 def say_rows(

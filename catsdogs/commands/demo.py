@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from invoke import Context
-
 from catsdogs.commands.cleaning import list_outliers
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.features import extract_features
 from catsdogs.commands.flags import extraction_settings, read_feature_files, scan_dataset
 from catsdogs.commands.runs import plan_run, train_run
-from catsdogs.commands.settings import SUBMISSIONS, location
+from catsdogs.commands.settings import SUBMISSIONS, Flags
 
 DEMO = "demo"
 DEMO_HEAD = "dropout-sigmoid"
@@ -17,7 +15,7 @@ DEMO_DATA = Path("data") / DEMO
 
 
 @task(data="a folder of your own photographs to make the tour with")
-def demo(c: Context, data: str | None = None) -> None:
+def demo(flags: Flags, data: str | None = None) -> None:
     """The whole job in three minutes on drawn cats and dogs: features, outliers, training, grading."""
     from catsdogs.competition import grading
     from catsdogs.networks.table import SHORTHANDS
@@ -25,19 +23,21 @@ def demo(c: Context, data: str | None = None) -> None:
 
     root = Path(data) if data else DEMO_DATA
     name = f"{DEMO}-{root.resolve().name}" if data else DEMO
-    folder = location(c, "features") / name
+    folder = flags.place("features") / name
     if not data:
         from catsdogs.demo.drawings import draw_dataset
 
         counts = draw_dataset(root)
         say(f"{root}: {counts['train']} + {counts['test']} pictures, drawn by this program: these are no photographs")
     say("\n[1 of 4] features: three pretrained networks, one pass")
-    extract_features(scan_dataset(c, str(root)), list(SHORTHANDS["lite"]), folder, extraction_settings(c))
-    files = read_feature_files(c, folder, "lite", None)
+    dataset = scan_dataset(flags.but(data=str(root)))
+    extract_features(dataset, list(SHORTHANDS["lite"]), folder, extraction_settings(flags))
+    flags = flags.but(features=str(folder), backbones="lite", head=DEMO_HEAD, outliers="keep")
+    files = read_feature_files(flags)
     say("\n[2 of 4] outliers: what shows no pet")
-    list_outliers(c, folder, files, data)
+    list_outliers(flags, files)
     say("\n[3 of 4] train: dropout and a sigmoid on the joined vectors")
-    train_run(files, plan_run(c, folder, files, DEMO_HEAD, "keep"), name, data, force=True)
+    train_run(flags, files, plan_run(flags, files), name, force=True)
     say("\n[4 of 4] grade: the CSV against the truth")
     path, truth = SUBMISSIONS / name / run_card.SUBMISSION_FILE, root / "truth.csv"
     if path.exists() and truth.exists():

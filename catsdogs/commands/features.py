@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context
-
 from catsdogs.commands.console import next_steps, say, say_unreadable, task, wrote
 from catsdogs.commands.flags import (
     as_flags,
@@ -16,7 +14,7 @@ from catsdogs.commands.flags import (
     refuse_idle_weights,
     scan_dataset,
 )
-from catsdogs.commands.settings import HELP, location, number, optional_number
+from catsdogs.commands.settings import HELP, Flags, optional_number
 from catsdogs.errors import UsageError, to_choose_from
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ UNREADABLE_FILE = "unreadable.csv"
 
 
 @task(
+    "data backbones weights_dir engine precision batch_size dtype out limit classes holdout devices cluster",
     engine="auto, keras or openvino; auto is that of the feature file, else Keras on a GPU and OpenVINO elsewhere",
     precision="auto, float32, bfloat16 or float16; auto is that of the feature file, else the fastest safe one",
     batch_size="photographs in a batch",
@@ -35,33 +34,18 @@ UNREADABLE_FILE = "unreadable.csv"
     limit="read at most so many photographs, spread over the data set",
     cluster="compute on a Ray cluster: its address (host:6379); or auto: the one this machine is in, else this machine",
 )
-def features(
-    c: Context,
-    data: str | None = None,
-    backbones: str | None = None,
-    weights_dir: str | None = None,
-    engine: str | None = None,
-    precision: str | None = None,
-    batch_size: str | None = None,
-    dtype: str | None = None,
-    out: str | None = None,
-    limit: str | None = None,
-    classes: str | None = None,
-    holdout: str | None = None,
-    devices: str = "one",
-    cluster: str | None = None,
-) -> None:
+def features(flags: Flags, devices: str = "one") -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
-    how = extraction_settings(c, weights_dir, engine, precision, batch_size, dtype, devices)
-    names, folder = network_names(c, backbones), location(c, "features", out)
-    refuse_idle_weights(weights_dir, names)
+    how = extraction_settings(flags)
+    names, folder = network_names(flags), flags.but(features=flags.out).place("features")
+    refuse_idle_weights(flags.weights_dir, names)
     check_writable(folder)
-    dataset = scan_dataset(c, data, classes, holdout)
-    count = optional_number("limit", limit)
-    with _schedule(c, cluster) as schedule:
+    dataset = scan_dataset(flags)
+    count = optional_number("limit", flags.limit)
+    with _schedule(flags) as schedule:
         extract_features(dataset, names, folder, how, count, schedule)
-    flags = as_flags(c, backbones=backbones, features=str(folder))
-    next_steps(f"outliers{flags}", f"train{flags}")
+    found_again = as_flags(flags, backbones=flags.backbones, features=str(folder))
+    next_steps(f"outliers{found_again}", f"train{found_again}")
 
 
 def extract_features(
@@ -109,9 +93,9 @@ def _say_extracted(summary: "Extraction", folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _schedule(c: Context, cluster: str | None) -> "Iterator[Schedule | None]":
+def _schedule(flags: Flags) -> "Iterator[Schedule | None]":
     """The cluster at an address; None, which is this machine, if none is given."""
-    if cluster is None:
+    if flags.cluster is None:
         yield None
         return
     try:
@@ -120,7 +104,7 @@ def _schedule(c: Context, cluster: str | None) -> "Iterator[Schedule | None]":
         raise UsageError(
             f"--cluster needs Ray Data, which is not installed ({error})", "Install it: pip install 'catsdogs[cluster]'"
         ) from None
-    with connected(cluster, number(c, "worker_cores")) as schedule:
+    with connected(flags.cluster, flags.number("worker_cores")) as schedule:
         share = "a GPU" if schedule.gpus else "a core" if schedule.cores == 1 else f"{schedule.cores} cores"
         say(f"Ray: {schedule.workers:,} workers with {share} each")
         yield schedule

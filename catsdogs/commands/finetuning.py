@@ -1,15 +1,12 @@
 """Finetuning on the command line: networks are trained, taught, tried and looked at; each is then a backbone."""
 
 import contextlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context
-
-from catsdogs.commands.console import command_line, next_steps, say, say_unreadable, task, wrote
+from catsdogs.commands.console import command_line, next_steps, say, say_unreadable, task, write, wrote
 from catsdogs.commands.features import UNREADABLE_FILE
 from catsdogs.commands.flags import as_flags, check_writable, read_run_and_files, scan_dataset, weights_folder
-from catsdogs.commands.settings import SUBMISSIONS, location, number, optional_number, whole_number
+from catsdogs.commands.settings import SUBMISSIONS, Flags, optional_number, parse_number, whole_number
 from catsdogs.errors import CatsdogsError, UsageError, in_short
 from catsdogs.files import storage
 from catsdogs.networks.quiet import importing_keras
@@ -38,38 +35,26 @@ TRAINING = {
 
 
 @task(
+    f"backbone name tricks data classes holdout folds weights_dir devices force {' '.join(TRAINING)}",
     backbone=NETWORK,
     folds="members that each leave a fold out, so that the vectors are fair to heads; 1 trains one network and no more",
     **NAMING,
     **TRAINING,
 )
-def finetune(
-    c: Context,
-    backbone: str,
-    name: str | None = None,
-    tricks: str = "",
-    data: str | None = None,
-    classes: str | None = None,
-    holdout: str | None = None,
-    folds: str | None = None,
-    weights_dir: str | None = None,
-    devices: str = "one",
-    force: bool = False,
-    **training: str | None,
-) -> None:
+def finetune(flags: Flags, backbone: str, devices: str = "one", force: bool = False) -> None:
     """Train a network on the photographs themselves and keep it in networks/<name>/, going on where it stopped."""
-    name = name or f"my-{backbone}"
+    name = flags.name or f"my-{backbone}"
     _check_name(name, force)
-    plan = _plan(c, backbone, tricks, training, weights_dir, devices)
-    count = number(c, "folds", folds)
+    plan = _plan(flags, backbone, flags.tricks)
+    count = flags.number("folds")
     if count < 1:
         raise UsageError(f"{count} folds", "Give --folds a number of 2 or more, or 1 for one network and no more")
-    lesson = _read_lesson(c, scan_dataset(c, data, classes, holdout), count, plan.seed)
-    finetuned = _train(c, lesson, plan, weights_dir, name=name, device_choice=devices, force=force)
-    _say_finetuned(c, finetuned, data)
+    lesson = _read_lesson(flags, scan_dataset(flags), count, plan.seed)
+    _say_finetuned(flags, _train(flags, lesson, plan, name))
 
 
 @task(
+    f"teacher student name tricks data features weights_dir devices force {' '.join(TRAINING)}",
     teacher="the run whose out-of-fold probabilities are taught",
     student="the network that learns them, such as EfficientNetLite0 or MobileNetV2",
     features="the folder of the teacher's feature files",
@@ -77,65 +62,45 @@ def finetune(
     **TRAINING,
 )
 def distill(
-    c: Context,
-    teacher: str,
-    student: str = "EfficientNetLite0",
-    name: str | None = None,
-    tricks: str = "",
-    data: str | None = None,
-    features: str | None = None,
-    weights_dir: str | None = None,
-    devices: str = "one",
-    force: bool = False,
-    **training: str | None,
+    flags: Flags, teacher: str, student: str = "EfficientNetLite0", devices: str = "one", force: bool = False
 ) -> None:
     """Teach one small network what a whole ensemble says of photographs it never saw; it then answers alone."""
     from catsdogs.runs import out_of_fold, run_card
     from catsdogs.scoring import calibration, grades
 
-    name = name or f"{student}-of-{teacher}"
+    name = flags.name or f"{student}-of-{teacher}"
     _check_name(name, force)
-    plan = _plan(c, student, tricks, training, weights_dir, devices)
+    plan = _plan(flags, student, flags.tricks)
     if plan.learns_from_pairs:
         raise UsageError(
             f"{student} learns from pairs, and a teacher speaks of single photographs", "Give --student another network"
         )
-    run, files = read_run_and_files(c, teacher, features, data)
+    run, files = read_run_and_files(flags, teacher)
     run_card.check_repeatable(run, files)
     files = run_card.rows_of(run, files)
     raw, fold = out_of_fold.read_out_of_fold(SUBMISSIONS / teacher, run, files[0])
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)
-    dataset = scan_dataset(c, data or run.source, ",".join(run.classes))
+    dataset = scan_dataset(flags.but(data=flags.data or run.source, classes=",".join(run.classes)))
     with importing_keras():
         from catsdogs.finetuning.distillation import lesson_of_teacher
         from catsdogs.finetuning.lesson import read_lesson
 
     lesson = read_lesson(dataset, 1, plan.seed, files)
     lesson, soft = lesson_of_teacher(lesson, files[0], probabilities, fold)
-    finetuned = _train(
-        c, lesson, plan, weights_dir, name=name, device_choice=devices, force=force, teacher=teacher, soft_labels=soft
-    )
+    finetuned = _train(flags, lesson, plan, name, teacher=teacher, soft_labels=soft)
     say(f"the teacher: {grades.score(soft, lesson.labels, 'out of fold, the same photographs and folds')}")
-    _say_finetuned(c, finetuned, data)
+    _say_finetuned(flags, finetuned)
 
 
 @task(
+    f"backbone tricks data classes folds weights_dir {' '.join(TRAINING)}",
     backbone=NETWORK,
     tricks="the tricks to try one by one, names of docs/tricks.md separated by commas; all that apply if not given",
     **TRAINING,
 )
-def ablate(
-    c: Context,
-    backbone: str = "four-conv",
-    tricks: str | None = None,
-    data: str | None = None,
-    classes: str | None = None,
-    folds: str = "3",
-    weights_dir: str | None = None,
-    **training: str | None,
-) -> None:
+def ablate(flags: Flags, backbone: str = "four-conv", folds: str = "3") -> None:
     """Try tricks one by one over the same base, on the same folds: a table with standard errors."""
-    plan = _plan(c, backbone, "", training, weights_dir)
+    plan = _plan(flags, backbone, None)
     count = whole_number("folds", folds)
     if count < 2:
         raise UsageError(f"{count} folds", "Give --folds a number of 2 or more")
@@ -143,34 +108,34 @@ def ablate(
         from catsdogs.finetuning import ablation, hyperparameters
         from catsdogs.networks.trained import FOLDER
 
-    chosen = hyperparameters.applicable_tricks(backbone, tricks)
+    chosen = hyperparameters.applicable_tricks(backbone, flags.tricks)
     check_writable(FOLDER)
-    lesson = _read_lesson(c, scan_dataset(c, data, classes), count, plan.seed)
-    entries = ablation.ablate(lesson, plan, chosen, weights_folder(c, weights_dir))
+    lesson = _read_lesson(flags, scan_dataset(flags), count, plan.seed)
+    entries = ablation.ablate(lesson, plan, chosen, weights_folder(flags))
     say(ablation.format_ablation(entries))
-    ablation.write_ablation(FOLDER / ablation.ABLATION_FILE, entries)
-    wrote(FOLDER / ablation.ABLATION_FILE)
+    write(FOLDER / ablation.ABLATION_FILE, ablation.write_ablation, entries)
     counts = f"{plan.epochs} epochs, {len(lesson.train):,} photographs, {folds} folds"
     title = f"{backbone}, {plan.input_size} pixels, {counts}"
-    ablation.draw_ablation(FOLDER / ablation.ABLATION_CHART_FILE, entries, title)
-    wrote(FOLDER / ablation.ABLATION_CHART_FILE)
+    write(FOLDER / ablation.ABLATION_CHART_FILE, ablation.draw_ablation, entries, title)
     better = [entry.trick for entry in entries if entry.verdict == "better"]
     next_steps(f"finetune --backbone {backbone}" + (f" --tricks {','.join(better)}" if better else ""))
 
 
 @task(
+    "name layer data",
     name="the trained network: a folder of networks/",
     layer="the convolution to show; the first if not given",
     data="a photograph to show it on; one that the network learnt from if not given",
 )
-def filters(c: Context, name: str, layer: str | None = None, data: str | None = None) -> None:
+def filters(flags: Flags, name: str) -> None:
     """Draw a layer's filters and what they respond to, and how the first layer's came about as an animated GIF."""
     from catsdogs.networks import trained
     from catsdogs.photographs import dataset, images
 
     folder = trained.FOLDER / name
     card = trained.read_card(folder)
-    place = dataset.scan_unlabelled(storage.place(data)) if data else dataset.scan(storage.place(card.source))
+    scan = dataset.scan_unlabelled if flags.data else dataset.scan
+    place = scan(storage.place(flags.data or card.source))
     picture = images.load(place.read(place.photographs[0]), {card.input_size}).by_size[card.input_size]
     with importing_keras():
         from catsdogs.finetuning import film
@@ -179,10 +144,8 @@ def filters(c: Context, name: str, layer: str | None = None, data: str | None = 
 
     network = build.read_path(folder, trained.ALL)
     layers = list(pictures.convolutions(network))
-    shown = layer or layers[0]
-    path = folder / f"filters-{shown}.png"
-    pictures.draw_filters(path, network, shown, picture, lambda pixels: pixels)
-    wrote(path)
+    shown = flags.layer or layers[0]
+    write(folder / f"filters-{shown}.png", pictures.draw_filters, network, shown, picture, lambda pixels: pixels)
     kernels = folder / trained.KERNELS_FILE
     if kernels.exists():
         film.animate_filters(folder / "filters.gif", *film.read_kernels(kernels))
@@ -201,14 +164,7 @@ def _check_name(name: str, force: bool) -> None:
     check_writable(trained.FOLDER)
 
 
-def _plan(
-    c: Context,
-    base: str,
-    tricks: str,
-    training: Mapping[str, str | None],
-    weights_dir: str | None,
-    devices: str = "one",
-) -> "Hyperparameters":
+def _plan(flags: Flags, base: str, tricks: str | None) -> "Hyperparameters":
     """What to train, from the flags of `TRAINING`; refuses devices and weights before all photographs are read.
 
     The folder of weights may not be there, or no network may need it.
@@ -219,22 +175,19 @@ def _plan(
     from catsdogs.networks.devices import check_batch
     from catsdogs.networks.table import BACKBONES
 
-    batch_size, rate = training["batch_size"], training["rate"]
-    try:
-        step = float(rate) if rate else None
-    except ValueError:
-        raise UsageError(f"--rate {rate!r} is not a number", "Give it one such as 0.0003") from None
+    batch_size, weights_dir = flags.batch_size, flags.weights_dir
+    rate = parse_number(float, "rate", flags.rate, "Give it one such as 0.0003") if flags.rate else None
     plan = hyperparameters.complete_hyperparameters(
         base,
-        tricks,
-        training["unfreeze"],
-        optional_number("size", training["size"]),
-        optional_number("epochs", training["epochs"]),
+        tricks or "",
+        flags.unfreeze,
+        optional_number("size", flags.size),
+        optional_number("epochs", flags.epochs),
         whole_number("batch-size", batch_size) if batch_size else hyperparameters.DEFAULT_BATCH_SIZE,
-        step,
-        number(c, "seed", training["seed"]),
+        rate,
+        flags.number("seed"),
     )
-    check_batch(plan.batch_size, devices)
+    check_batch(plan.batch_size, flags.devices)
     if weights_dir and plan.from_scratch:
         raise UsageError(
             f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"
@@ -244,25 +197,25 @@ def _plan(
     return plan
 
 
-def _read_lesson(c: Context, dataset: "Dataset", folds: int, seed: int) -> "Lesson":
+def _read_lesson(flags: Flags, dataset: "Dataset", folds: int, seed: int) -> "Lesson":
     """The photographs that are learnt from, in folds; says which copies share one, and which classes are left out."""
     with importing_keras():
         from catsdogs.finetuning.lesson import read_lesson
 
-    lesson = read_lesson(dataset, folds, seed, near_copy_files(c, dataset))
+    lesson = read_lesson(dataset, folds, seed, near_copy_files(flags, dataset))
     left_out = [name for name in dataset.classes if name not in lesson.dataset.classes]
     if left_out:
         say(f"left out, for no photograph shows them: {len(left_out):,} classes ({in_short(left_out)})")
     return lesson
 
 
-def near_copy_files(c: Context, dataset: "Dataset") -> "list[Features]":
+def near_copy_files(flags: Flags, dataset: "Dataset") -> "list[Features]":
     """The feature files that tell near-copies among these photographs, if there are any; says which."""
     from catsdogs.cleaning import duplicates
     from catsdogs.features import feature_file, gap_file, joining
     from catsdogs.networks.table import BACKBONES
 
-    folder, ids = location(c, "features"), {row.id for row in dataset.of("train")}
+    folder, ids = flags.place("features"), {row.id for row in dataset.of("train")}
     files: list[Features] = []
     for path in (feature_file.path_of(folder, name) for name in BACKBONES):
         with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
@@ -276,16 +229,15 @@ def near_copy_files(c: Context, dataset: "Dataset") -> "list[Features]":
     return files
 
 
-def _train(
-    c: Context, lesson: "Lesson", plan: "Hyperparameters", weights_dir: str | None, **how: Any
-) -> "FinetunedNetwork":
+def _train(flags: Flags, lesson: "Lesson", plan: "Hyperparameters", name: str, **teaching: Any) -> "FinetunedNetwork":
     with importing_keras():
         from catsdogs.finetuning import finetune as training
 
-    return training.finetune(lesson, plan, command=command_line(), weights_dir=weights_folder(c, weights_dir), **how)
+    how = {"device_choice": flags.devices, "weights_dir": weights_folder(flags), "force": flags.force}
+    return training.finetune(lesson, plan, name=name, command=command_line(), **how, **teaching)
 
 
-def _say_finetuned(c: Context, finetuned: "FinetunedNetwork", data: str | None) -> None:
+def _say_finetuned(flags: Flags, finetuned: "FinetunedNetwork") -> None:
     """What was trained, how good it is, and what to do with it."""
     say_unreadable(finetuned.unreadable, finetuned.folder / UNREADABLE_FILE)
     for score in finetuned.card.scores:
@@ -294,5 +246,5 @@ def _say_finetuned(c: Context, finetuned: "FinetunedNetwork", data: str | None) 
         if not path.name.startswith("."):
             wrote(path)
     name = finetuned.card.name
-    use = [f"features --backbones {name}{as_flags(c, data=data)}", f"train --backbones lite,{name}"]
+    use = [f"features --backbones {name}{as_flags(flags, data=flags.data)}", f"train --backbones lite,{name}"]
     next_steps(*(use if finetuned.card.folds > 1 else []), f"filters --name {name}")

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context
-
 from catsdogs.commands.console import say, say_left_alone
-from catsdogs.commands.settings import SUBMISSIONS, location, number, optional_number, setting
+from catsdogs.commands.settings import SUBMISSIONS, Flags, optional_number, parse_number, whole_number
 from catsdogs.errors import StoreError, UnknownNameError, UsageError
 from catsdogs.files import storage
 
@@ -24,9 +22,9 @@ if TYPE_CHECKING:
     from catsdogs.runs.run_card import Run
 
 
-def as_flags(c: Context, **values: str | None) -> str:
+def as_flags(flags: Flags, **values: str | None) -> str:
     """The flags that the next command needs to find the same files, without those that are the default."""
-    given = {name: value for name, value in values.items() if value and value != setting(c, name)}
+    given = {name: value for name, value in values.items() if value and value != flags.setting(name)}
     return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
 
 
@@ -48,16 +46,14 @@ def check_writable(path: Path) -> None:
         raise write_error(path, error) from None
 
 
-def scan_dataset(c: Context, data: str | None, classes: str | None = None, holdout: str | None = None) -> "Dataset":
+def scan_dataset(flags: Flags) -> "Dataset":
     """The photographs that the flags name."""
+    from catsdogs.networks.choice import split_names
     from catsdogs.photographs import dataset
 
-    try:
-        share = float(holdout) if holdout else 0.0
-    except ValueError:
-        raise UsageError(f"--holdout {holdout!r} is not a number", "Give it a share such as 0.15") from None
-    chosen = [name.strip() for name in classes.split(",") if name.strip()] if classes else []
-    scanned = dataset.scan(location(c, "data", data), chosen, share, number(c, "seed"))
+    share = parse_number(float, "holdout", flags.holdout or "0", "Give it a share such as 0.15")
+    seed = whole_number("seed", flags.setting("seed"))
+    scanned = dataset.scan(flags.place("data"), split_names(flags.classes), share, seed)
     say_left_alone(scanned.left_alone)
     return scanned
 
@@ -76,83 +72,75 @@ def find_dataset(given: str | None, remembered: str) -> "Dataset | None":
     return None
 
 
-def network_names(c: Context, given: str | None) -> list[str]:
+def network_names(flags: Flags) -> list[str]:
     """The networks that a flag or the settings name."""
     from catsdogs.networks.choice import expand
 
-    names = expand(setting(c, "backbones", given))
+    names = expand(flags.text("backbones"))
     if not names:
         raise UsageError("--backbones names no network", "Give names separated by commas, such as lite,Xception")
     return names
 
 
-def extraction_settings(
-    c: Context,
-    weights_dir: str | None = None,
-    engine: str | None = None,
-    precision: str | None = None,
-    batch_size: str | None = None,
-    dtype: str | None = None,
-    devices: str = "one",
-) -> "Settings":
+def extraction_settings(flags: Flags) -> "Settings":
     """How to extract, from flags, settings and the environment."""
     from catsdogs.features.extract import Settings
 
     return Settings(
-        weights_dir=setting(c, "weights_dir", weights_dir) or os.environ.get("CATSDOGS_WEIGHTS") or None,
-        engine=setting(c, "engine", engine),
-        precision=setting(c, "precision", precision),
-        batch_size=optional_number("batch-size", setting(c, "batch_size", batch_size)),
-        dtype=setting(c, "dtype", dtype),
-        devices=devices,
+        weights_dir=weights_folder(flags),
+        engine=flags.text("engine"),
+        precision=flags.text("precision"),
+        batch_size=optional_number("batch-size", flags.text("batch_size")),
+        dtype=flags.text("dtype"),
+        devices=flags.devices,
     )
 
 
-def weights_folder(c: Context, given: str | None = None) -> str | None:
+def weights_folder(flags: Flags) -> str | None:
     """The folder of weights to look in first, if there is one."""
-    return extraction_settings(c, given).weights_dir
+    return flags.text("weights_dir") or os.environ.get("CATSDOGS_WEIGHTS") or None
 
 
-def features_folder(c: Context, given: str | None = None) -> Path:
+def features_folder(flags: Flags) -> Path:
     """The folder of feature files to look into, which must be there if a flag names it.
 
     Raises:
         StoreError: it is not.
     """
-    folder = location(c, "features", given)
-    if given and not storage.exists(folder):
+    folder = flags.place("features")
+    if flags.features and not storage.exists(folder):
         raise StoreError(f"No such folder of feature files: {folder}", "Check --features")
     return folder
 
 
-def read_feature_files(c: Context, folder: Path, backbones: str | None, data: str | None) -> "list[Features]":
+def read_feature_files(flags: Flags) -> "list[Features]":
     """The feature files of the networks that a flag or the settings name."""
     from catsdogs.features import feature_file, gap_file
     from catsdogs.networks import trained
     from catsdogs.networks.table import BACKBONES, SHORTHANDS
     from catsdogs.photographs.dataset import scan
 
-    files = []
-    for name in network_names(c, backbones):
+    files, folder = [], flags.place("features")
+    for name in network_names(flags):
         path = feature_file.path_of(folder, name)
         known = (*trained.names(), *SHORTHANDS, *BACKBONES)
         if name not in known and not storage.exists(path):
             choice = list(dict.fromkeys((*feature_file.names(folder), *known)))
             raise UnknownNameError("backbone or feature file", name, choice)
         if storage.exists(path) and gap_file.is_gap_file(path):
-            files.append(gap_file.read_gap_file(path, scan(location(c, "data", data))))
+            files.append(gap_file.read_gap_file(path, scan(flags.place("data"))))
         else:
             files.append(feature_file.read_features(path))
     return files
 
 
-def read_run_and_files(c: Context, name: str, features: str | None, data: str | None) -> "tuple[Run, list[Features]]":
+def read_run_and_files(flags: Flags, name: str) -> "tuple[Run, list[Features]]":
     """A run, and the feature files of its networks."""
     from catsdogs.runs import run_card
 
     run = run_card.read_run(SUBMISSIONS / name)
-    folder = storage.place(features or run.features)
-    return run, read_feature_files(c, folder, ",".join(run.backbones), data or run.source)
+    features, data = flags.features or run.features, flags.data or run.source
+    return run, read_feature_files(flags.but(backbones=",".join(run.backbones), features=features, data=data))
 
 
 def refuse_idle_data(given: str | None, files: "Sequence[Features]") -> None:

@@ -3,37 +3,27 @@
 import shlex
 from pathlib import Path
 
-from invoke import Context
-
 from catsdogs.commands.console import next_steps, say, say_rows, say_unreadable, task
 from catsdogs.commands.flags import scan_dataset
-from catsdogs.commands.settings import optional_number
+from catsdogs.commands.settings import Flags, optional_number
 from catsdogs.errors import UnknownNameError
 
 
 @task(
+    "format data classes holdout count size out",
     format="tfrecord, which TensorFlow reads",
     count="TFRecord files of the training photographs; as many as make some 50 MB each if not given",
     size="resize to squares of so many pixels; the original bytes if not given",
     out="the folder to write to",
 )
-def shards(
-    c: Context,
-    format: str = "tfrecord",
-    data: str | None = None,
-    classes: str | None = None,
-    holdout: str | None = None,
-    count: str | None = None,
-    size: str | None = None,
-    out: str = "shards",
-) -> None:
+def shards(flags: Flags, format: str = "tfrecord", out: str = "shards") -> None:
     """Pack photographs, labels and ids into TFRecord files; features and finetune take the folder as --data."""
     from catsdogs.photographs import tfrecord, tfrecord_writer
 
     if format != "tfrecord":
         raise UnknownNameError("format of shards", format, ["tfrecord"])
-    files, side = optional_number("count", count), optional_number("size", size)
-    dataset = scan_dataset(c, data, classes, holdout)
+    files, side = optional_number("count", flags.count), optional_number("size", flags.size)
+    dataset = scan_dataset(flags)
     for note in dataset.notes:
         say(note)
     summary = tfrecord_writer.write_record_files(dataset, Path(out), files, side)

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context
-
 from catsdogs import __version__
 from catsdogs.commands.competition import competition_name
 from catsdogs.commands.console import command_line, next_steps, say, say_left_alone, say_rows, task, wrote
@@ -21,7 +19,7 @@ from catsdogs.commands.flags import (
     refuse_idle_weights,
     weights_folder,
 )
-from catsdogs.commands.settings import SUBMISSIONS, location, number, setting
+from catsdogs.commands.settings import SUBMISSIONS, Flags
 from catsdogs.errors import TrainingError, UnknownNameError, UsageError, in_short
 from catsdogs.files import storage
 
@@ -35,57 +33,38 @@ if TYPE_CHECKING:
 PREDICTION_CACHE = ".predict"
 
 
-@task(repeat="a run to repeat exactly, under the new name; its run.json says how")
-def train(
-    c: Context,
-    name: str | None = None,
-    backbones: str | None = None,
-    head: str | None = None,
-    folds: str | None = None,
-    seed: str | None = None,
-    outliers: str | None = None,
-    features: str | None = None,
-    data: str | None = None,
-    competition: str | None = None,
-    repeat: str | None = None,
-    force: bool = False,
-) -> None:
+@task(
+    "name backbones head folds seed outliers features data competition repeat force",
+    repeat="a run to repeat exactly, under the new name; its run.json says how",
+)
+def train(flags: Flags, force: bool = False) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
-    if repeat:
-        if any((backbones, head, folds, seed, outliers, competition)):
+    if flags.repeat:
+        if any((flags.backbones, flags.head, flags.folds, flags.seed, flags.outliers, flags.competition)):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
-        name = name or f"{repeat}-again"
-        run = _repeat_run(c, repeat, name, features, data, force)
+        name = flags.name or f"{flags.repeat}-again"
+        run = _repeat_run(flags, name, force)
     else:
-        head = setting(c, "head", head)
-        name = name or Path(head).stem
+        name = flags.name or Path(flags.text("head")).stem
         check_run_name(name, force)
-        folder = location(c, "features", features)
-        files = read_feature_files(c, folder, backbones, data)
-        run = train_run(files, plan_run(c, folder, files, head, outliers, folds, seed), name, data, force, competition)
+        files = read_feature_files(flags)
+        run = train_run(flags, files, plan_run(flags, files), name, force)
     named = f"--name {shlex.quote(name)}"
     to = "" if run.competition else " --competition NAME"
     to_upload = [f"submit {named}{to}"] if run.test_rows and not run.protocol else []
-    again = as_flags(c, backbones=",".join(run.backbones), features=run.features)
+    again = as_flags(flags, backbones=",".join(run.backbones), features=run.features)
     next_steps(f"report {named}", *to_upload, f"predict {named} --data FOLDER", f"compare{again}", "status")
 
 
-@task(data="a photograph, or a folder or zip of them", out="a CSV")
-def predict(
-    c: Context,
-    name: str,
-    data: str,
-    out: str | None = None,
-    weights_dir: str | None = None,
-    features: str | None = None,
-) -> None:
+@task("name data out weights_dir features", data="a photograph, or a folder or zip of them", out="a CSV")
+def predict(flags: Flags, name: str, data: str) -> None:
     """Probabilities for any photographs (a file, folder or zip) with a trained head."""
     from catsdogs.runs import prediction, run_card
 
-    refuse_idle_weights(weights_dir, run_card.read_run(SUBMISSIONS / name).backbones)
-    target = Path(out) if out else SUBMISSIONS / name / "predictions.csv"
-    cache = location(c, "features", features) / PREDICTION_CACHE
-    weights = weights_folder(c, weights_dir)
+    refuse_idle_weights(flags.weights_dir, run_card.read_run(SUBMISSIONS / name).backbones)
+    target = Path(flags.out) if flags.out else SUBMISSIONS / name / "predictions.csv"
+    cache = flags.place("features") / PREDICTION_CACHE
+    weights = weights_folder(flags)
     if target.is_dir():
         raise UsageError(f"--out {target} is a folder", "Give the name of a CSV to write")
     for folder in (target.parent, cache):
@@ -110,57 +89,41 @@ def check_run_name(name: str, force: bool) -> None:
     check_writable(SUBMISSIONS)
 
 
-def plan_run(
-    c: Context,
-    folder: Path,
-    files: "Sequence[Features]",
-    head: str,
-    policy: str | None = None,
-    folds: str | None = None,
-    seed: str | None = None,
-    protocol: str = "",
-) -> "Plan":
+def plan_run(flags: Flags, files: "Sequence[Features]", protocol: str = "") -> "Plan":
     """What to train, from flags and settings and from what a person decided about the photographs."""
     from catsdogs.scoring import training_plan
 
-    decided = corrections(c, folder, files, policy)
-    count, start = number(c, "folds", folds), number(c, "seed", seed)
-    return training_plan.Plan(head, count, start, decided.drop, decided.relabel, protocol=protocol)
+    decided = corrections(flags, files)
+    head, folds, seed = flags.text("head"), flags.number("folds"), flags.number("seed")
+    return training_plan.Plan(head, folds, seed, decided.drop, decided.relabel, protocol=protocol)
 
 
-def corrections(c: Context, folder: Path, files: "Sequence[Features]", policy: str | None) -> "Corrections":
+def corrections(flags: Flags, files: "Sequence[Features]") -> "Corrections":
     """What a person decided about the photographs, as far as it is to be obeyed."""
     from catsdogs.cleaning import decisions
 
-    policy = setting(c, "outliers", policy)
+    policy = flags.text("outliers")
     if policy not in decisions.POLICIES:
         raise UnknownNameError("policy for --outliers", policy, list(decisions.POLICIES))
-    decided = decisions.corrections(folder, files, policy)
+    decided = decisions.corrections(flags.place("features"), files, policy)
     if decided.sentence:
         say(decided.sentence)
     return decided
 
 
-def train_run(
-    files: "Sequence[Features]",
-    plan: "Plan",
-    name: str,
-    data: str | None,
-    force: bool = False,
-    competition: str | None = None,
-) -> "Run":
+def train_run(flags: Flags, files: "Sequence[Features]", plan: "Plan", name: str, force: bool = False) -> "Run":
     """Train, write the run, and show it."""
     from catsdogs.runs import training
     from catsdogs.scoring import replay
 
-    to = competition_name(competition, data or files[0].source)
+    to = competition_name(flags.competition, flags.data or files[0].source)
     truth, sample = None, None
     if plan.protocol:
-        refuse_idle_data(data, files)
+        refuse_idle_data(flags.data, files)
         files, truth = replay.hold_out(files, plan.protocol, plan.held_out)
         if copies := replay.copies_learnt(files[0]):
             say(f"{copies:,} of the {len(truth):,} hidden photographs have copies among the others, as in that split")
-    elif dataset := find_dataset(data, files[0].source):
+    elif dataset := find_dataset(flags.data, files[0].source):
         sample = _sample_submission(files, dataset)
     run = training.train(
         files,
@@ -217,15 +180,15 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
         wrote(path)
 
 
-def _repeat_run(c: Context, repeated: str, name: str, features: str | None, data: str | None, force: bool) -> "Run":
+def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":
     """Train a run again from its `run.json`, on the same rows of the same networks."""
     from catsdogs.runs import run_card
 
     check_run_name(name, force)
-    run, files = read_run_and_files(c, repeated, features, data)
+    run, files = read_run_and_files(flags, flags.repeat)
     run_card.check_repeatable(run, files)
     used = run_card.versions() | {"catsdogs": __version__}
     for package, then in (run.versions | {"catsdogs": run.package_version}).items():
         if used.get(package, then) != then:
             say(f"{package} is {used[package]}, and was {then}: the last digits may differ")
-    return train_run(files, run_card.plan_of(run), name, data, force, run.competition)
+    return train_run(flags.but(competition=run.competition), files, run_card.plan_of(run), name, force)

@@ -1,77 +1,57 @@
 """Scoring on the command line: `compare` heads and networks; `replay` a benchmark that hides a tenth of the labels."""
 
-from invoke import Context
-
 from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats
-from catsdogs.commands.console import next_steps, say, task, wrote
-from catsdogs.commands.flags import as_flags, check_writable, read_feature_files, refuse_idle_data
+from catsdogs.commands.console import next_steps, say, task, write
+from catsdogs.commands.flags import as_flags, check_writable, network_names, read_feature_files, refuse_idle_data
 from catsdogs.commands.runs import check_run_name, corrections, plan_run, train_run
-from catsdogs.commands.settings import SUBMISSIONS, location, number, setting, whole_number
+from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 
 
 @task(
+    "heads backbones folds repeats seed outliers features data",
     iterable=("backbones",),
     heads="heads, separated by commas; all of this program's if not given",
     backbones="networks, separated by commas; give the flag again for another set of them",
     repeats="how many times to cross-validate, on other folds each time",
 )
-def compare(
-    c: Context,
-    heads: str | None = None,
-    backbones: list[str] | None = None,
-    folds: str | None = None,
-    repeats: str = "1",
-    seed: str | None = None,
-    outliers: str | None = None,
-    features: str | None = None,
-    data: str | None = None,
-) -> None:
+def compare(flags: Flags, repeats: str = "1") -> None:
     """Every head on every set of networks, on the same folds: their log losses, and which differences are noise."""
     from catsdogs.heads import names
+    from catsdogs.networks.choice import split_names
     from catsdogs.scoring import comparison, comparison_chart, comparison_table
 
-    folder = location(c, "features", features)
-    sets = [read_feature_files(c, folder, one, data) for one in backbones or [setting(c, "backbones")]]
-    chosen = [head.strip() for head in heads.split(",")] if heads else names()
-    count, start = number(c, "folds", folds), number(c, "seed", seed)
-    files = [file for networks in sets for file in networks]
-    refuse_idle_data(data, files)
+    asked = flags.backbones or [flags.setting("backbones")]
+    everything = flags.but(backbones=",".join(asked))
+    files = read_feature_files(everything)  # each once, however many of the sets it is in
+    file_of = dict(zip(network_names(everything), files, strict=True))
+    sets = [[file_of[name] for name in network_names(flags.but(backbones=one))] for one in asked]
+    chosen = split_names(flags.heads) or names()
+    folds, seed = flags.number("folds"), flags.number("seed")
+    refuse_idle_data(flags.data, files)
     check_writable(SUBMISSIONS)
-    decided = corrections(c, folder, files, outliers)
-    compared = comparison.compare(sets, chosen, count, whole_number("repeats", repeats), start, decided)
+    decided = corrections(flags, files)
+    compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided)
     say(comparison_table.format_table(compared))
-    comparison.write_comparison(SUBMISSIONS / comparison.COMPARISON_FILE, compared)
-    wrote(SUBMISSIONS / comparison.COMPARISON_FILE)
-    comparison_chart.draw_comparison(SUBMISSIONS / comparison.COMPARISON_CHART_FILE, compared)
-    wrote(SUBMISSIONS / comparison.COMPARISON_CHART_FILE)
+    write(SUBMISSIONS / comparison.COMPARISON_FILE, comparison.write_comparison, compared)
+    write(SUBMISSIONS / comparison.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)
     best = compared.entries[0]
-    given = {"folds": folds, "seed": seed, "outliers": outliers, "features": str(folder), "data": data}
-    next_steps(f"train --name best{as_flags(c, backbones=','.join(best.backbones), head=best.head, **given)}")
+    given = {name: getattr(flags, name) for name in ("folds", "seed", "outliers")}
+    given |= {"features": str(flags.place("features")), "data": flags.data}
+    next_steps(f"train --name best{as_flags(flags, backbones=','.join(best.backbones), head=best.head, **given)}")
 
 
-@task(protocol="how to hold labelled photographs out: mlebench")
-def replay(
-    c: Context,
-    protocol: str = "mlebench",
-    name: str | None = None,
-    backbones: str | None = None,
-    head: str | None = None,
-    folds: str | None = None,
-    seed: str | None = None,
-    outliers: str | None = None,
-    features: str | None = None,
-    data: str | None = None,
-    force: bool = False,
-) -> None:
+@task(
+    "protocol name backbones head folds seed outliers features data force",
+    protocol="how to hold labelled photographs out: mlebench",
+)
+def replay(flags: Flags, protocol: str = "mlebench", force: bool = False) -> None:
     """Hide a tenth of the labels as MLE-bench does, train on the rest from cached vectors, and grade."""
     from catsdogs.competition.grading import TRUTH_FILE
 
-    name = name or protocol
+    name = flags.name or protocol
     check_run_name(name, force)
-    folder = location(c, "features", features)
-    files = read_feature_files(c, folder, backbones, data)
-    plan = plan_run(c, folder, files, setting(c, "head", head), outliers, folds, seed, protocol)
-    run = train_run(files, plan, name, data, force)
+    files = read_feature_files(flags)
+    run = train_run(flags, files, plan_run(flags, files, protocol), name, force)
     if is_dogs_vs_cats(run):
         say(HELD_OUT_IS_EASIER)
     next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / TRUTH_FILE}", "status")

@@ -1,13 +1,16 @@
 """The flags that several commands share: their help texts, and their values where none is given."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 from invoke import Context
 
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.files import storage
 
+Number = TypeVar("Number", int, float)
 SECTION = "catsdogs"
 SUBMISSIONS = Path("submissions")  # the folder of runs, which no flag changes
 HELP = {
@@ -46,42 +49,65 @@ DEFAULTS = {
 }
 
 
-def setting(c: Context, name: str, given: str | None = None) -> str:
-    """A flag as given, else as it stands in `invoke.yaml` under `catsdogs:`, else the default.
+class Flags(SimpleNamespace):
+    """The flags of a command: attributes as they were given, methods as `invoke.yaml` and the defaults complete them.
 
-    Raises:
-        UsageError, UnknownNameError: the section holds no settings, or a name that is none.
+    An attribute is None for a flag that is not given and has no default of its own, or that the command does not have.
     """
-    configured: Any = c.config.get(SECTION) or {}
-    if not hasattr(configured, "keys"):
-        raise UsageError(f"`{SECTION}:` in invoke.yaml holds {configured!r}", "Write settings below it, as name: value")
-    unknown = sorted(set(configured) - set(DEFAULTS))
-    if unknown:
-        raise UnknownNameError(f"setting under `{SECTION}:` in invoke.yaml", unknown[0], sorted(DEFAULTS))
-    value = configured.get(name) if given is None else given
-    return str(DEFAULTS[name] if value is None else value)
+
+    def __init__(self, c: Context, **given: Any) -> None:
+        super().__init__(**dict.fromkeys(HELP) | {"devices": "one", "c": c} | given)
+
+    def but(self, **others: Any) -> "Flags":
+        """The same flags, with others in place of some."""
+        return Flags(**vars(self) | others)
+
+    def setting(self, name: str) -> str:
+        """A setting as it stands in `invoke.yaml` under `catsdogs:`, else the default, whatever flags are given.
+
+        Raises:
+            UsageError, UnknownNameError: the section holds no settings, or a name that is none.
+        """
+        configured: Any = self.c.config.get(SECTION) or {}
+        if not hasattr(configured, "keys"):
+            raise UsageError(
+                f"`{SECTION}:` in invoke.yaml holds {configured!r}", "Write settings below it, as name: value"
+            )
+        unknown = sorted(set(configured) - set(DEFAULTS))
+        if unknown:
+            raise UnknownNameError(f"setting under `{SECTION}:` in invoke.yaml", unknown[0], sorted(DEFAULTS))
+        value = configured.get(name)
+        return str(DEFAULTS[name] if value is None else value)
+
+    def text(self, name: str) -> str:
+        """A flag as given, else the setting of that name."""
+        setting, given = self.setting(name), getattr(self, name, None)
+        return setting if given is None else str(given)
+
+    def number(self, name: str) -> int:
+        """A flag or setting that is a whole number."""
+        return whole_number(name, self.text(name))
+
+    def place(self, name: str) -> Path:
+        """A flag or setting that is a path, or a URL of an object store."""
+        return storage.place(self.text(name))
 
 
-def number(c: Context, name: str, given: str | None = None) -> int:
-    """A flag or setting that is a whole number."""
-    return whole_number(name, setting(c, name, given))
-
-
-def location(c: Context, name: str, given: str | None = None) -> Path:
-    """A flag or setting that is a path, or a URL of an object store."""
-    return storage.place(setting(c, name, given))
-
-
-def whole_number(flag: str, text: str) -> int:
-    """A flag's text as a number.
+def parse_number(kind: Callable[[str], Number], flag: str, text: str, remedy: str) -> Number:
+    """A flag's text as an `int` or a `float`.
 
     Raises:
         UsageError: it is none.
     """
     try:
-        return int(text)
+        return kind(text)
     except ValueError:
-        raise UsageError(f"--{flag} {text!r} is not a number", f"Give --{flag} a whole number") from None
+        raise UsageError(f"--{flag} {text!r} is not a number", remedy) from None
+
+
+def whole_number(flag: str, text: str) -> int:
+    """A flag's text as a whole number; raises as `parse_number`."""
+    return parse_number(int, flag, text, f"Give --{flag} a whole number")
 
 
 def optional_number(flag: str, text: str | None) -> int | None:

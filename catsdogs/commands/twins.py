@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from invoke import Context
-
-from catsdogs.commands.console import next_steps, say, task, wrote
+from catsdogs.commands.console import next_steps, say, task, write, wrote
 from catsdogs.commands.flags import (
     as_flags,
     check_writable,
@@ -13,27 +11,27 @@ from catsdogs.commands.flags import (
     refuse_idle_weights,
     weights_folder,
 )
-from catsdogs.commands.settings import SUBMISSIONS, location, number, whole_number
+from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 from catsdogs.errors import UsageError
 
 
-@task(name="a run whose head is twin", left="a photograph", right="another photograph")
-def verify(c: Context, name: str, left: str, right: str, weights_dir: str | None = None) -> None:
+@task("name left right weights_dir", name="a run whose head is twin", left="a photograph", right="another photograph")
+def verify(flags: Flags, name: str, left: str, right: str) -> None:
     """Say whether two photographs show the same class, which the run need never have seen."""
     from catsdogs.runs import run_card
     from catsdogs.twins import verification
 
     folder = SUBMISSIONS / name
-    refuse_idle_weights(weights_dir, run_card.read_run(folder).backbones)
+    refuse_idle_weights(flags.weights_dir, run_card.read_run(folder).backbones)
     check_writable(folder)
-    verdict = verification.verify(folder, Path(left), Path(right), weights_folder(c, weights_dir))
+    verdict = verification.verify(folder, Path(left), Path(right), weights_folder(flags))
     say(verdict)
-    verification.draw_verdict(folder / "verify.png", verdict)
-    wrote(folder / "verify.png")
+    write(folder / "verify.png", verification.draw_verdict, verdict)
     next_steps(f"fewshot --twin {name}")
 
 
 @task(
+    "backbones new shots repeats twin name seed features data",
     new="the classes to hold out entirely, separated by commas; with --twin all if not given",
     shots="examples of each new class",
     repeats="how many times examples are drawn",
@@ -41,36 +39,25 @@ def verify(c: Context, name: str, left: str, right: str, weights_dir: str | None
     name="what the tables will be called in submissions/",
     seed="of the twins and the examples",
 )
-def fewshot(
-    c: Context,
-    backbones: str | None = None,
-    new: str = "",
-    shots: str = "5",
-    repeats: str = "20",
-    twin: str | None = None,
-    name: str = "fewshot",
-    seed: str | None = None,
-    features: str | None = None,
-    data: str | None = None,
-) -> None:
+def fewshot(flags: Flags, shots: str = "5", repeats: str = "20", name: str = "fewshot") -> None:
     """Classify photographs of new classes from a handful of examples each, beside nearest neighbours."""
+    from catsdogs.networks.choice import split_names
     from catsdogs.twins import fewshot as few_shot
 
-    files = read_feature_files(c, location(c, "features", features), backbones, data)
-    refuse_idle_data(data, files)
+    files = read_feature_files(flags)
+    refuse_idle_data(flags.data, files)
     check_writable(SUBMISSIONS)
-    classes = [label.strip() for label in new.split(",") if label.strip()]
-    run, start = SUBMISSIONS / twin if twin else None, number(c, "seed", seed)
+    classes, seed = split_names(flags.new), flags.number("seed")
+    run = SUBMISSIONS / flags.twin if flags.twin else None
     if Path(name).name != name:
         raise UsageError(f"The name {name!r} is not that of a file", "Give --name letters, digits and hyphens")
     counts = whole_number("shots", shots), whole_number("repeats", repeats)
-    accuracies = few_shot.evaluate(files, classes, *counts, seed=start, run_folder=run)
+    accuracies = few_shot.evaluate(files, classes, *counts, seed=seed, run_folder=run)
     say(few_shot.format_few_shot(accuracies))
-    few_shot.write_few_shot(SUBMISSIONS / f"{name}.csv", accuracies)
-    wrote(SUBMISSIONS / f"{name}.csv")
+    write(SUBMISSIONS / f"{name}.csv", few_shot.write_few_shot, accuracies)
     if len(files[0].ids["test"]):
         path = SUBMISSIONS / f"{name}-test.csv"
-        rows = few_shot.classify(path, files, classes, seed=start, run_folder=run)
+        rows = few_shot.classify(path, files, classes, seed=seed, run_folder=run)
         wrote(path, f"the test rows, from all labelled examples; rows: {rows:,}")
-    if not twin:
-        next_steps(f"train --head twin --name twins{as_flags(c, backbones=backbones)}")
+    if not flags.twin:
+        next_steps(f"train --head twin --name twins{as_flags(flags, backbones=flags.backbones)}")

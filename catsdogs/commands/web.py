@@ -5,11 +5,9 @@ import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context
-
 from catsdogs.commands.console import program, say, task
 from catsdogs.commands.flags import features_folder, find_dataset, refuse_idle_weights, weights_folder
-from catsdogs.commands.settings import SUBMISSIONS, location, setting, whole_number
+from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import storage
 
@@ -17,46 +15,37 @@ if TYPE_CHECKING:
     from catsdogs.runs.answers import Predictor
     from catsdogs.runs.run_card import Run
 
-PORT = "5000"
 _HIGHEST_PORT = 65535
 
 
 @task(
+    "name features data weights_dir host port",
     name="the run that predicts; if not given the newest one on these features",
     host="the address to listen on; 0.0.0.0 lets other machines in, and they may decide too",
     port="the port to listen on; 0 for any that is free",
 )
-def serve(
-    c: Context,
-    name: str | None = None,
-    features: str | None = None,
-    data: str | None = None,
-    weights_dir: str | None = None,
-    host: str = "127.0.0.1",
-    port: str = PORT,
-) -> None:
+def serve(flags: Flags, host: str = "127.0.0.1", port: str = "5000") -> None:
     """Open a page on 127.0.0.1:5000 to predict photographs, review suspects, and look at runs and reports."""
     from catsdogs import web
 
     number = whole_number("port", port)
     if not 0 <= number <= _HIGHEST_PORT:
         raise UsageError(f"--port {port}", f"Give a number from 0 to {_HIGHEST_PORT:,}")
-    run, folder = what_to_show(c, name, features)
-    source, classes = _remembered(run, folder) or (setting(c, "data"), ())
-    dataset = find_dataset(data, source)
+    run, folder = what_to_show(flags)
+    source, classes = _remembered(run, folder) or (flags.setting("data"), ())
+    dataset = find_dataset(flags.data, source)
     classes = classes or (dataset.classes if dataset else ())
-    refuse_idle_weights(weights_dir, run.backbones if run else ())
-    weights = weights_folder(c, weights_dir)
-    site = web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "")
+    refuse_idle_weights(flags.weights_dir, run.backbones if run else ())
+    weights = weights_folder(flags)
     loading = web.Loading(functools.partial(_load_predictor, SUBMISSIONS / run.name, folder, weights) if run else None)
-    app = web.create_app(site, loading)
+    app = web.create_app(web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "", loading))
     if not _is_loopback(host):
         say(f"Open to other machines: whoever reaches {host} can see the photographs and decide about them")
     predicts = f"{run.name} predicts" if run else f"no run on {folder} yet, so nothing predicts: {program()} train"
     web.serve(app, host, number, lambda url: say(f"{url}  ({predicts}; Ctrl-C ends it)"))
 
 
-def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[Run | None, Path]":
+def what_to_show(flags: Flags) -> "tuple[Run | None, Path]":
     """The run that predicts, if there is one, and the folder of features, suspects and decisions.
 
     A run that is not named is the newest on that folder, those that only replay a split coming last; on the usual
@@ -65,15 +54,15 @@ def what_to_show(c: Context, name: str | None, features: str | None) -> "tuple[R
     from catsdogs.features import feature_file
     from catsdogs.runs import run_card
 
-    if name:
-        run = run_card.read_run(SUBMISSIONS / name)
-        return run, location(c, "features", features or run.features)
-    folder = features_folder(c, features)
+    if flags.name:
+        run = run_card.read_run(SUBMISSIONS / flags.name)
+        return run, storage.place(flags.features or run.features)
+    folder = features_folder(flags)
     listing = run_card.list_runs(SUBMISSIONS)
     for damage in listing.damaged:
         say(damage)
     newest = sorted(listing.runs, key=lambda run: (not run.protocol, run.created), reverse=True)
-    if newest and not features and not feature_file.names(folder):
+    if newest and not flags.features and not feature_file.names(folder):
         return newest[0], storage.place(newest[0].features)
     return next((run for run in newest if storage.place(run.features).resolve() == folder.resolve()), None), folder
 

@@ -4,27 +4,25 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING
 
-from invoke import Context
-
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.demo import DEMO, DEMO_DATA
 from catsdogs.commands.flags import features_folder
 from catsdogs.commands.runs import PREDICTION_CACHE
-from catsdogs.commands.settings import SUBMISSIONS
+from catsdogs.commands.settings import SUBMISSIONS, Flags
 from catsdogs.errors import StoreError, WeightsError
 
 if TYPE_CHECKING:
     from catsdogs.features.feature_file import Features
 
 
-@task()
-def status(c: Context, features: str | None = None) -> None:
+@task("features")
+def status(flags: Flags) -> None:
     """What is cached, for which networks and how many rows, and your networks and runs with their scores."""
     from catsdogs.features import feature_file, gap_file
     from catsdogs.networks import trained
     from catsdogs.runs import run_card
 
-    folder = features_folder(c, features)
+    folder = features_folder(flags)
     names = feature_file.names(folder)
     if not names:
         say(f"{folder} holds no feature files")
@@ -49,12 +47,12 @@ def status(c: Context, features: str | None = None) -> None:
     next_steps("features", "train")
 
 
-@task()
-def clean(c: Context, features: str | None = None) -> None:
+@task("features")
+def clean(flags: Flags) -> None:
     """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
     from catsdogs.files import locks
 
-    folder = features_folder(c, features)
+    folder = features_folder(flags)
     removable = (folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO)
     leftovers = [path for path in removable if path.exists()]
     for leftover in leftovers:

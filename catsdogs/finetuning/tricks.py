@@ -1,6 +1,7 @@
 """The tricks for training a network, by their standard names; docs/tricks.md says what each does, and when it helps."""
 
 from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.networks.choice import split_names
 
 TRICKS = (
     "warmup",
@@ -40,7 +41,7 @@ def parse_tricks(text: str) -> tuple[str, ...]:
         UnknownNameError: a name that is not in the table.
         UsageError: two ways to draw the first weights, or distillation, which is a command.
     """
-    names = {name.strip() for name in text.split(",")} - {""}
+    names = set(split_names(text))
     if any("distil" in name.lower() for name in names):
         raise UsageError(
             "Distillation is a command of its own, no trick",

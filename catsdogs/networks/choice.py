@@ -6,10 +6,14 @@ from catsdogs.errors import UnknownNameError
 from catsdogs.networks.table import BACKBONES, SHORTHANDS, Backbone
 
 
+def split_names(text: str | None) -> list[str]:
+    """The names in a text such as `lite, Xception`, without what is empty between commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
 def expand(text: str) -> list[str]:
     """The names that a text such as `lite,Xception` stands for, in order, each once."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    return list(dict.fromkeys(full for name in names for full in SHORTHANDS.get(name, (name,))))
+    return list(dict.fromkeys(full for name in split_names(text) for full in SHORTHANDS.get(name, (name,))))
 
 
 def choose(names: Sequence[str]) -> list[Backbone]:

@@ -20,6 +20,7 @@ from invoke import Context
 from benchmarks import page as benchmark
 from catsdogs.cleaning import decisions
 from catsdogs.commands import web
+from catsdogs.commands.settings import Flags
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 from catsdogs.runs import run_card
@@ -119,7 +120,7 @@ def test_suspects_and_the_run_that_predicts_are_of_one_folder(
 ) -> None:
     """A newer run on other features, such as the demo's, does not hide what was just listed."""
     monkeypatch.chdir(tmp_path)
-    assert web.what_to_show(Context(), None, None) == (None, Path("features"))
+    assert web.what_to_show(Flags(Context())) == (None, Path("features"))
     text = (project / "submissions" / RUN / "run.json").read_text()
     for name, features, created in ((RUN, "features", "2026-01-01"), ("demo", "features/demo", "2026-01-02")):
         folder = tmp_path / "submissions" / name
@@ -128,7 +129,7 @@ def test_suspects_and_the_run_that_predicts_are_of_one_folder(
         (folder / "run.json").write_text(json.dumps(changed))
 
     def shown(name: str | None = None, features: str | None = None) -> tuple[str | None, str]:
-        run, folder = web.what_to_show(Context(), name, features)
+        run, folder = web.what_to_show(Flags(Context(), name=name, features=features))
         return run and run.name, str(folder)
 
     assert shown() == ("demo", "features/demo")

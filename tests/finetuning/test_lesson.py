@@ -9,6 +9,7 @@ import pytest
 from invoke import Config, Context
 
 from catsdogs.commands.finetuning import near_copy_files
+from catsdogs.commands.settings import Flags
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
@@ -96,14 +97,14 @@ def test_near_copies_are_told_by_the_feature_files_of_these_photographs(
 ) -> None:
     """A damaged file, one of other photographs, or none leaves those of the same bytes."""
     monkeypatch.chdir(tmp_path)
-    dataset, c = make_dataset(cats=8, dogs=8), Context(Config(lazy=True))
-    assert near_copy_files(c, dataset) == []
+    dataset, flags = make_dataset(cats=8, dogs=8), Flags(Context(Config(lazy=True)))
+    assert near_copy_files(flags, dataset) == []
     file = features_of(tmp_path / "features", dataset, [("cat.1", "cat.2")])
     (tmp_path / "features/Xception.h5").write_bytes(b"no HDF5")
-    assert [one.path for one in near_copy_files(c, dataset)] == [Path("features/ResNet50.h5")]
+    assert [one.path for one in near_copy_files(flags, dataset)] == [Path("features/ResNet50.h5")]
     assert capsys.readouterr().out.splitlines() == [
         "Copies of a photograph share a fold: the same bytes",
         "Copies of a photograph share a fold: the same bytes, and near-copies as ResNet50 of features see them",
     ]
     others = scan(write_kaggle_folder(tmp_path / "other", cats=0, dogs=0))
-    assert near_copy_files(c, others) == [] and file.width == 600
+    assert near_copy_files(flags, others) == [] and file.width == 600
