@@ -64,8 +64,8 @@ class Augmentation:
     ) -> tuple[FloatImages, SoftLabels]:
         """Augment a batch: images (n, side, side, 3) in 0..255, labels (n, classes), one-hot or soft.
 
-        Returns float32 images (n, size, size, 3), still in 0..255, and float32 labels (n, classes), mixed alike. Without
-        tricks that mix, labels of any shape pass.
+        Returns float32 images (n, size, size, 3), still in 0..255, and float32 labels (n, classes), mixed alike; or
+        labels of any shape as they are, if no trick mixes.
         """
         changed, labels = images.astype(np.float32), labels.astype(np.float32)
         for name, step in self._steps.items():

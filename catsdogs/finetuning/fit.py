@@ -209,21 +209,14 @@ def last_block(network: keras.Model) -> list[Any]:
     """
     steps = network.operations
     place = {id(step): number for number, step in enumerate(steps)}
-    last_reader = list(range(len(steps)))  # the last step that reads each one's output
-    for number, step in enumerate(steps):
-        for node in step._inbound_nodes:
-            for parent in node.parent_nodes:
-                before = place.get(id(parent.operation), number)
-                last_reader[before] = max(last_reader[before], number)
-    furthest, joints = 0, []
-    for number, step in enumerate(steps):
+    earliest = len(steps)  # the first step whose output one of those behind reads
+    for number in reversed(range(len(steps))):
+        behind = steps[number + 1 :]
         # Everything flows through a step if nothing before it is read by any step behind it.
-        if furthest <= number and type(step).__name__ in _MERGES:
-            joints.append(number)
-        furthest = max(furthest, last_reader[number])
-    for joint in reversed(joints):
-        if any(map(_is_trainable, steps[joint + 1 :])):
-            return list(steps[joint + 1 :])
+        if earliest >= number and type(steps[number]).__name__ in _MERGES and any(map(_is_trainable, behind)):
+            return list(behind)
+        parents = [parent.operation for node in steps[number]._inbound_nodes for parent in node.parent_nodes]
+        earliest = min([earliest, *(place[id(parent)] for parent in parents if id(parent) in place)])
     raise UsageError("This network has no last block that stands alone", "Give --unfreeze all")
 
 
@@ -273,35 +266,27 @@ def aligned(extractor: keras.Model, vectors: NDArray[np.float32], reference: NDA
     return mapped
 
 
-def tensorboard_callbacks(folder: Path, in_full: bool) -> list[keras.callbacks.Callback]:
+def tensorboard_callbacks(model: keras.Model, folder: Path, in_full: bool) -> list[keras.callbacks.Callback]:
     """Callbacks that write event files: scalars, and if `in_full` the graph and histograms of the weights that learn.
 
-    Keras writes them through TensorFlow and the package tensorboard; without these there are none.
+    Keras writes them through TensorFlow and the package tensorboard; without these there are none. Its own histograms
+    take thirty times a layer's memory, gigabytes for a dense layer, and TensorBoard cannot draw the graphs that Keras 3
+    writes: these two are ours.
     """
     if not all(importlib.util.find_spec(package) for package in ("tensorboard", "tensorflow")):
         return []
     scalars = keras.callbacks.TensorBoard(str(folder), write_graph=False)
-    return [scalars, _GraphAndHistograms(folder / "train")] if in_full else [scalars]
 
-
-class _GraphAndHistograms(keras.callbacks.Callback):
-    """Writes the graph, and after each epoch histograms of the weights that learn.
-
-    Keras's own histograms take thirty times a layer's memory, gigabytes for a dense layer, and TensorBoard cannot draw
-    the graphs that Keras 3 writes.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-
-    def on_train_begin(self, logs: Any = None) -> None:
+    def write_graph(logs: Any) -> None:
         if keras.backend.backend() == "tensorflow":
-            curves.write_graph(self._folder, self.model, [tuple(entry.shape) for entry in self.model.inputs])
+            curves.write_graph(folder / "train", model, [tuple(entry.shape) for entry in model.inputs])
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in self.model.trainable_weights}
-        curves.write_histograms(self._folder, epoch, weights)
+    def write_histograms(epoch: int, logs: Any) -> None:
+        weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights}
+        curves.write_histograms(folder / "train", epoch, weights)
+
+    ours = keras.callbacks.LambdaCallback(on_train_begin=write_graph, on_epoch_end=write_histograms)
+    return [scalars, ours] if in_full else [scalars]
 
 
 def _save_as(model: keras.Model, path: Path) -> None:

@@ -25,7 +25,7 @@ class Lesson:
         labels, test_labels: (n,) classes.
         folds: (n_train,) the fold, from 1, in which each row is held out; 0 everywhere without cross-validation.
         unreadable: what was left out, and why.
-        pictures: (n_train,) numbers, the same for copies of a picture, which no split parts; None if there are none.
+        pictures: (n_train,) numbers, the same for copies of a picture, which no split parts.
     """
 
     dataset: Dataset
@@ -36,7 +36,7 @@ class Lesson:
     test_labels: NDArray[np.int64]
     folds: NDArray[np.int64]
     unreadable: tuple[Unreadable, ...]
-    pictures: NDArray[np.int64] | None = None
+    pictures: NDArray[np.int64]
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -13,8 +13,7 @@ from catsdogs.finetuning import fit, optimisation
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.distillation import DistillationLoss
 from catsdogs.finetuning.hyperparameters import Hyperparameters
-from catsdogs.finetuning.pairs import Pairs
-from catsdogs.finetuning.stream import Batches, SquarePhotographs
+from catsdogs.finetuning.stream import Batches, Pairs, SquarePhotographs
 from catsdogs.networks.architectures import twin
 from catsdogs.networks.weights import Weights
 
@@ -59,11 +58,15 @@ class Classification:
     def metrics(self) -> dict[str, Metric]:
         """`log_loss` and `accuracy`, of the labels as they are, whatever the loss."""
 
-        def of_labels(metric: Metric) -> Metric:
-            return lambda labels, probabilities: metric(labels[:, : self._classes], probabilities)
-
-        metrics = {"log_loss": keras.losses.categorical_crossentropy, "accuracy": keras.metrics.categorical_accuracy}
-        return {name: of_labels(metric) for name, metric in metrics.items()}
+        loss, accuracy, classes = (
+            keras.losses.categorical_crossentropy,
+            keras.metrics.categorical_accuracy,
+            self._classes,
+        )
+        return {
+            "log_loss": lambda labels, probabilities: loss(labels[:, :classes], probabilities),
+            "accuracy": lambda labels, probabilities: accuracy(labels[:, :classes], probabilities),
+        }
 
     def predict(self, model: keras.Model, photographs: SquarePhotographs, rows: Rows) -> Predictions:
         """The model's predictions for these rows."""

@@ -1,4 +1,4 @@
-"""Streams photographs from the disk to a network that learns: decoded in parallel, in batches of a seeded order."""
+"""Streams photographs, or pairs for twins, from the disk: decoded in parallel, in batches of a seeded order."""
 
 import functools
 import math
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.heads.twin import balanced_pairs
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Photograph
 
@@ -81,10 +82,35 @@ class Batches(keras.utils.PyDataset):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The pixels of these rows and their labels, augmented as those of a batch."""
         pixels = self._photographs.read(rows)
-        return self._augment(pixels, labels, self.epoch, number) if self._augment else (pixels.astype(np.float32), labels)
+        return (
+            self._augment(pixels, labels, self.epoch, number) if self._augment else (pixels.astype(np.float32), labels)
+        )
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - as long-lived as the epoch
     def _order(self, epoch: int) -> NDArray[np.integer]:
         if self._seed is None:
             return np.arange(len(self._labels))
         return np.random.default_rng((self._seed, epoch)).permutation(len(self._labels))
+
+
+class Pairs(Batches):
+    """Batches of one shape, ((left, right), same): two (b, side, side, 3) float32 in 0..255, and (b, 1) 1 or 0.
+
+    Made of photographs whose classes are `labels`, (n,), and a seed. An epoch has a pair for each photograph; a last
+    batch that is not full is filled up from the epoch's beginning. The left and right photographs of a batch are
+    augmented as one array.
+    """
+
+    _seed: int
+
+    def __getitem__(self, number: int) -> Any:
+        left, right = self.rows(number)
+        same = (self._labels[left] == self._labels[right]).astype(np.float32)
+        pixels, same = self._read(np.concatenate((left, right)), same[:, np.newaxis], number)
+        return (pixels[: len(left)], pixels[len(left) :]), same
+
+    def rows(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The left and right photographs of a batch in this epoch."""
+        left, right = balanced_pairs(self._labels, np.random.default_rng((self._seed, self.epoch)))
+        places = self._places(number) % len(self._labels)
+        return left[places], right[places]

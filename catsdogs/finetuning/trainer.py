@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -27,22 +26,6 @@ from catsdogs.scoring.curves import TENSORBOARD_FOLDER, Curves
 VALIDATION_SHARE = 0.1  # of what a member learns from: it chooses the epoch, so it measures nothing
 # (n_train, width) vectors of the network before it learns, and of the member on everything, by their first names.
 _START_FILE, _REFERENCE_FILE = "start.npy", "language.npy"
-
-
-class TrainingResults(NamedTuple):
-    """What the members came to.
-
-    Attributes:
-        held_out: of each fold's member, in order, its predictions for that fold's rows.
-        test: the predictions of the member `all` for the test rows.
-        histories: member -> its history, see `fit.train_model`.
-        validation_rows: how many rows chose the epoch of the member `all`.
-    """
-
-    held_out: list[Predictions]
-    test: Predictions
-    histories: dict[str, Curves]
-    validation_rows: int
 
 
 class Trainer:
@@ -75,16 +58,24 @@ class Trainer:
         self._train_rows = np.arange(len(lesson.train))
         self._test_rows = np.arange(len(lesson.train), len(rows))
 
-    def train_all(self) -> TrainingResults:
-        """Train every member that is not finished yet, the one on everything first, and keep their networks."""
+    def train_all(self) -> tuple[dict[str, Curves], dict[str, Predictions]]:
+        """Train every member that is not finished yet, the one on everything first, and keep their networks.
+
+        Returns:
+            Of each member, in order, its history, see `fit.train_model`, and its predictions: that of a fold for that
+            fold's rows, the member `all` for the test rows.
+        """
         by_fold = self._lesson.rows_by_fold()
         held_out = {ALL: self._test_rows} | {f"fold-{fold}": rows for fold, rows in by_fold.items()}
         histories, predictions = {}, {}
         for number, (member, rows) in enumerate(held_out.items()):
             progress = f"{number + 1} of {len(held_out)}"
             histories[member], predictions[member] = self.train(member, progress, number, rows, keep=True)
-        test = predictions.pop(ALL)
-        return TrainingResults(list(predictions.values()), test, histories, len(self._split(self._train_rows)[1]))
+        return histories, predictions
+
+    def count_validation(self) -> int:
+        """How many rows choose the epoch of the member `all`."""
+        return len(self._split(self._train_rows)[1])
 
     def train(
         self, member: str, place: str, number: int, held_out: NDArray[np.intp], keep: bool = False
@@ -131,7 +122,7 @@ class Trainer:
         training = batches(self._before_augmentation, training_rows, seed, self._augmentation)
         validation = batches(self._plain, validation_rows, seed)
         folder = self._work / TENSORBOARD_FOLDER / member
-        logs = fit.tensorboard_callbacks(folder, in_full=member == ALL) if keep else []
+        logs = fit.tensorboard_callbacks(model, folder, in_full=member == ALL) if keep else []
         with Progress(len(training) * settings.epochs, f"{member} ({place})", "batch") as progress:
             loss, metrics = self._objective.loss(), self._objective.metrics()
             history = fit.train_model(model, settings, training, validation, loss, metrics, state, logs, progress)
@@ -161,7 +152,7 @@ class Trainer:
     def _split(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows to learn from and those that choose the epoch, a share of each class but never all its pictures."""
         random = np.random.default_rng(self._hyperparameters.seed)
-        pictures = self._train_rows if self._lesson.pictures is None else self._lesson.pictures
+        pictures = self._lesson.pictures
         validation = np.empty(0, np.int64)
         for label in range(len(self._lesson.classes)):
             of_class = pictures[random.permutation(rows[self._lesson.labels[rows] == label])]
