@@ -87,7 +87,7 @@ def _train_and_write(
     test, held_out = predictions.pop(ALL), list(predictions.values())
     scores = _grades(hyperparameters, held_out, test) or [_grade_of_validation(histories[ALL], training)]
     learnt = Learnt(np.array([row.id for row in lesson.train], object), lesson.digests, lesson.labels, lesson.folds)
-    trained.write_learnt(work, learnt, lesson.classes, _out_of_fold_columns(lesson, held_out))
+    trained.write_learnt(work, learnt, lesson.dataset.classes, _out_of_fold_columns(lesson, held_out))
     tricks = f" with {', '.join(hyperparameters.tricks)}" if hyperparameters.tricks else ""
     with replacing(work / MEMBER_CURVES_FILE) as temporary:
         title = f"{provenance['name']}: {hyperparameters.base}{tricks}\n{scores[0]}"
@@ -95,14 +95,14 @@ def _train_and_write(
     card = Card(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         package_version=__version__,
-        classes=lesson.classes,
+        classes=lesson.dataset.classes,
         folds=max(1, int(lesson.folds.max())),
         source=str(lesson.dataset.root.resolve()),
         weights={member: trained.file_digest(trained.weights_path(work, member)) for member in histories},
         learnt=trained.file_digest(work / trained.LEARNT_FILE),
         scores=tuple(map(str, scores)),
         **provenance,
-        **{**asdict(hyperparameters), "tricks": hyperparameters.tricks},
+        **asdict(hyperparameters),
     )
     trained.write_card(work, card)
     return card
@@ -131,14 +131,14 @@ def _out_of_fold_columns(lesson: Lesson, held_out: Sequence[Predictions]) -> dic
     """Class -> (n_train,) its out-of-fold probability; nothing where there is none, or where pairs were judged."""
     if not held_out or sum(len(predictions.labels) for predictions in held_out) != len(lesson.train):
         return {}
-    probabilities = np.empty((len(lesson.train), len(lesson.classes)))
+    probabilities = np.empty((len(lesson.train), len(lesson.dataset.classes)))
     for fold, predictions in enumerate(held_out, start=1):
         probabilities[lesson.folds == fold] = predictions.probabilities
-    return {f"p_{name}": probabilities[:, column] for column, name in enumerate(lesson.classes)}
+    return {f"p_{name}": probabilities[:, column] for column, name in enumerate(lesson.dataset.classes)}
 
 
 def _digest_of_lesson(lesson: Lesson, soft_labels: NDArray[np.float64] | None) -> str:
-    hashed = hashlib.sha256(json.dumps([lesson.classes, [row.id for row in lesson.test]]).encode())
+    hashed = hashlib.sha256(json.dumps([lesson.dataset.classes, [row.id for row in lesson.test]]).encode())
     for array in (lesson.digests, lesson.labels, lesson.folds, soft_labels):
         hashed.update(b"" if array is None else array.tobytes())
     return hashed.hexdigest()

@@ -20,6 +20,7 @@ class Lesson:
     """The photographs that can be read, and what is to be learnt of them.
 
     Attributes:
+        dataset: its classes are those of the labels.
         train, test: train rows; test rows whose class is known, to measure on.
         digests: (n_train,) of the files' bytes.
         labels, test_labels: (n,) classes.
@@ -37,11 +38,6 @@ class Lesson:
     folds: NDArray[np.int64]
     unreadable: tuple[Unreadable, ...]
     pictures: NDArray[np.int64]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the labels."""
-        return self.dataset.classes
 
     def rows_by_fold(self) -> dict[int, NDArray[np.intp]]:
         """Number of each fold, from 1 -> the train rows that it holds out."""

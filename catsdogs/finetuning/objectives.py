@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from catsdogs.features.joining import Rows
 from catsdogs.features.scaling import Labels
-from catsdogs.finetuning import fit, optimisation
+from catsdogs.finetuning import optimisation
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.distillation import DistillationLoss
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.stream import Batches, Pairs, SquarePhotographs
-from catsdogs.networks.architectures import twin
-from catsdogs.networks.weights import Weights
 
 Metric = Callable[[Any, Any], Any]
 
@@ -39,10 +37,6 @@ class Classification:
         one_hot = np.eye(classes, dtype=np.float32)[labels]
         self._targets = one_hot if teacher is None else np.hstack((one_hot, teacher)).astype(np.float32)
 
-    def build_model(self, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
-        """The extractor of vectors, and the model that learns; see `fit.build_model`."""
-        return fit.build_model(self._hyperparameters, weights, self._classes, seed)
-
     def batches(
         self, photographs: SquarePhotographs, rows: Rows, seed: int, augmentation: Augmentation | None = None
     ) -> Batches:
@@ -57,15 +51,10 @@ class Classification:
 
     def metrics(self) -> dict[str, Metric]:
         """`log_loss` and `accuracy`, of the labels as they are, whatever the loss."""
-
-        loss, accuracy, classes = (
-            keras.losses.categorical_crossentropy,
-            keras.metrics.categorical_accuracy,
-            self._classes,
-        )
+        classes = self._classes
         return {
-            "log_loss": lambda labels, probabilities: loss(labels[:, :classes], probabilities),
-            "accuracy": lambda labels, probabilities: accuracy(labels[:, :classes], probabilities),
+            "log_loss": lambda labels, p: keras.losses.categorical_crossentropy(labels[:, :classes], p),
+            "accuracy": lambda labels, p: keras.metrics.categorical_accuracy(labels[:, :classes], p),
         }
 
     def predict(self, model: keras.Model, photographs: SquarePhotographs, rows: Rows) -> Predictions:
@@ -74,15 +63,8 @@ class Classification:
         return Predictions(probabilities.astype(np.float64), self._labels[rows])
 
 
-class SameClass:
-    """Whether two photographs show the same class, learnt from balanced pairs; methods as of `Classification`."""
-
-    def __init__(self, hyperparameters: Hyperparameters, labels: Labels) -> None:
-        self._hyperparameters, self._labels = hyperparameters, labels
-
-    def build_model(self, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
-        extractor, _ = fit.build_model(self._hyperparameters, weights, 2, seed)
-        return extractor, twin.join_twins(extractor)
+class SameClass(Classification):
+    """Whether two photographs show the same class, learnt from balanced pairs."""
 
     def batches(
         self, photographs: SquarePhotographs, rows: Rows, seed: int, augmentation: Augmentation | None = None

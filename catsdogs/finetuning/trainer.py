@@ -44,11 +44,8 @@ class Trainer:
         labels = np.concatenate((lesson.labels, lesson.test_labels))
         if soft_labels is not None:  # the test rows are never learnt from
             soft_labels = np.vstack((soft_labels, np.zeros((len(lesson.test), soft_labels.shape[1]))))
-        self._objective: Classification | SameClass
-        if hyperparameters.learns_from_pairs:
-            self._objective = SameClass(hyperparameters, labels)
-        else:
-            self._objective = Classification(hyperparameters, labels, len(lesson.classes), soft_labels)
+        objective = SameClass if hyperparameters.learns_from_pairs else Classification
+        self._objective = objective(hyperparameters, labels, len(lesson.dataset.classes), soft_labels)
         self._lesson, self._weights, self._work = lesson, weights, work
         self._hyperparameters, self._device_choice = hyperparameters, device_choice
         size = hyperparameters.input_size
@@ -114,7 +111,7 @@ class Trainer:
         training_rows, validation_rows = self._split(rows)
         settings, state = self._hyperparameters, self._state(member)
         seed = settings.seed + number
-        extractor, model = self._objective.build_model(self._weights, seed)
+        extractor, model = fit.build_model(settings, self._weights, len(self._lesson.dataset.classes), seed)
         if not settings.from_scratch and not (state / fit.STATE_FILE).exists():
             vectors = self._vectors(_START_FILE, extractor)[training_rows]
             fit.initialise_top(model, vectors, self._lesson.labels[training_rows], settings.seed)
@@ -154,7 +151,7 @@ class Trainer:
         random = np.random.default_rng(self._hyperparameters.seed)
         pictures = self._lesson.pictures
         validation = np.empty(0, np.int64)
-        for label in range(len(self._lesson.classes)):
+        for label in range(len(self._lesson.dataset.classes)):
             of_class = pictures[random.permutation(rows[self._lesson.labels[rows] == label])]
             _, first, counts = np.unique(of_class, return_index=True, return_counts=True)
             order = np.argsort(first)

@@ -110,7 +110,7 @@ def train(
         "four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3
     )
     objective = Classification(settings, squares.labels, 2)
-    _, model = objective.build_model(None, 3)
+    _, model = fit.build_model(settings, None, 2, 3)
 
     def augment(pixels: np.ndarray, labels: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
         if (epoch, batch) == (stuck_in, 1):

@@ -10,6 +10,7 @@ from catsdogs.networks.quiet import importing_keras
 with importing_keras():
     import keras
 
+    from catsdogs.finetuning import fit
     from catsdogs.finetuning.hyperparameters import complete_hyperparameters
     from catsdogs.finetuning.objectives import Classification, SameClass
 
@@ -55,10 +56,10 @@ def test_answers_are_those_of_the_rows_asked_for() -> None:
 
 def test_answers_about_pairs_are_the_same_each_time() -> None:
     settings, labels = complete_hyperparameters("siamese-cnn", input_size=32, batch_size=4), np.arange(10) % 2
-    objective = SameClass(settings, labels)
-    _, model = objective.build_model(None, seed=1)
+    objective = SameClass(settings, labels, 2)
+    _, model = fit.build_model(settings, None, 2, seed=1)
     first = objective.predict(model, Flat(), np.arange(10))  # type: ignore[arg-type]
-    again = SameClass(replace(settings, batch_size=3), labels).predict(model, Flat(), np.arange(10))  # type: ignore[arg-type]
+    again = SameClass(replace(settings, batch_size=3), labels, 2).predict(model, Flat(), np.arange(10))  # type: ignore[arg-type]
     assert first.labels.tolist() == again.labels.tolist() and 0 < first.labels.sum() < 10
     assert first.probabilities == pytest.approx(again.probabilities, abs=1e-5)
     assert first.probabilities.sum(axis=1) == pytest.approx(np.ones(10))
