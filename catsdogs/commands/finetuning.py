@@ -13,9 +13,9 @@ from catsdogs.networks.quiet import importing_keras
 
 if TYPE_CHECKING:
     from catsdogs.features.feature_file import Features
-    from catsdogs.finetuning.finetune import FinetunedNetwork
     from catsdogs.finetuning.hyperparameters import Hyperparameters
     from catsdogs.finetuning.lesson import Lesson
+    from catsdogs.networks.trained import Card
     from catsdogs.photographs.dataset import Dataset
 
 NETWORK = "a network of the table, or four-conv, squeezenet or siamese-cnn, which start from random weights"
@@ -50,7 +50,7 @@ def finetune(flags: Flags, backbone: str, devices: str = "one", force: bool = Fa
     if count < 1:
         raise UsageError(f"{count} folds", "Give --folds a number of 2 or more, or 1 for one network and no more")
     lesson = _read_lesson(flags, scan_dataset(flags), count, plan.seed)
-    _say_finetuned(flags, _train(flags, lesson, plan, name))
+    _say_finetuned(flags, lesson, _train(flags, lesson, plan, name))
 
 
 @task(
@@ -86,9 +86,9 @@ def distill(
 
     lesson = read_lesson(dataset, 1, plan.seed, files)
     lesson, soft = lesson_of_teacher(lesson, files[0], probabilities, fold)
-    finetuned = _train(flags, lesson, plan, name, teacher=teacher, soft_labels=soft)
+    card = _train(flags, lesson, plan, name, teacher=teacher, soft_labels=soft)
     say(f"the teacher: {grades.score(soft, lesson.labels, 'out of fold, the same photographs and folds')}")
-    _say_finetuned(flags, finetuned)
+    _say_finetuned(flags, lesson, card)
 
 
 @task(
@@ -144,7 +144,7 @@ def filters(flags: Flags, name: str) -> None:
     network = build.read_path(folder, trained.ALL)
     layers = list(pictures.convolutions(network))
     shown = flags.layer or layers[0]
-    write(folder / f"filters-{shown}.png", pictures.draw_filters, network, shown, picture, lambda pixels: pixels)
+    write(folder / f"filters-{shown}.png", pictures.draw_filters, network, shown, picture)
     kernels = folder / trained.KERNELS_FILE
     if kernels.exists():
         film.animate_filters(folder / "filters.gif", *film.read_kernels(kernels))
@@ -228,7 +228,7 @@ def near_copy_files(flags: Flags, dataset: "Dataset") -> "list[Features]":
     return files
 
 
-def _train(flags: Flags, lesson: "Lesson", plan: "Hyperparameters", name: str, **teaching: Any) -> "FinetunedNetwork":
+def _train(flags: Flags, lesson: "Lesson", plan: "Hyperparameters", name: str, **teaching: Any) -> "Card":
     with importing_keras():
         from catsdogs.finetuning import finetune as training
 
@@ -236,14 +236,16 @@ def _train(flags: Flags, lesson: "Lesson", plan: "Hyperparameters", name: str, *
     return training.finetune(lesson, plan, name=name, command=command_line(), **how, **teaching)
 
 
-def _say_finetuned(flags: Flags, finetuned: "FinetunedNetwork") -> None:
+def _say_finetuned(flags: Flags, lesson: "Lesson", card: "Card") -> None:
     """What was trained, how good it is, and what to do with it."""
-    say_unreadable(finetuned.unreadable, finetuned.folder / UNREADABLE_FILE)
-    for score in finetuned.card.scores:
+    from catsdogs.networks.trained import FOLDER
+
+    name, folder = card.name, FOLDER / card.name
+    say_unreadable(lesson.unreadable, folder / UNREADABLE_FILE)
+    for score in card.scores:
         say(score)
-    for path in sorted(finetuned.folder.iterdir()):
+    for path in sorted(folder.iterdir()):
         if not path.name.startswith("."):
             wrote(path)
-    name = finetuned.card.name
     use = [f"features --backbones {name}{as_flags(flags, data=flags.data)}", f"train --backbones lite,{name}"]
-    next_steps(*(use if finetuned.card.folds > 1 else []), f"filters --name {name}")
+    next_steps(*(use if card.folds > 1 else []), f"filters --name {name}")

@@ -4,8 +4,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +28,7 @@ CLEAR = 2.0  # standard errors
 _OTHER_SEED = 1000
 
 
-@dataclass(frozen=True)
-class TrickResult:
+class TrickResult(NamedTuple):
     """One training of all folds.
 
     Attributes:
@@ -98,8 +98,7 @@ def format_ablation(results: Sequence[TrickResult]) -> str:
 
 def write_ablation(path: Path, results: Sequence[TrickResult]) -> None:
     """The results as a CSV, in the order of `format_ablation`."""
-    columns = [field.name for field in fields(TrickResult)]
-    tables.write_table(path, columns, (astuple(result) for result in _ordered(results)))
+    tables.write_table(path, TrickResult._fields, _ordered(results))
 
 
 def draw_ablation(path: Path, results: Sequence[TrickResult], title: str) -> None:

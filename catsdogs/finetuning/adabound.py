@@ -1,14 +1,12 @@
-"""AdaBound, the optimiser that starts as Adam and ends as SGD, for any Keras backend."""
+"""AdaBound, the optimiser that starts as Adam and ends as SGD, for any Keras backend. Keras has none."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable("catsdogs")
-class AdaBound(keras.optimizers.Optimizer):
+class AdaBound(keras.optimizers.Adam):
     """Adam whose rate for each weight is kept between two bounds that close in on SGD's rate.
 
     Luo, Xiong, Liu and Sun, ICLR 2019, arXiv:1902.09843, algorithm 2. In step t = 1, 2, ... for the gradient g:
@@ -29,24 +27,9 @@ class AdaBound(keras.optimizers.Optimizer):
         base_rate: float,
         final_lr: float = 0.1,
         gamma: float = 1e-3,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate=learning_rate, **kwargs)
-        self.base_rate = base_rate
-        self.final_lr = final_lr
-        self.gamma = gamma
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-
-    def build(self, variables: Sequence[keras.Variable]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        super().__init__(learning_rate, epsilon=1e-8)
+        self.base_rate, self.final_lr, self.gamma = base_rate, final_lr, gamma
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         kind = variable.dtype
@@ -65,7 +48,3 @@ class AdaBound(keras.optimizers.Optimizer):
         self.assign(self._momentums[index], m)
         self.assign(self._velocities[index], v)
         self.assign_sub(variable, rate * m)
-
-    def get_config(self) -> dict[str, Any]:
-        names = ("base_rate", "final_lr", "gamma", "beta_1", "beta_2", "epsilon")
-        return super().get_config() | {name: getattr(self, name) for name in names}

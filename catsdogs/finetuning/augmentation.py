@@ -5,8 +5,9 @@ from (seed, epoch, batch, trick). So a training that was killed and resumed, or 
 what an undisturbed one would see, and no trick's draws depend on the other tricks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,7 +54,6 @@ class Augmentation:
     """
 
     def __init__(self, tricks: Sequence[str], size: int, seed: int) -> None:
-        self.size = size
         self.side = round(size * CROP) if "random-crop" in tricks else size
         self._seed = seed
         self._steps = {name: make(size) for name, make in _STEPS.items() if name in tricks}
@@ -64,29 +64,22 @@ class Augmentation:
     ) -> tuple[FloatImages, SoftLabels]:
         """Augment a batch: images (n, side, side, 3) in 0..255, labels (n, classes), one-hot or soft.
 
-        Returns float32 images (n, size, size, 3), still in 0..255, and float32 labels (n, classes), mixed alike.
+        Returns float32 images (n, size, size, 3), still in 0..255, and float32 labels (n, classes), mixed alike; or
+        labels of any shape as they are, if no trick mixes.
         """
-        changed = self.augment_images(images, epoch, batch)
-        labels = labels.astype(np.float32)
-        if not self._mixing:
-            return changed, labels
-        name = list(self._mixing)[self._draws(epoch, batch).integers(len(self._mixing))]
-        mixed, labels = self._mixing[name](changed, labels, self._draws(epoch, batch, name))
-        return np.clip(mixed, 0, 255), labels
-
-    def augment_images(self, images: NDArray[np.uint8], epoch: int, batch: int) -> FloatImages:
-        """The same without the tricks that mix, for labels that cannot be mixed, such as those of pairs.
-
-        The two halves of a batch of pairs need batch numbers of their own, or they are flipped and turned alike.
-        """
-        changed = images.astype(np.float32)
+        changed, labels = images.astype(np.float32), labels.astype(np.float32)
         for name, step in self._steps.items():
             changed = step(changed, self._draws(epoch, batch, name))
-        return np.clip(changed, 0, 255) if self._steps else changed
+        changed = np.clip(changed, 0, 255)
+        if self._mixing:
+            name = list(self._mixing)[self._draws(epoch, batch).integers(len(self._mixing))]
+            mixed, labels = self._mixing[name](changed, labels, self._draws(epoch, batch, name))
+            changed = np.clip(mixed, 0, 255)
+        return changed, labels
 
     def _draws(self, epoch: int, batch: int, trick: str = "") -> np.random.Generator:
         """What a trick draws from, or without one the choice among those that mix."""
-        stream = list(TRICKS).index(trick) if trick else len(TRICKS)
+        stream = TRICKS.index(trick) if trick else len(TRICKS)
         return np.random.default_rng([self._seed, epoch, batch, stream])
 
 
@@ -122,35 +115,34 @@ def ricap(images: FloatImages, labels: SoftLabels, draws: np.random.Generator) -
     return patched, mixed
 
 
-@contextmanager
-def _drawing(layer: keras.Layer, draws: np.random.Generator) -> Iterator[None]:
-    """Let a layer draw from a counter of this call alone, in this thread alone.
+def _apply(layer: keras.Layer, data: Any, draws: np.random.Generator) -> Any:
+    """What a layer makes of arrays when it draws from a counter of this call alone, in this thread alone.
 
     On the CPU, as Keras's own data pipelines do it: the photographs come from there, and the GPU is busy training.
     """
     state = draws.integers(2**31, size=2)
     with keras.device("cpu:0"), keras.StatelessScope(state_mapping=[(counter, state) for counter in layer.variables]):
-        yield
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, layer(data))
 
 
-def _one_layer(layer: keras.Layer, *, offset: float = 0.0, scale: float = 1.0) -> Step:
+def _change(
+    layer: keras.Layer, images: FloatImages, draws: np.random.Generator, offset: float = 0.0, scale: float = 1.0
+) -> FloatImages:
     """A layer that takes values of (pixel - offset) / scale."""
-
-    def step(images: FloatImages, draws: np.random.Generator) -> FloatImages:
-        with _drawing(layer, draws):
-            changed = keras.ops.convert_to_numpy(layer((images - offset) / scale))
-        return np.asarray(changed * scale + offset, np.float32)
-
-    return step
+    return np.asarray(_apply(layer, (images - offset) / scale, draws) * scale + offset, np.float32)
 
 
-def _crop(size: int) -> Step:
+def _mix(
+    layer: keras.Layer, images: FloatImages, labels: SoftLabels, draws: np.random.Generator
+) -> tuple[FloatImages, SoftLabels]:
+    mixed = _apply(layer, {"images": images, "labels": labels}, draws)
+    return mixed["images"], mixed["labels"]
+
+
+def _crop(size: int, images: FloatImages, draws: np.random.Generator) -> FloatImages:
     # keras.layers.RandomCrop cuts a whole batch at one place.
-    def step(images: FloatImages, draws: np.random.Generator) -> FloatImages:
-        y, x = draws.integers(images.shape[1] - size + 1, size=(2, len(images)))
-        return np.stack([image[y[i] : y[i] + size, x[i] : x[i] + size] for i, image in enumerate(images)])
-
-    return step
+    y, x = draws.integers(images.shape[1] - size + 1, size=(2, len(images)))
+    return np.stack([image[y[i] : y[i] + size, x[i] : x[i] + size] for i, image in enumerate(images)])
 
 
 def _randaugment() -> Step:
@@ -162,8 +154,8 @@ def _randaugment() -> Step:
     builds, except two that Keras defines otherwise: brightness, set by eye, and colour, which only fades.
     """
     layers = keras.layers
-    operations = [
-        _one_layer(layer)
+    operations: list[Step] = [
+        partial(_change, layer)
         for layer in (
             layers.RandomShear(0.3, 0.0, **_KIND),
             layers.RandomShear(0.0, 0.3, **_KIND),
@@ -194,42 +186,33 @@ def _randaugment() -> Step:
     return step
 
 
-def _mixing_layer(layer: keras.Layer) -> Mix:
-    def mix(images: FloatImages, labels: SoftLabels, draws: np.random.Generator) -> tuple[FloatImages, SoftLabels]:
-        with _drawing(layer, draws):
-            mixed = layer({"images": images, "labels": labels})
-        return keras.ops.convert_to_numpy(mixed["images"]), keras.ops.convert_to_numpy(mixed["labels"])
-
-    return mix
-
-
 _STEPS: dict[str, Callable[[int], Step]] = {
-    "random-crop": _crop,
-    "flip": lambda _: _one_layer(keras.layers.RandomFlip("horizontal", **_KIND)),
+    "random-crop": lambda size: partial(_crop, size),
+    "flip": lambda _: partial(_change, keras.layers.RandomFlip("horizontal", **_KIND)),
     # Up to 15 degrees either way: ours.
-    "rotation": lambda _: _one_layer(keras.layers.RandomRotation(15 / 360, **_KIND)),
+    "rotation": lambda _: partial(_change, keras.layers.RandomRotation(15 / 360, **_KIND)),
     "randaugment": lambda _: _randaugment(),
     # Brightness +-20 %, contrast 0.8 to 1.2, saturation 2/3 to 3/2, hue +-9 degrees: milder than Howard 2013 (0.5 to
     # 1.5), set by eye. In 0..1, where Keras clips the saturation as it should.
-    "colour": lambda _: _one_layer(
-        keras.layers.RandomColorJitter((0, 1), 0.2, (0.2, 0.2), (0.4, 0.6), 0.05, **_KIND), scale=255.0
+    "colour": lambda _: partial(
+        _change, keras.layers.RandomColorJitter((0, 1), 0.2, (0.2, 0.2), (0.4, 0.6), 0.05, **_KIND), scale=255.0
     ),
     "pca-noise": lambda _: pca_noise,
     # Always, a quarter of the area: DeVries and Taylor 2017 hide 16 of 32 pixels on CIFAR-10.
-    "cutout": lambda _: _one_layer(
-        keras.layers.RandomErasing((1, 1), (1 / 4, 1 / 4), 0.0, (-GREY, GREY), **_KIND), offset=GREY
+    "cutout": lambda _: partial(
+        _change, keras.layers.RandomErasing((1, 1), (1 / 4, 1 / 4), 0.0, (-GREY, GREY), **_KIND), offset=GREY
     ),
     # Half of the photographs, 0.02 to 0.4 of the area: Zhong et al. 2020, section 4.
-    "random-erasing": lambda _: _one_layer(
-        keras.layers.RandomErasing((0.5, 0.5), (0.02, 0.4), None, (-GREY, GREY), **_KIND), offset=GREY
+    "random-erasing": lambda _: partial(
+        _change, keras.layers.RandomErasing((0.5, 0.5), (0.02, 0.4), None, (-GREY, GREY), **_KIND), offset=GREY
     ),
 }
 """How each trick is made for a size, in the order in which they are applied."""
 
 _MIXING: dict[str, Callable[[], Mix]] = {
     # Zhang et al. 2018, section 3.1: alpha between 0.1 and 0.4 on ImageNet.
-    "mixup": lambda: _mixing_layer(keras.layers.MixUp(0.2, **_KIND)),
+    "mixup": lambda: partial(_mix, keras.layers.MixUp(0.2, **_KIND)),
     # Beta(1, 1): Yun et al. 2019, section 3.2.
-    "cutmix": lambda: _mixing_layer(keras.layers.CutMix((1, 1), **_KIND)),
+    "cutmix": lambda: partial(_mix, keras.layers.CutMix((1, 1), **_KIND)),
     "ricap": lambda: ricap,
 }

@@ -29,9 +29,10 @@ def lesson_of_teacher(
     Raises:
         TrainingError: a photograph that the teacher does not know, or that has changed since.
     """
-    if first.classes != lesson.classes:
+    known, found = first.classes, lesson.dataset.classes
+    if known != found:
         raise TrainingError(
-            f"The teacher knows the classes {to_choose_from(first.classes)}, not {to_choose_from(lesson.classes)}",
+            f"The teacher knows the classes {to_choose_from(known)}, not {to_choose_from(found)}",
             "Give --data the photographs it was trained on",
         )
     ids, digests = first.ids["train"].tolist(), first.digests["train"].tolist()

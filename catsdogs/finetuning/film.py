@@ -2,9 +2,8 @@
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +23,6 @@ _SECONDS, _FIRST, _LAST = 6.0, 0.8, 2.5
 _ACCENT = "#cc6633"
 
 
-class Kernels(NamedTuple):
-    """A first convolution before the first epoch, number 0, and after each one: what `animate_filters` takes.
-
-    Attributes:
-        kernels: (e, h, w, 3, n) float32.
-        epochs: (e,).
-        layer: its name.
-    """
-
-    kernels: Values
-    epochs: NDArray[np.int64]
-    layer: str
-
-
 def append_kernel(path: Path, kernel: Values, layer: str, epochs: int) -> None:
     """Add a kernel, (h, w, 3, n), behind those of the `epochs` before it; 0 begins the file."""
     kernels = kernel[np.newaxis]
@@ -48,19 +33,22 @@ def append_kernel(path: Path, kernel: Values, layer: str, epochs: int) -> None:
         np.savez(file, layer=layer, epochs=np.arange(len(kernels)), kernels=kernels)
 
 
-def read_kernels(path: Path) -> Kernels:
-    """The kernels that training kept in `kernels.npz`.
+def read_kernels(path: Path) -> tuple[Values, NDArray[np.int64], str]:
+    """A first convolution before the first epoch, number 0, and after each one, as training kept it in `kernels.npz`.
+
+    Returns:
+        (e, h, w, 3, n) kernels, the (e,) numbers of the epochs, and the layer's name: what `animate_filters` takes.
 
     Raises:
         StoreError: the file is missing or damaged, or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            kept = Kernels(file["kernels"], file["epochs"], str(file["layer"]))
-        shape = kept.kernels.shape
-        if len(shape) != 5 or shape[3] != 3 or 0 in shape or kept.epochs.shape != shape[:1]:
-            raise ValueError(f"kernels of shape {shape}, epochs of shape {kept.epochs.shape}")
-        if kept.kernels.dtype.kind != "f" or kept.epochs.dtype.kind not in "iu" or not np.isfinite(kept.kernels).all():
+            kernels, epochs, layer = file["kernels"], file["epochs"], str(file["layer"])
+        shape = kernels.shape
+        if len(shape) != 5 or shape[3] != 3 or 0 in shape or epochs.shape != shape[:1]:
+            raise ValueError(f"kernels of shape {shape}, epochs of shape {epochs.shape}")
+        if kernels.dtype.kind != "f" or epochs.dtype.kind not in "iu" or not np.isfinite(kernels).all():
             raise ValueError("something other than finite numbers")
     except FileNotFoundError:
         raise StoreError(f"There is no {path}, the filters of each epoch", "Train the network again") from None
@@ -69,14 +57,14 @@ def read_kernels(path: Path) -> Kernels:
             raise storage.read_error(path, error) from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(f"{path} is damaged: {reason}", "Delete it and train the network again") from None
-    return kept._replace(kernels=kept.kernels.astype(np.float32), epochs=kept.epochs.astype(np.int64))
+    return kernels.astype(np.float32), epochs.astype(np.int64), layer
 
 
 def animate_filters(path: Path, kernels: Values, epochs: NDArray[np.int64], layer: str) -> None:
     """Write a GIF of a first convolution's filters over training: all of them, and the one that changed most.
 
     A filter's colours mean the same in each frame: grey is zero, and full colour its largest weight of all epochs. Up
-    to 48 epochs are shown, evenly spread, and of more than 64 filters those that changed most. See `Kernels`.
+    to 48 epochs are shown, evenly spread, and of more than 64 filters those that changed most. See `read_kernels`.
 
     Raises:
         StoreError: the file cannot be written.
@@ -85,18 +73,15 @@ def animate_filters(path: Path, kernels: Values, epochs: NDArray[np.int64], laye
     change = kernels - kernels[0]
     distance = np.sqrt(np.square(change[-1]).sum(axis=(0, 1, 2)))
     shown, most = strongest(distance), int(distance.argmax())
-    colours = kernel_pictures(kernels[times][..., shown])
-    film = _Film(
-        colours,
-        kernel_pictures(kernels[times][..., [most]])[:, 0],
-        kernel_pictures(change[times][..., [most]])[:, 0],
-        f"{layer}: " + (f"{len(shown)} of " if len(shown) < len(distance) else "") + f"{len(distance)} filters",
-        shown.tolist(),
-        most,
-        epochs[times],
-    )
-    frames = [film.frame(number) for number in range(len(times))]
-    palette = _palette(np.concatenate([colours.reshape(-1, 3), film.change.reshape(-1, 3)]))
+    title = f"{layer}: " + (f"{len(shown)} of " if len(shown) < len(distance) else "") + f"{len(distance)} filters"
+    filters = kernel_pictures(kernels[times][..., shown])
+    large, changed = (kernel_pictures(values[times][..., [most]])[:, 0] for values in (kernels, change))
+    shares = (epochs - epochs[0]) / max(1, epochs[-1] - epochs[0])
+    frames = []
+    for time, tiles, *panels in zip(times, filters, large, changed, strict=True):
+        numbered = dict(zip(shown.tolist(), tiles, strict=True))
+        frames.append(_frame(title, f"epoch {epochs[time]}", shares[time], numbered, most, panels))
+    palette = _palette(np.concatenate([filters.reshape(-1, 3), changed.reshape(-1, 3)]))
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     step = round(1000 * min(0.5, max(0.1, _SECONDS / len(frames))))
     lengths = [round(1000 * _FIRST), *[step] * len(others)]
@@ -105,50 +90,34 @@ def animate_filters(path: Path, kernels: Values, epochs: NDArray[np.int64], laye
         first.save(temporary, format="GIF", save_all=True, append_images=others, duration=lengths, loop=0)
 
 
-@dataclass(frozen=True)
-class _Film:
-    """What the frames show, colours in 0..255.
+def _frame(
+    title: str, epoch: str, share: float, filters: Mapping[int, Bytes], most: int, panels: Sequence[Bytes]
+) -> Image.Image:
+    """The filters, (h, w, 3) each, by their numbers, and two panels: the one that changed most, and its change so far.
 
-    Attributes:
-        filters: (e, n, h, w, 3).
-        large: (e, h, w, 3) the filter that changed most, whose number is `most`.
-        change: (e, h, w, 3) by how much it has changed since the first epoch.
-        numbers: those of the n filters.
-        epochs: (e,).
+    `share` of all epochs are over.
     """
-
-    filters: Bytes
-    large: Bytes
-    change: Bytes
-    title: str
-    numbers: list[int]
-    most: int
-    epochs: NDArray[np.int64]
-
-    def frame(self, time: int) -> Image.Image:
-        rows, step = -(-len(self.numbers) // GRID_COLUMNS), _TILE + _PAD
-        top, right = _EDGE + 2 * _ROW, 2 * _EDGE + GRID_COLUMNS * step
-        height = max(rows * (step + _ROW // 2), 2 * (_BIG + _ROW) + _PAD)
-        size = (right + _BIG + _EDGE, top + height + _EDGE + _PAD)
-        canvas = Image.new("RGB", size, GROUND)
-        pen = ImageDraw.Draw(canvas)
-        pen.text((_EDGE, _EDGE), self.title, INK, font(18))
-        pen.text((right + _BIG, _EDGE), f"epoch {self.epochs[time]}", INK, font(18), anchor="ra")
-        for place, (number, filter) in enumerate(zip(self.numbers, self.filters[time], strict=True)):
-            row, column = divmod(place, GRID_COLUMNS)
-            left, upper = _EDGE + column * step, top + row * (step + _ROW // 2)
-            pen.text((left, upper), str(number), _ACCENT if number == self.most else MUTED, font(10))
-            _paste(canvas, filter, left, upper + _ROW // 2 + 2, _TILE, _ACCENT if number == self.most else GROUND)
-        panels = ((f"filter {self.most}, changed most", self.large), ("its change so far", self.change))
-        for place, (label, film) in enumerate(panels):
-            upper = top + place * (_BIG + _ROW + _PAD)
-            pen.text((right, upper), label, _ACCENT if place == 0 else MUTED, font(13))
-            _paste(canvas, film[time], right, upper + _ROW, _BIG, GROUND)
-        share = (self.epochs[time] - self.epochs[0]) / max(1, self.epochs[-1] - self.epochs[0])
-        floor, length = size[1] - _EDGE // 2, size[0] - 2 * _EDGE
-        pen.line((_EDGE, floor, _EDGE + length, floor), FRAME, 3)
-        pen.line((_EDGE, floor, _EDGE + round(share * length), floor), _ACCENT, 3)
-        return canvas
+    rows, step = -(-len(filters) // GRID_COLUMNS), _TILE + _PAD
+    top, right = _EDGE + 2 * _ROW, 2 * _EDGE + GRID_COLUMNS * step
+    height = max(rows * (step + _ROW // 2), 2 * (_BIG + _ROW) + _PAD)
+    size = (right + _BIG + _EDGE, top + height + _EDGE + _PAD)
+    canvas = Image.new("RGB", size, GROUND)
+    pen = ImageDraw.Draw(canvas)
+    pen.text((_EDGE, _EDGE), title, INK, font(18))
+    pen.text((right + _BIG, _EDGE), epoch, INK, font(18), anchor="ra")
+    for place, (number, filter) in enumerate(filters.items()):
+        row, column = divmod(place, GRID_COLUMNS)
+        left, upper = _EDGE + column * step, top + row * (step + _ROW // 2)
+        pen.text((left, upper), str(number), _ACCENT if number == most else MUTED, font(10))
+        _paste(canvas, filter, left, upper + _ROW // 2 + 2, _TILE, _ACCENT if number == most else GROUND)
+    for place, (label, colour) in enumerate(((f"filter {most}, changed most", _ACCENT), ("its change so far", MUTED))):
+        upper = top + place * (_BIG + _ROW + _PAD)
+        pen.text((right, upper), label, colour, font(13))
+        _paste(canvas, panels[place], right, upper + _ROW, _BIG, GROUND)
+    floor, length = size[1] - _EDGE // 2, size[0] - 2 * _EDGE
+    pen.line((_EDGE, floor, _EDGE + length, floor), FRAME, 3)
+    pen.line((_EDGE, floor, _EDGE + round(share * length), floor), _ACCENT, 3)
+    return canvas
 
 
 def _paste(canvas: Image.Image, filter: Bytes, left: int, top: int, side: int, frame: str) -> None:

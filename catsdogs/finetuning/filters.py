@@ -1,7 +1,6 @@
 """A picture of what a convolution looks for: its filters, and their responses to a photograph."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ _RED = (178, 24, 43)  # of the responses' scale
 
 Values = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-Preprocess = Callable[[Values], Any]
 
 
 def layers_of(network: "keras.Model") -> Iterator["keras.Layer"]:
@@ -44,7 +42,7 @@ def convolutions(network: "keras.Model") -> dict[str, "keras.Layer"]:
     return {layer.name: layer for layer in layers_of(network) if isinstance(layer, kinds)}
 
 
-def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes, preprocess: Preprocess) -> None:
+def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes) -> None:
     """Write a PNG of a photograph, and of a convolution's filters (up to 64) and their responses to it.
 
     The filters of a first layer are shown as the colours they are. A deeper layer's filters have no colours: each is
@@ -53,8 +51,8 @@ def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes,
     most over the photograph.
 
     Args:
+        network: it reads (n, size, size, 3) RGB in 0..255, float32.
         picture: (size, size, 3) RGB, as large as the network wants it.
-        preprocess: (n, size, size, 3) RGB in 0..255, float32 -> what the network reads.
 
     Raises:
         UnknownNameError: the network has no such convolution.
@@ -65,10 +63,10 @@ def draw_filters(path: Path, network: "keras.Model", layer: str, picture: Bytes,
         names, more = list(layers)[:_NAMES_LISTED], len(layers) - _NAMES_LISTED
         choice = [*names, f"or one of {more} more"] if more > 0 else names
         raise UnknownNameError(f"convolution of {network.name}", layer, choice)
-    _, outputs = _record(network, layers[layer], preprocess(picture[np.newaxis].astype(np.float32)))
+    _, outputs = _record(network, layers[layer], picture[np.newaxis].astype(np.float32))
     responses = np.moveaxis(outputs[0], -1, 0)
     shown = strongest(responses.std(axis=(1, 2)))
-    kernel = _rgb_kernel(network, layers[layer], preprocess, len(picture))
+    kernel = _rgb_kernel(network, layers[layer], len(picture))
     if kernel is None:
         title = "where in the photograph each responds"
         tiles = [_highlighted(picture, responses[filter]) for filter in shown]
@@ -86,33 +84,20 @@ def _record(network: "keras.Model", convolution: "keras.Layer", batch: Any) -> t
     import keras
 
     followers = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layers.ReLU)
-    recorded: dict[str, Any] = {}
-
-    def recording(layer: "keras.Layer") -> Callable[..., Any]:
-        own = layer.call
-
-        def call(x: Any, *arguments: Any, **settings: Any) -> Any:
-            output = own(x, *arguments, **settings)
-            if layer is convolution:
-                recorded.update(input=x, response=output)
-            elif x is recorded.get("response"):
-                recorded["response"] = output
-            return output
-
-        return call
-
-    # A model of the inner layer's output cannot be made: networks within networks keep graphs of their own.
-    with contextlib.ExitStack() as stack:
-        for layer in layers_of(network):
-            if layer is convolution or isinstance(layer, followers):
-                layer.call = recording(layer)
-                stack.callback(delattr, layer, "call")
-        network(batch, training=False)
-    inputs, outputs = (keras.ops.convert_to_numpy(keras.ops.cast(recorded[name], "float32")) for name in recorded)
+    last = convolution
+    while behind := [node.operation for node in last._outbound_nodes if isinstance(node.operation, followers)]:
+        last = behind[0]
+    # Networks within networks keep graphs of their own: each gives the next one what it reads.
+    while convolution not in network.layers:
+        inner = next(one for one in network.layers if hasattr(one, "layers") and convolution in layers_of(one))
+        batch = keras.Model(network.input, inner._inbound_nodes[-1].input_tensors[0])(batch, training=False)
+        network = inner
+    recorded = keras.Model(network.input, (convolution.input, last.output))(batch, training=False)
+    inputs, outputs = (keras.ops.convert_to_numpy(keras.ops.cast(values, "float32")) for values in recorded)
     return inputs, outputs
 
 
-def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: Preprocess, size: int) -> Values | None:
+def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", size: int) -> Values | None:
     """(h, w, 3, n), red, green, blue; None if the convolution does not read a picture's three channels."""
     import keras
 
@@ -120,7 +105,7 @@ def _rgb_kernel(network: "keras.Model", convolution: "keras.Layer", preprocess: 
         return None
     # Caffe's networks read blue first: a picture in each of the colours tells.
     plain = np.broadcast_to(255 * np.eye(3, dtype=np.float32)[:, None, None], (3, size, size, 3))
-    inputs, _ = _record(network, convolution, preprocess(plain))
+    inputs, _ = _record(network, convolution, plain)
     order = inputs.mean(axis=(1, 2)).argmax(axis=1)
     return keras.ops.convert_to_numpy(convolution.kernel)[:, :, order]
 

@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,31 +18,22 @@ from numpy.typing import NDArray
 
 from catsdogs import __version__
 from catsdogs.errors import TrainingError
-from catsdogs.features.feature_file import Unreadable
 from catsdogs.files import atomic, locks, storage
 from catsdogs.files.atomic import replacing, write_errors
 from catsdogs.finetuning import trainer
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
 from catsdogs.finetuning.objectives import Predictions
-from catsdogs.finetuning.trainer import Trainer, TrainingResults
-from catsdogs.networks import devices, trained, weights
+from catsdogs.finetuning.trainer import Trainer
+from catsdogs.networks import trained, weights
 from catsdogs.networks.table import BACKBONES
 from catsdogs.networks.trained import ALL, Card, Learnt
 from catsdogs.scoring import curves, grades
+from catsdogs.scoring.curves import Curves
 from catsdogs.scoring.grades import Grade
 
 MEMBER_CURVES_FILE = "curves.png"
 _SETTINGS_FILE = "plan.json"  # of an unfinished training; earlier versions named it
-
-
-@dataclass(frozen=True)
-class FinetunedNetwork:
-    """A network that was trained: its folder, its card, and the photographs that could not be read."""
-
-    folder: Path
-    card: Card
-    unreadable: tuple[Unreadable, ...]
 
 
 def finetune(
@@ -56,8 +47,8 @@ def finetune(
     force: bool = False,
     teacher: str = "",
     soft_labels: NDArray[np.float64] | None = None,
-) -> FinetunedNetwork:
-    """Train the members, and write the folder of the network, whole or not at all.
+) -> Card:
+    """Train the members, and write the folder of the network, whole or not at all; returns its card.
 
     Args:
         device_choice: see `devices`.
@@ -68,7 +59,6 @@ def finetune(
         CatsdogsError: a name that is taken, an unfinished training with other settings, weights that are not at hand.
     """
     trained.check_free(name, force)
-    devices.check_batch(hyperparameters.batch_size, device_choice)
     target, work = trained.FOLDER / name, trained.FOLDER / f".{name}.part"
     with locks.hold_folder(work):
         start = None
@@ -79,73 +69,76 @@ def finetune(
         base_weights = start.sha256 if start else ""
         settings = {**asdict(hyperparameters), "teacher": teacher, "rows": _digest_of_lesson(lesson, soft_labels)}
         _resume_or_clear(work, settings | {"weights": base_weights}, force)
-        results = Trainer(lesson, hyperparameters, start, work, device_choice, soft_labels).train_all()
+        training = Trainer(lesson, hyperparameters, start, work, device_choice, soft_labels)
         provenance = {"name": name, "command": command, "base_weights": base_weights, "teacher": teacher}
-        card = _write_results(work, lesson, hyperparameters, results, **provenance)
+        card = _train_and_write(training, work, lesson, hyperparameters, **provenance)
         _publish(work, target)
         # Only now, so that a kill before it costs nothing.
         (target / _SETTINGS_FILE).unlink(missing_ok=True)
-        trainer.clear_progress(target, results.histories)
-    return FinetunedNetwork(target, card, lesson.unreadable)
+        trainer.clear_progress(target, card.weights)
+    return card
 
 
-def _write_results(
-    work: Path, lesson: Lesson, hyperparameters: Hyperparameters, results: TrainingResults, **provenance: Any
+def _train_and_write(
+    training: Trainer, work: Path, lesson: Lesson, hyperparameters: Hyperparameters, **provenance: Any
 ) -> Card:
-    """Write what was learnt from, the learning curves, and last the card, with the fields of `provenance` too."""
-    scores = _grades(hyperparameters, lesson, results)
+    """Train, and write what was learnt from, the learning curves, and last the card, which `provenance` is part of."""
+    histories, predictions = training.train_all()
+    test, held_out = predictions.pop(ALL), list(predictions.values())
+    scores = _grades(hyperparameters, held_out, test) or [_grade_of_validation(histories[ALL], training)]
     learnt = Learnt(np.array([row.id for row in lesson.train], object), lesson.digests, lesson.labels, lesson.folds)
-    trained.write_learnt(work, learnt, lesson.classes, _out_of_fold_columns(lesson, results.held_out))
+    trained.write_learnt(work, learnt, lesson.dataset.classes, _out_of_fold_columns(lesson, held_out))
     tricks = f" with {', '.join(hyperparameters.tricks)}" if hyperparameters.tricks else ""
     with replacing(work / MEMBER_CURVES_FILE) as temporary:
         title = f"{provenance['name']}: {hyperparameters.base}{tricks}\n{scores[0]}"
-        curves.draw_curves(temporary, list(results.histories.values()), title, "members")
+        curves.draw_curves(temporary, list(histories.values()), title, "members")
     card = Card(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         package_version=__version__,
-        classes=lesson.classes,
+        classes=lesson.dataset.classes,
         folds=max(1, int(lesson.folds.max())),
         source=str(lesson.dataset.root.resolve()),
-        weights={member: trained.file_digest(trained.weights_path(work, member)) for member in results.histories},
+        weights={member: trained.file_digest(trained.weights_path(work, member)) for member in histories},
         learnt=trained.file_digest(work / trained.LEARNT_FILE),
         scores=tuple(map(str, scores)),
         **provenance,
-        **{**asdict(hyperparameters), "tricks": hyperparameters.tricks},
+        **asdict(hyperparameters),
     )
     trained.write_card(work, card)
     return card
 
 
-def _grades(hyperparameters: Hyperparameters, lesson: Lesson, results: TrainingResults) -> list[Grade]:
-    """The first is the one to quote; what chose the epoch is a score only where there is nothing else."""
+def _grades(hyperparameters: Hyperparameters, held_out: Sequence[Predictions], test: Predictions) -> list[Grade]:
+    """Of photographs that were not learnt from, if there are any; the first is the one to quote."""
     scores: list[Grade] = []
     noun = "pairs of photographs" if hyperparameters.learns_from_pairs else "photographs"
-    if results.held_out:
-        joined = Predictions(*map(np.concatenate, zip(*results.held_out, strict=True)))
-        measured_on = f"out of fold, {len(joined.labels):,} {noun}, {len(results.held_out)} folds"
-        scores.append(grades.score(*joined, measured_on))
-    if lesson.test:
-        scores.append(grades.score(*results.test, f"held out, {len(results.test.labels):,} {noun}"))
-    if not scores:
-        history, rows = results.histories[ALL], results.validation_rows
-        best = int(np.argmin(history["val_loss"]))
-        measured_on = f"validation, {rows:,} photographs, which also chose the epoch"
-        scores.append(Grade(history["val_loss"][best], math.nan, history["val_accuracy"][best], rows, measured_on))
+    if held_out:
+        joined = Predictions(*map(np.concatenate, zip(*held_out, strict=True)))
+        scores.append(grades.score(*joined, f"out of fold, {len(joined.labels):,} {noun}, {len(held_out)} folds"))
+    if len(test.labels):
+        scores.append(grades.score(*test, f"held out, {len(test.labels):,} {noun}"))
     return scores
+
+
+def _grade_of_validation(history: Curves, training: Trainer) -> Grade:
+    """Of what chose the epoch: a score only where there is nothing else."""
+    best, rows = int(np.argmin(history["val_loss"])), training.count_validation()
+    measured_on = f"validation, {rows:,} photographs, which also chose the epoch"
+    return Grade(history["val_loss"][best], math.nan, history["val_accuracy"][best], rows, measured_on)
 
 
 def _out_of_fold_columns(lesson: Lesson, held_out: Sequence[Predictions]) -> dict[str, NDArray[np.float64]]:
     """Class -> (n_train,) its out-of-fold probability; nothing where there is none, or where pairs were judged."""
     if not held_out or sum(len(predictions.labels) for predictions in held_out) != len(lesson.train):
         return {}
-    probabilities = np.empty((len(lesson.train), len(lesson.classes)))
+    probabilities = np.empty((len(lesson.train), len(lesson.dataset.classes)))
     for fold, predictions in enumerate(held_out, start=1):
         probabilities[lesson.folds == fold] = predictions.probabilities
-    return {f"p_{name}": probabilities[:, column] for column, name in enumerate(lesson.classes)}
+    return {f"p_{name}": probabilities[:, column] for column, name in enumerate(lesson.dataset.classes)}
 
 
 def _digest_of_lesson(lesson: Lesson, soft_labels: NDArray[np.float64] | None) -> str:
-    hashed = hashlib.sha256(json.dumps([lesson.classes, [row.id for row in lesson.test]]).encode())
+    hashed = hashlib.sha256(json.dumps([lesson.dataset.classes, [row.id for row in lesson.test]]).encode())
     for array in (lesson.digests, lesson.labels, lesson.folds, soft_labels):
         hashed.update(b"" if array is None else array.tobytes())
     return hashed.hexdigest()

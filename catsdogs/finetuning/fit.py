@@ -21,6 +21,7 @@ from catsdogs.finetuning.filters import layers_of
 from catsdogs.finetuning.hyperparameters import EVERYTHING, LAST_BLOCK, NOTHING, Hyperparameters
 from catsdogs.heads.logistic import Logistic
 from catsdogs.networks import build, trained
+from catsdogs.networks.architectures import twin
 from catsdogs.networks.weights import Weights
 from catsdogs.progress import Progress
 from catsdogs.scoring import curves
@@ -40,8 +41,9 @@ def build_model(
 ) -> tuple[keras.Model, keras.Model]:
     """The extractor and the model that learns: pixels (n, size, size, 3) in 0..255 -> vectors; (n, c) probabilities.
 
-    The two share their layers. Those of a pretrained network that are not to learn are frozen, batch normalisation
-    always: it keeps ImageNet's statistics, as https://keras.io/guides/transfer_learning advises.
+    The two share their layers; for pairs the model is twins, see `twin.join_twins`. Layers of a pretrained network that
+    are not to learn are frozen, batch normalisation always: it keeps ImageNet's statistics, as
+    https://keras.io/guides/transfer_learning advises.
     """
     keras.utils.set_random_seed(seed)
     dropout = DROPOUT_RATE if "dropout" in hyperparameters.tricks else 0.0
@@ -61,7 +63,8 @@ def build_model(
     probabilities = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="top")(vector)
     model = keras.Model(extractor.input, probabilities, name=hyperparameters.base)
     optimisation.regularise([layer for layer in layers_of(model) if layer.trainable_weights], hyperparameters.tricks)
-    return extractor, model
+    # Only now: what the top has drawn decides what the twins draw.
+    return extractor, twin.join_twins(extractor) if hyperparameters.learns_from_pairs else model
 
 
 def initialise_top(model: keras.Model, vectors: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> None:
@@ -105,7 +108,7 @@ def train_model(
     named = [keras.metrics.MeanMetricWrapper(function, name=name) for name, function in metrics.items()]
     model.compile(optimizer, loss, weighted_metrics=named)
     optimizer.build(model.trainable_variables)  # now, so that its state can be read back
-    checkpoint = _Checkpoint(work, training, steps, optimisation.patience(tricks, epochs), progress)
+    checkpoint = _Checkpoint(work, training, optimisation.patience(tricks, epochs), progress)
     done = checkpoint.resume(model)
     progress.initial = progress.n = done * steps  # so that the time left is judged by what is done now
     if done < epochs and not checkpoint.should_stop:
@@ -130,10 +133,9 @@ class _Checkpoint(keras.callbacks.Callback):
     `state.json` is written last and names the other files, so that a kill at any moment leaves one whole state.
     """
 
-    def __init__(self, work: Path, training: Any, steps: int, patience: int | None, progress: Progress) -> None:
+    def __init__(self, work: Path, training: Any, patience: int | None, progress: Progress) -> None:
         super().__init__()
-        self._work, self._training, self._steps, self._patience = work, training, steps, patience
-        self._progress = progress
+        self._work, self._training, self._patience, self._progress = work, training, patience, progress
         self.history: dict[str, list[float]] = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
     @property
@@ -192,10 +194,9 @@ class _Checkpoint(keras.callbacks.Callback):
         """Add the first convolution's weights to what `filters` animates."""
         convolutions = (layer for layer in layers_of(model) if isinstance(layer, keras.layers.Conv2D))
         layer = next((layer for layer in convolutions if layer.kernel.shape[2] == 3), None)
-        if layer is None or not layer.trainable:
-            return
-        kernel = keras.ops.convert_to_numpy(layer.kernel)
-        film.append_kernel(self._work / trained.KERNELS_FILE, kernel, layer.name, self._epochs)
+        if layer and layer.trainable:
+            kernel = keras.ops.convert_to_numpy(layer.kernel)
+            film.append_kernel(self._work / trained.KERNELS_FILE, kernel, layer.name, self._epochs)
 
 
 def last_block(network: keras.Model) -> list[Any]:
@@ -209,21 +210,14 @@ def last_block(network: keras.Model) -> list[Any]:
     """
     steps = network.operations
     place = {id(step): number for number, step in enumerate(steps)}
-    last_reader = list(range(len(steps)))  # the last step that reads each one's output
-    for number, step in enumerate(steps):
-        for node in step._inbound_nodes:
-            for parent in node.parent_nodes:
-                before = place.get(id(parent.operation), number)
-                last_reader[before] = max(last_reader[before], number)
-    furthest, joints = 0, []
-    for number, step in enumerate(steps):
+    earliest = len(steps)  # the first step whose output one of those behind reads
+    for number in reversed(range(len(steps))):
+        behind = steps[number + 1 :]
         # Everything flows through a step if nothing before it is read by any step behind it.
-        if furthest <= number and type(step).__name__ in _MERGES:
-            joints.append(number)
-        furthest = max(furthest, last_reader[number])
-    for joint in reversed(joints):
-        if any(map(_is_trainable, steps[joint + 1 :])):
-            return list(steps[joint + 1 :])
+        if earliest >= number and type(steps[number]).__name__ in _MERGES and any(map(_is_trainable, behind)):
+            return list(behind)
+        parents = [parent.operation for node in steps[number]._inbound_nodes for parent in node.parent_nodes]
+        earliest = min([earliest, *(place[id(parent)] for parent in parents if id(parent) in place)])
     raise UsageError("This network has no last block that stands alone", "Give --unfreeze all")
 
 
@@ -273,35 +267,27 @@ def aligned(extractor: keras.Model, vectors: NDArray[np.float32], reference: NDA
     return mapped
 
 
-def tensorboard_callbacks(folder: Path, in_full: bool) -> list[keras.callbacks.Callback]:
+def tensorboard_callbacks(model: keras.Model, folder: Path, in_full: bool) -> list[keras.callbacks.Callback]:
     """Callbacks that write event files: scalars, and if `in_full` the graph and histograms of the weights that learn.
 
-    Keras writes them through TensorFlow and the package tensorboard; without these there are none.
+    Keras writes them through TensorFlow and the package tensorboard; without these there are none. Its own histograms
+    take thirty times a layer's memory, gigabytes for a dense layer, and TensorBoard cannot draw the graphs that Keras 3
+    writes: these two are ours.
     """
     if not all(importlib.util.find_spec(package) for package in ("tensorboard", "tensorflow")):
         return []
     scalars = keras.callbacks.TensorBoard(str(folder), write_graph=False)
-    return [scalars, _GraphAndHistograms(folder / "train")] if in_full else [scalars]
 
-
-class _GraphAndHistograms(keras.callbacks.Callback):
-    """Writes the graph, and after each epoch histograms of the weights that learn.
-
-    Keras's own histograms take thirty times a layer's memory, gigabytes for a dense layer, and TensorBoard cannot draw
-    the graphs that Keras 3 writes.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-
-    def on_train_begin(self, logs: Any = None) -> None:
+    def write_graph(logs: Any) -> None:
         if keras.backend.backend() == "tensorflow":
-            curves.write_graph(self._folder, self.model, [tuple(entry.shape) for entry in self.model.inputs])
+            curves.write_graph(folder / "train", model, [tuple(entry.shape) for entry in model.inputs])
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in self.model.trainable_weights}
-        curves.write_histograms(self._folder, epoch, weights)
+    def write_histograms(epoch: int, logs: Any) -> None:
+        weights = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights}
+        curves.write_histograms(folder / "train", epoch, weights)
+
+    ours = keras.callbacks.LambdaCallback(on_train_begin=write_graph, on_epoch_end=write_histograms)
+    return [scalars, ours] if in_full else [scalars]
 
 
 def _save_as(model: keras.Model, path: Path) -> None:

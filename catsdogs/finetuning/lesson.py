@@ -20,12 +20,13 @@ class Lesson:
     """The photographs that can be read, and what is to be learnt of them.
 
     Attributes:
+        dataset: its classes are those of the labels.
         train, test: train rows; test rows whose class is known, to measure on.
         digests: (n_train,) of the files' bytes.
         labels, test_labels: (n,) classes.
         folds: (n_train,) the fold, from 1, in which each row is held out; 0 everywhere without cross-validation.
         unreadable: what was left out, and why.
-        pictures: (n_train,) numbers, the same for copies of a picture, which no split parts; None if there are none.
+        pictures: (n_train,) numbers, the same for copies of a picture, which no split parts.
     """
 
     dataset: Dataset
@@ -36,12 +37,7 @@ class Lesson:
     test_labels: NDArray[np.int64]
     folds: NDArray[np.int64]
     unreadable: tuple[Unreadable, ...]
-    pictures: NDArray[np.int64] | None = None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the labels."""
-        return self.dataset.classes
+    pictures: NDArray[np.int64]
 
     def rows_by_fold(self) -> dict[int, NDArray[np.intp]]:
         """Number of each fold, from 1 -> the train rows that it holds out."""

@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from catsdogs.features.joining import Rows
 from catsdogs.features.scaling import Labels
-from catsdogs.finetuning import fit, optimisation
+from catsdogs.finetuning import optimisation
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.distillation import DistillationLoss
 from catsdogs.finetuning.hyperparameters import Hyperparameters
-from catsdogs.finetuning.pairs import Pairs
-from catsdogs.finetuning.stream import Batches, SquarePhotographs
-from catsdogs.networks.architectures import twin
-from catsdogs.networks.weights import Weights
+from catsdogs.finetuning.stream import Batches, Pairs, SquarePhotographs
 
 Metric = Callable[[Any, Any], Any]
 
@@ -40,16 +37,12 @@ class Classification:
         one_hot = np.eye(classes, dtype=np.float32)[labels]
         self._targets = one_hot if teacher is None else np.hstack((one_hot, teacher)).astype(np.float32)
 
-    def build_model(self, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
-        """The extractor of vectors, and the model that learns; see `fit.build_model`."""
-        return fit.build_model(self._hyperparameters, weights, self._classes, seed)
-
     def batches(
         self, photographs: SquarePhotographs, rows: Rows, seed: int, augmentation: Augmentation | None = None
     ) -> Batches:
         """Batches of these rows of `photographs`: to learn from with an augmentation, else always the same ones."""
         order_seed, batch_size = seed if augmentation else None, self._hyperparameters.batch_size
-        return Batches(photographs, rows, self._targets[rows], batch_size, order_seed, augmentation)
+        return Batches(photographs.of(rows), self._targets[rows], batch_size, order_seed, augmentation)
 
     def loss(self) -> keras.losses.Loss:
         """What is minimised."""
@@ -58,12 +51,11 @@ class Classification:
 
     def metrics(self) -> dict[str, Metric]:
         """`log_loss` and `accuracy`, of the labels as they are, whatever the loss."""
-
-        def of_labels(metric: Metric) -> Metric:
-            return lambda labels, probabilities: metric(labels[:, : self._classes], probabilities)
-
-        metrics = {"log_loss": keras.losses.categorical_crossentropy, "accuracy": keras.metrics.categorical_accuracy}
-        return {name: of_labels(metric) for name, metric in metrics.items()}
+        classes = self._classes
+        return {
+            "log_loss": lambda labels, p: keras.losses.categorical_crossentropy(labels[:, :classes], p),
+            "accuracy": lambda labels, p: keras.metrics.categorical_accuracy(labels[:, :classes], p),
+        }
 
     def predict(self, model: keras.Model, photographs: SquarePhotographs, rows: Rows) -> Predictions:
         """The model's predictions for these rows."""
@@ -71,21 +63,13 @@ class Classification:
         return Predictions(probabilities.astype(np.float64), self._labels[rows])
 
 
-class SameClass:
-    """Whether two photographs show the same class, learnt from balanced pairs; methods as of `Classification`."""
-
-    def __init__(self, hyperparameters: Hyperparameters, labels: Labels) -> None:
-        self._hyperparameters, self._labels = hyperparameters, labels
-
-    def build_model(self, weights: Weights | None, seed: int) -> tuple[keras.Model, keras.Model]:
-        extractor, _ = fit.build_model(self._hyperparameters, weights, 2, seed)
-        return extractor, twin.join_twins(extractor)
+class SameClass(Classification):
+    """Whether two photographs show the same class, learnt from balanced pairs."""
 
     def batches(
         self, photographs: SquarePhotographs, rows: Rows, seed: int, augmentation: Augmentation | None = None
     ) -> Pairs:
-        augment = augmentation.augment_images if augmentation else None
-        return Pairs(photographs.of(rows), self._labels[rows], self._hyperparameters.batch_size, seed, augment)
+        return Pairs(photographs.of(rows), self._labels[rows], self._hyperparameters.batch_size, seed, augmentation)
 
     def loss(self) -> keras.losses.Loss:
         smoothing = optimisation.SMOOTHING if "label-smoothing" in self._hyperparameters.tricks else 0.0
@@ -102,12 +86,3 @@ class SameClass:
         batches = (pairs.rows(number) for number in range(len(pairs)))
         is_same = np.concatenate([labels[left] == labels[right] for left, right in batches])[: len(rows)]
         return Predictions(np.stack((1 - same, same), axis=1), is_same.astype(np.int64))
-
-
-def choose_objective(
-    hyperparameters: Hyperparameters, labels: Labels, classes: int, teacher: NDArray[np.float64] | None = None
-) -> Classification | SameClass:
-    """The objective of a network: `siamese-cnn` learns from pairs, all others learn classes."""
-    if hyperparameters.learns_from_pairs:
-        return SameClass(hyperparameters, labels)
-    return Classification(hyperparameters, labels, classes, teacher)

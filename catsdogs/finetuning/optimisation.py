@@ -23,8 +23,6 @@ PATIENCE = 5
 """One epoch in so many may pass without a better validation loss: ours. Prechelt 1998 finds that slower criteria
 generalise a little better and cost much more time."""
 
-KERNELS = frozenset({"kernel", "depthwise_kernel", "pointwise_kernel"})
-
 
 def optimizer(
     tricks: Sequence[str], rate: float, batch_size: int, steps_per_epoch: int, epochs: int
@@ -65,7 +63,7 @@ def regularise(layers: Iterable[keras.Layer], tricks: Sequence[str]) -> None:
         return
     for layer in layers:
         for weight in layer.weights:
-            if weight.name in KERNELS:
+            if weight.name.endswith("kernel"):  # depthwise and pointwise ones too
                 weight.regularizer = keras.regularizers.L1L2(l1, l2)
 
 

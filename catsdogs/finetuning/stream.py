@@ -1,22 +1,21 @@
-"""Streams photographs from the disk to a network that learns: decoded in parallel, in batches of a seeded order."""
+"""Streams photographs, or pairs for twins, from the disk: decoded in parallel, in batches of a seeded order."""
 
 import functools
 import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.heads.twin import balanced_pairs
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Photograph
 
 # (n, side, side, 3) uint8 and (n, c) float32 labels, epoch, batch -> float32 pixels in 0..255 and labels
 Augment = Callable[[NDArray[np.uint8], NDArray[np.float32], int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
-Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class SquarePhotographs:
         Raises:
             UnreadablePhotographError: a file changed since it was first read.
         """
-        return np.stack(list(_pool().map(self._load, (self.photographs[row] for row in rows))))
+        return np.stack(list(images.in_parallel(self._load, (self.photographs[row] for row in rows), len(rows))))
 
     def _load(self, photograph: Photograph) -> NDArray[np.uint8]:
         return images.load(self.dataset.read(photograph), {self.side}).by_size[self.side]
@@ -54,39 +53,64 @@ class Batches(keras.utils.PyDataset):
     def __init__(
         self,
         photographs: SquarePhotographs,
-        rows: NDArray[np.integer],
-        labels: NDArray[np.float32],
+        labels: NDArray[Any],
         batch_size: int,
         seed: int | None = None,
         augment: Augment | None = None,
     ) -> None:
-        """`rows` of `photographs`, with their (n, c) labels; with a seed in another order each epoch."""
+        """`photographs` with their (n, c) labels; with a seed in another order each epoch."""
         super().__init__(workers=2, max_queue_size=4)
-        self._photographs, self._rows, self._labels = photographs, rows, labels
+        self._photographs, self._labels = photographs, labels
         self._batch_size, self._seed, self._augment = batch_size, seed, augment
-        self.epoch = 0  # `fit` sets it before each epoch
+        self.epoch = 0  # `fit` sets it before each epoch of training, so those of validation are always the same
 
     def __len__(self) -> int:
-        return math.ceil(len(self._rows) / self._batch_size)
+        return math.ceil(len(self._labels) / self._batch_size)
 
-    def __getitem__(self, number: int) -> Batch:
-        places = np.arange(number * self._batch_size, (number + 1) * self._batch_size)
-        weights = (places < len(self._rows)).astype(np.float32)
-        if self._seed is not None:
-            weights[:] = 1
-        chosen = self._order(self.epoch)[places % len(self._rows)]
-        pixels, labels = self._photographs.read(self._rows[chosen]), self._labels[chosen]
-        if self._augment:
-            return *self._augment(pixels, labels, self.epoch, number), weights
-        return pixels.astype(np.float32), labels, weights
+    def __getitem__(self, number: int) -> Any:
+        places = self._places(number)
+        weights = (places < len(self._labels)) | (self._seed is not None)
+        chosen = self._order(self.epoch)[places % len(self._labels)]
+        return *self._read(chosen, self._labels[chosen], number), weights.astype(np.float32)
+
+    def _places(self, number: int) -> NDArray[np.int64]:
+        """Those of a batch within an epoch, or beyond its end."""
+        return np.arange(number * self._batch_size, (number + 1) * self._batch_size)
+
+    def _read(
+        self, rows: NDArray[np.integer], labels: NDArray[np.float32], number: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The pixels of these rows and their labels, augmented as those of a batch."""
+        pixels = self._photographs.read(rows)
+        return (
+            self._augment(pixels, labels, self.epoch, number) if self._augment else (pixels.astype(np.float32), labels)
+        )
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - as long-lived as the epoch
     def _order(self, epoch: int) -> NDArray[np.integer]:
         if self._seed is None:
-            return np.arange(len(self._rows))
-        return np.random.default_rng((self._seed, epoch)).permutation(len(self._rows))
+            return np.arange(len(self._labels))
+        return np.random.default_rng((self._seed, epoch)).permutation(len(self._labels))
 
 
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder")
+class Pairs(Batches):
+    """Batches of one shape, ((left, right), same): two (b, side, side, 3) float32 in 0..255, and (b, 1) 1 or 0.
+
+    Made of photographs whose classes are `labels`, (n,), and a seed. An epoch has a pair for each photograph; a last
+    batch that is not full is filled up from the epoch's beginning. The left and right photographs of a batch are
+    augmented as one array.
+    """
+
+    _seed: int
+
+    def __getitem__(self, number: int) -> Any:
+        left, right = self.rows(number)
+        same = (self._labels[left] == self._labels[right]).astype(np.float32)
+        pixels, same = self._read(np.concatenate((left, right)), same[:, np.newaxis], number)
+        return (pixels[: len(left)], pixels[len(left) :]), same
+
+    def rows(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The left and right photographs of a batch in this epoch."""
+        left, right = balanced_pairs(self._labels, np.random.default_rng((self._seed, self.epoch)))
+        places = self._places(number) % len(self._labels)
+        return left[places], right[places]

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -16,7 +15,7 @@ from catsdogs.finetuning import fit
 from catsdogs.finetuning.augmentation import Augmentation
 from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
-from catsdogs.finetuning.objectives import Predictions, choose_objective
+from catsdogs.finetuning.objectives import Classification, Predictions, SameClass
 from catsdogs.finetuning.stream import Batches, SquarePhotographs
 from catsdogs.networks import devices, trained
 from catsdogs.networks.trained import ALL
@@ -27,22 +26,6 @@ from catsdogs.scoring.curves import TENSORBOARD_FOLDER, Curves
 VALIDATION_SHARE = 0.1  # of what a member learns from: it chooses the epoch, so it measures nothing
 # (n_train, width) vectors of the network before it learns, and of the member on everything, by their first names.
 _START_FILE, _REFERENCE_FILE = "start.npy", "language.npy"
-
-
-class TrainingResults(NamedTuple):
-    """What the members came to.
-
-    Attributes:
-        held_out: of each fold's member, in order, its predictions for that fold's rows.
-        test: the predictions of the member `all` for the test rows.
-        histories: member -> its history, see `fit.train_model`.
-        validation_rows: how many rows chose the epoch of the member `all`.
-    """
-
-    held_out: list[Predictions]
-    test: Predictions
-    histories: dict[str, Curves]
-    validation_rows: int
 
 
 class Trainer:
@@ -61,7 +44,8 @@ class Trainer:
         labels = np.concatenate((lesson.labels, lesson.test_labels))
         if soft_labels is not None:  # the test rows are never learnt from
             soft_labels = np.vstack((soft_labels, np.zeros((len(lesson.test), soft_labels.shape[1]))))
-        self._objective = choose_objective(hyperparameters, labels, len(lesson.classes), soft_labels)
+        objective = SameClass if hyperparameters.learns_from_pairs else Classification
+        self._objective = objective(hyperparameters, labels, len(lesson.dataset.classes), soft_labels)
         self._lesson, self._weights, self._work = lesson, weights, work
         self._hyperparameters, self._device_choice = hyperparameters, device_choice
         size = hyperparameters.input_size
@@ -71,16 +55,24 @@ class Trainer:
         self._train_rows = np.arange(len(lesson.train))
         self._test_rows = np.arange(len(lesson.train), len(rows))
 
-    def train_all(self) -> TrainingResults:
-        """Train every member that is not finished yet, the one on everything first, and keep their networks."""
+    def train_all(self) -> tuple[dict[str, Curves], dict[str, Predictions]]:
+        """Train every member that is not finished yet, the one on everything first, and keep their networks.
+
+        Returns:
+            Of each member, in order, its history, see `fit.train_model`, and its predictions: that of a fold for that
+            fold's rows, the member `all` for the test rows.
+        """
         by_fold = self._lesson.rows_by_fold()
         held_out = {ALL: self._test_rows} | {f"fold-{fold}": rows for fold, rows in by_fold.items()}
         histories, predictions = {}, {}
         for number, (member, rows) in enumerate(held_out.items()):
             progress = f"{number + 1} of {len(held_out)}"
             histories[member], predictions[member] = self.train(member, progress, number, rows, keep=True)
-        test = predictions.pop(ALL)
-        return TrainingResults(list(predictions.values()), test, histories, len(self._split(self._train_rows)[1]))
+        return histories, predictions
+
+    def count_validation(self) -> int:
+        """How many rows choose the epoch of the member `all`."""
+        return len(self._split(self._train_rows)[1])
 
     def train(
         self, member: str, place: str, number: int, held_out: NDArray[np.intp], keep: bool = False
@@ -119,7 +111,7 @@ class Trainer:
         training_rows, validation_rows = self._split(rows)
         settings, state = self._hyperparameters, self._state(member)
         seed = settings.seed + number
-        extractor, model = self._objective.build_model(self._weights, seed)
+        extractor, model = fit.build_model(settings, self._weights, len(self._lesson.dataset.classes), seed)
         if not settings.from_scratch and not (state / fit.STATE_FILE).exists():
             vectors = self._vectors(_START_FILE, extractor)[training_rows]
             fit.initialise_top(model, vectors, self._lesson.labels[training_rows], settings.seed)
@@ -127,7 +119,7 @@ class Trainer:
         training = batches(self._before_augmentation, training_rows, seed, self._augmentation)
         validation = batches(self._plain, validation_rows, seed)
         folder = self._work / TENSORBOARD_FOLDER / member
-        logs = fit.tensorboard_callbacks(folder, in_full=member == ALL) if keep else []
+        logs = fit.tensorboard_callbacks(model, folder, in_full=member == ALL) if keep else []
         with Progress(len(training) * settings.epochs, f"{member} ({place})", "batch") as progress:
             loss, metrics = self._objective.loss(), self._objective.metrics()
             history = fit.train_model(model, settings, training, validation, loss, metrics, state, logs, progress)
@@ -157,9 +149,9 @@ class Trainer:
     def _split(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows to learn from and those that choose the epoch, a share of each class but never all its pictures."""
         random = np.random.default_rng(self._hyperparameters.seed)
-        pictures = self._train_rows if self._lesson.pictures is None else self._lesson.pictures
+        pictures = self._lesson.pictures
         validation = np.empty(0, np.int64)
-        for label in range(len(self._lesson.classes)):
+        for label in range(len(self._lesson.dataset.classes)):
             of_class = pictures[random.permutation(rows[self._lesson.labels[rows] == label])]
             _, first, counts = np.unique(of_class, return_index=True, return_counts=True)
             order = np.argsort(first)
@@ -179,7 +171,7 @@ class Trainer:
 
     def _predict_vectors(self, extractor: keras.Model, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         no_labels = np.zeros((len(rows), 1), np.float32)
-        batches = Batches(self._plain, rows, no_labels, self._hyperparameters.batch_size)
+        batches = Batches(self._plain.of(rows), no_labels, self._hyperparameters.batch_size)
         vectors: NDArray[np.float32] = extractor.predict(batches, verbose=0)[: len(rows)]
         return vectors
 

@@ -84,7 +84,7 @@ def test_the_same_seed_epoch_and_batch_give_the_same(trick: str) -> None:
 def test_each_photograph_has_draws_of_its_own(trick: str) -> None:
     augmentation = Augmentation((trick,), SIZE, 0)
     same = np.repeat(photographs(augmentation.side, 1), 16, axis=0)
-    images = augmentation.augment_images(same, 0, 0)
+    images, _ = augmentation(same, np.tile(LABELS, (2, 1)), 0, 0)
     assert len({image.tobytes() for image in images}) > 1
 
 
@@ -105,10 +105,12 @@ def test_several_mixing_tricks_take_turns() -> None:
     assert len(taken) == 12 and set(taken) == set(MIXING)
 
 
-def test_pairs_are_never_mixed() -> None:
-    np.testing.assert_array_equal(
-        Augmentation(MIXING, SIZE, 0).augment_images(photographs(SIZE), 0, 0), photographs(SIZE)
-    )
+def test_labels_of_pairs_pass() -> None:
+    same = np.array([[1], [0], [0], [1]], np.float32)
+    flipping, pixels = Augmentation(("flip",), SIZE, 0), photographs(SIZE)
+    images, labels = flipping(pixels, same, 0, 0)
+    np.testing.assert_array_equal(images, flipping(pixels, LABELS, 0, 0)[0])
+    np.testing.assert_array_equal(labels, same)
 
 
 def test_flipped_photographs_are_mirrors() -> None:
@@ -122,7 +124,7 @@ def test_crops_are_parts_of_the_photograph() -> None:
     augmentation = Augmentation(("random-crop",), SIZE, 0)
     assert augmentation.side == 32
     plain = photographs(32)
-    for image, other in zip(augmentation.augment_images(plain, 0, 0), plain, strict=True):
+    for image, other in zip(augmentation(plain, LABELS, 0, 0)[0], plain, strict=True):
         windows = np.lib.stride_tricks.sliding_window_view(other, (SIZE, SIZE), (0, 1)).transpose(0, 1, 3, 4, 2)
         assert (windows == image).all((2, 3, 4)).any()
 
@@ -140,7 +142,7 @@ def test_cutout_hides_one_square_of_a_quarter() -> None:
 def test_erasing_spares_half_of_the_photographs() -> None:
     augmentation = Augmentation(("random-erasing",), SIZE, 0)
     plain = photographs(SIZE, 64)
-    changed = np.abs(augmentation.augment_images(plain, 0, 0) - plain).max(3) > 1e-3
+    changed = np.abs(augmentation(plain, np.tile(LABELS, (8, 1)), 0, 0)[0] - plain).max(3) > 1e-3
     assert 16 < changed.any((1, 2)).sum() < 48
     # Its area is between 0.02 and 0.4 of the photograph; some noise may by chance equal the pixel below.
     assert changed.mean((1, 2)).max() < 0.43

@@ -39,7 +39,8 @@ def lesson_of(first: Features, rows: list[int]) -> Lesson:
     dataset = Dataset(Path("data"), first.classes, tuple(photographs))
     digests = first.digests["train"][rows]
     none = np.empty(0, np.int64)
-    return Lesson(dataset, photographs, [], digests, np.array(rows) % 2, none, np.zeros(len(rows), np.int64), ())
+    labels, folds, pictures = np.array(rows) % 2, np.zeros(len(rows), np.int64), np.arange(len(rows))
+    return Lesson(dataset, photographs, [], digests, labels, none, folds, (), pictures)
 
 
 def test_rows_follow_ids(first: Features) -> None:

@@ -52,9 +52,9 @@ def test_colours_mean_the_same_in_every_frame(tmp_path: Path) -> None:
 def test_kernels_are_read_back(tmp_path: Path) -> None:
     kernels = drawn_kernels(4)
     np.savez(tmp_path / "kernels.npz", layer="conv1", epochs=np.arange(4), kernels=kernels)
-    found = film.read_kernels(tmp_path / "kernels.npz")
-    np.testing.assert_array_equal(found.kernels, kernels)
-    assert found.layer == "conv1" and found.epochs.tolist() == [0, 1, 2, 3]
+    found, epochs, layer = film.read_kernels(tmp_path / "kernels.npz")
+    np.testing.assert_array_equal(found, kernels)
+    assert layer == "conv1" and epochs.tolist() == [0, 1, 2, 3]
 
 
 def test_missing_kernels(tmp_path: Path) -> None:

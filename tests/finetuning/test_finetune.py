@@ -32,7 +32,7 @@ with importing_keras():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, finetune.FinetunedNetwork]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, trained.Card]]:
     """A four-conv of three members on 24 photographs, one of them unreadable and two of them the same."""
     folder = tmp_path_factory.mktemp("finetune")
     data = write_kaggle_folder(folder / "data", cats=13, dogs=12, test=3)
@@ -50,23 +50,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, fi
         )
 
 
-def test_the_folder_is_whole(made: tuple[Dataset, finetune.FinetunedNetwork]) -> None:
+def test_the_folder_is_whole(made: tuple[Dataset, trained.Card]) -> None:
     _, found = made
     need("tensorboard")
-    names = {path.name for path in found.folder.iterdir() if path.name != ".lock"}
+    names = {path.name for path in (trained.FOLDER / found.name).iterdir() if path.name != ".lock"}
     members = {f"{member}.weights.h5" for member in ("fold-1", "fold-2", "all")}
     assert names == {*members, "network.json", "learnt.csv", "kernels.npz", "curves.png", "tensorboard"}
-    assert {path.name for path in (found.folder / "tensorboard").iterdir()} == {"fold-1", "fold-2", "all"}
-    assert [(row.id, row.split) for row in found.unreadable] == [("cat.12", "train")]
-    assert "out of fold, 24 photographs, 2 folds" in found.card.scores[0]
+    assert {path.name for path in (trained.FOLDER / found.name / "tensorboard").iterdir()} == {
+        "fold-1",
+        "fold-2",
+        "all",
+    }
+    assert "out of fold, 24 photographs, 2 folds" in found.scores[0]
     assert not list(trained.FOLDER.glob(".*part/*"))
 
 
-def test_what_the_tensorboard_files_hold(made: tuple[Dataset, finetune.FinetunedNetwork]) -> None:
+def test_what_the_tensorboard_files_hold(made: tuple[Dataset, trained.Card]) -> None:
     need("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found = EventAccumulator(str(made[1].folder / "tensorboard/all/train"), size_guidance={"tensors": 0})
+    found = EventAccumulator(str(trained.FOLDER / made[1].name / "tensorboard/all/train"), size_guidance={"tensors": 0})
     found.Reload()
     tags = found.Tags()
     assert "epoch_log_loss" in tags["tensors"] and any("conv1/kernel" in tag for tag in tags["tensors"])
@@ -74,10 +77,10 @@ def test_what_the_tensorboard_files_hold(made: tuple[Dataset, finetune.Finetuned
 
 
 def test_copies_share_a_fold_and_the_table_says_who_was_held_out_where(
-    made: tuple[Dataset, finetune.FinetunedNetwork],
+    made: tuple[Dataset, trained.Card],
 ) -> None:
     _, found = made
-    with (found.folder / trained.LEARNT_FILE).open(newline="") as text:
+    with (trained.FOLDER / found.name / trained.LEARNT_FILE).open(newline="") as text:
         rows = {row["id"]: row for row in csv.DictReader(text)}
     assert len(rows) == 24 and rows["cat.0"]["fold"] == rows["cat.1"]["fold"]
     assert all(abs(float(row["p_cat"]) + float(row["p_dog"]) - 1) < 1e-5 for row in rows.values())
@@ -86,15 +89,15 @@ def test_copies_share_a_fold_and_the_table_says_who_was_held_out_where(
 
 @pytest.mark.parametrize("engine", ["keras", "openvino"])
 def test_each_photograph_gets_the_vector_of_the_member_that_never_saw_it(
-    made: tuple[Dataset, finetune.FinetunedNetwork], tmp_path: Path, engine: str
+    made: tuple[Dataset, trained.Card], tmp_path: Path, engine: str
 ) -> None:
     dataset, found = made
     extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine=engine))
     features = feature_file.read_features(feature_file.path_of(tmp_path, "mine"))
     assert features.learnt == 0 and features.width == 512
-    folds = trained.fold_of_digest(found.folder)
-    paths = {number: build.read_path(found.folder, f"fold-{number}") for number in (1, 2)}
-    paths[0] = build.read_path(found.folder, trained.ALL)
+    folds = trained.fold_of_digest(trained.FOLDER / found.name)
+    paths = {number: build.read_path(trained.FOLDER / found.name, f"fold-{number}") for number in (1, 2)}
+    paths[0] = build.read_path(trained.FOLDER / found.name, trained.ALL)
     for split in feature_file.SPLITS:
         for row, vector in zip(dataset.of(split)[:4], features.vectors(split), strict=False):
             data = dataset.read(row)
@@ -107,7 +110,7 @@ def test_each_photograph_gets_the_vector_of_the_member_that_never_saw_it(
             assert np.allclose(said[right], vector, rtol=1e-3, atol=1e-4)
 
 
-def test_it_is_trained_on_by_heads(made: tuple[Dataset, finetune.FinetunedNetwork], tmp_path: Path) -> None:
+def test_it_is_trained_on_by_heads(made: tuple[Dataset, trained.Card], tmp_path: Path) -> None:
     dataset, _ = made
     extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine="keras"))
     files = [feature_file.read_features(feature_file.path_of(tmp_path, "mine"))]
@@ -122,7 +125,7 @@ def test_without_folds_its_vectors_yield_no_score(
     held = scan(dataset.root, holdout=0.25, seed=1)
     settings = complete_hyperparameters("four-conv", input_size=32, epochs=1, batch_size=8)
     found = finetune.finetune(read_lesson(held, 1, 0), settings, name="alone", command="")
-    assert found.card.scores[0].endswith("(held out, 4 photographs)") and list(found.card.weights) == ["all"]
+    assert found.scores[0].endswith("(held out, 4 photographs)") and list(found.weights) == ["all"]
     extract.extract(dataset, ["alone"], tmp_path / "features", extract.Settings(engine="keras"))
     features = feature_file.read_features(feature_file.path_of(tmp_path / "features", "alone"))
     assert features.learnt == 12
@@ -137,9 +140,9 @@ def test_a_twin_learns_from_pairs(
     settings = complete_hyperparameters("siamese-cnn", "flip,label-smoothing", input_size=32, epochs=1, batch_size=8)
     lesson = read_lesson(make_dataset(cats=8, dogs=8), 2, 0)
     found = finetune.finetune(lesson, settings, name="pair", command="")
-    assert "16 pairs of photographs" in found.card.scores[0]
-    assert trained.row(found.folder).width == 32
-    assert set(trained.fold_of_digest(found.folder).values()) == {1, 2}
+    assert "16 pairs of photographs" in found.scores[0]
+    assert trained.row(trained.FOLDER / found.name).width == 32
+    assert set(trained.fold_of_digest(trained.FOLDER / found.name).values()) == {1, 2}
 
 
 def test_a_network_of_keras_applications_starts_from_a_weights_file(
@@ -153,7 +156,7 @@ def test_a_network_of_keras_applications_starts_from_a_weights_file(
     found = finetune.finetune(lesson, settings, name="student", command="", weights_dir=str(tmp_path))
     start = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
     start.load_weights(tmp_path / "MobileNetV2.weights.h5")
-    learnt = build.read_path(found.folder, trained.ALL).get_layer("network")
+    learnt = build.read_path(trained.FOLDER / found.name, trained.ALL).get_layer("network")
     for name, same in (("block_5_expand", True), ("Conv_1", False)):
         assert np.array_equal(start.get_layer(name).kernel, learnt.get_layer(name).kernel) == same
     with refused(TrainingError, "Random weights"):

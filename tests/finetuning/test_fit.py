@@ -1,5 +1,6 @@
 """One training: what learns, which epoch is kept, and that a kill changes nothing."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -90,6 +91,12 @@ class Squares:
     def read(self, rows: np.ndarray) -> np.ndarray:
         return self.pixels[rows]
 
+    def from_row(self, first: int) -> "Squares":
+        """Those from a row on."""
+        others = copy.copy(self)
+        others.labels, others.pixels = self.labels[first:], self.pixels[first:]
+        return others
+
 
 def train(
     work: Path, epochs: int, tricks: str = "dropout,cosine", stuck_in: int | None = None, wrong: int = 0
@@ -103,8 +110,7 @@ def train(
         "four-conv", tricks, input_size=32, epochs=epochs, batch_size=16, rate=1e-3, seed=3
     )
     objective = Classification(settings, squares.labels, 2)
-    _, model = objective.build_model(None, 3)
-    rows = np.arange(48)
+    _, model = fit.build_model(settings, None, 2, 3)
 
     def augment(pixels: np.ndarray, labels: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
         if (epoch, batch) == (stuck_in, 1):
@@ -113,9 +119,9 @@ def train(
         return pixels.astype(np.float32), labels
 
     targets = np.eye(2, dtype=np.float32)[squares.labels]
-    training = Batches(squares, rows[:40], targets[:40], 16, seed=3, augment=augment)  # type: ignore[arg-type]
+    training = Batches(squares, targets[:40], 16, seed=3, augment=augment)  # type: ignore[arg-type]
     targets[40 : 40 + wrong] = 1 - targets[40 : 40 + wrong]
-    validation = Batches(squares, rows[40:], targets[40:], 16)  # type: ignore[arg-type]
+    validation = Batches(squares.from_row(40), targets[40:], 16)  # type: ignore[arg-type]
     with Progress(epochs * len(training), "training", "batch") as bar:
         history = fit.train_model(
             model, settings, training, validation, objective.loss(), objective.metrics(), work, [], bar

@@ -17,6 +17,7 @@ with importing_keras():
         ({"base": "four-conv", "unfreeze": "some"}, UnknownNameError, "last-block"),
         ({"base": "four-conv", "unfreeze": "last-block"}, UsageError, "random weights"),
         ({"base": "Xception", "tricks": "he"}, UsageError, "pretrained"),
+        ({"base": "siamese-cnn", "tricks": "mixup"}, UsageError, "learns from pairs"),
         ({"base": "four-conv", "tricks": "magic"}, UnknownNameError, "mixup"),
         ({"base": "four-conv", "input_size": 8}, UsageError, "--size"),
         ({"base": "four-conv", "rate": -1.0}, UsageError, "--rate"),

@@ -71,6 +71,14 @@ def features_of(folder: Path, dataset: Dataset, near: list[tuple[str, str]]) -> 
     return feature_file.read_features(cache.path)
 
 
+def test_a_photograph_that_cannot_be_read_is_left_out(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset(cats=6, dogs=6)
+    (dataset.root / "train/cat.5.jpg").write_bytes(b"no picture")
+    lesson = read_lesson(dataset, 2, 0)
+    assert [(row.id, row.split) for row in lesson.unreadable] == [("cat.5", "train")]
+    assert len(lesson.train) == len(lesson.digests) == len(lesson.labels) == len(lesson.folds) == 11
+
+
 def test_classes_that_no_photograph_shows_are_left_out(make_dataset: Callable[..., Dataset]) -> None:
     dataset = make_dataset(cats=6, dogs=6)
     rows = tuple(row._replace(label=2 * row.label + 1 if row.label >= 0 else -1) for row in dataset.photographs)

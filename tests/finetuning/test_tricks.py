@@ -1,4 +1,4 @@
-"""The table of tricks, the list that a user types, and the page that explains it."""
+"""The names of tricks, the list that a user types, and the page that explains it."""
 
 import re
 import subprocess
@@ -44,28 +44,21 @@ def test_tricks_that_mix_can_be_combined() -> None:
     assert parse_tricks("ricap,cutmix,mixup") == MIXING
 
 
-def test_the_table_needs_no_deep_learning() -> None:
+def test_the_names_need_no_deep_learning() -> None:
     script = "import sys, catsdogs.finetuning.tricks; sys.exit('keras' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=PAGE.parents[1]).returncode == 0
-
-
-def test_every_source_has_a_year_and_each_line_is_short() -> None:
-    for name, trick in TRICKS.items():
-        assert re.search(r"\b(19|20)\d\d\b", trick.source), name
-        for text in (trick.effect, trick.helps):
-            assert 0 < len(text) <= 120 and not text.endswith("."), name
 
 
 def test_the_page_explains_exactly_these_and_distillation() -> None:
     page = PAGE.read_text()
     items = re.findall(
-        r"^\* \*\*`([\w-]+)`\*\*: (.+?)\.\s+\*Use:\*\s+(.+?)\.\n  (\[.+?\]\(.+?\))$", page, re.DOTALL | re.MULTILINE
+        r"^\* \*\*`([\w-]+)`\*\*: (.+?)\.\s+\*Use:\*\s+(.+?)\.\n  \[(.+?)\]\(.+?\)$", page, re.DOTALL | re.MULTILINE
     )
     assert [name for name, *_ in items] == [*TRICKS, "distillation"]
-    explained = {name: [" ".join(text.split()) for text in texts] for name, *texts in items}
-    for name, trick in TRICKS.items():
-        effect, helps, source = explained[name]
-        assert (effect, helps) == (trick.effect, trick.helps)
-        assert trick.source in re.sub(r"\[(.*?)\]\(.*?\)", r"\1", source)
+    for name, *texts in items:
+        effect, helps, source = (" ".join(text.split()) for text in texts)
+        assert re.search(r"\b(19|20)\d\d\b", source), name
+        for text in (effect, helps):
+            assert 0 < len(text) <= 120 and not text.endswith("."), name
     measured = set(re.findall(r"^\| `([\w-]+)` \|(?:[^|]*\|){4}$", page, re.MULTILINE))
     assert len(measured) >= 8 and measured <= set(TRICKS)
