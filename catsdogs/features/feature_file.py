@@ -153,33 +153,40 @@ def read_features(path: Path, photographs: Callable[[], Dataset] | None = None) 
             f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
             f"Write it with `catsdogs features --backbones {path.stem}`",
         )
-    if photographs and is_gap_file(path):
-        return _read_gap_file(path, photographs())
     with reading_rows(path) as file:
-        if file.attrs.get("format") != FORMAT:
-            if set(file) >= _GAP_DATASETS:
-                raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
+        if file.attrs.get("format") == FORMAT:
+            return _read_rows(path, file)
+        if not set(file) >= _GAP_DATASETS:
             raise StoreError(f"{path} is not a feature file", "Give the name of a file that `catsdogs features` wrote")
-        recipe = _read_recipe(path, file)
         shapes = _vector_shapes(path, file)
-        _check_shapes(path, file, _expected_shapes(file, shapes))
-        virtual.check_parts(path, file, SPLITS)
-        features = Features(
-            path=path,
-            recipe=recipe,
-            classes=tuple(file["label"].attrs["classes"]),
-            ids={split: file[f"{split}_id"].asstr()[...] for split in SPLITS},
-            labels=file["label"][...].astype(np.int64),
-            width=shapes["train"][1],
-            digests={split: file[f"{split}_digest"][...] for split in SPLITS},
-            topk_class=_arrays_of(path, file, "topk_class"),
-            topk_prob=_arrays_of(path, file, "topk_prob"),
-            statistics=_arrays_of(path, file, "statistics"),
-            unreadable=tuple(Unreadable(*row) for row in file["unreadable"].asstr()[...]),
-            source=str(file.attrs["source"]),
-            learnt=int(file.attrs.get("learnt", 0)),
-        )
-        _check_ids_and_labels(features)
+        _check_shapes(path, file, {"label": shapes["train"][:1]})
+        labels = file["label"][...]
+    if photographs is None:
+        raise StoreError(f"{path} has no ids", "Give --data the folder of the photographs it was made from")
+    return _with_photographs(path, shapes, labels, photographs())
+
+
+def _read_rows(path: Path, file: h5py.File) -> Features:
+    recipe = _read_recipe(path, file)
+    shapes = _vector_shapes(path, file)
+    _check_shapes(path, file, _expected_shapes(file, shapes))
+    virtual.check_parts(path, file, SPLITS)
+    features = Features(
+        path=path,
+        recipe=recipe,
+        classes=tuple(file["label"].attrs["classes"]),
+        ids={split: file[f"{split}_id"].asstr()[...] for split in SPLITS},
+        labels=file["label"][...].astype(np.int64),
+        width=shapes["train"][1],
+        digests={split: file[f"{split}_digest"][...] for split in SPLITS},
+        topk_class=_arrays_of(path, file, "topk_class"),
+        topk_prob=_arrays_of(path, file, "topk_prob"),
+        statistics=_arrays_of(path, file, "statistics"),
+        unreadable=tuple(Unreadable(*row) for row in file["unreadable"].asstr()[...]),
+        source=str(file.attrs["source"]),
+        learnt=int(file.attrs.get("learnt", 0)),
+    )
+    _check_ids_and_labels(features)
     return features
 
 
@@ -189,12 +196,10 @@ def is_gap_file(path: Path) -> bool:
         return file.attrs.get("format") != FORMAT and set(file) >= _GAP_DATASETS
 
 
-def _read_gap_file(path: Path, dataset: Dataset) -> Features:
+def _with_photographs(
+    path: Path, shapes: Mapping[str, tuple[int, int]], written_labels: NDArray[np.integer], dataset: Dataset
+) -> Features:
     """The features of an old notebook: rows in the order of Keras's directory iterator, which sorts names as text."""
-    with reading_rows(path) as file:
-        shapes = _vector_shapes(path, file)
-        _check_shapes(path, file, {"label": shapes["train"][:1]})
-        written_labels = file["label"][...]
     in_order = {split: sorted(dataset.of(split), key=_directory_iterator_key) for split in SPLITS}
     for split in SPLITS:
         if shapes[split][0] != len(in_order[split]):
@@ -286,10 +291,14 @@ def _arrays_of(path: Path, file: h5py.File, field: str) -> dict[str, NDArray[Any
     """Split -> a field of its rows besides the vectors; empty if the file does not have it."""
     arrays = {}
     for split in SPLITS:
-        if (name := virtual.dataset_name(split, field)) in file:
-            arrays[split] = np.empty(file[name].shape, file[name].dtype)
-            for rows, block in virtual.read_blocks(path, file, split, field, np.arange(len(file[name]))):
-                arrays[split][rows] = block
+        if (name := virtual.dataset_name(split, field)) not in file:
+            continue
+        if not file[name].is_virtual:
+            arrays[split] = file[name][...]
+            continue
+        arrays[split] = np.empty(file[name].shape, file[name].dtype)
+        for rows, block in virtual.read_blocks(path, file, split, field, np.arange(len(file[name]))):
+            arrays[split][rows] = block
     return arrays
 
 
