@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -232,7 +233,12 @@ def test_a_file_of_several_sets_is_read_once(tmp_path: Path, command: Command, m
         write_features(Path("features"), entries, network, classes=("a", "b"))
     read: list[str] = []
     original = feature_file.read_features
-    monkeypatch.setattr(feature_file, "read_features", lambda path: read.append(path.stem) or original(path))
+
+    def noted(path: Path, *more: Any) -> feature_file.Features:
+        read.append(path.stem)
+        return original(path, *more)
+
+    monkeypatch.setattr(feature_file, "read_features", noted)
     sets = ("--backbones", NETWORK, "--backbones", f"Xception, {NETWORK}")
     code, out, err = command("compare", *sets, "--heads", "ridge,", "--folds", "2")
     assert (code, read) == (0, [NETWORK, "Xception"]), err
