@@ -87,7 +87,9 @@ def _train_and_write(
     test, held_out = predictions.pop(ALL), list(predictions.values())
     scores = _grades(hyperparameters, held_out, test) or [_grade_of_validation(histories[ALL], training)]
     learnt = Learnt(np.array([row.id for row in lesson.train], object), lesson.digests, lesson.labels, lesson.folds)
-    trained.write_learnt(work, learnt, lesson.dataset.classes, _out_of_fold_columns(lesson, held_out))
+    # Probabilities of pairs are none of a photograph.
+    columns = {} if hyperparameters.learns_from_pairs else _out_of_fold_columns(lesson, held_out)
+    trained.write_learnt(work, learnt, lesson.dataset.classes, columns)
     tricks = f" with {', '.join(hyperparameters.tricks)}" if hyperparameters.tricks else ""
     with replacing(work / MEMBER_CURVES_FILE) as temporary:
         title = f"{provenance['name']}: {hyperparameters.base}{tricks}\n{scores[0]}"
@@ -128,8 +130,8 @@ def _grade_of_validation(history: Curves, training: Trainer) -> Grade:
 
 
 def _out_of_fold_columns(lesson: Lesson, held_out: Sequence[Predictions]) -> dict[str, NDArray[np.float64]]:
-    """Class -> (n_train,) its out-of-fold probability; nothing where there is none, or where pairs were judged."""
-    if not held_out or sum(len(predictions.labels) for predictions in held_out) != len(lesson.train):
+    """Class -> (n_train,) its out-of-fold probability; nothing where there is none."""
+    if not held_out:
         return {}
     probabilities = np.empty((len(lesson.train), len(lesson.dataset.classes)))
     for fold, predictions in enumerate(held_out, start=1):

@@ -143,6 +143,8 @@ def test_a_twin_learns_from_pairs(
     assert "16 pairs of photographs" in found.scores[0]
     assert trained.row(trained.FOLDER / found.name).width == 32
     assert set(trained.fold_of_digest(trained.FOLDER / found.name).values()) == {1, 2}
+    header = (trained.FOLDER / found.name / trained.LEARNT_FILE).read_text().partition("\n")[0]
+    assert "p_cat" not in header  # what is said of a pair is said of none of its photographs
 
 
 def test_a_network_of_keras_applications_starts_from_a_weights_file(
