@@ -28,7 +28,17 @@ need(str(BACKBONES["EfficientNetLite0"].package))
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
 from catsdogs.features import cluster  # noqa: E402
-from tests.features.test_cluster import LITE0, SETTINGS, Disturbed, check_disturbed, content, workers  # noqa: E402
+from tests.features.test_cluster import (  # noqa: E402
+    LITE0,
+    SETTINGS,
+    Disturbed,
+    check_disturbed,
+    content,
+    data,  # noqa: F401 - a fixture, as the next two
+    small_shards,  # noqa: F401
+    undisturbed,  # noqa: F401
+    workers,
+)
 
 # The plain suite has a killed worker in tests/features/test_cluster.py.
 pytestmark = [pytest.mark.fault("cluster"), pytest.mark.only_in_full]
@@ -53,8 +63,8 @@ def connected(nodes: Nodes) -> Iterator[cluster.Cluster]:
 def test_workers_on_three_nodes_give_the_rows_of_one_process(
     nodes: Nodes,
     connected: cluster.Cluster,
-    data: Path,
-    undisturbed: Path,
+    data: Path,  # noqa: F811
+    undisturbed: Path,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     saw: Callable[[str], None],
@@ -72,8 +82,8 @@ def test_workers_on_three_nodes_give_the_rows_of_one_process(
 
 def test_a_worker_is_killed(
     connected: cluster.Cluster,
-    data: Path,
-    undisturbed: Path,
+    data: Path,  # noqa: F811
+    undisturbed: Path,  # noqa: F811
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:
@@ -91,8 +101,8 @@ def test_a_worker_is_killed(
 
 def test_a_worker_hangs_for_a_while(
     connected: cluster.Cluster,
-    data: Path,
-    undisturbed: Path,
+    data: Path,  # noqa: F811
+    undisturbed: Path,  # noqa: F811
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:
@@ -111,8 +121,8 @@ def test_a_worker_hangs_for_a_while(
 def test_a_node_is_killed(
     nodes: Nodes,
     connected: cluster.Cluster,
-    data: Path,
-    undisturbed: Path,
+    data: Path,  # noqa: F811
+    undisturbed: Path,  # noqa: F811
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:
@@ -188,8 +198,8 @@ def two_networks() -> Iterator[dict[str, str]]:
 
 def test_the_network_between_nodes_is_cut(
     two_networks: dict[str, str],
-    data: Path,
-    undisturbed: Path,
+    data: Path,  # noqa: F811
+    undisturbed: Path,  # noqa: F811
     tmp_path: Path,
     saw: Callable[[str], None],
 ) -> None:
