@@ -20,11 +20,11 @@ def compare(flags: Flags, repeats: str = "1") -> None:
     from catsdogs.networks.choice import split_names
     from catsdogs.scoring import comparison, comparison_chart, comparison_table
 
-    asked = flags.backbones or [flags.setting("backbones")]
-    everything = flags.but(backbones=",".join(asked))
-    files = read_feature_files(everything)  # each once, however many of the sets it is in
-    file_of = dict(zip(network_names(everything), files, strict=True))
-    sets = [[file_of[name] for name in network_names(flags.but(backbones=one))] for one in asked]
+    given_sets = flags.backbones or [flags.setting("backbones")]
+    all_networks = flags.but(backbones=",".join(given_sets))
+    files = read_feature_files(all_networks)  # each once, however many of the sets it is in
+    file_of = dict(zip(network_names(all_networks), files, strict=True))
+    sets = [[file_of[name] for name in network_names(flags.but(backbones=one))] for one in given_sets]
     chosen = split_names(flags.heads) or names()
     folds, seed = flags.number("folds"), flags.number("seed")
     refuse_idle_data(flags.data, files)

@@ -69,11 +69,11 @@ def open_url(url: str) -> Path:
     return cast(Path, path)
 
 
-def retry(path: Path, request: Callable[[], _Result], deed: str = "read") -> _Result:
+def retry(path: Path, request: Callable[[], _Result], action: str = "read") -> _Result:
     """What a request to a store returns. It is tried again with growing pauses; an error that lasts is raised as it is.
 
     Raises:
-        StoreError: it failed `REQUEST_ATTEMPTS` times; or credentials are missing, or the right to this deed, without
+        StoreError: it failed `REQUEST_ATTEMPTS` times; or credentials are missing, or the right to this action, without
             which every object would be left out.
     """
     import tenacity  # which brings asyncio, a sixth of the time that `catsdogs --list` takes
@@ -87,7 +87,7 @@ def retry(path: Path, request: Callable[[], _Result], deed: str = "read") -> _Re
     try:
         return attempts(request)
     except PermissionError as error:
-        raise StoreError(f"{path} may not be {deed}: {error}", "Check your credentials and rights") from error
+        raise StoreError(f"{path} may not be {action}: {error}", "Check your credentials and rights") from error
     except _LASTING:
         raise
     except Exception as error:  # each store has exceptions of its own

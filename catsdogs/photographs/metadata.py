@@ -78,12 +78,9 @@ def strip_metadata(data: bytes) -> tuple[bytes, int]:
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """The orientation in EXIF data or a TIFF file; None if it cannot be found in them."""
+    """The orientation in EXIF data; None if it cannot be found in them."""
     exif = exif.removeprefix(b"Exif\0\0")
-    value = _Directory(exif).value(_ORIENTATION) if exif[:2] in (b"II", b"MM") else None
-    if value is None:
-        return None
-    return int(value) if value in range(1, 9) else UPRIGHT
+    return _Directory(exif).orientation() if exif[:2] in (b"II", b"MM") else None
 
 
 class _Directory:
@@ -127,6 +124,12 @@ class _Directory:
         except (struct.error, OverflowError):
             return None
         return number / below[0] if below and below[0] else 0 if below else number
+
+    def orientation(self) -> int | None:
+        value = self.value(_ORIENTATION)
+        if value is None:
+            return None
+        return int(value) if value in range(1, 9) else UPRIGHT
 
 
 def _turned(orientation: int | None, xmp: bytes) -> int:
@@ -226,7 +229,7 @@ def _of_tiff(data: bytes) -> tuple[bytes, int]:
     view = memoryview(data)
     whole = b"".join((view[: directory.start], stripped, view[directory.start + len(stripped) :]))
     _, length, where, _ = entries.get(_XMP_TAG, (0, 0, 0, 0))
-    return whole, _turned(exif_orientation(data), data[where : where + length])
+    return whole, _turned(directory.orientation(), data[where : where + length])
 
 
 def _of_webp(data: bytes) -> tuple[bytes, int]:

@@ -84,8 +84,8 @@ def describe_calibration(before: Sequence[Bin], after: Sequence[Bin], evidence: 
     what = evidence.classes[1] if len(evidence.classes) == 2 else "right"
     return (
         "On the dashed line, things happen as often as they are said to. "
-        f"Of the {counted(last.rows)} given a probability of {last.low:.1f} or more, {percent(last.happened)} are "
-        f"{what}; {percent(last.said)} was said on average. Over all photographs what is said and what "
+        f"Of the {counted(last.rows)} given a probability of {last.low:.1f} or more, {percent(last.observed)} are "
+        f"{what}; {percent(last.mean_probability)} was said on average. Over all photographs what is said and what "
         f"happens differ by {measures.calibration_error(after):.4f} on average, before calibration by "
         f"{measures.calibration_error(before):.4f}. Thick bars: where the share may lie in the long run, 95 times of "
         "100; a bin with few photographs says little. Below: how many photographs are in each bin, on a logarithmic "

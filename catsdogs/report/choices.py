@@ -76,7 +76,7 @@ def _class_samples(evidence: Evidence, draw: np.random.Generator) -> dict[int, N
 
 def _test_sample(probabilities: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.intp]:
     rows = draw.choice(len(probabilities), min(TEST_SAMPLE, len(probabilities)), replace=False)
-    chosen: NDArray[np.intp] = rows[np.argsort(measures.spoken_of(probabilities[rows]), kind="stable")]
+    chosen: NDArray[np.intp] = rows[np.argsort(measures.shown_probabilities(probabilities[rows]), kind="stable")]
     return chosen
 
 

@@ -17,6 +17,7 @@ _SIGNS = (
     "\N{BLACK CIRCLE}\N{BLACK UP-POINTING TRIANGLE}\N{BLACK SQUARE}\N{BLACK DIAMOND}\N{BLACK DOWN-POINTING TRIANGLE}"
 )
 LEGEND_CLASSES = 8
+_BIN_COLUMNS = ("low", "high", "rows", "said", "happened", "least", "most")  # a `Bin` as the page's tooltips call it
 MAP_SOURCE = "map"  # by this name the page's script finds the points
 # A contrast of 4.1 to white, and 4.5 to the dark ground: for lines; the page gives texts the colour of its own.
 _INK = "#7b7d82"
@@ -118,7 +119,7 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str
     figure.line([0, 1], [0, 1], color=_INK, line_dash="dashed")
     offsets = np.linspace(-0.5, 0.5, len(stages))
     for number, (stage, bins) in enumerate(stages.items()):
-        source = ColumnDataSource({name: [getattr(bin, name) for bin in bins] for name in Bin._fields})
+        source = ColumnDataSource({column: [bin[place] for bin in bins] for place, column in enumerate(_BIN_COLUMNS)})
         final = number == len(stages) - 1
         style = {"color": COLOURS[not final], "source": source, "legend_label": stage}
         if final:

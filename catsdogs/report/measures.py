@@ -25,15 +25,15 @@ class Bin(NamedTuple):
     Attributes:
         low, high: the probabilities that fall into it, `high` only into the last one.
         rows: how many predictions they are.
-        said: the mean probability of these predictions.
-        happened: the share of them that came true; 95 times of 100 it lies, in the long run, from `least` to `most`.
+        mean_probability: of these predictions.
+        observed: the share of them that came true; 95 times of 100 it lies, in the long run, from `least` to `most`.
     """
 
     low: float
     high: float
     rows: int
-    said: float
-    happened: float
+    mean_probability: float
+    observed: float
     least: float
     most: float
 
@@ -63,7 +63,7 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     M. P. Naeini, G. F. Cooper, M. Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015.
     """
     rows = sum(bin.rows for bin in bins)
-    return sum(bin.rows * abs(bin.said - bin.happened) for bin in bins) / rows
+    return sum(bin.rows * abs(bin.mean_probability - bin.observed) for bin in bins) / rows
 
 
 def confusions(matrix: NDArray[np.int64]) -> list[tuple[int, int, int]]:
@@ -74,7 +74,7 @@ def confusions(matrix: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def spoken_of(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def shown_probabilities(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n,) the probability that the diagrams are about: that of the second of two classes, of many of the likeliest."""
     result: NDArray[np.float64] = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1)
     return result

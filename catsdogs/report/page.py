@@ -123,7 +123,7 @@ def _quality_figures(
     figure = figures.draw_calibration({"before calibration": before, "after": after}, label, share)
     drawn["calibration"] = figure, captions.describe_calibration(before, after, evidence)
     if len(evidence.test_probabilities):
-        test, train = map(measures.spoken_of, (evidence.test_probabilities, evidence.probabilities))
+        test, train = map(measures.shown_probabilities, (evidence.test_probabilities, evidence.probabilities))
         figure = figures.draw_probabilities(test, train, label)
         drawn["probabilities"] = figure, captions.describe_probabilities(test, train, evidence)
     return drawn
@@ -167,7 +167,7 @@ def _reliability(evidence: Evidence, probabilities: Any) -> list[Bin]:
     """The bins of some probabilities, of which the second of two classes, of many the likeliest, came true or not."""
     labels = evidence.labels
     came_true = labels == 1 if len(evidence.classes) == 2 else probabilities.argmax(axis=1) == labels
-    return measures.reliability(measures.spoken_of(probabilities), came_true)
+    return measures.reliability(measures.shown_probabilities(probabilities), came_true)
 
 
 def _facts(evidence: Evidence) -> list[tuple[str, str]]:

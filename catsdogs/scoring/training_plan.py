@@ -207,12 +207,15 @@ def settle(rows: TrainingRows, plan: Plan) -> tuple[TrainingRows, Plan]:
     """The rows with their copies, and the plan with what it left to be found out.
 
     Raises:
-        TrainingError: as `TrainingRows.check_folds`; vectors that are to be in memory and are too much for it.
+        TrainingError: as `TrainingRows.check_folds`; a head that cannot learn from blocks, where vectors do not fit
+            into memory, or that was trained in memory, where they no longer do.
         StoreError: vectors cannot be read.
     """
     streamed = streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed
     if plan.streamed is False:
         streaming.check_memory(rows.files)
+    if streamed:  # refused before any vectors are read
+        streaming.check_head(heads.create(plan.head, plan.seed, **plan.settings), rows.files)
     is_old = plan.version == OLDEST
     copies = () if is_old else duplicates.find_copies(rows.files) if plan.copies is None else plan.copies
     rows = rows.with_copies(copies)

@@ -19,10 +19,10 @@ def test_the_bins_of_a_calibration_diagram(answers: list[tuple[float, bool]]) ->
     probabilities, came_true = np.array([p for p, _ in answers]), np.array([right for _, right in answers])
     bins = measures.reliability(probabilities, came_true)
     assert sum(bin.rows for bin in bins) == len(answers)
-    assert sum(bin.rows * bin.happened for bin in bins) == pytest.approx(came_true.sum())
+    assert sum(bin.rows * bin.observed for bin in bins) == pytest.approx(came_true.sum())
     for bin in bins:
-        assert bin.low - 1e-9 <= bin.said <= bin.high + 1e-9
-        assert 0 <= bin.least <= bin.happened + 1e-9 and bin.happened - 1e-9 <= bin.most <= 1
+        assert bin.low - 1e-9 <= bin.mean_probability <= bin.high + 1e-9
+        assert 0 <= bin.least <= bin.observed + 1e-9 and bin.observed - 1e-9 <= bin.most <= 1
     assert 0 <= measures.calibration_error(bins) <= 1
 
 
