@@ -1,0 +1,44 @@
+"""A task: what a competition asks for, as its sample submission says; without one, what most competitions ask."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+BINARY, CLASSES = "binary", "classes"
+PROBABILITY, PROBABILITIES, NAME, BEST_K = "probability", "probabilities", "name", "best-k"
+ID_COLUMN, LABEL_COLUMN = "id", "label"  # of a submission for which there is no sample
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is wanted of each photograph, and how it is called.
+
+    Attributes:
+        kind: `binary`, one of two classes, or `classes`, one of several.
+        answer: `probability` of the class `positive`; `probabilities`, a column for each class; `name` of a class; or
+            `best-k`, the names of the `best` likeliest classes with blanks between them.
+        id_column, id_form: the sample's column of ids, and in words how they are written, such as `without suffix`.
+        targets: the sample's other columns.
+        positive: the class that a single probability is of; empty for other answers.
+        best: how many names `best-k` asks for; 0 for other answers.
+        metric: the name of what answers are scored by, see `scoring.metrics`.
+        competition: Kaggle's name of it; empty if it is not known.
+        given: the flags with which a person answered what the files do not tell, by which they are read so again.
+    """
+
+    kind: str
+    answer: str
+    id_column: str = ID_COLUMN
+    id_form: str = ""
+    targets: tuple[str, ...] = (LABEL_COLUMN,)
+    positive: str = ""
+    best: int = 0
+    metric: str = "log-loss"
+    competition: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_classes(cls, classes: Sequence[str]) -> "Task":
+        """Where there is no sample: the probability of the second of two classes, or those of all classes."""
+        if len(classes) == 2:
+            return cls(BINARY, PROBABILITY, positive=classes[1])
+        return cls(CLASSES, PROBABILITIES, targets=tuple(classes))
