@@ -26,6 +26,7 @@ from catsdogs.photographs.labels import (
 )
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
+from catsdogs.photographs.task import Task
 from catsdogs.photographs.tfrecord import Record
 
 SEED = 2018
@@ -50,6 +51,7 @@ class Dataset:
         notes: sentences about photographs that are left out or treated in a surprising way.
         left_alone: names of pictures of kinds that are not read.
         absent: locations that a table lists and where there is no file.
+        asked: what the sample submission asks for, where there is one.
     """
 
     root: Path
@@ -60,7 +62,13 @@ class Dataset:
     notes: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
     absent: frozenset[Location] = frozenset()
+    asked: Task | None = None
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
+
+    @property
+    def task(self) -> Task:
+        """What the competition asks for; without a sample submission, what most ask."""
+        return self.asked or Task.of_classes(self.classes)
 
     def of(self, split: str) -> list[Photograph]:
         """The rows of `train` or `test`."""
@@ -210,7 +218,7 @@ def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
         if row.label in label and not (row.split == "test" and row.id in others)
     )
     truth = {id: name for id, name in dataset.truth.items() if name in classes}
-    return replace(dataset, classes=classes, photographs=kept, sample_submission=None, truth=truth)
+    return replace(dataset, classes=classes, photographs=kept, sample_submission=None, asked=None, truth=truth)
 
 
 def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:

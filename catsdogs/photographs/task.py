@@ -1,6 +1,6 @@
 """A task: what a competition asks for, as its sample submission says; without one, what most competitions ask."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 BINARY, CLASSES = "binary", "classes"
@@ -34,7 +34,7 @@ class Task:
     best: int = 0
     metric: str = "log-loss"
     competition: str = ""
-    given: Mapping[str, str] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_classes(cls, classes: Sequence[str]) -> "Task":

@@ -19,6 +19,7 @@ from catsdogs.files import storage
 from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
 from catsdogs.networks.table import POOLED
+from catsdogs.photographs.task import Task
 from catsdogs.scoring import replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.curves import TENSORBOARD_FOLDER
@@ -61,6 +62,7 @@ class Run:
         calibration: what is done to each head's probabilities, before their mean is taken.
         scores: the first is the one to quote; each says what it was measured on.
         unreadable: id of a test photograph that got the class prior -> why.
+        task: what the competition asks for; runs written before there were tasks have that of their classes.
         competition: Kaggle's name of the one it is for; empty if not known.
         version: of the rules by which it was trained. What follows is since version 3, and has defaults before.
         streamed: whether heads read their rows in blocks; None if the memory of that machine decided and nobody knows.
@@ -95,6 +97,7 @@ class Run:
     calibration: Calibration
     scores: tuple[Grade, ...]
     unreadable: dict[str, str]
+    task: Task
     competition: str = ""
     version: int = NEWEST
     streamed: bool | None = None
@@ -164,6 +167,7 @@ def read_run(folder: Path) -> Run:
             )
         if content["version"] == OLDEST:
             content = {name: list(value) if value == () else value for name, value in _SINCE_3.items()} | content
+        content.setdefault("task", json.loads(as_json(asdict(Task.of_classes(content["classes"])))))
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
             typed(feature_file.Recipe, {"vector": POOLED} | recipe, name)  # older runs do not say

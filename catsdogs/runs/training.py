@@ -152,6 +152,7 @@ def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: An
         classes=first.classes,
         prior=tuple((np.bincount(rows.learnt[kept], minlength=len(first.classes)) / kept.sum()).tolist()),
         source=first.source,
+        task=first.task,
         train_rows=len(kept),
         test_rows=len(first.ids["test"]),
         protocol=plan.protocol,
