@@ -13,6 +13,7 @@ from typing import NamedTuple
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError, in_short
 from catsdogs.files import storage
 from catsdogs.photographs import filetypes, locations, recognition, tfrecord
+from catsdogs.photographs.filetypes import is_photograph
 from catsdogs.photographs.labels import UNLABELLED, Row, photographs, tabulate
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
@@ -44,6 +45,8 @@ class Dataset:
         left_alone: names of pictures of kinds that are not read.
         absent: locations that a table lists and where there is no file.
         asked: what the sample submission asks for, where there is one.
+        labels_from: where the labels stand, in words.
+        others: how many files of other kinds there are besides.
     """
 
     root: Path
@@ -55,6 +58,8 @@ class Dataset:
     left_alone: tuple[str, ...] = ()
     absent: frozenset[Location] = frozenset()
     asked: Task | None = None
+    labels_from: str = ""
+    others: int = 0
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
 
     @property
@@ -90,7 +95,12 @@ class Dataset:
 
 
 def scan(
-    root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: int = SEED, given: Given = _NOTHING
+    root: Path,
+    classes: Sequence[str] = (),
+    holdout: float = 0.0,
+    seed: int = SEED,
+    given: Given = _NOTHING,
+    is_answered: bool = True,
 ) -> Dataset:
     """Recognise the layout under `root` (a folder, a zip, TFRecord files, or a CSV of labels) and list its rows.
 
@@ -100,6 +110,7 @@ def scan(
             test rows, instead of the data set's own, and `Dataset.truth` keeps their classes.
         seed: with the ids and classes, and nothing else, it decides which photographs those are.
         given: what a person says where the files do not tell.
+        is_answered: whether a sample submission must be such that it can be answered from what is there.
 
     Raises:
         DatasetError: nothing there, no layout recognised, a name without a label, an id given twice, a class that
@@ -111,11 +122,11 @@ def scan(
     if holdout and not 0 < holdout < 1:
         raise UsageError(f"--holdout {holdout:g} is no share of photographs", "Give one between 0 and 1, such as 0.15")
     root = root.expanduser()
-    dataset = _recognise(root, given, is_answered=not (classes or holdout))
+    dataset = _recognise(root, given, is_answered and not (classes or holdout))
     if classes and (picked := _pick(dataset, classes)) is not dataset:
         dataset = picked
     elif classes and not holdout:  # all there are, so that the sample submission is answered after all
-        dataset = _recognise(root, given, is_answered=True)
+        dataset = _recognise(root, given, is_answered)
     return _hold_out(dataset, holdout, seed) if holdout else dataset
 
 
@@ -150,8 +161,9 @@ def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
     notes: list[str] = []
     truth: dict[str, str] = {}
     task: Task | None = None
+    labels_from, used = "the records", frozenset[str]()
     if names:
-        classes, rows, sample, task, notes = recognition.recognise(
+        classes, rows, sample, task, notes, labels_from, used = recognition.recognise(
             root, files, names, given, root.name if is_table else "", is_answered
         )
     else:
@@ -167,7 +179,7 @@ def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
             [(record.id, name) for name, record in records.items() if record.split == "test"],
             str(root),
         )
-        sample, task = recognition.of_records(root, files, classes, rows, given) if is_answered else (None, None)
+        sample, task = recognition.of_records(root, files, classes, rows, given, is_answered)
         files = {name: _location(record) for name, record in records.items()}
     rows, absent = _without_absent(rows, files)
     return replace(
@@ -176,6 +188,8 @@ def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
         sample_submission=sample,
         asked=task,
         notes=(*notes, *absent),
+        labels_from=labels_from,
+        others=sum(not (is_photograph(name) or name in used) for name in files) if names else 0,
     )
 
 

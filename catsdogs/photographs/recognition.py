@@ -54,13 +54,21 @@ class Given(NamedTuple):
 
 
 class Recognised(NamedTuple):
-    """What was recognised: see `dataset.Dataset`; `sample_text` is that of the sample submission."""
+    """What was recognised, see `dataset.Dataset`.
+
+    Attributes:
+        sample_text: of the sample submission.
+        labels_from: where the labels stand, in words.
+        used: the names of the files that were read besides photographs.
+    """
 
     classes: tuple[str, ...]
     rows: list[Row]
     sample_text: str | None
     task: Task | None
     notes: list[str]
+    labels_from: str
+    used: frozenset[str]
 
 
 class _Texts:
@@ -126,8 +134,8 @@ def recognise(
 
     Args:
         table_name: of the CSV among the files that a person gave as the data set, be it of labels or a sample; or none.
-        is_answered: whether the sample submission is to be answered: else it need not fit what is there, and there is
-            no task.
+        is_answered: whether the sample submission is to be answered: else it need not fit what is there, there is no
+            task, and it need not be of a kind that is there yet.
 
     Raises:
         DatasetError: nothing is recognised, or what is asked for cannot be answered; see `sample` and `answer`.
@@ -154,14 +162,24 @@ def recognise(
             "Add the training photographs, or say where their labels are with --labels",
         )
     classes, rows = _joined(classes, rows, given.positive)
-    if not is_answered:
-        return Recognised(classes, rows, None, None, notes)
-    task = answer.wanted_by(read, classes, given.flags, texts.root)
-    return Recognised(classes, rows, found[1], _with_positive(task, classes, given.positive, read.name), notes)
+    task = None
+    if is_answered:
+        column = wanted.column and f":{wanted.column}"
+        told = given._replace(labels=chosen + column if given.labels else "").flags
+        task = _with_positive(answer.wanted_by(read, classes, told, texts.root), classes, given.positive, read.name)
+    told_by = table[0] if table else ""
+    return Recognised(
+        classes, rows, found[1], task, notes, told_by or _in_names(rows), frozenset({read.name, told_by} - {""})
+    )
 
 
 def of_records(
-    root: Path, files: Mapping[str, Location], classes: tuple[str, ...], rows: Sequence[Row], given: Given
+    root: Path,
+    files: Mapping[str, Location],
+    classes: tuple[str, ...],
+    rows: Sequence[Row],
+    given: Given,
+    is_answered: bool,
 ) -> tuple[str | None, Task | None]:
     """The text of the sample submission beside TFRecord files, and its task; None of each if there is none.
 
@@ -171,6 +189,8 @@ def of_records(
     texts = _Texts(root, files)
     if not texts.sample:
         return None, None
+    if not is_answered:
+        return texts.sample[1], None
     known = PhotographNames([[row.id for row in rows if row.split == "test"]], str)
     read = sample.read_sample(*texts.sample, known.matching, list, texts.root)
     sample.refuse_missing(read, [row.id for row in rows], texts.root)
@@ -198,7 +218,7 @@ def _without_sample(
     wanted = Wanted(column=column) if column else None
     classes, rows = _joined(*classes_and_rows(names, table, texts.root, notes, wanted=wanted), given.positive)
     task = replace(Task.of_classes(classes), given=given.flags) if given.flags else None
-    return Recognised(classes, rows, None, task, notes)
+    return Recognised(classes, rows, None, task, notes, chosen or _in_names(rows), frozenset({chosen} - {""}))
 
 
 def _label_source(
@@ -322,6 +342,12 @@ def _given_table(labels: str, files: Mapping[str, Location], root: str) -> str:
 def _column_of(labels: str, files: Mapping[str, Location]) -> str:
     """The column that --labels names after a colon."""
     return "" if labels in files or Path(labels).is_file() else labels.rpartition(":")[2] if ":" in labels else ""
+
+
+def _in_names(rows: Sequence[Row]) -> str:
+    """Which names labels are read from, for a sentence."""
+    is_below = any("/" in row.id for row in rows if row.split == "train")
+    return "the names of folders" if is_below else "the file names"
 
 
 def _joined(classes: tuple[str, ...], rows: list[Row], positive: str) -> tuple[tuple[str, ...], list[Row]]:
