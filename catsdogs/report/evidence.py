@@ -17,7 +17,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.photographs.names import Names
 from catsdogs.runs import out_of_fold, run_card
 from catsdogs.runs.run_card import Run
-from catsdogs.scoring import calibration, grades
+from catsdogs.scoring import calibration, measuring
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         files=tuple(files),
         raw_probabilities=raw,
         probabilities=calibrated,
-        losses=grades.log_losses(calibrated, first.labels),
+        losses=measuring.log_losses(calibrated, first.labels),
         test_probabilities=_read_submission(folder / run_card.SUBMISSION_FILE, run, first),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,

@@ -20,7 +20,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.features.scaling import Vectors
 from catsdogs.files import tables
 from catsdogs.progress import Progress
-from catsdogs.scoring import calibration, crossval, grades, kept_heads, streaming
+from catsdogs.scoring import calibration, crossval, kept_heads, measuring, streaming
 from catsdogs.scoring.training_plan import TrainingRows, check_trainable
 
 COMPARISON_FILE, COMPARISON_CHART_FILE = "compare.csv", "compare.png"
@@ -184,11 +184,11 @@ def _outcome(
         else:
             crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=rows.groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
-        losses += grades.log_losses(probabilities, given) / len(dealt)
+        losses += measuring.log_losses(probabilities, given) / len(dealt)
         right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
         seconds.append(crossed.seconds)
     backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
-    return Entry(head, backbones, *grades.mean_and_error(losses), right, 0.0, 0.0, typical, ""), losses
+    return Entry(head, backbones, *measuring.mean_and_error(losses), right, 0.0, 0.0, typical, ""), losses
 
 
 def _ranked(outcomes: Sequence[tuple[Entry, _Losses]]) -> tuple[Entry, ...]:
@@ -196,7 +196,7 @@ def _ranked(outcomes: Sequence[tuple[Entry, _Losses]]) -> tuple[Entry, ...]:
     (first, least), *others = sorted(outcomes, key=lambda outcome: outcome[0].log_loss)
     entries = [first]
     for entry, losses in others:
-        difference, error = grades.mean_and_error(losses - least)
+        difference, error = measuring.mean_and_error(losses - least)
         # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well.
         verdict = NOISE if abs(difference) <= STANDARD_ERRORS * error else WORSE
         entries.append(replace(entry, difference=difference, difference_error=error, verdict=verdict))

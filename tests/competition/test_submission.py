@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from catsdogs.competition import grading, submission
 from catsdogs.errors import SubmissionError
-from catsdogs.scoring import grades
+from catsdogs.scoring import grades, measuring
 
 CAT_DOG = ("cat", "dog")
 SAMPLE = "id,label\n3,0.5\n1,0.5\n2,0.5\n"
@@ -184,12 +184,12 @@ def test_a_score_is_scikit_learns(drawn: list[tuple[float, int]]) -> None:
     assert graded.log_loss == pytest.approx(log_loss(labels, probabilities))
     assert graded.accuracy == pytest.approx(accuracy_score(labels, probabilities.argmax(axis=1)))
     assert graded.standard_error == pytest.approx(
-        grades.log_losses(probabilities, labels).std(ddof=1) / math.sqrt(len(labels)), abs=1e-12
+        measuring.log_losses(probabilities, labels).std(ddof=1) / math.sqrt(len(labels)), abs=1e-12
     )
 
 
 def test_a_confident_mistake_costs_what_it_costs_on_kaggle() -> None:
-    assert grades.log_losses(pairs([1.0]), np.array([0])) == pytest.approx(-math.log(1e-15))
+    assert measuring.log_losses(pairs([1.0]), np.array([0])) == pytest.approx(-math.log(1e-15))
 
 
 @pytest.mark.parametrize("labels", [("0", "1", "1"), ("cat", "dog", "dog")])
