@@ -120,7 +120,8 @@ def order(
 
 def _places(columns: Sequence[str], classes: Sequence[str], left_out: Collection[str], task: Task) -> list[int]:
     """The class of each column; of a single one for two classes, that whose probability the task asks for."""
-    if len(columns) == 1 and task.answer == PROBABILITY and task.positive in classes:
+    is_named = Names(classes).find(columns[0]) is not None
+    if len(columns) == 1 and task.answer == PROBABILITY and task.positive in classes and not is_named:
         return [classes.index(task.positive)]
     return classes_of(columns, classes, left_out)
 
