@@ -25,6 +25,7 @@ from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import HEAD_FILE, head_digest, read_heads
+from catsdogs.scoring.metrics import LOG_LOSS
 from catsdogs.scoring.training_plan import NEWEST, OLDEST, Plan, occupied
 
 RUN_FORMAT = "catsdogs run"
@@ -108,6 +109,7 @@ class Run:
 
 
 _SINCE_3 = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
+_WITHOUT_METRIC = {"metric": LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def read_run(folder: Path) -> Run:
             )
         if content["version"] == OLDEST:
             content = {name: list(value) if value == () else value for name, value in _SINCE_3.items()} | content
+        content["scores"] = [_WITHOUT_METRIC | score for score in content["scores"]]
         content.setdefault("task", json.loads(as_json(asdict(Task.of_classes(content["classes"])))))
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
