@@ -52,7 +52,7 @@ def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
     if flags.all:
         voters(files)
     check_writable(folder)
-    dataset = find_dataset(flags.data, files[0].source)
+    dataset = find_dataset(flags.data, files[0].source, files[0].task)
     pairs = duplicates.find_pairs(files, files[0])
     suspects = outliers.find_outliers(files, k, votes, flags.quartiles, _out_of_fold(flags, files, pairs), pairs)
     say(outliers.summary(suspects, files))

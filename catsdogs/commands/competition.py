@@ -63,9 +63,9 @@ def submit(flags: Flags, name: str) -> None:
             f"Nothing says which competition the run {name} is for",
             "Give --competition NAME, as the address of its page has it, such as dog-breed-identification",
         )
-    dataset = find_dataset(flags.data, run.source)
+    dataset = find_dataset(flags.data, run.source, run.task)
     sample = dataset.sample_submission if dataset else None
-    rows = submission.check_submission(path, sample, run.classes, run.left_out)
+    rows = submission.check_submission(path, sample, run.classes, run.left_out, run.task)
     alike = "like the sample submission" if sample else "with no sample submission to compare"
     say(f"{path}: {rows:,} rows, {alike}; to {to}")
     answer = kaggle.upload(path, flags.message or f"{name}: {run.scores[0]}", to)

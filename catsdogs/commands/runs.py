@@ -123,7 +123,7 @@ def train_run(flags: Flags, files: "Sequence[Features]", plan: "Plan", name: str
         files, truth = replay.hold_out(files, plan.protocol, plan.held_out)
         if copies := replay.copies_learnt(files[0]):
             say(f"{copies:,} of the {len(truth):,} hidden photographs have copies among the others, as in that split")
-    elif dataset := find_dataset(flags.data, files[0].source):
+    elif dataset := find_dataset(flags.data, files[0].source, files[0].task):
         sample = _sample_submission(files, dataset)
     run = training.train(
         files,

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.competition import submission
-from catsdogs.competition.submission import ID_COLUMN, LABEL_COLUMN, Sheet
+from catsdogs.competition.sheet import Sheet, rows_error
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.files import tables
 from catsdogs.photographs.names import Names, one_form
+from catsdogs.photographs.task import ID_COLUMN, LABEL_COLUMN
 from catsdogs.scoring.grades import Grade, score
 
 TRUTH_FILE = "truth.csv"
@@ -83,7 +84,7 @@ def _right_columns(
     if wrong:
         problem = f": the label {texts[wrong[0]]!r} of {wrong[0]} is none of {in_short(known)}"
         remedy = "Name each class as the submission does, or give 0 and 1 for two classes"
-        raise submission.rows_error(answers.name, problem, remedy, [(answers.lines[id], texts[id]) for id in wrong])
+        raise rows_error(answers.name, problem, remedy, [(answers.lines[id], texts[id]) for id in wrong])
     ids = Names(texts)
     return np.array([places[one_form(texts[str(ids.find(id))])] for id in sheet.rows], np.int64)
 

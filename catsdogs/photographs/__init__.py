@@ -2,10 +2,12 @@
 
 __all__ = [
     "dataset",
+    "description",
     "filetypes",
     "images",
     "locations",
     "names",
+    "recognition",
     "sheet",
     "stamps",
     "task",

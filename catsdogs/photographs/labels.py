@@ -2,23 +2,32 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from posixpath import basename
+from typing import NamedTuple
 
 from catsdogs.errors import DatasetError, and_more, in_short
 from catsdogs.photographs import label_tables, splits
 from catsdogs.photographs.filetypes import is_photograph
+from catsdogs.photographs.label_columns import Wanted
 from catsdogs.photographs.names import common_folder, natural_key, one_form, without_suffix
+from catsdogs.photographs.sample import is_sample
 from catsdogs.photographs.splits import TEST, THIRD, TRAIN, Placement, label_before_dot
 
 IMAGE_FOLDER, MASK_FOLDER = "images", "annotations"  # Oxford-IIIT Pet's; the second holds pictures, too
 CAMERA_NAMES = {"dsc", "dscn", "image", "img", "mg", "photo", "pxl"}  # names like IMG_1234 carry no label
 LABEL_TABLES = ("labels.csv", "train.csv")
-SAMPLE_SUBMISSION = "sample_submission.csv"
 UNLABELLED = -1
 _LABEL_UNDERSCORE_NUMBER = re.compile(r"([^\d.]+)_\d+\.[^.]+")  # a phone's IMG_20181224_183000 has digits before
 
-Row = tuple[str, str, int, str]
+
+class Row(NamedTuple):
+    """A photograph of a data set: its id, which is unique in its split, the number of its class, and its name."""
+
+    id: str
+    split: str
+    label: int
+    name: str
 
 
 def photographs(names: Iterable[str]) -> list[str]:
@@ -31,8 +40,20 @@ def photographs(names: Iterable[str]) -> list[str]:
     return names
 
 
+class Annotations(NamedTuple):
+    """Labels that are neither in a CSV nor in names: where they are from, and (photograph, label) of each."""
+
+    source: str
+    labelled: list[tuple[str, str]]
+
+
 def classes_and_rows(
-    names: Sequence[str], table: tuple[str, str] | None, root: str = ".", notes: list[str] | None = None
+    names: Sequence[str],
+    table: tuple[str, str] | Annotations | None,
+    root: str = ".",
+    notes: list[str] | None = None,
+    asked: Mapping[str, str] | None = None,
+    wanted: Wanted | None = None,
 ) -> tuple[tuple[str, ...], list[Row]]:
     """Photographs' relative paths, and the name and text of a label table -> classes and rows (id, split, label, name).
 
@@ -43,36 +64,96 @@ def classes_and_rows(
 
     Args:
         notes: gets sentences about photographs that are left out or treated in a surprising way.
+        asked: the photographs that a sample submission asks for, which are the test rows, and the id of each there;
+            without it folders tell.
+        wanted: by what a label column is recognised, see `label_tables.read_label_table`.
 
     Raises:
         DatasetError: no layout recognised, a name without a label, an id given twice.
     """
-    where = splits.placements(sorted(names), root, has_table=table is not None)
-    by_role: dict[str | None, list[str]] = {role: [] for role in (TRAIN, THIRD, None, TEST)}
-    for name, place in where.items():
-        by_role[place.role].append(name)
+    where = place_photographs(names, root, table is not None, asked)
+    by_role = by_roles(where, asked)
     if table:
-        groups = [by_role[TRAIN], by_role[THIRD], by_role[None]]
-        known = label_tables.PhotographNames(groups if any(groups) else [by_role[TEST]], lambda name: where[name].below)
-        labelled = label_tables.read_label_table(*table, known, root)
-        for_test = {name for name, _ in labelled if name in where and name not in known.names}
+        told_by = table[0]
+        labelled, for_test = _labels_of_table(table, by_role, where, root, asked, wanted)
         if for_test and notes is not None:
-            notes.append(
-                f"{table[0]}: its {len(for_test):,} rows about photographs to be predicted are not learnt from"
-            )
-        labelled = [(name, label) for name, label in labelled if name not in for_test]
+            notes.append(f"{told_by}: its {for_test:,} rows about photographs to be predicted are not learnt from")
         listed = {name for name, _ in labelled}
         is_split = by_role[TRAIN] or by_role[TEST]
         test = [name for name in (by_role[TEST] if is_split else by_role[None]) if name not in listed]
-        why_left_out = f"not in {table[0]}"
+        why_left_out = f"not in {told_by}"
     else:
         labelled = _labels_from_names(by_role, where, root)
         test = by_role[TEST]
         why_left_out = "in no split, or without a label there"
-    rows = tabulate(_ids(labelled, where), _test_ids(test, where), root)
+    if asked is None:
+        rows = tabulate(_ids(labelled, where), _test_ids(test, where), root)
+    else:
+        test, why_left_out = [*asked], f"not asked for, and {why_left_out}"
+        rows = tabulate(_ids(labelled, where), ((id, name) for name, id in asked.items()), root)
     if notes is not None:
         notes += _notes(where, {name for name, _ in labelled}, set(test), why_left_out)
     return rows
+
+
+def place_photographs(
+    names: Sequence[str], root: str, has_table: bool, asked: Mapping[str, str] | None = None
+) -> dict[str, Placement]:
+    """The placement of each photograph; where folders beside those that are asked for tell less, of the others alone.
+
+    Raises:
+        DatasetError: as `splits.placements`.
+    """
+    try:
+        return splits.placements(sorted(names), root, has_table=has_table)
+    except DatasetError:
+        others = [name for name in sorted(names) if asked and name not in asked]
+        if not others:
+            raise
+        elsewhere = {name: Placement(TEST, "", name) for name in names}
+        return elsewhere | splits.placements(others, root, has_table=has_table)
+
+
+def by_roles(where: Mapping[str, Placement], asked: Mapping[str, str] | None) -> dict[str | None, list[str]]:
+    """Role -> the photographs of that placement, without those that are asked for."""
+    by_role: dict[str | None, list[str]] = {role: [] for role in (TRAIN, THIRD, None, TEST)}
+    for name, place in where.items():
+        if asked is None or name not in asked:
+            by_role[place.role].append(name)
+    return by_role
+
+
+def names_to_learn_from(
+    by_role: Mapping[str | None, Sequence[str]], where: Mapping[str, Placement], has_sample: bool
+) -> label_tables.PhotographNames:
+    """The spellings of the photographs that a label table may be about."""
+    groups = [by_role[TRAIN], by_role[THIRD], by_role[None]]
+    if has_sample or not any(groups):  # a test photograph that nobody asks for may be one of an earlier stage
+        groups.append(by_role[TEST])
+    return label_tables.PhotographNames(filter(None, groups), lambda name: where[name].below)
+
+
+def _labels_of_table(
+    table: tuple[str, str] | Annotations,
+    by_role: Mapping[str | None, Sequence[str]],
+    where: Mapping[str, Placement],
+    root: str,
+    asked: Mapping[str, str] | None,
+    wanted: Wanted | None,
+) -> tuple[list[tuple[str, str]], int]:
+    """(photograph, label) of each row to learn from, and how many rows are about photographs to be predicted."""
+    known = names_to_learn_from(by_role, where, asked is not None)
+    if isinstance(table, Annotations):
+        labelled = table.labelled
+    else:
+        labelled = label_tables.read_label_table(*table, known, root, wanted)
+    to_predict = label_tables.PhotographNames([[*asked]] if asked else [], lambda name: where[name].below)
+    kept = [
+        (name, label)
+        for name, label in labelled
+        if name in known.names or not (name in where or (asked and to_predict.matching(name)))
+    ]
+    return kept, len(labelled) - len(kept)
 
 
 def tabulate(
@@ -88,8 +169,8 @@ def tabulate(
     written: dict[str, str] = {}  # all Unicode forms of a class are one, named by the first
     classes = tuple(label for label in labels if written.setdefault(one_form(label), label) == label)
     position = {label: number for number, label in enumerate(classes)}
-    rows = [(id, "train", position[written[one_form(label)]], name) for id, label, name in labelled]
-    rows += [(id, "test", UNLABELLED, name) for id, name in test]
+    rows = [Row(id, "train", position[written[one_form(label)]], name) for id, label, name in labelled]
+    rows += [Row(id, "test", UNLABELLED, name) for id, name in test]
     _refuse_repeated_ids(rows, root)
     return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))
 
@@ -116,11 +197,6 @@ def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str 
             f"{root} holds several tables: {in_short(others)}", "Give --data the path of the CSV with the labels"
         )
     return others[0]
-
-
-def is_sample(table: str) -> bool:
-    """Whether a table's name is that of a sample submission; some competitions call it sampleSubmission.csv."""
-    return re.sub(r"[\W_]", "", table.lower()).startswith("samplesubmission")
 
 
 def _breed_in(name: str) -> str | None:

@@ -80,7 +80,9 @@ def train(
         if run.test_rows or unreadable:
             path, ids = folder / run_card.SUBMISSION_FILE, rows.first.ids["test"].tolist()
             missing = dict.fromkeys(unreadable, run.prior)
-            submission.write_submission(path, ids, probabilities, run.classes, sample_submission, missing, columns)
+            submission.write_submission(
+                path, ids, probabilities, run.classes, sample_submission, missing, columns, run.task
+            )
     return run
 
 
@@ -95,8 +97,8 @@ def _columns_left_out(
 ) -> dict[str, float]:
     """Those of the classes left out that the submission has a column for; raises as `submission.order`."""
     wanted = [name for name in left_out if sample is not None or name in shown]
-    header, _, _ = submission.order(first.ids["test"], first.classes, sample, unreadable, wanted)
-    return {name: left_out[name] for name in wanted if name in header}
+    form = submission.order(first.ids["test"], first.classes, sample, unreadable, wanted, first.task)
+    return {name: left_out[name] for name in wanted if name in form.sheet.header and form.columns}
 
 
 def _held_out_score(
