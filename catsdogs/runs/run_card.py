@@ -20,12 +20,11 @@ from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs.task import Task
-from catsdogs.scoring import replay
+from catsdogs.scoring import metrics, replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import HEAD_FILE, head_digest, read_heads
-from catsdogs.scoring.metrics import LOG_LOSS
 from catsdogs.scoring.training_plan import NEWEST, OLDEST, Plan, occupied
 
 RUN_FORMAT = "catsdogs run"
@@ -109,7 +108,7 @@ class Run:
 
 
 _SINCE_3 = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
-_WITHOUT_METRIC = {"metric": LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
+_WITHOUT_METRIC = {"metric": metrics.LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
 
 
 @dataclass(frozen=True)
@@ -238,6 +237,7 @@ def _check_numbers(run: Run) -> None:
         (run.folds < 2 or len(run.widths) != len(run.backbones) or not run.backbones, "no folds, columns or backbones"),
         (not all(width > 0 for width in run.widths), f"widths {run.widths}"),
         (not run.scores, "no scores"),
+        (not metrics.is_known(run.task.metric), f"metric {run.task.metric!r}"),
     ):
         if wrong:
             raise ValueError(what)

@@ -75,9 +75,7 @@ def fit_calibration(probabilities: ArrayLike, labels: Labels, with_clip: bool = 
     return Calibration(temperature, _refined(cost, grid, lowest))
 
 
-def cross_fitted(
-    probabilities: ArrayLike, labels: Labels, fold: NDArray[np.int64], with_clip: bool = True
-) -> Array:
+def cross_fitted(probabilities: ArrayLike, labels: Labels, fold: NDArray[np.int64], with_clip: bool = True) -> Array:
     """(n, classes) probabilities: each fold's rows calibrated by a fit to the rows of all other folds.
 
     So their score is honest: no row took part in choosing its own calibration. `fold`, (n,), numbers the folds;
