@@ -8,17 +8,18 @@ from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 
 
 @task(
-    "heads backbones folds repeats seed outliers features data",
+    "heads backbones folds repeats seed outliers metric features data",
     iterable=("backbones",),
     heads="heads, separated by commas; all of this program's if not given",
     backbones="networks, separated by commas; give the flag again for another set of them",
     repeats="how many times to cross-validate, on other folds each time",
+    metric="what to rank by, such as auc; if not given, what the feature files say of their competition",
 )
 def compare(flags: Flags, repeats: str = "1") -> None:
-    """Every head on every set of networks, on the same folds: their log losses, and which differences are noise."""
+    """Every head on every set of networks, on the same folds: their scores, and which differences are noise."""
     from catsdogs.heads import names
     from catsdogs.networks.choice import split_names
-    from catsdogs.scoring import comparison, comparison_chart, comparison_table
+    from catsdogs.scoring import comparison, comparison_chart, comparison_table, metrics
 
     given_sets = flags.backbones or [flags.setting("backbones")]
     all_networks = flags.but(backbones=",".join(given_sets))
@@ -29,8 +30,11 @@ def compare(flags: Flags, repeats: str = "1") -> None:
     folds, seed = flags.number("folds"), flags.number("seed")
     refuse_idle_data(flags.data, files)
     check_writable(SUBMISSIONS)
+    asked = files[0].task
+    if metric := flags.text("metric"):
+        asked = metrics.settle(asked, metric, asked.competition)
     decided = corrections(flags, files)
-    compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided)
+    compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided, asked)
     say(comparison_table.format_table(compared))
     write(SUBMISSIONS / comparison.COMPARISON_FILE, comparison.write_comparison, compared)
     write(SUBMISSIONS / comparison.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)

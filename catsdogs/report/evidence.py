@@ -17,7 +17,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.photographs.names import Names
 from catsdogs.runs import out_of_fold, run_card
 from catsdogs.runs.run_card import Run
-from catsdogs.scoring import calibration, measuring
+from catsdogs.scoring import calibration, measuring, metrics
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
     files = run_card.rows_of(run, files)
     first = files[0]
     raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
-    calibrated = calibration.cross_fitted(raw, first.labels, fold)
+    calibrated = calibration.cross_fitted(raw, first.labels, fold, metrics.find(run.task.metric).takes_a_clip)
     table, ids = first.path.parent / decisions.DECISIONS_FILE, first.ids["train"].tolist()
     decided = decisions.read_decisions(table, (*run.classes, *run.left_out), ids) if table.exists() else {}
     suspects = outliers.find_outliers(files, out_of_fold=raw)

@@ -20,7 +20,7 @@ from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs.task import Task
-from catsdogs.scoring import replay
+from catsdogs.scoring import metrics, replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 from catsdogs.scoring.grades import Grade
@@ -108,6 +108,7 @@ class Run:
 
 
 _SINCE_3 = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
+_WITHOUT_METRIC = {"metric": metrics.LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ def read_run(folder: Path) -> Run:
             )
         if content["version"] == OLDEST:
             content = {name: list(value) if value == () else value for name, value in _SINCE_3.items()} | content
+        content["scores"] = [_WITHOUT_METRIC | score for score in content["scores"]]
         content.setdefault("task", json.loads(as_json(asdict(Task.of_classes(content["classes"])))))
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
@@ -235,6 +237,7 @@ def _check_numbers(run: Run) -> None:
         (run.folds < 2 or len(run.widths) != len(run.backbones) or not run.backbones, "no folds, columns or backbones"),
         (not all(width > 0 for width in run.widths), f"widths {run.widths}"),
         (not run.scores, "no scores"),
+        (not metrics.is_known(run.task.metric), f"metric {run.task.metric!r}"),
     ):
         if wrong:
             raise ValueError(what)

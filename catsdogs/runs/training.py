@@ -24,7 +24,7 @@ from catsdogs.files.atomic import write_errors
 from catsdogs.runs import run_card
 from catsdogs.runs.out_of_fold import write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
-from catsdogs.scoring import calibration, curves, grades, kept_heads, replay, streaming
+from catsdogs.scoring import calibration, curves, decisions, grades, kept_heads, metrics, replay, streaming
 from catsdogs.scoring.calibration import UNSEEN_MISTAKES
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.grades import Grade
@@ -110,7 +110,7 @@ def _held_out_score(
     if left_out:
         probabilities = submission.widened(probabilities, [*left_out.values()])
     how = f"held out{replay.protocol_in_words(first)}, {len(right):,} labelled photographs"
-    return grades.score(probabilities, right, how)
+    return grades.score(probabilities, right, how, first.task.metric, decisions.named(probabilities, first.task))
 
 
 def digest_of(sample_submission: str | None) -> str:
@@ -137,6 +137,7 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
 def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: Any) -> Run:
     """What can be said of a run once its heads are fitted; `told` are fields that only the caller knows."""
     files, first, kept = rows.files, rows.first, rows.kept
+    metric = metrics.find(first.task.metric)
     return Run(
         **told,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -160,7 +161,7 @@ def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: An
         protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
-        calibration=calibration.fit_calibration(crossed.probabilities, first.labels),
+        calibration=calibration.fit_calibration(crossed.probabilities, first.labels, metric.takes_a_clip),
         scores=_out_of_fold_scores(rows, plan, crossed),
         version=plan.version,
         streamed=plan.streamed,
@@ -193,20 +194,25 @@ def _refuse_taken(target: Path, force: bool) -> None:
 
 def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Grade, ...]:
     """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
-    kept, learnt, labels = rows.kept, rows.learnt, rows.first.labels
-    after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
+    kept, learnt, labels, task = rows.kept, rows.learnt, rows.first.labels, rows.first.task
+    with_clip = metrics.find(task.metric).takes_a_clip
+    after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold, with_clip)
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
     folds = f"{len(crossed.heads)} folds" + (" with copies in one" if plan.copies else "")
-    how = f"calibrated on the other folds{corrected}"
+    how = f"calibrated on the other folds{'' if with_clip else ' without a clip'}{corrected}"
+    every = np.full(len(kept), True)
 
-    def score(right: NDArray[np.int64], probabilities: NDArray[np.float64], how: str) -> Grade:
-        measured_on = f"out of fold, {len(right):,} training photographs, {folds}, {how}"
-        return grades.score(probabilities, right, measured_on)
+    def score(
+        right: NDArray[np.int64], probabilities: NDArray[np.float64], how: str, rows: NDArray[np.bool_] = every
+    ) -> Grade:
+        named = decisions.named(probabilities, task, crossed.fold)
+        measured_on = f"out of fold, {np.count_nonzero(rows):,} training photographs, {folds}, {how}"
+        return grades.score(probabilities[rows], right[rows], measured_on, task.metric, named[rows])
 
     scores = [score(labels, after, how), score(labels, crossed.probabilities, f"not calibrated{corrected}")]
     if corrected:
-        scores.append(score(learnt[kept], after[kept], f"{how} and scored as corrected"))
+        scores.append(score(learnt, after, f"{how} and scored as corrected", kept))
     return tuple(scores)
 
 

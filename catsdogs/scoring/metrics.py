@@ -60,6 +60,11 @@ METRICS = {
 }  # fmt: skip
 
 
+def is_known(name: str) -> bool:
+    """Whether `find` finds it."""
+    return name in METRICS or _MAP.fullmatch(name) is not None
+
+
 def find(name: str) -> Metric:
     """The metric of this name, one of `METRICS` or MAP@K, such as `map@5`.
 
