@@ -41,7 +41,7 @@ def grade(flags: Flags, name: str, truth: str) -> None:
 
     run = run_card.read_run(SUBMISSIONS / name)
     path = SUBMISSIONS / name / run_card.SUBMISSION_FILE
-    graded = grading.grade_submission(path, Path(truth), run.classes, run.left_out)
+    graded = grading.grade_submission(path, Path(truth), run.classes, run.left_out, run.task)
     say(graded)
     if is_dogs_vs_cats(run):  # no other one's scores can be put beside these
         say(HELD_OUT_IS_EASIER if run.protocol else grading.standing(graded.log_loss))
