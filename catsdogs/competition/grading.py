@@ -21,16 +21,6 @@ TRUTH_FILE = "truth.csv"
 _DIGIT_OF = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
 
 
-# Dogs vs. Cats Redux, private leaderboard: https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition
-MEDAL_LINES = (  # each with its log loss and rank
-    ("best", 0.03302, 1),
-    ("gold", 0.03882, 12),
-    ("silver", 0.05038, 65),
-    ("bronze", 0.06127, 131),
-    ("median", 0.12216, None),
-)
-
-
 def grade_submission(
     path: Path, truth: Path, classes: Sequence[str], left_out: Collection[str] = (), task: Task | None = None
 ) -> Grade:
@@ -66,14 +56,6 @@ def write_truth(path: Path, truth: Mapping[str, str]) -> None:
         StoreError: the file cannot be written.
     """
     tables.write_table(path, (ID_COLUMN, LABEL_COLUMN), truth.items())
-
-
-def standing(log_loss: float) -> str:
-    """The `MEDAL_LINES` and where among them a log loss would fall, in words."""
-    lines = ", ".join(f"{name} ({loss}{f', rank {rank}' if rank else ''})" for name, loss, rank in MEDAL_LINES)
-    better = next((name for name, loss, _ in MEDAL_LINES if log_loss <= loss), "")
-    place = f"at least {better}" if better else "behind the median"
-    return f"Kaggle's private leaderboard: {lines}; this would be {place}, had it been measured on Kaggle's test set"
 
 
 def _grade_names(

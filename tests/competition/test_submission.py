@@ -258,16 +258,6 @@ def test_a_label_that_is_no_class_of_the_run_is_refused(tmp_path: Path) -> None:
         grading.grade_submission(path, truth, ("ape", *CAT_DOG))
 
 
-def test_where_a_score_stands_among_the_medal_lines() -> None:
-    scores = [loss for _, loss, _ in grading.MEDAL_LINES]
-    assert scores == sorted(scores)
-    places = {0.03: "at least best", 0.0414: "at least silver", 0.05038: "at least silver", 0.5: "behind the median"}
-    for figure, place in places.items():
-        text = grading.standing(figure)
-        assert place in text
-        assert all(str(loss) in text for loss in scores)
-
-
 def test_a_single_row_has_no_standard_error_and_says_none() -> None:
     one = grades.score(np.array([[0.2, 0.8]]), np.array([1]), "a single row")
     assert str(one) == "log loss 0.22314, accuracy 100.00% (a single row)"
