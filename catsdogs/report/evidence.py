@@ -108,7 +108,7 @@ def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float6
     if not ids:
         return np.empty((0, len(run.classes)))
     run_card.must_exist(path)
-    written, probabilities = submission.read_submission(path, run.classes, run.left_out)
+    written, probabilities = submission.read_submission(path, run.classes, run.left_out, run.task)
     names = Names({*ids, *run.unreadable})
     row_of = {names.find(id): row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]

@@ -143,12 +143,7 @@ def compare(
             can take the vectors.
         StoreError: files that hold different rows, or are damaged.
     """
-    _refuse_twice("head", head_names, str)
-    _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
-    if repeats < 1:
-        raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
-    for name in head_names:
-        heads.create(name)
+    _check_arguments(sets, head_names, repeats)
     seeds = range(seed, seed + repeats)
     files = list({file.path: file for networks in sets for file in networks}.values())
     rows = check_trainable(files, corrections.drop, corrections.relabel)
@@ -171,6 +166,15 @@ def compare(
     measured_on = _measured_on(rows, folds, repeats, task)
     entries = _ranked(fitted, metrics.find(task.metric).higher_is_better)
     return Comparison(entries, len(rows.kept), folds, repeats, measured_on, refused, metric=task.metric)
+
+
+def _check_arguments(sets: Sequence[Sequence[Features]], head_names: Sequence[str], repeats: int) -> None:
+    _refuse_twice("head", head_names, str)
+    _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
+    if repeats < 1:
+        raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
+    for name in head_names:
+        heads.create(name)
 
 
 def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]) -> None:
