@@ -1,5 +1,7 @@
 """A competition on the command line: `fetch` its photographs, `grade` and `submit` a run's CSV."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,8 @@ from catsdogs.commands.settings import SUBMISSIONS, Flags
 from catsdogs.errors import SubmissionError, UsageError
 
 if TYPE_CHECKING:
+    from catsdogs.features.feature_file import Features
+    from catsdogs.photographs.task import Task
     from catsdogs.runs.run_card import Run
 
 HELD_OUT_IS_EASIER = (
@@ -37,7 +41,7 @@ def grade(flags: Flags, name: str, truth: str) -> None:
 
     run = run_card.read_run(SUBMISSIONS / name)
     path = SUBMISSIONS / name / run_card.SUBMISSION_FILE
-    graded = grading.grade_submission(path, Path(truth), run.classes, run.left_out)
+    graded = grading.grade_submission(path, Path(truth), run.classes, run.left_out, run.task)
     say(graded)
     if is_dogs_vs_cats(run):  # no other one's scores can be put beside these
         say(HELD_OUT_IS_EASIER if run.protocol else grading.standing(graded.log_loss))
@@ -79,6 +83,22 @@ def competition_name(given: str | None, place: str) -> str:
     from catsdogs.competition import fetch, kaggle
 
     return kaggle.name_of(given) if given else fetch.competition_of(place)
+
+
+def settled(flags: Flags, task: "Task", place: str) -> "Task":
+    """A task with its competition and metric: as flags and settings say, else as known of the photographs' place."""
+    from catsdogs.competition import known
+    from catsdogs.scoring import metrics
+
+    competition = competition_name(flags.text("competition") or task.competition, place)
+    of_another = known.metric_of(competition) if competition != task.competition else ""
+    return metrics.settle(task, flags.text("metric") or of_another or task.metric, competition)
+
+
+def with_task(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
+    """Feature files with the task that flags and settings make of theirs."""
+    task = settled(flags, files[0].task, flags.data or files[0].source)
+    return [replace(file, task=task) for file in files]
 
 
 def is_dogs_vs_cats(run: "Run") -> bool:

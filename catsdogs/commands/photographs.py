@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catsdogs.commands.competition import competition_name
+from catsdogs.commands.competition import settled
 from catsdogs.commands.console import next_steps, say, say_rows, say_unreadable, task
 from catsdogs.commands.flags import as_flags, scan_dataset
 from catsdogs.commands.settings import Flags, optional_number
@@ -25,14 +25,10 @@ def look(flags: Flags) -> None:
 
 def look_at(flags: Flags) -> "Dataset":
     """The photographs that the flags name, with their task settled; what they are is said."""
-    from catsdogs.competition import known
     from catsdogs.photographs import description
-    from catsdogs.scoring import metrics
 
     dataset = scan_dataset(flags, is_answered=True)
-    competition = competition_name(flags.text("competition"), str(flags.place("data")))
-    metric = flags.text("metric") or known.metric_of(competition)
-    dataset = replace(dataset, asked=metrics.settle(dataset.task, metric, competition))
+    dataset = replace(dataset, asked=settled(flags, dataset.task, str(flags.place("data"))))
     say(description.describe(dataset))
     for sentence in (*dataset.notes, description.open_question(dataset.task)):
         if sentence:

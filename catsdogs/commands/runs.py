@@ -1,12 +1,14 @@
 """Runs on the command line: `train` makes one, `predict` answers with one."""
 
+import contextlib
 import shlex
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs import __version__
-from catsdogs.commands.competition import competition_name
+from catsdogs.commands.competition import with_task
 from catsdogs.commands.console import command_line, next_steps, say, say_left_alone, say_rows, task, wrote
 from catsdogs.commands.features import UNREADABLE_FILE
 from catsdogs.commands.flags import (
@@ -34,13 +36,13 @@ PREDICTION_CACHE = ".predict"
 
 
 @task(
-    "name backbones head folds seed outliers features data competition repeat force",
+    "name backbones head folds seed outliers metric features data competition repeat force",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
 )
 def train(flags: Flags, force: bool = False) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
     if flags.repeat:
-        if any((flags.backbones, flags.head, flags.folds, flags.seed, flags.outliers, flags.competition)):
+        if any((flags.backbones, flags.head, flags.folds, flags.seed, flags.outliers, flags.competition, flags.metric)):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = flags.name or f"{flags.repeat}-again"
         run = _repeat_run(flags, name, force)
@@ -63,13 +65,16 @@ def predict(flags: Flags, name: str, data: str) -> None:
 
     refuse_idle_weights(flags.weights_dir, run_card.read_run(SUBMISSIONS / name).backbones)
     target = Path(flags.out) if flags.out else SUBMISSIONS / name / "predictions.csv"
-    cache = flags.place("features") / PREDICTION_CACHE
-    weights = weights_folder(flags)
+    folder, weights = flags.place("features"), weights_folder(flags)
     if target.is_dir():
         raise UsageError(f"--out {target} is a folder", "Give the name of a CSV to write")
-    for folder in (target.parent, cache):
-        check_writable(folder)
-    predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
+    check_writable(target.parent)
+    with contextlib.ExitStack() as stack:
+        # A notebook that is run once has no folder of features, and gets none.
+        is_kept = flags.features or storage.exists(folder)
+        cache = folder / PREDICTION_CACHE if is_kept else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        check_writable(cache)
+        predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
     say_left_alone(predicted.left_alone)
     say_rows(
         [(photograph.id, photograph.reason) for photograph in predicted.unreadable],
@@ -77,7 +82,7 @@ def predict(flags: Flags, name: str, data: str) -> None:
         target.with_name(f"{target.stem}-{UNREADABLE_FILE}"),
         ("id", "reason"),
     )
-    wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
+    wrote(target, f"{predicted.wanted}, rows: {predicted.rows:,}")
     next_steps(f"serve --name {shlex.quote(name)}")
 
 
@@ -116,7 +121,8 @@ def train_run(flags: Flags, files: "Sequence[Features]", plan: "Plan", name: str
     from catsdogs.runs import training
     from catsdogs.scoring import replay
 
-    to = competition_name(flags.competition, flags.data or files[0].source)
+    files = with_task(flags, files)
+    to = files[0].task.competition
     truth, sample = dict[str, str](), None
     if plan.protocol:
         refuse_idle_data(flags.data, files)
@@ -191,4 +197,5 @@ def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":
     for package, then in (run.versions | {"catsdogs": run.package_version}).items():
         if used.get(package, then) != then:
             say(f"{package} is {used[package]}, and was {then}: the last digits may differ")
-    return train_run(flags.but(competition=run.competition), files, run_card.plan_of(run), name, force)
+    told = flags.but(competition=run.competition, metric=run.task.metric)
+    return train_run(told, files, run_card.plan_of(run), name, force)

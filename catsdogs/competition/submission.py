@@ -94,7 +94,7 @@ def order(
     if sample is None:
         columns = [LABEL_COLUMN] if names or (len(classes) == 2 and not left_out) else [*classes, *left_out]
         empty = Sheet("The submission", [ID_COLUMN, *columns], {}, {})
-        places = [] if names else _places(columns, classes, left_out, task)
+        places = [] if names else places_of(columns, classes, left_out, task)
         return Form(empty, places, sorted({*ids, *missing}, key=natural_key))
     sheet = Sheet.parse("The sample submission", sample, task.id_column)
     photographs = Names({*ids, *missing})
@@ -115,12 +115,13 @@ def order(
         "ids of the sample submission mean a photograph that another one means, too",
         "Keep one row for each id",
     )
-    return Form(sheet, [] if names else _places(sheet.targets, classes, left_out, task), list(sheet.rows))
+    return Form(sheet, [] if names else places_of(sheet.targets, classes, left_out, task), list(sheet.rows))
 
 
-def _places(columns: Sequence[str], classes: Sequence[str], left_out: Collection[str], task: Task) -> list[int]:
+def places_of(columns: Sequence[str], classes: Sequence[str], left_out: Collection[str], task: Task) -> list[int]:
     """The class of each column; of a single one for two classes, that whose probability the task asks for."""
-    if len(columns) == 1 and task.answer == PROBABILITY and task.positive in classes:
+    is_named = Names(classes).find(columns[0]) is not None
+    if len(columns) == 1 and task.answer == PROBABILITY and task.positive in classes and not is_named:
         return [classes.index(task.positive)]
     return classes_of(columns, classes, left_out)
 
@@ -224,14 +225,15 @@ def read_submission(
     sheet = Sheet.read(path, task.id_column)
     if task.answer in (NAME, BEST_K):
         return list(sheet.rows), _shares(sheet, _numbers_of_names(sheet, classes, task, _TRAIN_AGAIN), len(classes))
-    columns = _places(sheet.targets, classes, left_out, task)
-    values = sheet.probabilities(_TRAIN_AGAIN, are_ranks=_wants_ranks(task))
+    columns = places_of(sheet.targets, classes, left_out, task)
+    values = sheet.probabilities(_TRAIN_AGAIN, are_ranks=wants_ranks(task))
     if len(columns) == 1:
         return list(sheet.rows), values if columns == [1] else values[:, ::-1]
     return list(sheet.rows), values[:, np.argsort(columns)[: len(classes)]]
 
 
-def _wants_ranks(task: Task) -> bool:
+def wants_ranks(task: Task) -> bool:
+    """Whether only the order of probabilities counts."""
     return metrics.find(task.metric).wants == metrics.RANKS
 
 
@@ -241,7 +243,7 @@ def _cells(values: NDArray[np.float64], columns: Sequence[int], classes: Sequenc
         return [[classes[number]] for number in decisions.names(values, task.metric)]
     if task.answer == BEST_K:
         return [[" ".join(classes[number] for number in row)] for row in decisions.best(values, task.best)]
-    if _wants_ranks(task):
+    if wants_ranks(task):
         return [[repr(value) for value in row] for row in decisions.ranked(values)[:, columns].tolist()]
     return [[as_text(value) for value in row] for row in values[:, columns].tolist()]
 
@@ -251,7 +253,7 @@ def _check_values(sheet: Sheet, classes: Sequence[str], task: Task, remedy: str)
     if task.answer in (NAME, BEST_K):
         _numbers_of_names(sheet, classes, task, remedy)
     else:
-        sheet.probabilities(remedy, are_ranks=_wants_ranks(task))
+        sheet.probabilities(remedy, are_ranks=wants_ranks(task))
 
 
 def _numbers_of_names(sheet: Sheet, classes: Sequence[str], task: Task, remedy: str) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """Photographs: which there are, where their bytes lie, what their labels are, and how bytes become pixels."""
 
 __all__ = [
+    "answer",
     "dataset",
     "description",
     "filetypes",
@@ -8,6 +9,7 @@ __all__ = [
     "locations",
     "names",
     "recognition",
+    "sample",
     "sheet",
     "stamps",
     "task",

@@ -18,6 +18,7 @@ from catsdogs.photographs.labels import UNLABELLED, Row, photographs, tabulate
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
 from catsdogs.photographs.recognition import Given
+from catsdogs.photographs.sample import Sample
 from catsdogs.photographs.task import Task
 from catsdogs.photographs.tfrecord import Record
 
@@ -151,12 +152,37 @@ def scan_unlabelled(root: Path) -> Dataset:
     return _dataset(root, *rows, files)
 
 
+def scan_asked(root: Path, images: str = "") -> tuple[Dataset, Sample] | None:
+    """The photographs that the sample submission under `root` asks for, as test rows; None without such a sample.
+
+    Those it asks for that are not there are in the `Sample` alone. No labels are looked for.
+
+    Raises:
+        DatasetError: nothing there, or a sample that cannot be read.
+    """
+    root = root.expanduser()
+    table = _table_at(root)
+    files = locations.list_files(root.parent if table else root)
+    sample = recognition.match_sample(root, files, photographs(files), table, images)
+    if not sample:
+        return None
+    names = {id: name for id, name in sample.asked.items() if name in files}
+    _, rows = tabulate((), names.items(), str(root))
+    return replace(_dataset(root, (), rows, files), sample_submission=sample.text), sample
+
+
+def _table_at(root: Path) -> str:
+    """The name of the CSV that a person gave as the data set; empty if it is no CSV."""
+    is_table = root.suffix.lower() == ".csv" and (storage.is_remote(root) or root.is_file())
+    return root.name if is_table else ""
+
+
 def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
     """All rows of a data set in the layout that it has."""
-    is_table = root.suffix.lower() == ".csv" and (storage.is_remote(root) or root.is_file())
-    files = locations.list_files(root.parent if is_table else root)
-    if is_table:
-        files.setdefault(root.name, Location(root.parent, root.name))
+    table = _table_at(root)
+    files = locations.list_files(root.parent if table else root)
+    if table:
+        files.setdefault(table, Location(root.parent, table))
     names = photographs(files)
     notes: list[str] = []
     truth: dict[str, str] = {}
@@ -164,10 +190,10 @@ def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
     labels_from, used = "the records", frozenset[str]()
     if names:
         classes, rows, sample, task, notes, labels_from, used = recognition.recognise(
-            root, files, names, given, root.name if is_table else "", is_answered
+            root, files, names, given, table, is_answered
         )
     else:
-        records = {} if is_table else _list_records(root, files, truth)
+        records = {} if table else _list_records(root, files, truth)
         if not records:
             raise _empty(root, files, "Give --data the folder or zip that holds train/ and test/")
         read = {str(record.path) for record in records.values()}
@@ -207,10 +233,10 @@ def _without_absent(rows: Sequence[Row], files: Mapping[str, Location]) -> tuple
 
 
 def _empty(root: Path, files: Iterable[str], remedy: str) -> DatasetError:
-    others = filetypes.left_alone(files)
-    return DatasetError(
-        f"{root} holds no photographs" + (f", but {filetypes.describe_unread(others)}" if others else ""), remedy
-    )
+    instead = filetypes.describe_instead(files)
+    if instead:
+        return DatasetError(f"{root} holds pictures of kinds that are not read: {instead}", remedy)
+    return DatasetError(f"{root} holds no photographs", remedy)
 
 
 def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], files: Mapping[str, Location]) -> Dataset:

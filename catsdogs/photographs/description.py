@@ -1,8 +1,10 @@
 """A data set and its task told in a sentence, as a person would."""
 
+from collections.abc import Sequence
+
 from catsdogs.errors import to_choose_from
 from catsdogs.photographs.dataset import Dataset
-from catsdogs.photographs.task import BEST_K, NAME, PROBABILITY, Task
+from catsdogs.photographs.task import BEST_K, NAME, PROBABILITIES, PROBABILITY, Task
 
 
 def describe(dataset: Dataset) -> str:
@@ -13,24 +15,24 @@ def describe(dataset: Dataset) -> str:
         return f"{dataset.root}: {train:,} train, {test:,} test photographs, classes {classes}"
     parts = [
         f"{test:,} photographs asked for, ids {task.id_form or 'as they are'}",
-        f"{wanted(task, len(dataset.classes))}, scored by {task.metric}",
+        f"{wanted(task, dataset.classes)}, scored by {task.metric}",
         f"labels from {dataset.labels_from}",
-        f"{train:,} to learn from, classes {classes}",
+        f"{train:,} to learn from" + (f", classes {classes}" if task.answer != PROBABILITIES else ""),
     ]
     if dataset.others:
         parts.append(f"left alone: {dataset.others:,} files of other kinds")
     return f"{dataset.root}: {'; '.join(parts)}"
 
 
-def wanted(task: Task, classes: int) -> str:
-    """What is wanted of each photograph."""
+def wanted(task: Task, classes: Sequence[str]) -> str:
+    """What is wanted of each photograph, which shows one of these classes."""
     if task.answer == PROBABILITY:
-        return f"a probability of {task.positive}"
+        return f"the probability of {task.positive}"
     if task.answer == NAME:
-        return f"the name of one of {classes:,} classes"
+        return f"the name of one of {len(classes):,} classes"
     if task.answer == BEST_K:
-        return f"the names of the {task.best} likeliest of {classes:,} classes, in order"
-    return f"a probability for each of {classes:,} classes"
+        return f"the names of the {task.best} likeliest of {len(classes):,} classes, in order"
+    return f"the probability of {to_choose_from(classes)}"
 
 
 def open_question(task: Task) -> str:

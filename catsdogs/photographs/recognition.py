@@ -197,10 +197,12 @@ def of_records(
     return texts.sample[1], answer.wanted_by(read, classes, given.flags, texts.root)
 
 
-def match_sample(root: Path, files: Mapping[str, Location], names: Sequence[str], table_name: str) -> Sample | None:
+def match_sample(
+    root: Path, files: Mapping[str, Location], names: Sequence[str], table_name: str, images: str
+) -> Sample | None:
     """The sample submission among these files, and which of these photographs it asks for; None if there is none."""
     texts = _Texts(root, files, table_name if table_name and sample.is_sample(table_name) else "")
-    return _read_sample(texts, names, *texts.sample) if texts.sample else None
+    return _read_sample(texts, _below(names, images, texts.root), *texts.sample) if texts.sample else None
 
 
 def _without_sample(
@@ -268,7 +270,7 @@ def _known(names: Sequence[str], root: str, asked: Mapping[str, str]) -> Photogr
 
 
 def _read_sample(texts: _Texts, names: Sequence[str], name: str, text: str) -> Sample:
-    where = place_photographs(names, texts.root, has_table=True)
+    where = place_photographs(names, texts.root, has_table=True) if names else {}
     by_role = by_roles(where, None)
     groups = [by_role[TEST], *(of_role for role, of_role in by_role.items() if role != TEST)]
     known = PhotographNames(filter(None, groups), lambda name: where[name].below)

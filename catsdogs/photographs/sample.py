@@ -18,7 +18,7 @@ class Sample(NamedTuple):
     """A sample submission that names photographs.
 
     Attributes:
-        name: of its file.
+        name, text: of its file.
         id_column, ids: the column of ids, and its values, row by row.
         targets: the names of the other columns, without one that only numbers the rows.
         values: target -> its values, row by row.
@@ -29,6 +29,7 @@ class Sample(NamedTuple):
     """
 
     name: str
+    text: str
     id_column: str
     ids: list[str]
     targets: tuple[str, ...]
@@ -108,6 +109,7 @@ def read_sample(
     targets = [number for number in columns if number != column]
     return Sample(
         name,
+        text,
         parsed.header[column].strip(),
         ids,
         tuple(parsed.header[number].strip() for number in targets),

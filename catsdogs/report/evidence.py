@@ -15,9 +15,10 @@ from catsdogs.competition import submission
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.features.feature_file import Features
 from catsdogs.photographs.names import Names
+from catsdogs.photographs.task import BEST_K, NAME
 from catsdogs.runs import out_of_fold, run_card
 from catsdogs.runs.run_card import Run
-from catsdogs.scoring import calibration, measuring, metrics
+from catsdogs.scoring import calibration, measuring, metrics, streaming
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Evidence:
         raw_probabilities: (n_train, classes) out of fold, as the heads gave them.
         probabilities: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
         losses: (n_train,) of `probabilities` and the labels as given.
-        test_probabilities: (n_test, classes) as submitted.
+        test_probabilities: (n_test, classes) as submitted, see `_test_probabilities`.
         suspects: most doubtful first; votes for `no pet` count only where `about_pets`.
         ballots: the ImageNet labels, None where no network has a classifier.
     """
@@ -84,7 +85,7 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         raw_probabilities=raw,
         probabilities=calibrated,
         losses=measuring.log_losses(calibrated, first.labels),
-        test_probabilities=_read_submission(folder / run_card.SUBMISSION_FILE, run, first),
+        test_probabilities=_test_probabilities(folder, run, files),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
         ballots=collect_votes(files) if any(file.topk_class for file in files) else None,
@@ -100,6 +101,13 @@ def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
         if reasons:
             kept.append(suspect._replace(score=joint_score(reasons), reasons=reasons))
     return sorted(kept, key=lambda suspect: -suspect.score)
+
+
+def _test_probabilities(folder: Path, run: Run, files: Sequence[Features]) -> NDArray[np.float64]:
+    """(n_test, classes) as submitted; of names, or of numbers that only keep an order, those they were made of."""
+    if run.task.answer in (NAME, BEST_K) or submission.wants_ranks(run.task):
+        return streaming.predicted(run_card.load_run(folder).predict_proba, files, "test")
+    return _read_submission(folder / run_card.SUBMISSION_FILE, run, files[0])
 
 
 def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ class Grade:
     """How good probabilities are, and on what that was measured.
 
     Attributes:
+        log_loss: NaN for answers that have none, such as names.
         standard_error: that of the mean log loss; NaN where it is not known, as of a single row.
         accuracy: the share of rows whose most probable class is right.
         metric, value, value_error: what it is to be quoted by, its value and its standard error. Those of log loss are
@@ -36,7 +37,7 @@ class Grade:
             object.__setattr__(self, "value_error", self.standard_error)
 
     def __str__(self) -> str:
-        figures = [f"log loss {self.log_loss:.5f}{self.doubt}"]
+        figures = [f"log loss {self.log_loss:.5f}{self.doubt}"] if math.isfinite(self.log_loss) else []
         if self.metric != LOG_LOSS:
             figures.insert(0, f"{self.metric} {self.value:.5f}{self.value_doubt}")
         if self.metric != ACCURACY:

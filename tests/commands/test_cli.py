@@ -48,7 +48,8 @@ class TestWholeJob:
     def test_features(self, inside: Path, command: Command) -> None:
         code, out, err = command("features", "--data", "data", "--backbones", "EfficientNetLite0")
         assert code == 0, err
-        assert "data: 34 train, 10 test photographs, classes cat, dog" in out
+        assert "data: 10 photographs asked for, ids without suffix; the probability of dog, scored by log-loss" in out
+        assert "labels from the file names; 34 to learn from, classes cat, dog" in out
         assert len(re.findall(r"unreadable, left out: train/(cat|dog)\.\d+ \(", out)) == 2
         assert "wrote features/EfficientNetLite0.h5  (32 train + 10 test rows, 42 of them computed now, " in out
         assert "catsdogs outliers --backbones EfficientNetLite0" in out
