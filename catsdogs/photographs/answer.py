@@ -43,7 +43,8 @@ def wanted_by(sample: Sample, classes: Sequence[str], given: Mapping[str, str], 
     if (best := _names_in_a_cell(values, classes)) > 1:
         return replace(task, answer=BEST_K, best=best, metric=f"map@{best}")
     numbers = [_number(value) for value in values if value]
-    if None in numbers or (not numbers and len(classes) > 2):
+    is_empty_for_names = not numbers and (len(classes) > 2 or None in map(_number, classes))
+    if None in numbers or is_empty_for_names:
         return replace(task, answer=NAME, metric="accuracy")
     return _of_one_number(task, [number for number in numbers if number is not None], values, classes, place)
 

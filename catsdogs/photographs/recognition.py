@@ -366,7 +366,7 @@ def _joined(classes: tuple[str, ...], rows: list[Row], positive: str) -> tuple[t
     if not others:
         raise DatasetError(f"--positive names all classes, {in_short(classes)}", "Leave out those that are not")
     numbers = {UNLABELLED: UNLABELLED} | {number: int(name in chosen) for number, name in enumerate(classes)}
-    joined = (_called_together(others), _called_together(chosen))
+    joined = (_called_together(others), _called_together([name for name in classes if name in chosen]))
     return joined, [row._replace(label=numbers[row.label]) for row in rows]
 
 
