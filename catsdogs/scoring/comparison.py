@@ -215,7 +215,6 @@ def _outcome(
 ) -> tuple[Entry, Measurement]:
     """The entry of one head, as if it were the first, and what it is ranked by; without `X` it is streamed."""
     widths, given = tuple(file.width for file in files), rows.first.labels
-    with_clip = metrics.find(task.metric).takes_a_clip
     losses, by_metric, right, seconds = list[Measurement](), list[Measurement](), 0.0, []
     for seed, fold in dealt.items():
         make = partial(heads.create, head, seed, widths)
@@ -225,12 +224,14 @@ def _outcome(
             advance(len(crossed.heads))
         else:
             crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=rows.groups)
-        probabilities = calibration.cross_fitted(crossed.probabilities, given, fold, with_clip)
+        probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
         losses.append(measuring.measure(LOG_LOSS, probabilities, given))
+        right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
+        if not metrics.find(task.metric).takes_a_clip:
+            probabilities = calibration.cross_fitted(crossed.probabilities, given, fold, with_clip=False)
         if task.metric != LOG_LOSS:
             named = decisions.named(probabilities, task, fold)
             by_metric.append(measuring.measure(task.metric, probabilities, given, named))
-        right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
         seconds.append(crossed.seconds)
     backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
     loss = measuring.mean_of(losses)
@@ -255,7 +256,7 @@ def _ranked(outcomes: Sequence[tuple[Entry, Measurement]], higher_is_better: boo
 
 
 def _measured_on(rows: TrainingRows, folds: int, repeats: int, task: Task) -> str:
-    without_clip = "" if metrics.find(task.metric).takes_a_clip else " without a clip"
+    without_clip = "" if metrics.find(task.metric).takes_a_clip else f", for {task.metric} without a clip,"
     sentence = (
         f"out of fold, {len(rows.kept):,} training photographs, {repeats} x {folds} folds, "
         f"calibrated on the other folds{without_clip} as train does, against the labels as given"
