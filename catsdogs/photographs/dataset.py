@@ -13,7 +13,6 @@ from typing import NamedTuple
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError, in_short
 from catsdogs.files import storage
 from catsdogs.photographs import filetypes, locations, recognition, tfrecord
-from catsdogs.photographs.filetypes import is_photograph
 from catsdogs.photographs.labels import UNLABELLED, Row, photographs, tabulate
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
@@ -215,7 +214,7 @@ def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
         asked=task,
         notes=(*notes, *absent),
         labels_from=labels_from,
-        others=sum(not (is_photograph(name) or name in used) for name in files) if names else 0,
+        others=len(files) - len(names) - len(used & files.keys()) if names else 0,
     )
 
 

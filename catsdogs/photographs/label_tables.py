@@ -52,46 +52,55 @@ class PhotographNames:
 
     def __init__(self, groups: Iterable[Sequence[str]], below: Callable[[str], str]) -> None:
         """Groups of names: a spelling that fits one of an earlier group is not looked for in later groups."""
-        self._groups = []
-        self.names: set[str] = set()
-        for names in groups:
-            known: dict[str, tuple[int, list[str]]] = {}
-            self.names.update(names)
-            for level, key_of in enumerate(
-                key_of
-                for whole in (str, below, lambda name: name.rpartition("/")[2])
-                for key_of in (whole, lambda name, whole=whole: without_suffix(whole(name)))
-            ):
-                for name in names:
-                    first_level, fits = known.setdefault(one_form(key_of(name)), (level, []))
-                    if first_level == level:
-                        fits.append(name)
-            self._groups.append(known)
+        self._groups, self._below = [*groups], below
+        self.names = {name for names in self._groups for name in names}
+        self._spellings: list[dict[str, tuple[int, list[str]]]] = []
 
     def matching(self, spelling: str) -> list[str]:
         """The names that a table may mean by this spelling."""
         form = one_form(spelling)
-        if self._groups and (fit := self._groups[0].get(form)):
+        if self._groups and (fit := self._spellings_of(0).get(form)):
             return fit[1]
         variants = dict.fromkeys(
             variant
             for bare in (form, form.strip())
             for variant in (bare, bare.replace("\\", "/"), bare.replace("\\", "/").removeprefix("./"))
         )
-        for known in self._groups:
+        for number in range(len(self._groups)):
+            known = self._spellings_of(number)
             fits = [known[variant] for variant in variants if variant in known]
             if fits:
                 return min(fits, key=lambda fit: fit[0])[1]
         return []
 
+    def _spellings_of(self, group: int) -> dict[str, tuple[int, list[str]]]:
+        """Spelling -> how strict it is, 0 the strictest, and the names of a group that it fits. Made when asked for."""
+        while len(self._spellings) <= group:
+            names = self._groups[len(self._spellings)]
+            known: dict[str, tuple[int, list[str]]] = {}
+            written: list[Sequence[str]] = []
+            for whole in (str, self._below, lambda name: name.rpartition("/")[2]):
+                spelt = [one_form(whole(name)) for name in names]
+                if spelt not in written:  # below a split there may be no folders, so that two are the same
+                    written.append(spelt)
+            for level, keys in enumerate(way for ways in written for way in (ways, [*map(without_suffix, ways)])):
+                for name, key in zip(names, keys, strict=True):
+                    first_level, fits = known.setdefault(key, (level, []))
+                    if first_level == level:
+                        fits.append(name)
+            self._spellings.append(known)
+        return self._spellings[group]
 
-def choose_label_table(texts: Mapping[str, str], photographs: PhotographNames, wanted: Wanted, root: str) -> str | None:
-    """The name of the table, of these with their texts, that tells the labels of the most photographs.
+
+def choose_label_table(
+    texts: Mapping[str, str], photographs: PhotographNames, wanted: Wanted, root: str
+) -> tuple[str, list[tuple[str, str]]] | None:
+    """Of these tables with their texts, that which tells the labels of the most photographs: its name, and its rows.
 
     What fits a sample submission better goes before what tells more.
 
     Raises:
-        DatasetError: two tables fit alike, and do not say the same.
+        DatasetError: two tables fit alike, and do not say the same; or as `read_label_table`.
     """
     ranked = []
     for name, text in texts.items():
@@ -100,18 +109,19 @@ def choose_label_table(texts: Mapping[str, str], photographs: PhotographNames, w
             columns = [_match(parsed, number, photographs) for number in range(len(parsed.header))]
             file = max(columns, key=lambda column: (column.matches, -column.number), default=None)
             if file and file.matches and (labels := label_columns(parsed, file.number, wanted, name)):
-                ranked.append((labels.fit, not file.repeats, file.matches, name))
-    ranked.sort(key=lambda entry: entry[:3], reverse=True)
+                ranked.append(((labels.fit, not file.repeats, file.matches), name, parsed, columns))
+    ranked.sort(key=lambda entry: entry[0], reverse=True)
     if not ranked:
         return None
-    alike = [name for *rank, name in ranked if tuple(rank) == ranked[0][:3]]
-    first, *others = (dict(read_label_table(name, texts[name], photographs, root, wanted)) for name in alike[:2])
-    if any(other != first for other in others):
+    alike = [entry for entry in ranked if entry[0] == ranked[0][0]]
+    found = [_read_parsed(name, parsed, photographs, root, wanted, columns) for _, name, parsed, columns in alike[:2]]
+    if any(sorted(other) != sorted(found[0]) for other in found[1:]):
+        names = [name for _, name, *_ in alike]
         raise DatasetError(
-            f"{root}: the tables {in_short(alike)} could both hold the labels, and they do not say the same",
-            f"Say which with --labels, such as --labels {alike[0]}",
+            f"{root}: the tables {in_short(names)} could both hold the labels, and they do not say the same",
+            f"Say which with --labels, such as --labels {names[0]}",
         )
-    return alike[0]
+    return alike[0][1], found[0]
 
 
 def read_label_table(
@@ -126,12 +136,23 @@ def read_label_table(
             names a photograph again, several photographs, or one outside of the folder.
     """
     try:
-        parsed = tables.parse_table(text)
+        parsed = _padded(tables.parse_table(text))
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
-    _padded(parsed)
+    columns = [_match(parsed, number, photographs) for number in range(len(parsed.header))]
+    return _read_parsed(table, parsed, photographs, root, wanted, columns)
+
+
+def _read_parsed(
+    table: str,
+    parsed: Table,
+    photographs: PhotographNames,
+    root: str,
+    wanted: Wanted | None,
+    candidates: Sequence[_FileColumn],
+) -> list[tuple[str, str]]:
     place = f"{root}: {table}"
-    file, columns = _choose_columns(parsed, photographs, place, wanted)
+    file, columns = _choose_columns(parsed, candidates, place, wanted)
     if not parsed.rows:
         raise DatasetError(f"{place} has no rows", "List one photograph and its label on each row")
     values = one_hot(parsed, columns, place) if len(columns) > 1 else values_of(parsed, columns[0])
@@ -189,7 +210,7 @@ def _labels_of(
 
 
 def _choose_columns(
-    parsed: Table, photographs: PhotographNames, place: str, wanted: Wanted | None
+    parsed: Table, candidates: Sequence[_FileColumn], place: str, wanted: Wanted | None
 ) -> tuple[int, tuple[int, ...]]:
     """The positions of the file column and of the label column, or of those of all classes."""
     header = [one_form(column.strip().lower()) for column in parsed.header]
@@ -197,7 +218,7 @@ def _choose_columns(
     def called(names: Sequence[str]) -> list[int]:
         return [position for column in names for position, name in enumerate(header) if name == column]
 
-    file = _file_column(parsed, photographs, header, place)
+    file = _file_column(parsed, candidates, header, place)
     if file is None:
         file = next(iter(called(FILE_COLUMNS)), None)
     if wanted and file is not None and (chosen := label_columns(parsed, file, wanted, place)):
@@ -220,9 +241,9 @@ def _choose_columns(
     return file, (labels[0],)
 
 
-def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[str], place: str) -> int | None:
+def _file_column(parsed: Table, matched: Sequence[_FileColumn], header: Sequence[str], place: str) -> int | None:
     """The position of the column whose values are the photographs, if there is one."""
-    columns = [column for position in range(len(header)) if (column := _match(parsed, position, photographs)).matches]
+    columns = [column for column in matched if column.matches]
     candidates = [column for column in columns if header[column.number] not in LABEL_COLUMNS] or columns
     once = [column for column in candidates if not column.repeats]
     if not once:  # its rows will be refused, for they list a photograph twice

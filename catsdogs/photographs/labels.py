@@ -1,8 +1,9 @@
 """Names of photographs, and a label table -> which photographs are to learn from, their ids and their classes."""
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from posixpath import basename
 from typing import NamedTuple
 
@@ -40,8 +41,8 @@ def photographs(names: Iterable[str]) -> list[str]:
     return names
 
 
-class Annotations(NamedTuple):
-    """Labels that are neither in a CSV nor in names: where they are from, and (photograph, label) of each."""
+class Labels(NamedTuple):
+    """Where labels are from, and (photograph, label) of each; of names of photographs the source is empty."""
 
     source: str
     labelled: list[tuple[str, str]]
@@ -49,82 +50,96 @@ class Annotations(NamedTuple):
 
 def classes_and_rows(
     names: Sequence[str],
-    table: tuple[str, str] | Annotations | None,
+    table: tuple[str, str] | None,
     root: str = ".",
     notes: list[str] | None = None,
-    asked: Mapping[str, str] | None = None,
     wanted: Wanted | None = None,
 ) -> tuple[tuple[str, ...], list[Row]]:
     """Photographs' relative paths, and the name and text of a label table -> classes and rows (id, split, label, name).
 
-    Without a table the label is the class folder, else what stands before the first dot of `<class>.<number>.jpg`. If
-    there are no folders but splits or images/ and no name is like that, the label is what stands before the number in
-    Oxford-IIIT Pet's `<class>_<number>.jpg`, provided that there are two classes: one alone is a camera's prefix.
-    Labelled photographs of a third split, such as validation/, are learnt from, too.
+    For a data set without a sample submission. Without a table the label is the class folder, else what stands before
+    the first dot of `<class>.<number>.jpg`. If there are no folders but splits or images/ and no name is like that, the
+    label is what stands before the number in Oxford-IIIT Pet's `<class>_<number>.jpg`, provided that there are two
+    classes: one alone is a camera's prefix. Labelled photographs of a third split, such as validation/, are learnt
+    from, too.
 
     Args:
         notes: gets sentences about photographs that are left out or treated in a surprising way.
-        asked: the photographs that a sample submission asks for, which are the test rows, and the id of each there;
-            without it folders tell.
-        wanted: by what a label column is recognised, see `label_tables.read_label_table`.
+        wanted: by what the label column is recognised, see `label_tables.read_label_table`.
 
     Raises:
         DatasetError: no layout recognised, a name without a label, an id given twice.
     """
-    where = place_photographs(names, root, table is not None, asked)
-    by_role = by_roles(where, asked)
+    where = splits.placements(sorted(names), root, has_table=table is not None)
+    by_role = by_roles(where)
     if table:
-        told_by = table[0]
-        labelled, for_test = _labels_of_table(table, by_role, where, root, asked, wanted)
-        if for_test and notes is not None:
-            notes.append(f"{told_by}: its {for_test:,} rows about photographs to be predicted are not learnt from")
+        known = names_to_learn_from(by_role, where)
+        listed_rows = label_tables.read_label_table(*table, known, root, wanted)
+        labelled = [(name, label) for name, label in listed_rows if name in known.names or name not in where]
+        if (for_test := len(listed_rows) - len(labelled)) and notes is not None:
+            notes.append(_not_learnt_from(table[0], for_test))
         listed = {name for name, _ in labelled}
         is_split = by_role[TRAIN] or by_role[TEST]
         test = [name for name in (by_role[TEST] if is_split else by_role[None]) if name not in listed]
-        why_left_out = f"not in {told_by}"
+        why_left_out = f"not in {table[0]}"
     else:
         labelled = _labels_from_names(by_role, where, root)
         test = by_role[TEST]
         why_left_out = "in no split, or without a label there"
-    if asked is None:
-        rows = tabulate(_ids(labelled, where), _test_ids(test, where), root)
-    else:
-        test, why_left_out = [*asked], f"not asked for, and {why_left_out}"
-        rows = tabulate(_ids(labelled, where), ((id, name) for name, id in asked.items()), root)
+    rows = tabulate(_ids(labelled, where), _test_ids(test, where), root)
     if notes is not None:
         notes += _notes(where, {name for name, _ in labelled}, set(test), why_left_out)
     return rows
 
 
-def place_photographs(
-    names: Sequence[str], root: str, has_table: bool, asked: Mapping[str, str] | None = None
-) -> dict[str, Placement]:
-    """The placement of each photograph; where folders beside those that are asked for tell less, of the others alone.
+def rows_beside(
+    asked: Mapping[str, str], labels: Labels, where: dict[str, Placement], root: str, notes: list[str]
+) -> tuple[tuple[str, ...], list[Row]]:
+    """Classes and rows of a data set with a sample submission: those asked for, and all others that have a label.
+
+    Args:
+        asked: the name of each photograph that is asked for -> its id.
+        where: the placement of each photograph.
+        notes: as in `classes_and_rows`.
+    """
+    to_predict = functools.cache(lambda: label_tables.PhotographNames([[*asked]], lambda name: where[name].below))
+    labelled = [
+        (name, label)
+        for name, label in labels.labelled
+        if name not in asked and (name in where or not to_predict().matching(name))
+    ]
+    if for_test := len(labels.labelled) - len(labelled):
+        notes.append(_not_learnt_from(labels.source, for_test))
+    why = f"not asked for, and {f'not in {labels.source}' if labels.source else 'without a label'}"
+    notes += _notes(where, {name for name, _ in labelled}, asked.keys(), why)
+    return tabulate(_ids(labelled, where), ((id, name) for name, id in asked.items()), root)
+
+
+def labels_in_names(names: Sequence[str], asked: Mapping[str, str], root: str) -> tuple[Labels, dict[str, Placement]]:
+    """The labels that the names of photographs that are not asked for carry, and where all photographs lie.
 
     Raises:
-        DatasetError: as `splits.placements`.
+        DatasetError: a name without a label; folders that may be splits or classes.
     """
     try:
-        return splits.placements(sorted(names), root, has_table=has_table)
-    except DatasetError:
-        others = [name for name in sorted(names) if asked and name not in asked]
-        if not others:
-            raise
-        elsewhere = {name: Placement(TEST, "", name) for name in names}
-        return elsewhere | splits.placements(others, root, has_table=has_table)
+        where = splits.placements(sorted(names), root)
+    except DatasetError:  # beside those that are asked for folders may be unclear that alone are classes
+        others = [name for name in sorted(names) if name not in asked]
+        where = {name: Placement(TEST, "", name) for name in names} | splits.placements(others, root)
+    return Labels("", _labels_from_names(by_roles(where, asked), where, root)), where
 
 
-def by_roles(where: Mapping[str, Placement], asked: Mapping[str, str] | None) -> dict[str | None, list[str]]:
+def by_roles(where: Mapping[str, Placement], asked: Collection[str] = ()) -> dict[str | None, list[str]]:
     """Role -> the photographs of that placement, without those that are asked for."""
     by_role: dict[str | None, list[str]] = {role: [] for role in (TRAIN, THIRD, None, TEST)}
     for name, place in where.items():
-        if asked is None or name not in asked:
+        if name not in asked:
             by_role[place.role].append(name)
     return by_role
 
 
 def names_to_learn_from(
-    by_role: Mapping[str | None, Sequence[str]], where: Mapping[str, Placement], has_sample: bool
+    by_role: Mapping[str | None, Sequence[str]], where: Mapping[str, Placement], has_sample: bool = False
 ) -> label_tables.PhotographNames:
     """The spellings of the photographs that a label table may be about."""
     groups = [by_role[TRAIN], by_role[THIRD], by_role[None]]
@@ -133,27 +148,8 @@ def names_to_learn_from(
     return label_tables.PhotographNames(filter(None, groups), lambda name: where[name].below)
 
 
-def _labels_of_table(
-    table: tuple[str, str] | Annotations,
-    by_role: Mapping[str | None, Sequence[str]],
-    where: Mapping[str, Placement],
-    root: str,
-    asked: Mapping[str, str] | None,
-    wanted: Wanted | None,
-) -> tuple[list[tuple[str, str]], int]:
-    """(photograph, label) of each row to learn from, and how many rows are about photographs to be predicted."""
-    known = names_to_learn_from(by_role, where, asked is not None)
-    if isinstance(table, Annotations):
-        labelled = table.labelled
-    else:
-        labelled = label_tables.read_label_table(*table, known, root, wanted)
-    to_predict = label_tables.PhotographNames([[*asked]] if asked else [], lambda name: where[name].below)
-    kept = [
-        (name, label)
-        for name, label in labelled
-        if name in known.names or not (name in where or (asked and to_predict.matching(name)))
-    ]
-    return kept, len(labelled) - len(kept)
+def _not_learnt_from(source: str, rows: int) -> str:
+    return f"{source}: its {rows:,} rows about photographs to be predicted are not learnt from"
 
 
 def tabulate(
@@ -273,7 +269,9 @@ def _test_ids(test: Sequence[str], where: dict[str, Placement]) -> list[tuple[st
     return list(zip(ids, test, strict=True))
 
 
-def _notes(where: dict[str, Placement], labelled: set[str], test: set[str], why_left_out: str) -> list[str]:
+def _notes(
+    where: Mapping[str, Placement], labelled: Collection[str], test: Collection[str], why_left_out: str
+) -> list[str]:
     """Sentences about labelled photographs in other splits than the training split, and about those in no row."""
     third = Counter(where[name].folder for name in labelled if name in where and where[name].role == THIRD)
     classes = {where[name].below.partition("/")[0] for name in labelled if name in where}

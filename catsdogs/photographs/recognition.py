@@ -10,25 +10,26 @@ from typing import NamedTuple
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, in_short
 from catsdogs.files import tables
 from catsdogs.files.tables import NoTableError
-from catsdogs.photographs import answer, coco, label_tables, sample
+from catsdogs.photographs import answer, coco, label_tables, sample, splits
 from catsdogs.photographs.coco import Coco
 from catsdogs.photographs.label_columns import Wanted
 from catsdogs.photographs.label_tables import PhotographNames
 from catsdogs.photographs.labels import (
     LABEL_TABLES,
     UNLABELLED,
-    Annotations,
+    Labels,
     Row,
     by_roles,
     choose_table,
     classes_and_rows,
+    labels_in_names,
     names_to_learn_from,
-    place_photographs,
+    rows_beside,
 )
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder
 from catsdogs.photographs.sample import Sample
-from catsdogs.photographs.splits import TEST
+from catsdogs.photographs.splits import TEST, Placement
 from catsdogs.photographs.task import PROBABILITY, Task
 
 _NAMES_SHOWN = 4  # of classes that are joined to one
@@ -147,15 +148,19 @@ def recognise(
     found = texts.sample
     if not found:
         return _without_sample(texts, files, names, given, "" if is_sample else table_name)
-    read = _read_sample(texts, names, *found)
+    where = splits.placements(sorted(names), texts.root, has_table=True)
+    read = _read_sample(texts, where, *found)
     if is_answered:
         sample.refuse_missing(read, names, texts.root)
     values = {word for cells in read.values.values() for cell in cells for word in (cell, *cell.split())}
     wanted = Wanted(read.targets, frozenset(values), _column_of(given.labels, files))
     asked, notes = read.id_of, list[str]()
     chosen = _given_table(given.labels, files, texts.root) or ("" if is_sample else table_name)
-    table = _label_source(texts, names, asked, wanted, chosen)
-    classes, rows = classes_and_rows(names, table, texts.root, notes, asked, wanted)
+    known = names_to_learn_from(by_roles(where, asked), where, has_sample=True)
+    labels = _labels_beside_names(texts, known, wanted, chosen)
+    if not labels:
+        labels, where = _labels_in_names(texts, names, asked, known, wanted)
+    classes, rows = rows_beside(asked, labels, where, texts.root, notes)
     if not any(row.split == "train" for row in rows):
         raise DatasetError(
             f"{texts.root} has no labelled photographs besides the {len(read.asked):,} that {read.name} asks for",
@@ -167,9 +172,8 @@ def recognise(
         column = wanted.column and f":{wanted.column}"
         told = given._replace(labels=chosen + column if given.labels else "").flags
         task = _with_positive(answer.wanted_by(read, classes, told, texts.root), classes, given.positive, read.name)
-    told_by = table[0] if table else ""
     return Recognised(
-        classes, rows, found[1], task, notes, told_by or _in_names(rows), frozenset({read.name, told_by} - {""})
+        classes, rows, found[1], task, notes, labels.source or _in_names(rows), frozenset({read.name, labels.source})
     )
 
 
@@ -202,7 +206,11 @@ def match_sample(
 ) -> Sample | None:
     """The sample submission among these files, and which of these photographs it asks for; None if there is none."""
     texts = _Texts(root, files, table_name if table_name and sample.is_sample(table_name) else "")
-    return _read_sample(texts, _below(names, images, texts.root), *texts.sample) if texts.sample else None
+    if not texts.sample:
+        return None
+    names = sorted(_below(names, images, texts.root))
+    where = splits.placements(names, texts.root, has_table=True) if names else {}
+    return _read_sample(texts, where, *texts.sample)
 
 
 def _without_sample(
@@ -223,55 +231,47 @@ def _without_sample(
     return Recognised(classes, rows, None, task, notes, chosen or _in_names(rows), frozenset({chosen} - {""}))
 
 
-def _label_source(
-    texts: _Texts, names: Sequence[str], asked: Mapping[str, str], wanted: Wanted, chosen: str
-) -> tuple[str, str] | Annotations | None:
-    """Where the labels are: a table, annotations, or nothing but the names of photographs and folders.
+def _labels_beside_names(texts: _Texts, known: PhotographNames, wanted: Wanted, chosen: str) -> Labels | None:
+    """The labels that a table or annotations give, of the photographs `known`; None where nothing does.
 
     `chosen` is the table or JSON file that a person gave, if any.
     """
     if chosen:
-        return _annotated(texts, names, asked, wanted, chosen) or (chosen, texts.read(chosen))
-    known = _known(names, texts.root, asked)
+        given = _annotated(texts, known, wanted, chosen)
+        return given or Labels(
+            chosen, label_tables.read_label_table(chosen, texts.read(chosen), known, texts.root, wanted)
+        )
     contents = {name: texts.read(name) for name in texts.tables}
-    best = label_tables.choose_label_table(contents, known, wanted, texts.root)
-    if best:
-        return best, contents[best]
-    if annotated := _annotated(texts, names, asked, wanted):
-        return annotated
+    if best := label_tables.choose_label_table(contents, known, wanted, texts.root):
+        return Labels(*best)
+    return _annotated(texts, known, wanted)
+
+
+def _labels_in_names(
+    texts: _Texts, names: Sequence[str], asked: Mapping[str, str], known: PhotographNames, wanted: Wanted
+) -> tuple[Labels, dict[str, Placement]]:
+    """The labels in names; where these carry none, a table that names no photograph is the likelier mistake."""
     try:
-        classes_and_rows(names, None, texts.root, None, asked)
+        return labels_in_names(names, asked, texts.root)
     except DatasetError:
-        # A table that names none of the photographs is the likelier mistake than names that carry no label.
-        for name in contents:
-            if basename(name).lower() in LABEL_TABLES or len(contents) == 1:
-                return name, contents[name]
+        for name in texts.tables:
+            if basename(name).lower() in LABEL_TABLES or len(texts.tables) == 1:
+                label_tables.read_label_table(name, texts.read(name), known, texts.root, wanted)
         raise
-    return None
 
 
-def _annotated(
-    texts: _Texts, names: Sequence[str], asked: Mapping[str, str], wanted: Wanted, only: str = ""
-) -> Annotations | None:
-    """The labels of COCO's annotations of photographs that are not asked for, if there are any; of one file, `only`."""
-    known = _known(names, texts.root, asked)
+def _annotated(texts: _Texts, known: PhotographNames, wanted: Wanted, only: str = "") -> Labels | None:
+    """The labels of COCO's annotations, if there are any; of one file, `only`."""
     for one in texts.annotations:
         if one.categories and only in ("", one.name):
             labelled = coco.labels(one, known.matching, {*wanted.values, *wanted.targets}, texts.root)
             if any(name in known.names for name, _ in labelled):
-                return Annotations(one.name, labelled)
+                return Labels(one.name, labelled)
     return None
 
 
-def _known(names: Sequence[str], root: str, asked: Mapping[str, str]) -> PhotographNames:
-    """The spellings of photographs to learn from."""
-    where = place_photographs(names, root, has_table=True, asked=asked)
-    return names_to_learn_from(by_roles(where, asked), where, has_sample=True)
-
-
-def _read_sample(texts: _Texts, names: Sequence[str], name: str, text: str) -> Sample:
-    where = place_photographs(names, texts.root, has_table=True) if names else {}
-    by_role = by_roles(where, None)
+def _read_sample(texts: _Texts, where: Mapping[str, Placement], name: str, text: str) -> Sample:
+    by_role = by_roles(where)
     groups = [by_role[TEST], *(of_role for role, of_role in by_role.items() if role != TEST)]
     known = PhotographNames(filter(None, groups), lambda name: where[name].below)
 
