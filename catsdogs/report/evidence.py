@@ -18,7 +18,7 @@ from catsdogs.photographs.names import Names
 from catsdogs.photographs.task import BEST_K, NAME
 from catsdogs.runs import out_of_fold, run_card
 from catsdogs.runs.run_card import Run
-from catsdogs.scoring import calibration, measuring, metrics, streaming
+from catsdogs.scoring import calibration, measuring, streaming
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
     files = run_card.rows_of(run, files)
     first = files[0]
     raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
-    calibrated = calibration.cross_fitted(raw, first.labels, fold, metrics.find(run.task.metric).takes_a_clip)
+    calibrated = calibration.cross_fitted(raw, first.labels, fold)
     table, ids = first.path.parent / decisions.DECISIONS_FILE, first.ids["train"].tolist()
     decided = decisions.read_decisions(table, (*run.classes, *run.left_out), ids) if table.exists() else {}
     suspects = outliers.find_outliers(files, out_of_fold=raw)

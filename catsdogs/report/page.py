@@ -13,7 +13,7 @@ from catsdogs.report.evidence import Evidence
 from catsdogs.report.measures import Bin, Projection
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
 from catsdogs.report.tiles import Tile, TileMaker
-from catsdogs.scoring.calibration import Calibration
+from catsdogs.runs.run_card import Run
 from catsdogs.scoring.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Head", f"{run.head}{f' ({settings})' if settings else ''}"),
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
         ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
-        ("Calibration", _calibration_in_words(run.calibration)),
+        ("Calibration", _calibration_in_words(run)),
         ("Left out", _first_listed(run.dropped) or "none"),
         ("Relabelled", _first_listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
         ("Versions", ", ".join(f"{name} {text}" for name, text in versions)),
@@ -192,9 +192,11 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     return facts
 
 
-def _calibration_in_words(calibration: Calibration) -> str:
+def _calibration_in_words(run: Run) -> str:
+    calibration = run.calibration
     how = f"temperature {calibration.temperature:.3g}" if calibration.temperature != 1 else "no temperature helps"
-    return f"{how}; probabilities are kept {calibration.clip:.2g} away from 0 and 1"
+    but = "" if run.submitted_calibration == calibration else f", but for {run.task.metric}, which looks at their order"
+    return f"{how}; probabilities are kept {calibration.clip:.2g} away from 0 and 1{but}"
 
 
 def _first_listed(items: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +59,8 @@ class Run:
         protocol: how rows were held out to be the test rows, see `replay`; empty if they are the data set's own.
         dropped: ids of training photographs that were not learnt from.
         relabelled: id of a training photograph -> the class it was learnt as.
-        calibration: what is done to each head's probabilities, before their mean is taken.
+        calibration: what is done to each head's probabilities, before their mean is taken; where the task's metric
+            looks at an order only, without the clip.
         scores: the first is the one to quote; each says what it was measured on.
         unreadable: id of a test photograph that got the class prior -> why.
         task: what the competition asks for; runs written before there were tasks have that of their classes.
@@ -106,6 +107,12 @@ class Run:
     held_out: tuple[str, ...] = ()
     sample_submission: str = ""
 
+    @property
+    def submitted_calibration(self) -> Calibration:
+        """`calibration`, without its clip where the metric looks at an order only, which a clip would tie."""
+        takes_a_clip = metrics.find(self.task.metric).takes_a_clip
+        return self.calibration if takes_a_clip else replace(self.calibration, clip=0.0)
+
 
 _SINCE_3 = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
 _WITHOUT_METRIC = {"metric": metrics.LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
@@ -132,7 +139,7 @@ class TrainedRun:
                 f"Give it the features of {', '.join(self.run.backbones)}, in this order",
             )
         by_head = (np.asarray(head.predict_proba(X), np.float64) for head in self.heads)
-        calibrate, nothing = self.run.calibration.apply, np.zeros((len(X), len(self.run.classes)))
+        calibrate, nothing = self.run.submitted_calibration.apply, np.zeros((len(X), len(self.run.classes)))
         if self.run.version == OLDEST:
             return calibrate(sum(by_head, start=nothing) / len(self.heads))
         return sum(map(calibrate, by_head), start=nothing) / len(self.heads)

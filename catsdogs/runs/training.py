@@ -31,6 +31,9 @@ from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import check_heads
 from catsdogs.scoring.training_plan import Plan, TrainingRows, check_trainable, cross_validate_plan, settle
 
+_Floats = NDArray[np.float64]
+_Labels = NDArray[np.int64]
+
 
 def train(
     files: Sequence[Features],
@@ -74,7 +77,7 @@ def train(
     run = _run_of(rows, plan, crossed, **told, **found)
     probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
     if truth:
-        run = replace(run, scores=(_held_out_score(rows.first, probabilities, left_out, truth), *run.scores))
+        run = replace(run, scores=(_held_out_score(run, rows.first, probabilities, left_out, truth), *run.scores))
     with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, rows.first, truth)
         if run.test_rows or unreadable:
@@ -102,15 +105,18 @@ def _columns_left_out(
 
 
 def _held_out_score(
-    first: Features, probabilities: NDArray[np.float64], left_out: Mapping[str, float], truth: Mapping[str, str]
+    run: Run, first: Features, probabilities: _Floats, left_out: Mapping[str, float], truth: Mapping[str, str]
 ) -> Grade:
-    """Of (n_test, classes) probabilities, by the name of each row's class."""
+    """Of (n_test, classes) probabilities as submitted, by the name of each row's class."""
     names = [*first.classes, *left_out]
     right = np.array([names.index(name) for name in truth.values()], np.int64)
     if left_out:
         probabilities = submission.widened(probabilities, [*left_out.values()])
     how = f"held out{replay.protocol_in_words(first)}, {len(right):,} labelled photographs"
-    return grades.score(probabilities, right, how, first.task.metric, decisions.named(probabilities, first.task))
+    named, clipped = decisions.named(probabilities, run.task), probabilities
+    if run.submitted_calibration != run.calibration:
+        clipped = calibration.clipped(probabilities, run.calibration.clip)
+    return grades.score(clipped, right, how, run.task.metric, named, probabilities)
 
 
 def digest_of(sample_submission: str | None) -> str:
@@ -137,7 +143,6 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
 def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: Any) -> Run:
     """What can be said of a run once its heads are fitted; `told` are fields that only the caller knows."""
     files, first, kept = rows.files, rows.first, rows.kept
-    metric = metrics.find(first.task.metric)
     return Run(
         **told,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,7 +166,7 @@ def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: An
         protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
-        calibration=calibration.fit_calibration(crossed.probabilities, first.labels, metric.takes_a_clip),
+        calibration=calibration.fit_calibration(crossed.probabilities, first.labels),
         scores=_out_of_fold_scores(rows, plan, crossed),
         version=plan.version,
         streamed=plan.streamed,
@@ -195,24 +200,24 @@ def _refuse_taken(target: Path, force: bool) -> None:
 def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Grade, ...]:
     """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
     kept, learnt, labels, task = rows.kept, rows.learnt, rows.first.labels, rows.first.task
+    after = unclipped = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
     with_clip = metrics.find(task.metric).takes_a_clip
-    after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold, with_clip)
+    if not with_clip:
+        unclipped = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold, with_clip)
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
     folds = f"{len(crossed.heads)} folds" + (" with copies in one" if plan.copies else "")
-    how = f"calibrated on the other folds{'' if with_clip else ' without a clip'}{corrected}"
-    every = np.full(len(kept), True)
+    how = f"calibrated on the other folds{'' if with_clip else f', for {task.metric} without a clip'}{corrected}"
+    raw, every = crossed.probabilities, np.full(len(kept), True)
 
-    def score(
-        right: NDArray[np.int64], probabilities: NDArray[np.float64], how: str, rows: NDArray[np.bool_] = every
-    ) -> Grade:
-        named = decisions.named(probabilities, task, crossed.fold)
+    def score(right: _Labels, clipped: _Floats, unclipped: _Floats, how: str, rows: NDArray[np.bool_] = every) -> Grade:
+        named = decisions.named(unclipped, task, crossed.fold)
         measured_on = f"out of fold, {np.count_nonzero(rows):,} training photographs, {folds}, {how}"
-        return grades.score(probabilities[rows], right[rows], measured_on, task.metric, named[rows])
+        return grades.score(clipped[rows], right[rows], measured_on, task.metric, named[rows], unclipped[rows])
 
-    scores = [score(labels, after, how), score(labels, crossed.probabilities, f"not calibrated{corrected}")]
+    scores = [score(labels, after, unclipped, how), score(labels, raw, raw, f"not calibrated{corrected}")]
     if corrected:
-        scores.append(score(learnt, after, f"{how} and scored as corrected", kept))
+        scores.append(score(learnt, after, unclipped, f"{how} and scored as corrected", kept))
     return tuple(scores)
 
 

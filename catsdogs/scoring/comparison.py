@@ -143,12 +143,7 @@ def compare(
             can take the vectors.
         StoreError: files that hold different rows, or are damaged.
     """
-    _refuse_twice("head", head_names, str)
-    _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
-    if repeats < 1:
-        raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
-    for name in head_names:
-        heads.create(name)
+    _check_arguments(sets, head_names, repeats)
     seeds = range(seed, seed + repeats)
     files = list({file.path: file for networks in sets for file in networks}.values())
     rows = check_trainable(files, corrections.drop, corrections.relabel)
@@ -171,6 +166,15 @@ def compare(
     measured_on = _measured_on(rows, folds, repeats, task)
     entries = _ranked(fitted, metrics.find(task.metric).higher_is_better)
     return Comparison(entries, len(rows.kept), folds, repeats, measured_on, refused, metric=task.metric)
+
+
+def _check_arguments(sets: Sequence[Sequence[Features]], head_names: Sequence[str], repeats: int) -> None:
+    _refuse_twice("head", head_names, str)
+    _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
+    if repeats < 1:
+        raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
+    for name in head_names:
+        heads.create(name)
 
 
 def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]) -> None:
@@ -211,7 +215,6 @@ def _outcome(
 ) -> tuple[Entry, Measurement]:
     """The entry of one head, as if it were the first, and what it is ranked by; without `X` it is streamed."""
     widths, given = tuple(file.width for file in files), rows.first.labels
-    with_clip = metrics.find(task.metric).takes_a_clip
     losses, by_metric, right, seconds = list[Measurement](), list[Measurement](), 0.0, []
     for seed, fold in dealt.items():
         make = partial(heads.create, head, seed, widths)
@@ -221,12 +224,14 @@ def _outcome(
             advance(len(crossed.heads))
         else:
             crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=rows.groups)
-        probabilities = calibration.cross_fitted(crossed.probabilities, given, fold, with_clip)
+        probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
         losses.append(measuring.measure(LOG_LOSS, probabilities, given))
+        right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
+        if not metrics.find(task.metric).takes_a_clip:
+            probabilities = calibration.cross_fitted(crossed.probabilities, given, fold, with_clip=False)
         if task.metric != LOG_LOSS:
             named = decisions.named(probabilities, task, fold)
             by_metric.append(measuring.measure(task.metric, probabilities, given, named))
-        right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
         seconds.append(crossed.seconds)
     backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
     loss = measuring.mean_of(losses)
@@ -251,7 +256,7 @@ def _ranked(outcomes: Sequence[tuple[Entry, Measurement]], higher_is_better: boo
 
 
 def _measured_on(rows: TrainingRows, folds: int, repeats: int, task: Task) -> str:
-    without_clip = "" if metrics.find(task.metric).takes_a_clip else " without a clip"
+    without_clip = "" if metrics.find(task.metric).takes_a_clip else f", for {task.metric} without a clip,"
     sentence = (
         f"out of fold, {len(rows.kept):,} training photographs, {repeats} x {folds} folds, "
         f"calibrated on the other folds{without_clip} as train does, against the labels as given"

@@ -61,13 +61,18 @@ def score(
     measured_on: str,
     metric: str = LOG_LOSS,
     named: NDArray[np.int64] | None = None,
+    unclipped: NDArray[np.float64] | None = None,
 ) -> Grade:
     """The grade of (n, classes) probabilities where `labels`, (n,), are the classes that are right.
 
-    `metric` and `named` are as in `measuring.measure`.
+    Args:
+        metric, named: as in `measuring.measure`.
+        unclipped: (n, classes) what the metric is measured on, if not on the probabilities: where only an order counts,
+            they are written without the clip that log loss needs.
     """
-    losses = measuring.measure(LOG_LOSS, probabilities, labels)
-    by_metric = losses if metric == LOG_LOSS else measuring.measure(metric, probabilities, labels, named)
+    losses = by_metric = measuring.measure(LOG_LOSS, probabilities, labels)
+    if metric != LOG_LOSS:
+        by_metric = measuring.measure(metric, probabilities if unclipped is None else unclipped, labels, named)
     return Grade(
         log_loss=losses.value,
         standard_error=losses.standard_error,

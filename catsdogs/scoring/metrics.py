@@ -49,7 +49,7 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric(LOG_LOSS, False, "0, perfect, to 34.5", "sklearn.metrics.log_loss, probabilities clipped at 1e-15 "
-               "as on https://www.kaggle.com/wiki/LogLoss", PROBABILITIES),
+               "as at https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition/overview/evaluation", PROBABILITIES),
         Metric(AUC, True, "0 to 1, blind at 0.5", "sklearn.metrics.roc_auc_score", RANKS),
         Metric(MEAN_AUC, True, "0 to 1, blind at 0.5", "the mean of sklearn.metrics.roc_auc_score over the columns, "
                "each class against the rest", RANKS),
@@ -73,8 +73,8 @@ def find(name: str) -> Metric:
         UnknownNameError: there is none.
     """
     if match := _MAP.fullmatch(name):
-        source = "https://www.kaggle.com/wiki/MeanAveragePrecision: 1 / place of the right name among the best"
-        return Metric(name, True, "0 to 1", source, BEST_K, int(match[1]))
+        source = "https://www.kaggle.com/c/whale-categorization-playground/overview/evaluation"
+        return Metric(name, True, "0 to 1", source, BEST_K, int(match[1]))  # 1 / place of the right name
     if name in _NOT_THERE_YET:
         raise UsageError(
             f"The metric {name} is of {_NOT_THERE_YET[name]}, which cannot be answered yet",

@@ -126,6 +126,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--folds": Refused("1", COUNTED, (*ON, "--heads", "ridge")),
         "--heads": Refused("svm", "Choose from", ON),
         "--repeats": Refused("0", "0 repeats", ON),
+        "--metric": Refused("beauty", "Choose from: log-loss", ON),
         "--data": Refused("data", IDLE, ON),
     },
     "replay": RUN

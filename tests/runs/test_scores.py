@@ -13,7 +13,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.photographs.task import BEST_K, CLASSES, NAME, Task
 from catsdogs.runs import out_of_fold, run_card
 from catsdogs.scoring import decisions, metrics
-from tests.support.runs import features, train
+from tests.support.runs import features, read_csv, train
 
 THREE = ("ape", "bee", "cow")
 
@@ -24,11 +24,11 @@ def asked(file: Features, metric: str, **answer: object) -> Features:
 
 
 @pytest.mark.parametrize("classes", [("cat", "dog"), THREE])
-def test_ranks_are_not_clipped_and_log_loss_stands_beside(tmp_path: Path, classes: tuple[str, ...]) -> None:
+def test_ranks_are_not_clipped_and_log_loss_beside_them_is(tmp_path: Path, classes: tuple[str, ...]) -> None:
     metric = "auc" if len(classes) == 2 else "mean-auc"
     file = features(tmp_path, classes=classes, apart=2)
     run = train([asked(file, metric)], tmp_path, head="logistic")
-    assert run_card.read_run(tmp_path / "run") == run and run.calibration.clip == 0
+    assert run_card.read_run(tmp_path / "run") == run and run.submitted_calibration.clip == 0
     calibrated, raw = run.scores
     assert calibrated.metric == raw.metric == metric
     values, _ = out_of_fold.read_out_of_fold(tmp_path / "run", run, file)
@@ -36,10 +36,22 @@ def test_ranks_are_not_clipped_and_log_loss_stands_beside(tmp_path: Path, classe
     by_scikit_learn = [oracle.roc_auc_score(side, values[:, number]) for number, side in enumerate(sides)]
     assert raw.value == pytest.approx(np.mean(by_scikit_learn)) and 0 < raw.value_error < 0.1
     assert str(calibrated).startswith(f"{metric} {calibrated.value:.5f} ± ") and "log loss" in str(calibrated)
-    assert "without a clip" in calibrated.measured_on
+    assert f"for {metric} without a clip" in calibrated.measured_on
     plain = train([file], tmp_path, head="logistic", name="plain")
-    assert plain.calibration.clip > 0 and "clip" not in plain.scores[0].measured_on
-    assert plain.scores[1].log_loss == raw.log_loss
+    assert plain.calibration == run.calibration == plain.submitted_calibration and run.calibration.clip > 0
+    assert [score.log_loss for score in plain.scores] == [score.log_loss for score in run.scores]
+    assert "clip" not in plain.scores[0].measured_on
+
+
+def test_what_a_run_answers_where_only_an_order_counts_is_not_clipped(tmp_path: Path) -> None:
+    file = features(tmp_path, apart=9)
+    X = joining.Joined([file], "test").read()
+    for metric in ("auc", "log-loss"):
+        clip = train([asked(file, metric)], tmp_path, head="logistic", name=metric).calibration.clip
+        probabilities = run_card.load_run(tmp_path / metric).predict_proba(X)
+        assert (probabilities.min() < clip) == (metric == "auc")
+        written = {float(row["label"]) for row in read_csv(tmp_path / metric / "submission.csv")}
+        assert (len(written) == len(X)) == (metric == "auc")
 
 
 def test_a_name_is_scored_as_it_would_be_written(tmp_path: Path) -> None:
@@ -61,7 +73,7 @@ def test_the_best_few_are_scored_in_their_order(tmp_path: Path) -> None:
     values, _ = out_of_fold.read_out_of_fold(tmp_path / "run", run, file)
     place = (values > values[np.arange(60), file.labels][:, None]).sum(axis=1)
     expected = np.where(place < 2, 1 / (place + 1), 0)
-    assert run.scores[1].value == pytest.approx(expected.mean()) and run.calibration.clip == 0
+    assert run.scores[1].value == pytest.approx(expected.mean()) and run.submitted_calibration.clip == 0
 
 
 def test_held_out_rows_are_scored_by_the_metric_too(tmp_path: Path) -> None:

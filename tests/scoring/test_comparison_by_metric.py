@@ -67,6 +67,8 @@ def test_another_metric_than_the_files_may_be_asked_for(tmp_path: Path) -> None:
     by_area = compare(file, ["logistic", "ridge"], task=metrics.settle(file.task, "auc", ""), repeats=2)
     by_loss = compare(file, ["logistic", "ridge"], repeats=2)
     assert (by_area.metric, by_loss.metric) == ("auc", "log-loss")
+    losses = [{entry.head: entry.log_loss for entry in found.entries} for found in (by_area, by_loss)]
+    assert losses[0] == losses[1]
     assert by_area.entries[0].value > by_area.entries[1].value
     assert by_loss.entries[0].log_loss < by_loss.entries[1].log_loss
 
