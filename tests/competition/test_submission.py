@@ -207,7 +207,7 @@ def test_a_truth_is_matched_by_id(tmp_path: Path, labels: tuple[str, str, str]) 
         ("id,label\n1,0\n", r"1 ids are missing from .*truth\.csv: 2"),
         ("id,label\n1,0\n2,1\n3,1\n", r"1 ids are missing from .*submission\.csv: 3"),
         ("id,label\n1,0\n2,dog\n", "row 2: the label '0' of 1 is none of cat, dog"),
-        ("id,label,more\n1,0,0\n2,1,0\n", "has the columns id, label, more"),
+        ("id,label,more\n1,0,0\n2,1,0\n", "row 2: 1 has 0 right classes, not one"),
     ],
 )
 def test_a_truth_that_does_not_fit_is_refused(tmp_path: Path, truth: str, message: str) -> None:
