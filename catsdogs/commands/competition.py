@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.flags import as_flags, find_dataset
-from catsdogs.commands.settings import SUBMISSIONS, Flags
-from catsdogs.errors import DatasetError, SubmissionError, UsageError
+from catsdogs.commands.settings import DEFAULTS, SUBMISSIONS, Flags
+from catsdogs.errors import CatsdogsError, DatasetError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
     from catsdogs.features.feature_file import Features
@@ -21,16 +21,46 @@ HELD_OUT_IS_EASIER = (
 )
 
 
-@task("source data", source="kaggle (needs an account) or microsoft (the same labelled photographs, no account)")
+@task(
+    "source competition data",
+    source="of Dogs vs. Cats: kaggle (needs an account) or microsoft (the same labelled photographs, no account)",
+    competition="Kaggle's name of any other competition, as in its page's address; without --data into data/<name>",
+)
 def fetch(flags: Flags, source: str = "kaggle") -> None:
-    """Download the competition's photographs."""
+    """Download a competition's photographs, and say what is asked for."""
     from catsdogs.competition.fetch import fetch as fetch_photographs
 
+    if name := flags.text("competition"):
+        _fetch_competition(flags, source, name)
+        return
     place = flags.place("data")
     counts, skipped = fetch_photographs(source, place)
     counted = ", ".join(f"{count:,} in {folder}" for folder, count in counts.items())
     say(f"{place}: {counted}" + (f"; already there: {', '.join(skipped)}" if skipped else ""))
     next_steps(f"features{as_flags(flags, data=str(place))}")
+
+
+def _fetch_competition(flags: Flags, source: str, name: str) -> None:
+    """Bring all files of a competition, and say what they are, as far as they can be read."""
+    from catsdogs.commands.photographs import look_at  # which needs this module
+    from catsdogs.competition import archive, kaggle
+
+    if source != "kaggle":
+        raise UsageError(f"--source {source} has no files of {name}", "Leave out --source, or --competition")
+    name, settings = kaggle.name_of(name), (flags.setting("competition"), flags.setting("data"))
+    # A folder in the settings is that of the competition in the settings, and the usual one is Dogs vs. Cats'.
+    is_named = flags.data or (settings[0] == name and settings[1] != DEFAULTS["data"])
+    place = flags.place("data") if is_named else Path("data", name)
+    fetched = archive.fetch_competition(name, place)
+    already = "; all were there already" if fetched.were_there else ""
+    say(f"{place}: {fetched.files:,} files of {name}, {fetched.size / 1e6:,.1f} MB{already}")
+    next_command = "features"
+    try:
+        look_at(flags.but(data=str(place)))
+    except CatsdogsError as error:  # the files are there all the same, and `look` has flags that may answer it
+        say(error)
+        next_command = "look"
+    next_steps(f"{next_command}{as_flags(flags, data=str(place))}")
 
 
 @task(truth="a CSV of id and label (0, 1 or the class)")

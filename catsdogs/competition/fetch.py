@@ -1,4 +1,4 @@
-"""The photographs brought here: downloaded from Kaggle or Microsoft, resumed, unpacked and counted."""
+"""The photographs of Dogs vs. Cats brought here: downloaded from Kaggle or Microsoft, resumed, unpacked and counted."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from catsdogs.competition import kaggle
+from catsdogs.competition import archive, kaggle
 from catsdogs.competition.download import download
 from catsdogs.competition.unpack import unpack
 from catsdogs.errors import FetchError, UnknownNameError
@@ -78,18 +78,18 @@ def fetch(source: str, data: Path) -> tuple[dict[str, int], list[str]]:
         raise UnknownNameError("source", source, sorted(SOURCES))
     chosen = SOURCES[source]
     downloads = data / f".{source}-download"  # Ours, removed at the end; an archive that lies elsewhere is the user's.
-    archive = data / chosen.archive
-    if not archive.is_file():
-        archive = downloads / chosen.archive
+    packed = data / chosen.archive
+    if not packed.is_file():
+        packed = downloads / chosen.archive
     skipped = [name for name, count in chosen.count_photographs(data).items() if count == chosen.counts[name]]
     if any(is_mended for _, is_mended in chosen.problems(data)):
-        if archive.is_file():
-            skipped.append(archive.name)
+        if packed.is_file():
+            skipped.append(packed.name)
         else:
-            download(chosen.url(), archive)
-        unpack(archive, data)
+            download(chosen.url(), packed)
+        unpack(packed, data)
     for problem, is_mended in chosen.problems(data):
-        remove = f"Delete {archive} and run the same command again"
+        remove = f"Delete {packed} and run the same command again"
         raise FetchError(problem, remove if is_mended else "Move away what is not part of it")
     if downloads.is_dir():
         with write_errors(downloads, FetchError):
@@ -100,11 +100,13 @@ def fetch(source: str, data: Path) -> tuple[dict[str, int], list[str]]:
 def competition_of(place: str) -> str:
     """Kaggle's name of the competition that the photographs at a path or URL are of; empty if nothing tells.
 
-    The names of its folders tell, and so do the very photographs and sample that `fetch` leaves there.
+    What `fetch` left there tells, a list of files or the very photographs and sample, and so do its folders' names.
     """
     if "://" in place:
         return kaggle.competition_at(place)
     data = Path(place).expanduser()
+    if fetched := archive.competition_in(data):
+        return fetched
     paths = dict.fromkeys(Path(path(data)).as_posix() for path in (os.path.abspath, os.path.realpath))
     named = next(filter(None, map(kaggle.competition_at, paths)), "")
     return named or ("" if SOURCES["kaggle"].problems(data) else kaggle.COMPETITION)

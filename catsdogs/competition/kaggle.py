@@ -43,7 +43,7 @@ _Reply = TypeVar("_Reply")
 
 @dataclass(frozen=True)
 class UploadAnswer:
-    """Kaggle's answer to a submission: `status` is "complete" or "pending", a score is a log loss, or None."""
+    """Kaggle's answer to a submission: `status` is "complete" or "pending", a score is by its metric, or None."""
 
     status: str
     public_score: float | None

@@ -1,4 +1,4 @@
-"""Zips of photographs unpacked: checked before anything is written, resumed, with the zips inside them."""
+"""Zips of photographs unpacked: checked before anything is written, resumed, with the zips inside them if need be."""
 
 import contextlib
 import errno
@@ -16,12 +16,22 @@ from catsdogs.files.atomic import check_free_space, write_errors
 from catsdogs.progress import Progress
 
 # Photographs hardly shrink in a zip and the sample CSV shrinks fivefold, while deflate can pretend up to 1032:1
-# (https://zlib.net/zlib_tech.html). Either source unpacks to about 1 GB.
+# (https://zlib.net/zlib_tech.html). Either source with zips inside unpacks to about 1 GB.
 MAX_RATIO = 100
 MAX_UNPACKED_BYTES = 16 << 30
 
 
-def unpack(archive: Path, folder: Path, outer: Path | None = None) -> None:
+def files_in(archive: Path) -> list[zipfile.ZipInfo]:
+    """The files of a zip whose inner zips stay as they are, all of them checked.
+
+    Raises:
+        FetchError: a member is unsafe, or the zip is damaged.
+    """
+    with _reading(archive), zipfile.ZipFile(archive) as source:
+        return _checked(source, archive, archive, zips_stay=True)
+
+
+def unpack(archive: Path, folder: Path, outer: Path | None = None, zips_stay: bool = False) -> None:
     """Unpack a zip, and the zips inside it, into `folder`.
 
     A file that is there with the right size is left alone, one with another size is never overwritten. Each is written
@@ -30,6 +40,7 @@ def unpack(archive: Path, folder: Path, outer: Path | None = None) -> None:
 
     Args:
         outer: the zip that `archive` lay in: what the user can delete.
+        zips_stay: the inner zips are files like others, and what they all grow to is bounded by the disk alone.
 
     Raises:
         FetchError: a member is unsafe, a zip is damaged, or the disk is too small.
@@ -37,17 +48,16 @@ def unpack(archive: Path, folder: Path, outer: Path | None = None) -> None:
     origin = outer or archive
     label = f"{outer.name}: {archive.name.strip('.')}" if outer else archive.name
     with _reading(origin), zipfile.ZipFile(archive) as source:
-        _check_members(source.infolist(), origin, outer is not None)
-        members = [member for member in source.infolist() if not member.is_dir()]
-        _check_size(members, archive.stat().st_size, origin)
-        missing = [member for member in members if not _present(folder / member.filename, member)]
+        members = _checked(source, archive, origin, zips_stay)
+        inner = set() if zips_stay else {member for member in members if _is_zip(member)}
+        missing = [member for member in members if member in inner or not _present(folder / member.filename, member)]
         with write_errors(folder, FetchError):
             folder.mkdir(parents=True, exist_ok=True)
             check_free_space(folder, sum(member.file_size for member in missing), FetchError)
         with Progress(len(missing), f"unpack {label}", "file") as bar:
             for member in missing:
                 target = folder / member.filename
-                if _is_zip(member):
+                if member in inner:
                     _unpack_inner(source, member, target, origin)
                 else:
                     _write_member(source, member, target)
@@ -81,11 +91,27 @@ def _write_member(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path
 
 
 def _present(target: Path, member: zipfile.ZipInfo) -> bool:
-    if _is_zip(member) or not os.path.lexists(target):
+    if not os.path.lexists(target):
         return False
     if target.is_file() and target.stat().st_size == member.file_size:
         return True
-    raise FetchError(f"{target} is there, but is not the file of the archive", "Move it away, or choose another folder")
+    raise another_file(target)
+
+
+def another_file(target: Path) -> FetchError:
+    """What is said of a file of the user's that has the name of one in the archive."""
+    return FetchError(
+        f"{target} is there, but is not the file of the archive", "Move it away, or choose another folder"
+    )
+
+
+def _checked(source: zipfile.ZipFile, archive: Path, origin: Path, zips_stay: bool) -> list[zipfile.ZipInfo]:
+    """The files of an open zip, none of which is unsafe."""
+    _check_members(source.infolist(), origin, archive is not origin)
+    members = [member for member in source.infolist() if not member.is_dir()]
+    most = MAX_RATIO * archive.stat().st_size
+    _check_size(members, most if zips_stay else min(MAX_UNPACKED_BYTES, most), archive, origin)
+    return members
 
 
 def _check_members(members: list[zipfile.ZipInfo], origin: Path, inner: bool) -> None:
@@ -128,10 +154,10 @@ def _unsafe(member: zipfile.ZipInfo) -> str:
     return ""
 
 
-def _check_size(members: list[zipfile.ZipInfo], packed: int, origin: Path) -> None:
+def _check_size(members: list[zipfile.ZipInfo], most: int, archive: Path, origin: Path) -> None:
     """Refuse a zip bomb; a member cannot exceed the size it declares, zipfile stops there."""
-    unpacked = sum(member.file_size for member in members)
-    if unpacked > min(MAX_UNPACKED_BYTES, MAX_RATIO * packed):
+    packed, unpacked = archive.stat().st_size, sum(member.file_size for member in members)
+    if unpacked > most:
         largest = max(members, key=lambda member: member.file_size)
         raise _refused(
             origin, largest.filename, f"and the others would grow from {packed / 1e6:,.3f} to {unpacked / 1e6:,.0f} MB"

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,43 +13,6 @@ from tests.support.downloads import KAGGLE_FILES, KAGGLE_ZIP, tree
 from tests.support.kaggle_server import KEY, SIGNATURE, TOKEN, StandIn
 
 ROOT = Path(kaggle.__file__).parents[2]
-
-
-@pytest.fixture
-def bare_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without credentials; must come before the client is imported for the first time."""
-    home = tmp_path / "home"
-    home.mkdir()
-    for name in [name for name in os.environ if name.startswith(("KAGGLE_", "XDG_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return home
-
-
-@pytest.fixture
-def standin(bare_home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[StandIn]:
-    pytest.importorskip("kaggle", reason='Kaggle\'s client is not installed: pip install "catsdogs[kaggle]"')
-    from kaggle.api.kaggle_api_extended import KaggleApi
-    from kagglesdk import kaggle_env
-
-    capfd.readouterr()  # What the client prints when it is imported from here and not by us.
-    running = StandIn()
-    # The client knows its servers by a table and takes no address from outside.
-    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, running.url)
-    monkeypatch.setattr(KaggleApi, "config", str(bare_home / "kaggle.json"))
-    monkeypatch.setattr(kaggle, "POLL_SECONDS", 0.0)
-    yield running
-    running.released.set()
-    running.shutdown()
-    running.server_close()
-
-
-@pytest.fixture
-def signed_in(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
-    monkeypatch.setenv("KAGGLE_KEY", KEY)
-    return standin
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ class StandIn(http.server.ThreadingHTTPServer):
         self.error_description = ""
         self.uploads_to_drop = 0
         self.archive = b""
+        self.asked_for: list[str] = []
         self.cuts: list[int] = []
         self.uploaded = b""
         self.submitted: list[dict[str, Any]] = []
@@ -64,6 +65,7 @@ class StandInHandler(http.server.BaseHTTPRequestHandler):
         assert self.path.startswith(SERVICE), self.path
         assert self.headers["Authorization"].startswith(("Basic ", "Bearer "))
         if route == "DownloadDataFiles":
+            self.server.asked_for.append(request["competitionName"])
             self.send_response(302)
             self.send_header("Location", f"{self.server.url}/storage/archive.zip?{SIGNATURE}")
             self.send_header("Content-Length", "0")
