@@ -179,8 +179,8 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
         say(f"Of copies, only those of the same bytes were looked for: {why}")
     for score in run.scores:
         say(score)
-    if (score := _were_all_wrong(run)) is not None:
-        say(f"Were all photographs wrong that are in no score, {run.task.metric} would be {score:.5f}")
+    if (lowest := _were_all_wrong(run)) is not None:
+        say(f"Were all photographs wrong that are in no score, {run.task.metric} would be {lowest:.5f}")
     if run.unreadable:
         say_rows(
             list(run.unreadable.items()),

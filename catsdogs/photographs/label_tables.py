@@ -71,6 +71,19 @@ class PhotographNames:
             fits = [known[variant] for variant in variants if variant in known]
             if fits:
                 return min(fits, key=lambda fit: fit[0])[1]
+            if below := self._ends_of_paths(known, variants):
+                return below
+        return []
+
+    @staticmethod
+    def _ends_of_paths(known: Mapping[str, tuple[int, list[str]]], variants: Iterable[str]) -> list[str]:
+        """The names that end as a spelling with folders does: it may be seen from a folder further down."""
+        for variant in variants:
+            folder, _, last = variant.rpartition("/")
+            _, alike = known.get(last, (0, [])) if folder else (0, [])
+            found = [name for name in alike if variant in _tails(name, variant.count("/"))]
+            if found:
+                return found
         return []
 
     def _spellings_of(self, group: int) -> dict[str, tuple[int, list[str]]]:
@@ -90,6 +103,12 @@ class PhotographNames:
                         fits.append(name)
             self._spellings.append(known)
         return self._spellings[group]
+
+
+def _tails(name: str, folders: int) -> tuple[str, str]:
+    """The last part of a path, of so many folders, with its suffix and without."""
+    tail = one_form("/".join(name.split("/")[-1 - folders :]))
+    return tail, without_suffix(tail)
 
 
 def choose_label_table(

@@ -192,6 +192,19 @@ class TestHowIdsAreWritten:
         assert labelled(found) == {f"train_images/000/{n:02}.jpg": str(40 + n % 2) for n in range(4)}
         assert (found.task.answer, found.task.id_form) == (NAME, "as test_metadata.json numbers them")
 
+    def test_file_names_seen_from_a_folder_further_down(self, tmp_path: Path) -> None:
+        """As an herbarium's: nybg/train/metadata.json says images/000/01.jpg of nybg/train/images/000/01.jpg."""
+        names = [f"nybg/{split}/images/000/{n:02}.jpg" for split in ("train", "test") for n in range(4)]
+        write_empty(tmp_path, names)
+        images = [{"id": n, "file_name": f"images/000/{n:02}.jpg"} for n in range(4)]
+        annotations = [{"image_id": n, "category_id": n % 2, "id": n} for n in range(4)]
+        (tmp_path / "nybg/train/metadata.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+        (tmp_path / "nybg/test/metadata.json").write_text(json.dumps({"images": images}))
+        (tmp_path / "sample_submission.csv").write_text("Id,Predicted\n0,0\n1,0\n2,0\n3,0\n")
+        found = scan(tmp_path, given=Given())
+        assert asked(found) == {str(n): f"nybg/test/images/000/{n:02}.jpg" for n in range(4)}
+        assert labelled(found) == {f"nybg/train/images/000/{n:02}.jpg": str(n % 2) for n in range(4)}
+
     def test_ids_that_another_table_explains(self, tmp_path: Path) -> None:
         tables = {
             "labels.csv": LABELS,
@@ -228,6 +241,21 @@ class TestWhereLabelsAre:
             scan(root, given=Given(labels="labels.csv:town"))
         with refused(DatasetError, "has no table other.csv; it has .*labels.csv"):
             scan(root, given=Given(labels="other.csv"))
+
+    def test_a_column_whose_name_only_begins_like_a_label(self, tmp_path: Path) -> None:
+        train = "category_id,date,file_name,frames,location\n"
+        train += "".join(f"{n % 3},2013-10-05,{c}.jpg,{n},{n // 2}\n" for n, c in enumerate("abcdef"))
+        sample = "Id,Predicted\nu,0\nv,0\nw,0\n"
+        found = scan(competition(tmp_path, TRAIN + TEST, {"train.csv": train, "sample_submission.csv": sample}))
+        assert labelled(found) == {f"train/{c}.jpg": str(n % 3) for n, c in enumerate("abcdef")}
+
+    def test_zips_of_train_and_a_stage_of_test(self, tmp_path: Path) -> None:
+        for name, members in (("train.zip", TRAIN), ("test_stg1.zip", TEST)):
+            with zipfile.ZipFile(tmp_path / name, "w") as archive:
+                for member in members:
+                    archive.writestr(member.replace("test/", "test_stg1/"), b"")
+        found = scan(competition(tmp_path, [], {"train.csv": LABELS, "sample_submission_stg1.csv": SAMPLE}))
+        assert set(asked(found)) == {"u", "v", "w"} and len(labelled(found)) == 6
 
     def test_two_tables_that_differ_are_a_question(self, tmp_path: Path) -> None:
         other = LABELS.replace("a,0", "a,1")
