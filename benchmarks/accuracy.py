@@ -13,7 +13,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import Dataset
-from catsdogs.scoring import grades, training_plan
+from catsdogs.scoring import measuring, training_plan
 
 KERAS_LIMIT = 256  # photographs: Keras is slow on a CPU, and its rounding errors are the same on all of them
 FOLDS, SEED, HEAD = 5, 2018, "logistic"
@@ -83,4 +83,4 @@ def cosines(files: Features, reference: Features) -> tuple[float, float]:
 def log_loss(file: Features) -> float:
     """Out of fold, on the training rows."""
     crossed = training_plan.out_of_fold([file], training_plan.Plan(HEAD, FOLDS, SEED))
-    return float(grades.log_losses(crossed.probabilities, file.labels).mean())
+    return float(measuring.log_losses(crossed.probabilities, file.labels).mean())

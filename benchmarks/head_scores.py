@@ -17,7 +17,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import deal
 from catsdogs.heads import Head
 from catsdogs.progress import Progress
-from catsdogs.scoring import calibration, comparison, crossval, grades, training_plan
+from catsdogs.scoring import calibration, comparison, crossval, measuring, training_plan
 from catsdogs.scoring.calibration import MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.comparison import STANDARD_ERRORS, Comparison
 
@@ -121,7 +121,7 @@ class _Vectors(NamedTuple):
 
     def mean_losses(self, answers: Sequence[Array]) -> Array:
         """(n,) log losses, means over the repeats."""
-        mean: Array = np.mean([grades.log_losses(probabilities, self.labels) for probabilities in answers], axis=0)
+        mean: Array = np.mean([measuring.log_losses(probabilities, self.labels) for probabilities in answers], axis=0)
         return mean
 
 
@@ -205,7 +205,7 @@ def _fitted_on_truth(probabilities: Array, labels: Labels) -> Array:
 
     def loss(logarithm: float) -> float:
         calibrated = Calibration(float(np.exp(logarithm))).apply(probabilities)
-        return float(grades.log_losses(calibrated, labels).mean())
+        return float(measuring.log_losses(calibrated, labels).mean())
 
     bound = np.log(MAX_TEMPERATURE)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-4})

@@ -20,6 +20,7 @@ from catsdogs.commands.console import Program
 
 collection = Collection(
     fetch=competition.fetch,
+    look=photographs.look,
     features=features.features,
     outliers=cleaning.outliers,
     train=runs.train,

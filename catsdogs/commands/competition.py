@@ -1,14 +1,18 @@
 """A competition on the command line: `fetch` its photographs, `grade` and `submit` a run's CSV."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.flags import as_flags, find_dataset
 from catsdogs.commands.settings import SUBMISSIONS, Flags
-from catsdogs.errors import SubmissionError, UsageError
+from catsdogs.errors import DatasetError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
+    from catsdogs.features.feature_file import Features
+    from catsdogs.photographs.task import Task
     from catsdogs.runs.run_card import Run
 
 HELD_OUT_IS_EASIER = (
@@ -31,16 +35,18 @@ def fetch(flags: Flags, source: str = "kaggle") -> None:
 
 @task(truth="a CSV of id and label (0, 1 or the class)")
 def grade(flags: Flags, name: str, truth: str) -> None:
-    """Log loss of a run's CSV against a truth CSV; for Dogs vs. Cats Redux beside Kaggle's medal lines."""
-    from catsdogs.competition import grading
+    """Score a run's CSV against a truth CSV, beside Kaggle's medal lines where they are known."""
+    from catsdogs.competition import grading, known
     from catsdogs.runs import run_card
 
     run = run_card.read_run(SUBMISSIONS / name)
     path = SUBMISSIONS / name / run_card.SUBMISSION_FILE
-    graded = grading.grade_submission(path, Path(truth), run.classes, run.left_out)
+    graded = grading.grade_submission(path, Path(truth), run.classes, run.left_out, run.task)
     say(graded)
-    if is_dogs_vs_cats(run):  # no other one's scores can be put beside these
-        say(HELD_OUT_IS_EASIER if run.protocol else grading.standing(graded.log_loss))
+    if run.protocol and is_dogs_vs_cats(run):
+        say(HELD_OUT_IS_EASIER)
+    elif not run.protocol and (standing := known.standing(_competition_of(run), graded.value)):
+        say(standing)
 
 
 @task("name message data competition", message="shown beside the submission on Kaggle")
@@ -63,9 +69,9 @@ def submit(flags: Flags, name: str) -> None:
             f"Nothing says which competition the run {name} is for",
             "Give --competition NAME, as the address of its page has it, such as dog-breed-identification",
         )
-    dataset = find_dataset(flags.data, run.source)
+    dataset = find_dataset(flags.data, run.source, run.task)
     sample = dataset.sample_submission if dataset else None
-    rows = submission.check_submission(path, sample, run.classes, run.left_out)
+    rows = submission.check_submission(path, sample, run.classes, run.left_out, run.task)
     alike = "like the sample submission" if sample else "with no sample submission to compare"
     say(f"{path}: {rows:,} rows, {alike}; to {to}")
     answer = kaggle.upload(path, flags.message or f"{name}: {run.scores[0]}", to)
@@ -81,8 +87,34 @@ def competition_name(given: str | None, place: str) -> str:
     return kaggle.name_of(given) if given else fetch.competition_of(place)
 
 
+def settled(flags: Flags, task: "Task", place: str) -> "Task":
+    """A task with its competition and metric: as flags and settings say, else as known of the photographs' place."""
+    from catsdogs.competition import known
+    from catsdogs.scoring import metrics
+
+    competition = competition_name(flags.text("competition") or task.competition, place)
+    of_another = known.metric_of(competition) if competition != task.competition else ""
+    try:
+        return metrics.settle(task, flags.text("metric") or of_another or task.metric, competition)
+    except UsageError as error:
+        if flags.text("metric"):
+            raise
+        problem = f"{competition} is scored by {of_another}: {error.problem}"
+        raise DatasetError(problem, f"{error.remedy}, with --metric, to answer it otherwise") from None
+
+
+def with_task(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
+    """Feature files with the task that flags and settings make of theirs."""
+    task = settled(flags, files[0].task, flags.data or files[0].source)
+    return [replace(file, task=task) for file in files]
+
+
 def is_dogs_vs_cats(run: "Run") -> bool:
     """Whether a run is for Dogs vs. Cats Redux, whose scores and medals are known."""
     from catsdogs.competition import kaggle
 
-    return competition_name(run.competition, run.source) == kaggle.COMPETITION
+    return _competition_of(run) == kaggle.COMPETITION
+
+
+def _competition_of(run: "Run") -> str:
+    return competition_name(run.competition, run.source)

@@ -5,7 +5,8 @@ from pathlib import Path
 from catsdogs.commands.cleaning import list_outliers
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.features import extract_features
-from catsdogs.commands.flags import extraction_settings, read_feature_files, scan_dataset
+from catsdogs.commands.flags import extraction_settings, read_feature_files
+from catsdogs.commands.photographs import look_at
 from catsdogs.commands.runs import plan_run, train_run
 from catsdogs.commands.settings import SUBMISSIONS, Flags
 
@@ -30,7 +31,7 @@ def demo(flags: Flags, data: str | None = None) -> None:
         counts = draw_dataset(root)
         say(f"{root}: {counts['train']} + {counts['test']} pictures, drawn by this program: these are no photographs")
     say("\n[1 of 4] features: three pretrained networks, one pass")
-    dataset = scan_dataset(flags.but(data=str(root)))
+    dataset = look_at(flags.but(data=str(root)))
     extract_features(dataset, list(SHORTHANDS["lite"]), folder, extraction_settings(flags))
     flags = flags.but(features=str(folder), backbones="lite", head=DEMO_HEAD, outliers="keep")
     flags = flags.but(k=None, votes=None, quartiles=False, all=False)

@@ -12,10 +12,10 @@ from catsdogs.commands.flags import (
     extraction_settings,
     network_names,
     refuse_idle_weights,
-    scan_dataset,
 )
+from catsdogs.commands.photographs import look_at
 from catsdogs.commands.settings import HELP, Flags, optional_number
-from catsdogs.errors import UsageError, to_choose_from
+from catsdogs.errors import UsageError
 
 if TYPE_CHECKING:
     from catsdogs.features.extract import Extraction, Settings, ThisMachine
@@ -25,7 +25,8 @@ UNREADABLE_FILE = "unreadable.csv"
 
 
 @task(
-    "data backbones weights_dir engine precision batch_size dtype out limit classes holdout devices cluster",
+    "data labels images positive metric competition backbones weights_dir engine precision batch_size dtype out limit "
+    "classes holdout devices cluster",
     engine="auto, keras or openvino; auto is that of the feature file, else Keras on a GPU and OpenVINO elsewhere",
     precision="auto, float32, bfloat16 or float16; auto is that of the feature file, else the fastest safe one",
     batch_size="photographs in a batch",
@@ -40,7 +41,7 @@ def features(flags: Flags, devices: str = "one") -> None:
     names, folder = network_names(flags), flags.but(features=flags.out).place("features")
     refuse_idle_weights(flags.weights_dir, names)
     check_writable(folder)
-    dataset = scan_dataset(flags)
+    dataset = look_at(flags)
     count = optional_number("limit", flags.limit)
     with _schedule(flags) as schedule:
         extract_features(dataset, names, folder, how, count, schedule)
@@ -59,10 +60,6 @@ def extract_features(
     """Write feature files, and show what was written and what could not be read."""
     from catsdogs.features.extract import extract
 
-    counts = f"{len(dataset.of('train')):,} train, {len(dataset.of('test')):,} test photographs"
-    say(f"{dataset.root}: {counts}, classes {to_choose_from(dataset.classes)}")
-    for note in dataset.notes:
-        say(note)
     summary = extract(dataset, names, folder, how, limit, schedule)
     _say_extracted(summary, folder)
     if dataset.truth:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from catsdogs.features.extract import Settings
     from catsdogs.features.feature_file import Features
     from catsdogs.photographs.dataset import Dataset
+    from catsdogs.photographs.task import Task
     from catsdogs.runs.run_card import Run
 
 
@@ -43,28 +44,31 @@ def check_writable(path: Path) -> None:
         pass
 
 
-def scan_dataset(flags: Flags) -> "Dataset":
-    """The photographs that the flags name."""
+def scan_dataset(flags: Flags, is_answered: bool = False) -> "Dataset":
+    """The photographs that the flags name; `is_answered` as in `dataset.scan`."""
     from catsdogs.networks.choice import split_names
     from catsdogs.photographs import dataset
+    from catsdogs.photographs.recognition import Given
 
+    given = Given(flags.text("labels"), flags.text("images"), flags.text("positive"))
     share = parse_number(float, "holdout", flags.holdout or "0", "Give it a share such as 0.15")
     seed = whole_number("seed", flags.setting("seed"))
-    scanned = dataset.scan(flags.place("data"), split_names(flags.classes), share, seed)
+    scanned = dataset.scan(flags.place("data"), split_names(flags.classes), share, seed, given, is_answered)
     say_left_alone(scanned.left_alone)
     return scanned
 
 
-def find_dataset(given: str | None, remembered: str) -> "Dataset | None":
+def find_dataset(given: str | None, remembered: str, task: "Task | None" = None) -> "Dataset | None":
     """The photographs at a path given by hand, which must be there; else where a file of ours remembers them.
 
-    None, said aloud, if nothing is there any more.
+    They are read as they were when their `task` was found out. None, said aloud, if nothing is there any more.
     """
     from catsdogs.photographs.dataset import scan
+    from catsdogs.photographs.recognition import Given
 
     place = storage.place(given or remembered)
     if given or storage.exists(place):
-        return scan(place)
+        return scan(place, given=Given(**task.given) if task else Given(), is_answered=False)
     say(f"No photographs at {remembered}: no sample submission to compare with, no thumbnails. Give --data")
     return None
 
@@ -124,7 +128,7 @@ def read_feature_files(flags: Flags) -> "list[Features]":
         if name not in known and not storage.exists(path):
             choice = list(dict.fromkeys((*feature_file.names(folder), *known)))
             raise UnknownNameError("backbone or feature file", name, choice)
-        files.append(feature_file.read_features(path, lambda: scan(flags.place("data"))))
+        files.append(feature_file.read_features(path, lambda: scan(flags.place("data"), is_answered=False)))
     return files
 
 

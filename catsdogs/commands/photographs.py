@@ -1,12 +1,39 @@
-"""Photographs on the command line: `shards` packs them into TFRecord files."""
+"""Photographs on the command line: `look` says what they are for, `shards` packs them into TFRecord files."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from catsdogs.commands.competition import settled
 from catsdogs.commands.console import next_steps, say, say_rows, say_unreadable, task
-from catsdogs.commands.flags import scan_dataset
+from catsdogs.commands.flags import as_flags, scan_dataset
 from catsdogs.commands.settings import Flags, optional_number
 from catsdogs.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from catsdogs.photographs.dataset import Dataset
+
+
+@task("data labels images positive metric competition classes holdout")
+def look(flags: Flags) -> None:
+    """Say what a folder of photographs is and what its competition asks for; no photograph is opened."""
+    look_at(flags)
+    read_so = {name: flags.text(name) for name in ("labels", "images", "positive", "metric")}
+    next_steps(f"features{as_flags(flags, data=str(flags.place('data')), **read_so)}")
+
+
+def look_at(flags: Flags) -> "Dataset":
+    """The photographs that the flags name, with their task settled; what they are is said."""
+    from catsdogs.photographs import description
+
+    dataset = scan_dataset(flags, is_answered=True)
+    dataset = replace(dataset, asked=settled(flags, dataset.task, str(flags.place("data"))))
+    say(description.describe(dataset))
+    for sentence in (*dataset.notes, description.open_question(dataset.task)):
+        if sentence:
+            say(sentence)
+    return dataset
 
 
 @task(

@@ -12,7 +12,7 @@ def report(flags: Flags, name: str) -> None:
     from catsdogs.scoring.comparison import COMPARISON_FILE
 
     _, files = read_run_and_files(flags, name)
-    dataset = find_dataset(flags.data, files[0].source)
+    dataset = find_dataset(flags.data, files[0].source, files[0].task)
     check_writable(SUBMISSIONS / name)
     path = page.write_report(SUBMISSIONS / name, files, dataset, SUBMISSIONS / COMPARISON_FILE)
     wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")

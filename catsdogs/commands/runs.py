@@ -1,12 +1,14 @@
 """Runs on the command line: `train` makes one, `predict` answers with one."""
 
+import contextlib
 import shlex
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs import __version__
-from catsdogs.commands.competition import competition_name
+from catsdogs.commands.competition import with_task
 from catsdogs.commands.console import command_line, next_steps, say, say_left_alone, say_rows, task, wrote
 from catsdogs.commands.features import UNREADABLE_FILE
 from catsdogs.commands.flags import (
@@ -34,13 +36,13 @@ PREDICTION_CACHE = ".predict"
 
 
 @task(
-    "name backbones head folds seed outliers features data competition repeat force",
+    "name backbones head folds seed outliers metric features data competition repeat force",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
 )
 def train(flags: Flags, force: bool = False) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
     if flags.repeat:
-        if any((flags.backbones, flags.head, flags.folds, flags.seed, flags.outliers, flags.competition)):
+        if any((flags.backbones, flags.head, flags.folds, flags.seed, flags.outliers, flags.competition, flags.metric)):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = flags.name or f"{flags.repeat}-again"
         run = _repeat_run(flags, name, force)
@@ -63,13 +65,16 @@ def predict(flags: Flags, name: str, data: str) -> None:
 
     refuse_idle_weights(flags.weights_dir, run_card.read_run(SUBMISSIONS / name).backbones)
     target = Path(flags.out) if flags.out else SUBMISSIONS / name / "predictions.csv"
-    cache = flags.place("features") / PREDICTION_CACHE
-    weights = weights_folder(flags)
+    folder, weights = flags.place("features"), weights_folder(flags)
     if target.is_dir():
         raise UsageError(f"--out {target} is a folder", "Give the name of a CSV to write")
-    for folder in (target.parent, cache):
-        check_writable(folder)
-    predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
+    check_writable(target.parent)
+    with contextlib.ExitStack() as stack:
+        # A notebook that is run once has no folder of features, and gets none.
+        is_kept = flags.features or storage.exists(folder)
+        cache = folder / PREDICTION_CACHE if is_kept else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        check_writable(cache)
+        predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
     say_left_alone(predicted.left_alone)
     say_rows(
         [(photograph.id, photograph.reason) for photograph in predicted.unreadable],
@@ -77,7 +82,7 @@ def predict(flags: Flags, name: str, data: str) -> None:
         target.with_name(f"{target.stem}-{UNREADABLE_FILE}"),
         ("id", "reason"),
     )
-    wrote(target, f"the probability of {predicted.columns}, rows: {predicted.rows:,}")
+    wrote(target, f"{predicted.wanted}, rows: {predicted.rows:,}")
     next_steps(f"serve --name {shlex.quote(name)}")
 
 
@@ -116,14 +121,15 @@ def train_run(flags: Flags, files: "Sequence[Features]", plan: "Plan", name: str
     from catsdogs.runs import training
     from catsdogs.scoring import replay
 
-    to = competition_name(flags.competition, flags.data or files[0].source)
+    files = with_task(flags, files)
+    to = files[0].task.competition
     truth, sample = dict[str, str](), None
     if plan.protocol:
         refuse_idle_data(flags.data, files)
         files, truth = replay.hold_out(files, plan.protocol, plan.held_out)
         if copies := replay.copies_learnt(files[0]):
             say(f"{copies:,} of the {len(truth):,} hidden photographs have copies among the others, as in that split")
-    elif dataset := find_dataset(flags.data, files[0].source):
+    elif dataset := find_dataset(flags.data, files[0].source, files[0].task):
         sample = _sample_submission(files, dataset)
     run = training.train(
         files,
@@ -159,6 +165,7 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
     """What was left out, kept together and scored, and the files of the run."""
     from catsdogs.cleaning import duplicates
     from catsdogs.runs import run_card
+    from catsdogs.scoring.training_plan import TrainingRows
 
     folder = SUBMISSIONS / run.name
     if run.left_out:
@@ -166,10 +173,14 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
     if run.copies:
         several = sum(map(len, run.copies))
         say(f"kept in one fold each: {len(run.copies):,} pictures that occur again, {several:,} photographs")
+    if rare := TrainingRows.of(files, plan.drop, plan.relabel, run.copies).rare(run.folds):
+        say(rare)
     if plan.copies is None and (why := duplicates.why_not_near(files)):
         say(f"Of copies, only those of the same bytes were looked for: {why}")
     for score in run.scores:
         say(score)
+    if (score := _were_all_wrong(run)) is not None:
+        say(f"Were all photographs wrong that are in no score, {run.task.metric} would be {score:.5f}")
     if run.unreadable:
         say_rows(
             list(run.unreadable.items()),
@@ -178,6 +189,18 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
         )
     for path in sorted(folder.iterdir()):
         wrote(path)
+
+
+def _were_all_wrong(run: "Run") -> float | None:
+    """The score if the rows that are in none counted 0; None where all are scored, or the metric is no mean of rows."""
+    from catsdogs.photographs.task import BEST_K, NAME
+    from catsdogs.scoring import metrics
+
+    score, metric = run.scores[0], metrics.find(run.task.metric)
+    is_mean = metric.wants in (NAME, BEST_K) and metric.name != metrics.F1_MACRO
+    if run.protocol or score.rows == run.train_rows or not is_mean:
+        return None
+    return score.value * score.rows / run.train_rows
 
 
 def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":
@@ -191,4 +214,5 @@ def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":
     for package, then in (run.versions | {"catsdogs": run.package_version}).items():
         if used.get(package, then) != then:
             say(f"{package} is {used[package]}, and was {then}: the last digits may differ")
-    return train_run(flags.but(competition=run.competition), files, run_card.plan_of(run), name, force)
+    told = flags.but(competition=run.competition, metric=run.task.metric)
+    return train_run(told, files, run_card.plan_of(run), name, force)

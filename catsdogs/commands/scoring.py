@@ -1,6 +1,6 @@
 """Scoring on the command line: `compare` heads and networks; `replay` a benchmark that hides a tenth of the labels."""
 
-from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats
+from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats, settled
 from catsdogs.commands.console import next_steps, say, task, write
 from catsdogs.commands.flags import as_flags, check_writable, network_names, read_feature_files, refuse_idle_data
 from catsdogs.commands.runs import check_run_name, corrections, plan_run, train_run
@@ -8,14 +8,14 @@ from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 
 
 @task(
-    "heads backbones folds repeats seed outliers features data",
+    "heads backbones folds repeats seed outliers metric features data",
     iterable=("backbones",),
     heads="heads, separated by commas; all of this program's if not given",
     backbones="networks, separated by commas; give the flag again for another set of them",
     repeats="how many times to cross-validate, on other folds each time",
 )
 def compare(flags: Flags, repeats: str = "1") -> None:
-    """Every head on every set of networks, on the same folds: their log losses, and which differences are noise."""
+    """Every head on every set of networks, on the same folds: their scores, and which differences are noise."""
     from catsdogs.heads import names
     from catsdogs.networks.choice import split_names
     from catsdogs.scoring import comparison, comparison_chart, comparison_table
@@ -29,13 +29,14 @@ def compare(flags: Flags, repeats: str = "1") -> None:
     folds, seed = flags.number("folds"), flags.number("seed")
     refuse_idle_data(flags.data, files)
     check_writable(SUBMISSIONS)
+    asked = settled(flags, files[0].task, flags.data or files[0].source)
     decided = corrections(flags, files)
-    compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided)
+    compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided, asked)
     say(comparison_table.format_table(compared))
     write(SUBMISSIONS / comparison.COMPARISON_FILE, comparison.write_comparison, compared)
     write(SUBMISSIONS / comparison.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)
     best = compared.entries[0]
-    given = {name: getattr(flags, name) for name in ("folds", "seed", "outliers")}
+    given = {name: getattr(flags, name) for name in ("folds", "seed", "outliers", "metric")}
     given |= {"features": str(flags.place("features")), "data": flags.data}
     next_steps(f"train --name best{as_flags(flags, backbones=','.join(best.backbones), head=best.head, **given)}")
 

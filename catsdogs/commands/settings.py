@@ -25,6 +25,11 @@ HELP = {
     "folds": "folds of the cross-validation",
     "force": "replace a run of the same name",
     "head": "a head of this program, a file my_head.py with the class MyHead, or a classifier of scikit-learn's",
+    "images": "the folder of the photographs, where several hold them, as seen from the data",
+    "labels": "the table of labels, where several could be it; after a colon, its column: train.csv:breed",
+    "metric": "what answers are scored by, such as auc or f1-macro; if not given, what is known of the competition, "
+    "else what suits the answer",
+    "positive": "the classes, separated by commas, of whose joint probability one number is asked for",
     "holdout": "a share of the labelled photographs, such as 0.15, to be the test rows instead of the data set's own",
     "name": "the run: a folder of submissions/",
     "outliers": "decided: obey decisions.csv; drop: the same, or without it leave out what no network takes for a pet; "
@@ -34,6 +39,11 @@ HELP = {
 }
 DEFAULTS = {
     "data": "data/dogs-vs-cats",
+    "labels": "",
+    "images": "",
+    "positive": "",
+    "metric": "",
+    "competition": "",
     "features": "features",
     "backbones": "ResNet50,InceptionV3,Xception",
     "weights_dir": "",

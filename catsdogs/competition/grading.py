@@ -1,5 +1,6 @@
 """A submission graded against a truth CSV, and where on Kaggle's leaderboard such a score would stand."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -8,45 +9,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.competition import submission
-from catsdogs.competition.submission import ID_COLUMN, LABEL_COLUMN, Sheet
-from catsdogs.errors import SubmissionError, in_short
+from catsdogs.competition.sheet import Sheet, rows_error
+from catsdogs.errors import in_short
 from catsdogs.files import tables
 from catsdogs.photographs.names import Names, one_form
+from catsdogs.photographs.task import BEST_K, ID_COLUMN, LABEL_COLUMN, NAME, Task
+from catsdogs.scoring import measuring
 from catsdogs.scoring.grades import Grade, score
 
 TRUTH_FILE = "truth.csv"
 _DIGIT_OF = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
 
 
-# Dogs vs. Cats Redux, private leaderboard: https://www.kaggle.com/c/dogs-vs-cats-redux-kernels-edition
-MEDAL_LINES = (  # each with its log loss and rank
-    ("best", 0.03302, 1),
-    ("gold", 0.03882, 12),
-    ("silver", 0.05038, 65),
-    ("bronze", 0.06127, 131),
-    ("median", 0.12216, None),
-)
+def grade_submission(
+    path: Path, truth: Path, classes: Sequence[str], left_out: Collection[str] = (), task: Task | None = None
+) -> Grade:
+    """The grade of a submission against a CSV of what is right, matched by id.
 
-
-def grade_submission(path: Path, truth: Path, classes: Sequence[str], left_out: Collection[str] = ()) -> Grade:
-    """Log loss and accuracy of a submission against a CSV with the columns `id,label`, matched by id.
-
-    A label is the name of a class, or 0 or 1. One column is the probability of the class it is named after, or else of
-    the second class; a label of 1 stands for the same class.
+    That has the columns of the sample submission, or of ids and labels. A label is the name of a class, or 0 or 1. One
+    column is the probability of the class it is named after, else of the one that the task asks for, else of the second
+    class; a label of 1 stands for the same class. A name has no log loss.
 
     Args:
         classes: the names in order.
-        left_out: as in `order`.
+        left_out, task: as in `submission.order`.
 
     Raises:
         SubmissionError: either file is no such table, or they hold different ids or classes.
     """
-    sheet, answers = Sheet.read(path), Sheet.read(truth)
+    task = task or Task.of_classes(classes)
+    sheet, answers = Sheet.read(path, task.id_column), Sheet.read(truth, task.id_column)
     for absent, name in zip(submission.differences(answers.rows, sheet.rows), (path, truth), strict=True):
         submission.refuse_ids(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
-    values = sheet.probabilities("Write it again with `catsdogs train`")
-    labels = _right_columns(answers, sheet, classes, left_out)
-    return score(values, labels, f"{truth.name}, {len(labels):,} rows")
+    measured_on = f"{truth.name}, {len(sheet.rows):,} rows"
+    if task.answer in (NAME, BEST_K):
+        return _grade_names(path, sheet, _labels_of(answers), classes, task, measured_on)
+    values = sheet.probabilities("Write it again with `catsdogs train`", submission.wants_ranks(task))
+    labels = _right_columns(answers, sheet, classes, left_out, task)
+    return score(values, labels, measured_on, task.metric)
 
 
 def write_truth(path: Path, truth: Mapping[str, str]) -> None:
@@ -58,32 +58,55 @@ def write_truth(path: Path, truth: Mapping[str, str]) -> None:
     tables.write_table(path, (ID_COLUMN, LABEL_COLUMN), truth.items())
 
 
-def standing(log_loss: float) -> str:
-    """The `MEDAL_LINES` and where among them a log loss would fall, in words."""
-    lines = ", ".join(f"{name} ({loss}{f', rank {rank}' if rank else ''})" for name, loss, rank in MEDAL_LINES)
-    better = next((name for name, loss, _ in MEDAL_LINES if log_loss <= loss), "")
-    place = f"at least {better}" if better else "behind the median"
-    return f"Kaggle's private leaderboard: {lines}; this would be {place}, had it been measured on Kaggle's test set"
+def _grade_names(
+    path: Path, sheet: Sheet, labels: Mapping[str, str], classes: Sequence[str], task: Task, measured_on: str
+) -> Grade:
+    """The grade of names; a class that the run never saw can be right of a photograph, and is never named."""
+    _, shares = submission.read_submission(path, classes, task=task)
+    known = [*classes, *dict.fromkeys(label for label in labels.values() if Names(classes).find(label) is None)]
+    shares = np.hstack((shares, np.zeros((len(shares), len(known) - len(classes)))))
+    names, ids = Names(known), Names(labels)
+    right = np.array([known.index(str(names.find(labels[str(ids.find(id))]))) for id in sheet.rows], np.int64)
+    measured = measuring.measure(task.metric, shares, right, shares.argmax(axis=1))
+    accuracy = float((shares.argmax(axis=1) == right).mean())
+    return Grade(
+        math.nan, math.nan, accuracy, len(right), measured_on, task.metric, measured.value, measured.standard_error
+    )
+
+
+def _labels_of(answers: Sheet) -> dict[str, str]:
+    """Id -> label, of a column of labels or of a column of 0 and 1 for each class.
+
+    Raises:
+        SubmissionError: a row without a 1, or with several.
+    """
+    if len(answers.targets) == 1:
+        return {id: values[0].strip() for id, values in answers.rows.items()}
+    labels = {}
+    for id, values in answers.rows.items():
+        right = [name.strip() for name, value in zip(answers.targets, values, strict=True) if _as_digits(value) == "1"]
+        if len(right) != 1:
+            problem = f": {id} has {len(right)} right classes, not one"
+            remedy = f"A truth has {ID_COLUMN},{LABEL_COLUMN}, or a column for each class with a single 1 in a row"
+            raise rows_error(answers.name, problem, remedy, [(answers.lines[id], ",".join(values))])
+        labels[id] = right[0]
+    return labels
 
 
 def _right_columns(
-    answers: Sheet, sheet: Sheet, classes: Sequence[str], left_out: Collection[str]
+    answers: Sheet, sheet: Sheet, classes: Sequence[str], left_out: Collection[str], task: Task
 ) -> NDArray[np.int64]:
     """The right class of each row of `sheet`, as a column of its probabilities."""
-    if len(answers.header) != 2:
-        raise SubmissionError(
-            f"{answers.name} has the columns {in_short(answers.header)}", f"A truth has {ID_COLUMN},{LABEL_COLUMN}"
-        )
-    texts = {id: values[0].strip() for id, values in answers.rows.items()}
-    names = Names((*sheet.header[1:], *classes, *left_out))
+    names = Names((*sheet.targets, *classes, *left_out))
+    texts = _labels_of(answers)
     texts = {id: names.find(text) or _as_digits(text) for id, text in texts.items()}
-    known = _names_of_columns(sheet.columns[1:], set(texts.values()), classes, left_out)
+    known = _names_of_columns(sheet.targets, set(texts.values()), classes, left_out, task)
     places = {one_form(name): place for place, name in enumerate(known)}
     wrong = [id for id, text in texts.items() if one_form(text) not in places]
     if wrong:
         problem = f": the label {texts[wrong[0]]!r} of {wrong[0]} is none of {in_short(known)}"
         remedy = "Name each class as the submission does, or give 0 and 1 for two classes"
-        raise submission.rows_error(answers.name, problem, remedy, [(answers.lines[id], texts[id]) for id in wrong])
+        raise rows_error(answers.name, problem, remedy, [(answers.lines[id], texts[id]) for id in wrong])
     ids = Names(texts)
     return np.array([places[one_form(texts[str(ids.find(id))])] for id in sheet.rows], np.int64)
 
@@ -98,10 +121,11 @@ def _as_digits(text: str) -> str:
 
 
 def _names_of_columns(
-    columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str], left_out: Collection[str]
+    columns: Sequence[str], labels: AbstractSet[str], classes: Sequence[str], left_out: Collection[str], task: Task
 ) -> list[str]:
     """What a truth calls the columns of `Sheet.probabilities`; of two, a single column is the second."""
-    places = submission.classes_of(columns, classes, left_out)
+    columns = [one_form(column.strip()) for column in columns]
+    places = submission.places_of(columns, classes, left_out, task)
     if len(columns) > 1:
         return list(columns)
     if labels <= {"0", "1"} and not labels <= set(classes):

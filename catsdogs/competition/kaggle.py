@@ -16,15 +16,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
+from catsdogs.competition.known import DOGS_VS_CATS, KNOWN
 from catsdogs.errors import FetchError, SubmissionError, UsageError
 
-COMPETITION = "dogs-vs-cats-redux-kernels-edition"
-# Competitions in pictures by the names of their folders and archives: who has one of these has its data.
-KNOWN = (
-    COMPETITION, "aerial-cactus-identification", "cassava-leaf-disease-classification", "dog-breed-identification",
-    "histopathologic-cancer-detection", "invasive-species-monitoring", "plant-pathology-2020-fgvc7",
-    "plant-seedlings-classification", "state-farm-distracted-driver-detection", "tpu-getting-started",
-)  # fmt: skip
+COMPETITION = DOGS_VS_CATS
 # Where Kaggle's own machines show the data of a competition; those of somebody's data set lie below datasets/ by now.
 _MOUNT = re.compile(r"(?:^|/)kaggle/input/(?:competitions/)?(?!datasets(?:/|$)|competitions/?$)([^/]+)")
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")

@@ -1,122 +1,25 @@
 """The submission CSV: as it was typed, written in the sample's order, checked as Kaggle checks it, and read back."""
 
 import io
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import SubmissionError, and_more, in_short
+from catsdogs.competition.sheet import Sheet, rows_error
+from catsdogs.errors import SubmissionError, in_short
 from catsdogs.files import tables
 from catsdogs.files.atomic import replacing
-from catsdogs.files.tables import NoTableError
-from catsdogs.photographs.names import Names, natural_key, one_form
+from catsdogs.photographs.names import Names, natural_key
+from catsdogs.photographs.task import BEST_K, ID_COLUMN, LABEL_COLUMN, NAME, PROBABILITY, Task
+from catsdogs.scoring import decisions, metrics
 
-ID_COLUMN = "id"
-LABEL_COLUMN = "label"
-ROW_SUM_TOLERANCE = 1e-3
+_TRAIN_AGAIN = "Write it again with `catsdogs train`"
 _DIGITS = 12  # a float32 sigmoid comes within 6e-8 of 1; fewer digits would round it to a certainty
-
-
-class Sheet(NamedTuple):
-    """A CSV as it was typed: its header, and id -> the other columns and the row in the file, row by row."""
-
-    name: str
-    header: list[str]
-    rows: dict[str, list[str]]
-    lines: dict[str, int]
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """The sheet in a file; raises SubmissionError as `parse`, or if the file cannot be read."""
-        try:
-            return cls.parse(str(path), tables.decode(path.read_bytes())[0])
-        except (OSError, NoTableError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-            raise SubmissionError(f"{path} cannot be read: {reason}", "Give the path of a CSV") from None
-
-    @classmethod
-    def parse(cls, name: str, text: str) -> Self:
-        """The sheet in a text, which messages call `name`.
-
-        Raises:
-            SubmissionError: it is no CSV with an id column first, has no rows, ragged ones, or an id twice.
-        """
-        remedy = f"It needs a first line such as {ID_COLUMN},{LABEL_COLUMN} and a row for each photograph"
-        try:
-            header, rows, numbers, _ = tables.parse_table(text)
-        except NoTableError as error:
-            raise SubmissionError(f"{name} is not CSV: {error}", remedy) from None
-        sheet = cls(name, header, {}, {})
-        columns = sheet.columns
-        if len(header) < 2 or len(set(columns)) < len(columns) or columns[0].lower() != ID_COLUMN:
-            raise SubmissionError(f"{name} has the columns {in_short(header)}", remedy)
-        if not rows:
-            raise SubmissionError(f"{name} has no rows", remedy)
-        numbered = list(zip(numbers, rows, strict=True))
-        wide = [(line, len(row)) for line, row in numbered if len(row) != len(header) or not row[0].strip()]
-        if wide:
-            problem = f" has {wide[0][1]} columns, not {len(header)}, or no id"
-            raise rows_error(name, problem, remedy, [(line, f"{width} columns") for line, width in wide])
-        first_line: dict[str, int] = {}
-        again = []
-        for line, (id, *values) in numbered:
-            if first_line.setdefault(one_form(id), line) != line:
-                again.append((line, id))
-            else:
-                sheet.rows[id], sheet.lines[id] = values, line
-        if again:
-            id = again[0][1]
-            problem = f" holds the id {id.strip()} again, first seen in row {first_line[one_form(id)]}"
-            raise rows_error(name, problem, "Keep one row for each id", again)
-        return sheet
-
-    @property
-    def columns(self) -> list[str]:
-        """The header's names by which columns are known, whatever stands around them; the first is the id's."""
-        return [one_form(column.strip()) for column in self.header]
-
-    def probabilities(self, remedy: str) -> NDArray[np.float64]:
-        """(n, classes); a single column is that of the second of two classes.
-
-        Raises:
-            SubmissionError: a value is not from 0 to 1, or those of a row do not add up to 1; with this remedy.
-        """
-        values = np.empty((len(self.rows), len(self.header) - 1))
-        wrong: dict[str, str] = {}
-        for row, (id, texts) in enumerate(self.rows.items()):
-            for column, text in enumerate(texts):
-                try:
-                    values[row, column] = tables.parse_number(text)
-                except ValueError:
-                    values[row, column] = math.nan
-                if not 0 <= values[row, column] <= 1:
-                    wrong.setdefault(id, text)
-        if wrong:
-            id, text = next(iter(wrong.items()))
-            problem = f": {text!r} for {id} is not a probability from 0 to 1"
-            raise rows_error(self.name, problem, remedy, [(self.lines[id], text) for id, text in wrong.items()])
-        if values.shape[1] == 1:
-            return np.concatenate((1 - values, values), axis=1)
-        totals = dict(zip(self.rows, values.sum(axis=1).tolist(), strict=True))
-        ids = [id for id, total in totals.items() if abs(total - 1) > ROW_SUM_TOLERANCE]
-        if ids:
-            problem = f": the probabilities of {ids[0]} add up to {totals[ids[0]]:.6g}, not 1"
-            raise rows_error(self.name, problem, remedy, [(self.lines[id], id) for id in ids])
-        return values
-
-
-def rows_error(name: str, problem: str, remedy: str, rows: Sequence[tuple[int, str]]) -> SubmissionError:
-    """The problem of the first of these rows, (line, what stands there), and how many more there are like it."""
-    more = and_more([line for line, _ in rows[1:]], "rows like it")
-    return SubmissionError(
-        f"{name}, row {rows[0][0]}{problem}{more}", remedy, [f"row {line}: {text}" for line, text in rows]
-    )
 
 
 def classes_of(columns: Sequence[str], classes: Sequence[str], left_out: Collection[str] = ()) -> list[int]:
@@ -154,26 +57,46 @@ def refuse_ids(ids: Sequence[str], what: str, remedy: str) -> None:
         raise SubmissionError(f"{len(ids):,} {what}: {in_short(ids)}", remedy, ids)
 
 
+class Form(NamedTuple):
+    """What a submission will look like.
+
+    Attributes:
+        sheet: the sample's, or an empty one of the same columns.
+        columns: the class that each column but that of ids is of; empty where names are asked for.
+        ids: row by row.
+    """
+
+    sheet: Sheet
+    columns: list[int]
+    ids: list[str]
+
+
 def order(
     ids: Collection[str],
     classes: Sequence[str],
     sample: str | None,
     missing: Collection[str],
     left_out: Collection[str] = (),
-) -> tuple[list[str], list[int], list[str]]:
-    """What a submission will look like: its header, the class each further column is of, and the ids, row by row.
+    task: Task | None = None,
+) -> Form:
+    """The form that a submission will have.
 
     `sample` is the text of a sample submission; without one, ids follow each other in natural order. `missing` are
     the ids of photographs that were there but could not be read. `left_out` are classes that no head knows, numbered
-    after the others: a sample may have columns for them, and without a sample they have.
+    after the others: a sample may have columns for them, and without a sample they have. `task` is that of the
+    competition, if there is one.
 
     Raises:
         SubmissionError: the sample has other ids or classes than we, or is no table.
     """
+    task = task or Task.of_classes(classes)
+    names = task.answer in (NAME, BEST_K)
     if sample is None:
-        columns = [LABEL_COLUMN] if len(classes) == 2 and not left_out else [*classes, *left_out]
-        return [ID_COLUMN, *columns], classes_of(columns, classes, left_out), sorted({*ids, *missing}, key=natural_key)
-    sheet = Sheet.parse("The sample submission", sample)
+        columns = [LABEL_COLUMN] if names or (len(classes) == 2 and not left_out) else [*classes, *left_out]
+        empty = Sheet("The submission", [ID_COLUMN, *columns], {}, {})
+        places = [] if names else places_of(columns, classes, left_out, task)
+        return Form(empty, places, sorted({*ids, *missing}, key=natural_key))
+    sheet = Sheet.parse("The sample submission", sample, task.id_column)
     photographs = Names({*ids, *missing})
     photograph_of = {id: photographs.find(id) for id in sheet.rows}
     refuse_ids(
@@ -192,7 +115,15 @@ def order(
         "ids of the sample submission mean a photograph that another one means, too",
         "Keep one row for each id",
     )
-    return sheet.header, classes_of(sheet.header[1:], classes, left_out), list(sheet.rows)
+    return Form(sheet, [] if names else places_of(sheet.targets, classes, left_out, task), list(sheet.rows))
+
+
+def places_of(columns: Sequence[str], classes: Sequence[str], left_out: Collection[str], task: Task) -> list[int]:
+    """The class of each column; of a single one for two classes, that whose probability the task asks for."""
+    is_named = Names(classes).find(columns[0]) is not None
+    if len(columns) == 1 and task.answer == PROBABILITY and task.positive in classes and not is_named:
+        return [classes.index(task.positive)]
+    return classes_of(columns, classes, left_out)
 
 
 def write_submission(
@@ -203,10 +134,12 @@ def write_submission(
     sample: str | None,
     missing: Mapping[str, Sequence[float]],
     left_out: Mapping[str, float] = MappingProxyType({}),
+    task: Task | None = None,
 ) -> None:
-    """Write the CSV, whole or not at all.
+    """Write the CSV, whole or not at all: what the task asks for, by the rules of `scoring.decisions`.
 
-    For two classes the one column is the probability of the second class, for more there is a column per class.
+    Without a task, for two classes the one column is the probability of the second class, for more there is a column
+    per class.
 
     Args:
         probabilities: (n, classes), rows as `ids`.
@@ -217,16 +150,19 @@ def write_submission(
         SubmissionError: as `order`, or a probability is not finite or outside [0, 1].
         StoreError: the disk is full, or the folder cannot be written.
     """
-    header, columns, rows = order(ids, classes, sample, missing, left_out)
+    task = task or Task.of_classes(classes)
+    sheet, columns, rows = order(ids, classes, sample, missing, left_out, task)
     known = dict(missing) | dict(zip(ids, probabilities, strict=True))
+    values = np.array([*known.values()], np.float64).reshape(len(known), len(classes))
     if len(columns) > len(classes):
-        known = dict(zip(known, widened(np.array([*known.values()]), [*left_out.values()]), strict=True))
-    names = Names(known)
+        values = widened(values, [*left_out.values()])
+    cells = _cells(values, columns, classes, task)
+    names, row_of = Names(known), {id: row for row, id in enumerate(known)}
     text = io.StringIO(newline="")
-    lines = ([id, *(as_text(known[str(names.find(id))][column]) for column in columns)] for id in rows)
-    tables.write_rows(text, (header, *lines))
-    sheet = Sheet.parse(str(path), text.getvalue())
-    sheet.probabilities("Train again: the head gave a number that is no probability")
+    lines = (sheet.row(id, cells[row_of[str(names.find(id))]]) for id in rows)
+    tables.write_rows(text, (sheet.header, *lines))
+    written = Sheet.parse(str(path), text.getvalue(), sheet.header[sheet.place].strip())
+    _check_values(written, classes, task, "Train again: the head gave a number that is no probability")
     with replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
@@ -244,44 +180,108 @@ def as_text(probability: float) -> str:
 
 
 def check_submission(
-    path: Path, sample: str | None = None, classes: Sequence[str] | None = None, left_out: Collection[str] = ()
+    path: Path,
+    sample: str | None = None,
+    classes: Sequence[str] | None = None,
+    left_out: Collection[str] = (),
+    task: Task | None = None,
 ) -> int:
-    """Look for all that Kaggle would reject, and return the number of rows; `left_out` as in `order`.
+    """Look for all that Kaggle would reject, and return the number of rows; `left_out` and `task` as in `order`.
 
     Raises:
-        SubmissionError: no such file, another header, an id twice, missing or foreign, a value that is no probability.
+        SubmissionError: no such file, another header, an id twice, missing or foreign, a value that is not what is
+            asked for.
     """
-    sheet = Sheet.read(path)
-    remedy = "Write it again with `catsdogs train`"
+    id_column = task.id_column if task and sample is not None else ""
+    sheet = Sheet.read(path, id_column)
     if sample is not None:
-        expected = Sheet.parse("The sample submission", sample)
+        expected = Sheet.parse("The sample submission", sample, id_column)
         if sheet.columns != expected.columns:
             raise SubmissionError(
                 f"{path} has the columns {in_short(sheet.header)}, the sample submission {in_short(expected.header)}",
-                remedy,
+                _TRAIN_AGAIN,
             )
         absent, foreign = differences(expected.rows, sheet.rows)
-        refuse_ids(absent, f"ids of the sample submission are missing from {path}", remedy)
-        refuse_ids(foreign, f"ids of {path} are not in the sample submission", remedy)
-    if classes is not None:
-        classes_of(sheet.header[1:], classes, left_out)
-    sheet.probabilities(remedy)
+        refuse_ids(absent, f"ids of the sample submission are missing from {path}", _TRAIN_AGAIN)
+        refuse_ids(foreign, f"ids of {path} are not in the sample submission", _TRAIN_AGAIN)
+    if classes is not None and (task is None or task.answer not in (NAME, BEST_K)):
+        classes_of(sheet.targets, classes, left_out)
+    _check_values(sheet, classes or (), task or Task.of_classes(classes or ()), _TRAIN_AGAIN)
     return len(sheet.rows)
 
 
 def read_submission(
-    path: Path, classes: Sequence[str], left_out: Collection[str] = ()
+    path: Path, classes: Sequence[str], left_out: Collection[str] = (), task: Task | None = None
 ) -> tuple[list[str], NDArray[np.float64]]:
     """The ids of a submission in the order of its rows, and their (n, classes) probabilities in that of `classes`.
 
-    Columns of classes that were `left_out`, see `order`, are not returned.
+    Columns of classes that were `left_out`, see `order`, are not returned. Of names, the best has the largest share, so
+    that what they are scored by follows from the numbers as well.
 
     Raises:
-        SubmissionError: no such file, no such table, columns of other classes, a value that is no probability.
+        SubmissionError: no such file, no such table, columns of other classes, a value that is no answer.
     """
-    sheet = Sheet.read(path)
-    columns = classes_of(sheet.header[1:], classes, left_out)
-    values = sheet.probabilities("Write it again with `catsdogs train`")
+    task = task or Task.of_classes(classes)
+    sheet = Sheet.read(path, task.id_column)
+    if task.answer in (NAME, BEST_K):
+        return list(sheet.rows), _shares(sheet, _numbers_of_names(sheet, classes, task, _TRAIN_AGAIN), len(classes))
+    columns = places_of(sheet.targets, classes, left_out, task)
+    values = sheet.probabilities(_TRAIN_AGAIN, are_ranks=wants_ranks(task))
     if len(columns) == 1:
         return list(sheet.rows), values if columns == [1] else values[:, ::-1]
     return list(sheet.rows), values[:, np.argsort(columns)[: len(classes)]]
+
+
+def wants_ranks(task: Task) -> bool:
+    """Whether only the order of probabilities counts."""
+    return metrics.find(task.metric).wants == metrics.RANKS
+
+
+def _cells(values: NDArray[np.float64], columns: Sequence[int], classes: Sequence[str], task: Task) -> list[list[str]]:
+    """What stands in each row besides the id, of (n, classes) probabilities."""
+    if task.answer == NAME:
+        return [[classes[number]] for number in decisions.names(values, task.metric)]
+    if task.answer == BEST_K:
+        return [[" ".join(classes[number] for number in row)] for row in decisions.best(values, task.best)]
+    if wants_ranks(task):
+        return [[repr(value) for value in row] for row in decisions.ranked(values)[:, columns].tolist()]
+    return [[as_text(value) for value in row] for row in values[:, columns].tolist()]
+
+
+def _check_values(sheet: Sheet, classes: Sequence[str], task: Task, remedy: str) -> None:
+    """SubmissionError if a value is not what the task asks for."""
+    if task.answer in (NAME, BEST_K):
+        _numbers_of_names(sheet, classes, task, remedy)
+    else:
+        sheet.probabilities(remedy, are_ranks=wants_ranks(task))
+
+
+def _numbers_of_names(sheet: Sheet, classes: Sequence[str], task: Task, remedy: str) -> list[list[int]]:
+    """The classes that each row names, in order.
+
+    Raises:
+        SubmissionError: a row names what is no class, one twice, none, or more than are asked for.
+    """
+    known = Names(classes)
+    numbers = {name: number for number, name in enumerate(classes)}
+    found, wrong = [], []
+    for id, values in sheet.rows.items():
+        text = values[0] if len(values) == 1 else ""
+        words = text.split() if task.answer == BEST_K else [text]
+        named = [known.find(word) for word in words]
+        if None in named or len(set(named)) < len(named) or not 1 <= len(named) <= max(task.best, 1):
+            wrong.append((sheet.lines[id], text))
+        found.append([numbers[name] for name in named if name is not None])
+    if wrong:
+        asked = f"the names of at most {task.best} classes" if task.answer == BEST_K else "the name of a class"
+        raise rows_error(sheet.name, f": {wrong[0][1]!r} is not {asked}", remedy, wrong)
+    return found
+
+
+def _shares(sheet: Sheet, named: Sequence[Sequence[int]], classes: int) -> NDArray[np.float64]:
+    """(n, classes) numbers that add up to 1 and have the order of the names; classes that are not named have 0."""
+    values = np.zeros((len(sheet.rows), classes))
+    for row, numbers in enumerate(named):
+        places = np.arange(len(numbers), 0, -1)
+        values[row, numbers] = places / places.sum()
+    return values

@@ -21,9 +21,10 @@ from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.features import feature_file, virtual
 from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recipe, Unreadable
 from catsdogs.features.virtual import Part, dataset_name
-from catsdogs.files import atomic, hdf5, storage
+from catsdogs.files import atomic, cards, hdf5, storage
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs.dataset import Photograph
+from catsdogs.photographs.task import Task
 
 _COPIED_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
 _CHUNK_ROWS = 64
@@ -137,13 +138,15 @@ class Cache:
         unreadable: Sequence[Unreadable],
         source: str,
         learnt: int = 0,
+        task: Task | None = None,
     ) -> bool:
         """Write the feature file with exactly these rows in this order, in flat memory, and remove the shards.
 
-        `learnt` and `source` are as in `Features`. Returns whether the file had to be written.
+        `learnt`, `source` and `task` are as in `Features`. Returns whether the file had to be written.
         """
+        task = task or Task.of_classes(classes)
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
-        changed = not self._is_current(splits, classes, unreadable, source)
+        changed = not self._is_current(splits, classes, unreadable, source, task)
         if changed:
             places = {split: [self._place(row) for row in rows] for split, rows in splits.items()}
             parts: dict[str, list[Part]] = {}
@@ -156,6 +159,7 @@ class Cache:
                     version=feature_file.VERSION,
                     source=source,
                     learnt=learnt,
+                    task=cards.as_json(asdict(task)),
                     backend=self._backend(chain(*places.values())),
                     package_version=__version__,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -291,10 +295,11 @@ class Cache:
         classes: Sequence[str],
         unreadable: Sequence[Unreadable],
         source: str,
+        task: Task,
     ) -> bool:
         """Whether the feature file as it is holds all this already."""
-        old = self.existing
-        if old is None or (old.classes, old.unreadable, old.source) != (tuple(classes), tuple(unreadable), source):
+        old, told = self.existing, (tuple(classes), tuple(unreadable), source, task)
+        if old is None or (old.classes, old.unreadable, old.source, old.task) != told:
             return False
         return old.labels.tolist() == [entry.photograph.label for entry in splits["train"]] and all(
             old.ids[split].tolist() == [entry.photograph.id for entry in entries]

@@ -229,7 +229,12 @@ def _assemble(
         if len(outcomes) < len(dataset.photographs):  # the run is limited
             entries, listed = _with_kept(dataset, fresh, unreadable, network.cache)
         written[network.backbone.name] = network.cache.assemble(
-            entries, dataset.classes, listed, str(dataset.root.resolve()), network.learnt_from(entries)
+            entries,
+            dataset.classes,
+            listed,
+            str(dataset.root.resolve()),
+            network.learnt_from(entries),
+            dataset.task,
         )
         rows.append(Counter(entry.photograph.split for entry in entries))
     return written, {split: rows[0][split] for split in feature_file.SPLITS}

@@ -3,6 +3,7 @@
 The latter are `train`, `test` and `label` without ids, which the data set supplies.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import StoreError
 from catsdogs.features import virtual
-from catsdogs.files import hdf5, storage
+from catsdogs.files import cards, hdf5, storage
 from catsdogs.networks.imagenet import IMAGENET_CLASSES, TOP_K
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.images import STATISTICS
+from catsdogs.photographs.task import Task
 
 FORMAT = "catsdogs features"
 VERSION = 1
@@ -79,6 +81,7 @@ class Features:
         topk_class, topk_prob: split -> (n, 10) ImageNet index and probability; empty without a classifier.
         statistics: split -> (n, 4) float32, see `images.STATISTICS`; empty for an old notebook's file.
         learnt: of how many of these rows the network had learnt the label; above 0 only for networks trained here.
+        task: what the competition asks for; files written before there were tasks have that of their classes.
     """
 
     path: Path
@@ -88,6 +91,7 @@ class Features:
     labels: NDArray[np.int64]
     width: int
     source: str
+    task: Task
     digests: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
     topk_class: dict[str, NDArray[np.int16]] = field(default_factory=dict)
     topk_prob: dict[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -184,6 +188,7 @@ def _read_rows(path: Path, file: h5py.File) -> Features:
         statistics=_arrays_of(path, file, "statistics"),
         unreadable=tuple(Unreadable(*row) for row in file["unreadable"].asstr()[...]),
         source=str(file.attrs["source"]),
+        task=_read_task(path, file),
         learnt=int(file.attrs.get("learnt", 0)),
     )
     _check_ids_and_labels(features)
@@ -222,6 +227,7 @@ def _with_photographs(
         labels=labels,
         width=shapes["train"][1],
         source=str(dataset.root),
+        task=dataset.task,
     )
 
 
@@ -266,6 +272,16 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
                 f"Delete it, or choose another folder, and run `catsdogs features --backbones {recipe.backbone}`",
             )
     return recipe
+
+
+def _read_task(path: Path, file: h5py.File) -> Task:
+    if "task" not in file.attrs:
+        return Task.of_classes(tuple(file["label"].attrs["classes"]))
+    try:
+        task: Task = cards.typed(Task, json.loads(file.attrs["task"]), "task")
+    except (ValueError, KeyError, TypeError) as error:
+        raise _misfit(path, f"its task is damaged ({type(error).__name__}: {error})") from None
+    return task
 
 
 def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:

@@ -20,7 +20,7 @@ from catsdogs.finetuning.tricks import parse_tricks
 from catsdogs.networks import trained
 from catsdogs.networks.table import BACKBONES
 from catsdogs.networks.weights import obtain
-from catsdogs.scoring import grades
+from catsdogs.scoring import measuring
 
 ABLATION_FILE, ABLATION_CHART_FILE = "ablation.csv", "ablation.png"
 BASE, AGAIN = "(base)", "(base again, another seed)"
@@ -73,13 +73,13 @@ def ablate(
                 place = f"{name}, {number} of {len(cells)}"
                 predictions.append(trainer.train(f"fold-{fold}", place, fold, held_out)[1])
             joined = Predictions(*map(np.concatenate, zip(*predictions, strict=True)))
-            losses[name] = grades.log_losses(*joined)
+            losses[name] = measuring.log_losses(*joined)
             accuracy[name] = float((joined.probabilities.argmax(axis=1) == joined.labels).mean())
         shutil.rmtree(root, ignore_errors=True)
     chance = abs(float((losses[AGAIN] - losses[BASE]).mean()))
     results = []
     for name, values in losses.items():
-        mean, error = grades.mean_and_error(values - losses[BASE])
+        mean, error = measuring.mean_and_error(values - losses[BASE])
         clear = abs(mean) > CLEAR * error and abs(mean) > chance and name not in (BASE, AGAIN)
         verdict = ("better" if mean < 0 else "worse") if clear else "noise"
         results.append(TrickResult(name, float(values.mean()), accuracy[name], mean, error, verdict))

@@ -1,11 +1,15 @@
 """Photographs: which there are, where their bytes lie, what their labels are, and how bytes become pixels."""
 
 __all__ = [
+    "answer",
     "dataset",
+    "description",
     "filetypes",
     "images",
     "locations",
     "names",
+    "recognition",
+    "sample",
     "sheet",
     "stamps",
     "task",

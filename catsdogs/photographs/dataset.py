@@ -11,25 +11,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError, in_short
-from catsdogs.files import storage, tables
-from catsdogs.files.tables import NoTableError
-from catsdogs.photographs import filetypes, locations, tfrecord
-from catsdogs.photographs.labels import (
-    SAMPLE_SUBMISSION,
-    UNLABELLED,
-    Row,
-    choose_table,
-    classes_and_rows,
-    is_sample,
-    photographs,
-    tabulate,
-)
+from catsdogs.files import storage
+from catsdogs.photographs import filetypes, locations, recognition, tfrecord
+from catsdogs.photographs.labels import UNLABELLED, Row, photographs, tabulate
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
+from catsdogs.photographs.recognition import Given
+from catsdogs.photographs.sample import Sample
+from catsdogs.photographs.task import Task
 from catsdogs.photographs.tfrecord import Record
 
 SEED = 2018
 _READERS = 8
+_NOTHING = Given()
 
 
 class Photograph(NamedTuple):
@@ -50,6 +44,9 @@ class Dataset:
         notes: sentences about photographs that are left out or treated in a surprising way.
         left_alone: names of pictures of kinds that are not read.
         absent: locations that a table lists and where there is no file.
+        asked: what the sample submission asks for, where there is one.
+        labels_from: where the labels stand, in words.
+        others: how many files of other kinds there are besides.
     """
 
     root: Path
@@ -60,7 +57,15 @@ class Dataset:
     notes: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
     absent: frozenset[Location] = frozenset()
+    asked: Task | None = None
+    labels_from: str = ""
+    others: int = 0
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
+
+    @property
+    def task(self) -> Task:
+        """What the competition asks for; without a sample submission, what most ask."""
+        return self.asked or Task.of_classes(self.classes)
 
     def of(self, split: str) -> list[Photograph]:
         """The rows of `train` or `test`."""
@@ -89,7 +94,14 @@ class Dataset:
         return self._reader.read(photograph.location)
 
 
-def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: int = SEED) -> Dataset:
+def scan(
+    root: Path,
+    classes: Sequence[str] = (),
+    holdout: float = 0.0,
+    seed: int = SEED,
+    given: Given = _NOTHING,
+    is_answered: bool = True,
+) -> Dataset:
     """Recognise the layout under `root` (a folder, a zip, TFRecord files, or a CSV of labels) and list its rows.
 
     Args:
@@ -97,6 +109,8 @@ def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: in
         holdout: between 0 and 1, this share of each class (at least one photograph, and the copies of each) becomes the
             test rows, instead of the data set's own, and `Dataset.truth` keeps their classes.
         seed: with the ids and classes, and nothing else, it decides which photographs those are.
+        given: what a person says where the files do not tell.
+        is_answered: whether a sample submission must be such that it can be answered from what is there.
 
     Raises:
         DatasetError: nothing there, no layout recognised, a name without a label, an id given twice, a class that
@@ -107,9 +121,12 @@ def scan(root: Path, classes: Sequence[str] = (), holdout: float = 0.0, seed: in
     """
     if holdout and not 0 < holdout < 1:
         raise UsageError(f"--holdout {holdout:g} is no share of photographs", "Give one between 0 and 1, such as 0.15")
-    dataset = _recognise(root.expanduser())
-    if classes:
-        dataset = _pick(dataset, classes)
+    root = root.expanduser()
+    dataset = _recognise(root, given, is_answered and not (classes or holdout))
+    if classes and (picked := _pick(dataset, classes)) is not dataset:
+        dataset = picked
+    elif classes and not holdout:  # all there are, so that the sample submission is answered after all
+        dataset = _recognise(root, given, is_answered)
     return _hold_out(dataset, holdout, seed) if holdout else dataset
 
 
@@ -134,51 +151,91 @@ def scan_unlabelled(root: Path) -> Dataset:
     return _dataset(root, *rows, files)
 
 
-def _recognise(root: Path) -> Dataset:
-    """All rows of a data set in the layout that it has."""
+def scan_asked(root: Path, images: str = "") -> tuple[Dataset, Sample] | None:
+    """The photographs that the sample submission under `root` asks for, as test rows; None without such a sample.
+
+    Those it asks for that are not there are in the `Sample` alone. No labels are looked for.
+
+    Raises:
+        DatasetError: nothing there, or a sample that cannot be read.
+    """
+    root = root.expanduser()
+    table = _table_at(root)
+    files = locations.list_files(root.parent if table else root)
+    sample = recognition.match_sample(root, files, photographs(files), table, images)
+    if not sample:
+        return None
+    names = {id: name for id, name in sample.asked.items() if name in files}
+    _, rows = tabulate((), names.items(), str(root))
+    return replace(_dataset(root, (), rows, files), sample_submission=sample.text), sample
+
+
+def _table_at(root: Path) -> str:
+    """The name of the CSV that a person gave as the data set; empty if it is no CSV."""
     is_table = root.suffix.lower() == ".csv" and (storage.is_remote(root) or root.is_file())
-    files = locations.list_files(root.parent if is_table else root)
+    return root.name if is_table else ""
+
+
+def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
+    """All rows of a data set in the layout that it has."""
+    table = _table_at(root)
+    files = locations.list_files(root.parent if table else root)
+    if table:
+        files.setdefault(table, Location(root.parent, table))
     names = photographs(files)
-    top = common_folder(list(files))  # many archives have everything in one folder
-    beside = {name.removeprefix(top): place for name, place in files.items() if "/" not in name.removeprefix(top)}
-    sample = beside.get(SAMPLE_SUBMISSION) or next((beside[name] for name in beside if is_sample(name)), None)
     notes: list[str] = []
     truth: dict[str, str] = {}
+    task: Task | None = None
+    labels_from, used = "the records", frozenset[str]()
     if names:
-        if is_table and not is_sample(root.name):
-            table: Location | None = Location(root.parent, root.name)
-        else:
-            chosen = choose_table(names, [name for name in beside if name.lower().endswith(".csv")], str(root))
-            table = beside[chosen] if chosen else None
-        # Only the tables that are needed are read: any other CSV may hold what it likes.
-        classes, rows = classes_and_rows(names, (table.name, _read_table(table)) if table else None, str(root), notes)
+        classes, rows, sample, task, notes, labels_from, used = recognition.recognise(
+            root, files, names, given, table, is_answered
+        )
     else:
-        records = {} if is_table else _list_records(root, files, truth)
+        records = {} if table else _list_records(root, files, truth)
         if not records:
             raise _empty(root, files, "Give --data the folder or zip that holds train/ and test/")
         read = {str(record.path) for record in records.values()}
         rest = [name for name, place in files.items() if tfrecord.is_record_file(name) and str(place) not in read]
         if rest:
             notes.append(f"left out, for they are in no folder train/ or test/: {len(rest):,} shards, {in_short(rest)}")
-        files = {name: _location(record) for name, record in records.items()}
         classes, rows = tabulate(
             [(record.id, record.label, name) for name, record in records.items() if record.split == "train"],
             [(record.id, name) for name, record in records.items() if record.split == "test"],
             str(root),
         )
+        sample, task = recognition.of_records(root, files, classes, rows, given, is_answered)
+        files = {name: _location(record) for name, record in records.items()}
+    rows, absent = _without_absent(rows, files)
     return replace(
         _dataset(root, classes, rows, files),
         truth=truth,
-        sample_submission=_read_table(sample) if sample else None,
-        notes=tuple(notes),
+        sample_submission=sample,
+        asked=task,
+        notes=(*notes, *absent),
+        labels_from=labels_from,
+        others=len(files) - len(names) - len(used & files.keys()) if names else 0,
     )
+
+
+def _without_absent(rows: Sequence[Row], files: Mapping[str, Location]) -> tuple[list[Row], list[str]]:
+    """The rows, and what is to be said: of a part of a data set, whose table lists more than is there, that part's."""
+    there = [row for row in rows if row.name in files]
+    gone = len(rows) - len(there)
+    if gone <= sum(row.split == "train" for row in there):
+        return list(rows), []
+    first = next(row.id for row in rows if row.name not in files)
+    return there, [
+        f"of the {len(rows):,} photographs that its table lists, {gone:,} are not there, such as {first}: "
+        "a part of the data set, and the rest goes on"
+    ]
 
 
 def _empty(root: Path, files: Iterable[str], remedy: str) -> DatasetError:
-    others = filetypes.left_alone(files)
-    return DatasetError(
-        f"{root} holds no photographs" + (f", but {filetypes.describe_unread(others)}" if others else ""), remedy
-    )
+    instead = filetypes.describe_instead(files)
+    if instead:
+        return DatasetError(f"{root} holds pictures of kinds that are not read: {instead}", remedy)
+    return DatasetError(f"{root} holds no photographs", remedy)
 
 
 def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], files: Mapping[str, Location]) -> Dataset:
@@ -210,7 +267,7 @@ def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
         if row.label in label and not (row.split == "test" and row.id in others)
     )
     truth = {id: name for id, name in dataset.truth.items() if name in classes}
-    return replace(dataset, classes=classes, photographs=kept, sample_submission=None, truth=truth)
+    return replace(dataset, classes=classes, photographs=kept, sample_submission=None, asked=None, truth=truth)
 
 
 def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
@@ -274,12 +331,3 @@ def _list_records(root: Path, files: Mapping[str, Location], truth: dict[str, st
 
 def _location(record: Record) -> Location:
     return Location(record.path, f"{record.offset}:{record.length}")
-
-
-def _read_table(location: Location) -> str:
-    try:
-        return tables.decode(Reader().read(location))[0]
-    except UnreadablePhotographError as error:
-        raise DatasetError(f"{location} is not a table: {error.reason}", "Check its name, or remove it") from None
-    except NoTableError as error:
-        raise DatasetError(f"{location} is not a table: {error}", "Save it as CSV, in UTF-8, or remove it") from None

@@ -25,6 +25,8 @@ PHOTO_SUFFIXES = (
     *(_HEIF if READS_HEIF else ()),
 )
 _CONVERT = "convert them to JPEG or PNG"
+_DICOM_HINT = "write each DICOM file as PNG, such as with dcmj2pnm of DCMTK, or with pydicom and Pillow"
+_ARRAY_HINT = "write each array as a picture, with Pillow's Image.fromarray(array).save('ID.png')"
 _HEIF_HINT = "HEIC is read once pillow-heif is installed: pip install pillow-heif"
 _AVIF_HINT = "AVIF is read by Pillow 11.3 and later: pip install --upgrade pillow"
 _RAW_HINT = "a camera's raw files have to be developed: export them as JPEG"
@@ -33,11 +35,23 @@ _RAW = (
     *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
 _OTHERS = (
-    *(".bpg", ".dcm", ".dds", ".dib", ".emf", ".eps", ".exr", ".fits", ".hdr", ".icns", ".ico", ".jxl"),
+    *(".bpg", ".dds", ".dib", ".emf", ".eps", ".exr", ".fits", ".hdr", ".icns", ".ico", ".jxl"),
     *(".jxr", ".pbm", ".pcx", ".pgm", ".pict", ".pnm", ".ppm", ".psb", ".psd", ".qoi", ".ras", ".sgi"),
     *(".svg", ".svgz", ".tga", ".wdp", ".wmf", ".xbm", ".xcf", ".xpm"),
 )
-_HINTS_FOR = {_HEIF: _HEIF_HINT, _AVIF: _AVIF_HINT, _RAW: _RAW_HINT, (*_JPEG2000, *_OTHERS): _CONVERT}
+_DICOM = (".dcm", ".dicom")
+_HINTS_FOR = {
+    _HEIF: _HEIF_HINT, _AVIF: _AVIF_HINT, _RAW: _RAW_HINT, _DICOM: _DICOM_HINT, (*_JPEG2000, *_OTHERS): _CONVERT,
+}  # fmt: skip
+# What pictures may be packed into, named where there is no photograph -> what their owner can do.
+_PACKED = {
+    **dict.fromkeys((".npy", ".npz", ".mat", ".pkl", ".pickle", ".h5", ".hdf5", ".parquet", ".feather"), _ARRAY_HINT),
+    ".json": _ARRAY_HINT,
+    ".bson": "write each picture out of the BSON, with pymongo's bson.decode_file_iter",
+    **dict.fromkeys((".7z", ".rar"), "unpack it: 7z x FILE"),
+    **dict.fromkeys((".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz"), "unpack it: tar xf FILE"),
+    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv"), "write its frames as pictures: ffmpeg -i FILE frame-%05d.jpg"),
+}
 # Suffixes of pictures that are not read -> what their owner can do.
 _LEFT_ALONE = {suffix: hint for kind, hint in _HINTS_FOR.items() for suffix in kind if suffix not in PHOTO_SUFFIXES}
 _SHOWN_NAMES = 3
@@ -95,6 +109,19 @@ def describe_unread(names: Sequence[str]) -> str:
     hints = dict.fromkeys(_LEFT_ALONE[_suffix(name)] for name in names)
     pictures = "1 picture of a kind that is" if len(names) == 1 else f"{len(names):,} pictures of kinds that are"
     return f"{pictures} not read: {shown} ({'; '.join(hints)})"
+
+
+def describe_instead(names: Iterable[str]) -> str:
+    """A clause about what lies where there are no photographs: how many files of which kinds, and what can be done."""
+    hints = _LEFT_ALONE | _PACKED
+    by_suffix: dict[str, list[str]] = {}
+    for name in names:
+        if (suffix := _suffix(name)) in hints:
+            by_suffix.setdefault(suffix, []).append(name)
+    kinds = sorted(by_suffix.items(), key=lambda kind: -len(kind[1]))[:_SHOWN_NAMES]
+    counted = [f"{len(found):,} {suffix} ({found[0]})" for suffix, found in kinds]
+    todo = dict.fromkeys(hints[suffix] for suffix, _ in kinds)
+    return f"{', '.join(counted)}: {'; '.join(todo)}" if kinds else ""
 
 
 def reason_undecodable(data: bytes) -> str:

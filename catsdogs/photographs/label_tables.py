@@ -3,18 +3,28 @@
 Content decides. The file column is the one whose values are the photographs. Two columns that could be it are refused.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from catsdogs.errors import DatasetError, and_more
+from catsdogs.errors import DatasetError, and_more, in_short
 from catsdogs.files import tables
 from catsdogs.files.tables import NoTableError, Table
 from catsdogs.photographs.filetypes import PHOTO_SUFFIXES
+from catsdogs.photographs.label_columns import (
+    LABEL_COLUMNS,
+    Wanted,
+    ambiguity,
+    are_classes,
+    called,
+    label_columns,
+    one_hot,
+    refuse_odd_labels,
+    values_of,
+)
 from catsdogs.photographs.names import leads_elsewhere, natural_key, one_form, without_suffix
 
 FILE_COLUMNS = ("id", "file", "filename", "file_name", "image", "image_id", "path", "name")
-LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
-_SEPARATORS = (" ", ",", ";", "|")  # between several labels in one cell
 
 
 class _FileColumn(NamedTuple):
@@ -42,73 +52,137 @@ class PhotographNames:
 
     def __init__(self, groups: Iterable[Sequence[str]], below: Callable[[str], str]) -> None:
         """Groups of names: a spelling that fits one of an earlier group is not looked for in later groups."""
-        self._groups = []
-        self.names: set[str] = set()
-        for names in groups:
-            known: dict[str, tuple[int, list[str]]] = {}
-            self.names.update(names)
-            for level, key_of in enumerate(
-                key_of
-                for whole in (str, below, lambda name: name.rpartition("/")[2])
-                for key_of in (whole, lambda name, whole=whole: without_suffix(whole(name)))
-            ):
-                for name in names:
-                    first_level, fits = known.setdefault(one_form(key_of(name)), (level, []))
-                    if first_level == level:
-                        fits.append(name)
-            self._groups.append(known)
+        self._groups, self._below = [*groups], below
+        self.names = {name for names in self._groups for name in names}
+        self._spellings: list[dict[str, tuple[int, list[str]]]] = []
 
     def matching(self, spelling: str) -> list[str]:
         """The names that a table may mean by this spelling."""
         form = one_form(spelling)
-        if self._groups and (fit := self._groups[0].get(form)):
+        if self._groups and (fit := self._spellings_of(0).get(form)):
             return fit[1]
         variants = dict.fromkeys(
             variant
             for bare in (form, form.strip())
             for variant in (bare, bare.replace("\\", "/"), bare.replace("\\", "/").removeprefix("./"))
         )
-        for known in self._groups:
+        for number in range(len(self._groups)):
+            known = self._spellings_of(number)
             fits = [known[variant] for variant in variants if variant in known]
             if fits:
                 return min(fits, key=lambda fit: fit[0])[1]
         return []
 
+    def _spellings_of(self, group: int) -> dict[str, tuple[int, list[str]]]:
+        """Spelling -> how strict it is, 0 the strictest, and the names of a group that it fits. Made when asked for."""
+        while len(self._spellings) <= group:
+            names = self._groups[len(self._spellings)]
+            known: dict[str, tuple[int, list[str]]] = {}
+            written: list[Sequence[str]] = []
+            for whole in (str, self._below, lambda name: name.rpartition("/")[2]):
+                spelt = [one_form(whole(name)) for name in names]
+                if spelt not in written:  # below a split there may be no folders, so that two are the same
+                    written.append(spelt)
+            for level, keys in enumerate(way for ways in written for way in (ways, [*map(without_suffix, ways)])):
+                for name, key in zip(names, keys, strict=True):
+                    first_level, fits = known.setdefault(key, (level, []))
+                    if first_level == level:
+                        fits.append(name)
+            self._spellings.append(known)
+        return self._spellings[group]
 
-def read_label_table(table: str, text: str, photographs: PhotographNames, root: str) -> list[tuple[str, str]]:
+
+def choose_label_table(
+    texts: Mapping[str, str], photographs: PhotographNames, wanted: Wanted, root: str
+) -> tuple[str, list[tuple[str, str]]] | None:
+    """Of these tables with their texts, that which tells the labels of the most photographs: its name, and its rows.
+
+    What fits a sample submission better goes before what tells more.
+
+    Raises:
+        DatasetError: two tables fit alike, and do not say the same; or as `read_label_table`.
+    """
+    ranked = []
+    for name, text in texts.items():
+        with contextlib.suppress(NoTableError):
+            parsed = _padded(tables.parse_table(text))
+            columns = [_match(parsed, number, photographs) for number in range(len(parsed.header))]
+            file = max(columns, key=lambda column: (column.matches, -column.number), default=None)
+            if file and file.matches and (labels := label_columns(parsed, file.number, wanted, name)):
+                ranked.append(((labels.fit, not file.repeats, file.matches), name, parsed, columns))
+    ranked.sort(key=lambda entry: entry[0], reverse=True)
+    if not ranked:
+        return None
+    alike = [entry for entry in ranked if entry[0] == ranked[0][0]]
+    found = [_read_parsed(name, parsed, photographs, root, wanted, columns) for _, name, parsed, columns in alike[:2]]
+    if any(sorted(other) != sorted(found[0]) for other in found[1:]):
+        names = [name for _, name, *_ in alike]
+        raise DatasetError(
+            f"{root}: the tables {in_short(names)} could both hold the labels, and they do not say the same",
+            f"Say which with --labels, such as --labels {names[0]}",
+        )
+    return alike[0][1], found[0]
+
+
+def read_label_table(
+    table: str, text: str, photographs: PhotographNames, root: str, wanted: Wanted | None = None
+) -> list[tuple[str, str]]:
     """(photograph, label) for each row; a row may name a photograph that is not there, but not all of them may.
+
+    The label column is found by what is `wanted`, else by its name or content alone.
 
     Raises:
         DatasetError: no table; two columns that could name the photographs, or the labels; a row that is incomplete, or
             names a photograph again, several photographs, or one outside of the folder.
     """
     try:
-        parsed = tables.parse_table(text)
+        parsed = _padded(tables.parse_table(text))
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
-    for row in parsed.rows:
-        row += [""] * (len(parsed.header) - len(row))
+    columns = [_match(parsed, number, photographs) for number in range(len(parsed.header))]
+    return _read_parsed(table, parsed, photographs, root, wanted, columns)
+
+
+def _read_parsed(
+    table: str,
+    parsed: Table,
+    photographs: PhotographNames,
+    root: str,
+    wanted: Wanted | None,
+    candidates: Sequence[_FileColumn],
+) -> list[tuple[str, str]]:
     place = f"{root}: {table}"
-    file, label = _choose_columns(parsed, photographs, place)
+    file, columns = _choose_columns(parsed, candidates, place, wanted)
     if not parsed.rows:
         raise DatasetError(f"{place} has no rows", "List one photograph and its label on each row")
-    labels = _labels_of(parsed, file, label, photographs, place)
+    values = one_hot(parsed, columns, place) if len(columns) > 1 else values_of(parsed, columns[0])
+    labels = _labels_of(parsed, file, values, photographs, place)
     if not any(name in photographs.names for name in labels):
         raise DatasetError(
             f"{place} names none of the {len(photographs.names):,} photographs, whose names are like "
-            f"{min(photographs.names, key=natural_key)}; its column {_called(parsed, file)} holds {next(iter(labels))}",
+            f"{min(photographs.names, key=natural_key)}; its column {called(parsed, file)} holds {next(iter(labels))}",
             "Name the photographs as seen from that folder, or give --data the table that does",
         )
-    _refuse_odd_labels(labels, _called(parsed, label), place)
+    if len(columns) == 1:
+        refuse_odd_labels(labels, called(parsed, columns[0]), place)
     return list(labels.items())
 
 
-def _labels_of(parsed: Table, file: int, label: int, photographs: PhotographNames, place: str) -> dict[str, str]:
+def _padded(parsed: Table) -> Table:
+    """The table, whose rows have a cell for each column."""
+    for row in parsed.rows:
+        row += [""] * (len(parsed.header) - len(row))
+    return parsed
+
+
+def _labels_of(
+    parsed: Table, file: int, values: Sequence[str], photographs: PhotographNames, place: str
+) -> dict[str, str]:
     """Photograph -> label. The error about a mistake lists all rows with the first kind of mistake."""
     labels: dict[str, str] = {}
     mistakes: dict[str, list[tuple[int, str]]] = {}  # by what is to be done about them
-    for number, row in zip(parsed.numbers, parsed.rows, strict=True):
-        cell, written, value = row[file], row[file].strip(), row[label].strip()
+    for number, row, value in zip(parsed.numbers, parsed.rows, values, strict=True):
+        cell, written = row[file], row[file].strip()
         fits = photographs.matching(cell) or [written]
         name = fits[0]
         if len(row) > len(parsed.header):
@@ -135,21 +209,25 @@ def _labels_of(parsed: Table, file: int, label: int, photographs: PhotographName
     return labels
 
 
-def _choose_columns(parsed: Table, photographs: PhotographNames, place: str) -> tuple[int, int]:
-    """The positions of the file column and of the label column."""
+def _choose_columns(
+    parsed: Table, candidates: Sequence[_FileColumn], place: str, wanted: Wanted | None
+) -> tuple[int, tuple[int, ...]]:
+    """The positions of the file column and of the label column, or of those of all classes."""
     header = [one_form(column.strip().lower()) for column in parsed.header]
 
     def called(names: Sequence[str]) -> list[int]:
         return [position for column in names for position, name in enumerate(header) if name == column]
 
-    file = _file_column(parsed, photographs, header, place)
+    file = _file_column(parsed, candidates, header, place)
     if file is None:
         file = next(iter(called(FILE_COLUMNS)), None)
+    if wanted and file is not None and (chosen := label_columns(parsed, file, wanted, place)):
+        return file, chosen.numbers
     named = [position for position in called(LABEL_COLUMNS) if position != file]
-    labels = [position for position in named if any(_column(parsed, position))] or named[:1]
+    labels = [position for position in named if any(values_of(parsed, position))] or named[:1]
     if file is not None and not labels and parsed.rows:
-        others = [position for position in range(len(header)) if position != file and any(_column(parsed, position))]
-        labels = others if len(others) == 1 and _are_classes(_column(parsed, others[0])) else []
+        others = [position for position in range(len(header)) if position != file and any(values_of(parsed, position))]
+        labels = others if len(others) == 1 and are_classes(values_of(parsed, others[0])) else []
     if file is None or not labels:
         raise DatasetError(
             f"{place} has the columns {tables.in_line(parsed.header, parsed.delimiter)}",
@@ -157,15 +235,15 @@ def _choose_columns(parsed: Table, photographs: PhotographNames, place: str) -> 
             f"({', '.join(LABEL_COLUMNS)})",
         )
     for other in labels[1:]:
-        pairs = set(zip(_column(parsed, labels[0]), _column(parsed, other), strict=True))
+        pairs = set(zip(values_of(parsed, labels[0]), values_of(parsed, other), strict=True))
         if not len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs}):
-            raise _ambiguity("labels", parsed, labels[0], other, place)
-    return file, labels[0]
+            raise ambiguity("labels", parsed, labels[0], other, place)
+    return file, (labels[0],)
 
 
-def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[str], place: str) -> int | None:
+def _file_column(parsed: Table, matched: Sequence[_FileColumn], header: Sequence[str], place: str) -> int | None:
     """The position of the column whose values are the photographs, if there is one."""
-    columns = [column for position in range(len(header)) if (column := _match(parsed, position, photographs)).matches]
+    columns = [column for column in matched if column.matches]
     candidates = [column for column in columns if header[column.number] not in LABEL_COLUMNS] or columns
     once = [column for column in candidates if not column.repeats]
     if not once:  # its rows will be refused, for they list a photograph twice
@@ -175,12 +253,12 @@ def _file_column(parsed: Table, photographs: PhotographNames, header: Sequence[s
     unbeaten = [column for column in once if not any(_beats(other, column) for other in once)]
     for other in unbeaten[1:]:
         if _differ(unbeaten[0], other):
-            raise _ambiguity("photographs", parsed, unbeaten[0].number, other.number, place)
+            raise ambiguity("photographs", parsed, unbeaten[0].number, other.number, place)
     return unbeaten[0].number
 
 
 def _match(parsed: Table, position: int, photographs: PhotographNames) -> _FileColumn:
-    values = _column(parsed, position)
+    values = values_of(parsed, position)
     raw = [row[position] for row in parsed.rows]
     fits = {cell: photographs.matching(cell) if cell.strip() else [] for cell in set(raw)}
     named = [fits[cell][0] if len(fits[cell]) == 1 else None for cell in raw]
@@ -205,60 +283,3 @@ def _differ(one: _FileColumn, other: _FileColumn) -> bool:
     """Whether two columns name different photographs in some row, or never both name one."""
     both = [pair for pair in zip(one.photographs, other.photographs, strict=True) if None not in pair]
     return not both or any(first != second for first, second in both)
-
-
-def _ambiguity(what: str, parsed: Table, one: int, other: int, place: str) -> DatasetError:
-    one, other = sorted((one, other))
-    first = parsed.rows[0]
-    return DatasetError(
-        f"{place}: the columns {_called(parsed, one)} and {_called(parsed, other)} could both be that of the {what} "
-        f"({first[one].strip()} and {first[other].strip()} in the first row), and they do not say the same",
-        "Remove the one that is not, or give --data a copy without it",
-    )
-
-
-def _are_classes(values: Sequence[str]) -> bool:
-    """Whether the values of a column without a known name can be classes: some occur again, and none is like 63.5."""
-    try:
-        fractions = [value for value in set(values) if not tables.parse_number(value).is_integer()]
-    except (ValueError, OverflowError):
-        fractions = []
-    return len(set(values)) < len(values) and not fractions
-
-
-def _refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
-    """Refuse labels that would become unwanted classes: several labels in a cell, or one number in two spellings."""
-    values = set(labels.values())
-    for separator in _SEPARATORS:
-        several = [
-            value
-            for value in sorted(values)
-            if separator in value and {part.strip() for part in value.split(separator)} <= values
-        ]
-        if several:
-            raise DatasetError(
-                f"{place}: the column {column} holds several labels in a row, such as {several[0]!r}",
-                "Give each photograph one label: only one class for each can be learnt",
-            )
-    numbers: dict[float, str] = {}
-    for value in sorted(values):
-        try:
-            same = numbers.setdefault(tables.parse_number(value), value)
-        except ValueError:
-            continue
-        if same != value and ("." in value + same or "," in value + same):
-            raise DatasetError(
-                f"{place}: the column {column} holds {same!r} and {value!r}, which are one number",
-                "Write each class in one way",
-            )
-
-
-def _column(parsed: Table, position: int) -> list[str]:
-    """The values of a column, without blanks around them."""
-    return [row[position].strip() for row in parsed.rows]
-
-
-def _called(parsed: Table, position: int) -> str:
-    name = parsed.header[position].strip()
-    same = [column for column in parsed.header if column.strip() == name]
-    return name if name and len(same) == 1 else f"{name or 'without a name'} (the {position + 1}. from the left)"

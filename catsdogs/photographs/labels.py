@@ -1,24 +1,34 @@
 """Names of photographs, and a label table -> which photographs are to learn from, their ids and their classes."""
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from posixpath import basename
+from typing import NamedTuple
 
 from catsdogs.errors import DatasetError, and_more, in_short
 from catsdogs.photographs import label_tables, splits
 from catsdogs.photographs.filetypes import is_photograph
+from catsdogs.photographs.label_columns import Wanted
 from catsdogs.photographs.names import common_folder, natural_key, one_form, without_suffix
+from catsdogs.photographs.sample import is_sample
 from catsdogs.photographs.splits import TEST, THIRD, TRAIN, Placement, label_before_dot
 
 IMAGE_FOLDER, MASK_FOLDER = "images", "annotations"  # Oxford-IIIT Pet's; the second holds pictures, too
 CAMERA_NAMES = {"dsc", "dscn", "image", "img", "mg", "photo", "pxl"}  # names like IMG_1234 carry no label
 LABEL_TABLES = ("labels.csv", "train.csv")
-SAMPLE_SUBMISSION = "sample_submission.csv"
 UNLABELLED = -1
 _LABEL_UNDERSCORE_NUMBER = re.compile(r"([^\d.]+)_\d+\.[^.]+")  # a phone's IMG_20181224_183000 has digits before
 
-Row = tuple[str, str, int, str]
+
+class Row(NamedTuple):
+    """A photograph of a data set: its id, which is unique in its split, the number of its class, and its name."""
+
+    id: str
+    split: str
+    label: int
+    name: str
 
 
 def photographs(names: Iterable[str]) -> list[str]:
@@ -31,36 +41,43 @@ def photographs(names: Iterable[str]) -> list[str]:
     return names
 
 
+class Labels(NamedTuple):
+    """Where labels are from, and (photograph, label) of each; of names of photographs the source is empty."""
+
+    source: str
+    labelled: list[tuple[str, str]]
+
+
 def classes_and_rows(
-    names: Sequence[str], table: tuple[str, str] | None, root: str = ".", notes: list[str] | None = None
+    names: Sequence[str],
+    table: tuple[str, str] | None,
+    root: str = ".",
+    notes: list[str] | None = None,
+    wanted: Wanted | None = None,
 ) -> tuple[tuple[str, ...], list[Row]]:
     """Photographs' relative paths, and the name and text of a label table -> classes and rows (id, split, label, name).
 
-    Without a table the label is the class folder, else what stands before the first dot of `<class>.<number>.jpg`. If
-    there are no folders but splits or images/ and no name is like that, the label is what stands before the number in
-    Oxford-IIIT Pet's `<class>_<number>.jpg`, provided that there are two classes: one alone is a camera's prefix.
-    Labelled photographs of a third split, such as validation/, are learnt from, too.
+    For a data set without a sample submission. Without a table the label is the class folder, else what stands before
+    the first dot of `<class>.<number>.jpg`. If there are no folders but splits or images/ and no name is like that, the
+    label is what stands before the number in Oxford-IIIT Pet's `<class>_<number>.jpg`, provided that there are two
+    classes: one alone is a camera's prefix. Labelled photographs of a third split, such as validation/, are learnt
+    from, too.
 
     Args:
         notes: gets sentences about photographs that are left out or treated in a surprising way.
+        wanted: by what the label column is recognised, see `label_tables.read_label_table`.
 
     Raises:
         DatasetError: no layout recognised, a name without a label, an id given twice.
     """
     where = splits.placements(sorted(names), root, has_table=table is not None)
-    by_role: dict[str | None, list[str]] = {role: [] for role in (TRAIN, THIRD, None, TEST)}
-    for name, place in where.items():
-        by_role[place.role].append(name)
+    by_role = by_roles(where)
     if table:
-        groups = [by_role[TRAIN], by_role[THIRD], by_role[None]]
-        known = label_tables.PhotographNames(groups if any(groups) else [by_role[TEST]], lambda name: where[name].below)
-        labelled = label_tables.read_label_table(*table, known, root)
-        for_test = {name for name, _ in labelled if name in where and name not in known.names}
-        if for_test and notes is not None:
-            notes.append(
-                f"{table[0]}: its {len(for_test):,} rows about photographs to be predicted are not learnt from"
-            )
-        labelled = [(name, label) for name, label in labelled if name not in for_test]
+        known = names_to_learn_from(by_role, where)
+        listed_rows = label_tables.read_label_table(*table, known, root, wanted)
+        labelled = [(name, label) for name, label in listed_rows if name in known.names or name not in where]
+        if (for_test := len(listed_rows) - len(labelled)) and notes is not None:
+            notes.append(_not_learnt_from(table[0], for_test))
         listed = {name for name, _ in labelled}
         is_split = by_role[TRAIN] or by_role[TEST]
         test = [name for name in (by_role[TEST] if is_split else by_role[None]) if name not in listed]
@@ -73,6 +90,66 @@ def classes_and_rows(
     if notes is not None:
         notes += _notes(where, {name for name, _ in labelled}, set(test), why_left_out)
     return rows
+
+
+def rows_beside(
+    asked: Mapping[str, str], labels: Labels, where: dict[str, Placement], root: str, notes: list[str]
+) -> tuple[tuple[str, ...], list[Row]]:
+    """Classes and rows of a data set with a sample submission: those asked for, and all others that have a label.
+
+    Args:
+        asked: the name of each photograph that is asked for -> its id.
+        where: the placement of each photograph.
+        notes: as in `classes_and_rows`.
+    """
+    to_predict = functools.cache(lambda: label_tables.PhotographNames([[*asked]], lambda name: where[name].below))
+    labelled = [
+        (name, label)
+        for name, label in labels.labelled
+        if name not in asked and (name in where or not to_predict().matching(name))
+    ]
+    if for_test := len(labels.labelled) - len(labelled):
+        notes.append(_not_learnt_from(labels.source, for_test))
+    why = f"not asked for, and {f'not in {labels.source}' if labels.source else 'without a label'}"
+    notes += _notes(where, {name for name, _ in labelled}, asked.keys(), why)
+    return tabulate(_ids(labelled, where), ((id, name) for name, id in asked.items()), root)
+
+
+def labels_in_names(names: Sequence[str], asked: Mapping[str, str], root: str) -> tuple[Labels, dict[str, Placement]]:
+    """The labels that the names of photographs that are not asked for carry, and where all photographs lie.
+
+    Raises:
+        DatasetError: a name without a label; folders that may be splits or classes.
+    """
+    try:
+        where = splits.placements(sorted(names), root)
+    except DatasetError:  # beside those that are asked for folders may be unclear that alone are classes
+        others = [name for name in sorted(names) if name not in asked]
+        where = {name: Placement(TEST, "", name) for name in names} | splits.placements(others, root)
+    return Labels("", _labels_from_names(by_roles(where, asked), where, root)), where
+
+
+def by_roles(where: Mapping[str, Placement], asked: Collection[str] = ()) -> dict[str | None, list[str]]:
+    """Role -> the photographs of that placement, without those that are asked for."""
+    by_role: dict[str | None, list[str]] = {role: [] for role in (TRAIN, THIRD, None, TEST)}
+    for name, place in where.items():
+        if name not in asked:
+            by_role[place.role].append(name)
+    return by_role
+
+
+def names_to_learn_from(
+    by_role: Mapping[str | None, Sequence[str]], where: Mapping[str, Placement], has_sample: bool = False
+) -> label_tables.PhotographNames:
+    """The spellings of the photographs that a label table may be about."""
+    groups = [by_role[TRAIN], by_role[THIRD], by_role[None]]
+    if has_sample or not any(groups):  # a test photograph that nobody asks for may be one of an earlier stage
+        groups.append(by_role[TEST])
+    return label_tables.PhotographNames(filter(None, groups), lambda name: where[name].below)
+
+
+def _not_learnt_from(source: str, rows: int) -> str:
+    return f"{source}: its {rows:,} rows about photographs to be predicted are not learnt from"
 
 
 def tabulate(
@@ -88,8 +165,8 @@ def tabulate(
     written: dict[str, str] = {}  # all Unicode forms of a class are one, named by the first
     classes = tuple(label for label in labels if written.setdefault(one_form(label), label) == label)
     position = {label: number for number, label in enumerate(classes)}
-    rows = [(id, "train", position[written[one_form(label)]], name) for id, label, name in labelled]
-    rows += [(id, "test", UNLABELLED, name) for id, name in test]
+    rows = [Row(id, "train", position[written[one_form(label)]], name) for id, label, name in labelled]
+    rows += [Row(id, "test", UNLABELLED, name) for id, name in test]
     _refuse_repeated_ids(rows, root)
     return classes, sorted(rows, key=lambda row: (row[1] != "train", natural_key(row[0])))
 
@@ -116,11 +193,6 @@ def choose_table(names: Sequence[str], tables: Sequence[str], root: str) -> str 
             f"{root} holds several tables: {in_short(others)}", "Give --data the path of the CSV with the labels"
         )
     return others[0]
-
-
-def is_sample(table: str) -> bool:
-    """Whether a table's name is that of a sample submission; some competitions call it sampleSubmission.csv."""
-    return re.sub(r"[\W_]", "", table.lower()).startswith("samplesubmission")
 
 
 def _breed_in(name: str) -> str | None:
@@ -197,7 +269,9 @@ def _test_ids(test: Sequence[str], where: dict[str, Placement]) -> list[tuple[st
     return list(zip(ids, test, strict=True))
 
 
-def _notes(where: dict[str, Placement], labelled: set[str], test: set[str], why_left_out: str) -> list[str]:
+def _notes(
+    where: Mapping[str, Placement], labelled: Collection[str], test: Collection[str], why_left_out: str
+) -> list[str]:
     """Sentences about labelled photographs in other splits than the training split, and about those in no row."""
     third = Counter(where[name].folder for name in labelled if name in where and where[name].role == THIRD)
     classes = {where[name].below.partition("/")[0] for name in labelled if name in where}

@@ -112,7 +112,7 @@ def is_folder(path: Path) -> bool:
 
 
 def list_files(root: Path) -> dict[str, Location]:
-    """Relative path -> location of every file under a folder or zip, and in a folder's zips of train and test.
+    """Relative path -> location of every file under a folder or zip, and in a folder's zips of splits, images, tables.
 
     Raises:
         DatasetError: nothing is there, or a name leads out of the folder.
@@ -130,7 +130,11 @@ def list_files(root: Path) -> dict[str, Location]:
         problem = f"The name of {root}/{not_text[0]} is not UTF-8{and_more(not_text[1:], 'like it')}"
         raise DatasetError(problem, "Rename the file" if len(not_text) == 1 else "Rename the files", not_text)
     zips = [name for name in locations if "/" not in name and name.lower().endswith(".zip")]
-    for name in _zips_of_splits(zips, locations):
+    for name in zips:
+        if (table := name[: -len(".zip")]).lower().endswith(".csv") and table not in locations:
+            members = [place for member, place in _list_zip(root / name).items() if member.lower().endswith(".csv")]
+            locations |= {table: members[0]} if len(members) == 1 else {}
+    for name in _zips_of_photographs(zips, locations):
         start = f"{name[: -len('.zip')]}/"
         for member, location in _list_zip(root / name).items():
             is_inside = member.lower().startswith(start.lower())
@@ -140,12 +144,13 @@ def list_files(root: Path) -> dict[str, Location]:
     return locations
 
 
-def _zips_of_splits(zips: Sequence[str], names: Iterable[str]) -> list[str]:
-    """The zips of train, test and the like that have not been unpacked into the same folder."""
+def _zips_of_photographs(zips: Sequence[str], names: Iterable[str]) -> list[str]:
+    """The zips of train, test, images and the like that have not been unpacked into the same folder."""
     folders = {name.partition("/")[0].lower() for name in names if "/" in name}
     stems = {name[: -len(".zip")]: name for name in zips}
     plain = {stem: split for stem, split in splits.named_splits(stems).items() if not split.rest}
-    return [stems[stem] for stem in splits.paired_splits(stems) | plain if stem.lower() not in folders]
+    named = [*(splits.paired_splits(stems) | plain), *(stem for stem in stems if splits.is_plain(stem))]
+    return [stems[stem] for stem in named if stem.lower() not in folders]
 
 
 def _of_one_file(root: Path) -> dict[str, Location]:

@@ -91,6 +91,12 @@ def placements(names: Sequence[str], root: str = ".", has_table: bool = False) -
     }
 
 
+def is_plain(folder: str) -> bool:
+    """Whether a folder's name says nothing but that there are photographs, as `images` does."""
+    words = _words_in(folder)
+    return bool(words) and _PLAIN_WORDS.issuperset(words)
+
+
 def named_splits(folders: Iterable[str]) -> dict[str, SplitName]:
     """The folders whose names contain a split."""
     return {folder: split for folder in folders if (split := split_of(folder))}

@@ -1,6 +1,6 @@
 """A task: what a competition asks for, as its sample submission says; without one, what most competitions ask."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 BINARY, CLASSES = "binary", "classes"
@@ -22,6 +22,7 @@ class Task:
         best: how many names `best-k` asks for; 0 for other answers.
         metric: the name of what answers are scored by, see `scoring.metrics`.
         competition: Kaggle's name of it; empty if it is not known.
+        may_be_name: the sample's values would do for the names of classes as well as for probabilities.
         given: the flags with which a person answered what the files do not tell, by which they are read so again.
     """
 
@@ -34,7 +35,8 @@ class Task:
     best: int = 0
     metric: str = "log-loss"
     competition: str = ""
-    given: Mapping[str, str] = field(default_factory=dict)
+    may_be_name: bool = False
+    given: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_classes(cls, classes: Sequence[str]) -> "Task":

@@ -14,10 +14,12 @@ from catsdogs.cleaning.votes import NO_PET, Ballots, collect_votes
 from catsdogs.competition import submission
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.photographs.names import Names
+from catsdogs.photographs.task import BEST_K, NAME
 from catsdogs.runs import out_of_fold, run_card
 from catsdogs.runs.run_card import Run
-from catsdogs.scoring import calibration, grades
+from catsdogs.scoring import calibration, measuring, streaming
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Evidence:
         files: the feature files of the run's networks; for a run with a protocol, the views it was trained on.
         raw_probabilities: (n_train, classes) out of fold, as the heads gave them.
         probabilities: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
-        losses: (n_train,) of `probabilities` and the labels as given.
-        test_probabilities: (n_test, classes) as submitted.
+        losses: (n_train,) of `probabilities` and the labels as given; NaN as they are.
+        scored: (n_train,) whether a row was held out once, so that it has probabilities.
+        test_probabilities: (n_test, classes) as submitted, see `_test_probabilities`.
         suspects: most doubtful first; votes for `no pet` count only where `about_pets`.
         ballots: the ImageNet labels, None where no network has a classifier.
     """
@@ -39,6 +42,7 @@ class Evidence:
     raw_probabilities: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     losses: NDArray[np.float64]
+    scored: NDArray[np.bool_]
     test_probabilities: NDArray[np.float64]
     suspects: list[Suspect]
     about_pets: bool
@@ -83,8 +87,9 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         files=tuple(files),
         raw_probabilities=raw,
         probabilities=calibrated,
-        losses=grades.log_losses(calibrated, first.labels),
-        test_probabilities=_read_submission(folder / run_card.SUBMISSION_FILE, run, first),
+        losses=measuring.log_losses(calibrated, first.labels),
+        scored=fold != ALWAYS_LEARNT,
+        test_probabilities=_test_probabilities(folder, run, files),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
         ballots=collect_votes(files) if any(file.topk_class for file in files) else None,
@@ -102,13 +107,20 @@ def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
     return sorted(kept, key=lambda suspect: -suspect.score)
 
 
+def _test_probabilities(folder: Path, run: Run, files: Sequence[Features]) -> NDArray[np.float64]:
+    """(n_test, classes) as submitted; of names, or of numbers that only keep an order, those they were made of."""
+    if run.task.answer in (NAME, BEST_K) or submission.wants_ranks(run.task):
+        return streaming.predicted(run_card.load_run(folder).predict_proba, files, "test")
+    return _read_submission(folder / run_card.SUBMISSION_FILE, run, files[0])
+
+
 def _read_submission(path: Path, run: Run, first: Features) -> NDArray[np.float64]:
     """(n_test, classes) what was submitted for the test rows that could be read."""
     ids = first.ids["test"].tolist()
     if not ids:
         return np.empty((0, len(run.classes)))
     run_card.must_exist(path)
-    written, probabilities = submission.read_submission(path, run.classes, run.left_out)
+    written, probabilities = submission.read_submission(path, run.classes, run.left_out, run.task)
     names = Names({*ids, *run.unreadable})
     row_of = {names.find(id): row for row, id in enumerate(written)}
     missing = [id for id in ids if id not in row_of]

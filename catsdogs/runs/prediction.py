@@ -3,55 +3,103 @@
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from catsdogs.competition import submission
-from catsdogs.errors import to_choose_from
+from catsdogs.errors import DatasetError
 from catsdogs.features import feature_file
 from catsdogs.features.extract import Settings, extract
-from catsdogs.features.feature_file import Unreadable
-from catsdogs.photographs.dataset import scan_unlabelled
+from catsdogs.features.feature_file import Features, Unreadable
+from catsdogs.photographs import answer, description
+from catsdogs.photographs.dataset import Dataset, scan_asked, scan_unlabelled
+from catsdogs.photographs.locations import ABSENT
+from catsdogs.photographs.sample import Sample
+from catsdogs.photographs.task import Task
 from catsdogs.runs import run_card
-from catsdogs.runs.ensemble import networks_of
-from catsdogs.scoring import streaming
+from catsdogs.runs.ensemble import TrainedOn, networks_of
+from catsdogs.runs.run_card import Run
+from catsdogs.scoring import metrics, streaming
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was written: how many rows, whose probability the columns give, and who could not or was not to be read."""
+    """What was written.
+
+    Attributes:
+        rows: how many.
+        wanted: what stands in them, in words.
+        unreadable: the photographs that could not be read, or that a sample submission asks for and that are not there;
+            they got the class prior.
+        left_alone: names of pictures of kinds that are not read.
+    """
 
     rows: int
-    columns: str
+    wanted: str
     unreadable: tuple[Unreadable, ...]
     left_alone: tuple[str, ...]
 
 
 def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir: str | None = None) -> Prediction:
-    """Write `target`, a CSV of ids and probabilities for every photograph of `data`.
+    """Write `target`, a CSV of ids and answers for every photograph of `data`.
 
-    Those that cannot be read get the class prior. Vectors are kept below `cache`, so that a second prediction on the
-    same photographs computes none.
+    Where a sample submission lies there, for those that it asks for, in its order and form. Vectors are kept below
+    `cache`, so that a second prediction on the same photographs computes none.
 
     Raises:
         CatsdogsError: no such run or photographs; networks that are not those the run was trained on.
     """
-    dataset = scan_unlabelled(data)
     trained = run_card.load_run(run_folder)
     run = trained.run
-    recipes = [network.recipe for network in networks_of(run_folder, run, weights_dir)]
+    networks = networks_of(run_folder, run, weights_dir)
+    asked = scan_asked(data, run.task.given.get("images", ""))
+    dataset, sample = asked or (scan_unlabelled(data), None)
+    task = _task_of(run, sample, str(data)) if sample else Task.of_classes(run.classes)
+    gone = [Unreadable("test", id, ABSENT) for id in sample.ids if id not in sample.asked] if sample else []
     key = json.dumps([str(data.resolve()), run.backbones])
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+    try:
+        files = _extracted(dataset, networks, folder, weights_dir)
+    except DatasetError as error:  # not one photograph can be read, which costs the answers to the others nothing
+        if not sample:
+            raise
+        files, unreadable = [], [Unreadable("test", row.id, error.problem) for row in dataset.photographs]
+    else:
+        unreadable = list(files[0].unreadable) if files else []
+    ids = files[0].ids["test"].tolist() if files else []
+    probabilities = np.empty((0, len(run.classes)))
+    if files:
+        probabilities = streaming.predicted(trained.predict_proba, files, "test")
+    unreadable += gone
+    missing = {photograph.id: run.prior for photograph in unreadable}
+    text = sample.text if sample else None
+    submission.write_submission(target, ids, probabilities, run.classes, text, missing, task=task)
+    wanted = description.wanted(task, run.classes)
+    return Prediction(len(ids) + len(missing), wanted, tuple(unreadable), dataset.left_alone)
+
+
+def _task_of(run: Run, sample: Sample, root: str) -> Task:
+    """The task of a sample submission: the run's own, unless the sample asks for something else."""
+    if sample.targets == run.task.targets:
+        return replace(run.task, id_column=sample.id_column)
+    task = answer.wanted_by(sample, run.classes, {}, root)
+    return metrics.settle(task, "", "")
+
+
+def _extracted(
+    dataset: Dataset, networks: Sequence[TrainedOn], folder: Path, weights_dir: str | None
+) -> list[Features]:
+    """What the networks say of the photographs, a feature file for each; none without photographs."""
+    if not dataset.photographs:
+        return []
     by_settings = defaultdict(list)
-    for recipe in recipes:
+    for recipe in (network.recipe for network in networks):
         settings = Settings(weights_dir, recipe.engine, recipe.precision, dtype=recipe.dtype)
         by_settings[settings].append(recipe.backbone)
     for settings, names in by_settings.items():
         extract(dataset, names, folder, settings)
-    files = [feature_file.read_features(feature_file.path_of(folder, recipe.backbone)) for recipe in recipes]
-    ids = files[0].ids["test"]
-    probabilities = streaming.predicted(trained.predict_proba, files, "test")
-    missing = {photograph.id: run.prior for photograph in files[0].unreadable}
-    submission.write_submission(target, list(ids), probabilities, run.classes, None, missing)
-    columns = run.classes[1] if len(run.classes) == 2 else to_choose_from(run.classes)
-    return Prediction(len(ids) + len(missing), columns, files[0].unreadable, dataset.left_alone)
+    paths = (feature_file.path_of(folder, network.recipe.backbone) for network in networks)
+    return [feature_file.read_features(path) for path in paths]

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,8 @@ from catsdogs.files import storage
 from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
 from catsdogs.networks.table import POOLED
-from catsdogs.scoring import replay
+from catsdogs.photographs.task import Task
+from catsdogs.scoring import metrics, replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 from catsdogs.scoring.grades import Grade
@@ -58,9 +59,11 @@ class Run:
         protocol: how rows were held out to be the test rows, see `replay`; empty if they are the data set's own.
         dropped: ids of training photographs that were not learnt from.
         relabelled: id of a training photograph -> the class it was learnt as.
-        calibration: what is done to each head's probabilities, before their mean is taken.
+        calibration: what is done to each head's probabilities, before their mean is taken; where the task's metric
+            looks at an order only, without the clip.
         scores: the first is the one to quote; each says what it was measured on.
         unreadable: id of a test photograph that got the class prior -> why.
+        task: what the competition asks for; runs written before there were tasks have that of their classes.
         competition: Kaggle's name of the one it is for; empty if not known.
         version: of the rules by which it was trained. What follows is since version 3, and has defaults before.
         streamed: whether heads read their rows in blocks; None if the memory of that machine decided and nobody knows.
@@ -95,6 +98,7 @@ class Run:
     calibration: Calibration
     scores: tuple[Grade, ...]
     unreadable: dict[str, str]
+    task: Task
     competition: str = ""
     version: int = NEWEST
     streamed: bool | None = None
@@ -103,8 +107,15 @@ class Run:
     held_out: tuple[str, ...] = ()
     sample_submission: str = ""
 
+    @property
+    def submitted_calibration(self) -> Calibration:
+        """`calibration`, without its clip where the metric looks at an order only, which a clip would tie."""
+        takes_a_clip = metrics.find(self.task.metric).takes_a_clip
+        return self.calibration if takes_a_clip else replace(self.calibration, clip=0.0)
+
 
 _SINCE_3 = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
+_WITHOUT_METRIC = {"metric": metrics.LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ class TrainedRun:
                 f"Give it the features of {', '.join(self.run.backbones)}, in this order",
             )
         by_head = (np.asarray(head.predict_proba(X), np.float64) for head in self.heads)
-        calibrate, nothing = self.run.calibration.apply, np.zeros((len(X), len(self.run.classes)))
+        calibrate, nothing = self.run.submitted_calibration.apply, np.zeros((len(X), len(self.run.classes)))
         if self.run.version == OLDEST:
             return calibrate(sum(by_head, start=nothing) / len(self.heads))
         return sum(map(calibrate, by_head), start=nothing) / len(self.heads)
@@ -164,6 +175,8 @@ def read_run(folder: Path) -> Run:
             )
         if content["version"] == OLDEST:
             content = {name: list(value) if value == () else value for name, value in _SINCE_3.items()} | content
+        content["scores"] = [_WITHOUT_METRIC | score for score in content["scores"]]
+        content.setdefault("task", json.loads(as_json(asdict(Task.of_classes(content["classes"])))))
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
             typed(feature_file.Recipe, {"vector": POOLED} | recipe, name)  # older runs do not say
@@ -231,6 +244,7 @@ def _check_numbers(run: Run) -> None:
         (run.folds < 2 or len(run.widths) != len(run.backbones) or not run.backbones, "no folds, columns or backbones"),
         (not all(width > 0 for width in run.widths), f"widths {run.widths}"),
         (not run.scores, "no scores"),
+        (not metrics.is_known(run.task.metric), f"metric {run.task.metric!r}"),
     ):
         if wrong:
             raise ValueError(what)

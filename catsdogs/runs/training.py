@@ -24,12 +24,15 @@ from catsdogs.files.atomic import write_errors
 from catsdogs.runs import run_card
 from catsdogs.runs.out_of_fold import write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
-from catsdogs.scoring import calibration, curves, grades, kept_heads, replay, streaming
+from catsdogs.scoring import calibration, curves, decisions, grades, kept_heads, metrics, replay, streaming
 from catsdogs.scoring.calibration import UNSEEN_MISTAKES
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.grades import Grade
 from catsdogs.scoring.kept_heads import check_heads
 from catsdogs.scoring.training_plan import Plan, TrainingRows, check_trainable, cross_validate_plan, settle
+
+_Floats = NDArray[np.float64]
+_Labels = NDArray[np.int64]
 
 
 def train(
@@ -74,13 +77,15 @@ def train(
     run = _run_of(rows, plan, crossed, **told, **found)
     probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
     if truth:
-        run = replace(run, scores=(_held_out_score(rows.first, probabilities, left_out, truth), *run.scores))
+        run = replace(run, scores=(_held_out_score(run, rows.first, probabilities, left_out, truth), *run.scores))
     with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, rows.first, truth)
         if run.test_rows or unreadable:
             path, ids = folder / run_card.SUBMISSION_FILE, rows.first.ids["test"].tolist()
             missing = dict.fromkeys(unreadable, run.prior)
-            submission.write_submission(path, ids, probabilities, run.classes, sample_submission, missing, columns)
+            submission.write_submission(
+                path, ids, probabilities, run.classes, sample_submission, missing, columns, run.task
+            )
     return run
 
 
@@ -95,20 +100,23 @@ def _columns_left_out(
 ) -> dict[str, float]:
     """Those of the classes left out that the submission has a column for; raises as `submission.order`."""
     wanted = [name for name in left_out if sample is not None or name in shown]
-    header, _, _ = submission.order(first.ids["test"], first.classes, sample, unreadable, wanted)
-    return {name: left_out[name] for name in wanted if name in header}
+    form = submission.order(first.ids["test"], first.classes, sample, unreadable, wanted, first.task)
+    return {name: left_out[name] for name in wanted if name in form.sheet.header and form.columns}
 
 
 def _held_out_score(
-    first: Features, probabilities: NDArray[np.float64], left_out: Mapping[str, float], truth: Mapping[str, str]
+    run: Run, first: Features, probabilities: _Floats, left_out: Mapping[str, float], truth: Mapping[str, str]
 ) -> Grade:
-    """Of (n_test, classes) probabilities, by the name of each row's class."""
+    """Of (n_test, classes) probabilities as submitted, by the name of each row's class."""
     names = [*first.classes, *left_out]
     right = np.array([names.index(name) for name in truth.values()], np.int64)
     if left_out:
         probabilities = submission.widened(probabilities, [*left_out.values()])
     how = f"held out{replay.protocol_in_words(first)}, {len(right):,} labelled photographs"
-    return grades.score(probabilities, right, how)
+    named, clipped = decisions.named(probabilities, run.task), probabilities
+    if run.submitted_calibration != run.calibration:
+        clipped = calibration.clipped(probabilities, run.calibration.clip)
+    return grades.score(clipped, right, how, run.task.metric, named, probabilities)
 
 
 def digest_of(sample_submission: str | None) -> str:
@@ -152,12 +160,13 @@ def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: An
         classes=first.classes,
         prior=tuple((np.bincount(rows.learnt[kept], minlength=len(first.classes)) / kept.sum()).tolist()),
         source=first.source,
+        task=first.task,
         train_rows=len(kept),
         test_rows=len(first.ids["test"]),
         protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
-        calibration=calibration.fit_calibration(crossed.probabilities, first.labels),
+        calibration=calibration.fit_calibration(crossed.probabilities[crossed.scored], first.labels[crossed.scored]),
         scores=_out_of_fold_scores(rows, plan, crossed),
         version=plan.version,
         streamed=plan.streamed,
@@ -189,21 +198,31 @@ def _refuse_taken(target: Path, force: bool) -> None:
 
 
 def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Grade, ...]:
-    """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
-    kept, learnt, labels = rows.kept, rows.learnt, rows.first.labels
-    after = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
+    """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt.
+
+    Rows that were never held out are in no score, and counted.
+    """
+    kept, learnt, labels, task = rows.kept, rows.learnt, rows.first.labels, rows.first.task
+    after = unclipped = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
+    with_clip = metrics.find(task.metric).takes_a_clip
+    if not with_clip:
+        unclipped = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold, with_clip)
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
     folds = f"{len(crossed.heads)} folds" + (" with copies in one" if plan.copies else "")
-    how = f"calibrated on the other folds{corrected}"
+    if always := np.count_nonzero(~crossed.scored):
+        folds += f", {always:,} more learnt in each and not scored"
+    how = f"calibrated on the other folds{'' if with_clip else f', for {task.metric} without a clip'}{corrected}"
+    raw, every = crossed.probabilities, crossed.scored
 
-    def score(right: NDArray[np.int64], probabilities: NDArray[np.float64], how: str) -> Grade:
-        measured_on = f"out of fold, {len(right):,} training photographs, {folds}, {how}"
-        return grades.score(probabilities, right, measured_on)
+    def score(right: _Labels, clipped: _Floats, unclipped: _Floats, how: str, rows: NDArray[np.bool_] = every) -> Grade:
+        named = decisions.named(unclipped, task, crossed.fold)
+        measured_on = f"out of fold, {np.count_nonzero(rows):,} training photographs, {folds}, {how}"
+        return grades.score(clipped[rows], right[rows], measured_on, task.metric, named[rows], unclipped[rows])
 
-    scores = [score(labels, after, how), score(labels, crossed.probabilities, f"not calibrated{corrected}")]
+    scores = [score(labels, after, unclipped, how), score(labels, raw, raw, f"not calibrated{corrected}")]
     if corrected:
-        scores.append(score(learnt[kept], after[kept], f"{how} and scored as corrected"))
+        scores.append(score(learnt, after, unclipped, f"{how} and scored as corrected", kept & every))
     return tuple(scores)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Array, Labels
 
 # Confident mistakes that are added to those observed. Krichevsky and Trofimov, "The performance of universal
@@ -58,30 +59,39 @@ def clipped(probabilities: Array, clip: float) -> Array:
     return result
 
 
-def fit_calibration(probabilities: ArrayLike, labels: Labels) -> Calibration:
+def fit_calibration(probabilities: ArrayLike, labels: Labels, with_clip: bool = True) -> Calibration:
     """The calibration of least expected log loss; the temperature is 1 unless another one helps beyond doubt.
 
     Args:
         probabilities: (n, classes), out of fold.
         labels: (n,) the right classes.
+        with_clip: False where only an order counts, which a clip would tie: then there is the temperature alone.
     """
     logarithms = _logarithms(np.asarray(probabilities, np.float64))
     temperature = _helping_temperature(logarithms, labels)
+    if not with_clip:
+        return Calibration(temperature)
     cost, grid = partial(_cost, _tempered(logarithms, temperature), labels), _clip_grid(len(labels))
     lowest = int(np.argmin([cost(clip) for clip in grid]))  # a grid comes first, for there may be several local minima
     return Calibration(temperature, _refined(cost, grid, lowest))
 
 
-def cross_fitted(probabilities: ArrayLike, labels: Labels, fold: NDArray[np.int64]) -> Array:
+def cross_fitted(probabilities: ArrayLike, labels: Labels, fold: NDArray[np.int64], with_clip: bool = True) -> Array:
     """(n, classes) probabilities: each fold's rows calibrated by a fit to the rows of all other folds.
 
-    So their score is honest: no row took part in choosing its own calibration. `fold`, (n,), numbers the folds.
+    Rows that are never held out, see `folds.ALWAYS_LEARNT`, have none to be calibrated, and stay NaN.
+
+    So their score is honest: no row took part in choosing its own calibration. `fold`, (n,), numbers the folds;
+    `with_clip` is as in `fit_calibration`.
     """
     values = np.asarray(probabilities, np.float64)
-    result = np.empty_like(values)
-    for number in np.unique(fold):
+    result = np.full_like(values, np.nan)
+    scored = fold != ALWAYS_LEARNT
+    for number in np.unique(fold[scored]):
         held_out = fold == number
-        result[held_out] = fit_calibration(values[~held_out], labels[~held_out]).apply(values[held_out])
+        others = scored & ~held_out
+        fitted = fit_calibration(values[others], labels[others], with_clip)
+        result[held_out] = fitted.apply(values[held_out])
     return result
 
 

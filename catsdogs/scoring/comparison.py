@@ -1,5 +1,6 @@
 """Compares heads on sets of networks, all on the same folds, and says which differences are noise."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +18,14 @@ from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Vectors
 from catsdogs.files import tables
+from catsdogs.photographs.task import Task
 from catsdogs.progress import Progress
-from catsdogs.scoring import calibration, crossval, grades, kept_heads, streaming
+from catsdogs.scoring import calibration, crossval, decisions, kept_heads, measuring, metrics, streaming
+from catsdogs.scoring.measuring import Measurement
+from catsdogs.scoring.metrics import LOG_LOSS
 from catsdogs.scoring.training_plan import TrainingRows, check_trainable
 
 COMPARISON_FILE, COMPARISON_CHART_FILE = "compare.csv", "compare.png"
@@ -30,6 +35,7 @@ COLUMNS = (
     "rank", "head", "backbones", "log_loss", "standard_error", "difference", "difference_error", "verdict", "accuracy",
     "seconds", "folds", "repeats", "rows",
 )  # fmt: skip
+COLUMNS_OF_A_METRIC = ("metric", "value", "value_error")  # further ones, where it is not log loss that ranks
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,11 @@ class Entry:
     Attributes:
         log_loss, accuracy: over all photographs, each of which counts with its mean over the repeats.
         standard_error: of the log loss, over photographs. It says nothing of other photographs to learn from.
-        difference, difference_error: the log loss minus the first line's, photograph by photograph; its standard error.
+        difference, difference_error: the metric's value minus the first line's, on the same photographs; its standard
+            error.
         seconds: to fit and ask all folds of one repeat; the median of the repeats.
         verdict: empty for the first line; `NOISE` where the difference is within two standard errors; else `WORSE`.
+        value, value_error: of the metric, where it is not log loss, and its standard error.
     """
 
     head: str
@@ -53,6 +61,8 @@ class Entry:
     difference_error: float
     seconds: float
     verdict: str
+    value: float = math.nan
+    value_error: float = math.nan
 
     @property
     def networks(self) -> str:
@@ -64,9 +74,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The table, by log loss, and on what and how it was measured.
+    """The table, best first, and on what and how it was measured.
 
     Attributes:
+        metric: the name of what ranks the entries, see `metrics`.
         measured_on, refused: in words, and a sentence for each head and set of networks that could not be fitted; both
             are empty of a table that was read back.
         written: when that table was written, in seconds since 1970.
@@ -79,6 +90,21 @@ class Comparison:
     measured_on: str = ""
     refused: tuple[str, ...] = ()
     written: float = 0.0
+    metric: str = LOG_LOSS
+
+    @property
+    def is_by_log_loss(self) -> bool:
+        """Whether log loss ranks the entries; else it stands beside what does."""
+        return self.metric == LOG_LOSS
+
+    @property
+    def ranked_by(self) -> str:
+        """The metric as one says it."""
+        return "log loss" if self.is_by_log_loss else self.metric
+
+    def value_of(self, entry: Entry) -> tuple[float, float]:
+        """What ranks a line, and its standard error."""
+        return (entry.log_loss, entry.standard_error) if self.is_by_log_loss else (entry.value, entry.value_error)
 
     @property
     def networks(self) -> list[str]:
@@ -90,7 +116,6 @@ class Comparison:
         return entry.head if len(self.networks) == 1 else f"{entry.head} on {entry.networks}"
 
 
-_Losses = NDArray[np.float64]  # (n_train,) means over the repeats
 _Folds = Mapping[int, NDArray[np.int64]]  # the seed of each repeat -> the (n_train,) numbers of its folds
 
 
@@ -101,6 +126,7 @@ def compare(
     repeats: int,
     seed: int,
     corrections: Corrections,
+    task: Task | None = None,
 ) -> Comparison:
     """Cross-validate every head on every set of networks, with the same folds for all; repeat r draws them by seed + r.
 
@@ -109,6 +135,8 @@ def compare(
     corrected after looking at a head's mistakes would flatter that head. Copies share a fold, and vectors that are too
     much for the memory are streamed, both as in `train`.
 
+    The metric is that of the task; of the first feature file's, if None is given.
+
     Raises:
         UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
             that cannot be used.
@@ -116,12 +144,7 @@ def compare(
             can take the vectors.
         StoreError: files that hold different rows, or are damaged.
     """
-    _refuse_twice("head", head_names, str)
-    _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
-    if repeats < 1:
-        raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
-    for name in head_names:
-        heads.create(name)
+    _check_arguments(sets, head_names, repeats)
     seeds = range(seed, seed + repeats)
     files = list({file.path: file for networks in sets for file in networks}.values())
     rows = check_trainable(files, corrections.drop, corrections.relabel)
@@ -130,16 +153,31 @@ def compare(
     kept_heads.check_heads(sets[0], rows.kept, head_names, seed)  # what `train` would refuse is not recommended to it
     for file in rows.files:
         streaming.check_columns([file])  # 0.6 s for 25,000 x 3,840: no fit is lost to a network found bad after it
-    dealt = {one: rows.deal(folds, one) for one in seeds}
+    dealt, task = {one: rows.deal(folds, one) for one in seeds}, task or rows.first.task
     total = len(sets) * len(head_names) * repeats * folds
     with Progress(total=total, description=head_names[0], unit="fit") as progress:
-        outcomes = [outcome for networks in sets for outcome in _outcomes(networks, head_names, rows, dealt, progress)]
+        outcomes = [
+            outcome for networks in sets for outcome in _outcomes(networks, head_names, rows, dealt, task, progress)
+        ]
     refusals = [outcome for outcome in outcomes if isinstance(outcome, TrainingError)]
     fitted = [outcome for outcome in outcomes if not isinstance(outcome, TrainingError)]
     if not fitted:
         raise refusals[0]
     refused = tuple(refusal.problem for refusal in refusals)
-    return Comparison(_ranked(fitted), len(rows.kept), folds, repeats, _measured_on(rows, folds, repeats), refused)
+    measured_on = _measured_on(rows, dealt, folds, task)
+    entries = _ranked(fitted, metrics.find(task.metric).higher_is_better)
+    return Comparison(
+        entries, int(np.count_nonzero(_scored(dealt))), folds, repeats, measured_on, refused, metric=task.metric
+    )
+
+
+def _check_arguments(sets: Sequence[Sequence[Features]], head_names: Sequence[str], repeats: int) -> None:
+    _refuse_twice("head", head_names, str)
+    _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
+    if repeats < 1:
+        raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
+    for name in head_names:
+        heads.create(name)
 
 
 def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]) -> None:
@@ -150,15 +188,20 @@ def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]
 
 
 def _outcomes(
-    files: Sequence[Features], head_names: Sequence[str], rows: TrainingRows, dealt: _Folds, progress: Progress
-) -> list[tuple[Entry, _Losses] | TrainingError]:
+    files: Sequence[Features],
+    head_names: Sequence[str],
+    rows: TrainingRows,
+    dealt: _Folds,
+    task: Task,
+    progress: Progress,
+) -> list[tuple[Entry, Measurement] | TrainingError]:
     """Of every head on one set of networks, whose vectors are in memory no longer than this takes."""
     X = None if streaming.is_needed(files) else joining.Joined(files, "train", first=rows.first).read()
-    outcomes: list[tuple[Entry, _Losses] | TrainingError] = []
+    outcomes: list[tuple[Entry, Measurement] | TrainingError] = []
     for name in head_names:
         progress.set_description(name)
         try:
-            outcomes.append(_outcome(X, files, name, rows, dealt, progress.update))
+            outcomes.append(_outcome(X, files, name, rows, dealt, task, progress.update))
         except TrainingError as error:  # one head that cannot take these rows does not cost the others' fits
             outcomes.append(error)
     return outcomes
@@ -170,11 +213,13 @@ def _outcome(
     head: str,
     rows: TrainingRows,
     dealt: _Folds,
+    task: Task,
     advance: Callable[..., object],
-) -> tuple[Entry, _Losses]:
-    """The entry of one head, as if it were the first, and its losses; without `X` it is streamed."""
+) -> tuple[Entry, Measurement]:
+    """The entry of one head, as if it were the first, and what it is ranked by; without `X` it is streamed."""
     widths, given = tuple(file.width for file in files), rows.first.labels
-    losses, right, seconds = np.zeros(len(given)), 0.0, []
+    losses, by_metric, right, seconds = list[Measurement](), list[Measurement](), 0.0, []
+    scored = _scored(dealt)
     for seed, fold in dealt.items():
         make = partial(heads.create, head, seed, widths)
         if X is None:
@@ -184,51 +229,75 @@ def _outcome(
         else:
             crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=rows.groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
-        losses += grades.log_losses(probabilities, given) / len(dealt)
-        right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
+        losses.append(measuring.measure(LOG_LOSS, probabilities[scored], given[scored]))
+        right += float((probabilities[scored].argmax(axis=1) == given[scored]).mean()) / len(dealt)
+        if not metrics.find(task.metric).takes_a_clip:
+            probabilities = calibration.cross_fitted(crossed.probabilities, given, fold, with_clip=False)
+        if task.metric != LOG_LOSS:
+            named = decisions.named(probabilities, task, fold)
+            by_metric.append(measuring.measure(task.metric, probabilities[scored], given[scored], named[scored]))
         seconds.append(crossed.seconds)
     backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
-    return Entry(head, backbones, *grades.mean_and_error(losses), right, 0.0, 0.0, typical, ""), losses
+    loss = measuring.mean_of(losses)
+    entry = Entry(head, backbones, loss.value, loss.standard_error, right, 0.0, 0.0, typical, "")
+    if task.metric == LOG_LOSS:
+        return entry, loss
+    measured = measuring.mean_of(by_metric)
+    return replace(entry, value=measured.value, value_error=measured.standard_error), measured
 
 
-def _ranked(outcomes: Sequence[tuple[Entry, _Losses]]) -> tuple[Entry, ...]:
-    """The entries by log loss, with their differences to the first."""
-    (first, least), *others = sorted(outcomes, key=lambda outcome: outcome[0].log_loss)
+def _scored(dealt: _Folds) -> NDArray[np.bool_]:
+    """(n_train,) the rows that are held out once in every repeat."""
+    scored: NDArray[np.bool_] = (np.stack([*dealt.values()]) != ALWAYS_LEARNT).all(axis=0)
+    return scored
+
+
+def _ranked(outcomes: Sequence[tuple[Entry, Measurement]], higher_is_better: bool) -> tuple[Entry, ...]:
+    """The entries by their measurements, with their differences to the first."""
+    sign = -1 if higher_is_better else 1
+    (first, best), *others = sorted(outcomes, key=lambda outcome: sign * outcome[1].value)
     entries = [first]
-    for entry, losses in others:
-        difference, error = grades.mean_and_error(losses - least)
+    for entry, measured in others:
+        difference, error = measured.minus(best)
         # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well.
         verdict = NOISE if abs(difference) <= STANDARD_ERRORS * error else WORSE
         entries.append(replace(entry, difference=difference, difference_error=error, verdict=verdict))
     return tuple(entries)
 
 
-def _measured_on(rows: TrainingRows, folds: int, repeats: int) -> str:
+def _measured_on(rows: TrainingRows, dealt: _Folds, folds: int, task: Task) -> str:
+    without_clip = "" if metrics.find(task.metric).takes_a_clip else f", for {task.metric} without a clip,"
+    scored = np.count_nonzero(_scored(dealt))
     sentence = (
-        f"out of fold, {len(rows.kept):,} training photographs, {repeats} x {folds} folds, "
-        "calibrated on the other folds as train does, against the labels as given"
+        f"out of fold, {scored:,} training photographs, {len(dealt)} x {folds} folds, "
+        f"calibrated on the other folds{without_clip} as train does, against the labels as given"
     )
     dropped, relabelled = np.count_nonzero(~rows.kept), np.count_nonzero(rows.learnt != rows.first.labels)
     if rows.groups is not None:
         sentence += ", copies in one fold"
+    if alone := len(rows.kept) - scored:
+        sentence += f", {alone:,} learnt in every fold and not scored"
     if dropped or relabelled:
         sentence += f", learnt with {dropped:,} photographs dropped and {relabelled:,} relabelled"
     return sentence
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
-    """A row per entry with `COLUMNS`; networks are joined by `+`; the first row's difference is 0.
+    """A row per entry with `COLUMNS`, and `COLUMNS_OF_A_METRIC` where another than log loss ranks.
+
+    Networks are joined by `+`; the first row's difference is 0.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    same = {"folds": comparison.folds, "repeats": comparison.repeats, "rows": comparison.rows}
+    same = {name: getattr(comparison, name) for name in ("folds", "repeats", "rows", "metric")}
+    columns = COLUMNS if comparison.is_by_log_loss else COLUMNS + COLUMNS_OF_A_METRIC
     rows = []
     for rank, entry in enumerate(comparison.entries, start=1):
         figures = {name: f"{value:.9g}" for name, value in vars(entry).items() if isinstance(value, float)}
         cells = vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)}
-        rows.append([cells[name] for name in COLUMNS])
-    tables.write_table(path, COLUMNS, rows)
+        rows.append([cells[name] for name in columns])
+    tables.write_table(path, columns, rows)
 
 
 def read_comparison(path: Path) -> Comparison | None:
@@ -241,7 +310,7 @@ def read_comparison(path: Path) -> Comparison | None:
     if not path.exists():
         return None
     header, table = tables.read_table(path, remedy)
-    if tuple(header) != COLUMNS or not table:
+    if tuple(header) not in (COLUMNS, COLUMNS + COLUMNS_OF_A_METRIC) or not table:
         raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
     entries = []
     for number, cells in enumerate(table, start=2):
@@ -249,9 +318,13 @@ def read_comparison(path: Path) -> Comparison | None:
             tables.check_width(cells, header)
             named = dict(zip(header, cells, strict=True))
             rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
-            figures = {name: float(named[name]) for name, kind in get_type_hints(Entry).items() if kind is float}
+            metric = named.get("metric", LOG_LOSS)
+            if not metrics.is_known(metric):
+                raise ValueError(f"the metric {metric!r}")
+            numbers = [name for name, kind in get_type_hints(Entry).items() if kind is float and name in named]
+            figures = {name: float(named[name]) for name in numbers}
             backbones = tuple(named["backbones"].split("+"))
             entries.append(Entry(head=named["head"], backbones=backbones, verdict=named["verdict"], **figures))
         except ValueError as error:
             raise TrainingError(f"{path}, row {number} is damaged: {error}", remedy) from None
-    return Comparison(tuple(entries), rows, folds, repeats, written=path.stat().st_mtime)
+    return Comparison(tuple(entries), rows, folds, repeats, written=path.stat().st_mtime, metric=metric)

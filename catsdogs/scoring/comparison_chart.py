@@ -22,7 +22,7 @@ _CAPTION = (
 
 
 def draw_comparison(path: Path, comparison: Comparison) -> None:
-    """A PNG of the log losses of all entries.
+    """A PNG of what ranks the entries.
 
     Raises:
         StoreError: the file cannot be written.
@@ -38,31 +38,36 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     _draw_entries(axes, comparison, places)
     axes.set_yticks(places, labels, fontsize=9)
     right = axes.secondary_yaxis("right")
-    figures = [f"{one.log_loss:.5f}  {one.verdict or 'first':5}  {one.seconds:7.1f} s" for one in comparison.entries]
+    values = [comparison.value_of(entry)[0] for entry in comparison.entries]
+    figures = [
+        f"{value:.5f}  {one.verdict or 'first':5}  {one.seconds:7.1f} s"
+        for value, one in zip(values, comparison.entries, strict=True)
+    ]
     right.set_yticks(places, figures, fontsize=8, family="monospace")
     right.tick_params(length=0)
     right.spines[:].set_visible(False)
     title = "Heads compared" if len(comparison.networks) > 1 else f"Heads compared on {comparison.networks[0]}"
     figure.suptitle(textwrap.fill(title, 90), fontsize=12)
-    seconds = f"At the right: log loss, verdict, and the seconds to fit the {comparison.folds} folds once."
-    caption = (_CAPTION, f"Log loss: {comparison.measured_on}. {seconds}")
+    seconds = (
+        f"At the right: {comparison.ranked_by}, verdict, and the seconds to fit the {comparison.folds} folds once."
+    )
+    caption = (_CAPTION, f"{comparison.ranked_by.capitalize()}: {comparison.measured_on}. {seconds}")
     figure.supxlabel("\n".join(textwrap.fill(line, _CAPTION_WIDTH) for line in caption), fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 
 def _draw_entries(axes: "Axes", comparison: Comparison, places: list[float]) -> None:
-    best = comparison.entries[0].log_loss
+    best = comparison.value_of(comparison.entries[0])[0]
     axes.axvline(best, color=_LINE_COLOUR, linewidth=1, zorder=0)
     for entry, place in zip(comparison.entries, places, strict=True):
         colour = _GREY if entry.verdict == NOISE else _COLOUR
         whisker = STANDARD_ERRORS * entry.difference_error
-        axes.errorbar(
-            entry.log_loss, place, xerr=whisker, fmt="o", color=colour, markersize=6, capsize=3, linewidth=1.5
-        )
-    if comparison.entries[-1].log_loss > _LOG_FROM * best:
+        value, _ = comparison.value_of(entry)
+        axes.errorbar(value, place, xerr=whisker, fmt="o", color=colour, markersize=6, capsize=3, linewidth=1.5)
+    if comparison.is_by_log_loss and comparison.entries[-1].log_loss > _LOG_FROM * best:
         use_log_scale(axes, "x")
-    axes.set_xlabel("log loss", fontsize=9)
+    axes.set_xlabel(comparison.ranked_by, fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.25)

@@ -7,25 +7,30 @@ from catsdogs.scoring.comparison import NOISE, Comparison, Entry
 
 TABLE_WIDTH = 110  # characters
 _HEAD_WIDTH, _NETWORKS_WIDTH = 17, 24  # what is longer goes on below
-_HEADER = ("", "head", "networks", "log loss", "to the first", "", "accuracy", "seconds")
-_TO_THE_RIGHT = (0, 6, 7)
+_LOG_LOSS = ("log loss",)  # a column of its own beside another metric, in place of so many characters of networks
+_LOG_LOSS_WIDTH = 10
 
 
 def format_table(comparison: Comparison) -> str:
     """The entries as lines of at most `TABLE_WIDTH` characters, and in words what to make of them."""
-    grid: list[tuple[str, ...]] = [_HEADER]
+    beside = () if comparison.is_by_log_loss else _LOG_LOSS
+    width = _NETWORKS_WIDTH - _LOG_LOSS_WIDTH * len(beside)
+    header = ("", "head", "networks", comparison.ranked_by, "to the first", "", *beside, "accuracy", "seconds")
+    grid: list[tuple[str, ...]] = [header]
     for rank, entry in enumerate(comparison.entries, start=1):
         head, *more_head = textwrap.wrap(entry.head, _HEAD_WIDTH)
-        networks, *more_networks = textwrap.wrap(entry.networks, _NETWORKS_WIDTH)
-        grid.append((f"{rank}", head, networks, *_cells(entry)))
+        networks, *more_networks = textwrap.wrap(entry.networks, width)
+        grid.append((f"{rank}", head, networks, *_cells(entry, comparison)))
         grid += [("", *names) for names in zip_longest(more_head, more_networks, fillvalue="")]
     widths = [max(map(len, column)) for column in zip_longest(*grid, fillvalue="")]
+    measures = "Log loss and accuracy" if comparison.is_by_log_loss else f"Ranked by {comparison.metric}. All"
     closing = (
-        f"Log loss and accuracy: {comparison.measured_on}. Seconds: to fit the {comparison.folds} folds once.",
+        f"{measures}: {comparison.measured_on}. Seconds: to fit the {comparison.folds} folds once.",
         conclusion(comparison),
         *(f"Left out: {problem}." for problem in comparison.refused),
     )
-    formats = [f"{{:{'>' if column in _TO_THE_RIGHT else '<'}{width}}}" for column, width in enumerate(widths)]
+    to_the_right = {0, len(header) - 2, len(header) - 1}
+    formats = [f"{{:{'>' if column in to_the_right else '<'}{width}}}" for column, width in enumerate(widths)]
     lines = ["  ".join(map(str.format, formats, cells)).rstrip() for cells in grid]
     return "\n".join([*lines, "", *(textwrap.fill(sentence, TABLE_WIDTH) for sentence in closing if sentence)])
 
@@ -43,7 +48,7 @@ def conclusion(comparison: Comparison) -> str:
     if not noise:
         return "Every difference to the first is beyond noise."
     sentence = f"Within noise of the first, so nothing to choose by: {', '.join(noise)}."
-    near = [entry for entry in others if entry.difference <= entry.difference_error]
+    near = [entry for entry in others if abs(entry.difference) <= entry.difference_error]
     if not near:
         return sentence
     fastest = min((first, *near), key=lambda entry: entry.seconds)
@@ -52,7 +57,15 @@ def conclusion(comparison: Comparison) -> str:
     )
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _cells(entry: Entry, comparison: Comparison) -> tuple[str, ...]:
     difference = f"{entry.difference:+.5f} ±{entry.difference_error:.5f}" if entry.verdict else ""
-    log_loss = f"{entry.log_loss:.5f} ±{entry.standard_error:.5f}"
-    return log_loss, difference, entry.verdict, f"{entry.accuracy:.2%}", f"{entry.seconds:.1f}"
+    value, error = comparison.value_of(entry)
+    beside = () if comparison.is_by_log_loss else (f"{entry.log_loss:.5f}",)
+    return (
+        f"{value:.5f} ±{error:.5f}",
+        difference,
+        entry.verdict,
+        *beside,
+        f"{entry.accuracy:.2%}",
+        f"{entry.seconds:.1f}",
+    )

@@ -1,4 +1,4 @@
-"""Log loss and accuracy of probabilities, with how they were measured."""
+"""The grade of probabilities: by the task's metric, by log loss and accuracy, with how they were measured."""
 
 import math
 from dataclasses import dataclass
@@ -6,14 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-KAGGLE_EPSILON = 1e-15  # what Kaggle's pages on log loss say probabilities are kept from 0 and 1
+from catsdogs.scoring import measuring
+from catsdogs.scoring.metrics import ACCURACY, LOG_LOSS
 
 
 @dataclass(frozen=True)
 class Grade:
     """How good probabilities are, and on what that was measured.
 
-    The standard error is that of the mean log loss; NaN where it is not known, as of a single row.
+    Attributes:
+        log_loss: NaN for answers that have none, such as names.
+        standard_error: that of the mean log loss; NaN where it is not known, as of a single row.
+        accuracy: the share of rows whose most probable class is right.
+        metric, value, value_error: what it is to be quoted by, its value and its standard error. Those of log loss are
+            the ones above.
     """
 
     log_loss: float
@@ -21,37 +27,63 @@ class Grade:
     accuracy: float
     rows: int
     measured_on: str
+    metric: str = LOG_LOSS
+    value: float = math.nan
+    value_error: float = math.nan
+
+    def __post_init__(self) -> None:
+        if self.metric == LOG_LOSS:
+            object.__setattr__(self, "value", self.log_loss)
+            object.__setattr__(self, "value_error", self.standard_error)
 
     def __str__(self) -> str:
-        return f"log loss {self.log_loss:.5f}{self.doubt}, accuracy {self.accuracy:.2%} ({self.measured_on})"
+        figures = [f"log loss {self.log_loss:.5f}{self.doubt}"] if math.isfinite(self.log_loss) else []
+        if self.metric != LOG_LOSS:
+            figures.insert(0, f"{self.metric} {self.value:.5f}{self.value_doubt}")
+        if self.metric != ACCURACY:
+            figures.append(f"accuracy {self.accuracy:.2%}")
+        return f"{', '.join(figures)} ({self.measured_on})"
 
     @property
     def doubt(self) -> str:
         """The standard error as it follows the log loss; empty where it is not known."""
-        return f" ± {self.standard_error:.5f}" if math.isfinite(self.standard_error) else ""
+        return _doubt(self.standard_error)
+
+    @property
+    def value_doubt(self) -> str:
+        """The standard error as it follows the metric's value; empty where it is not known."""
+        return _doubt(self.value_error)
 
 
-def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str) -> Grade:
-    """The grade of (n, classes) probabilities where `labels`, (n,), are the classes that are right."""
-    losses = log_losses(probabilities, labels)
-    mean, error = mean_and_error(losses)
+def score(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    measured_on: str,
+    metric: str = LOG_LOSS,
+    named: NDArray[np.int64] | None = None,
+    unclipped: NDArray[np.float64] | None = None,
+) -> Grade:
+    """The grade of (n, classes) probabilities where `labels`, (n,), are the classes that are right.
+
+    Args:
+        metric, named: as in `measuring.measure`.
+        unclipped: (n, classes) what the metric is measured on, if not on the probabilities: where only an order counts,
+            they are written without the clip that log loss needs.
+    """
+    losses = by_metric = measuring.measure(LOG_LOSS, probabilities, labels)
+    if metric != LOG_LOSS:
+        by_metric = measuring.measure(metric, probabilities if unclipped is None else unclipped, labels, named)
     return Grade(
-        log_loss=mean,
-        standard_error=error,
+        log_loss=losses.value,
+        standard_error=losses.standard_error,
         accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
-        rows=len(losses),
+        rows=len(labels),
         measured_on=measured_on,
+        metric=metric,
+        value=by_metric.value,
+        value_error=by_metric.standard_error,
     )
 
 
-def mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The mean of (n,) values and its standard error; NaN for that of a single one."""
-    deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    return float(values.mean()), deviation / math.sqrt(len(values))
-
-
-def log_losses(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) losses, as Kaggle's: -ln of the probability of the right class, rows divided by their sum, clipped."""
-    right = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
-    losses: NDArray[np.float64] = -np.log(np.clip(right, KAGGLE_EPSILON, 1 - KAGGLE_EPSILON))
-    return losses
+def _doubt(error: float) -> str:
+    return f" ± {error:.5f}" if math.isfinite(error) else ""

@@ -19,7 +19,7 @@ from catsdogs.heads.twin import Matrix, Twin, prototypes
 from catsdogs.networks import trained, weights
 from catsdogs.progress import Progress
 from catsdogs.runs import answers, run_card
-from catsdogs.scoring.grades import mean_and_error
+from catsdogs.scoring.measuring import mean_and_error
 from catsdogs.twins import verification
 
 MEMBERS = 5  # twins that are trained here, as many as a run has by default; their logits are averaged

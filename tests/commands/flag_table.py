@@ -69,12 +69,27 @@ IDLE = "--data data would do nothing"
 FOR, NO_COMPETITION = ("--competition", "cats"), "is no name of a competition"
 OWN_WEIGHTS = "would do nothing: mine bring their own weights"
 
+TASK: dict[str, Shown] = {
+    "--labels": Refused("mine.csv", "no table mine.csv", ("--data", "data")),
+    "--images": Refused("jpeg", "no photographs in the folder jpeg", ("--data", "data")),
+    "--positive": Refused("cow", "No class for --positive is called 'cow'", ("--data", "data")),
+    "--metric": Refused("beauty", "Choose from: log-loss", ("--data", "data")),
+    "--competition": Refused("a/b", NO_COMPETITION, ("--data", "data")),
+}
+
 FLAGS: dict[str, dict[str, Shown]] = {
     "fetch": {
         "--source": Refused("moon", "kaggle, microsoft"),
         "--data": Handed("elsewhere", "catsdogs.competition.fetch.fetch", ("--source", "microsoft")),
     },
-    "features": {
+    "look": TASK
+    | {
+        "--data": Refused("nowhere", GONE),
+        "--classes": Refused("cow,dog", "cow", ("--data", "data")),
+        "--holdout": Refused("2", "--holdout 2", ("--data", "data")),
+    },
+    "features": TASK
+    | {
         "--data": Refused("nowhere", GONE, ON),
         "--backbones": Refused("ResNet5", "Choose from", ("--data", "data")),
         "--weights-dir": Refused("gone", OWN_WEIGHTS, ("--data", "data", "--backbones", "mine")),
@@ -104,12 +119,14 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--repeat": Refused("gone", "No run is called 'gone'"),
         "--force": Instead(TAKEN, ("--name", "ridged", "--head", "svm", *ON)),
         "--competition": Refused("a/b", NO_COMPETITION, ("--name", "new", *ON)),
+        "--metric": Refused("beauty", "Choose from: log-loss", ("--name", "new", *ON)),
     },
     "compare": {name: shown for name, shown in RUN.items() if name not in ("--name", "--head")}
     | {
         "--folds": Refused("1", COUNTED, (*ON, "--heads", "ridge")),
         "--heads": Refused("svm", "Choose from", ON),
         "--repeats": Refused("0", "0 repeats", ON),
+        "--metric": Refused("beauty", "Choose from: log-loss", ON),
         "--data": Refused("data", IDLE, ON),
     },
     "replay": RUN

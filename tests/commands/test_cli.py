@@ -48,7 +48,8 @@ class TestWholeJob:
     def test_features(self, inside: Path, command: Command) -> None:
         code, out, err = command("features", "--data", "data", "--backbones", "EfficientNetLite0")
         assert code == 0, err
-        assert "data: 34 train, 10 test photographs, classes cat, dog" in out
+        assert "data: 10 photographs asked for, ids without suffix; the probability of dog, scored by log-loss" in out
+        assert "labels from the file names; 34 to learn from, classes cat, dog" in out
         assert len(re.findall(r"unreadable, left out: train/(cat|dog)\.\d+ \(", out)) == 2
         assert "wrote features/EfficientNetLite0.h5  (32 train + 10 test rows, 42 of them computed now, " in out
         assert "catsdogs outliers --backbones EfficientNetLite0" in out
@@ -129,7 +130,7 @@ class TestWholeJob:
     def test_what_cannot_be_trained_on_is_one_line(self, inside: Path, command: Command) -> None:
         (inside / "half.py").write_text("class Half:\n    def fit(self, X, y): return self\n")
         for flags, message in (
-            (("--folds", "17"), "The class cat has 16 photographs to learn from, fewer than 17 folds"),
+            (("--folds", "19"), "No class has 19 photographs for as many folds; dog has the most, 18. Give --folds 18"),
             (("--head", "half.py"), "The head half.py lacks Half.get_params, Half.set_params, Half.predict_proba"),
             (("--head", "none.py"), "No head file none.py"),
             (("--head", "logistic", "--name", "logistic"), "There is a run at submissions/logistic already"),

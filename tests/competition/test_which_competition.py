@@ -21,7 +21,7 @@ from tests.support.runs import features
         (f"/kaggle/input/{kaggle.COMPETITION}", kaggle.COMPETITION),
         ("/kaggle/input/leaf-classification", "leaf-classification"),
         ("/kaggle/input/competitions/leaf-classification/train", "leaf-classification"),
-        ("/kaggle/input/datasets/someone/leaf-classification", ""),
+        ("/kaggle/input/datasets/someone/my-leaves", ""),
         ("/kaggle/input/competitions", ""),
         ("/kaggle/input", ""),
         ("/home/me/dog-breed-identification", "dog-breed-identification"),

@@ -23,6 +23,7 @@ from catsdogs.features.cache import Cache
 from catsdogs.files import hdf5
 from catsdogs.networks import pth, trained
 from catsdogs.photographs import filetypes, stamps, tfexample, tfrecord
+from catsdogs.photographs.task import Task
 from catsdogs.runs.run_card import RUN_FORMAT, Run
 from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.grades import Grade
@@ -158,6 +159,7 @@ def run() -> Run:
         classes=("cat", "dog"), prior=(0.5, 0.5), source="data", train_rows=4, test_rows=2, protocol="",
         dropped=(), relabelled={"dog.1": "cat"}, calibration=Calibration(1.2, 0.005),
         scores=(Grade(0.01, 0.001, 0.99, 4, "out of fold"),), unreadable={"3": "the file is empty"},
+        task=Task.of_classes(("cat", "dog")),
     )  # fmt: skip
 
 
@@ -252,6 +254,7 @@ def features() -> feature_file.Features:
         path=Path("ResNet50.h5"), recipe=recipe(), classes=("cat", "dog"),
         ids={"train": np.array(IDS, object), "test": np.array(["1", "2"], object)}, labels=np.array([0, 0, 1, 1]),
         width=3, digests={}, topk_class={}, topk_prob={}, statistics={}, unreadable=(), source="data", learnt=0,
+        task=Task.of_classes(("cat", "dog")),
     )  # fmt: skip
 
 

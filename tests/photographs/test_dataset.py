@@ -23,14 +23,15 @@ def zip_of(path: Path, names: list[str]) -> Path:
 
 def test_kaggle_folder(tmp_path: Path) -> None:
     root = write_kaggle_folder(tmp_path, cats=12, dogs=2, test=11)
-    (root / "sample_submission.csv").write_text("id,label\n1,0.5\n")
+    sample = "id,label\n" + "".join(f"{number},0.5\n" for number in range(1, 12))
+    (root / "sample_submission.csv").write_text(sample)
     (root / "train" / "Thumbs.db").write_bytes(b"not a photograph")
     dataset = scan(root)
     assert dataset.classes == ("cat", "dog")
     assert ids(dataset, "train") == [f"cat.{n}" for n in range(12)] + ["dog.0", "dog.1"]
     assert ids(dataset, "test") == [str(n) for n in range(1, 12)]
     assert [photograph.label for photograph in dataset.photographs] == [0] * 12 + [1] * 2 + [-1] * 11
-    assert dataset.sample_submission == "id,label\n1,0.5\n"
+    assert dataset.sample_submission == sample
     assert dataset.read(dataset.photographs[0]) == (root / "train" / "cat.0.jpg").read_bytes()
 
 

@@ -38,7 +38,7 @@ class TestClasses:
 
 class TestHoldout:
     @given(
-        counts=st.dictionaries(st.sampled_from("abcd"), st.integers(2, 30), min_size=1),
+        counts=st.dictionaries(st.sampled_from("abcd"), st.integers(2, 30), min_size=2),
         share=st.sampled_from([0.01, 0.15, 0.3, 0.5]),
         seed=st.integers(0, 3),
     )

@@ -269,14 +269,14 @@ def test_all_names_without_a_label_and_all_ids_given_twice_are_counted() -> None
 
 @pytest.mark.parametrize("name", ["sample_submission.csv", "sampleSubmission.csv", "Sample Submission.csv"])
 def test_a_sample_submission_is_no_label_table(tmp_path: Path, name: str) -> None:
-    for number in (1, 2):
+    for number in range(1, 5):
         (tmp_path / f"{number}.jpg").touch()
     (tmp_path / name).write_text("id,label\n1,0.5\n2,0.5\n")
-    with refused(DatasetError, r"1\.jpg carries no label"):
+    with refused(DatasetError, r"3\.jpg carries no label"):
         scan(tmp_path)
-    (tmp_path / "Labels.csv").write_text("id,label\n1,cat\n")
+    (tmp_path / "Labels.csv").write_text("id,label\n3,cat\n4,dog\n")
     found = scan(tmp_path)
-    assert (found.classes, len(found.of("test"))) == (("cat",), 1)
+    assert (found.classes, len(found.of("test"))) == (("cat", "dog"), 2)
     assert found.sample_submission == "id,label\n1,0.5\n2,0.5\n"
 
 

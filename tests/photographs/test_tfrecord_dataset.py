@@ -1,5 +1,6 @@
 """TFRecord files as a data set: ids, labels and bytes are those of the photographs that were packed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_a_sample_submission_beside_them(folder: Path) -> None:
 def test_photographs_beside_them_come_first(source: Dataset, folder: Path) -> None:
     for path in folder.iterdir():
         path.rename(source.root / path.name)
-    assert scan(source.root) == source
+    assert replace(scan(source.root), others=0) == source
 
 
 def test_to_predict(source: Dataset, folder: Path) -> None:

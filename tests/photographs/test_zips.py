@@ -163,14 +163,15 @@ def test_zips_inside_are_not_passed_over_for_a_picture_beside_them(tmp_path: Pat
 def test_tables_lie_in_the_top_folder_with_the_photographs(tmp_path: Path, top: str, labels: str) -> None:
     flat = labels == "mine.csv"
     names = [f"{top}{'' if flat else 'train/'}{letter}.jpg" for letter in "abcd"]
+    sample = f"id,pug,boxer\n{'d' if flat else 'e'},0.5,0.5\n"
     path = packed(tmp_path / "all.zip", names + ([] if flat else [f"{top}test/e.jpg"]))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(f"{top}{labels}", "id,breed\na,pug\nb,boxer\nc,pug\n")
-        archive.writestr(f"{top}sample_submission.csv", "id,pug,boxer\ne,0.5,0.5\n")
+        archive.writestr(f"{top}sample_submission.csv", sample)
         archive.writestr("__MACOSX/._labels.csv", b"\xff")
     for root in (path, tmp_path):
         dataset = scan(root)
         assert dataset.classes == ("boxer", "pug") and len(dataset.of("train")) == 3
         assert [row.id for row in dataset.of("test")] == ["d" if flat else "e"]
-        assert dataset.sample_submission == "id,pug,boxer\ne,0.5,0.5\n"
+        assert dataset.sample_submission == sample
     assert flat or "1 photographs" in dataset.notes[0]

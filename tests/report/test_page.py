@@ -53,6 +53,19 @@ def test_the_page_holds_what_was_asked_for(plain: ReportedRun, page: str) -> Non
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
+@pytest.mark.parametrize(("metric", "classes"), [("auc", ("cat", "dog")), ("mean-auc", ("a", "b", "c"))])
+def test_the_metric_comes_first_and_log_loss_beside_it(tmp_path: Path, metric: str, classes: tuple[str, ...]) -> None:
+    here = make_run(tmp_path, classes, metric=metric)
+    score = run_card.read_run(here.folder).scores[0]
+    first = comparison.Entry("ridge", ("A",), 0.3, 0.1, 0.9, 0.0, 0.0, 1.0, "", 0.95, 0.01)
+    comparison.write_comparison(here.comparison, comparison.Comparison((first,), 40, 3, 1, metric=metric))
+    text = Elements(here.write(here.dataset)).text
+    value = f"{score.value:.5f} {metric} , ± {score.value_error:.5f}".replace(" ,", ",")
+    assert text.index(value) < text.index(f"{score.log_loss:.5f} log loss, ± {score.standard_error:.5f}")
+    assert f"{metric} log loss accuracy measured on {score.value:.5f} ± {score.value_error:.5f}" in text
+    assert f"{metric} to the first verdict log loss accuracy seconds ridge A 0.95000 ± 0.01000 0.30000" in text
+
+
 def test_it_loads_nothing_and_every_picture_has_words(page: str) -> None:
     elements = Elements(page)
     (policy,) = [meta["content"] for meta in elements.all("meta") if "http-equiv" in meta]

@@ -12,6 +12,7 @@ import pytest
 
 from catsdogs.errors import TrainingError, UnknownNameError
 from catsdogs.features import joining
+from catsdogs.photographs.task import Task
 from catsdogs.runs import run_card
 from tests.conftest import refused
 from tests.support.features import recipe
@@ -82,6 +83,8 @@ DAMAGES: list[dict[str, Any]] = [
     {"widths": [0]},
     {"widths": [5, 5]},
     {"settings": []},
+    {"task": vars(Task("binary", "probability", metric="speed"))},
+    {"scores": [GRADE | {"metric": 1}]},
     {"relabelled": {"cat.1": 0}},
 ]
 

@@ -16,7 +16,7 @@ from catsdogs.features.folds import fold_numbers
 from catsdogs.features.scaling import Scaling
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.runs import run_card, training
-from catsdogs.scoring import grades, streaming, training_plan
+from catsdogs.scoring import measuring, streaming, training_plan
 from tests.conftest import refused
 from tests.support.features import opened, recipe
 from tests.support.memory import peak
@@ -110,7 +110,7 @@ def test_streamed_scores_are_those_in_memory(
     in_memory = training_plan.out_of_fold(files, plan)
     assert np.array_equal(streamed.fold, in_memory.fold)
     labels = files[0].labels
-    losses = [grades.log_losses(crossed.probabilities, labels) for crossed in (streamed, in_memory)]
+    losses = [measuring.log_losses(crossed.probabilities, labels) for crossed in (streamed, in_memory)]
     error = losses[1].std() / np.sqrt(len(labels))
     assert error < losses[1].mean() < np.log(classes) / 2
     assert abs((losses[0] - losses[1]).mean()) < 0.5 * error
@@ -143,7 +143,7 @@ def test_chance_stays_chance(tmp_path: Path, little_memory: None) -> None:
     fold = fold_numbers(labels, np.ones(600, bool), 3, 0)
     made = lambda: heads.create("dropout-sigmoid")  # noqa: E731
     crossed = streaming.cross_validate_blocks(files, labels, np.ones(600, bool), fold, made, 0)
-    assert grades.log_losses(crossed.probabilities, labels).mean() > np.log(2) - 0.01
+    assert measuring.log_losses(crossed.probabilities, labels).mean() > np.log(2) - 0.01
 
 
 def test_train_writes_the_same_run_either_way(

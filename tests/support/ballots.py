@@ -13,6 +13,7 @@ from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.features import cache, feature_file
 from catsdogs.networks import imagenet
 from catsdogs.photographs import dataset, images
+from catsdogs.photographs.task import Task
 
 PETS = sorted(imagenet.PETS)
 OTHERS = sorted(set(range(1000)) - imagenet.PETS)
@@ -103,6 +104,7 @@ def in_memory(name: str, classes: list[list[int]]) -> feature_file.Features:
         unreadable=(),
         learnt=0,
         source="",
+        task=Task.of_classes(("cat", "dog")),
     )
 
 

@@ -34,7 +34,9 @@ def write_letters(root: Path, counts: dict[str, int]) -> Path:
     """A folder per class with so many photographs, two to predict, and a sample submission."""
     write_empty(root, [f"train/{name}/{number}.jpg" for name, count in counts.items() for number in range(count)])
     write_empty(root, ["test/1.jpg", "test/2.jpg"])
-    (root / "sample_submission.csv").write_text("id,label\n1,0.5\n2,0.5\n")
+    columns = ["label"] if len(counts) == 2 else list(counts)
+    rows = [["id", *columns], *([id, *["0.5"] * len(columns)] for id in "12")]
+    (root / "sample_submission.csv").write_text("".join(",".join(row) + "\n" for row in rows))
     return root
 
 

@@ -16,7 +16,7 @@ from catsdogs.features.feature_file import Features, Unreadable
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
 from catsdogs.runs import run_card, training
-from catsdogs.scoring import comparison, replay, training_plan
+from catsdogs.scoring import comparison, metrics, replay, training_plan
 from tests.support.datasets import jpeg
 from tests.support.features import recipe, rows_of
 
@@ -74,6 +74,7 @@ def make_run(
     apart: float = 4,
     labelled: bool = True,
     unreadable: Sequence[Unreadable] = (),
+    metric: str = "",
     **plan: Any,
 ) -> ReportedRun:
     dataset = make_photographs(folder / "photographs", classes, each, test)
@@ -81,6 +82,7 @@ def make_run(
         make_features(folder / "features", dataset, name, apart, labelled, unreadable)
         for name in ("ResNet50", "Xception")
     ]
+    files = [replace(file, task=metrics.settle(file.task, metric, "")) for file in files]
     seen, truth = (replay.hold_out(files, plan["protocol"])) if "protocol" in plan else (files, {})
     training.train(
         seen,

@@ -1,0 +1,160 @@
+"""Probabilities measured by a metric, with standard errors: from the rows, or by a bootstrap over photographs.
+
+The areas under resampled curves are our own: scikit-learn sorts anew at each call, which is a hundred times slower.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.photographs.task import BEST_K
+from catsdogs.scoring import decisions, metrics
+
+KAGGLE_EPSILON = 1e-15  # what Kaggle's pages on log loss say probabilities are kept from 0 and 1
+# Resamples of the photographs. They tell a standard error to 1 / sqrt(2 * 200) = 5 % of itself; more are very seldom
+# needed, say B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 6.
+DRAWS = 200
+
+_DRAW_SEED = 0
+
+_Floats = NDArray[np.float64]
+_Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A metric's value, with what its standard error comes from.
+
+    Attributes:
+        parts: (n,) values of the rows, where the metric is their mean; else (DRAWS,) values on resampled rows, the same
+            resamples for whoever measures as many rows. NaN for a resample that lacks what the metric needs.
+        is_mean: which of the two.
+    """
+
+    value: float
+    parts: _Floats
+    is_mean: bool
+
+    @property
+    def standard_error(self) -> float:
+        """NaN where it is not known, as of a single row."""
+        return self._error(self.parts)
+
+    def minus(self, other: "Measurement") -> tuple[float, float]:
+        """The difference of two measurements of the same rows by one metric, and its standard error, rows paired."""
+        difference = self.parts - other.parts
+        return (float(difference.mean()) if self.is_mean else self.value - other.value), self._error(difference)
+
+    def _error(self, parts: _Floats) -> float:
+        if self.is_mean:
+            return mean_and_error(parts)[1]
+        known = parts[np.isfinite(parts)]
+        return float(known.std(ddof=1)) if len(known) > 1 else math.nan
+
+
+def measure(metric: str, probabilities: _Floats, labels: _Labels, named: _Labels | None = None) -> Measurement:
+    """What (n, C) probabilities are worth, where `labels`, (n,), are the classes that are right.
+
+    Args:
+        metric: a name that `metrics.find` knows.
+        named: (n,) the classes that are written, which metrics of names look at; those of `decisions.names` if None.
+    """
+    wanted = metrics.find(metric)
+    if metric == metrics.LOG_LOSS:
+        return _mean_of_rows(log_losses(probabilities, labels))
+    if wanted.wants == BEST_K:
+        hits = decisions.best(probabilities, wanted.best) == labels[:, np.newaxis]
+        return _mean_of_rows((hits / np.arange(1, hits.shape[1] + 1)).sum(axis=1))
+    if wanted.wants == metrics.RANKS:
+        return _mean_area(decisions.ranked(probabilities), labels, [1] if metric == metrics.AUC else None)
+    named = decisions.names(probabilities, metric) if named is None else named
+    if metric == metrics.F1_MACRO:
+        return _macro_f1(named, labels, probabilities.shape[1])
+    return _mean_of_rows((named == labels).astype(np.float64))  # micro-F1 is accuracy where a row has one class
+
+
+def mean_of(measurements: Sequence[Measurement]) -> Measurement:
+    """The mean of one metric's measurements of the same rows, as by repeated cross-validation."""
+    parts = np.zeros_like(measurements[0].parts)
+    for one in measurements:
+        parts += one.parts / len(measurements)
+    if measurements[0].is_mean:
+        return _mean_of_rows(parts)
+    return Measurement(float(np.mean([one.value for one in measurements])), parts, False)
+
+
+def mean_and_error(values: _Floats) -> tuple[float, float]:
+    """The mean of (n,) values and its standard error; NaN for that of a single one."""
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return float(values.mean()), deviation / math.sqrt(len(values))
+
+
+def log_losses(probabilities: _Floats, labels: _Labels) -> _Floats:
+    """(n,) losses, as Kaggle's: -ln of the probability of the right class, rows divided by their sum, clipped."""
+    right = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
+    losses: _Floats = -np.log(np.clip(right, KAGGLE_EPSILON, 1 - KAGGLE_EPSILON))
+    return losses
+
+
+def _mean_of_rows(values: _Floats) -> Measurement:
+    return Measurement(float(values.mean()), values, True)
+
+
+def _resampled(rows: int) -> Iterator[_Floats]:
+    """(n,) how often each row is in a resample of as many rows, `DRAWS` times."""
+    draw = np.random.default_rng(_DRAW_SEED)
+    for _ in range(DRAWS):
+        yield np.bincount(draw.integers(rows, size=rows), minlength=rows).astype(np.float64)
+
+
+def _macro_f1(named: _Labels, labels: _Labels, classes: int) -> Measurement:
+    from sklearn.metrics import f1_score
+
+    right = np.flatnonzero(named == labels)
+
+    def value(counts: _Floats) -> float:
+        hits = np.bincount(labels[right], counts[right], classes)
+        ends = np.bincount(labels, counts, classes) + np.bincount(named, counts, classes)
+        return float((2 * hits[ends > 0] / ends[ends > 0]).mean())
+
+    draws = np.array([value(counts) for counts in _resampled(len(labels))])
+    return Measurement(float(f1_score(labels, named, average="macro")), draws, False)
+
+
+def _mean_area(scores: _Floats, labels: _Labels, columns: Sequence[int] | None) -> Measurement:
+    """The mean area under the ROC curves of some columns of (n, C) scores; None for all that have both sides."""
+    from sklearn.metrics import roc_auc_score
+
+    if columns is None:
+        columns = np.unique(labels).tolist()
+    sides = [labels == column for column in columns]
+    if not columns or any(side.all() or not side.any() for side in sides):  # a curve needs both sides
+        return Measurement(math.nan, np.full(DRAWS, math.nan), False)
+    value = np.mean([roc_auc_score(side, scores[:, column]) for side, column in zip(sides, columns, strict=True)])
+    curves = [_area_by_counts(side, scores[:, column]) for side, column in zip(sides, columns, strict=True)]
+    draws = np.empty(DRAWS)
+    for number, counts in enumerate(_resampled(len(labels))):
+        areas = np.array([area(counts) for area in curves])
+        known = areas[np.isfinite(areas)]  # a rare class may be missing from a resample
+        draws[number] = known.mean() if len(known) else math.nan
+    return Measurement(float(value), draws, False)
+
+
+def _area_by_counts(positive: NDArray[np.bool_], scores: _Floats) -> Callable[[_Floats], float]:
+    """A function of (n,) counts of the rows: the share of pairs of both sides in their right order, ties half."""
+    order = np.argsort(scores, kind="stable")
+    of_negatives = order[~positive[order]].astype(np.int32)  # of many classes, all are kept at a time
+    of_positives = np.flatnonzero(positive)
+    negatives = scores[of_negatives]
+    below = np.searchsorted(negatives, scores[of_positives], "left")
+    up_to = np.searchsorted(negatives, scores[of_positives], "right")
+
+    def area(counts: _Floats) -> float:
+        passed = np.append(0.0, np.cumsum(counts[of_negatives]))
+        pairs = counts[of_positives].sum() * passed[-1]
+        return float(counts[of_positives] @ (passed[below] + passed[up_to])) / (2 * pairs) if pairs else math.nan
+
+    return area

@@ -1,0 +1,388 @@
+"""Competitions as their organisers publish them, each in the files that tell what is asked for; pixels are not read."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from catsdogs.errors import CatsdogsError, DatasetError, UnknownNameError
+from catsdogs.photographs.dataset import Dataset, scan, scan_asked
+from catsdogs.photographs.recognition import Given
+from catsdogs.photographs.task import BEST_K, NAME, PROBABILITIES, PROBABILITY
+from tests.conftest import refused
+from tests.support.datasets import class_names, ids, write_empty
+
+TRAIN = [f"train/{letter}.jpg" for letter in "abcdef"]
+TEST = [f"test/{letter}.jpg" for letter in "uvw"]
+LABELS = "id,label\n" + "".join(f"{letter},{number}\n" for letter, number in zip("abcdef", "010101", strict=True))
+SAMPLE = "id,label\nu,0.5\nv,0.5\nw,0.5\n"
+
+
+def competition(root: Path, names: list[str], tables: Mapping[str, str]) -> Path:
+    """Photographs without content, and tables; a table whose name ends in .zip is packed."""
+    write_empty(root, names)
+    for name, text in tables.items():
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(root / name, "w") as archive:
+                archive.writestr(name.removesuffix(".zip"), text)
+        else:
+            (root / name).write_text(text)
+    return root
+
+
+def asked(dataset: Dataset) -> dict[str, str]:
+    """The id of each photograph that is asked for -> its name."""
+    return {row.id: row.location.name for row in dataset.of("test")}
+
+
+def labelled(dataset: Dataset) -> dict[str, str]:
+    """The name of each photograph to learn from -> its label."""
+    return {row.location.name: dataset.classes[row.label] for row in dataset.of("train")}
+
+
+class TestWhatIsAskedFor:
+    def test_a_probability(self, tmp_path: Path) -> None:
+        found = scan(competition(tmp_path, TRAIN + TEST, {"train_labels.csv": LABELS, "sample_submission.csv": SAMPLE}))
+        task = found.task
+        assert (task.kind, task.answer, task.positive, task.metric) == ("binary", PROBABILITY, "1", "log-loss")
+        assert (task.id_column, task.id_form, task.targets) == ("id", "without suffix", ("label",))
+        assert asked(found) == {name: f"test/{name}.jpg" for name in "uvw"}
+        assert labelled(found) == {f"train/{name}.jpg": label for name, label in zip("abcdef", "010101", strict=True)}
+        assert not task.may_be_name
+
+    @pytest.mark.parametrize("shown", ["0", "1"])
+    def test_a_probability_or_the_class_itself(self, tmp_path: Path, shown: str) -> None:
+        tables = {"labels.csv": LABELS, "sample_submission.csv": SAMPLE.replace("0.5", shown)}
+        task = scan(competition(tmp_path, TRAIN + TEST, tables)).task
+        assert (task.answer, task.may_be_name) == (PROBABILITY, True)
+
+    def test_a_class_is_named(self, tmp_path: Path) -> None:
+        kinds = dict(zip("abcdef", ("blast", "tungro") * 3, strict=True))
+        tables = {
+            "train.csv": "image_id,label,age\n" + "".join(f"{c}.jpg,{kind},{ord(c)}\n" for c, kind in kinds.items()),
+            "sample_submission.csv": "image_id,label\n" + "".join(f"{c}.jpg,\n" for c in "uvw"),
+        }
+        names = [f"train_images/{c}.jpg" for c in "abcdef"] + [f"test_images/{c}.jpg" for c in "uvw"]
+        found = scan(competition(tmp_path, names, tables))
+        assert (found.task.answer, found.task.kind, found.classes) == (NAME, "binary", ("blast", "tungro"))
+
+    def test_numbers_of_classes(self, tmp_path: Path) -> None:
+        tables = {
+            "train.csv": "image_id,label\n" + "".join(f"{c}.jpg,{n % 3}\n" for n, c in enumerate("abcdef")),
+            "sample_submission.csv": "image_id,label\n" + "".join(f"{c}.jpg,2\n" for c in "uvw"),
+        }
+        found = scan(competition(tmp_path, TRAIN + TEST, tables))
+        assert (found.task.answer, found.task.metric, found.task.id_form) == (NAME, "accuracy", "with suffix")
+        assert found.classes == ("0", "1", "2") and set(asked(found)) == {"u.jpg", "v.jpg", "w.jpg"}
+
+    def test_a_column_for_each_class_of_folders(self, tmp_path: Path) -> None:
+        names = [f"imgs/train/c{n}/{n}{m}.jpg" for n in range(3) for m in range(2)] + ["imgs/test/7.jpg"]
+        found = scan(competition(tmp_path, names, {"sample_submission.csv": "img,c0,c1,c2\n7.jpg,0.3,0.3,0.3\n"}))
+        assert (found.task.answer, found.task.targets) == (PROBABILITIES, ("c0", "c1", "c2"))
+        assert labelled(found)["imgs/train/c2/21.jpg"] == "c2" and asked(found) == {"7.jpg": "imgs/test/7.jpg"}
+
+    def test_the_best_names(self, tmp_path: Path) -> None:
+        tables = {
+            "train.csv": "Image,Id\n" + "".join(f"{c}.jpg,w_{n // 2}\n" for n, c in enumerate("abcdef")),
+            "sample_submission.csv": "Image,Id\n" + "".join(f"{c}.jpg,w_0 w_1 w_9\n" for c in "uvw"),
+        }
+        task = scan(competition(tmp_path, TRAIN + TEST, tables)).task
+        assert (task.answer, task.best, task.metric) == (BEST_K, 3, "map@3")
+
+    def test_names_with_blanks_are_names(self, tmp_path: Path) -> None:
+        names = [f"train/{plant}/{n}.png" for plant in ("Sugar beet", "Common wheat", "Maize") for n in range(2)]
+        found = scan(
+            competition(tmp_path, [*names, "test/9.png"], {"sample_submission.csv": "file,species\n9.png,Sugar beet\n"})
+        )
+        assert (found.task.answer, found.classes) == (NAME, ("Common wheat", "Maize", "Sugar beet"))
+
+    def test_one_hot_columns(self, tmp_path: Path) -> None:
+        tables = {
+            "train.csv": "image_id,healthy,rust,scab\nTrain_0,1,0,0\nTrain_1,0,1,0\nTrain_2,0,0,1\n",
+            "test.csv": "image_id\nTest_0\nTest_1\n",
+            "sample_submission.csv": "image_id,healthy,rust,scab\nTest_0,0.3,0.3,0.3\nTest_1,0.3,0.3,0.3\n",
+        }
+        names = [f"images/{name}.jpg" for name in ("Train_0", "Train_1", "Train_2", "Test_0", "Test_1")]
+        found = scan(competition(tmp_path, names, tables))
+        assert found.classes == ("healthy", "rust", "scab") and found.task.answer == PROBABILITIES
+        assert labelled(found) == {f"images/Train_{n}.jpg": found.classes[n] for n in range(3)}
+
+    def test_several_folders_against_one(self, tmp_path: Path) -> None:
+        names = [f"{folder}/0000{n}.jpg" for folder in ("Cover", "JUNI", "UERD") for n in range(1, 4)]
+        root = competition(tmp_path, [*names, "Test/0001.jpg"], {"sample_submission.csv": "Id,Label\n0001.jpg,0\n"})
+        with refused(
+            DatasetError, "asks for one number, Label, such as 0, and there are 3 classes.*--positive JUNI,UERD"
+        ):
+            scan(root)
+        found = scan(root, given=Given(positive="UERD, JUNI"))
+        assert found.classes == ("Cover", "JUNI+UERD") and found.task.positive == "JUNI+UERD"
+        assert labelled(found)["UERD/00003.jpg"] == "JUNI+UERD" and labelled(found)["Cover/00001.jpg"] == "Cover"
+        assert found.task.given == {"positive": "UERD, JUNI"}
+        with refused(UnknownNameError, "No class for --positive is called 'Stego'. Choose from: Cover, JUNI, UERD"):
+            scan(root, given=Given(positive="Stego"))
+        with refused(DatasetError, "--positive names all classes"):
+            scan(root, given=Given(positive="UERD,JUNI,Cover"))
+
+
+class TestHowIdsAreWritten:
+    @pytest.mark.parametrize(
+        ("write", "form"),
+        [
+            (lambda name: name, "paths"),
+            (lambda name: name.removesuffix(".jpg"), "paths without suffix"),
+            (lambda name: name.removeprefix("test/"), "with suffix"),
+            (lambda name: name.removeprefix("test/").removesuffix(".jpg"), "without suffix"),
+        ],
+    )
+    def test_the_sample_shows_it(self, tmp_path: Path, write: object, form: str) -> None:
+        assert callable(write)
+        sample = "id,label\n" + "".join(f"{write(name)},0.5\n" for name in TEST)
+        found = scan(competition(tmp_path, TRAIN + TEST, {"labels.csv": LABELS, "sample_submission.csv": sample}))
+        assert found.task.id_form == form and asked(found) == {write(name): name for name in TEST}
+
+    def test_the_id_column_is_the_one_that_names_photographs(self, tmp_path: Path) -> None:
+        names = [f"train/{kind}/{kind}-{n}.jpg" for kind in ("cbb", "cbsd", "cgm") for n in range(2)]
+        sample = "Category,Id\ncbb,t-0.jpg\ncbb,t-1.jpg\n"
+        found = scan(
+            competition(tmp_path, [*names, "test/0/t-0.jpg", "test/0/t-1.jpg"], {"sample_submission_file.csv": sample})
+        )
+        assert (found.task.id_column, found.task.targets, found.task.answer) == ("Id", ("Category",), NAME)
+
+    def test_the_same_names_in_train_and_test(self, tmp_path: Path) -> None:
+        names = [f"{split}/{n}.jpg" for split in ("train", "test") for n in range(1, 5)]
+        labels = "name,invasive\n" + "".join(f"{n},{n % 2}\n" for n in range(1, 5))
+        found = scan(
+            competition(
+                tmp_path,
+                names,
+                {"train_labels.csv": labels, "sample_submission.csv": "name,invasive\n1,0.5\n2,0.5\n3,0.5\n4,0.5\n"},
+            )
+        )
+        assert asked(found) == {str(n): f"test/{n}.jpg" for n in range(1, 5)}
+        assert labelled(found) == {f"train/{n}.jpg": str(n % 2) for n in range(1, 5)}
+
+    @pytest.mark.parametrize(
+        "sample", ["sampleSubmission.csv", "stage1_sample_submission.csv", "Sample Submission.csv.zip"]
+    )
+    def test_samples_have_many_names(self, tmp_path: Path, sample: str) -> None:
+        found = scan(
+            competition(
+                tmp_path, TRAIN + TEST, {"labels.csv.zip": LABELS, sample: f",{SAMPLE}".replace("\n", "\n0,", 3)}
+            )
+        )
+        assert set(asked(found)) == {"u", "v", "w"} and found.task.targets == ("label",)
+
+    def test_numbers_that_coco_gives(self, tmp_path: Path) -> None:
+        names = [f"{split}/000/{n:02}.jpg" for split in ("train_images", "test_images") for n in range(4)]
+        train = {
+            "images": [{"id": 10 + n, "file_name": f"000/{n:02}.jpg"} for n in range(4)],
+            "annotations": [{"id": n, "image_id": 10 + n, "category_id": 40 + n % 2} for n in range(4)],
+            "categories": [{"id": 40, "name": "deer"}, {"id": 41, "name": "hare"}],
+        }
+        test = {"images": [{"id": n, "file_name": f"test_images/000/{n:02}.jpg"} for n in range(4)]}
+        tables = {
+            "train_metadata.json": json.dumps(train),
+            "test_metadata.json": json.dumps(test),
+            "sample_submission.csv": "Id,Predicted\n" + "".join(f"{n},3\n" for n in range(4)),
+        }
+        found = scan(competition(tmp_path, names, tables))
+        assert asked(found) == {str(n): f"test_images/000/{n:02}.jpg" for n in range(4)}
+        assert labelled(found) == {f"train_images/000/{n:02}.jpg": str(40 + n % 2) for n in range(4)}
+        assert (found.task.answer, found.task.id_form) == (NAME, "as test_metadata.json numbers them")
+
+    def test_ids_that_another_table_explains(self, tmp_path: Path) -> None:
+        tables = {
+            "labels.csv": LABELS,
+            "test.csv": "id,path\n" + "".join(f"{n},{name}\n" for n, name in enumerate(TEST)),
+            "sample_submission.csv": "id,label\n0,0.5\n1,0.5\n2,0.5\n",
+        }
+        found = scan(competition(tmp_path, TRAIN + TEST, tables))
+        assert asked(found) == {str(n): name for n, name in enumerate(TEST)}
+
+
+class TestWhereLabelsAre:
+    def test_the_table_of_photographs_not_asked_for(self, tmp_path: Path) -> None:
+        tables = {
+            "train.csv": "StudyUID,age,sex,target,benign_malignant\n"
+            + "".join(f"{c},{n}.5,f,{n % 2},{('benign', 'malignant')[n % 2]}\n" for n, c in enumerate("abcdef")),
+            "test.csv": "StudyUID,age,sex\nu,1.5,f\nv,2.5,m\nw,3.5,f\n",
+            "train_annotations.csv": "StudyUID,label,data\na,1,x\na,0,y\nb,1,z\n",
+            "sample_submission.csv": "StudyUID,target\nu,0\nv,0\nw,0\n",
+        }
+        found = scan(competition(tmp_path, TRAIN + TEST, tables))
+        assert labelled(found) == {f"train/{c}.jpg": str(n % 2) for n, c in enumerate("abcdef")}
+        assert found.labels_from == "train.csv"
+
+    def test_the_column_can_be_said(self, tmp_path: Path) -> None:
+        tables = {
+            "labels.csv": "id,label,site\n" + "".join(f"{c},{n % 2},{n // 3}\n" for n, c in enumerate("abcdef")),
+            "sample_submission.csv": SAMPLE,
+        }
+        root = competition(tmp_path, TRAIN + TEST, tables)
+        assert labelled(scan(root, given=Given(labels="labels.csv:site")))["train/f.jpg"] == "1"
+        assert labelled(scan(root, given=Given(labels=str(root / "labels.csv") + ":site")))["train/e.jpg"] == "1"
+        assert labelled(scan(root))["train/e.jpg"] == "0"
+        with refused(DatasetError, "has no column town; it has id, label, site"):
+            scan(root, given=Given(labels="labels.csv:town"))
+        with refused(DatasetError, "has no table other.csv; it has .*labels.csv"):
+            scan(root, given=Given(labels="other.csv"))
+
+    def test_two_tables_that_differ_are_a_question(self, tmp_path: Path) -> None:
+        other = LABELS.replace("a,0", "a,1")
+        tables = {"one.csv": LABELS, "two.csv": other, "sample_submission.csv": SAMPLE}
+        root = competition(tmp_path, TRAIN + TEST, tables)
+        with refused(DatasetError, "one.csv, two.csv could both hold the labels.*--labels one.csv"):
+            scan(root)
+        assert labelled(scan(root, given=Given(labels="two.csv")))["train/a.jpg"] == "1"
+        (root / "two.csv").write_text(LABELS)
+        assert labelled(scan(root))["train/a.jpg"] == "0"
+
+    def test_what_is_in_no_table_and_not_asked_for_is_left_alone(self, tmp_path: Path) -> None:
+        more = ["test/x.jpg", "test/y.jpg", "train/z.jpg", "extra/q.jpg"]
+        found = scan(
+            competition(tmp_path, TRAIN + TEST + more, {"labels.csv": LABELS, "sample_submission.csv": SAMPLE})
+        )
+        assert set(asked(found)) == {"u", "v", "w"} and len(labelled(found)) == 6
+        assert "4 photographs" in found.notes[-1] and "not asked for" in found.notes[-1]
+
+    def test_jpeg_beside_dicom(self, tmp_path: Path) -> None:
+        names = [f"jpeg/{name}" for name in TRAIN + TEST] + [name.replace(".jpg", ".dcm") for name in TRAIN + TEST]
+        found = scan(competition(tmp_path, names, {"train.csv": LABELS, "sample_submission.csv": SAMPLE}))
+        assert set(asked(found).values()) == {f"jpeg/{name}" for name in TEST}
+
+    def test_one_of_two_folders_of_the_same_names(self, tmp_path: Path) -> None:
+        names = [f"{folder}/{name}" for folder in ("small", "large") for name in TRAIN + TEST]
+        root = competition(tmp_path, names, {"train.csv": LABELS, "sample_submission.csv": SAMPLE})
+        with refused(
+            DatasetError, r"asks for u, which may be (small|large)/test/u.jpg or .*--images (small|large)/test"
+        ):
+            scan(root)
+        found = scan(root, given=Given(images="large"))
+        assert set(asked(found).values()) == {f"large/{name}" for name in TEST} and len(labelled(found)) == 6
+        assert scan(root, given=Given(images=str(root / "large"))).photographs == found.photographs
+        with refused(DatasetError, "no photographs in the folder medium"):
+            scan(root, given=Given(images="medium"))
+
+    def test_nested_folders_of_hashes(self, tmp_path: Path) -> None:
+        names = [f"{name[:-5]}{name[-5]}/{name[-5]}/{name[-5:]}" for name in TRAIN + TEST]
+        found = scan(competition(tmp_path, names, {"train.csv": LABELS, "sample_submission.csv": SAMPLE}))
+        assert asked(found)["u"] == "test/u/u/u.jpg" and labelled(found)["train/b/b/b.jpg"] == "1"
+
+    def test_a_part_of_the_data_set(self, tmp_path: Path) -> None:
+        gone = "".join(f"gone{n},{n % 3}\n" for n in range(60))
+        found = scan(
+            competition(
+                tmp_path,
+                TRAIN + TEST,
+                {"labels.csv": LABELS + gone, "sample_submission.csv": "id,0,1,2\nu,1,0,0\nv,1,0,0\nw,1,0,0\n"},
+            )
+        )
+        assert len(labelled(found)) == 6 and found.classes == ("0", "1", "2")
+        assert "60 are not there, such as gone0" in found.notes[-1] and not found.absent
+        few = scan(competition(tmp_path, [], {"labels.csv": LABELS + "gone,0\n", "sample_submission.csv": SAMPLE}))
+        assert len(few.absent) == 1  # one photograph that is lost is listed as unreadable
+
+
+class TestWrongTurns:
+    @pytest.mark.parametrize(
+        ("tables", "said"),
+        [
+            (
+                {"sample_submission.csv": "id,label\nu,0.5\nv,0.5\n17,0.5\n"},
+                "asks for 1 photographs that are not there: 17; its ids are numbers, such as 17, files",
+            ),
+            (
+                {"sample_submission.csv": SAMPLE.replace(",0.5", ".png,0.5")},
+                "asks for 3 photographs that are not there: u.png, v.png, w.png; its ids are with suffix",
+            ),
+            ({"sample_submission.csv": "id,label\n"}, "has no rows, so it asks for no photographs"),
+            ({"sample_submission.csv": ""}, "none says what is wanted"),
+            ({"sample_submission.csv": "id\nu\nv\n"}, "has the columns id: none says what is wanted"),
+            ({"sample_submission.csv": SAMPLE + "u,0.5\n"}, "row 5 asks for u again, first asked for in row 2"),
+            ({"sample_submission.csv": SAMPLE + "x\n"}, "row 5 has 1 cells, where the first line has 2"),
+            (
+                {"sample_submission.csv": SAMPLE, "stage2_sample_submission.csv": SAMPLE + "x,0.5\n"},
+                "holds several sample submissions, which differ: sample_submission.csv, stage2_sample_submission.csv",
+            ),
+            ({"sample_submission.csv": SAMPLE, "labels.csv": LABELS + "a,1\n"}, "row 8 lists a again"),
+            (
+                {"sample_submission.csv": SAMPLE, "labels.csv": "id,label\nq,0\nr,1\n"},
+                "labels.csv names none of the 6 photographs, whose names are like train/a.jpg",
+            ),
+            (
+                {"sample_submission.csv": "id,0,1,2\nu,1,0,0\nv,1,0,0\nw,1,0,0\n"},
+                "asks for 2, and no photograph has that label",
+            ),
+            (
+                {
+                    "sample_submission.csv": "id,0,1\nu,1,0\nv,1,0\nw,1,0\n",
+                    "labels.csv": LABELS.replace("f,1", "f,7"),
+                },
+                "never asks for the label 7; its columns are 0, 1",
+            ),
+            (
+                {"sample_submission.csv": SAMPLE, "labels.csv": LABELS.replace(",1", ",0")},
+                "all labelled photographs are 0, so there is nothing to tell apart",
+            ),
+        ],
+    )
+    def test_is_one_clear_line(self, tmp_path: Path, tables: dict[str, str], said: str) -> None:
+        root = competition(tmp_path, TRAIN + TEST, {"labels.csv": LABELS} | tables)
+        with refused(CatsdogsError, said):
+            scan(root)
+
+    @pytest.mark.parametrize(
+        ("labels", "sample", "said"),
+        [
+            (
+                "id,tags\na,x\nb,x y\nc,y\nd,x\ne,y\nf,x\n",
+                "id,tags\nu,x\nv,x\nw,x\n",
+                "several labels in a row, such as 'x y'",
+            ),
+            (
+                "id,x,y\na,1,0\nb,1,1\nc,0,1\nd,0,0\ne,1,0\nf,1,0\n",
+                "id,x,y\nu,0,0\nv,0,0\nw,0,0\n",
+                "2 of 6 rows, such as row 3",
+            ),
+            (
+                "id,score\n" + "".join(f"{c},{n}.5\n" for n, c in enumerate("abcdef")),
+                "id,score\nu,64.06\nv,3\nw,3\n",
+                "asks for a number, score",
+            ),
+        ],
+    )
+    def test_kinds_that_are_not_there_yet(self, tmp_path: Path, labels: str, sample: str, said: str) -> None:
+        root = competition(tmp_path, TRAIN + TEST, {"train.csv": labels, "sample_submission.csv": sample})
+        with refused(DatasetError, f"{said}.*not there yet"):
+            scan(root)
+
+    def test_the_one_sample_can_be_given(self, tmp_path: Path) -> None:
+        tables = {
+            "labels.csv": LABELS,
+            "sample_submission.csv": SAMPLE,
+            "stage2_sample_submission.csv": "id,label\nu,0.5\n",
+        }
+        root = competition(tmp_path, TRAIN + TEST, tables)
+        assert set(asked(scan(root / "stage2_sample_submission.csv"))) == {"u"}
+
+    def test_without_labels(self, tmp_path: Path) -> None:
+        with refused(DatasetError, "has no labelled photographs besides the 3 that sample_submission.csv asks for"):
+            scan(competition(tmp_path, TEST, {"sample_submission.csv": SAMPLE}))
+
+
+class TestHiddenPhotographs:
+    def test_those_that_are_gone_are_named(self, tmp_path: Path) -> None:
+        root = competition(tmp_path, TEST[:2], {"sample_submission.csv": SAMPLE})
+        found = scan_asked(root)
+        assert found
+        dataset, sample = found
+        assert ids(dataset, "test") == ["u", "v"] and sample.missing == ["w"] and class_names(dataset) == {}
+
+    def test_none_is_there(self, tmp_path: Path) -> None:
+        found = scan_asked(competition(tmp_path, [], {"sample_submission.csv": SAMPLE}))
+        assert found and found[1].missing == ["u", "v", "w"] and not found[0].photographs
+
+    def test_no_sample(self, tmp_path: Path) -> None:
+        assert scan_asked(competition(tmp_path, TEST, {})) is None
