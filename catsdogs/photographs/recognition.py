@@ -81,6 +81,11 @@ class _Texts:
         self._reader, self._known = Reader(), dict[str, str]()
 
     @property
+    def names(self) -> list[str]:
+        """The names of all files, photographs among them."""
+        return list(self._files)
+
+    @property
     def tables(self) -> list[str]:
         """The names of all tables but sample submissions."""
         return [name for name in self._files if name.lower().endswith(".csv") and not sample.is_sample(name)]
@@ -145,22 +150,17 @@ def recognise(
     is_sample = bool(table_name) and sample.is_sample(table_name)
     texts = _Texts(root, files, table_name if is_sample else "")
     names = _below(names, given.images, texts.root)
-    found = texts.sample
-    if not found:
-        return _without_sample(texts, files, names, given, "" if is_sample else table_name)
+    chosen = _given_table(given.labels, files, texts.root) or ("" if is_sample else table_name)
+    column = _column_of(given.labels, files)
+    if not texts.sample:
+        return _without_sample(texts, names, given, chosen, column)
     where = splits.placements(sorted(names), texts.root, has_table=True)
-    read = _read_sample(texts, where, *found)
+    read = _read_sample(texts, where, *texts.sample)
     if is_answered:
         sample.refuse_missing(read, names, texts.root)
-    values = {word for cells in read.values.values() for cell in cells for word in (cell, *cell.split())}
-    wanted = Wanted(read.targets, frozenset(values), _column_of(given.labels, files))
-    asked, notes = read.id_of, list[str]()
-    chosen = _given_table(given.labels, files, texts.root) or ("" if is_sample else table_name)
-    known = names_to_learn_from(by_roles(where, asked), where, has_sample=True)
-    labels = _labels_beside_names(texts, known, wanted, chosen)
-    if not labels:
-        labels, where = _labels_in_names(texts, names, asked, known, wanted)
-    classes, rows = rows_beside(asked, labels, where, texts.root, notes)
+    notes: list[str] = []
+    labels, where = _find_labels(texts, names, where, read, chosen, column)
+    classes, rows = rows_beside(read.id_of, labels, where, texts.root, notes)
     if not any(row.split == "train" for row in rows):
         raise DatasetError(
             f"{texts.root} has no labelled photographs besides the {len(read.asked):,} that {read.name} asks for",
@@ -169,12 +169,10 @@ def recognise(
     classes, rows = _joined(classes, rows, given.positive)
     task = None
     if is_answered:
-        column = wanted.column and f":{wanted.column}"
-        told = given._replace(labels=chosen + column if given.labels else "").flags
+        told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "").flags
         task = _with_positive(answer.wanted_by(read, classes, told, texts.root), classes, given.positive, read.name)
-    return Recognised(
-        classes, rows, found[1], task, notes, labels.source or _in_names(rows), frozenset({read.name, labels.source})
-    )
+    used = frozenset({read.name, labels.source})
+    return Recognised(classes, rows, read.text, task, notes, labels.source or _in_names(rows), used)
 
 
 def of_records(
@@ -213,22 +211,37 @@ def match_sample(
     return _read_sample(texts, where, *texts.sample)
 
 
-def _without_sample(
-    texts: _Texts, files: Mapping[str, Location], names: Sequence[str], given: Given, table_name: str
-) -> Recognised:
-    """A data set for which nothing says what is asked for: its folders and its table of labels tell all."""
-    top = common_folder(list(files))  # many archives have everything in one folder
+def _without_sample(texts: _Texts, names: Sequence[str], given: Given, chosen: str, column: str) -> Recognised:
+    """A data set for which nothing says what is asked for: its folders and its table of labels tell all.
+
+    `chosen` and `column` are the table that a person gave and its column of labels, if any.
+    """
+    top = common_folder(texts.names)  # many archives have everything in one folder
     beside = [name for name in texts.tables if "/" not in name.removeprefix(top)]
     notes: list[str] = []
-    chosen = _given_table(given.labels, files, texts.root) or table_name
     if not chosen:
         short = choose_table(names, [name.removeprefix(top) for name in beside], texts.root)
         chosen = next((name for name in beside if short and name.removeprefix(top) == short), "")
-    table, column = (chosen, texts.read(chosen)) if chosen else None, _column_of(given.labels, files)
+    table = (chosen, texts.read(chosen)) if chosen else None
     wanted = Wanted(column=column) if column else None
     classes, rows = _joined(*classes_and_rows(names, table, texts.root, notes, wanted=wanted), given.positive)
     task = replace(Task.of_classes(classes), given=given.flags) if given.flags else None
     return Recognised(classes, rows, None, task, notes, chosen or _in_names(rows), frozenset({chosen} - {""}))
+
+
+def _find_labels(
+    texts: _Texts, names: Sequence[str], where: dict[str, Placement], read: Sample, chosen: str, column: str
+) -> tuple[Labels, dict[str, Placement]]:
+    """The labels of photographs that a sample does not ask for, and where all photographs lie, by which ids are made.
+
+    `chosen` and `column` are the table that a person gave and its column of labels, if any.
+    """
+    values = {word for cells in read.values.values() for cell in cells for word in (cell, *cell.split())}
+    wanted, asked = Wanted(read.targets, frozenset(values), column), read.id_of
+    known = names_to_learn_from(by_roles(where, asked), where, has_sample=True)
+    if labels := _labels_beside_names(texts, known, wanted, chosen):
+        return labels, where
+    return _labels_in_names(texts, names, asked, known, wanted)
 
 
 def _labels_beside_names(texts: _Texts, known: PhotographNames, wanted: Wanted, chosen: str) -> Labels | None:

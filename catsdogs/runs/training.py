@@ -57,8 +57,8 @@ def train(
 
     Raises:
         UnknownNameError, UsageError: no such head; a name, seed or number of folds that cannot be used.
-        TrainingError: the name is taken, random weights, one class only, a class with fewer rows than folds, columns
-            that are all constant, or a head that cannot take these vectors.
+        TrainingError: the name is taken, random weights, one class only, columns that are all constant, or a head that
+            cannot take these vectors; as `TrainingRows.check_folds`.
         StoreError: the files hold different rows, or are damaged; the run cannot be written.
         SubmissionError: the sample submission has other ids.
     """
@@ -72,9 +72,8 @@ def train(
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings)
     streaming.check_readable(rows.files, "test")  # 0.2 s for 12,500 x 3,840: no fit is lost to a row damaged after it
     crossed = cross_validate_plan(rows, plan)
-    told = {"name": name, "command": command, "competition": competition}
     found = {"unreadable": unreadable, "left_out": tuple(left_out), "sample_submission": digest_of(sample_submission)}
-    run = _run_of(rows, plan, crossed, **told, **found)
+    run = _run_of(rows, plan, crossed, name=name, command=command, competition=competition, **found)
     probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
     if truth:
         run = replace(run, scores=(_held_out_score(run, rows.first, probabilities, left_out, truth), *run.scores))
@@ -82,10 +81,8 @@ def train(
         _write_run(folder, run, crossed, rows.first, truth)
         if run.test_rows or unreadable:
             path, ids = folder / run_card.SUBMISSION_FILE, rows.first.ids["test"].tolist()
-            missing = dict.fromkeys(unreadable, run.prior)
-            submission.write_submission(
-                path, ids, probabilities, run.classes, sample_submission, missing, columns, run.task
-            )
+            told = sample_submission, dict.fromkeys(unreadable, run.prior), columns, run.task
+            submission.write_submission(path, ids, probabilities, run.classes, *told)
     return run
 
 
