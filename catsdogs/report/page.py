@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catsdogs.photographs import description
 from catsdogs.report import captions, figures, measures
 from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
@@ -185,6 +186,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     facts = [
         ("Command", run.command),
         ("Date", _when(run.created)),
+        ("Asked for", f"{description.wanted(run.task, run.classes)}, scored by {run.task.metric}"),
         ("Head", f"{run.head}{f' ({settings})' if settings else ''}"),
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
         ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
@@ -194,7 +196,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{name} {text}" for name, text in versions)),
     ]
     if run.protocol:
-        facts.insert(4, ("Protocol", f"{run.protocol}: the test photographs are labelled ones that were held out"))
+        facts.insert(5, ("Protocol", f"{run.protocol}: the test photographs are labelled ones that were held out"))
     return facts
 
 
