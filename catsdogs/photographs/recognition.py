@@ -276,7 +276,7 @@ def _read_sample(texts: _Texts, where: Mapping[str, Placement], name: str, text:
     known = PhotographNames(filter(None, groups), lambda name: where[name].below)
 
     def meanings() -> Iterable[tuple[str, dict[str, str]]]:
-        for told in texts.annotations:
+        for told in sorted(texts.annotations, key=lambda told: bool(told.categories)):  # those to predict have none
             yield told.name, _only_photographs(told.files, known.matching)
         for other in texts.tables:
             yield from _meanings_in_table(other, texts.read(other), known)

@@ -166,7 +166,7 @@ def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: An
         protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
-        calibration=calibration.fit_calibration(crossed.probabilities, first.labels),
+        calibration=calibration.fit_calibration(crossed.probabilities[crossed.scored], first.labels[crossed.scored]),
         scores=_out_of_fold_scores(rows, plan, crossed),
         version=plan.version,
         streamed=plan.streamed,
@@ -198,7 +198,10 @@ def _refuse_taken(target: Path, force: bool) -> None:
 
 
 def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Grade, ...]:
-    """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
+    """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt.
+
+    Rows that were never held out are in no score, and counted.
+    """
     kept, learnt, labels, task = rows.kept, rows.learnt, rows.first.labels, rows.first.task
     after = unclipped = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
     with_clip = metrics.find(task.metric).takes_a_clip
@@ -207,8 +210,10 @@ def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
     folds = f"{len(crossed.heads)} folds" + (" with copies in one" if plan.copies else "")
+    if always := np.count_nonzero(~crossed.scored):
+        folds += f", {always:,} more learnt in each and not scored"
     how = f"calibrated on the other folds{'' if with_clip else f', for {task.metric} without a clip'}{corrected}"
-    raw, every = crossed.probabilities, np.full(len(kept), True)
+    raw, every = crossed.probabilities, crossed.scored
 
     def score(right: _Labels, clipped: _Floats, unclipped: _Floats, how: str, rows: NDArray[np.bool_] = every) -> Grade:
         named = decisions.named(unclipped, task, crossed.fold)
@@ -217,7 +222,7 @@ def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation
 
     scores = [score(labels, after, unclipped, how), score(labels, raw, raw, f"not calibrated{corrected}")]
     if corrected:
-        scores.append(score(learnt, after, unclipped, f"{how} and scored as corrected", kept))
+        scores.append(score(learnt, after, unclipped, f"{how} and scored as corrected", kept & every))
     return tuple(scores)
 
 

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from catsdogs.errors import TrainingError
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.joining import Joined
 from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import Head
@@ -139,10 +140,10 @@ def cross_validate_blocks(
                         learner.learn(X, labels[rows], allowed[:, rows], len(rows) / kept.sum())
                 learner.end_epoch()
         seconds = time.perf_counter() - started
-        probabilities = np.empty((len(vectors), len(classes)))
+        probabilities = np.full((len(vectors), len(classes)), np.nan)
         with Progress(len(vectors), "out of fold", "row") as bar:
             for rows, X in _with_progress(blocks(vectors), bar):
-                for number in np.unique(fold[rows]):
+                for number in np.setdiff1d(fold[rows], [ALWAYS_LEARNT]):
                     held_out = fold[rows] == number
                     answers = crossval.checked_probabilities(heads[number], X[held_out], len(classes))
                     probabilities[rows[held_out]] = answers
