@@ -49,9 +49,9 @@ EMPTY = "empty"  # a ground without a thing
 
 def looks(count: int) -> list[Look]:
     """So many looks, at most 36, of which neighbours share neither shape nor pattern; each has a hue of its own."""
-    shapes, patterns = list(SHAPES), list(PATTERNS)
+    shapes, patterns = list(SHAPES), list(PATTERNS)  # 9 and 4 of them, which have no common divisor
     return [
-        Look(shapes[n % len(shapes)], patterns[(n + n // len(shapes)) % len(patterns)], n * 137.5 % 360)  # golden angle
+        Look(shapes[n % len(shapes)], patterns[n % len(patterns)], n * 137.5 % 360)  # golden angle
         for n in range(count)
     ]
 
