@@ -37,7 +37,7 @@ def wanted(task: Task, classes: Sequence[str]) -> str:
 
 def open_question(task: Task) -> str:
     """What the files leave open, with the flag that answers it; empty if nothing."""
-    if task.may_be_name:
+    if task.may_be_name and task.metric == "log-loss":  # any other metric was chosen knowing what is asked for
         return (
             f"Taken for probabilities of {task.positive}: if the sample submission wants {task.targets[0]} itself, "
             "0 or 1, say so by the metric, such as --metric accuracy"

@@ -226,6 +226,7 @@ def settle(rows: TrainingRows, plan: Plan) -> tuple[TrainingRows, Plan]:
             into memory, or that was trained in memory, where they no longer do.
         StoreError: vectors cannot be read.
     """
+    streaming.check_tables(len(rows.kept), len(rows.first.classes))
     streamed = streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed
     if plan.streamed is False:
         streaming.check_memory(rows.files)
