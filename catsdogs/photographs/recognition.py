@@ -195,7 +195,7 @@ def _labels_beside_names(texts: SideFiles, known: PhotographNames, wanted: Wante
         return given or Labels(
             chosen, label_tables.read_label_table(chosen, texts.read(chosen), known, texts.root, wanted)
         )
-    contents = {name: texts.read(name) for name in texts.tables}
+    contents = texts.read_those_that_can_be(".csv")
     if best := label_tables.choose_label_table(contents, known, wanted, texts.root):
         return Labels(*best)
     return _annotated(texts, known, wanted)

@@ -1,5 +1,6 @@
 """The files beside photographs: tables, sample submissions and COCO's JSON, each read when it is needed."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,16 @@ class SideFiles:
             self._known[name] = self._read(self._files[name])
         return self._known[name]
 
+    def read_those_that_can_be(self, suffix: str) -> dict[str, str]:
+        """Name -> text of each table (`.csv`) or other file of this suffix; any may hold what it likes, even no text."""
+        found = {}
+        for name in (
+            self.tables if suffix == ".csv" else [name for name in self._files if name.lower().endswith(suffix)]
+        ):
+            with contextlib.suppress(DatasetError):
+                found[name] = self.read(name)
+        return found
+
     def _read(self, location: Location) -> str:
         try:
             return tables.decode(self._reader.read(location))[0]
@@ -65,11 +76,8 @@ class SideFiles:
     @cached_property
     def annotations(self) -> list[Coco]:
         """What the JSON files of COCO's form say."""
-        found = []
-        for name in self._files:
-            if name.lower().endswith(".json") and (parsed := coco.parse(name, self.read(name))):
-                found.append(parsed)
-        return found
+        parsed = (coco.parse(name, text) for name, text in self.read_those_that_can_be(".json").items())
+        return [one for one in parsed if one]
 
 
 def read_sample(texts: SideFiles, where: Mapping[str, Placement], name: str, text: str) -> Sample:
@@ -81,8 +89,8 @@ def read_sample(texts: SideFiles, where: Mapping[str, Placement], name: str, tex
     def meanings() -> Iterable[tuple[str, dict[str, str]]]:
         for told in sorted(texts.annotations, key=lambda told: bool(told.categories)):  # those to predict have none
             yield told.name, _only_photographs(told.files, known.matching)
-        for other in texts.tables:
-            yield from _meanings_in_table(other, texts.read(other), known)
+        for other, text in texts.read_those_that_can_be(".csv").items():
+            yield from _meanings_in_table(other, text, known)
 
     return sample.read_sample(name, text, known.matching, meanings, texts.root)
 

@@ -230,6 +230,12 @@ class TestWhereLabelsAre:
         found = scan(competition(tmp_path, [], {"train.csv": LABELS, "sample_submission_stg1.csv": SAMPLE}))
         assert set(asked(found)) == {"u", "v", "w"} and len(labelled(found)) == 6
 
+    def test_files_that_are_no_text_are_passed_over(self, tmp_path: Path) -> None:
+        root = competition(tmp_path, TRAIN + TEST, {"labels.csv": LABELS, "sample_submission.csv": SAMPLE})
+        for name in ("boxes.csv", "masks.json"):
+            (root / name).write_bytes(b"PK\3\4 not a table")
+        assert len(labelled(scan(root))) == 6
+
     def test_two_tables_that_differ_are_a_question(self, tmp_path: Path) -> None:
         other = LABELS.replace("a,0", "a,1")
         tables = {"one.csv": LABELS, "two.csv": other, "sample_submission.csv": SAMPLE}
