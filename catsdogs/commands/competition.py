@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.flags import as_flags, find_dataset
-from catsdogs.commands.settings import SUBMISSIONS, Flags
-from catsdogs.errors import DatasetError, SubmissionError, UsageError
+from catsdogs.commands.settings import DEFAULTS, SUBMISSIONS, Flags
+from catsdogs.errors import DatasetError, SubmissionError, TrainingError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from catsdogs.features.feature_file import Features
@@ -21,16 +21,48 @@ HELD_OUT_IS_EASIER = (
 )
 
 
-@task("source data", source="kaggle (needs an account) or microsoft (the same labelled photographs, no account)")
+@task(
+    "competition source data",
+    competition="Kaggle's name of a competition, as in its page's address; Dogs vs. Cats Redux if not given",
+    source="kaggle (needs an account) or microsoft (Dogs vs. Cats' labelled photographs, no account)",
+    data="the folder to download to; data/<competition> if not given",
+)
 def fetch(flags: Flags, source: str = "kaggle") -> None:
-    """Download the competition's photographs."""
+    """Download a competition's photographs, and say what it asks for."""
+    from catsdogs.competition import kaggle
     from catsdogs.competition.fetch import fetch as fetch_photographs
 
+    if flags.competition and source != "kaggle":
+        raise UsageError(f"--source {source} has no competitions", "Leave out --source, or --competition")
+    slug = kaggle.name_of(flags.text("competition") or kaggle.COMPETITION)
+    if source == "kaggle" and slug != kaggle.COMPETITION:
+        _fetch_competition(flags, slug)
+        return
     place = flags.place("data")
     counts, skipped = fetch_photographs(source, place)
     counted = ", ".join(f"{count:,} in {folder}" for folder, count in counts.items())
     say(f"{place}: {counted}" + (f"; already there: {', '.join(skipped)}" if skipped else ""))
     next_steps(f"features{as_flags(flags, data=str(place))}")
+
+
+def _fetch_competition(flags: Flags, slug: str) -> None:
+    """Download, unpack and look."""
+    from catsdogs.commands.photographs import look_at
+    from catsdogs.competition.fetch import fetch_competition
+
+    is_usual = flags.data is None and flags.setting("data") == DEFAULTS["data"]
+    place = Path("data", slug) if is_usual else flags.place("data")
+    count, was_there = fetch_competition(slug, place)
+    say(f"{place}: {count:,} files" + (", already there" if was_there else ""))
+    here = flags.but(data=str(place), competition=slug)
+    try:
+        look_at(here)
+    except (DatasetError, UnknownNameError, TrainingError) as error:  # the files are there, and one question is open
+        say(error)
+        next_steps(f"look{as_flags(flags, data=str(place))}")
+        return
+    next_steps(f"features{as_flags(flags, data=str(place), competition=slug)}")
+    return
 
 
 @task(truth="a CSV of id and label (0, 1 or the class)")

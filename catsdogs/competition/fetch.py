@@ -1,5 +1,6 @@
 """The photographs brought here: downloaded from Kaggle or Microsoft, resumed, unpacked and counted."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from catsdogs.competition import kaggle
 from catsdogs.competition.download import download
 from catsdogs.competition.unpack import unpack
 from catsdogs.errors import FetchError, UnknownNameError
-from catsdogs.files.atomic import write_errors
+from catsdogs.files.atomic import replacing, write_errors
 
 # Microsoft's download 54765, https://www.microsoft.com/en-us/download/details.aspx?id=54765; it takes no account.
 MICROSOFT_URL = (
@@ -21,6 +22,10 @@ MICROSOFT_URL = (
 # 25,000 labelled ones in Microsoft's copy, of which Cat/666.jpg and Dog/11702.jpg are known to be unreadable.
 KAGGLE_COUNTS = {"train": 25_000, "test": 12_500}
 MICROSOFT_COUNTS = {"Cat": 12_500, "Dog": 12_500}
+
+
+LIST_FILE = ".kaggle-files.json"
+MAX_COMPETITION_BYTES = 2 << 40  # the largest competitions in photographs have some hundred gigabytes
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,49 @@ def fetch(source: str, data: Path) -> tuple[dict[str, int], list[str]]:
         with write_errors(downloads, FetchError):
             shutil.rmtree(downloads)
     return chosen.count_photographs(data), skipped
+
+
+def fetch_competition(slug: str, data: Path) -> tuple[int, bool]:
+    """Bring all files of a competition on Kaggle into the folder `data`, as far as they are missing.
+
+    Zips inside its archive stay zips, which are read in place. The archive's own list says what must be there: it is
+    kept in `LIST_FILE`, so that nothing is downloaded again while all is there.
+
+    Returns how many files there are, and whether they were there already.
+
+    Raises:
+        FetchError: whatever keeps the files away.
+    """
+    listed = _listed(data, slug)
+    if listed and all(_size_of(data / name) == size for name, size in listed.items()):
+        return len(listed), True
+    downloads = data / ".kaggle-download"
+    archive = data / f"{slug}.zip"
+    if not archive.is_file():
+        archive = downloads / f"{slug}.zip"
+    if not archive.is_file():
+        download(kaggle.archive_url(slug), archive)
+    files = unpack(archive, data, most=MAX_COMPETITION_BYTES)
+    with write_errors(data, FetchError):
+        content = json.dumps({"competition": slug, "files": files})
+        with replacing(data / LIST_FILE) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+        if downloads.is_dir():
+            shutil.rmtree(downloads)
+    return len(files), False
+
+
+def _listed(data: Path, slug: str) -> dict[str, int]:
+    """Name -> bytes of each file that an earlier call brought; empty if none did, or of another competition."""
+    try:
+        content = json.loads((data / LIST_FILE).read_text(encoding="utf-8"))
+        return dict(content["files"]) if content["competition"] == slug else {}
+    except (OSError, ValueError, KeyError, TypeError):  # it only saves a download
+        return {}
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
 
 
 def competition_of(place: str) -> str:

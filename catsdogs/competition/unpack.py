@@ -21,8 +21,8 @@ MAX_RATIO = 100
 MAX_UNPACKED_BYTES = 16 << 30
 
 
-def unpack(archive: Path, folder: Path, outer: Path | None = None) -> None:
-    """Unpack a zip, and the zips inside it, into `folder`.
+def unpack(archive: Path, folder: Path, outer: Path | None = None, most: int | None = None) -> dict[str, int]:
+    """Unpack a zip, and the zips inside it, into `folder`; the name and bytes of each of its members.
 
     A file that is there with the right size is left alone, one with another size is never overwritten. Each is written
     under a temporary name first, and the inner zips are not kept. All members of a zip are checked before any of them
@@ -30,6 +30,7 @@ def unpack(archive: Path, folder: Path, outer: Path | None = None) -> None:
 
     Args:
         outer: the zip that `archive` lay in: what the user can delete.
+        most: how many bytes may come out; then zips inside stay as they are. `MAX_UNPACKED_BYTES` if None.
 
     Raises:
         FetchError: a member is unsafe, a zip is damaged, or the disk is too small.
@@ -39,19 +40,21 @@ def unpack(archive: Path, folder: Path, outer: Path | None = None) -> None:
     with _reading(origin), zipfile.ZipFile(archive) as source:
         _check_members(source.infolist(), origin, outer is not None)
         members = [member for member in source.infolist() if not member.is_dir()]
-        _check_size(members, archive.stat().st_size, origin)
-        missing = [member for member in members if not _present(folder / member.filename, member)]
+        _check_size(members, archive.stat().st_size, origin, most or MAX_UNPACKED_BYTES)
+        goes_in = {member for member in members if _is_zip(member) and most is None}
+        missing = [member for member in members if member in goes_in or not _present(folder / member.filename, member)]
         with write_errors(folder, FetchError):
             folder.mkdir(parents=True, exist_ok=True)
             check_free_space(folder, sum(member.file_size for member in missing), FetchError)
         with Progress(len(missing), f"unpack {label}", "file") as bar:
             for member in missing:
                 target = folder / member.filename
-                if _is_zip(member):
+                if member in goes_in:
                     _unpack_inner(source, member, target, origin)
                 else:
                     _write_member(source, member, target)
                 bar.update()
+    return {member.filename: member.file_size for member in members}
 
 
 def _is_zip(member: zipfile.ZipInfo) -> bool:
@@ -81,7 +84,7 @@ def _write_member(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path
 
 
 def _present(target: Path, member: zipfile.ZipInfo) -> bool:
-    if _is_zip(member) or not os.path.lexists(target):
+    if not os.path.lexists(target):
         return False
     if target.is_file() and target.stat().st_size == member.file_size:
         return True
@@ -128,10 +131,10 @@ def _unsafe(member: zipfile.ZipInfo) -> str:
     return ""
 
 
-def _check_size(members: list[zipfile.ZipInfo], packed: int, origin: Path) -> None:
+def _check_size(members: list[zipfile.ZipInfo], packed: int, origin: Path, most: int) -> None:
     """Refuse a zip bomb; a member cannot exceed the size it declares, zipfile stops there."""
     unpacked = sum(member.file_size for member in members)
-    if unpacked > min(MAX_UNPACKED_BYTES, MAX_RATIO * packed):
+    if unpacked > min(most, MAX_RATIO * packed):
         largest = max(members, key=lambda member: member.file_size)
         raise _refused(
             origin, largest.filename, f"and the others would grow from {packed / 1e6:,.3f} to {unpacked / 1e6:,.0f} MB"

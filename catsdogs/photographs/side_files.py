@@ -46,13 +46,12 @@ class SideFiles:
         return self._known[name]
 
     def read_those_that_can_be(self, suffix: str) -> dict[str, str]:
-        """Name -> text of each table (`.csv`) or other file of this suffix; any may hold what it likes, even no text."""
+        """Name -> text of each file of this suffix but samples; any may hold what it likes, even no text."""
         found = {}
-        for name in (
-            self.tables if suffix == ".csv" else [name for name in self._files if name.lower().endswith(suffix)]
-        ):
-            with contextlib.suppress(DatasetError):
-                found[name] = self.read(name)
+        for name in self._files:
+            if name.lower().endswith(suffix) and not sample.is_sample(name):
+                with contextlib.suppress(DatasetError):
+                    found[name] = self.read(name)
         return found
 
     def _read(self, location: Location) -> str:

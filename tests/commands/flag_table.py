@@ -80,6 +80,7 @@ TASK: dict[str, Shown] = {
 FLAGS: dict[str, dict[str, Shown]] = {
     "fetch": {
         "--source": Refused("moon", "kaggle, microsoft"),
+        "--competition": Refused("a/b", NO_COMPETITION),
         "--data": Handed("elsewhere", "catsdogs.competition.fetch.fetch", ("--source", "microsoft")),
     },
     "look": TASK
