@@ -58,7 +58,12 @@ def train(flags: Flags, force: bool = False) -> None:
     next_steps(f"report {named}", *to_upload, f"predict {named} --data FOLDER", f"compare{again}", "status")
 
 
-@task("name data out weights_dir features", data="a photograph, or a folder or zip of them", out="a CSV")
+@task(
+    "name data out weights_dir features",
+    name="the run: a folder of submissions/, or the path of one elsewhere",
+    data="a photograph, a folder or zip of them, or a competition's folder, whose sample submission is answered",
+    out="a CSV; predictions.csv in the run's folder if not given",
+)
 def predict(flags: Flags, name: str, data: str) -> None:
     """Probabilities for any photographs (a file, folder or zip) with a trained head."""
     from catsdogs.runs import prediction, run_card
