@@ -43,13 +43,16 @@ def find_doubted_labels(first: Features, judged: Features, out_of_fold: NDArray[
     """A reason for each train row of `first` whose label is doubted, scored as in `find_label_errors`.
 
     Args:
-        out_of_fold: (n_train, classes) probabilities, rows and classes in the order of `judged`.
+        out_of_fold: (n_train, classes) probabilities, rows and classes in the order of `judged`. A row of NaN, which no
+            head could judge, counts as certain of its label.
 
     Raises:
         StoreError: the rows of the two files differ.
     """
     rows = joining.rows_by_id(first, judged, "train")
     probabilities = out_of_fold[rows]
+    unknown = np.isnan(probabilities).any(axis=1)
+    probabilities[unknown] = np.eye(len(judged.classes))[judged.labels[rows][unknown]]
     for row, score in find_label_errors(probabilities, judged.labels[rows]).items():
         best = int(probabilities[row].argmax())
         believed = f"{judged.classes[best]} {probabilities[row, best]:.3f}"

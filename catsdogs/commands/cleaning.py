@@ -65,37 +65,22 @@ def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
 
 
 def _out_of_fold(flags: Flags, files: "Sequence[Features]", pairs: "Pairs") -> "NDArray[np.float64] | None":
-    """(n_train, classes) probabilities out of fold; None, said aloud, where no head can be trained.
-
-    With as many folds as the smallest class allows. A class of a single picture cannot be judged, nor learnt by the
-    heads that judge the others: its photographs count as certain of their label.
-    """
-    import numpy as np
-
+    """(n_train, classes) probabilities out of fold; None, said aloud, where no head can be trained."""
     from catsdogs.cleaning import duplicates
-    from catsdogs.scoring import replay, training_plan
+    from catsdogs.scoring import training_plan
     from catsdogs.scoring.training_plan import TrainingRows
 
-    first = files[0]
     try:
         copies = duplicates.find_copies(files, pairs)
         plan = training_plan.Plan(LABEL_ERROR_HEAD, flags.number("folds"), flags.number("seed"), copies=copies)
-        alone = TrainingRows.of(files, copies=copies).alone()
-        judged = training_plan.occupied(replay.split(files, alone)) if alone else list(files)
-        most = TrainingRows.of(judged, copies=copies).most_folds(plan.folds, [plan.seed])
-        if alone or 2 <= most < plan.folds:
-            plan = replace(plan, folds=max(2, most))
-            without = f", without {len(alone):,} photographs that are alone in their class" if alone else ""
-            say(f"Looked for wrong labels with {plan.folds} folds, as many as the smallest class allows{without}")
-        out_of_fold = training_plan.out_of_fold(judged, plan).probabilities
+        most = TrainingRows.of(files).most_folds
+        if 2 <= most < plan.folds:
+            plan = replace(plan, folds=most)
+            say(f"Looked for wrong labels with {most} folds, as many as the largest class has photographs")
+        return training_plan.out_of_fold(files, plan).probabilities
     except TrainingError as error:
         say(f"Not looked for wrong labels: {error.problem}")
         return None
-    probabilities = np.eye(len(first.classes))[first.labels]
-    rows = np.flatnonzero(np.isin(first.ids["train"], judged[0].ids["train"]))
-    columns = np.array([first.classes.index(name) for name in judged[0].classes])
-    probabilities[np.ix_(rows, columns)] = out_of_fold
-    return probabilities
 
 
 def _refuse_idle_flags(flags: Flags, files: "Sequence[Features]") -> None:

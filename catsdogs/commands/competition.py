@@ -22,16 +22,21 @@ HELD_OUT_IS_EASIER = (
 
 
 @task(
-    "source competition data",
-    source="of Dogs vs. Cats: kaggle (needs an account) or microsoft (the same labelled photographs, no account)",
-    competition="Kaggle's name of any other competition, as in its page's address; without --data into data/<name>",
+    "competition source data",
+    competition="Kaggle's name of a competition, as in its page's address; Dogs vs. Cats Redux if not given",
+    source="kaggle (needs an account) or microsoft (Dogs vs. Cats' labelled photographs, no account)",
+    data="the folder to download to; if not given data/<competition>, for Dogs vs. Cats Redux data/dogs-vs-cats",
 )
 def fetch(flags: Flags, source: str = "kaggle") -> None:
-    """Download a competition's photographs, and say what is asked for."""
+    """Download a competition's photographs, and say what it asks for."""
+    from catsdogs.competition import kaggle
     from catsdogs.competition.fetch import fetch as fetch_photographs
 
-    if name := flags.text("competition"):
-        _fetch_competition(flags, source, name)
+    if flags.competition and source != "kaggle":
+        raise UsageError(f"--source {source} has no competitions", "Leave out --source, or --competition")
+    slug = kaggle.name_of(flags.text("competition") or kaggle.COMPETITION)
+    if source == "kaggle" and slug != kaggle.COMPETITION:
+        _fetch_competition(flags, slug)
         return
     place = flags.place("data")
     counts, skipped = fetch_photographs(source, place)
@@ -40,20 +45,17 @@ def fetch(flags: Flags, source: str = "kaggle") -> None:
     next_steps(f"features{as_flags(flags, data=str(place))}")
 
 
-def _fetch_competition(flags: Flags, source: str, name: str) -> None:
+def _fetch_competition(flags: Flags, slug: str) -> None:
     """Bring all files of a competition, and say what they are, as far as they can be read."""
     from catsdogs.commands.photographs import look_at  # which needs this module
-    from catsdogs.competition import archive, kaggle
+    from catsdogs.competition import archive
 
-    if source != "kaggle":
-        raise UsageError(f"--source {source} has no files of {name}", "Leave out --source, or --competition")
-    name, settings = kaggle.name_of(name), (flags.setting("competition"), flags.setting("data"))
-    # A folder in the settings is that of the competition in the settings, and the usual one is Dogs vs. Cats'.
-    is_named = flags.data or (settings[0] == name and settings[1] != DEFAULTS["data"])
-    place = flags.place("data") if is_named else Path("data", name)
-    fetched = archive.fetch_competition(name, place)
+    # A folder in the settings is that of the competition in the settings.
+    is_set = flags.setting("competition") == slug and flags.setting("data") != DEFAULTS["data"]
+    place = flags.place("data") if flags.data or is_set else Path("data", slug)
+    fetched = archive.fetch_competition(slug, place)
     already = "; all were there already" if fetched.were_there else ""
-    say(f"{place}: {fetched.files:,} files of {name}, {fetched.size / 1e6:,.1f} MB{already}")
+    say(f"{place}: {fetched.files:,} files, {fetched.size / 1e6:,.1f} MB{already}")
     next_command = "features"
     try:
         look_at(flags.but(data=str(place)))

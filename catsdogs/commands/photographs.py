@@ -11,6 +11,8 @@ from catsdogs.commands.flags import as_flags, scan_dataset
 from catsdogs.commands.settings import Flags, optional_number
 from catsdogs.errors import UnknownNameError
 
+_WORTH_SAYING = 2**31  # bytes: a notebook's machine has some 13 GB
+
 if TYPE_CHECKING:
     from catsdogs.photographs.dataset import Dataset
 
@@ -26,6 +28,7 @@ def look(flags: Flags) -> None:
 def look_at(flags: Flags) -> "Dataset":
     """The photographs that the flags name, with their task settled; what they are is said."""
     from catsdogs.photographs import description
+    from catsdogs.scoring import streaming
 
     dataset = scan_dataset(flags, is_answered=True)
     dataset = replace(dataset, asked=settled(flags, dataset.task, str(flags.place("data"))))
@@ -33,6 +36,10 @@ def look_at(flags: Flags) -> "Dataset":
     for sentence in (*dataset.notes, description.open_question(dataset.task)):
         if sentence:
             say(sentence)
+    rows, classes = len(dataset.of("train")), len(dataset.classes)
+    streaming.check_tables(rows, classes)  # refused before the slow half
+    if (needed := streaming.table_bytes(rows, classes)) > _WORTH_SAYING:
+        say(f"train will take about {needed / 1e9:,.1f} GB for the probabilities of {classes:,} classes")
     return dataset
 
 

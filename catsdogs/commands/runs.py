@@ -58,7 +58,12 @@ def train(flags: Flags, force: bool = False) -> None:
     next_steps(f"report {named}", *to_upload, f"predict {named} --data FOLDER", f"compare{again}", "status")
 
 
-@task("name data out weights_dir features", data="a photograph, or a folder or zip of them", out="a CSV")
+@task(
+    "name data out weights_dir features",
+    name="the run: a folder of submissions/, or the path of one elsewhere",
+    data="a photograph, a folder or zip of them, or a competition's folder, whose sample submission is answered",
+    out="a CSV; predictions.csv in the run's folder if not given",
+)
 def predict(flags: Flags, name: str, data: str) -> None:
     """Probabilities for any photographs (a file, folder or zip) with a trained head."""
     from catsdogs.runs import prediction, run_card
@@ -165,6 +170,7 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
     """What was left out, kept together and scored, and the files of the run."""
     from catsdogs.cleaning import duplicates
     from catsdogs.runs import run_card
+    from catsdogs.scoring.training_plan import TrainingRows
 
     folder = SUBMISSIONS / run.name
     if run.left_out:
@@ -172,10 +178,14 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
     if run.copies:
         several = sum(map(len, run.copies))
         say(f"kept in one fold each: {len(run.copies):,} pictures that occur again, {several:,} photographs")
+    if rare := TrainingRows.of(files, plan.drop, plan.relabel, run.copies).rare(run.folds):
+        say(rare)
     if plan.copies is None and (why := duplicates.why_not_near(files)):
         say(f"Of copies, only those of the same bytes were looked for: {why}")
     for score in run.scores:
         say(score)
+    if (lowest := _were_all_wrong(run)) is not None:
+        say(f"Were all photographs wrong that are in no score, {run.task.metric} would be {lowest:.5f}")
     if run.unreadable:
         say_rows(
             list(run.unreadable.items()),
@@ -184,6 +194,18 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
         )
     for path in sorted(folder.iterdir()):
         wrote(path)
+
+
+def _were_all_wrong(run: "Run") -> float | None:
+    """The score if the rows that are in none counted 0; None where all are scored, or the metric is no mean of rows."""
+    from catsdogs.photographs.task import BEST_K, NAME
+    from catsdogs.scoring import metrics
+
+    score, metric = run.scores[0], metrics.find(run.task.metric)
+    is_mean = metric.wants in (NAME, BEST_K) and metric.name != metrics.F1_MACRO
+    if run.protocol or score.rows == run.train_rows or not is_mean:
+        return None
+    return score.value * score.rows / run.train_rows
 
 
 def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":

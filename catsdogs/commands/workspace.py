@@ -5,7 +5,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import next_steps, say, task
-from catsdogs.commands.demo import DEMO, DEMO_DATA
+from catsdogs.commands.demo import DEMO, DEMO_DATA, of_kind
 from catsdogs.commands.flags import features_folder
 from catsdogs.commands.runs import PREDICTION_CACHE
 from catsdogs.commands.settings import SUBMISSIONS, Flags
@@ -49,11 +49,16 @@ def status(flags: Flags) -> None:
 
 @task("features")
 def clean(flags: Flags) -> None:
-    """Remove the demo and cached predictions; your feature files, unfinished shards and runs stay."""
+    """Remove the demos and cached predictions; your feature files, unfinished shards and runs stay."""
+    from catsdogs.demo.competitions import KINDS
     from catsdogs.files import locks
 
     folder = features_folder(flags)
-    removable = (folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO)
+    removable = [folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO]
+    for kind in KINDS:
+        name, data = of_kind(kind), DEMO_DATA.with_name(of_kind(kind))
+        if data.exists():  # else what is called so is of the user's own photographs, in a folder called as the kind
+            removable += [folder / name, SUBMISSIONS / name, data]
     leftovers = [path for path in removable if path.exists()]
     for leftover in leftovers:
         with contextlib.ExitStack() as in_use:

@@ -1,3 +1,3 @@
 """Drawn data sets, to try the whole pipeline without a download."""
 
-__all__ = ["drawings"]
+__all__ = ["competitions", "drawings"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import UsageError
 
+ALWAYS_LEARNT = -1  # the fold of a row that no head may miss, so that it is never held out
 MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError, to_choose_from
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.finetuning.lesson import Lesson
 
 TEMPERATURE = 2.0
@@ -45,6 +46,11 @@ def lesson_of_teacher(
             "Give --data the photographs it was trained on, or train it again",
         )
     rows = np.array([row_of[key] for key in keys], np.intp)
+    if never := np.count_nonzero(fold[rows] == ALWAYS_LEARNT):
+        raise TrainingError(
+            f"The teacher never answered for {never:,} of these photographs out of fold: all of its heads learnt them",
+            "Train it with more photographs of their classes, or leave these classes out with --classes",
+        )
     return replace(lesson, folds=fold[rows] + 1), probabilities[rows]
 
 

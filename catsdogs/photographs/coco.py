@@ -38,12 +38,14 @@ def parse(name: str, text: str) -> Coco | None:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+    if isinstance(content, list):  # of images, without a name
+        content = {"images": content}
+    if not isinstance(content, dict):
         return None
     files = {
         id: str(image["file_name"])
-        for image in content["images"]
-        if isinstance(image, dict) and "file_name" in image and (id := _id_of(image, "images"))
+        for image in _entries(content, "images")
+        if "file_name" in image and (id := _id_of(image, "images"))
     }
     categories: dict[str, list[str]] = defaultdict(list)
     for entry in _entries(content, "annotations"):

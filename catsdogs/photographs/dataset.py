@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -214,8 +215,18 @@ def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
         asked=task,
         notes=(*notes, *absent),
         labels_from=labels_from,
-        others=len(files) - len(names) - len(used & files.keys()) if names else 0,
+        others=_count_others(files, names, used) if names else 0,
     )
+
+
+def _count_others(files: Mapping[str, Location], names: Sequence[str], used: AbstractSet[str]) -> int:
+    """How many files are no photographs, were not read, and are no zip that others lie in."""
+    opened = {location.container for location in files.values()}
+    zips = sum(
+        name.lower().endswith(".zip") and location.container / location.name in opened
+        for name, location in files.items()
+    )
+    return len(files) - len(names) - len(used & files.keys()) - zips
 
 
 def _without_absent(rows: Sequence[Row], files: Mapping[str, Location]) -> tuple[list[Row], list[str]]:

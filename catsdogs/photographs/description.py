@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from catsdogs.errors import to_choose_from
+from catsdogs.errors import in_short, to_choose_from
 from catsdogs.photographs.dataset import Dataset
-from catsdogs.photographs.task import BEST_K, NAME, PROBABILITIES, PROBABILITY, Task
+from catsdogs.photographs.task import BEST_K, NAME, PROBABILITY, Task
 
 
 def describe(dataset: Dataset) -> str:
@@ -17,7 +17,7 @@ def describe(dataset: Dataset) -> str:
         f"{test:,} photographs asked for, ids {task.id_form or 'as they are'}",
         f"{wanted(task, dataset.classes)}, scored by {task.metric}",
         f"labels from {dataset.labels_from}",
-        f"{train:,} to learn from" + (f", classes {classes}" if task.answer != PROBABILITIES else ""),
+        f"{train:,} to learn from, classes {classes}",
     ]
     if dataset.others:
         parts.append(f"left alone: {dataset.others:,} files of other kinds")
@@ -32,12 +32,12 @@ def wanted(task: Task, classes: Sequence[str]) -> str:
         return f"the name of one of {len(classes):,} classes"
     if task.answer == BEST_K:
         return f"the names of the {task.best} likeliest of {len(classes):,} classes, in order"
-    return f"the probability of {to_choose_from(classes)}"
+    return f"the probability of {in_short(classes)}"
 
 
 def open_question(task: Task) -> str:
     """What the files leave open, with the flag that answers it; empty if nothing."""
-    if task.may_be_name:
+    if task.may_be_name and task.metric == "log-loss":  # any other metric was chosen knowing what is asked for
         return (
             f"Taken for probabilities of {task.positive}: if the sample submission wants {task.targets[0]} itself, "
             "0 or 1, say so by the metric, such as --metric accuracy"

@@ -9,6 +9,8 @@ from catsdogs.files.tables import Table
 from catsdogs.photographs.names import one_form
 
 LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
+_LIKE_LABELS = (*LABEL_COLUMNS, "species", "cultivar", "individual", "diagnosis")  # such as category_id, class_name
+_TOKEN_REPEATS = 3  # how often each word occurs, on average, where cells list several labels
 _SEPARATORS = (" ", ",", ";", "|")  # between several labels in one cell
 _NOT_YET = "Several labels for a photograph are not there yet: only one class for each can be learnt"
 
@@ -85,7 +87,9 @@ def _fit(name: str, values: Sequence[str], wanted: Wanted) -> float:
     words = {value for value in wanted.values if not _is_number(value)}
     if words & shown:
         return 1.5
-    return 1 if name.lower() in LABEL_COLUMNS else 0
+    if name.strip().lower() in LABEL_COLUMNS:
+        return 1
+    return 0.5 if loose.startswith(_LIKE_LABELS) else 0
 
 
 def one_hot(parsed: Table, columns: Sequence[int], place: str) -> list[str]:
@@ -140,7 +144,7 @@ def refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
             value
             for value in sorted(values)
             if separator in value and {part.strip() for part in value.split(separator)} <= values
-        ]
+        ] or _listed(values, separator)
         if several:
             raise DatasetError(
                 f"{place}: the column {column} holds several labels in a row, such as {several[0]!r}",
@@ -157,6 +161,20 @@ def refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
                 f"{place}: the column {column} holds {same!r} and {value!r}, which are one number",
                 "Write each class in one way",
             )
+
+
+def _listed(values: set[str], separator: str) -> list[str]:
+    """The cells that list several labels, of which few ever stand alone; names of two words are no such lists.
+
+    Cells of lists have few words in many combinations, and lists of different lengths; or they are all of numbers.
+    """
+    lists = [value.split(separator) for value in sorted(values) if separator in value]
+    words = {word.strip() for parts in lists for word in parts}
+    if not lists:
+        return []
+    is_repeated = sum(map(len, lists)) >= _TOKEN_REPEATS * len(words) and len(words) < len(lists)
+    is_of_numbers = separator != "," and all(map(_is_number, words))  # 0,5 may be half
+    return [separator.join(lists[0])] if is_of_numbers or (is_repeated and len({*map(len, lists)}) > 1) else []
 
 
 def are_classes(values: Sequence[str]) -> bool:

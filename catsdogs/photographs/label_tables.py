@@ -71,6 +71,19 @@ class PhotographNames:
             fits = [known[variant] for variant in variants if variant in known]
             if fits:
                 return min(fits, key=lambda fit: fit[0])[1]
+            if below := self._ends_of_paths(known, variants):
+                return below
+        return []
+
+    @staticmethod
+    def _ends_of_paths(known: Mapping[str, tuple[int, list[str]]], variants: Iterable[str]) -> list[str]:
+        """The names that end as a spelling with folders does: it may be seen from a folder further down."""
+        for variant in variants:
+            folder, _, last = variant.rpartition("/")
+            _, alike = known.get(last, (0, [])) if folder else (0, [])
+            found = [name for name in alike if variant in _tails(name, variant.count("/"))]
+            if found:
+                return found
         return []
 
     def _spellings_of(self, group: int) -> dict[str, tuple[int, list[str]]]:
@@ -90,6 +103,12 @@ class PhotographNames:
                         fits.append(name)
             self._spellings.append(known)
         return self._spellings[group]
+
+
+def _tails(name: str, folders: int) -> tuple[str, str]:
+    """The last part of a path, of so many folders, with its suffix and without."""
+    tail = one_form("/".join(name.split("/")[-1 - folders :]))
+    return tail, without_suffix(tail)
 
 
 def choose_label_table(
@@ -156,7 +175,7 @@ def _read_parsed(
     if not parsed.rows:
         raise DatasetError(f"{place} has no rows", "List one photograph and its label on each row")
     values = one_hot(parsed, columns, place) if len(columns) > 1 else values_of(parsed, columns[0])
-    labels = _labels_of(parsed, file, values, photographs, place)
+    labels = _labels_of(parsed, file, values, photographs, place, may_be_empty=wanted is not None)
     if not any(name in photographs.names for name in labels):
         raise DatasetError(
             f"{place} names none of the {len(photographs.names):,} photographs, whose names are like "
@@ -176,9 +195,17 @@ def _padded(parsed: Table) -> Table:
 
 
 def _labels_of(
-    parsed: Table, file: int, values: Sequence[str], photographs: PhotographNames, place: str
+    parsed: Table,
+    file: int,
+    values: Sequence[str],
+    photographs: PhotographNames,
+    place: str,
+    may_be_empty: bool,
 ) -> dict[str, str]:
-    """Photograph -> label. The error about a mistake lists all rows with the first kind of mistake."""
+    """Photograph -> label. The error about a mistake lists all rows with the first kind of mistake.
+
+    Rows without a label of other photographs than these `may_be_empty`: they are asked for.
+    """
     labels: dict[str, str] = {}
     mistakes: dict[str, list[tuple[int, str]]] = {}  # by what is to be done about them
     for number, row, value in zip(parsed.numbers, parsed.rows, values, strict=True):
@@ -188,6 +215,8 @@ def _labels_of(
         if len(row) > len(parsed.header):
             mistake = f"has {len(row)} cells, where the first line has {len(parsed.header)}"
             remedy = "Put a name with a comma in it into quotation marks"
+        elif may_be_empty and written and not value and name not in photographs.names:
+            continue
         elif not written or not value:
             mistake, remedy = "has no file name or no label", "Complete or remove the row"
         elif len(fits) > 1:

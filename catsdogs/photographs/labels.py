@@ -111,7 +111,7 @@ def rows_beside(
     if for_test := len(labels.labelled) - len(labelled):
         notes.append(_not_learnt_from(labels.source, for_test))
     why = f"not asked for, and {f'not in {labels.source}' if labels.source else 'without a label'}"
-    notes += _notes(where, {name for name, _ in labelled}, asked.keys(), why)
+    notes += _notes(where, {name for name, _ in labelled}, asked.keys(), why, has_class_folders=not labels.source)
     return tabulate(_ids(labelled, where), ((id, name) for name, id in asked.items()), root)
 
 
@@ -270,12 +270,16 @@ def _test_ids(test: Sequence[str], where: dict[str, Placement]) -> list[tuple[st
 
 
 def _notes(
-    where: Mapping[str, Placement], labelled: Collection[str], test: Collection[str], why_left_out: str
+    where: Mapping[str, Placement],
+    labelled: Collection[str],
+    test: Collection[str],
+    why_left_out: str,
+    has_class_folders: bool = True,
 ) -> list[str]:
     """Sentences about labelled photographs in other splits than the training split, and about those in no row."""
     third = Counter(where[name].folder for name in labelled if name in where and where[name].role == THIRD)
     classes = {where[name].below.partition("/")[0] for name in labelled if name in where}
-    in_folders = (where[name] for name in test if "/" in where[name].below)
+    in_folders = (where[name] for name in test if has_class_folders and "/" in where[name].below)
     hidden = Counter(place.folder for place in in_folders if place.below.partition("/")[0] in classes)
     left_out = Counter(
         (place.folder if place.role else name.rpartition("/")[0]) or "the folder itself"

@@ -149,7 +149,10 @@ def _zips_of_photographs(zips: Sequence[str], names: Iterable[str]) -> list[str]
     folders = {name.partition("/")[0].lower() for name in names if "/" in name}
     stems = {name[: -len(".zip")]: name for name in zips}
     plain = {stem: split for stem, split in splits.named_splits(stems).items() if not split.rest}
-    named = [*(splits.paired_splits(stems) | plain), *(stem for stem in stems if splits.is_plain(stem))]
+    splits_here = splits.named_splits(stems)
+    if not {splits.TRAIN, splits.TEST} <= {split.role for split in splits_here.values()}:
+        splits_here = splits.paired_splits(stems) | plain
+    named = [*splits_here, *(stem for stem in stems if splits.is_plain(stem))]
     return [stems[stem] for stem in named if stem.lower() not in folders]
 
 

@@ -1,17 +1,13 @@
 """Files -> what a data set is: its classes, its rows, and its task. Contents decide; names of files only break ties."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from posixpath import basename
 from typing import NamedTuple
 
-from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, in_short
-from catsdogs.files import tables
-from catsdogs.files.tables import NoTableError
+from catsdogs.errors import DatasetError, UnknownNameError, in_short
 from catsdogs.photographs import answer, coco, label_tables, sample, splits
-from catsdogs.photographs.coco import Coco
 from catsdogs.photographs.label_columns import Wanted
 from catsdogs.photographs.label_tables import PhotographNames
 from catsdogs.photographs.labels import (
@@ -26,10 +22,11 @@ from catsdogs.photographs.labels import (
     names_to_learn_from,
     rows_beside,
 )
-from catsdogs.photographs.locations import Location, Reader
+from catsdogs.photographs.locations import Location
 from catsdogs.photographs.names import Names, common_folder
 from catsdogs.photographs.sample import Sample
-from catsdogs.photographs.splits import TEST, Placement
+from catsdogs.photographs.side_files import SideFiles, read_sample
+from catsdogs.photographs.splits import Placement
 from catsdogs.photographs.task import PROBABILITY, Task
 
 _NAMES_SHOWN = 4  # of classes that are joined to one
@@ -72,57 +69,6 @@ class Recognised(NamedTuple):
     used: frozenset[str]
 
 
-class _Texts:
-    """The files of a data set that are no photographs, read when they are needed."""
-
-    def __init__(self, root: Path, files: Mapping[str, Location], sample_name: str = "") -> None:
-        """`sample_name` is that of the sample submission in `files`, if a person gave it."""
-        self.root, self._files, self._sample_name = str(root), files, sample_name
-        self._reader, self._known = Reader(), dict[str, str]()
-
-    @property
-    def tables(self) -> list[str]:
-        """The names of all tables but sample submissions."""
-        return [name for name in self._files if name.lower().endswith(".csv") and not sample.is_sample(name)]
-
-    def read(self, name: str) -> str:
-        """The text of a file, which is read once.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
-        if name not in self._known:
-            self._known[name] = self._read(self._files[name])
-        return self._known[name]
-
-    def _read(self, location: Location) -> str:
-        try:
-            return tables.decode(self._reader.read(location))[0]
-        except (UnreadablePhotographError, NoTableError) as error:
-            reason = error.reason if isinstance(error, UnreadablePhotographError) else str(error)
-            raise DatasetError(
-                f"{location} is not a table: {reason}", "Check its name, save it as CSV in UTF-8, or remove it"
-            ) from None
-
-    @cached_property
-    def sample(self) -> tuple[str, str] | None:
-        """The name and text of the sample submission, if there is one."""
-        if self._sample_name:
-            return self._sample_name, self.read(self._sample_name)
-        named = [name for name in self._files if sample.is_sample(name)]
-        chosen = sample.choose_sample({name: self.read(name) for name in named}, self.root)
-        return (chosen, self.read(chosen)) if chosen else None
-
-    @cached_property
-    def annotations(self) -> list[Coco]:
-        """What the JSON files of COCO's form say."""
-        found = []
-        for name in self._files:
-            if name.lower().endswith(".json") and (parsed := coco.parse(name, self.read(name))):
-                found.append(parsed)
-        return found
-
-
 def recognise(
     root: Path,
     files: Mapping[str, Location],
@@ -143,24 +89,19 @@ def recognise(
         UnknownNameError: no such class.
     """
     is_sample = bool(table_name) and sample.is_sample(table_name)
-    texts = _Texts(root, files, table_name if is_sample else "")
+    texts = SideFiles(root, files, table_name if is_sample else "")
     names = _below(names, given.images, texts.root)
-    found = texts.sample
-    if not found:
-        return _without_sample(texts, files, names, given, "" if is_sample else table_name)
+    chosen = _given_table(given.labels, files, texts.root) or ("" if is_sample else table_name)
+    column = _column_of(given.labels, files)
+    if not texts.sample:
+        return _without_sample(texts, names, given, chosen, column)
     where = splits.placements(sorted(names), texts.root, has_table=True)
-    read = _read_sample(texts, where, *found)
+    read = read_sample(texts, where, *texts.sample)
     if is_answered:
         sample.refuse_missing(read, names, texts.root)
-    values = {word for cells in read.values.values() for cell in cells for word in (cell, *cell.split())}
-    wanted = Wanted(read.targets, frozenset(values), _column_of(given.labels, files))
-    asked, notes = read.id_of, list[str]()
-    chosen = _given_table(given.labels, files, texts.root) or ("" if is_sample else table_name)
-    known = names_to_learn_from(by_roles(where, asked), where, has_sample=True)
-    labels = _labels_beside_names(texts, known, wanted, chosen)
-    if not labels:
-        labels, where = _labels_in_names(texts, names, asked, known, wanted)
-    classes, rows = rows_beside(asked, labels, where, texts.root, notes)
+    notes: list[str] = []
+    labels, where = _find_labels(texts, names, where, read, chosen, column)
+    classes, rows = rows_beside(read.id_of, labels, where, texts.root, notes)
     if not any(row.split == "train" for row in rows):
         raise DatasetError(
             f"{texts.root} has no labelled photographs besides the {len(read.asked):,} that {read.name} asks for",
@@ -169,12 +110,10 @@ def recognise(
     classes, rows = _joined(classes, rows, given.positive)
     task = None
     if is_answered:
-        column = wanted.column and f":{wanted.column}"
-        told = given._replace(labels=chosen + column if given.labels else "").flags
+        told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "").flags
         task = _with_positive(answer.wanted_by(read, classes, told, texts.root), classes, given.positive, read.name)
-    return Recognised(
-        classes, rows, found[1], task, notes, labels.source or _in_names(rows), frozenset({read.name, labels.source})
-    )
+    used = frozenset({read.name, labels.source})
+    return Recognised(classes, rows, read.text, task, notes, labels.source or _in_names(rows), used)
 
 
 def of_records(
@@ -190,7 +129,7 @@ def of_records(
     Raises:
         DatasetError: as `recognise`.
     """
-    texts = _Texts(root, files)
+    texts = SideFiles(root, files)
     if not texts.sample:
         return None, None
     if not is_answered:
@@ -205,33 +144,48 @@ def match_sample(
     root: Path, files: Mapping[str, Location], names: Sequence[str], table_name: str, images: str
 ) -> Sample | None:
     """The sample submission among these files, and which of these photographs it asks for; None if there is none."""
-    texts = _Texts(root, files, table_name if table_name and sample.is_sample(table_name) else "")
+    texts = SideFiles(root, files, table_name if table_name and sample.is_sample(table_name) else "")
     if not texts.sample:
         return None
     names = sorted(_below(names, images, texts.root))
     where = splits.placements(names, texts.root, has_table=True) if names else {}
-    return _read_sample(texts, where, *texts.sample)
+    return read_sample(texts, where, *texts.sample)
 
 
-def _without_sample(
-    texts: _Texts, files: Mapping[str, Location], names: Sequence[str], given: Given, table_name: str
-) -> Recognised:
-    """A data set for which nothing says what is asked for: its folders and its table of labels tell all."""
-    top = common_folder(list(files))  # many archives have everything in one folder
+def _without_sample(texts: SideFiles, names: Sequence[str], given: Given, chosen: str, column: str) -> Recognised:
+    """A data set for which nothing says what is asked for: its folders and its table of labels tell all.
+
+    `chosen` and `column` are the table that a person gave and its column of labels, if any.
+    """
+    top = common_folder(texts.names)  # many archives have everything in one folder
     beside = [name for name in texts.tables if "/" not in name.removeprefix(top)]
     notes: list[str] = []
-    chosen = _given_table(given.labels, files, texts.root) or table_name
     if not chosen:
         short = choose_table(names, [name.removeprefix(top) for name in beside], texts.root)
         chosen = next((name for name in beside if short and name.removeprefix(top) == short), "")
-    table, column = (chosen, texts.read(chosen)) if chosen else None, _column_of(given.labels, files)
+    table = (chosen, texts.read(chosen)) if chosen else None
     wanted = Wanted(column=column) if column else None
     classes, rows = _joined(*classes_and_rows(names, table, texts.root, notes, wanted=wanted), given.positive)
     task = replace(Task.of_classes(classes), given=given.flags) if given.flags else None
     return Recognised(classes, rows, None, task, notes, chosen or _in_names(rows), frozenset({chosen} - {""}))
 
 
-def _labels_beside_names(texts: _Texts, known: PhotographNames, wanted: Wanted, chosen: str) -> Labels | None:
+def _find_labels(
+    texts: SideFiles, names: Sequence[str], where: dict[str, Placement], read: Sample, chosen: str, column: str
+) -> tuple[Labels, dict[str, Placement]]:
+    """The labels of photographs that a sample does not ask for, and where all photographs lie, by which ids are made.
+
+    `chosen` and `column` are the table that a person gave and its column of labels, if any.
+    """
+    values = {word for cells in read.values.values() for cell in cells for word in (cell, *cell.split())}
+    wanted, asked = Wanted(read.targets, frozenset(values), column), read.id_of
+    known = names_to_learn_from(by_roles(where, asked), where, has_sample=True)
+    if labels := _labels_beside_names(texts, known, wanted, chosen):
+        return labels, where
+    return _labels_in_names(texts, names, asked, known, wanted)
+
+
+def _labels_beside_names(texts: SideFiles, known: PhotographNames, wanted: Wanted, chosen: str) -> Labels | None:
     """The labels that a table or annotations give, of the photographs `known`; None where nothing does.
 
     `chosen` is the table or JSON file that a person gave, if any.
@@ -241,14 +195,14 @@ def _labels_beside_names(texts: _Texts, known: PhotographNames, wanted: Wanted, 
         return given or Labels(
             chosen, label_tables.read_label_table(chosen, texts.read(chosen), known, texts.root, wanted)
         )
-    contents = {name: texts.read(name) for name in texts.tables}
+    contents = texts.read_those_that_can_be(".csv")
     if best := label_tables.choose_label_table(contents, known, wanted, texts.root):
         return Labels(*best)
     return _annotated(texts, known, wanted)
 
 
 def _labels_in_names(
-    texts: _Texts, names: Sequence[str], asked: Mapping[str, str], known: PhotographNames, wanted: Wanted
+    texts: SideFiles, names: Sequence[str], asked: Mapping[str, str], known: PhotographNames, wanted: Wanted
 ) -> tuple[Labels, dict[str, Placement]]:
     """The labels in names; where these carry none, a table that names no photograph is the likelier mistake."""
     try:
@@ -260,7 +214,7 @@ def _labels_in_names(
         raise
 
 
-def _annotated(texts: _Texts, known: PhotographNames, wanted: Wanted, only: str = "") -> Labels | None:
+def _annotated(texts: SideFiles, known: PhotographNames, wanted: Wanted, only: str = "") -> Labels | None:
     """The labels of COCO's annotations, if there are any; of one file, `only`."""
     for one in texts.annotations:
         if one.categories and only in ("", one.name):
@@ -268,45 +222,6 @@ def _annotated(texts: _Texts, known: PhotographNames, wanted: Wanted, only: str 
             if any(name in known.names for name, _ in labelled):
                 return Labels(one.name, labelled)
     return None
-
-
-def _read_sample(texts: _Texts, where: Mapping[str, Placement], name: str, text: str) -> Sample:
-    by_role = by_roles(where)
-    groups = [by_role[TEST], *(of_role for role, of_role in by_role.items() if role != TEST)]
-    known = PhotographNames(filter(None, groups), lambda name: where[name].below)
-
-    def meanings() -> Iterable[tuple[str, dict[str, str]]]:
-        for told in texts.annotations:
-            yield told.name, _only_photographs(told.files, known.matching)
-        for other in texts.tables:
-            yield from _meanings_in_table(other, texts.read(other), known)
-
-    return sample.read_sample(name, text, known.matching, meanings, texts.root)
-
-
-def _only_photographs(files: Mapping[str, str], matching: Callable[[str], Sequence[str]]) -> dict[str, str]:
-    """Number -> photograph, of the files that are there."""
-    found = ((id, matching(written)) for id, written in files.items())
-    return {id: fits[0] for id, fits in found if len(fits) == 1}
-
-
-def _meanings_in_table(name: str, text: str, known: PhotographNames) -> Iterable[tuple[str, dict[str, str]]]:
-    """Of a table with a column of photographs: what each other column calls them."""
-    try:
-        parsed = tables.parse_table(text)
-    except NoTableError:
-        return
-    rows = [row for row in parsed.rows if len(row) == len(parsed.header)]
-    named = [
-        (column, [fits[0] if len(fits := known.matching(row[column])) == 1 else "" for row in rows])
-        for column in range(len(parsed.header))
-    ]
-    column, photographs = max(named, key=lambda entry: sum(map(bool, entry[1])), default=(0, []))
-    if any(photographs):
-        for other in range(len(parsed.header)):
-            if other != column:
-                pairs = zip(rows, photographs, strict=True)
-                yield name, {row[other].strip(): photograph for row, photograph in pairs if photograph}
 
 
 def _below(names: Sequence[str], folder: str, root: str) -> Sequence[str]:

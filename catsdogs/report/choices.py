@@ -46,12 +46,13 @@ class Choices(NamedTuple):
 def choose_photographs(evidence: Evidence) -> Choices:
     """The photographs that a report shows; the same ones for the same run at every call."""
     draw = np.random.default_rng(_SAMPLE_SEED)
-    worst = np.argsort(-evidence.losses, kind="stable")
+    scored = np.count_nonzero(evidence.scored)  # what has no probabilities sorts behind
+    worst = np.argsort(-evidence.losses, kind="stable")[:scored]
     return Choices(
         samples=_class_samples(evidence, draw),
         test_sample=_test_sample(evidence.test_probabilities, draw),
         worst=worst[:MISTAKES],
-        doubtful=np.argsort(measures.margins(evidence.probabilities), kind="stable")[:MISTAKES],
+        doubtful=np.argsort(measures.margins(evidence.probabilities), kind="stable")[:scored][:MISTAKES],
         suspects=_shown_suspects(evidence.suspects),
         map_rows=_map_rows(evidence, worst, draw),
     )

@@ -14,6 +14,7 @@ from catsdogs.cleaning.votes import NO_PET, Ballots, collect_votes
 from catsdogs.competition import submission
 from catsdogs.errors import SubmissionError, in_short
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.photographs.names import Names
 from catsdogs.photographs.task import BEST_K, NAME
 from catsdogs.runs import out_of_fold, run_card
@@ -29,7 +30,8 @@ class Evidence:
         files: the feature files of the run's networks; for a run with a protocol, the views it was trained on.
         raw_probabilities: (n_train, classes) out of fold, as the heads gave them.
         probabilities: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
-        losses: (n_train,) of `probabilities` and the labels as given.
+        losses: (n_train,) of `probabilities` and the labels as given; NaN as they are.
+        scored: (n_train,) whether a row was held out once, so that it has probabilities.
         test_probabilities: (n_test, classes) as submitted, see `_test_probabilities`.
         suspects: most doubtful first; votes for `no pet` count only where `about_pets`.
         ballots: the ImageNet labels, None where no network has a classifier.
@@ -40,6 +42,7 @@ class Evidence:
     raw_probabilities: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     losses: NDArray[np.float64]
+    scored: NDArray[np.bool_]
     test_probabilities: NDArray[np.float64]
     suspects: list[Suspect]
     about_pets: bool
@@ -85,6 +88,7 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         raw_probabilities=raw,
         probabilities=calibrated,
         losses=measuring.log_losses(calibrated, first.labels),
+        scored=fold != ALWAYS_LEARNT,
         test_probabilities=_test_probabilities(folder, run, files),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catsdogs.photographs import description
 from catsdogs.report import captions, figures, measures
 from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
@@ -57,7 +58,8 @@ def render_page(
     from sklearn.metrics import confusion_matrix
 
     names, tiles = evidence.classes, TileMaker(evidence, pictures)
-    matrix = confusion_matrix(evidence.labels, evidence.probabilities.argmax(axis=1), labels=range(len(names)))
+    right, said = evidence.labels[evidence.scored], evidence.probabilities[evidence.scored].argmax(axis=1)
+    matrix = confusion_matrix(right, said, labels=range(len(names)))
     before, after = (_reliability(evidence, p) for p in (evidence.raw_probabilities, evidence.probabilities))
     drawn = _quality_figures(evidence, matrix, before, after)
     map_caption = captions.describe_map(projection.explained, len(chosen.map_rows), evidence)
@@ -81,7 +83,7 @@ def render_page(
         compared=compared,
         test_sample=[tiles.tile("test", row) for row in chosen.test_sample],
         worst=[tiles.tile("train", row) for row in chosen.worst],
-        cost_of_worst=float(evidence.losses[chosen.worst].sum() / evidence.losses.sum()),
+        cost_of_worst=float(evidence.losses[chosen.worst].sum() / np.nansum(evidence.losses)),
         doubtful=[tiles.tile("train", row) for row in chosen.doubtful],
         suspects=_suspects_section(evidence, [tiles.suspect(suspect) for suspect in chosen.suspects]),
         map_legend=figures.map_legend(names),
@@ -123,7 +125,8 @@ def _quality_figures(
     figure = figures.draw_calibration({"before calibration": before, "after": after}, label, share)
     drawn["calibration"] = figure, captions.describe_calibration(before, after, evidence)
     if len(evidence.test_probabilities):
-        test, train = map(measures.shown_probabilities, (evidence.test_probabilities, evidence.probabilities))
+        out_of_fold = evidence.probabilities[evidence.scored]
+        test, train = map(measures.shown_probabilities, (evidence.test_probabilities, out_of_fold))
         figure = figures.draw_probabilities(test, train, label)
         drawn["probabilities"] = figure, captions.describe_probabilities(test, train, evidence)
     return drawn
@@ -141,16 +144,20 @@ def _points(
     }
     ids = [str(id) for id in evidence.first.ids["train"][rows]]
     labels, likeliest = evidence.labels[rows], evidence.probabilities[rows].argmax(axis=1)
-    probabilities = evidence.probabilities[rows].max(axis=1)
+    probabilities, scored = evidence.probabilities[rows].max(axis=1), evidence.scored[rows]
+    says = [
+        f"out of fold: {names[n]} {p:.4f}" if known else "learnt in every fold"
+        for n, p, known in zip(likeliest, probabilities, scored, strict=True)
+    ]
     shown = [pictures.get(PictureKey("train", id, MAP_SIDE)) for id in ids]
     not_shown = [f"not shown: {picture.reason}" if picture and picture.reason else "" for picture in shown]
     notes = [[reasons.get(id, ""), *tiles.marks(id), why] for id, why in zip(ids, not_shown, strict=True)]
     columns = {
         "id": ids,
         "class": [f"labelled {names[label]}" for label in labels],
-        "says": [f"out of fold: {names[n]} {p:.4f}" for n, p in zip(likeliest, probabilities, strict=True)],
+        "says": says,
         "note": ["; ".join(filter(None, note)) for note in notes],
-        "wrong": (labels != likeliest).tolist(),
+        "wrong": (scored & (labels != likeliest)).tolist(),
     }
     if pictures:
         columns["picture"] = [(picture.uri if picture else "") or _PLACEHOLDER for picture in shown]
@@ -158,14 +165,14 @@ def _points(
         "x": projection.points[:, 0],
         "y": projection.points[:, 1],
         "label": labels,
-        "loss": evidence.losses[rows],
+        "loss": np.nan_to_num(evidence.losses[rows]),
         "ringed": [id in reasons for id in ids],
     }
 
 
 def _reliability(evidence: Evidence, probabilities: Any) -> list[Bin]:
     """The bins of some probabilities, of which the second of two classes, of many the likeliest, came true or not."""
-    labels = evidence.labels
+    labels, probabilities = evidence.labels[evidence.scored], probabilities[evidence.scored]
     came_true = labels == 1 if len(evidence.classes) == 2 else probabilities.argmax(axis=1) == labels
     return measures.reliability(measures.shown_probabilities(probabilities), came_true)
 
@@ -179,6 +186,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     facts = [
         ("Command", run.command),
         ("Date", _when(run.created)),
+        ("Asked for", f"{description.wanted(run.task, run.classes)}, scored by {run.task.metric}"),
         ("Head", f"{run.head}{f' ({settings})' if settings else ''}"),
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
         ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
@@ -188,7 +196,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{name} {text}" for name, text in versions)),
     ]
     if run.protocol:
-        facts.insert(4, ("Protocol", f"{run.protocol}: the test photographs are labelled ones that were held out"))
+        facts.insert(5, ("Protocol", f"{run.protocol}: the test photographs are labelled ones that were held out"))
     return facts
 
 

@@ -81,13 +81,14 @@ class TileMaker:
         probabilities = (evidence.probabilities if split == "train" else evidence.test_probabilities)[row]
         likeliest = int(probabilities.argmax())
         shown = [likeliest] if label is None or label == likeliest else [likeliest, label]
+        is_scored = split == "test" or evidence.scored[row]
         return Tile(
             id=id,
             split=split,
             label="" if label is None else names[label],
             picture=self._pictures.get(PictureKey(split, id, GALLERY_SIDE)),
-            probabilities=[(names[n], float(probabilities[n]), class_colour(n)) for n in shown],
-            loss=None if label is None else float(evidence.losses[row]),
+            probabilities=[(names[n], float(probabilities[n]), class_colour(n)) for n in shown if is_scored],
+            loss=None if label is None or not is_scored else float(evidence.losses[row]),
             imagenet_labels={} if label is None else self._imagenet_labels(split, id),
             marks=self.marks(id) if split == "train" else [],
         )

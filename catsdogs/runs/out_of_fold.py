@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.files import tables
 from catsdogs.runs import run_card
 from catsdogs.runs.run_card import Run, train_again
@@ -21,13 +22,16 @@ def write_out_of_fold(folder: Path, run: Run, crossed: CrossValidation, first: F
     rows = []
     held_out = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
     for id, label, probabilities, fold in held_out:
-        numbers = map(repr, probabilities[start:].tolist())  # what comes back is the same number
+        # What comes back is the same number. The fold 0 is that of rows that were never held out, and have none.
+        numbers = [repr(p) if fold != ALWAYS_LEARNT else "" for p in probabilities[start:].tolist()]
         rows.append((id, run.classes[label], *numbers, fold + 1, int(id in dropped), run.relabelled.get(id, "")))
     tables.write_table(folder / run_card.OUT_OF_FOLD_FILE, header, rows)
 
 
 def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(n_train, classes) probabilities and (n_train,) folds from 0, after every row was held against the run.
+
+    Both are as in `CrossValidation`.
 
     Raises:
         TrainingError: the table is gone, or is not that of this run on these rows.
@@ -48,8 +52,11 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
             for what, cell, expected in (("id", cells[0], ids[row]), ("label", cells[1], names[row])):
                 if cell != expected:
                     raise ValueError(f"the {what} {cell!r}, where the features have {expected!r}")
-            probabilities[row] = cells[2:-3]
             fold[row] = int(cells[-3]) - 1
+            if fold[row] == ALWAYS_LEARNT and not any(cells[2:-3]):
+                probabilities[row] = np.nan
+                continue
+            probabilities[row] = cells[2:-3]
             if not _are_probabilities(probabilities[row]):
                 raise ValueError("what are no probabilities")
             if not 0 <= fold[row] < run.folds:

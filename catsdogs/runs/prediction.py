@@ -54,9 +54,9 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     """
     trained = run_card.load_run(run_folder)
     run = trained.run
-    networks = networks_of(run_folder, run, weights_dir)
     asked = scan_asked(data, run.task.given.get("images", ""))
     dataset, sample = asked or (scan_unlabelled(data), None)
+    networks = networks_of(run_folder, run, weights_dir)
     task = _task_of(run, sample, str(data)) if sample else Task.of_classes(run.classes)
     gone = [Unreadable("test", id, ABSENT) for id in sample.ids if id not in sample.asked] if sample else []
     key = json.dumps([str(data.resolve()), run.backbones])

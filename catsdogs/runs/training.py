@@ -57,8 +57,8 @@ def train(
 
     Raises:
         UnknownNameError, UsageError: no such head; a name, seed or number of folds that cannot be used.
-        TrainingError: the name is taken, random weights, one class only, a class with fewer rows than folds, columns
-            that are all constant, or a head that cannot take these vectors.
+        TrainingError: the name is taken, random weights, one class only, columns that are all constant, or a head that
+            cannot take these vectors; as `TrainingRows.check_folds`.
         StoreError: the files hold different rows, or are damaged; the run cannot be written.
         SubmissionError: the sample submission has other ids.
     """
@@ -72,9 +72,8 @@ def train(
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings)
     streaming.check_readable(rows.files, "test")  # 0.2 s for 12,500 x 3,840: no fit is lost to a row damaged after it
     crossed = cross_validate_plan(rows, plan)
-    told = {"name": name, "command": command, "competition": competition}
     found = {"unreadable": unreadable, "left_out": tuple(left_out), "sample_submission": digest_of(sample_submission)}
-    run = _run_of(rows, plan, crossed, **told, **found)
+    run = _run_of(rows, plan, crossed, name=name, command=command, competition=competition, **found)
     probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
     if truth:
         run = replace(run, scores=(_held_out_score(run, rows.first, probabilities, left_out, truth), *run.scores))
@@ -82,10 +81,8 @@ def train(
         _write_run(folder, run, crossed, rows.first, truth)
         if run.test_rows or unreadable:
             path, ids = folder / run_card.SUBMISSION_FILE, rows.first.ids["test"].tolist()
-            missing = dict.fromkeys(unreadable, run.prior)
-            submission.write_submission(
-                path, ids, probabilities, run.classes, sample_submission, missing, columns, run.task
-            )
+            told = sample_submission, dict.fromkeys(unreadable, run.prior), columns, run.task
+            submission.write_submission(path, ids, probabilities, run.classes, *told)
     return run
 
 
@@ -166,7 +163,7 @@ def _run_of(rows: TrainingRows, plan: Plan, crossed: CrossValidation, **told: An
         protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
-        calibration=calibration.fit_calibration(crossed.probabilities, first.labels),
+        calibration=calibration.fit_calibration(crossed.probabilities[crossed.scored], first.labels[crossed.scored]),
         scores=_out_of_fold_scores(rows, plan, crossed),
         version=plan.version,
         streamed=plan.streamed,
@@ -198,7 +195,10 @@ def _refuse_taken(target: Path, force: bool) -> None:
 
 
 def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Grade, ...]:
-    """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt."""
+    """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt.
+
+    Rows that were never held out are in no score, and counted.
+    """
     kept, learnt, labels, task = rows.kept, rows.learnt, rows.first.labels, rows.first.task
     after = unclipped = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
     with_clip = metrics.find(task.metric).takes_a_clip
@@ -207,8 +207,10 @@ def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
     folds = f"{len(crossed.heads)} folds" + (" with copies in one" if plan.copies else "")
+    if always := np.count_nonzero(~crossed.scored):
+        folds += f", {always:,} more learnt in each and not scored"
     how = f"calibrated on the other folds{'' if with_clip else f', for {task.metric} without a clip'}{corrected}"
-    raw, every = crossed.probabilities, np.full(len(kept), True)
+    raw, every = crossed.probabilities, crossed.scored
 
     def score(right: _Labels, clipped: _Floats, unclipped: _Floats, how: str, rows: NDArray[np.bool_] = every) -> Grade:
         named = decisions.named(unclipped, task, crossed.fold)
@@ -217,7 +219,7 @@ def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation
 
     scores = [score(labels, after, unclipped, how), score(labels, raw, raw, f"not calibrated{corrected}")]
     if corrected:
-        scores.append(score(learnt, after, unclipped, f"{how} and scored as corrected", kept))
+        scores.append(score(learnt, after, unclipped, f"{how} and scored as corrected", kept & every))
     return tuple(scores)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Array, Labels
 
 # Confident mistakes that are added to those observed. Krichevsky and Trofimov, "The performance of universal
@@ -78,14 +79,18 @@ def fit_calibration(probabilities: ArrayLike, labels: Labels, with_clip: bool = 
 def cross_fitted(probabilities: ArrayLike, labels: Labels, fold: NDArray[np.int64], with_clip: bool = True) -> Array:
     """(n, classes) probabilities: each fold's rows calibrated by a fit to the rows of all other folds.
 
+    Rows that are never held out, see `folds.ALWAYS_LEARNT`, have none to be calibrated, and stay NaN.
+
     So their score is honest: no row took part in choosing its own calibration. `fold`, (n,), numbers the folds;
     `with_clip` is as in `fit_calibration`.
     """
     values = np.asarray(probabilities, np.float64)
-    result = np.empty_like(values)
-    for number in np.unique(fold):
+    result = np.full_like(values, np.nan)
+    scored = fold != ALWAYS_LEARNT
+    for number in np.unique(fold[scored]):
         held_out = fold == number
-        fitted = fit_calibration(values[~held_out], labels[~held_out], with_clip)
+        others = scored & ~held_out
+        fitted = fit_calibration(values[others], labels[others], with_clip)
         result[held_out] = fitted.apply(values[held_out])
     return result
 

@@ -18,6 +18,7 @@ from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Vectors
 from catsdogs.files import tables
 from catsdogs.photographs.task import Task
@@ -163,9 +164,11 @@ def compare(
     if not fitted:
         raise refusals[0]
     refused = tuple(refusal.problem for refusal in refusals)
-    measured_on = _measured_on(rows, folds, repeats, task)
+    measured_on = _measured_on(rows, dealt, folds, task)
     entries = _ranked(fitted, metrics.find(task.metric).higher_is_better)
-    return Comparison(entries, len(rows.kept), folds, repeats, measured_on, refused, metric=task.metric)
+    return Comparison(
+        entries, int(np.count_nonzero(_scored(dealt))), folds, repeats, measured_on, refused, metric=task.metric
+    )
 
 
 def _check_arguments(sets: Sequence[Sequence[Features]], head_names: Sequence[str], repeats: int) -> None:
@@ -216,6 +219,7 @@ def _outcome(
     """The entry of one head, as if it were the first, and what it is ranked by; without `X` it is streamed."""
     widths, given = tuple(file.width for file in files), rows.first.labels
     losses, by_metric, right, seconds = list[Measurement](), list[Measurement](), 0.0, []
+    scored = _scored(dealt)
     for seed, fold in dealt.items():
         make = partial(heads.create, head, seed, widths)
         if X is None:
@@ -225,13 +229,13 @@ def _outcome(
         else:
             crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=rows.groups)
         probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
-        losses.append(measuring.measure(LOG_LOSS, probabilities, given))
-        right += float((probabilities.argmax(axis=1) == given).mean()) / len(dealt)
+        losses.append(measuring.measure(LOG_LOSS, probabilities[scored], given[scored]))
+        right += float((probabilities[scored].argmax(axis=1) == given[scored]).mean()) / len(dealt)
         if not metrics.find(task.metric).takes_a_clip:
             probabilities = calibration.cross_fitted(crossed.probabilities, given, fold, with_clip=False)
         if task.metric != LOG_LOSS:
             named = decisions.named(probabilities, task, fold)
-            by_metric.append(measuring.measure(task.metric, probabilities, given, named))
+            by_metric.append(measuring.measure(task.metric, probabilities[scored], given[scored], named[scored]))
         seconds.append(crossed.seconds)
     backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
     loss = measuring.mean_of(losses)
@@ -240,6 +244,12 @@ def _outcome(
         return entry, loss
     measured = measuring.mean_of(by_metric)
     return replace(entry, value=measured.value, value_error=measured.standard_error), measured
+
+
+def _scored(dealt: _Folds) -> NDArray[np.bool_]:
+    """(n_train,) the rows that are held out once in every repeat."""
+    scored: NDArray[np.bool_] = (np.stack([*dealt.values()]) != ALWAYS_LEARNT).all(axis=0)
+    return scored
 
 
 def _ranked(outcomes: Sequence[tuple[Entry, Measurement]], higher_is_better: bool) -> tuple[Entry, ...]:
@@ -255,15 +265,18 @@ def _ranked(outcomes: Sequence[tuple[Entry, Measurement]], higher_is_better: boo
     return tuple(entries)
 
 
-def _measured_on(rows: TrainingRows, folds: int, repeats: int, task: Task) -> str:
+def _measured_on(rows: TrainingRows, dealt: _Folds, folds: int, task: Task) -> str:
     without_clip = "" if metrics.find(task.metric).takes_a_clip else f", for {task.metric} without a clip,"
+    scored = np.count_nonzero(_scored(dealt))
     sentence = (
-        f"out of fold, {len(rows.kept):,} training photographs, {repeats} x {folds} folds, "
+        f"out of fold, {scored:,} training photographs, {len(dealt)} x {folds} folds, "
         f"calibrated on the other folds{without_clip} as train does, against the labels as given"
     )
     dropped, relabelled = np.count_nonzero(~rows.kept), np.count_nonzero(rows.learnt != rows.first.labels)
     if rows.groups is not None:
         sentence += ", copies in one fold"
+    if alone := len(rows.kept) - scored:
+        sentence += f", {alone:,} learnt in every fold and not scored"
     if dropped or relabelled:
         sentence += f", learnt with {dropped:,} photographs dropped and {relabelled:,} relabelled"
     return sentence

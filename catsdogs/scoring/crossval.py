@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Array, Labels, Vectors
 from catsdogs.heads import Head, is_of_a_file, takes
 
@@ -20,8 +21,8 @@ class CrossValidation(NamedTuple):
 
     Attributes:
         heads: one for each fold, fitted to the kept rows of all other folds.
-        probabilities: (n, classes), out of fold.
-        fold: (n,) the number of each row's fold.
+        probabilities: (n, classes), out of fold; NaN for rows that are never held out.
+        fold: (n,) the number of each row's fold, or `folds.ALWAYS_LEARNT`.
         seconds: that all the fits took.
     """
 
@@ -29,6 +30,11 @@ class CrossValidation(NamedTuple):
     probabilities: Array
     fold: NDArray[np.int64]
     seconds: float
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """(n,) whether a row was held out once."""
+        return self.fold != ALWAYS_LEARNT
 
 
 def cross_validate(
@@ -53,7 +59,7 @@ def cross_validate(
         TrainingError: the head refuses these vectors, or its answers are no probabilities.
     """
     classes = int(labels.max()) + 1
-    probabilities = np.empty((len(labels), classes))
+    probabilities = np.full((len(labels), classes), np.nan)
     fitted, seconds = [], 0.0
     for number in range(int(fold.max()) + 1):
         learnt = np.flatnonzero(kept & (fold != number))

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.photographs.task import PROBABILITIES, PROBABILITY, Task
 
 CANDIDATES = 20  # classes that a row may be called for macro-F1, the likeliest
@@ -22,8 +23,8 @@ def named(probabilities: NDArray[np.float64], task: Task, fold: NDArray[np.int64
     metric = "" if task.answer in (PROBABILITY, PROBABILITIES) else task.metric
     if fold is None:
         return names(probabilities, metric)
-    result = np.empty(len(probabilities), np.int64)
-    for number in np.unique(fold):
+    result = np.zeros(len(probabilities), np.int64)
+    for number in np.setdiff1d(fold, [ALWAYS_LEARNT]):
         result[fold == number] = names(probabilities[fold == number], metric)
     return result
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from catsdogs import heads
 from catsdogs.cleaning import duplicates
 from catsdogs.cleaning.duplicates import Copies
-from catsdogs.errors import TrainingError
+from catsdogs.errors import TrainingError, in_short
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
-from catsdogs.features.folds import deal, fold_numbers
+from catsdogs.features.folds import ALWAYS_LEARNT, deal, fold_numbers
 from catsdogs.networks import weights
 from catsdogs.progress import Progress
 from catsdogs.scoring import crossval, streaming
@@ -104,57 +104,72 @@ class TrainingRows:
         return replace(self, pictures=duplicates.picture_numbers(self.first.ids["train"], copies))
 
     def deal(self, folds: int, seed: int) -> NDArray[np.int64]:
-        """(n_train,) the fold each row is held out in, see `folds.deal`."""
-        return deal(self.first.labels, self.pictures, folds, seed)
+        """(n_train,) the fold each row is held out in, see `folds.deal`; `ALWAYS_LEARNT` for some.
+
+        A head knows a class only if it learns from a picture of it. Where all pictures of a class would be held out at
+        once, such as the only one that there is, they and their copies are learnt by the heads of all folds instead,
+        and never held out.
+        """
+        fold = deal(self.first.labels, self.pictures, folds, seed)
+        while (unknown := self._held_out_at_once(fold)).any():
+            fold[np.isin(self.pictures, self.pictures[unknown])] = ALWAYS_LEARNT
+        return fold
 
     def check_folds(self, folds: int, seeds: Sequence[int]) -> None:
-        """Refuse more folds than the smallest class has pictures to learn from, or one that holds all of a class.
+        """Refuse folds of which some would be empty, or none could be scored, and classes that nothing is learnt of.
 
         Raises:
-            TrainingError: it names the smallest class, and the most folds that can be.
+            TrainingError: it names the class, or the most folds that can be.
         """
+        first, counts = self.first, self.count_pictures()
+        if not counts.all():
+            name = first.classes[int(counts.argmin())]
+            raise TrainingError(
+                f"The class {name} has no photographs to learn from",
+                "Add photographs of it, drop or relabel fewer, or leave it out with `catsdogs features --classes`",
+            )
+        if (most := self.most_folds) < folds:
+            instead = f"Give --folds {most}, the most that can be, or add" if most > 1 else "Add"
+            largest = first.classes[np.bincount(first.labels).argmax()]
+            problem = f"No class has {folds} photographs for as many folds; {largest} has the most, {most}"
+            raise TrainingError(problem, f"{instead} photographs")
+        for seed in seeds:
+            fold = self.deal(folds, seed)
+            if len(np.unique(fold[fold != ALWAYS_LEARNT])) < folds:
+                raise TrainingError(
+                    f"In {folds} folds, one would hold out nothing: too few classes have pictures in two of them",
+                    "Give fewer --folds, or add photographs of classes with few",
+                )
+
+    @property
+    def most_folds(self) -> int:
+        """How many photographs the largest class has: in more folds, some would hold out nothing."""
+        return int(np.bincount(self.first.labels).max(initial=0))
+
+    def rare(self, folds: int) -> str:
+        """A sentence about classes with fewer pictures than folds; empty if there are none."""
         counts = self.count_pictures()
-        smallest = int(counts.argmin())
-        if counts[smallest] >= folds:
-            in_one_fold = self._classes_in_one_fold(folds, seeds)
-            if not in_one_fold:
-                return
-            smallest = in_one_fold[0]
-        first, count = self.first, counts[smallest]
-        rows = np.count_nonzero(self.kept & (self.learnt == smallest))
-        problem = f"The class {first.classes[smallest]} has {rows} photographs to learn from"
-        if count < rows:
-            problem += f", which show {count} pictures"
-        problem += f", fewer than {folds} folds" if count < folds else f", all in one of {folds} folds"
-        most = self.most_folds(folds - 1, seeds)
-        instead = f"Give --folds {most}, the most that can be, add" if most else "Add"
-        fewer = ", drop or relabel fewer" if np.count_nonzero(first.labels == smallest) > rows else ""
-        raise TrainingError(
-            problem, f"{instead} photographs of it{fewer}, or leave it out with `catsdogs features --classes`"
-        )
-
-    def most_folds(self, at_most: int, seeds: Sequence[int]) -> int:
-        """The largest number of folds, up to `at_most`, that `check_folds` takes; 0 if there is none."""
-        most = min(at_most, int(self.count_pictures().min())) if len(self.first.classes) > 1 else 0
-        return next((folds for folds in range(most, 1, -1) if not self._classes_in_one_fold(folds, seeds)), 0)
-
-    def alone(self) -> list[str]:
-        """The ids of the photographs of all classes that show a single picture."""
-        return list(self.first.ids["train"][self.count_pictures()[self.learnt] < 2])
+        few = np.flatnonzero(counts < folds)
+        if not few.size:
+            return ""
+        alone = int(np.count_nonzero(self.kept & (counts[self.learnt] < 2)))
+        names = in_short([self.first.classes[number] for number in few])
+        scored = f"; {alone:,} photographs alone in their class are held out in none, and in no score" if alone else ""
+        return f"fewer pictures than {folds} folds: {few.size:,} classes ({names}), learnt in every fold{scored}"
 
     def count_pictures(self) -> NDArray[np.int64]:
         """(classes,) how many pictures of each class there are to learn from."""
         shown = np.unique(np.stack((self.learnt[self.kept], self.pictures[self.kept])), axis=1)[0]
         return np.bincount(shown, minlength=len(self.first.classes))
 
-    def _classes_in_one_fold(self, folds: int, seeds: Sequence[int]) -> list[int]:
-        """The classes that some head would not know, for all that is to be learnt of them is held out from it."""
-        unknown = np.zeros(len(self.first.classes), bool)
-        for seed in seeds:
-            shown = np.zeros((len(unknown), folds), bool)
-            shown[self.learnt[self.kept], self.deal(folds, seed)[self.kept]] = True
-            unknown |= shown.sum(axis=1) < 2
-        return np.flatnonzero(unknown).tolist()
+    def _held_out_at_once(self, fold: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n_train,) the rows to learn from of classes that the head of one fold would not know."""
+        dealt = self.kept & (fold != ALWAYS_LEARNT)
+        shown = np.zeros((len(self.first.classes), int(fold.max()) + 1), bool)
+        shown[self.learnt[dealt], fold[dealt]] = True
+        in_one_fold = shown.sum(axis=1) == 1
+        in_one_fold[self.learnt[self.kept & (fold == ALWAYS_LEARNT)]] = False  # every head knows these
+        return dealt & in_one_fold[self.learnt]
 
 
 def occupied(files: Sequence[Features], relabel: Mapping[str, str] = MappingProxyType({})) -> list[Features]:
@@ -211,6 +226,7 @@ def settle(rows: TrainingRows, plan: Plan) -> tuple[TrainingRows, Plan]:
             into memory, or that was trained in memory, where they no longer do.
         StoreError: vectors cannot be read.
     """
+    streaming.check_tables(len(rows.kept), len(rows.first.classes))
     streamed = streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed
     if plan.streamed is False:
         streaming.check_memory(rows.files)

@@ -4,6 +4,7 @@ import shlex
 
 from flask import Blueprint, Response, render_template, send_file
 
+from catsdogs.photographs import description
 from catsdogs.runs import run_card
 from catsdogs.web.guard import REPORT_POLICY, Problem
 from catsdogs.web.site import this_site
@@ -20,6 +21,7 @@ def page() -> str:
     return render_template(
         "runs.html",
         runs=newest,
+        wanted={run.name: description.wanted(run.task, run.classes) for run in newest},
         damaged=listing.damaged,
         reported={run.name for run in newest if (site.submissions / run.name / run_card.REPORT_FILE).is_file()},
         predicts=site.run,

@@ -231,7 +231,10 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--out": Refused("data", "lies in data", ("--data", "data")),
     },
     "status": {"--features": Refused("nowhere", "No such folder of feature files: nowhere")},
-    "demo": {"--data": Refused("nowhere", GONE)},
+    "demo": {
+        "--data": Refused("nowhere", GONE),
+        "--competition": Refused("ten", "No kind of competition is called 'ten'. Choose from: binary"),
+    },
     "clean": {"--features": Refused("nowhere", "No such folder of feature files: nowhere")},
 }
 BASES = {"finetune": TUNED, "ablate": ("--data", "data"), "distill": TAUGHT}

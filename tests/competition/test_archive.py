@@ -204,7 +204,7 @@ def test_the_command_looks_at_what_it_fetched(
     monkeypatch.chdir(tmp_path)
     code, out, err = command("fetch", "--competition", NAME)
     assert code == 0, err
-    assert f"data/{NAME}: {COUNT} files of {NAME}, 0.0 MB\n" in out
+    assert f"data/{NAME}: {COUNT} files, 0.0 MB\n" in out
     assert "2 photographs asked for" in out and "6 to learn from, classes elm, oak" in out
     assert f"next:  catsdogs features --data data/{NAME}" in out
     code, out, err = command("fetch", "--competition", NAME)
@@ -219,7 +219,7 @@ def test_what_cannot_be_read_was_fetched_all_the_same(
     kaggles.archive = zipped({"train.7z": b"7z", "sample_submission.csv": FILES["sample_submission.csv"]})
     code, out, err = command("fetch", "--competition", NAME, "--data", "mine")
     assert code == 0, err
-    assert "mine: 2 files of" in out and "7z" in out and "next:  catsdogs look --data mine" in out
+    assert "mine: 2 files, " in out and "7z" in out and "next:  catsdogs look --data mine" in out
 
 
 def test_the_settings_folder_is_that_of_the_settings_competition(
@@ -236,4 +236,4 @@ def test_the_settings_folder_is_that_of_the_settings_competition(
 def test_microsoft_has_no_other_competitions(kaggles: StandIn, command: Command) -> None:
     code, out, err = command("fetch", "--source", "microsoft", "--competition", NAME)
     assert (code, out, kaggles.calls) == (2, "", [])
-    assert f"--source microsoft has no files of {NAME}. Leave out" in err
+    assert "--source microsoft has no competitions. Leave out" in err

@@ -2,44 +2,17 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from catsdogs.errors import CatsdogsError, DatasetError, UnknownNameError
-from catsdogs.photographs.dataset import Dataset, scan, scan_asked
+from catsdogs.errors import DatasetError, UnknownNameError
+from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.recognition import Given
 from catsdogs.photographs.task import BEST_K, NAME, PROBABILITIES, PROBABILITY
 from tests.conftest import refused
-from tests.support.datasets import class_names, ids, write_empty
-
-TRAIN = [f"train/{letter}.jpg" for letter in "abcdef"]
-TEST = [f"test/{letter}.jpg" for letter in "uvw"]
-LABELS = "id,label\n" + "".join(f"{letter},{number}\n" for letter, number in zip("abcdef", "010101", strict=True))
-SAMPLE = "id,label\nu,0.5\nv,0.5\nw,0.5\n"
-
-
-def competition(root: Path, names: list[str], tables: Mapping[str, str]) -> Path:
-    """Photographs without content, and tables; a table whose name ends in .zip is packed."""
-    write_empty(root, names)
-    for name, text in tables.items():
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(root / name, "w") as archive:
-                archive.writestr(name.removesuffix(".zip"), text)
-        else:
-            (root / name).write_text(text)
-    return root
-
-
-def asked(dataset: Dataset) -> dict[str, str]:
-    """The id of each photograph that is asked for -> its name."""
-    return {row.id: row.location.name for row in dataset.of("test")}
-
-
-def labelled(dataset: Dataset) -> dict[str, str]:
-    """The name of each photograph to learn from -> its label."""
-    return {row.location.name: dataset.classes[row.label] for row in dataset.of("train")}
+from tests.support.competitions import LABELS, SAMPLE, TEST, TRAIN, asked, competition, labelled
+from tests.support.datasets import write_empty
 
 
 class TestWhatIsAskedFor:
@@ -192,6 +165,19 @@ class TestHowIdsAreWritten:
         assert labelled(found) == {f"train_images/000/{n:02}.jpg": str(40 + n % 2) for n in range(4)}
         assert (found.task.answer, found.task.id_form) == (NAME, "as test_metadata.json numbers them")
 
+    def test_file_names_seen_from_a_folder_further_down(self, tmp_path: Path) -> None:
+        """As an herbarium's: nybg/train/metadata.json says images/000/01.jpg of nybg/train/images/000/01.jpg."""
+        names = [f"nybg/{split}/images/000/{n:02}.jpg" for split in ("train", "test") for n in range(4)]
+        write_empty(tmp_path, names)
+        images = [{"id": n, "file_name": f"images/000/{n:02}.jpg"} for n in range(4)]
+        annotations = [{"image_id": n, "category_id": n % 2, "id": n} for n in range(4)]
+        (tmp_path / "nybg/train/metadata.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+        (tmp_path / "nybg/test/metadata.json").write_text(json.dumps({"images": images}))
+        (tmp_path / "sample_submission.csv").write_text("Id,Predicted\n0,0\n1,0\n2,0\n3,0\n")
+        found = scan(tmp_path, given=Given())
+        assert asked(found) == {str(n): f"nybg/test/images/000/{n:02}.jpg" for n in range(4)}
+        assert labelled(found) == {f"nybg/train/images/000/{n:02}.jpg": str(n % 2) for n in range(4)}
+
     def test_ids_that_another_table_explains(self, tmp_path: Path) -> None:
         tables = {
             "labels.csv": LABELS,
@@ -228,6 +214,27 @@ class TestWhereLabelsAre:
             scan(root, given=Given(labels="labels.csv:town"))
         with refused(DatasetError, "has no table other.csv; it has .*labels.csv"):
             scan(root, given=Given(labels="other.csv"))
+
+    def test_a_column_whose_name_only_begins_like_a_label(self, tmp_path: Path) -> None:
+        train = "category_id,date,file_name,frames,location\n"
+        train += "".join(f"{n % 3},2013-10-05,{c}.jpg,{n},{n // 2}\n" for n, c in enumerate("abcdef"))
+        sample = "Id,Predicted\nu,0\nv,0\nw,0\n"
+        found = scan(competition(tmp_path, TRAIN + TEST, {"train.csv": train, "sample_submission.csv": sample}))
+        assert labelled(found) == {f"train/{c}.jpg": str(n % 3) for n, c in enumerate("abcdef")}
+
+    def test_zips_of_train_and_a_stage_of_test(self, tmp_path: Path) -> None:
+        for name, members in (("train.zip", TRAIN), ("test_stg1.zip", TEST)):
+            with zipfile.ZipFile(tmp_path / name, "w") as archive:
+                for member in members:
+                    archive.writestr(member.replace("test/", "test_stg1/"), b"")
+        found = scan(competition(tmp_path, [], {"train.csv": LABELS, "sample_submission_stg1.csv": SAMPLE}))
+        assert set(asked(found)) == {"u", "v", "w"} and len(labelled(found)) == 6
+
+    def test_files_that_are_no_text_are_passed_over(self, tmp_path: Path) -> None:
+        root = competition(tmp_path, TRAIN + TEST, {"labels.csv": LABELS, "sample_submission.csv": SAMPLE})
+        for name in ("boxes.csv", "masks.json"):
+            (root / name).write_bytes(b"PK\3\4 not a table")
+        assert len(labelled(scan(root))) == 6
 
     def test_two_tables_that_differ_are_a_question(self, tmp_path: Path) -> None:
         other = LABELS.replace("a,0", "a,1")
@@ -283,106 +290,3 @@ class TestWhereLabelsAre:
         assert "60 are not there, such as gone0" in found.notes[-1] and not found.absent
         few = scan(competition(tmp_path, [], {"labels.csv": LABELS + "gone,0\n", "sample_submission.csv": SAMPLE}))
         assert len(few.absent) == 1  # one photograph that is lost is listed as unreadable
-
-
-class TestWrongTurns:
-    @pytest.mark.parametrize(
-        ("tables", "said"),
-        [
-            (
-                {"sample_submission.csv": "id,label\nu,0.5\nv,0.5\n17,0.5\n"},
-                "asks for 1 photographs that are not there: 17; its ids are numbers, such as 17, files",
-            ),
-            (
-                {"sample_submission.csv": SAMPLE.replace(",0.5", ".png,0.5")},
-                "asks for 3 photographs that are not there: u.png, v.png, w.png; its ids are with suffix",
-            ),
-            ({"sample_submission.csv": "id,label\n"}, "has no rows, so it asks for no photographs"),
-            ({"sample_submission.csv": ""}, "none says what is wanted"),
-            ({"sample_submission.csv": "id\nu\nv\n"}, "has the columns id: none says what is wanted"),
-            ({"sample_submission.csv": SAMPLE + "u,0.5\n"}, "row 5 asks for u again, first asked for in row 2"),
-            ({"sample_submission.csv": SAMPLE + "x\n"}, "row 5 has 1 cells, where the first line has 2"),
-            (
-                {"sample_submission.csv": SAMPLE, "stage2_sample_submission.csv": SAMPLE + "x,0.5\n"},
-                "holds several sample submissions, which differ: sample_submission.csv, stage2_sample_submission.csv",
-            ),
-            ({"sample_submission.csv": SAMPLE, "labels.csv": LABELS + "a,1\n"}, "row 8 lists a again"),
-            (
-                {"sample_submission.csv": SAMPLE, "labels.csv": "id,label\nq,0\nr,1\n"},
-                "labels.csv names none of the 6 photographs, whose names are like train/a.jpg",
-            ),
-            (
-                {"sample_submission.csv": "id,0,1,2\nu,1,0,0\nv,1,0,0\nw,1,0,0\n"},
-                "asks for 2, and no photograph has that label",
-            ),
-            (
-                {
-                    "sample_submission.csv": "id,0,1\nu,1,0\nv,1,0\nw,1,0\n",
-                    "labels.csv": LABELS.replace("f,1", "f,7"),
-                },
-                "never asks for the label 7; its columns are 0, 1",
-            ),
-            (
-                {"sample_submission.csv": SAMPLE, "labels.csv": LABELS.replace(",1", ",0")},
-                "all labelled photographs are 0, so there is nothing to tell apart",
-            ),
-        ],
-    )
-    def test_is_one_clear_line(self, tmp_path: Path, tables: dict[str, str], said: str) -> None:
-        root = competition(tmp_path, TRAIN + TEST, {"labels.csv": LABELS} | tables)
-        with refused(CatsdogsError, said):
-            scan(root)
-
-    @pytest.mark.parametrize(
-        ("labels", "sample", "said"),
-        [
-            (
-                "id,tags\na,x\nb,x y\nc,y\nd,x\ne,y\nf,x\n",
-                "id,tags\nu,x\nv,x\nw,x\n",
-                "several labels in a row, such as 'x y'",
-            ),
-            (
-                "id,x,y\na,1,0\nb,1,1\nc,0,1\nd,0,0\ne,1,0\nf,1,0\n",
-                "id,x,y\nu,0,0\nv,0,0\nw,0,0\n",
-                "2 of 6 rows, such as row 3",
-            ),
-            (
-                "id,score\n" + "".join(f"{c},{n}.5\n" for n, c in enumerate("abcdef")),
-                "id,score\nu,64.06\nv,3\nw,3\n",
-                "asks for a number, score",
-            ),
-        ],
-    )
-    def test_kinds_that_are_not_there_yet(self, tmp_path: Path, labels: str, sample: str, said: str) -> None:
-        root = competition(tmp_path, TRAIN + TEST, {"train.csv": labels, "sample_submission.csv": sample})
-        with refused(DatasetError, f"{said}.*not there yet"):
-            scan(root)
-
-    def test_the_one_sample_can_be_given(self, tmp_path: Path) -> None:
-        tables = {
-            "labels.csv": LABELS,
-            "sample_submission.csv": SAMPLE,
-            "stage2_sample_submission.csv": "id,label\nu,0.5\n",
-        }
-        root = competition(tmp_path, TRAIN + TEST, tables)
-        assert set(asked(scan(root / "stage2_sample_submission.csv"))) == {"u"}
-
-    def test_without_labels(self, tmp_path: Path) -> None:
-        with refused(DatasetError, "has no labelled photographs besides the 3 that sample_submission.csv asks for"):
-            scan(competition(tmp_path, TEST, {"sample_submission.csv": SAMPLE}))
-
-
-class TestHiddenPhotographs:
-    def test_those_that_are_gone_are_named(self, tmp_path: Path) -> None:
-        root = competition(tmp_path, TEST[:2], {"sample_submission.csv": SAMPLE})
-        found = scan_asked(root)
-        assert found
-        dataset, sample = found
-        assert ids(dataset, "test") == ["u", "v"] and sample.missing == ["w"] and class_names(dataset) == {}
-
-    def test_none_is_there(self, tmp_path: Path) -> None:
-        found = scan_asked(competition(tmp_path, [], {"sample_submission.csv": SAMPLE}))
-        assert found and found[1].missing == ["u", "v", "w"] and not found[0].photographs
-
-    def test_no_sample(self, tmp_path: Path) -> None:
-        assert scan_asked(competition(tmp_path, TEST, {})) is None

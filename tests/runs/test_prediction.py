@@ -77,7 +77,7 @@ def test_a_prediction_repeats_the_submission(tmp_path: Path) -> None:
     (data / "test" / "5.jpg").write_bytes(b"no picture")
     folder, target, cache = tmp_path / "run", tmp_path / "answers.csv", tmp_path / "cache"
     predicted = prediction.predict(folder, data / "test", target, cache)
-    assert (predicted.rows, predicted.columns) == (5, run.classes[1])
+    assert (predicted.rows, predicted.wanted) == (5, f"the probability of {run.classes[1]}")
     assert [row.id for row in predicted.unreadable] == ["5"]
     answers, submitted = read_probabilities(target), read_probabilities(folder / run_card.SUBMISSION_FILE)
     assert answers.pop("5") == pytest.approx(run.prior[1])
