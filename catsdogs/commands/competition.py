@@ -65,9 +65,9 @@ def _fetch_competition(flags: Flags, slug: str) -> None:
     next_steps(f"{next_command}{as_flags(flags, data=str(place))}")
 
 
-@task(truth="a CSV of id and label (0, 1 or the class)")
+@task(truth="a CSV of id and label (0, 1 or the class), or one with the columns of the sample submission")
 def grade(flags: Flags, name: str, truth: str) -> None:
-    """Score a run's CSV against a truth CSV, beside Kaggle's medal lines where they are known."""
+    """Score a run's CSV against a truth CSV by its metric, beside Kaggle's medal lines where they are known."""
     from catsdogs.competition import grading, known
     from catsdogs.runs import run_card
 

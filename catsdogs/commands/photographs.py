@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @task("data labels images positive metric competition classes holdout")
 def look(flags: Flags) -> None:
-    """Say what a folder of photographs is and what its competition asks for; no photograph is opened."""
+    """Say what a competition asks for: ids, answer, metric, labels, what is left alone; no photograph is opened."""
     look_at(flags)
     read_so = {name: flags.text(name) for name in ("labels", "images", "positive", "metric")}
     next_steps(f"features{as_flags(flags, data=str(flags.place('data')), **read_so)}")

@@ -65,7 +65,7 @@ def train(flags: Flags, force: bool = False) -> None:
     out="a CSV; predictions.csv in the run's folder if not given",
 )
 def predict(flags: Flags, name: str, data: str) -> None:
-    """Probabilities for any photographs (a file, folder or zip) with a trained head."""
+    """Answer for any photographs with a run; in a competition's folder for what the sample there asks, in its form."""
     from catsdogs.runs import prediction, run_card
 
     refuse_idle_weights(flags.weights_dir, run_card.read_run(SUBMISSIONS / name).backbones)
