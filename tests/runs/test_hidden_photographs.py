@@ -65,3 +65,46 @@ def test_it_answers_for_what_the_sample_asks(
     (hidden / "test_images").mkdir()
     code, out, err = command("predict", "--name", str(run), "--data", str(hidden), "--out", "again.csv")
     assert code == 0 and len((notebook / "again.csv").read_text().splitlines()) == 5, err
+
+
+def test_probabilities_repeat_the_submission_and_the_rest_is_the_prior(
+    attached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    """A column for each class, in an order of its own, and ids without suffix; more are missing than are shown."""
+    need(str(BACKBONES[LITE0].package))
+    public, hidden, working = (tmp_path / name for name in ("public", "hidden", "working"))
+    shutil.copytree(attached, public)
+    columns = ("smut", "blast", "tungro")
+    heading = ",".join(("photo", *columns))
+    (public / "sample_submission.csv").write_text(f"{heading}\ntest1,0,0,0\ntest0,0,0,0\n")
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "home")
+    assert command("features", "--data", str(public), "--backbones", LITE0)[0] == 0
+    assert command("train", "--name", "first", "--head", "ridge", "--folds", "3", "--backbones", LITE0)[0] == 0
+    run = tmp_path / "home/submissions/first"
+    told = rows_of(run / "submission.csv")
+
+    (hidden / "test_images").mkdir(parents=True)
+    for name, seen in (("a.jpg", "test0.jpg"), ("b.jpg", "test1.jpg")):
+        shutil.copyfile(public / "test_images" / seen, hidden / "test_images" / name)
+    gone = [f"gone{number}" for number in range(7)]
+    sample = heading + "".join(f"\n{id},0,0,0" for id in ("b", *gone, "a"))
+    (hidden / "sample_submission.csv").write_text(sample)
+    working.mkdir()
+    monkeypatch.chdir(working)
+    code, out, err = command("predict", "--name", str(run), "--data", str(hidden), "--out", "submission.csv")
+    assert code == 0, err
+    assert (working / "submission.csv").read_text().startswith(f"{heading}\n")
+    answers = rows_of(working / "submission.csv")
+    assert list(answers) == ["b", *gone, "a"]
+    assert answers["a"] == pytest.approx(told["test0"], abs=1e-5)
+    assert answers["b"] == pytest.approx(told["test1"], abs=1e-5)
+    assert all(answers[id] == pytest.approx([1 / 3] * 3) for id in gone)
+    assert "and 2 more like these; all 7 are listed in submission-unreadable.csv" in out
+    assert sorted(tree(working)) == ["submission-unreadable.csv", "submission.csv"]
+
+
+def rows_of(path: Path) -> dict[str, list[float]]:
+    """Id -> numbers."""
+    _, *rows = path.read_text().splitlines()
+    return {row.split(",")[0]: [float(cell) for cell in row.split(",")[1:]] for row in rows}
