@@ -75,13 +75,12 @@ def train(
     rows, plan = settle(rows, plan, keeps_likeliest)
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings)
     streaming.check_readable(rows.files, "test")  # 0.2 s for 12,500 x 3,840: no fit is lost to a row damaged after it
-    found = {"unreadable": unreadable, "left_out": tuple(left_out), "sample_submission": digest_of(sample_submission)}
-    found |= {"name": name, "command": command, "competition": competition}
+    told = {"name": name, "command": command, "competition": competition, "unreadable": unreadable}
+    told |= {"left_out": tuple(left_out), "sample_submission": digest_of(sample_submission)}
     if keeps_likeliest:
-        return _train_likeliest(rows, plan, target, force, sample_submission, found)
+        return _train_likeliest(rows, plan, target, force, sample_submission, told)
     crossed = cross_validate_plan(rows, plan)
-    fitted = calibration.fit_calibration(crossed.probabilities[crossed.scored], rows.first.labels[crossed.scored])
-    run = _run_of(rows, plan, crossed.heads, fitted, _out_of_fold_scores(rows, plan, crossed), **found)
+    run = _run_of(rows, plan, crossed.heads, *_judged(rows, plan, crossed), **told)
     probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
     if truth:
         run = replace(run, scores=(_held_out_score(run, rows.first, probabilities, left_out, truth), *run.scores))
@@ -89,8 +88,8 @@ def train(
         _write_run(folder, run, crossed, rows.first, truth)
         if run.test_rows or unreadable:
             path, ids = folder / run_card.SUBMISSION_FILE, rows.first.ids["test"].tolist()
-            told = sample_submission, dict.fromkeys(unreadable, run.prior), columns, run.task
-            submission.write_submission(path, ids, probabilities, run.classes, *told)
+            form = sample_submission, dict.fromkeys(unreadable, run.prior), columns, run.task
+            submission.write_submission(path, ids, probabilities, run.classes, *form)
     return run
 
 
@@ -145,8 +144,15 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
         )
 
 
+def _judged(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Calibration, tuple[Grade, ...]]:
+    """The calibration that out-of-fold probabilities ask for, and their scores."""
+    scored = crossed.scored
+    fitted = calibration.fit_calibration(crossed.probabilities[scored], rows.first.labels[scored])
+    return fitted, _out_of_fold_scores(rows, plan, crossed)
+
+
 def _train_likeliest(
-    rows: TrainingRows, plan: Plan, target: Path, force: bool, sample: str | None, found: Mapping[str, Any]
+    rows: TrainingRows, plan: Plan, target: Path, force: bool, sample: str | None, told: Mapping[str, Any]
 ) -> Run:
     """The end of `train` where a table of all classes would not fit into memory: no row has more than a few of them."""
     first, task = rows.first, rows.first.task
@@ -154,7 +160,7 @@ def _train_likeliest(
     scored = fold != ALWAYS_LEARNT
     how = f"out of fold, {np.count_nonzero(scored):,} training photographs, {plan.folds} folds, not calibrated"
     score = likeliest.grade(out_of_fold, first.labels, scored, task, how)
-    run = _run_of(rows, plan, heads_, Calibration(), (score,), **found)
+    run = _run_of(rows, plan, heads_, Calibration(), (score,), **told)
     ids = first.ids["test"].tolist()
     blocks = streaming.blocks(joining.Joined(rows.files, "test"))
     answers = likeliest.predicted(TrainedRun(run, heads_).predict_proba, blocks, len(ids), len(run.classes))
