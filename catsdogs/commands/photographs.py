@@ -28,7 +28,7 @@ def look(flags: Flags) -> None:
 def look_at(flags: Flags) -> "Dataset":
     """The photographs that the flags name, with their task settled; what they are is said."""
     from catsdogs.photographs import description
-    from catsdogs.scoring import streaming
+    from catsdogs.scoring import likeliest, streaming
 
     dataset = scan_dataset(flags, is_answered=True)
     dataset = replace(dataset, asked=settled(flags, dataset.task, str(flags.place("data"))))
@@ -37,6 +37,9 @@ def look_at(flags: Flags) -> "Dataset":
         if sentence:
             say(sentence)
     rows, classes = len(dataset.of("train")), len(dataset.classes)
+    if likeliest.are_kept(dataset.task, rows, classes):
+        say(f"train will keep the {likeliest.KEPT} likeliest of {classes:,} classes: --head dropout-sigmoid learns so")
+        return dataset
     streaming.check_tables(rows, classes)  # refused before the slow half
     if (needed := streaming.table_bytes(rows, classes)) > _WORTH_SAYING:
         say(f"train will take about {needed / 1e9:,.1f} GB for the probabilities of {classes:,} classes")

@@ -13,6 +13,7 @@ from catsdogs.errors import StoreError, WeightsError
 
 if TYPE_CHECKING:
     from catsdogs.features.feature_file import Features
+    from catsdogs.runs.run_card import Run
 
 
 @task("features")
@@ -40,11 +41,19 @@ def status(flags: Flags) -> None:
         except WeightsError as error:
             say(error)
     listing = run_card.list_runs(SUBMISSIONS)
-    for run in listing.runs:
+    for run in sorted(listing.runs, key=lambda run: (run.scores[0].metric, _worth(run), run.name)):
         say(f"{SUBMISSIONS / run.name}: {run.head} on {' + '.join(run.backbones)}, {run.scores[0]}")
     for damage in listing.damaged:
         say(damage)
     next_steps("features", "train")
+
+
+def _worth(run: "Run") -> float:
+    """The first score of a run, the least for the best; runs of one metric are listed by it."""
+    from catsdogs.scoring import metrics
+
+    score = run.scores[0]
+    return -score.value if metrics.find(score.metric).higher_is_better else score.value
 
 
 @task("features")

@@ -167,6 +167,17 @@ def write_submission(
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
+def write_names(
+    path: Path, names_of: Mapping[str, str], classes: Sequence[str], sample: str | None, task: Task
+) -> None:
+    """Write the CSV of a task that asks for names, given for each id; raises as `write_submission`."""
+    sheet, _, rows = order(names_of, classes, sample, (), task=task)
+    names, text = Names(names_of), io.StringIO(newline="")
+    tables.write_rows(text, (sheet.header, *(sheet.row(id, [names_of[str(names.find(id))]]) for id in rows)))
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
 def widened(probabilities: NDArray[np.float64], shares: Sequence[float]) -> NDArray[np.float64]:
     """(n, classes) probabilities and those of further classes, the same in each row: (n, classes + further)."""
     more = np.tile(np.array(shares, np.float64), (len(probabilities), 1))

@@ -34,21 +34,24 @@ def inner_splits(target: Labels, random_state: int, groups: NDArray[np.int64] | 
     """Splits by which a head chooses numbers of its own; `INNER_ROWS` are held out in all, or every row once.
 
     Rows of one of the (n,) `groups` are copies of a picture, and stay together. A class of fewer pictures than folds is
-    missing from some folds, where its unit learns that it is rare.
+    held out from some of them only; the one picture of a class from none, for what is chosen without it would have to
+    answer for a class that it does not know.
 
     Raises:
         ValueError: every class has a single picture.
     """
     rows = np.arange(len(target)) if groups is None else groups
-    several = np.bincount(target[np.unique(rows, return_index=True)[1]])
+    several = np.bincount(target[np.unique(rows, return_index=True)[1]], minlength=int(target.max()) + 1)
+    alone = several[target] < 2
     folds = min(INNER_FOLDS, int(several.max()))
     if folds < 2:
         raise ValueError("every class has a single row, so none can be held out")
     seed = random_state if isinstance(random_state, Integral) else check_random_state(random_state).randint(2**31)
     fold = deal(target, rows, folds, seed)
-    splits = [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in np.unique(fold)]
+    numbers = np.unique(fold[~alone])
+    splits = [(np.flatnonzero((fold != n) | alone), np.flatnonzero((fold == n) & ~alone)) for n in numbers]
     held_out = np.cumsum([len(rows) for _, rows in splits])
-    enough = next((n for n in range(1, len(splits)) if held_out[n - 1] >= INNER_ROWS), folds)
+    enough = next((n for n in range(1, len(splits)) if held_out[n - 1] >= INNER_ROWS), len(splits))
     return splits[:enough]
 
 

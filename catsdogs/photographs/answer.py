@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from catsdogs.errors import DatasetError, in_short
 from catsdogs.files import tables
-from catsdogs.photographs.names import Names
+from catsdogs.photographs.names import Names, loose
 from catsdogs.photographs.sample import Sample
 from catsdogs.photographs.task import BEST_K, BINARY, CLASSES, NAME, PROBABILITIES, PROBABILITY, Task
 
@@ -65,7 +65,7 @@ def _of_one_number(
         )
     as_names = are_whole and not is_fraction and bool(numbers)
     if len(classes) == 2 and are_shares and not (as_names and set(values) <= set(classes) != {"0", "1"}):
-        positive = Names(classes).find(target) or classes[1]
+        positive = _named_by(target, classes)
         return replace(task, answer=PROBABILITY, positive=positive, may_be_name=as_names)
     if as_names:
         return replace(task, answer=NAME, metric="accuracy")
@@ -74,6 +74,12 @@ def _of_one_number(
         f"classes: {in_short(classes)}",
         f"Say of which classes it is the probability with --positive, such as --positive {','.join(classes[1:3])}",
     )
+
+
+def _named_by(target: str, classes: Sequence[str]) -> str:
+    """The one of two classes that a column is called after, as `has_cactus` is; else the second."""
+    alike = [name for name in classes if loose(name) and loose(name) in loose(target)]
+    return Names(classes).find(target) or (alike[0] if len(alike) == 1 else classes[1])
 
 
 def _refuse_other_columns(targets: Sequence[str], classes: Sequence[str], place: str) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from catsdogs.errors import DatasetError, in_short
 from catsdogs.files import tables
 from catsdogs.files.tables import Table
-from catsdogs.photographs.names import one_form
+from catsdogs.photographs.names import loose, one_form
 
 LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 _LIKE_LABELS = (*LABEL_COLUMNS, "species", "cultivar", "individual", "diagnosis")  # such as category_id, class_name
@@ -57,11 +57,13 @@ def label_columns(parsed: Table, file: int, wanted: Wanted, place: str) -> Label
                 "Give --labels the table, a colon, and the name of one of these",
             )
         return LabelColumns((named[0],), 4)
-    places = {_loose(header[number]): number for number in others}
-    if len(wanted.targets) > 1 and all(_loose(target) in places for target in wanted.targets):
-        return LabelColumns(tuple(places[_loose(target)] for target in wanted.targets), 4)
+    places = {loose(header[number]): number for number in others}
+    if len(wanted.targets) > 1 and all(loose(target) in places for target in wanted.targets):
+        return LabelColumns(tuple(places[loose(target)] for target in wanted.targets), 4)
     fits = {number: _fit(header[number], values_of(parsed, number), wanted) for number in others}
     best = max(fits.values(), default=0)
+    if best == 0 and len(flags := [number for number in others if _are_flags(values_of(parsed, number))]) == 1:
+        return LabelColumns((flags[0],), 0.25)
     if best == 0:
         classes = [number for number in others if are_classes(values_of(parsed, number))]
         return LabelColumns((others[0],), 0) if len(others) == 1 == len(classes) else None
@@ -75,21 +77,21 @@ def label_columns(parsed: Table, file: int, wanted: Wanted, place: str) -> Label
 
 def _fit(name: str, values: Sequence[str], wanted: Wanted) -> float:
     """How well a column fits what is wanted: by its name as that of the only target, else by its values."""
-    shown, loose = set(values), _loose(name)
+    shown, called_so = set(values), loose(name)
     if len(wanted.targets) > 1:
-        common = len({_loose(value) for value in shown} & {_loose(target) for target in wanted.targets})
+        common = len({loose(value) for value in shown} & {loose(target) for target in wanted.targets})
         return 3 * common / max(len(shown), len(wanted.targets)) if common > 1 or common == len(shown) else 0
-    target = _loose("".join(wanted.targets))
-    if target and loose == target:
+    target = loose("".join(wanted.targets))
+    if target and called_so == target:
         return 3
-    if target and (loose.startswith(target) or target.startswith(loose)):
+    if target and (called_so.startswith(target) or target.startswith(called_so)):
         return 2
     words = {value for value in wanted.values if not _is_number(value)}
     if words & shown:
         return 1.5
     if name.strip().lower() in LABEL_COLUMNS:
         return 1
-    return 0.5 if loose.startswith(_LIKE_LABELS) else 0
+    return 0.5 if called_so.startswith(_LIKE_LABELS) else 0
 
 
 def one_hot(parsed: Table, columns: Sequence[int], place: str) -> list[str]:
@@ -123,9 +125,9 @@ def one_hot(parsed: Table, columns: Sequence[int], place: str) -> list[str]:
     return labels
 
 
-def _loose(name: str) -> str:
-    """A name by its letters and digits alone: `Has Cactus` for has_cactus."""
-    return "".join(filter(str.isalnum, one_form(name).lower()))
+def _are_flags(values: Sequence[str]) -> bool:
+    """Whether a column holds 0 and 1, both, and nothing else."""
+    return set(values) - {""} == {"0", "1"}
 
 
 def _is_number(text: str) -> bool:

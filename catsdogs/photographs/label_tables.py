@@ -143,6 +143,24 @@ def choose_label_table(
     return alike[0][1], found[0]
 
 
+def refuse_unclear_columns(texts: Mapping[str, str], photographs: PhotographNames, root: str) -> None:
+    """Ask which column has the labels, where a table names most photographs and no column of it is like labels.
+
+    Raises:
+        DatasetError: there is such a table.
+    """
+    for name, text in texts.items():
+        with contextlib.suppress(NoTableError):
+            parsed = _padded(tables.parse_table(text))
+            columns = [_match(parsed, number, photographs) for number in range(len(parsed.header))]
+            if 2 * max((column.matches for column in columns), default=0) > len(photographs.names):
+                raise DatasetError(
+                    f"{root}: {name} names the photographs, and none of its columns "
+                    f"{tables.in_line(parsed.header, parsed.delimiter)} is called or filled as the sample submission's",
+                    f"Say which has the labels with --labels, such as --labels {name}:{parsed.header[-1].strip()}",
+                )
+
+
 def read_label_table(
     table: str, text: str, photographs: PhotographNames, root: str, wanted: Wanted | None = None
 ) -> list[tuple[str, str]]:

@@ -44,6 +44,11 @@ def one_form(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def loose(name: str) -> str:
+    """A name by its letters and digits alone: `Has Cactus` for has_cactus."""
+    return "".join(filter(str.isalnum, one_form(name).lower()))
+
+
 class Names:
     """Names that are found in other spellings, too: in another Unicode form, or with blanks around them."""
 

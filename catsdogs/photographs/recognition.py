@@ -208,6 +208,7 @@ def _labels_in_names(
     try:
         return labels_in_names(names, asked, texts.root)
     except DatasetError:
+        label_tables.refuse_unclear_columns(texts.read_those_that_can_be(".csv"), known, texts.root)
         for name in texts.tables:
             if basename(name).lower() in LABEL_TABLES or len(texts.tables) == 1:
                 label_tables.read_label_table(name, texts.read(name), known, texts.root, wanted)

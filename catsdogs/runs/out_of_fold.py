@@ -13,6 +13,9 @@ from catsdogs.files import tables
 from catsdogs.runs import run_card
 from catsdogs.runs.run_card import Run, train_again
 from catsdogs.scoring.crossval import SUM_TOLERANCE, CrossValidation
+from catsdogs.scoring.likeliest import Likeliest
+
+_HEADER_OF_LIKELIEST = ("id", "label", "p_label", "best", "fold", "dropped", "relabelled")
 
 
 def write_out_of_fold(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
@@ -28,6 +31,19 @@ def write_out_of_fold(folder: Path, run: Run, crossed: CrossValidation, first: F
     tables.write_table(folder / run_card.OUT_OF_FOLD_FILE, header, rows)
 
 
+def write_likeliest(folder: Path, run: Run, first: Features, found: Likeliest, fold: NDArray[np.int64]) -> None:
+    """The same where only the likeliest classes are kept: the probability of the label, and the best names."""
+    dropped, rows = set(run.dropped), []
+    for row, (id, label) in enumerate(zip(first.ids["train"], first.labels, strict=True)):
+        is_known = fold[row] != ALWAYS_LEARNT
+        best = "|".join(run.classes[number] for number in found.numbers[row]) if is_known else ""
+        right = repr(float(found.right[row])) if is_known else ""
+        rows.append(
+            (id, run.classes[label], right, best, fold[row] + 1, int(id in dropped), run.relabelled.get(id, ""))
+        )
+    tables.write_table(folder / run_card.OUT_OF_FOLD_FILE, _HEADER_OF_LIKELIEST, rows)
+
+
 def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(n_train, classes) probabilities and (n_train,) folds from 0, after every row was held against the run.
 
@@ -39,6 +55,11 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
     path = folder / run_card.OUT_OF_FOLD_FILE
     run_card.must_exist(path)
     header, rows = tables.read_table(path, train_again(path))
+    if tuple(header) == _HEADER_OF_LIKELIEST:
+        raise TrainingError(
+            f"{path} has the likeliest of {len(run.classes):,} classes alone, for all would not fit into memory",
+            "Look at `catsdogs status`: a run of so many classes has no report, and teaches no network",
+        )
     if header != _header_of(run.classes):
         raise TrainingError(f"{path}, row 1 does not have the columns of this run", train_again(path))
     ids, names = first.ids["train"].tolist(), [run.classes[label] for label in first.labels]

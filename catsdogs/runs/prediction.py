@@ -11,7 +11,7 @@ import numpy as np
 
 from catsdogs.competition import submission
 from catsdogs.errors import DatasetError
-from catsdogs.features import feature_file
+from catsdogs.features import feature_file, joining
 from catsdogs.features.extract import Settings, extract
 from catsdogs.features.feature_file import Features, Unreadable
 from catsdogs.photographs import answer, description
@@ -22,7 +22,7 @@ from catsdogs.photographs.task import Task
 from catsdogs.runs import run_card
 from catsdogs.runs.ensemble import TrainedOn, networks_of
 from catsdogs.runs.run_card import Run
-from catsdogs.scoring import metrics, streaming
+from catsdogs.scoring import likeliest, metrics, streaming
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,23 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     else:
         unreadable = list(files[0].unreadable) if files else []
     ids = files[0].ids["test"].tolist() if files else []
+    wanted = description.wanted(task, run.classes)
+    unreadable += gone
+    if likeliest.are_kept(task, len(ids), len(run.classes)):
+        blocks = streaming.blocks(joining.Joined(files, "test"))
+        answers = likeliest.predicted(trained.predict_proba, blocks, len(ids), len(run.classes)).cells(
+            task, run.classes
+        )
+        others = likeliest.of_prior(np.array(run.prior), len(unreadable)).cells(task, run.classes)
+        names = dict(zip((*ids, *(row.id for row in unreadable)), (*answers, *others), strict=True))
+        submission.write_names(target, names, run.classes, sample.text if sample else None, task)
+        return Prediction(len(names), wanted, tuple(unreadable), dataset.left_alone)
     probabilities = np.empty((0, len(run.classes)))
     if files:
         probabilities = streaming.predicted(trained.predict_proba, files, "test")
-    unreadable += gone
     missing = {photograph.id: run.prior for photograph in unreadable}
     text = sample.text if sample else None
     submission.write_submission(target, ids, probabilities, run.classes, text, missing, task=task)
-    wanted = description.wanted(task, run.classes)
     return Prediction(len(ids) + len(missing), wanted, tuple(unreadable), dataset.left_alone)
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "decisions",
     "grades",
     "kept_heads",
+    "likeliest",
     "measuring",
     "metrics",
     "replay",

@@ -118,9 +118,19 @@ def _for_macro_f1(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     """(n,) the classes of `names` for macro-F1."""
     candidates = best(probabilities, CANDIDATES)
     shares = np.take_along_axis(probabilities, candidates, axis=1)
-    expected = np.maximum(
-        probabilities.sum(axis=0), np.finfo(float).tiny
-    )  # a class that none can be divides by nothing
+    return named_for_macro_f1(candidates, shares, probabilities.sum(axis=0))
+
+
+def named_for_macro_f1(
+    candidates: NDArray[np.int64], shares: NDArray[np.float64], expected: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """(n,) the classes of `names` for macro-F1.
+
+    Args:
+        candidates, shares: (n, k) classes that rows may be called, and the rows' probabilities of them.
+        expected: (C,) the sum of each class's probabilities.
+    """
+    expected = np.maximum(expected, np.finfo(float).tiny)  # a class that none can be divides by nothing
     starts = (np.zeros(len(shares), np.int64), (shares / expected[candidates]).argmax(axis=1))
     reached = [_improved(candidates, shares, expected, places) for places in starts]
     return max(reached, key=lambda outcome: outcome[1])[0]

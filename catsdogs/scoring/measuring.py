@@ -72,7 +72,7 @@ def measure(metric: str, probabilities: _Floats, labels: _Labels, named: _Labels
         return _mean_area(decisions.ranked(probabilities), labels, [1] if metric == metrics.AUC else None)
     named = decisions.names(probabilities, metric) if named is None else named
     if metric == metrics.F1_MACRO:
-        return _macro_f1(named, labels, probabilities.shape[1])
+        return macro_f1(named, labels, probabilities.shape[1])
     return _mean_of_rows((named == labels).astype(np.float64))  # micro-F1 is accuracy where a row has one class
 
 
@@ -110,7 +110,8 @@ def _resampled(rows: int) -> Iterator[_Floats]:
         yield np.bincount(draw.integers(rows, size=rows), minlength=rows).astype(np.float64)
 
 
-def _macro_f1(named: _Labels, labels: _Labels, classes: int) -> Measurement:
+def macro_f1(named: _Labels, labels: _Labels, classes: int) -> Measurement:
+    """Macro-F1 of (n,) names, where `labels`, (n,), are right."""
     from sklearn.metrics import f1_score
 
     right = np.flatnonzero(named == labels)

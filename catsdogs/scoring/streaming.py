@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,12 +103,17 @@ def table_bytes(rows: int, classes: int) -> int:
     return _TABLES * 8 * rows * classes
 
 
+def exceeds_memory(rows: int, classes: int) -> bool:
+    """Whether tables of so many rows and classes are larger than this machine's memory."""
+    return table_bytes(rows, classes) > _memory()
+
+
 def check_tables(rows: int, classes: int) -> None:
     """A TrainingError for tables of rows and classes that are larger than this machine's memory."""
-    if (needed := table_bytes(rows, classes)) > _memory():
+    if exceeds_memory(rows, classes):
         raise TrainingError(
-            f"{rows:,} photographs of {classes:,} classes take {needed / 1e9:,.1f} GB for their probabilities, more "
-            f"than this machine's {_memory() / 1e9:,.1f} GB",
+            f"{rows:,} photographs of {classes:,} classes take {table_bytes(rows, classes) / 1e9:,.1f} GB for their "
+            f"probabilities, more than this machine's {_memory() / 1e9:,.1f} GB",
             "Train on a machine with more memory, or on fewer classes: `catsdogs features --classes` takes some",
         )
 
@@ -127,7 +132,36 @@ def cross_validate_blocks(
     seed: int,
     first: Features | None = None,
 ) -> CrossValidation:
-    """As `crossval.cross_validate`, in flat memory: every block of rows is read once for the heads of all folds.
+    """As `crossval.cross_validate`, in flat memory for the vectors; arguments and errors are those of `fit_blocks`."""
+    heads, vectors, seconds = fit_blocks(files, labels, kept, fold, make, seed, first)
+    classes = int(labels.max()) + 1
+    probabilities = np.full((len(vectors), classes), np.nan)
+    with threadpool_limits(1), Progress(len(vectors), "out of fold", "row") as bar:
+        for rows, X in _with_progress(blocks(vectors), bar):
+            for number in np.setdiff1d(fold[rows], [ALWAYS_LEARNT]):
+                held_out = fold[rows] == number
+                probabilities[rows[held_out]] = crossval.checked_probabilities(heads[number], X[held_out], classes)
+    return CrossValidation(heads, probabilities, fold, seconds)
+
+
+class Fitted(NamedTuple):
+    """The heads of all folds, the vectors that they learnt from, and the seconds that it took."""
+
+    heads: list[Head]
+    vectors: Joined
+    seconds: float
+
+
+def fit_blocks(
+    files: Sequence[Features],
+    labels: Labels,
+    kept: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    make: Callable[[], Head],
+    seed: int,
+    first: Features | None = None,
+) -> Fitted:
+    """Fit the heads of all folds: every block of rows is read once for all of them.
 
     Rows are those of `first`, of the first of the files if it is not given.
 
@@ -157,15 +191,7 @@ def cross_validate_blocks(
                     with crossval.refusals(heads[0]):
                         learner.learn(X, labels[rows], allowed[:, rows], len(rows) / kept.sum())
                 learner.end_epoch()
-        seconds = time.perf_counter() - started
-        probabilities = np.full((len(vectors), len(classes)), np.nan)
-        with Progress(len(vectors), "out of fold", "row") as bar:
-            for rows, X in _with_progress(blocks(vectors), bar):
-                for number in np.setdiff1d(fold[rows], [ALWAYS_LEARNT]):
-                    held_out = fold[rows] == number
-                    answers = crossval.checked_probabilities(heads[number], X[held_out], len(classes))
-                    probabilities[rows[held_out]] = answers
-    return CrossValidation(heads, probabilities, fold, seconds)
+    return Fitted(heads, vectors, time.perf_counter() - started)
 
 
 def check_head(head: Head, files: Sequence[Features]) -> None:

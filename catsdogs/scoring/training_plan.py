@@ -218,16 +218,21 @@ def check_trainable(
     return rows
 
 
-def settle(rows: TrainingRows, plan: Plan) -> tuple[TrainingRows, Plan]:
+def settle(rows: TrainingRows, plan: Plan, keeps_likeliest: bool = False) -> tuple[TrainingRows, Plan]:
     """The rows with their copies, and the plan with what it left to be found out.
+
+    `keeps_likeliest` says that no table of rows and classes will be needed, see `likeliest`; then rows are streamed.
 
     Raises:
         TrainingError: as `TrainingRows.check_folds`; a head that cannot learn from blocks, where vectors do not fit
             into memory, or that was trained in memory, where they no longer do.
         StoreError: vectors cannot be read.
     """
-    streaming.check_tables(len(rows.kept), len(rows.first.classes))
-    streamed = streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed
+    size = len(rows.kept), len(rows.first.classes)
+    is_too_much = streaming.exceeds_memory(*size)
+    if is_too_much and not keeps_likeliest:
+        streaming.check_tables(*size)
+    streamed = is_too_much or (streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed)
     if plan.streamed is False:
         streaming.check_memory(rows.files)
     if streamed:  # refused before any vectors are read

@@ -222,6 +222,24 @@ class TestWhereLabelsAre:
         found = scan(competition(tmp_path, TRAIN + TEST, {"train.csv": train, "sample_submission.csv": sample}))
         assert labelled(found) == {f"train/{c}.jpg": str(n % 3) for n, c in enumerate("abcdef")}
 
+    def test_the_only_column_of_0_and_1_that_nobody_calls_like_the_sample(self, tmp_path: Path) -> None:
+        rows = "".join(f"{c},{n}0,{'mf'[n % 2]},{n % 2}\n" for n, c in enumerate("abcdef"))
+        sample = SAMPLE.replace("label", "risk")
+        root = competition(
+            tmp_path, TRAIN + TEST, {"meta.csv": f"id,age,sex,has_tumour\n{rows}", "sample_submission.csv": sample}
+        )
+        assert labelled(scan(root))["train/b.jpg"] == "1"
+        (root / "meta.csv").write_text((root / "meta.csv").read_text().replace(",1\n", ",2\n"))
+        with refused(DatasetError, "meta.csv names the photographs, and none of its columns id, age, sex, has_tumour"):
+            scan(root)
+        assert labelled(scan(root, given=Given(labels="meta.csv:sex")))["train/b.jpg"] == "f"
+
+    @pytest.mark.parametrize(("target", "positive"), [("has_cactus", "cactus"), ("p", "none"), ("none", "none")])
+    def test_a_column_that_is_called_after_a_class(self, tmp_path: Path, target: str, positive: str) -> None:
+        names = [f"train/{kind}/{n}.jpg" for kind in ("cactus", "none") for n in range(2)]
+        sample = SAMPLE.replace("label", target)
+        assert scan(competition(tmp_path, names + TEST, {"sample_submission.csv": sample})).task.positive == positive
+
     def test_zips_of_train_and_a_stage_of_test(self, tmp_path: Path) -> None:
         for name, members in (("train.zip", TRAIN), ("test_stg1.zip", TEST)):
             with zipfile.ZipFile(tmp_path / name, "w") as archive:
