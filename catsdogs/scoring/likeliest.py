@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import heads
-from catsdogs.errors import TrainingError
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Vectors
 from catsdogs.heads import Head
@@ -76,15 +75,6 @@ class Likeliest(NamedTuple):
 def are_kept(task: Task, rows: int, classes: int) -> bool:
     """Whether the likeliest classes are all that the task asks for, and a table of all would not fit into memory."""
     return task.answer in (NAME, BEST_K) and streaming.exceeds_memory(rows, classes)
-
-
-def check_head(head: Head) -> None:
-    """A TrainingError for a head that itself needs a table of all rows and classes."""
-    if not hasattr(head, "streamed") and not hasattr(head, "partial_fit"):
-        raise TrainingError(
-            f"The head {type(head).__name__} needs the probabilities of all classes for all photographs in memory",
-            "Choose --head dropout-sigmoid or a classifier with partial_fit, which learn from blocks of rows",
-        )
 
 
 def cross_validate(rows: TrainingRows, plan: Plan) -> tuple[list[Head], Likeliest, NDArray[np.int64]]:

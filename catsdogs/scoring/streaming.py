@@ -194,14 +194,20 @@ def fit_blocks(
     return Fitted(heads, vectors, time.perf_counter() - started)
 
 
-def check_head(head: Head, files: Sequence[Features]) -> None:
-    """A TrainingError for a head that cannot learn from blocks of rows."""
-    if not hasattr(head, "streamed") and not hasattr(head, "partial_fit"):
+def check_head(head: Head, files: Sequence[Features], for_classes: bool = False) -> None:
+    """A TrainingError for a head that cannot learn from blocks of rows, as vectors or, `for_classes`, tables ask."""
+    if hasattr(head, "streamed") or hasattr(head, "partial_fit"):
+        return
+    if for_classes:
         raise TrainingError(
-            f"The training vectors take {_bytes(files) / 1e9:,.1f} GB, more than {MEMORY_SHARE:.0%} of this machine's "
-            f"{_memory() / 1e9:,.1f} GB, and the head {type(head).__name__} needs all of them in memory",
-            "Choose dropout-sigmoid or a classifier with partial_fit, such as GaussianNB, which read them in blocks",
+            f"The head {type(head).__name__} needs the probabilities of all classes for all photographs in memory",
+            "Choose --head dropout-sigmoid or a classifier with partial_fit, which learn from blocks of rows",
         )
+    raise TrainingError(
+        f"The training vectors take {_bytes(files) / 1e9:,.1f} GB, more than {MEMORY_SHARE:.0%} of this machine's "
+        f"{_memory() / 1e9:,.1f} GB, and the head {type(head).__name__} needs all of them in memory",
+        "Choose dropout-sigmoid or a classifier with partial_fit, such as GaussianNB, which read them in blocks",
+    )
 
 
 def check_memory(files: Sequence[Features]) -> None:

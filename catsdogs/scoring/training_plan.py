@@ -236,7 +236,7 @@ def settle(rows: TrainingRows, plan: Plan, keeps_likeliest: bool = False) -> tup
     if plan.streamed is False:
         streaming.check_memory(rows.files)
     if streamed:  # refused before any vectors are read
-        streaming.check_head(heads.create(plan.head, plan.seed, **plan.settings), rows.files)
+        streaming.check_head(heads.create(plan.head, plan.seed, **plan.settings), rows.files, is_too_much)
     is_old = plan.version == OLDEST
     copies = () if is_old else duplicates.find_copies(rows.files) if plan.copies is None else plan.copies
     rows = rows.with_copies(copies)

@@ -17,6 +17,7 @@ from catsdogs.files import locks
 from catsdogs.networks import weights
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import scan
+from catsdogs.photographs.task import Task
 from catsdogs.runs import run_card
 from catsdogs.runs.prediction import predict
 from tests.conftest import refused
@@ -121,7 +122,7 @@ class TestRefused:
         self, tmp_path: Path, cached: Path, kaggle_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         recipe = feature_file.read_features(cached / f"{LITE0}.h5").recipe
-        run = SimpleNamespace(backbones={LITE0: vars(recipe)})
+        run = SimpleNamespace(backbones={LITE0: vars(recipe)}, task=Task.of_classes(("cat", "dog")))
         monkeypatch.setattr(run_card, "load_run", lambda folder: SimpleNamespace(run=run))
         with refused(StoreError, rf"trained on other vectors of {LITE0}: weights: random, not 579344248a93…\. Give"):
             target, cache = tmp_path / "answer.csv", tmp_path / "cache"
