@@ -73,9 +73,8 @@ def train(
     rows, plan = settle(rows, plan, keeps_likeliest)
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings)
     streaming.check_readable(rows.files, "test")  # 0.2 s for 12,500 x 3,840: no fit is lost to a row damaged after it
-    digest = digest_of(sample_submission)
-    told: dict[str, Any] = {"unreadable": unreadable, "left_out": tuple(left_out), "sample_submission": digest}
-    told |= {"name": name, "command": command, "competition": competition}
+    told: dict[str, Any] = {"name": name, "command": command, "competition": competition, "unreadable": unreadable}
+    told |= {"left_out": tuple(left_out), "sample_submission": digest_of(sample_submission)}
     if keeps_likeliest:
         return _train_likeliest(rows, plan, target, force, sample_submission, told)
     crossed = cross_validate_plan(rows, plan)
@@ -83,10 +82,9 @@ def train(
     probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
     if truth:
         run = replace(run, scores=(_held_out_score(run, rows.first, probabilities, left_out, truth), *run.scores))
-    form = sample_submission, dict.fromkeys(unreadable, run.prior), columns, run.task
     with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, rows.first, truth)
-        _write_answers(folder, run, rows.first, probabilities, *form)
+        _write_answers(folder, run, rows.first, probabilities, sample_submission, columns)
     return run
 
 
@@ -149,18 +147,13 @@ def _judged(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[C
 
 
 def _write_answers(
-    folder: Path,
-    run: Run,
-    first: Features,
-    probabilities: _Floats,
-    sample: str | None,
-    missing: Mapping[str, Sequence[float]],
-    *more: Any,
+    folder: Path, run: Run, first: Features, probabilities: _Floats, sample: str | None, columns: Mapping[str, float]
 ) -> None:
-    """The submission, if there is anything to answer for; arguments are those of `submission.write_submission`."""
-    if (ids := first.ids["test"].tolist()) or missing:
+    """The submission, if there is anything to answer for."""
+    ids, missing = first.ids["test"].tolist(), dict.fromkeys(run.unreadable, run.prior)
+    if ids or missing:
         path = folder / run_card.SUBMISSION_FILE
-        submission.write_submission(path, ids, probabilities, run.classes, sample, missing, *more)
+        submission.write_submission(path, ids, probabilities, run.classes, sample, missing, columns, run.task)
 
 
 def _train_likeliest(
