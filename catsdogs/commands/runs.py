@@ -184,8 +184,6 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
         say(f"Of copies, only those of the same bytes were looked for: {why}")
     for score in run.scores:
         say(score)
-    if (lowest := _were_all_wrong(run)) is not None:
-        say(f"Were all photographs wrong that are in no score, {run.task.metric} would be {lowest:.5f}")
     if run.unreadable:
         say_rows(
             list(run.unreadable.items()),
@@ -194,18 +192,6 @@ def _say_run(run: "Run", files: "Sequence[Features]", plan: "Plan") -> None:
         )
     for path in sorted(folder.iterdir()):
         wrote(path)
-
-
-def _were_all_wrong(run: "Run") -> float | None:
-    """The score if the rows that are in none counted 0; None where all are scored, or the metric is no mean of rows."""
-    from catsdogs.photographs.task import BEST_K, NAME
-    from catsdogs.scoring import metrics
-
-    score, metric = run.scores[0], metrics.find(run.task.metric)
-    is_mean = metric.wants in (NAME, BEST_K) and metric.name != metrics.F1_MACRO
-    if run.protocol or score.rows == run.train_rows or not is_mean:
-        return None
-    return score.value * score.rows / run.train_rows
 
 
 def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":

@@ -95,7 +95,7 @@ def _fit(name: str, values: Sequence[str], wanted: Wanted) -> float:
 
 
 def one_hot(parsed: Table, columns: Sequence[int], place: str) -> list[str]:
-    """The label of each row: the name of the one of these columns that holds 1.
+    """The label of each row: the name of the one of these columns that holds 1; empty where all of them are.
 
     Raises:
         DatasetError: other values than 0 and 1; rows with several labels, or none.
@@ -113,7 +113,7 @@ def one_hot(parsed: Table, columns: Sequence[int], place: str) -> list[str]:
                 f"{place}, row {number}: the columns {in_short(names)} hold {in_short(cells)}, not 0 and 1",
                 "Numbers to be predicted are not there yet: only one class for each photograph can be learnt",
             )
-        if sum(values) != 1:
+        if sum(values) != 1 and any(cells):
             wrong.append(number)
         labels.append(names[values.index(1.0)] if 1.0 in values else "")
     if wrong:

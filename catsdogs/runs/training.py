@@ -165,6 +165,7 @@ def _train_likeliest(
     scored = fold != ALWAYS_LEARNT
     how = f"out of fold, {np.count_nonzero(scored):,} training photographs, {plan.folds} folds, not calibrated"
     score = likeliest.grade(out_of_fold, first.labels, scored, task, how)
+    score = grades.beside_unscored(score, int(np.count_nonzero(~scored)))
     run = _run_of(rows, plan, heads_, Calibration(), (score,), **told)
     ids = first.ids["test"].tolist()
     blocks = streaming.blocks(joining.Joined(rows.files, "test"))
@@ -258,7 +259,7 @@ def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation
     dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
     folds = f"{len(crossed.heads)} folds" + (" with copies in one" if plan.copies else "")
-    if always := np.count_nonzero(~crossed.scored):
+    if always := int(np.count_nonzero(~crossed.scored)):
         folds += f", {always:,} more learnt in each and not scored"
     how = f"calibrated on the other folds{'' if with_clip else f', for {task.metric} without a clip'}{corrected}"
     raw, every = crossed.probabilities, crossed.scored
@@ -266,7 +267,8 @@ def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation
     def score(right: _Labels, clipped: _Floats, unclipped: _Floats, how: str, rows: NDArray[np.bool_] = every) -> Grade:
         named = decisions.named(unclipped, task, crossed.fold)
         measured_on = f"out of fold, {np.count_nonzero(rows):,} training photographs, {folds}, {how}"
-        return grades.score(clipped[rows], right[rows], measured_on, task.metric, named[rows], unclipped[rows])
+        graded = grades.score(clipped[rows], right[rows], measured_on, task.metric, named[rows], unclipped[rows])
+        return grades.beside_unscored(graded, always)
 
     scores = [score(labels, after, unclipped, how), score(labels, raw, raw, f"not calibrated{corrected}")]
     if corrected:

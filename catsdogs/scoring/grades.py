@@ -1,13 +1,14 @@
 """The grade of probabilities: by the task's metric, by log loss and accuracy, with how they were measured."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.scoring import measuring
-from catsdogs.scoring.metrics import ACCURACY, LOG_LOSS
+from catsdogs.photographs.task import BEST_K, NAME
+from catsdogs.scoring import measuring, metrics
+from catsdogs.scoring.metrics import ACCURACY, F1_MACRO, LOG_LOSS
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,18 @@ def score(
         value=by_metric.value,
         value_error=by_metric.standard_error,
     )
+
+
+def beside_unscored(grade: Grade, rows: int) -> Grade:
+    """A grade that also says what it would be, were further rows that are in no score all wrong.
+
+    That is known of the means over rows, accuracy, micro-F1 and MAP@K; others stay as they are.
+    """
+    if not rows or grade.metric == F1_MACRO or metrics.find(grade.metric).wants not in (NAME, BEST_K):
+        return grade
+    least = grade.value * grade.rows / (grade.rows + rows)
+    told = f"{grade.measured_on}; {least:.5f} were those not scored all wrong"
+    return replace(grade, measured_on=told)
 
 
 def _doubt(error: float) -> str:

@@ -73,7 +73,7 @@ class TestWhatIsAskedFor:
 
     def test_one_hot_columns(self, tmp_path: Path) -> None:
         tables = {
-            "train.csv": "image_id,healthy,rust,scab\nTrain_0,1,0,0\nTrain_1,0,1,0\nTrain_2,0,0,1\n",
+            "train.csv": "image_id,healthy,rust,scab\nTrain_0,1,0,0\nTrain_1,0,1,0\nTrain_2,0,0,1\nTest_0,,,\n",
             "test.csv": "image_id\nTest_0\nTest_1\n",
             "sample_submission.csv": "image_id,healthy,rust,scab\nTest_0,0.3,0.3,0.3\nTest_1,0.3,0.3,0.3\n",
         }

@@ -14,6 +14,7 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT
+from catsdogs.photographs.task import Task
 from catsdogs.runs import out_of_fold, run_card, training
 from catsdogs.scoring import training_plan
 from catsdogs.scoring.training_plan import Plan, TrainingRows
@@ -89,6 +90,10 @@ class _Named:
 def test_a_run_counts_them_and_is_repeated(file: Features, tmp_path: Path) -> None:
     run = training.train([file], Plan("ridge", FOLDS, 0), submissions=tmp_path, name="run", command="")
     assert run.scores[0].rows == 32 and "1 more learnt in each and not scored" in run.scores[0].measured_on
+    by_name = replace(file, task=Task("classes", "name", metric="accuracy"))
+    named = training.train([by_name], Plan("ridge", FOLDS, 0), submissions=tmp_path, name="named", command="").scores[0]
+    least = named.value * 32 / 33
+    assert named.measured_on.endswith(f"; {least:.5f} were those not scored all wrong")
     row = next(row for row in read_csv(tmp_path / "run/oof.csv") if row["id"] == "bee.0")
     assert (row["fold"], row["p_ant"], row["p_bee"]) == ("0", "", "")
     probabilities, fold = out_of_fold.read_out_of_fold(tmp_path / "run", run, file)
