@@ -1,7 +1,6 @@
 """Cleaning on the command line: `outliers` lists the photographs that a person should look at."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import next_steps, say, task, write
@@ -68,15 +67,10 @@ def _out_of_fold(flags: Flags, files: "Sequence[Features]", pairs: "Pairs") -> "
     """(n_train, classes) probabilities out of fold; None, said aloud, where no head can be trained."""
     from catsdogs.cleaning import duplicates
     from catsdogs.scoring import training_plan
-    from catsdogs.scoring.training_plan import TrainingRows
 
     try:
         copies = duplicates.find_copies(files, pairs)
         plan = training_plan.Plan(LABEL_ERROR_HEAD, flags.number("folds"), flags.number("seed"), copies=copies)
-        most = TrainingRows.of(files).most_folds
-        if 2 <= most < plan.folds:
-            plan = replace(plan, folds=most)
-            say(f"Looked for wrong labels with {most} folds, as many as the largest class has photographs")
         return training_plan.out_of_fold(files, plan).probabilities
     except TrainingError as error:
         say(f"Not looked for wrong labels: {error.problem}")

@@ -27,6 +27,7 @@ from catsdogs.photographs.dataset import Photograph
 from catsdogs.photographs.task import Task
 
 _COPIED_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
+_MANY_CLASSES = 500  # names of 100 letters fit into the 64 KB of a plain attribute
 _CHUNK_ROWS = 64
 _KEY_DIGITS = 12  # of a recipe's hash; a folder of shards is called `<Backbone>-<digits>`
 _FIELDS = ("digest", "vector", "statistics", "topk_class", "topk_prob")
@@ -152,7 +153,7 @@ class Cache:
             parts: dict[str, list[Part]] = {}
             if len(entries) > virtual.VIRTUAL_ROWS:
                 parts = {split: self._write_parts(rows, places[split]) for split, rows in splits.items()}
-            with hdf5.writing(self.path) as file:
+            with hdf5.writing(self.path, has_long_attributes=len(classes) > _MANY_CLASSES) as file:
                 file.attrs.update(asdict(self.recipe))
                 file.attrs.update(
                     format=feature_file.FORMAT,

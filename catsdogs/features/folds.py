@@ -29,7 +29,6 @@ def deal(labels: NDArray[np.int64], pictures: NDArray[np.int64], folds: int, see
 
     Raises:
         UsageError: fewer than two folds, or a seed that cannot be used.
-        ValueError: no class has as many rows as there are folds.
     """
     fold = _stratified(labels, folds, seed)
     _, first, which = np.unique(pictures, return_index=True, return_inverse=True)
@@ -57,6 +56,10 @@ def _stratified(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
     fold = np.empty(len(labels), np.int64)
+    if np.bincount(labels).max(initial=0) < folds:  # which scikit-learn refuses: class by class, one fold after another
+        order = np.lexsort((np.random.default_rng(seed).random(len(labels)), labels))
+        fold[order] = np.arange(len(labels)) % folds
+        return fold
     with warnings.catch_warnings():  # a class with fewer rows than folds is missing from some
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)

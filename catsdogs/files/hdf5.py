@@ -14,14 +14,17 @@ from catsdogs.files.atomic import replacing, write_errors
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[h5py.File]:
+def writing(path: Path, has_long_attributes: bool = False) -> Iterator[h5py.File]:
     """A new HDF5 file, sealed, that appears under its name only once it is whole and on the disk.
+
+    Attributes of more than 64 KB, the names of some thousand classes, take the format of HDF5 1.8.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
     with replacing(path) as temporary, contextlib.closing(_Disk(temporary)) as disk:
-        with h5py.File(disk, "w", libver=("earliest", "v110"), userblock_size=seal.USER_BLOCK_BYTES) as file:
+        versions = ("v108" if has_long_attributes else "earliest", "v110")
+        with h5py.File(disk, "w", libver=versions, userblock_size=seal.USER_BLOCK_BYTES) as file:
             yield file
         if disk.error:
             raise disk.error

@@ -10,6 +10,7 @@ CANDIDATES = 20  # classes that a row may be called for macro-F1, the likeliest
 FARTHEST = float(np.log(1e9))  # log-odds: nine digits of what lacks to 1 are left, where float64 has sixteen
 
 _F1_MACRO = "f1-macro"
+_SUM_BITS = 42  # of float64's 53, that a sum of some thousand shares has right
 _LEAST_GAIN = 1e-12  # of the sum of F1; below it rounding could lead in circles
 
 
@@ -101,6 +102,7 @@ def _apart(
     values: NDArray[np.float64], probability: NDArray[np.float64], rest: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(n,) values brought into the strict order of the odds by the smallest steps; equal only where answers are."""
+    rest = _without_noise(rest)
     # Of the two numbers the smaller one says it to the last digit.
     order_of = np.where(probability > rest, 1 - rest, probability), np.where(probability > rest, -rest, -1.0)
     order = np.lexsort(order_of[::-1])
@@ -111,6 +113,13 @@ def _apart(
     bits = np.maximum.accumulate(values[order][is_new].view(np.int64) - steps) + steps
     result = np.empty_like(values)
     result[order] = bits.view(np.float64)[np.cumsum(is_new) - 1]
+    return result
+
+
+def _without_noise(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums without their last bits, which depend on the order of what was added: else equal answers would differ."""
+    mantissa, exponent = np.frexp(sums)
+    result: NDArray[np.float64] = np.ldexp(np.round(np.ldexp(mantissa, _SUM_BITS)), exponent - _SUM_BITS)
     return result
 
 

@@ -119,7 +119,7 @@ class TrainingRows:
         """Refuse folds of which some would be empty, or none could be scored, and classes that nothing is learnt of.
 
         Raises:
-            TrainingError: it names the class, or the most folds that can be.
+            TrainingError: as said; it names such a class.
         """
         first, counts = self.first, self.count_pictures()
         if not counts.all():
@@ -128,23 +128,15 @@ class TrainingRows:
                 f"The class {name} has no photographs to learn from",
                 "Add photographs of it, drop or relabel fewer, or leave it out with `catsdogs features --classes`",
             )
-        if (most := self.most_folds) < folds:
-            instead = f"Give --folds {most}, the most that can be, or add" if most > 1 else "Add"
-            largest = first.classes[np.bincount(first.labels).argmax()]
-            problem = f"No class has {folds} photographs for as many folds; {largest} has the most, {most}"
-            raise TrainingError(problem, f"{instead} photographs")
         for seed in seeds:
             fold = self.deal(folds, seed)
             if len(np.unique(fold[fold != ALWAYS_LEARNT])) < folds:
+                several = int(np.count_nonzero(counts > 1))
                 raise TrainingError(
-                    f"In {folds} folds, one would hold out nothing: too few classes have pictures in two of them",
-                    "Give fewer --folds, or add photographs of classes with few",
+                    f"Of {folds} folds, one would hold out nothing: of {len(counts):,} classes, {several:,} have more "
+                    "than one picture to learn from",
+                    "Give fewer --folds, or add photographs",
                 )
-
-    @property
-    def most_folds(self) -> int:
-        """How many photographs the largest class has: in more folds, some would hold out nothing."""
-        return int(np.bincount(self.first.labels).max(initial=0))
 
     def rare(self, folds: int) -> str:
         """A sentence about classes with fewer pictures than folds; empty if there are none."""

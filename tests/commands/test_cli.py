@@ -130,7 +130,7 @@ class TestWholeJob:
     def test_what_cannot_be_trained_on_is_one_line(self, inside: Path, command: Command) -> None:
         (inside / "half.py").write_text("class Half:\n    def fit(self, X, y): return self\n")
         for flags, message in (
-            (("--folds", "19"), "No class has 19 photographs for as many folds; cat has the most, 16. Give --folds 16"),
+            (("--folds", "60"), "Of 60 folds, one would hold out nothing: of 2 classes, 2 have more than one picture"),
             (("--head", "half.py"), "The head half.py lacks Half.get_params, Half.set_params, Half.predict_proba"),
             (("--head", "none.py"), "No head file none.py"),
             (("--head", "logistic", "--name", "logistic"), "There is a run at submissions/logistic already"),

@@ -15,6 +15,7 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.features.feature_file import SPLITS, Unreadable
 from catsdogs.networks.table import BACKBONES
+from catsdogs.photographs.task import Task
 from tests.conftest import refused
 from tests.support.datasets import write_kaggle_folder
 from tests.support.features import opened, recipe, rows_of, table, write_features
@@ -285,3 +286,16 @@ def test_files_of_networks_that_were_built_wrongly_are_refused(
             StoreError, f"{name}.h5 was made by an earlier version .* run `catsdogs features --backbones {name}`"
         ):
             function(path)
+
+
+@pytest.mark.parametrize("count", [501, 5005, 15_587])
+def test_thousands_of_classes(tmp_path: Path, count: int) -> None:
+    classes = tuple(f"individual {number:06}" for number in range(count))
+    entries = table([f"p{number}" for number in range(6)], ["1"])
+    cache = Cache(tmp_path, recipe())
+    cache.write_shard(rows_of(entries), "none")
+    asked = Task("classes", "probabilities", targets=classes)
+    assert cache.assemble(entries, classes, [], "photographs", task=asked)
+    found = feature_file.read_features(cache.path)
+    assert (found.classes, found.task) == (classes, asked)
+    assert not Cache(tmp_path, recipe()).assemble(entries, classes, [], "photographs", task=asked)

@@ -187,10 +187,10 @@ def test_killed_while_it_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     cache.write_shard(rows_of(ENTRIES[100:150]), "none")
     writing, count = hdf5.writing, iter(range(kill))
 
-    def dying(path: Path) -> object:
+    def dying(path: Path, **more: bool) -> object:
         if next(count, None) is None:
             raise KeyboardInterrupt
-        return writing(path)
+        return writing(path, **more)
 
     monkeypatch.setattr(hdf5, "writing", dying)
     try:

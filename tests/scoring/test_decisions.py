@@ -137,3 +137,9 @@ def test_rows_that_are_equal_stay_so_and_certain_ones_come_last() -> None:
     probabilities = np.array([[0.5, 0.5], [0, 1], [1e-30, 1], [0.5, 0.5], [1, 0], [0, 1]])
     written = decisions.ranked(probabilities)[:, 1]
     assert rankdata(written).tolist() == [2.5, 5.5, 4, 2.5, 1, 5.5]
+
+
+def test_equal_answers_stay_equal_in_whatever_order_the_others_add_up() -> None:
+    rows = np.array([[0.7, 0.1, 0.2], [0.7, 0.15, 0.15], [0.7, 0.2, 0.1], [0.6, 0.1, 0.3]])
+    first = decisions.ranked(rows)[:, 0]
+    assert len(set(first[:3])) == 1 and first[3] < first[0]

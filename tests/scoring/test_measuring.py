@@ -26,8 +26,11 @@ def drawn(seed: int, rows: int, classes: int, sharpness: float = 1.0, rounded: b
     logits = rng.normal(scale=2, size=(rows, classes)) - np.arange(classes)
     powers = np.exp(logits)
     labels = (powers.cumsum(axis=1) < rng.random((rows, 1)) * powers.sum(axis=1, keepdims=True)).sum(axis=1)
-    powers = np.exp(sharpness * logits).round(1) + 1e-3 if rounded else np.exp(sharpness * logits)
-    return powers / powers.sum(axis=1, keepdims=True), labels
+    sharp = np.exp(sharpness * logits)
+    probabilities = sharp / sharp.sum(axis=1, keepdims=True)
+    if rounded:  # to 64ths, whose sums have no rounding that would break a tie
+        probabilities = (rng.multinomial(64 - classes, probabilities) + 1) / 64
+    return probabilities, labels
 
 
 def by_scikit_learn(metric: str, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

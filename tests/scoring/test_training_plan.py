@@ -34,7 +34,7 @@ REFUSED: dict[str, Refused] = {
     ),
     "one class": (lambda folder: [features(folder, classes=("cat",))], {}, TrainingError, "All 20 .* are cat"),
     "few rows": (
-        lambda folder: [features(folder, rows=3)], {}, TrainingError, "No class has 4 photographs .*Give --folds 3"
+        lambda folder: [features(folder, rows=3)], {"folds": 7}, TrainingError, "Of 7 folds, one would hold out nothing"
     ),
     "no rows once dropped": (
         lambda folder: [features(folder)],
