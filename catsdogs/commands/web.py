@@ -12,6 +12,7 @@ from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import storage
 
 if TYPE_CHECKING:
+    from catsdogs.photographs.task import Task
     from catsdogs.runs.answers import Predictor
     from catsdogs.runs.run_card import Run
 
@@ -32,8 +33,8 @@ def serve(flags: Flags, host: str = "127.0.0.1", port: str = "5000") -> None:
     if not 0 <= number <= _HIGHEST_PORT:
         raise UsageError(f"--port {port}", f"Give a number from 0 to {_HIGHEST_PORT:,}")
     run, folder = what_to_show(flags)
-    source, classes = _remembered(run, folder) or (flags.setting("data"), ())
-    dataset = find_dataset(flags.data, source)
+    source, classes, task = _remembered(run, folder) or (flags.setting("data"), (), None)
+    dataset = find_dataset(flags.data, source, task)
     classes = classes or (dataset.classes if dataset else ())
     refuse_idle_weights(flags.weights_dir, run.backbones if run else ())
     weights = weights_folder(flags)
@@ -78,15 +79,15 @@ def _load_predictor(run_folder: Path, features: Path, weights_dir: str | None) -
         raise
 
 
-def _remembered(run: "Run | None", folder: Path) -> tuple[str, tuple[str, ...]] | None:
-    """Where the photographs were and what their classes are called, as the run says, or else a feature file."""
+def _remembered(run: "Run | None", folder: Path) -> "tuple[str, tuple[str, ...], Task] | None":
+    """Where the photographs were, what their classes are called and what was asked, by the run or a feature file."""
     from catsdogs.features import feature_file
 
     if run:
-        return run.source, run.classes
+        return run.source, run.classes, run.task
     paths = (feature_file.path_of(folder, name) for name in feature_file.names(folder))
     first = next((feature_file.read_features(path) for path in paths if not feature_file.is_gap_file(path)), None)
-    return (first.source, first.classes) if first else None
+    return (first.source, first.classes, first.task) if first else None
 
 
 def _is_loopback(host: str) -> bool:
