@@ -63,6 +63,10 @@ def fetch_competition(name: str, data: Path) -> Fetched:
         _refuse_other_content(data, listed)
     else:
         listed = _bring(name, data, list_path)
+    downloads = data / _DOWNLOADS
+    if downloads.is_dir():  # also where all were there: a call before may have been killed between list and removal
+        with write_errors(downloads, FetchError):
+            shutil.rmtree(downloads)
     return Fetched(len(listed), sum(file.size for file in listed), were_there)
 
 
@@ -82,9 +86,6 @@ def _bring(name: str, data: Path, list_path: Path) -> list[Listed]:
     _refuse_other_content(data, [file for file in listed if os.path.lexists(data / file.name)])
     unpack(archive, data, zips_stay=True)  # which holds what it writes against the checksums
     tables.write_table(list_path, _COLUMNS, listed)
-    if (data / _DOWNLOADS).is_dir():
-        with write_errors(data / _DOWNLOADS, FetchError):
-            shutil.rmtree(data / _DOWNLOADS)
     return listed
 
 

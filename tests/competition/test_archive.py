@@ -195,6 +195,17 @@ archive.fetch_competition({NAME!r}, Path({str(data)!r}))
     assert not kaggles.calls
 
 
+def test_killed_before_the_archive_is_removed_and_run_again(kaggles: StandIn, tmp_path: Path) -> None:
+    """The list is complete by then, and an archive that stayed would take the space of all files once more."""
+    archive.fetch_competition(NAME, tmp_path)
+    packed = tmp_path / ".kaggle-download" / f"{NAME}.zip"
+    packed.parent.mkdir()
+    packed.write_bytes(ZIP)
+    assert archive.fetch_competition(NAME, tmp_path) == (COUNT, SIZE, True)
+    assert not packed.parent.exists()
+    assert kaggles.asked_for == [NAME]
+
+
 # As a command
 
 
