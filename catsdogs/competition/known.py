@@ -62,7 +62,7 @@ _LINES = {
         Line("bronze", 0.06127, 131),
         Line("median", 0.12216),
     ),
-    # MLE-bench (Chan et al. 2024, https://github.com/openai/mle-bench), on its own split of the labelled photographs.
+    # As MLE-bench has them (Chan et al. 2024, https://github.com/openai/mle-bench).
     "dog-breed-identification": (Line("gold", 0.001), Line("bronze", 0.046), Line("median", 0.472)),
 }
 
