@@ -14,7 +14,7 @@ from catsdogs.errors import in_short
 from catsdogs.files import tables
 from catsdogs.photographs.names import Names, one_form
 from catsdogs.photographs.task import BEST_K, ID_COLUMN, LABEL_COLUMN, NAME, Task
-from catsdogs.scoring import measuring
+from catsdogs.scoring import decisions, measuring
 from catsdogs.scoring.grades import Grade, score
 
 TRUTH_FILE = "truth.csv"
@@ -46,7 +46,7 @@ def grade_submission(
         return _grade_names(path, sheet, _labels_of(answers), classes, task, measured_on)
     values = sheet.probabilities("Write it again with `catsdogs train`", submission.wants_ranks(task))
     labels = _right_columns(answers, sheet, classes, left_out, task)
-    return score(values, labels, measured_on, task.metric)
+    return score(values, labels, measured_on, task.metric, decisions.named(values, task))
 
 
 def write_truth(path: Path, truth: Mapping[str, str]) -> None:

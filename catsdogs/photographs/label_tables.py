@@ -121,15 +121,25 @@ def choose_label_table(
     Raises:
         DatasetError: two tables fit alike, and do not say the same; or as `read_label_table`.
     """
-    ranked = []
+    ranked, unclear = [], list[tuple[int, DatasetError]]()
     for name, text in texts.items():
         with contextlib.suppress(NoTableError):
             parsed = _padded(tables.parse_table(text))
             columns = [_match(parsed, number, photographs) for number in range(len(parsed.header))]
             file = max(columns, key=lambda column: (column.matches, -column.number), default=None)
-            if file and file.matches and (labels := label_columns(parsed, file.number, wanted, name)):
+            if not file or not file.matches:
+                continue
+            try:
+                labels = label_columns(parsed, file.number, wanted, f"{root}: {name}")
+            except DatasetError as error:
+                unclear.append((file.matches, error))
+                continue
+            if labels:
                 ranked.append(((labels.fit, not file.repeats, file.matches), name, parsed, columns))
     ranked.sort(key=lambda entry: entry[0], reverse=True)
+    for matches, question in unclear:  # not asked where a table that is clear tells as much
+        if not ranked or matches > ranked[0][0][2]:
+            raise question
     if not ranked:
         return None
     alike = [entry for entry in ranked if entry[0] == ranked[0][0]]

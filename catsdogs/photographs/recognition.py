@@ -246,11 +246,13 @@ def _given_table(labels: str, files: Mapping[str, Location], root: str) -> str:
     """The name among the files of the table that --labels names; empty if it is not given."""
     if not labels:
         return ""
-    for path in (labels, labels.rpartition(":")[0]):
-        for name, location in files.items():
-            if path and (name == Path(path).as_posix() or Path(str(location)).absolute() == Path(path).absolute()):
-                return name
     there = [name for name in files if name.lower().endswith((".csv", ".json"))]
+    for path in filter(None, (labels, labels.rpartition(":")[0])):
+        if (name := Path(path).as_posix()) in files:
+            return name
+        for name in there:
+            if Path(str(files[name])).absolute() == Path(path).absolute():
+                return name
     raise DatasetError(
         f"{root} has no table {labels}; it has {in_short(there) if there else 'none'}",
         "Give --labels a table of the data set, and after a colon the column",

@@ -124,8 +124,9 @@ def grade(
     found: Likeliest, labels: NDArray[np.int64], scored: NDArray[np.bool_], task: Task, measured_on: str
 ) -> Grade:
     """The grade of the rows that are `scored`, by the task's metric; without a clip."""
-    numbers, right = found.numbers[scored], labels[scored]
-    losses = -np.log(np.clip(found.right[scored], measuring.KAGGLE_EPSILON, 1 - measuring.KAGGLE_EPSILON))
+    found = found._replace(numbers=found.numbers[scored], shares=found.shares[scored], right=found.right[scored])
+    numbers, right = found.numbers, labels[scored]
+    losses = -np.log(np.clip(found.right, measuring.KAGGLE_EPSILON, 1 - measuring.KAGGLE_EPSILON))
     loss, error = measuring.mean_and_error(losses)
     accuracy = float((numbers[:, 0] == right).mean())
     base = Grade(loss, error, accuracy, len(right), measured_on)
@@ -133,7 +134,7 @@ def grade(
         hits = numbers[:, : task.best] == right[:, np.newaxis]
         value, error = measuring.mean_and_error((hits / np.arange(1, hits.shape[1] + 1)).sum(axis=1))
     elif task.metric == metrics.F1_MACRO:
-        measured = measuring.macro_f1(found.named(task)[scored], right, len(found.expected))
+        measured = measuring.macro_f1(found.named(task), right, len(found.expected))
         value, error = measured.value, measured.standard_error
     else:
         value, error = measuring.mean_and_error((numbers[:, 0] == right).astype(np.float64))

@@ -102,3 +102,14 @@ def test_other_columns_than_the_sample(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("id,species\n1.jpg,a\n")
     with refused(SubmissionError, "has the columns id, species, the sample submission id, label"):
         submission.check_submission(tmp_path / "s.csv", "id,label\n1.jpg,a\n", CLASSES_ABC, (), task)
+
+
+def test_of_probabilities_macro_f1_judges_the_likelier_class_as_train_does(tmp_path: Path) -> None:
+    """Other names would gain more, but it is the competition that names them."""
+    task = Task(CLASSES, PROBABILITIES, "id", targets=CLASSES_ABC, metric="f1-macro")
+    close = np.array([[0.5, 0.49, 0.01], [0.5, 0.49, 0.01], [0.02, 0.03, 0.95]])
+    ids = "".join(f"{id},0,0,0\n" for id in IDS)
+    submission.write_submission(tmp_path / "s.csv", IDS, close, CLASSES_ABC, f"id,a,b,c\n{ids}", {}, task=task)
+    (tmp_path / "truth.csv").write_text("id,label\n1.jpg,a\n2.jpg,b\n3.jpg,c\n")
+    grade = grading.grade_submission(tmp_path / "s.csv", tmp_path / "truth.csv", CLASSES_ABC, task=task)
+    assert grade.value == pytest.approx((2 / 3 + 0 + 1) / 3)

@@ -248,6 +248,18 @@ class TestWhereLabelsAre:
         found = scan(competition(tmp_path, [], {"train.csv": LABELS, "sample_submission_stg1.csv": SAMPLE}))
         assert set(asked(found)) == {"u", "v", "w"} and len(labelled(found)) == 6
 
+    def test_a_table_that_leaves_its_columns_open_does_not_matter_beside_a_clear_one(self, tmp_path: Path) -> None:
+        boxes = "id,label,class\n" + "".join(f"{c},{n % 2},{n // 2}\n" for n, c in enumerate("abcd"))
+        tables = {
+            "train.csv": LABELS.replace("label", "risk"),
+            "sample_submission.csv": SAMPLE.replace("label", "risk"),
+        }
+        root = competition(tmp_path, TRAIN + TEST, tables | {"boxes.csv": boxes})
+        assert labelled(scan(root))["train/b.jpg"] == "1"
+        (root / "train.csv").unlink()
+        with refused(DatasetError, "boxes.csv: the columns label and class could both be that of the labels"):
+            scan(root)
+
     def test_files_that_are_no_text_are_passed_over(self, tmp_path: Path) -> None:
         root = competition(tmp_path, TRAIN + TEST, {"labels.csv": LABELS, "sample_submission.csv": SAMPLE})
         for name in ("boxes.csv", "masks.json"):

@@ -18,6 +18,7 @@ from catsdogs.photographs.task import Task
 from catsdogs.runs import out_of_fold, run_card, training
 from catsdogs.scoring import training_plan
 from catsdogs.scoring.training_plan import Plan, TrainingRows
+from tests.support.ballots import in_memory
 from tests.support.features import recipe, rows_of
 from tests.support.runs import digested, read_csv, with_copies
 
@@ -67,7 +68,14 @@ def test_no_head_misses_a_class(counts: list[int], dropped: int, seed: int) -> N
     kept[np.random.default_rng(seed).permutation(len(labels))[:dropped]] = False
     kept[np.unique(labels, return_index=True)[1]] = True
     pictures = np.arange(len(labels)) if seed % 2 else np.maximum(np.arange(len(labels)) - (labels == 0), 0)
-    rows = TrainingRows([_Named(labels)], labels, kept, pictures)  # type: ignore[list-item]
+    numbered = np.arange(len(labels))
+    file = replace(
+        in_memory("One", [[0]] * len(labels)),
+        labels=labels,
+        classes=tuple(map(str, range(len(counts)))),
+        ids={"train": numbered.astype(str).astype(object), "test": np.array([], object)},
+    )
+    rows = TrainingRows([file], labels, kept, pictures)
     fold = rows.deal(FOLDS, seed)
     for number in range(FOLDS):
         assert set(labels[kept & (fold != number)]) == set(labels)
@@ -77,14 +85,6 @@ def test_no_head_misses_a_class(counts: list[int], dropped: int, seed: int) -> N
     shown = np.bincount(labels[kept])
     if kept.all():  # what has two photographs is held out
         assert np.array_equal(bare == ALWAYS_LEARNT, shown[labels] == 1)
-
-
-class _Named:
-    """What dealing reads of a feature file."""
-
-    def __init__(self, labels: np.ndarray) -> None:
-        self.labels, self.classes = labels, tuple(map(str, np.unique(labels)))
-        self.ids = {"train": np.arange(len(labels)).astype(str).astype(object)}
 
 
 def test_a_run_counts_them_and_is_repeated(file: Features, tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def write_pictures(root: Path, names: Iterable[str]) -> None:
 def as_csv(header: Sequence[str], rows: Iterable[Sequence[object]], quoting: int = csv.QUOTE_MINIMAL) -> str:
     """The text of a table."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n", quoting=quoting).writerows([header, *rows])  # type: ignore[arg-type]
+    table: list[Sequence[object]] = [header, *rows]
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(table)
     return text.getvalue()
 
 

@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -64,9 +65,10 @@ def seven_z_only(root: Path) -> Layout:
 def tar_only(root: Path) -> Layout:
     """train.tar and test.tar.gz, with pictures in them."""
     files = {}
-    for name, mode in (("train.tar", "w"), ("test.tar.gz", "w:gz")):
+    modes: dict[str, Literal["w", "w:gz"]] = {"train.tar": "w", "test.tar.gz": "w:gz"}
+    for name, mode in modes.items():
         data, split = io.BytesIO(), name.partition(".")[0]
-        with tarfile.open(fileobj=data, mode=mode) as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=data, mode=mode) as archive:
             for id in hexes(12 if split == "train" else 4, split):
                 member = tarfile.TarInfo(f"{split}/{id}.jpg")
                 content = picture(member.name)
