@@ -6,6 +6,7 @@ __all__ = [
     "description",
     "filetypes",
     "images",
+    "label_texts",
     "locations",
     "names",
     "recognition",

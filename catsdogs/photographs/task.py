@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-BINARY, CLASSES = "binary", "classes"
-PROBABILITY, PROBABILITIES, NAME, BEST_K = "probability", "probabilities", "name", "best-k"
+BINARY, CLASSES, LABELS, ORDINAL, NUMBER = "binary", "classes", "labels", "ordinal", "number"
+KINDS = (BINARY, CLASSES, LABELS, ORDINAL, NUMBER)
+PROBABILITY, PROBABILITIES, NAME, BEST_K, NAMES = "probability", "probabilities", "name", "best-k", "names"
+NUMBERS = "numbers"
 ID_COLUMN, LABEL_COLUMN = "id", "label"  # of a submission for which there is no sample
 
 
@@ -13,15 +15,20 @@ class Task:
     """What is wanted of each photograph, and how it is called.
 
     Attributes:
-        kind: `binary`, one of two classes, or `classes`, one of several.
-        answer: `probability` of the class `positive`; `probabilities`, a column for each class; `name` of a class; or
-            `best-k`, the names of the `best` likeliest classes with blanks between them.
+        kind: `binary`, one of two classes; `classes`, one of several; `labels`, any of several; `ordinal`, a grade;
+            or `number`.
+        answer: `probability` of the class `positive`; `probabilities`, a column for each class or label; `name` of a
+            class; `best-k`, the names of the `best` likeliest classes with blanks between them; `names` of labels in
+            one cell; or `numbers`, a column for each.
         id_column, id_form: the sample's column of ids, and in words how they are written, such as `without suffix`.
         targets: the sample's other columns.
         positive: the class that a single probability is of; empty for other answers.
         best: how many names `best-k` asks for; 0 for other answers.
         metric: the name of what answers are scored by, see `scoring.metrics`.
         competition: Kaggle's name of it; empty if it is not known.
+        names: the columns of what is learnt, see `label_texts.table_of`: the labels, or what the numbers are of; none
+            for classes and grades, which have probabilities for each class.
+        separator: what stands between the names in a cell of the answer `names`; empty for other answers.
         may_be_name: the sample's values would do for the names of classes as well as for probabilities.
         given: the flags with which a person answered what the files do not tell, by which they are read so again.
     """
@@ -35,6 +42,8 @@ class Task:
     best: int = 0
     metric: str = "log-loss"
     competition: str = ""
+    names: tuple[str, ...] = ()
+    separator: str = ""
     may_be_name: bool = False
     given: dict[str, str] = field(default_factory=dict)
 

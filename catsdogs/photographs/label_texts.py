@@ -1,0 +1,84 @@
+"""What a photograph's label says beyond one class, as a text that people read and as the numbers that heads learn.
+
+A data set's classes are the different texts: `rust|scab` of several labels, `3` of a grade, `63.5` of a number. So
+everything that shows a class shows these as well, and what is learnt follows from the text and the task alone.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.errors import DatasetError, in_short
+from catsdogs.files import tables
+from catsdogs.photographs.task import BINARY, CLASSES, LABELS, NAME, NUMBER, NUMBERS, ORDINAL, Task
+
+SEPARATOR = "|"  # between the labels of a photograph, or its numbers
+NO_LABEL = "(none)"  # the text of a photograph without any of the labels
+
+
+def text_of(shown: Collection[str], names: Sequence[str]) -> str:
+    """The text of the labels `shown`, in the order of `names`, all labels that there are."""
+    return SEPARATOR.join(name for name in names if name in shown) or NO_LABEL
+
+
+def labels_in(text: str) -> list[str]:
+    """The labels that a text says."""
+    return [] if text == NO_LABEL else text.split(SEPARATOR)
+
+
+def table_of(task: Task, classes: Sequence[str]) -> NDArray[np.float64]:
+    """(classes, k) what is learnt of each text: 0 or 1 for each of the task's labels, its numbers, or its grade.
+
+    Indexed by the rows' classes it is the `targets` of a feature file. k is 0 for tasks of one class.
+
+    Raises:
+        DatasetError: a text does not say what the task asks for.
+    """
+    if task.kind in (BINARY, CLASSES):
+        return np.empty((len(classes), 0))
+    if task.kind == LABELS:
+        unknown = {name for text in classes for name in labels_in(text)} - {*task.names}
+        if unknown:
+            raise DatasetError(
+                f"The labels {in_short(sorted(unknown))} are none of {in_short(task.names)}",
+                "Mend these labels, or say where the labels are with --labels",
+            )
+        return np.array([[float(name in labels_in(text)) for name in task.names] for text in classes])
+    numbers = [_numbers_in(text) for text in classes]
+    width = max(1, len(task.names))
+    wrong = [text for text, found in zip(classes, numbers, strict=True) if found is None or len(found) != width]
+    if wrong:
+        what = "a grade" if task.kind == ORDINAL else "a number"
+        raise DatasetError(
+            f"The label {wrong[0]!r} is not {what}, which the task asks for",
+            "Mend these labels, say which column has them with --labels, or give another --kind or --metric",
+        )
+    return np.array(numbers, np.float64).reshape(len(classes), width)
+
+
+def as_kind(task: Task, kind: str, classes: Sequence[str]) -> Task:
+    """The task taken for grades or numbers, which content cannot tell from numbers of classes; others as they are.
+
+    Raises:
+        DatasetError: a label is no number.
+    """
+    if kind == ORDINAL:
+        changed = replace(task, kind=ORDINAL, answer=NAME, positive="", best=0, metric="qwk", names=(), separator="")
+    elif kind == NUMBER:
+        changed = replace(
+            task, kind=NUMBER, answer=NUMBERS, positive="", best=0, metric="rmse", names=task.targets, separator=""
+        )
+    else:
+        return task
+    table_of(changed, classes)
+    return replace(changed, may_be_name=False)
+
+
+def _numbers_in(text: str) -> list[float] | None:
+    try:
+        found = [tables.parse_number(part) for part in text.split(SEPARATOR)]
+    except ValueError:
+        return None
+    return found if np.isfinite(found).all() else None
