@@ -48,6 +48,7 @@ class Dataset:
         asked: what the sample submission asks for, where there is one.
         labels_from: where the labels stand, in words.
         others: how many files of other kinds there are besides.
+        groups: id of a training row -> the group that it hangs together with, as --groups says; empty without.
     """
 
     root: Path
@@ -61,6 +62,7 @@ class Dataset:
     asked: Task | None = None
     labels_from: str = ""
     others: int = 0
+    groups: Mapping[str, str] = field(default_factory=dict)
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
 
     @property
