@@ -145,8 +145,9 @@ class Search:
     def _instead(self, state: _State, rows: NDArray[np.intp], label: int) -> tuple[NDArray[np.intp], _Floats]:
         """(m,) the labels that rows which reach no other's threshold get instead of one, and its threshold for that."""
         values = self.probabilities[rows]
-        shares = values / state.thresholds
-        shares[:, label] = 0.0
+        thresholds = state.thresholds.copy()
+        thresholds[label] = np.inf  # of this one's probability no share
+        shares = values / thresholds
         other = shares.argmax(axis=1)
         most = shares[np.arange(len(rows)), other]
         limits = np.full(len(rows), np.inf)
