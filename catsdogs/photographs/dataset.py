@@ -14,6 +14,7 @@ from typing import NamedTuple
 from catsdogs.errors import DatasetError, UnknownNameError, UnreadablePhotographError, UsageError, in_short
 from catsdogs.files import storage
 from catsdogs.photographs import filetypes, locations, recognition, tfrecord
+from catsdogs.photographs.groups import Offer
 from catsdogs.photographs.labels import UNLABELLED, Row, photographs, tabulate
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
@@ -48,7 +49,8 @@ class Dataset:
         asked: what the sample submission asks for, where there is one.
         labels_from: where the labels stand, in words.
         others: how many files of other kinds there are besides.
-        groups: id of a training row -> the group that it hangs together with, as --groups says; empty without.
+        groups: id of a training row -> what it hangs together with, such as a patient; empty where no person said so.
+        offers: columns by which photographs may hang together.
     """
 
     root: Path
@@ -63,6 +65,7 @@ class Dataset:
     labels_from: str = ""
     others: int = 0
     groups: Mapping[str, str] = field(default_factory=dict)
+    offers: tuple[Offer, ...] = ()
     _reader: Reader = field(default_factory=Reader, repr=False, compare=False)
 
     @property
@@ -190,8 +193,9 @@ def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
     truth: dict[str, str] = {}
     task: Task | None = None
     labels_from, used = "the records", frozenset[str]()
+    groups, offers = dict[str, str](), list[Offer]()
     if names:
-        classes, rows, sample, task, notes, labels_from, used = recognition.recognise(
+        classes, rows, sample, task, notes, labels_from, used, groups, offers = recognition.recognise(
             root, files, names, given, table, is_answered
         )
     else:
@@ -218,6 +222,8 @@ def _recognise(root: Path, given: Given, is_answered: bool) -> Dataset:
         notes=(*notes, *absent),
         labels_from=labels_from,
         others=_count_others(files, names, used) if names else 0,
+        groups={row.id: groups[row.name] for row in rows if row.split == "train" and row.name in groups},
+        offers=tuple(offers),
     )
 
 

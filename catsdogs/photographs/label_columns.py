@@ -1,18 +1,17 @@
 """The label column of a table: by what a sample submission asks for, else by its name, else by what stands in it."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from catsdogs.errors import DatasetError, in_short
+from catsdogs.errors import DatasetError
 from catsdogs.files import tables
 from catsdogs.files.tables import Table
 from catsdogs.photographs.names import loose, one_form
 
 LABEL_COLUMNS = ("label", "class", "breed", "category", "target")
 _LIKE_LABELS = (*LABEL_COLUMNS, "species", "cultivar", "individual", "diagnosis")  # such as category_id, class_name
-_TOKEN_REPEATS = 3  # how often each word occurs, on average, where cells list several labels
-_SEPARATORS = (" ", ",", ";", "|")  # between several labels in one cell
-_NOT_YET = "Several labels for a photograph are not there yet: only one class for each can be learnt"
+_BETWEEN_LABELS = ("|", ";", ",", " ")
 
 
 class Wanted(NamedTuple):
@@ -65,6 +64,8 @@ def label_columns(parsed: Table, file: int, wanted: Wanted, place: str) -> Label
     if best == 0 and len(flags := [number for number in others if _are_flags(values_of(parsed, number))]) == 1:
         return LabelColumns((flags[0],), 0.25)
     if best == 0:
+        if len(others) == 1 and _are_numbers(wanted.values) and _are_fractions(values_of(parsed, others[0])):
+            return LabelColumns((others[0],), 0)
         classes = [number for number in others if are_classes(values_of(parsed, number))]
         return LabelColumns((others[0],), 0) if len(others) == 1 == len(classes) else None
     first, *alike = [number for number, fit in fits.items() if fit == best]
@@ -79,14 +80,16 @@ def _fit(name: str, values: Sequence[str], wanted: Wanted) -> float:
     """How well a column fits what is wanted: by its name as that of the only target, else by its values."""
     shown, called_so = set(values), loose(name)
     if len(wanted.targets) > 1:
-        common = len({loose(value) for value in shown} & {loose(target) for target in wanted.targets})
-        return 3 * common / max(len(shown), len(wanted.targets)) if common > 1 or common == len(shown) else 0
+        targets = {loose(target) for target in wanted.targets}
+        common = len({loose(value) for value in shown} & targets)
+        fit = 3 * common / max(len(shown), len(wanted.targets)) if common > 1 or common == len(shown) else 0
+        return max(fit, *(_fit_of_lists(shown, separator, targets) for separator in _BETWEEN_LABELS))
     target = loose("".join(wanted.targets))
     if target and called_so == target:
         return 3
     if target and (called_so.startswith(target) or target.startswith(called_so)):
         return 2
-    words = {value for value in wanted.values if not _is_number(value)}
+    words = {value for value in wanted.values if as_number(value) is None}
     if words & shown:
         return 1.5
     if name.strip().lower() in LABEL_COLUMNS:
@@ -94,35 +97,11 @@ def _fit(name: str, values: Sequence[str], wanted: Wanted) -> float:
     return 0.5 if called_so.startswith(_LIKE_LABELS) else 0
 
 
-def one_hot(parsed: Table, columns: Sequence[int], place: str) -> list[str]:
-    """The label of each row: the name of the one of these columns that holds 1; empty where all of them are.
-
-    Raises:
-        DatasetError: other values than 0 and 1; rows with several labels, or none.
-    """
-    names = [parsed.header[number].strip() for number in columns]
-    labels, wrong = [], []
-    for number, row in zip(parsed.numbers, parsed.rows, strict=True):
-        cells = [row[column].strip() for column in columns]
-        try:
-            values = [tables.parse_number(cell) if cell else 0.0 for cell in cells]
-        except ValueError:
-            values = [float("nan")]
-        if not set(values) <= {0.0, 1.0}:
-            raise DatasetError(
-                f"{place}, row {number}: the columns {in_short(names)} hold {in_short(cells)}, not 0 and 1",
-                "Numbers to be predicted are not there yet: only one class for each photograph can be learnt",
-            )
-        if sum(values) != 1 and any(cells):
-            wrong.append(number)
-        labels.append(names[values.index(1.0)] if 1.0 in values else "")
-    if wrong:
-        raise DatasetError(
-            f"{place}: {len(wrong):,} of {len(labels):,} rows, such as row {wrong[0]}, hold 1 in several of "
-            f"the columns {in_short(names)}, or in none",
-            _NOT_YET,
-        )
-    return labels
+def _fit_of_lists(shown: set[str], separator: str, targets: set[str]) -> float:
+    """How well the lists in a column fit the columns of a sample submission, all of whose labels these are."""
+    words = {loose(word) for value in shown for word in value.split(separator)} - {""}
+    is_list = any(separator in value for value in shown)
+    return 3 * len(words) / len(targets) if is_list and len(words) > 1 and words <= targets else 0
 
 
 def _are_flags(values: Sequence[str]) -> bool:
@@ -130,53 +109,24 @@ def _are_flags(values: Sequence[str]) -> bool:
     return set(values) - {""} == {"0", "1"}
 
 
-def _is_number(text: str) -> bool:
+def _are_fractions(values: Collection[str]) -> bool:
+    """Whether the values are numbers, and not all of them whole."""
+    return _are_numbers(values) and not all(tables.parse_number(value).is_integer() for value in values if value)
+
+
+def _are_numbers(values: Collection[str]) -> bool:
+    """Whether all that stands there are numbers, and something does."""
+    filled = {*values} - {""}
+    return bool(filled) and all(as_number(value) is not None for value in filled)
+
+
+def as_number(text: str) -> float | None:
+    """The finite number that a text is, with a decimal point or comma; None if it is none."""
     try:
-        tables.parse_number(text)
+        number = tables.parse_number(text)
     except ValueError:
-        return False
-    return True
-
-
-def refuse_odd_labels(labels: dict[str, str], column: str, place: str) -> None:
-    """Refuse labels that would become unwanted classes: several labels in a cell, or one number in two spellings."""
-    values = set(labels.values())
-    for separator in _SEPARATORS:
-        several = [
-            value
-            for value in sorted(values)
-            if separator in value and {part.strip() for part in value.split(separator)} <= values
-        ] or _listed(values, separator)
-        if several:
-            raise DatasetError(
-                f"{place}: the column {column} holds several labels in a row, such as {several[0]!r}",
-                _NOT_YET,
-            )
-    numbers: dict[float, str] = {}
-    for value in sorted(values):
-        try:
-            same = numbers.setdefault(tables.parse_number(value), value)
-        except ValueError:
-            continue
-        if same != value and ("." in value + same or "," in value + same):
-            raise DatasetError(
-                f"{place}: the column {column} holds {same!r} and {value!r}, which are one number",
-                "Write each class in one way",
-            )
-
-
-def _listed(values: set[str], separator: str) -> list[str]:
-    """The cells that list several labels, of which few ever stand alone; names of two words are no such lists.
-
-    Cells of lists have few words in many combinations, and lists of different lengths; or they are all of numbers.
-    """
-    lists = [value.split(separator) for value in sorted(values) if separator in value]
-    words = {word.strip() for parts in lists for word in parts}
-    if not lists:
-        return []
-    is_repeated = sum(map(len, lists)) >= _TOKEN_REPEATS * len(words) and len(words) < len(lists)
-    is_of_numbers = separator != "," and all(map(_is_number, words))  # 0,5 may be half
-    return [separator.join(lists[0])] if is_of_numbers or (is_repeated and len({*map(len, lists)}) > 1) else []
+        return None
+    return number if math.isfinite(number) else None
 
 
 def are_classes(values: Sequence[str]) -> bool:

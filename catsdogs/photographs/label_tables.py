@@ -10,7 +10,9 @@ from typing import NamedTuple
 from catsdogs.errors import DatasetError, and_more, in_short
 from catsdogs.files import tables
 from catsdogs.files.tables import NoTableError, Table
+from catsdogs.photographs import label_cells
 from catsdogs.photographs.filetypes import PHOTO_SUFFIXES
+from catsdogs.photographs.label_cells import PLAIN, Form
 from catsdogs.photographs.label_columns import (
     LABEL_COLUMNS,
     Wanted,
@@ -18,8 +20,6 @@ from catsdogs.photographs.label_columns import (
     are_classes,
     called,
     label_columns,
-    one_hot,
-    refuse_odd_labels,
     values_of,
 )
 from catsdogs.photographs.names import leads_elsewhere, natural_key, one_form, without_suffix
@@ -42,6 +42,22 @@ class _FileColumn(NamedTuple):
     matches: int
     repeats: bool
     has_suffixes: bool
+
+
+class Labels(NamedTuple):
+    """What tells the labels.
+
+    Attributes:
+        source: the file that they are from; empty for names of photographs.
+        labelled: (photograph, label) of each.
+        form: what kind of labels they are.
+        columns: of a table, the names of those that hold them, and of that which names the photographs.
+    """
+
+    source: str
+    labelled: list[tuple[str, str]]
+    form: Form = PLAIN
+    columns: tuple[str, ...] = ()
 
 
 class PhotographNames:
@@ -112,11 +128,11 @@ def _tails(name: str, folders: int) -> tuple[str, str]:
 
 
 def choose_label_table(
-    texts: Mapping[str, str], photographs: PhotographNames, wanted: Wanted, root: str
-) -> tuple[str, list[tuple[str, str]]] | None:
-    """Of these tables with their texts, that which tells the labels of the most photographs: its name, and its rows.
+    texts: Mapping[str, str], photographs: PhotographNames, wanted: Wanted, root: str, kind: str = ""
+) -> Labels | None:
+    """Of these tables with their texts, the labels of that which tells those of the most photographs.
 
-    What fits a sample submission better goes before what tells more.
+    What fits a sample submission better goes before what tells more. `kind` is that of labels, if a person gave it.
 
     Raises:
         DatasetError: two tables fit alike, and do not say the same; or as `read_label_table`.
@@ -143,14 +159,24 @@ def choose_label_table(
     if not ranked:
         return None
     alike = [entry for entry in ranked if entry[0] == ranked[0][0]]
-    found = [_read_parsed(name, parsed, photographs, root, wanted, columns) for _, name, parsed, columns in alike[:2]]
-    if any(sorted(other) != sorted(found[0]) for other in found[1:]):
+    found = [
+        _read_parsed(name, parsed, photographs, root, wanted, columns, kind) for _, name, parsed, columns in alike[:2]
+    ]
+    if any(sorted(other.labelled) != sorted(found[0].labelled) for other in found[1:]):
         names = [name for _, name, *_ in alike]
         raise DatasetError(
             f"{root}: the tables {in_short(names)} could both hold the labels, and they do not say the same",
             f"Say which with --labels, such as --labels {names[0]}",
         )
-    return alike[0][1], found[0]
+    return found[0]
+
+
+def naming_column(parsed: Table, photographs: PhotographNames) -> tuple[int, list[str | None]] | None:
+    """The number of the column that names most of these photographs, and that of each row; None where none does."""
+    padded = _padded(parsed)
+    columns = [_match(padded, number, photographs) for number in range(len(parsed.header))]
+    best = max(columns, key=lambda column: (column.matches, -column.number), default=None)
+    return (best.number, best.photographs) if best and best.matches else None
 
 
 def refuse_unclear_columns(texts: Mapping[str, str], photographs: PhotographNames, root: str) -> None:
@@ -172,11 +198,12 @@ def refuse_unclear_columns(texts: Mapping[str, str], photographs: PhotographName
 
 
 def read_label_table(
-    table: str, text: str, photographs: PhotographNames, root: str, wanted: Wanted | None = None
-) -> list[tuple[str, str]]:
-    """(photograph, label) for each row; a row may name a photograph that is not there, but not all of them may.
+    table: str, text: str, photographs: PhotographNames, root: str, wanted: Wanted | None = None, kind: str = ""
+) -> Labels:
+    """The label of each row; a row may name a photograph that is not there, but not all of them may.
 
-    The label column is found by what is `wanted`, else by its name or content alone.
+    The label column is found by what is `wanted`, else by its name or content alone. `kind` is that of labels, if a
+    person gave it.
 
     Raises:
         DatasetError: no table; two columns that could name the photographs, or the labels; a row that is incomplete, or
@@ -187,7 +214,7 @@ def read_label_table(
     except NoTableError as error:
         raise DatasetError(f"{root}: {table} is not a table: {error}", "Save it as CSV, in UTF-8") from None
     columns = [_match(parsed, number, photographs) for number in range(len(parsed.header))]
-    return _read_parsed(table, parsed, photographs, root, wanted, columns)
+    return _read_parsed(table, parsed, photographs, root, wanted, columns, kind)
 
 
 def _read_parsed(
@@ -197,13 +224,19 @@ def _read_parsed(
     root: str,
     wanted: Wanted | None,
     candidates: Sequence[_FileColumn],
-) -> list[tuple[str, str]]:
+    kind: str,
+) -> Labels:
     place = f"{root}: {table}"
     file, columns = _choose_columns(parsed, candidates, place, wanted)
     if not parsed.rows:
         raise DatasetError(f"{place} has no rows", "List one photograph and its label on each row")
-    values = one_hot(parsed, columns, place) if len(columns) > 1 else values_of(parsed, columns[0])
-    labels = _labels_of(parsed, file, values, photographs, place, may_be_empty=wanted is not None)
+    form, may_be_none = PLAIN, False
+    if len(columns) > 1:
+        values, form = label_cells.of_columns(parsed, columns, wanted or Wanted(), kind, place)
+    else:
+        values = values_of(parsed, columns[0])
+        may_be_none = label_cells.are_lists(values, kind, parsed.delimiter)
+    labels = _labels_of(parsed, file, values, photographs, place, wanted is not None, may_be_none)
     if not any(name in photographs.names for name in labels):
         raise DatasetError(
             f"{place} names none of the {len(photographs.names):,} photographs, whose names are like "
@@ -211,8 +244,11 @@ def _read_parsed(
             "Name the photographs as seen from that folder, or give --data the table that does",
         )
     if len(columns) == 1:
-        refuse_odd_labels(labels, called(parsed, columns[0]), place)
-    return list(labels.items())
+        column = called(parsed, columns[0])
+        labels, form = label_cells.of_column(labels, wanted, kind, column, place, parsed.delimiter)
+    return Labels(
+        table, list(labels.items()), form, tuple(parsed.header[number].strip() for number in (file, *columns))
+    )
 
 
 def _padded(parsed: Table) -> Table:
@@ -229,10 +265,12 @@ def _labels_of(
     photographs: PhotographNames,
     place: str,
     may_be_empty: bool,
+    may_be_none: bool,
 ) -> dict[str, str]:
     """Photograph -> label. The error about a mistake lists all rows with the first kind of mistake.
 
-    Rows without a label of other photographs than these `may_be_empty`: they are asked for.
+    Rows without a label of other photographs than these `may_be_empty`: they are asked for. Photographs `may_be_none`
+    where cells list labels: they have none.
     """
     labels: dict[str, str] = {}
     mistakes: dict[str, list[tuple[int, str]]] = {}  # by what is to be done about them
@@ -245,7 +283,7 @@ def _labels_of(
             remedy = "Put a name with a comma in it into quotation marks"
         elif may_be_empty and written and not value and name not in photographs.names:
             continue
-        elif not written or not value:
+        elif not written or not (value or may_be_none):
             mistake, remedy = "has no file name or no label", "Complete or remove the row"
         elif len(fits) > 1:
             mistake = f"names {written}, which fits {fits[0]} and {fits[1]}"

@@ -12,10 +12,22 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import DatasetError, in_short
 from catsdogs.files import tables
-from catsdogs.photographs.task import BINARY, CLASSES, LABELS, NAME, NUMBER, NUMBERS, ORDINAL, Task
+from catsdogs.photographs.task import (
+    BINARY,
+    CLASSES,
+    LABEL_COLUMN,
+    LABELS,
+    NAME,
+    NUMBER,
+    NUMBERS,
+    ORDINAL,
+    PROBABILITIES,
+    Task,
+)
 
 SEPARATOR = "|"  # between the labels of a photograph, or its numbers
 NO_LABEL = "(none)"  # the text of a photograph without any of the labels
+_CALLED = {ORDINAL: "a grade", NUMBER: "a number"}
 
 
 def text_of(shown: Collection[str], names: Sequence[str]) -> str:
@@ -50,9 +62,8 @@ def table_of(task: Task, classes: Sequence[str]) -> NDArray[np.float64]:
     width = max(1, len(task.names))
     wrong = [text for text, found in zip(classes, numbers, strict=True) if found is None or len(found) != width]
     if wrong:
-        what = "a grade" if task.kind == ORDINAL else "a number"
         raise DatasetError(
-            f"The label {wrong[0]!r} is not {what}, which the task asks for",
+            f"The label {wrong[0]!r} is not {_CALLED[task.kind]}, which the task asks for",
             "Mend these labels, say which column has them with --labels, or give another --kind or --metric",
         )
     return np.array(numbers, np.float64).reshape(len(classes), width)
@@ -62,16 +73,24 @@ def as_kind(task: Task, kind: str, classes: Sequence[str]) -> Task:
     """The task taken for grades or numbers, which content cannot tell from numbers of classes; others as they are.
 
     Raises:
-        DatasetError: a label is no number.
+        DatasetError: a label is no number; a sample submission asks for something of each class.
     """
+    if kind not in (ORDINAL, NUMBER):
+        return task
+    if not task.id_form:  # there is no sample, whose columns would be others than those of the classes
+        task = replace(task, targets=(LABEL_COLUMN,))
+    if len(task.targets) > 1 and task.answer == PROBABILITIES:
+        raise DatasetError(
+            f"The sample submission asks for a probability for each class, not for {_CALLED[kind]}: its columns are "
+            f"{in_short(task.targets)}",
+            "Leave --kind out, or give another --metric",
+        )
     if kind == ORDINAL:
         changed = replace(task, kind=ORDINAL, answer=NAME, positive="", best=0, metric="qwk", names=(), separator="")
-    elif kind == NUMBER:
+    else:
         changed = replace(
             task, kind=NUMBER, answer=NUMBERS, positive="", best=0, metric="rmse", names=task.targets, separator=""
         )
-    else:
-        return task
     table_of(changed, classes)
     return replace(changed, may_be_name=False)
 

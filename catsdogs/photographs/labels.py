@@ -8,9 +8,10 @@ from posixpath import basename
 from typing import NamedTuple
 
 from catsdogs.errors import DatasetError, and_more, in_short
-from catsdogs.photographs import label_tables, splits
+from catsdogs.photographs import label_cells, label_tables, splits
 from catsdogs.photographs.filetypes import is_photograph
 from catsdogs.photographs.label_columns import Wanted
+from catsdogs.photographs.label_tables import Labels
 from catsdogs.photographs.names import common_folder, natural_key, one_form, without_suffix
 from catsdogs.photographs.sample import is_sample
 from catsdogs.photographs.splits import TEST, THIRD, TRAIN, Placement, label_before_dot
@@ -41,13 +42,6 @@ def photographs(names: Iterable[str]) -> list[str]:
     return names
 
 
-class Labels(NamedTuple):
-    """Where labels are from, and (photograph, label) of each; of names of photographs the source is empty."""
-
-    source: str
-    labelled: list[tuple[str, str]]
-
-
 def classes_and_rows(
     names: Sequence[str],
     table: tuple[str, str] | None,
@@ -56,6 +50,21 @@ def classes_and_rows(
     wanted: Wanted | None = None,
 ) -> tuple[tuple[str, ...], list[Row]]:
     """Photographs' relative paths, and the name and text of a label table -> classes and rows (id, split, label, name).
+
+    As `read_alone`, without what it says of the labels.
+    """
+    return read_alone(names, table, root, notes, wanted)[1:]
+
+
+def read_alone(
+    names: Sequence[str],
+    table: tuple[str, str] | None,
+    root: str,
+    notes: list[str] | None = None,
+    wanted: Wanted | None = None,
+    kind: str = "",
+) -> tuple[Labels, tuple[str, ...], list[Row]]:
+    """Photographs' relative paths, and the name and text of a label table -> labels, classes and rows.
 
     For a data set without a sample submission. Without a table the label is the class folder, else what stands before
     the first dot of `<class>.<number>.jpg`. If there are no folders but splits or images/ and no name is like that, the
@@ -66,6 +75,7 @@ def classes_and_rows(
     Args:
         notes: gets sentences about photographs that are left out or treated in a surprising way.
         wanted: by what the label column is recognised, see `label_tables.read_label_table`.
+        kind: that of labels, if a person gave it.
 
     Raises:
         DatasetError: no layout recognised, a name without a label, an id given twice.
@@ -74,22 +84,23 @@ def classes_and_rows(
     by_role = by_roles(where)
     if table:
         known = names_to_learn_from(by_role, where)
-        listed_rows = label_tables.read_label_table(*table, known, root, wanted)
-        labelled = [(name, label) for name, label in listed_rows if name in known.names or name not in where]
-        if (for_test := len(listed_rows) - len(labelled)) and notes is not None:
+        labels = label_tables.read_label_table(*table, known, root, wanted, kind)
+        labelled = [(name, label) for name, label in labels.labelled if name in known.names or name not in where]
+        if (for_test := len(labels.labelled) - len(labelled)) and notes is not None:
             notes.append(_not_learnt_from(table[0], for_test))
         listed = {name for name, _ in labelled}
         is_split = by_role[TRAIN] or by_role[TEST]
         test = [name for name in (by_role[TEST] if is_split else by_role[None]) if name not in listed]
         why_left_out = f"not in {table[0]}"
     else:
-        labelled = _labels_from_names(by_role, where, root)
+        labels = of_names(_labels_from_names(by_role, where, root), root, kind)
+        labelled = labels.labelled
         test = by_role[TEST]
         why_left_out = "in no split, or without a label there"
-    rows = tabulate(_ids(labelled, where), _test_ids(test, where), root)
+    classes, rows = tabulate(_ids(labelled, where), _test_ids(test, where), root)
     if notes is not None:
         notes += _notes(where, {name for name, _ in labelled}, set(test), why_left_out)
-    return rows
+    return labels, classes, rows
 
 
 def rows_beside(
@@ -115,7 +126,17 @@ def rows_beside(
     return tabulate(_ids(labelled, where), ((id, name) for name, id in asked.items()), root)
 
 
-def labels_in_names(names: Sequence[str], asked: Mapping[str, str], root: str) -> tuple[Labels, dict[str, Placement]]:
+def of_names(labelled: list[tuple[str, str]], root: str, kind: str) -> Labels:
+    """Labels that names carry: classes, unless a person gave another `kind`."""
+    if not kind:
+        return Labels("", labelled)
+    texts, form = label_cells.of_column(dict(labelled), None, kind, "", root)
+    return Labels("", list(texts.items()), form)
+
+
+def labels_in_names(
+    names: Sequence[str], asked: Mapping[str, str], root: str, kind: str = ""
+) -> tuple[Labels, dict[str, Placement]]:
     """The labels that the names of photographs that are not asked for carry, and where all photographs lie.
 
     Raises:
@@ -126,7 +147,7 @@ def labels_in_names(names: Sequence[str], asked: Mapping[str, str], root: str) -
     except DatasetError:  # beside those that are asked for folders may be unclear that alone are classes
         others = [name for name in sorted(names) if name not in asked]
         where = {name: Placement(TEST, "", name) for name in names} | splits.placements(others, root)
-    return Labels("", _labels_from_names(by_roles(where, asked), where, root)), where
+    return of_names(_labels_from_names(by_roles(where, asked), where, root), root, kind), where
 
 
 def by_roles(where: Mapping[str, Placement], asked: Collection[str] = ()) -> dict[str | None, list[str]]:

@@ -1,35 +1,35 @@
 """Files -> what a data set is: its classes, its rows, and its task. Contents decide; names of files only break ties."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from posixpath import basename
 from typing import NamedTuple
 
-from catsdogs.errors import DatasetError, UnknownNameError, in_short
-from catsdogs.photographs import answer, coco, label_tables, sample, splits
+from catsdogs.errors import DatasetError, in_short
+from catsdogs.photographs import answer, chosen_classes, coco, label_cells, label_tables, sample, splits
+from catsdogs.photographs.groups import Grouping, Offer
+from catsdogs.photographs.label_cells import Form
 from catsdogs.photographs.label_columns import Wanted
-from catsdogs.photographs.label_tables import PhotographNames
+from catsdogs.photographs.label_tables import Labels, PhotographNames
+from catsdogs.photographs.label_texts import NO_LABEL, SEPARATOR
 from catsdogs.photographs.labels import (
     LABEL_TABLES,
-    UNLABELLED,
-    Labels,
     Row,
     by_roles,
     choose_table,
-    classes_and_rows,
     labels_in_names,
     names_to_learn_from,
+    read_alone,
     rows_beside,
 )
 from catsdogs.photographs.locations import Location
-from catsdogs.photographs.names import Names, common_folder
+from catsdogs.photographs.names import common_folder
 from catsdogs.photographs.sample import Sample
 from catsdogs.photographs.side_files import SideFiles, read_sample
 from catsdogs.photographs.splits import Placement
-from catsdogs.photographs.task import PROBABILITY, Task
-
-_NAMES_SHOWN = 4  # of classes that are joined to one
+from catsdogs.photographs.task import CLASSES, NUMBER, PROBABILITY, Task
 
 
 class Given(NamedTuple):
@@ -39,11 +39,15 @@ class Given(NamedTuple):
         labels: the label table, as seen from the data set or from here; after a colon, its column.
         images: the folder of the photographs, as seen from the data set.
         positive: classes, with commas between them, whose joint probability is asked for.
+        kind: one of `task.KINDS`, of what is to be predicted.
+        groups: by what photographs hang together: a column, or a level of folders; see `groups.Grouping.of`.
     """
 
     labels: str = ""
     images: str = ""
     positive: str = ""
+    kind: str = ""
+    groups: str = ""
 
     @property
     def flags(self) -> dict[str, str]:
@@ -58,6 +62,8 @@ class Recognised(NamedTuple):
         sample_text: of the sample submission.
         labels_from: where the labels stand, in words.
         used: the names of the files that were read besides photographs.
+        groups: the name of a photograph to learn from -> its group, where a person said by what they hang together.
+        offers: by what else they may.
     """
 
     classes: tuple[str, ...]
@@ -67,6 +73,8 @@ class Recognised(NamedTuple):
     notes: list[str]
     labels_from: str
     used: frozenset[str]
+    groups: dict[str, str]
+    offers: list[Offer]
 
 
 def recognise(
@@ -88,6 +96,7 @@ def recognise(
         DatasetError: nothing is recognised, or what is asked for cannot be answered; see `sample` and `answer`.
         UnknownNameError: no such class.
     """
+    chosen_classes.check_kind(given.kind, given.positive)
     is_sample = bool(table_name) and sample.is_sample(table_name)
     texts = SideFiles(root, files, table_name if is_sample else "")
     names = _below(names, given.images, texts.root)
@@ -100,20 +109,48 @@ def recognise(
     if is_answered:
         sample.refuse_missing(read, names, texts.root)
     notes: list[str] = []
-    labels, where = _find_labels(texts, names, where, read, chosen, column)
+    labels, where = _find_labels(texts, names, where, read, (chosen, column), given.kind)
     classes, rows = rows_beside(read.id_of, labels, where, texts.root, notes)
     if not any(row.split == "train" for row in rows):
         raise DatasetError(
             f"{texts.root} has no labelled photographs besides the {len(read.asked):,} that {read.name} asks for",
             "Add the training photographs, or say where their labels are with --labels",
         )
-    classes, rows = _joined(classes, rows, given.positive)
-    task = None
+    known = functools.partial(names_to_learn_from, by_roles(where, read.id_of), where, has_sample=True)
+    groups, offers = _groups(Grouping(texts, _labelled(classes, rows), known, labels), given, notes)
+    classes, rows = _chosen(classes, rows, labels, given, texts.root)
+    told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "").flags
     if is_answered:
-        told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "").flags
-        task = _with_positive(answer.wanted_by(read, classes, told, texts.root), classes, given.positive, read.name)
+        answer.refuse_one(classes, texts.root)
+        asked_for = answer.wanted_by(read, classes, told, texts.root, labels.form)
+        task: Task | None = _with_positive(asked_for, classes, given.positive, read.name)
+    else:
+        task = answer.without_sample(classes, told, labels.form)
     used = frozenset({read.name, labels.source})
-    return Recognised(classes, rows, read.text, task, notes, labels.source or _in_names(rows), used)
+    labels_from = labels.source or _in_names(rows)
+    return Recognised(classes, rows, read.text, task, notes, labels_from, used, groups, offers)
+
+
+def _chosen(
+    classes: tuple[str, ...], rows: list[Row], labels: Labels, given: Given, root: str
+) -> tuple[tuple[str, ...], list[Row]]:
+    """Classes and rows as a person asks for them."""
+    chosen_classes.refuse_positive(given.positive, labels.form.kind)
+    return chosen_classes.joined(*chosen_classes.of_kind(classes, rows, given.kind, root), given.positive)
+
+
+def _groups(grouping: Grouping, given: Given, notes: list[str]) -> tuple[dict[str, str], list[Offer]]:
+    """The groups by what a person gave, which a note counts; without that the columns that are offered."""
+    if not given.groups:
+        return {}, grouping.offers()
+    groups = grouping.of(given.groups)
+    notes.append(f"{len({*groups.values()}):,} groups of {len(groups):,} photographs by {given.groups}")
+    return groups, []
+
+
+def _labelled(classes: Sequence[str], rows: Sequence[Row]) -> dict[str, str]:
+    """The name of each photograph to learn from -> its label."""
+    return {row.name: classes[row.label] for row in rows if row.split == "train"}
 
 
 def of_records(
@@ -129,15 +166,30 @@ def of_records(
     Raises:
         DatasetError: as `recognise`.
     """
+    chosen_classes.check_kind(given.kind, given.positive)
+    if given.groups:
+        raise DatasetError(
+            f"{root}: --groups {given.groups}, and TFRecord files do not say which photographs hang together",
+            "Give --data the photographs themselves, or leave it out",
+        )
     texts = SideFiles(root, files)
+    form = _form_of_texts(classes, given.kind, texts.root)
     if not texts.sample:
-        return None, None
+        return None, answer.without_sample(classes, given.flags, form)
     if not is_answered:
-        return texts.sample[1], None
+        return texts.sample[1], answer.without_sample(classes, given.flags, form)
     known = PhotographNames([[row.id for row in rows if row.split == "test"]], str)
     read = sample.read_sample(*texts.sample, known.matching, list, texts.root)
     sample.refuse_missing(read, [row.id for row in rows], texts.root)
-    return texts.sample[1], answer.wanted_by(read, classes, given.flags, texts.root)
+    return texts.sample[1], answer.wanted_by(read, classes, given.flags, texts.root, form)
+
+
+def _form_of_texts(classes: Sequence[str], kind: str, root: str) -> Form:
+    """The form of labels whose texts were written as they are."""
+    if not kind and not any(SEPARATOR in name or name == NO_LABEL for name in classes):
+        kind = NUMBER if label_cells.is_fractional(classes, None) else CLASSES
+    shown = {name: "" if name == NO_LABEL else name for name in classes}
+    return label_cells.of_column(shown, None, kind, "", root, ";")[1]
 
 
 def match_sample(
@@ -165,63 +217,75 @@ def _without_sample(texts: SideFiles, names: Sequence[str], given: Given, chosen
         chosen = next((name for name in beside if short and name.removeprefix(top) == short), "")
     table = (chosen, texts.read(chosen)) if chosen else None
     wanted = Wanted(column=column) if column else None
-    classes, rows = _joined(*classes_and_rows(names, table, texts.root, notes, wanted=wanted), given.positive)
-    task = replace(Task.of_classes(classes), given=given.flags) if given.flags else None
-    return Recognised(classes, rows, None, task, notes, chosen or _in_names(rows), frozenset({chosen} - {""}))
+    labels, classes, rows = read_alone(names, table, texts.root, notes, wanted, given.kind)
+
+    def known() -> PhotographNames:
+        where = splits.placements(sorted(names), texts.root, has_table=True)
+        return names_to_learn_from(by_roles(where), where)
+
+    groups, offers = _groups(Grouping(texts, _labelled(classes, rows), known, labels), given, notes)
+    classes, rows = _chosen(classes, rows, labels, given, texts.root)
+    task = answer.without_sample(classes, given.flags, labels.form)
+    if not task and given.flags:
+        task = replace(Task.of_classes(classes), given=given.flags)
+    used = frozenset({chosen} - {""})
+    return Recognised(classes, rows, None, task, notes, chosen or _in_names(rows), used, groups, offers)
 
 
 def _find_labels(
-    texts: SideFiles, names: Sequence[str], where: dict[str, Placement], read: Sample, chosen: str, column: str
+    texts: SideFiles, names: Sequence[str], where: dict[str, Placement], read: Sample, table: tuple[str, str], kind: str
 ) -> tuple[Labels, dict[str, Placement]]:
     """The labels of photographs that a sample does not ask for, and where all photographs lie, by which ids are made.
 
-    `chosen` and `column` are the table that a person gave and its column of labels, if any.
+    Args:
+        table: that a person gave, and its column of labels, if any.
+        kind: that of labels, if a person gave it.
     """
+    chosen, column = table
     values = {word for cells in read.values.values() for cell in cells for word in (cell, *cell.split())}
     wanted, asked = Wanted(read.targets, frozenset(values), column), read.id_of
     known = names_to_learn_from(by_roles(where, asked), where, has_sample=True)
-    if labels := _labels_beside_names(texts, known, wanted, chosen):
+    if labels := _labels_beside_names(texts, known, wanted, chosen, kind):
         return labels, where
-    return _labels_in_names(texts, names, asked, known, wanted)
+    return _labels_in_names(texts, names, asked, known, wanted, kind)
 
 
-def _labels_beside_names(texts: SideFiles, known: PhotographNames, wanted: Wanted, chosen: str) -> Labels | None:
+def _labels_beside_names(
+    texts: SideFiles, known: PhotographNames, wanted: Wanted, chosen: str, kind: str
+) -> Labels | None:
     """The labels that a table or annotations give, of the photographs `known`; None where nothing does.
 
     `chosen` is the table or JSON file that a person gave, if any.
     """
     if chosen:
-        given = _annotated(texts, known, wanted, chosen)
-        return given or Labels(
-            chosen, label_tables.read_label_table(chosen, texts.read(chosen), known, texts.root, wanted)
-        )
+        given = _annotated(texts, known, wanted, kind, chosen)
+        return given or label_tables.read_label_table(chosen, texts.read(chosen), known, texts.root, wanted, kind)
     contents = texts.read_those_that_can_be(".csv")
-    if best := label_tables.choose_label_table(contents, known, wanted, texts.root):
-        return Labels(*best)
-    return _annotated(texts, known, wanted)
+    best = label_tables.choose_label_table(contents, known, wanted, texts.root, kind)
+    return best or _annotated(texts, known, wanted, kind)
 
 
 def _labels_in_names(
-    texts: SideFiles, names: Sequence[str], asked: Mapping[str, str], known: PhotographNames, wanted: Wanted
+    texts: SideFiles, names: Sequence[str], asked: Mapping[str, str], known: PhotographNames, wanted: Wanted, kind: str
 ) -> tuple[Labels, dict[str, Placement]]:
     """The labels in names; where these carry none, a table that names no photograph is the likelier mistake."""
     try:
-        return labels_in_names(names, asked, texts.root)
+        return labels_in_names(names, asked, texts.root, kind)
     except DatasetError:
         label_tables.refuse_unclear_columns(texts.read_those_that_can_be(".csv"), known, texts.root)
         for name in texts.tables:
             if basename(name).lower() in LABEL_TABLES or len(texts.tables) == 1:
-                label_tables.read_label_table(name, texts.read(name), known, texts.root, wanted)
+                label_tables.read_label_table(name, texts.read(name), known, texts.root, wanted, kind)
         raise
 
 
-def _annotated(texts: SideFiles, known: PhotographNames, wanted: Wanted, only: str = "") -> Labels | None:
+def _annotated(texts: SideFiles, known: PhotographNames, wanted: Wanted, kind: str, only: str = "") -> Labels | None:
     """The labels of COCO's annotations, if there are any; of one file, `only`."""
     for one in texts.annotations:
         if one.categories and only in ("", one.name):
-            labelled = coco.labels(one, known.matching, {*wanted.values, *wanted.targets}, texts.root)
+            labelled, form = coco.labels(one, known.matching, wanted, texts.root, kind)
             if any(name in known.names for name, _ in labelled):
-                return Labels(one.name, labelled)
+                return Labels(one.name, labelled, form)
     return None
 
 
@@ -268,29 +332,6 @@ def _in_names(rows: Sequence[Row]) -> str:
     """Which names labels are read from, for a sentence."""
     is_below = any("/" in row.id for row in rows if row.split == "train")
     return "the names of folders" if is_below else "the file names"
-
-
-def _joined(classes: tuple[str, ...], rows: list[Row], positive: str) -> tuple[tuple[str, ...], list[Row]]:
-    """Two classes of several: all others, and those that a person called positive."""
-    if not positive:
-        return classes, rows
-    known = Names(classes)
-    chosen = []
-    for name in filter(None, map(str.strip, positive.split(","))):
-        if (found := known.find(name)) is None:
-            raise UnknownNameError("class for --positive", name, classes)
-        chosen.append(found)
-    others = [name for name in classes if name not in chosen]
-    if not others:
-        raise DatasetError(f"--positive names all classes, {in_short(classes)}", "Leave out those that are not")
-    numbers = {UNLABELLED: UNLABELLED} | {number: int(name in chosen) for number, name in enumerate(classes)}
-    joined = (_called_together(others), _called_together([name for name in classes if name in chosen]))
-    return joined, [row._replace(label=numbers[row.label]) for row in rows]
-
-
-def _called_together(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return "+".join(names[:_NAMES_SHOWN]) + (f"+{more} more" if more > 0 else "")
 
 
 def _with_positive(task: Task, classes: Sequence[str], positive: str, sample_name: str) -> Task:

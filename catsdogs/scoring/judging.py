@@ -81,7 +81,7 @@ def in_words(task: Task) -> str:
     if task.kind == NUMBER:
         return "within the range seen"
     how = "calibrated on the other folds"
-    if task.kind == LABELS and task.metric in metrics.OF_LABEL_SETS:
+    if task.kind == LABELS and task.metric in metrics.OF_LABELS:
         return f"{how}, as their thresholds are"
     if is_cut(task):
         return f"{how}, as their cut points are"
@@ -96,7 +96,7 @@ def fit(answers: _Floats, right: Right, task: Task, values: tuple[float, ...], c
     calibrated = apply(as_submitted(fitted, task), answers, task)
     if task.kind == LABELS:
         names_one = bool((right.sum(axis=1) > 0).all())
-        metric = task.metric if task.metric in metrics.OF_LABEL_SETS else metrics.F1_MACRO
+        metric = task.metric if task.metric in metrics.OF_LABELS else metrics.F1_MACRO
         found = thresholds.fit_thresholds(calibrated, right, metric, names_one)
         return Rule(task, fitted, found, names_one=names_one)
     if is_cut(task):
@@ -108,7 +108,9 @@ def fit(answers: _Floats, right: Right, task: Task, values: tuple[float, ...], c
 
 def as_submitted(fitted: Calibration, task: Task) -> Calibration:
     """A calibration without its clip where the metric looks at an order only, which a clip would tie."""
-    return fitted if metrics.find(task.metric).takes_a_clip else replace(fitted, clip=0.0)
+    by_threshold = task.kind == LABELS and task.metric in metrics.OF_LABELS
+    takes_a_clip = metrics.find(task.metric).takes_a_clip and not by_threshold
+    return fitted if takes_a_clip else replace(fitted, clip=0.0)
 
 
 def apply(calibrated: Calibration, answers: _Floats, task: Task) -> _Floats:

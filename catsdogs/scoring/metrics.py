@@ -29,7 +29,7 @@ RANKS, GRADE = "ranks", "grade"
 _MAP = re.compile(r"map@([1-9][0-9]{0,3})")
 _KIND_OF = {QWK: ORDINAL, RMSE: NUMBER, MAE: NUMBER}  # what only one kind is scored by says which kind it is
 _OF_NAMES = (ACCURACY, F1_MACRO, F1_MICRO)
-_OF_LABELS = (F1_MICRO, F1_SAMPLES, F1_MACRO)
+OF_LABELS = (F1_MICRO, F1_SAMPLES, F1_MACRO)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def fitting(task: Task) -> list[str]:
     if task.kind == ORDINAL:
         return [QWK, *_OF_NAMES]
     if task.kind == LABELS:
-        return [*([] if task.answer == NAMES else [LOG_LOSS, MEAN_AUC]), *_OF_LABELS]
+        return [*([] if task.answer == NAMES else [LOG_LOSS, MEAN_AUC]), *OF_LABELS]
     if task.answer == BEST_K:
         return [f"map@{task.best}"]
     if task.answer == NAME:
