@@ -105,9 +105,7 @@ def _grade_targets(
         right = _targets_in_texts(answers, classes, task, remedy)
     row_of = {id: row for row, id in enumerate(answers.rows)}
     right = right[[row_of[str(place.find(id))] for id in ids]]
-    decided: Decided = values > 0.5 if task.answer == NAMES else None
-    if task.kind == LABELS and decided is None and rule.thresholds:
-        decided = rule.decide(values)
+    decided: Decided = values > 0.5 if task.answer == NAMES else rule.decide(values)
     graded = judging.grade(Judged(values, values, decided), right, task, measured_on)
     return replace(graded, log_loss=math.nan, standard_error=math.nan) if task.answer == NAMES else graded
 

@@ -279,7 +279,7 @@ def _cells(values: NDArray[np.float64], columns: Sequence[int], classes: Sequenc
     task = rule.task
     if task.answer in (NAME, NAMES):
         decided = rule.decide(values)
-        if decided is not None and task.answer == NAME:
+        if task.answer == NAME:
             return [[classes[number]] for number in decided]
         named = [[name for name, is_named in zip(classes, row, strict=True) if is_named] for row in decided]
         return [[task.separator.join(names)] for names in named]

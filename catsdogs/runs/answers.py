@@ -16,6 +16,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
 from catsdogs.networks.engines.interface import Output
 from catsdogs.photographs import images
+from catsdogs.photographs.task import NUMBER
 from catsdogs.runs import run_card
 from catsdogs.runs.ensemble import load_members, look, networks_of
 from catsdogs.runs.run_card import Run
@@ -145,7 +146,7 @@ class Predictor:
 def _decided(run: Run, predictions: NDArray[np.float64]) -> list[str]:
     """What is named of one photograph's predictions, (1, columns)."""
     decided = run.rule.decide(predictions)
-    if decided is None:
+    if run.task.kind == NUMBER:
         return []
     if decided.ndim == 1:
         return [run.classes[decided[0]]]

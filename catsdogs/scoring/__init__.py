@@ -10,6 +10,7 @@ __all__ = [
     "cut_points",
     "decisions",
     "grades",
+    "judging",
     "kept_heads",
     "likeliest",
     "measuring",

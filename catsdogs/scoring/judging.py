@@ -6,7 +6,7 @@ classes, or (n, k) targets of labels and numbers.
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ from catsdogs.scoring.measuring import Measurement
 _Floats = NDArray[np.float64]
 _Flags = NDArray[np.bool_]
 _Labels = NDArray[np.int64]
-Right = NDArray[np.int64] | NDArray[np.float64]
-Decided = NDArray[np.int64] | NDArray[np.bool_] | None
+Right = NDArray[Any]  # (n,) classes, or (n, k) targets
+Decided = NDArray[Any]  # see `Rule.decide`
 
 
 def right_of(file: Features) -> Right:
@@ -61,11 +61,11 @@ class Rule:
         return as_submitted(self.calibration, self.task)
 
     def decide(self, answers: _Floats, fold: _Labels | None = None) -> Decided:
-        """What is named of calibrated answers: (n,) classes, (n, k) whether a label is named, or None for numbers."""
+        """What is named of calibrated answers: (n,) classes, or (n, k) whether a label is; numbers as they are."""
         if self.task.kind == LABELS:
             return thresholds.chosen(answers, self.thresholds, self.names_one)
         if self.task.kind == NUMBER:
-            return None
+            return answers
         if self.thresholds:
             return cut_points.graded(answers @ np.array(self.values), self.thresholds)
         return decisions.named(answers, self.task, fold)
@@ -149,7 +149,7 @@ def cross_fitted(
 ) -> Judged:
     """Each fold's rows by a rule that was fitted to the rows of all other folds; rows never held out stay NaN."""
     if task.kind == NUMBER:
-        return Judged(answers, answers, None)
+        return Judged(answers, answers, answers)
     if task.kind == LABELS or is_cut(task):
         return _by_thresholds(answers, right, fold, task, values, calibrate)
     if not calibrate:
@@ -165,7 +165,7 @@ def _by_thresholds(
     answers: _Floats, right: Right, fold: _Labels, task: Task, values: tuple[float, ...], calibrate: bool
 ) -> Judged:
     after, unclipped = np.full_like(answers, np.nan), np.full_like(answers, np.nan)
-    decided = np.zeros(answers.shape, bool) if task.kind == LABELS else np.zeros(len(answers), np.int64)
+    decided: Decided = np.zeros(answers.shape, bool) if task.kind == LABELS else np.zeros(len(answers), np.int64)
     scored = fold != ALWAYS_LEARNT
     for number in np.unique(fold[scored]):
         held_out = fold == number
@@ -192,13 +192,13 @@ def measure_log_loss(judged: Judged, right: Right, task: Task, rows: _Flags | sl
 
 def _measured(metric: str, judged: Judged, right: Right, task: Task, rows: _Flags | slice) -> Measurement:
     answers = (judged.answers if metric == metrics.LOG_LOSS else judged.unclipped)[rows]
-    named = judged.decided[rows] if judged.decided is not None else None
+    named = judged.decided[rows]
     if task.kind == NUMBER:
         return measuring_targets.measure_numbers(metric, answers, right[rows])
     if task.kind == LABELS:
         return measuring_targets.measure_labels(metric, answers, right[rows], named)
     classes = right[rows].astype(np.int64)
-    if metric == metrics.QWK and named is not None:
+    if metric == metrics.QWK:
         return measuring_targets.measure_grades(named, classes, answers.shape[1])
     return measuring.measure(metric, answers, classes, named)
 
