@@ -18,7 +18,7 @@ DEMO_HEAD = "dropout-sigmoid"
 DEMO_DATA = Path("data") / DEMO
 NETWORK_OF_COMPETITIONS = "EfficientNetLite0"  # the smallest of the embedded ones: their pictures are a hundred
 # The settings in invoke.yaml are for photographs of one's own, and say nothing of drawings.
-_NO_SETTINGS = dict.fromkeys(("labels", "images", "positive", "metric", "competition"), "")
+_NO_SETTINGS = dict.fromkeys(("labels", "images", "positive", "kind", "groups", "metric", "competition"), "")
 
 
 class _Tour(NamedTuple):

@@ -25,8 +25,8 @@ UNREADABLE_FILE = "unreadable.csv"
 
 
 @task(
-    "data labels images positive metric competition backbones weights_dir engine precision batch_size dtype out limit "
-    "classes holdout devices cluster",
+    "data labels images positive kind groups metric competition backbones weights_dir engine precision batch_size "
+    "dtype out limit classes holdout devices cluster",
     engine="auto, keras or openvino; auto is that of the feature file, else Keras on a GPU and OpenVINO elsewhere",
     precision="auto, float32, bfloat16 or float16; auto is that of the feature file, else the fastest safe one",
     batch_size="photographs in a batch",

@@ -50,7 +50,7 @@ def scan_dataset(flags: Flags, is_answered: bool = False) -> "Dataset":
     from catsdogs.photographs import dataset
     from catsdogs.photographs.recognition import Given
 
-    given = Given(flags.text("labels"), flags.text("images"), flags.text("positive"))
+    given = Given(*(flags.text(name) for name in Given._fields))
     share = parse_number(float, "holdout", flags.holdout or "0", "Give it a share such as 0.15")
     seed = whole_number("seed", flags.setting("seed"))
     scanned = dataset.scan(flags.place("data"), split_names(flags.classes), share, seed, given, is_answered)

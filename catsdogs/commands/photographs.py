@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from catsdogs.photographs.dataset import Dataset
 
 
-@task("data labels images positive metric competition classes holdout")
+@task("data labels images positive kind groups metric competition classes holdout")
 def look(flags: Flags) -> None:
     """Say what a competition asks for: ids, answer, metric, labels, what is left alone; no photograph is opened."""
     look_at(flags)
-    read_so = {name: flags.text(name) for name in ("labels", "images", "positive", "metric")}
+    read_so = {name: flags.text(name) for name in ("labels", "images", "positive", "kind", "groups", "metric")}
     next_steps(f"features{as_flags(flags, data=str(flags.place('data')), **read_so)}")
 
 
@@ -33,10 +33,14 @@ def look_at(flags: Flags) -> "Dataset":
     dataset = scan_dataset(flags, is_answered=True)
     dataset = replace(dataset, asked=settled(flags, dataset.task, str(flags.place("data")), dataset.classes))
     say(description.describe(dataset))
-    for sentence in (*dataset.notes, description.open_question(dataset.task)):
+    for sentence in (
+        *dataset.notes,
+        description.open_question(dataset.task),
+        *description.offered_groups(dataset),
+    ):
         if sentence:
             say(sentence)
-    rows, classes = len(dataset.of("train")), len(dataset.classes)
+    rows, classes = len(dataset.of("train")), len(dataset.task.names) or len(dataset.classes)
     if likeliest.are_kept(dataset.task, rows, classes):
         say(f"train will keep the {likeliest.KEPT} likeliest of {classes:,} classes: --head dropout-sigmoid learns so")
         return dataset

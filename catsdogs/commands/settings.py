@@ -27,6 +27,8 @@ HELP = {
     "head": "a head of this program, a file my_head.py with the class MyHead, or a classifier of scikit-learn's",
     "images": "the folder of the photographs, where several hold them, as seen from the data",
     "labels": "the table of labels, where several could be it; after a colon, its column: train.csv:breed",
+    "kind": "what is to be predicted, where the files do not tell: binary, classes, labels, ordinal or number",
+    "groups": "what photographs hang together by, such as patient_id: a column of a table, folder, or folder:2",
     "metric": "what answers are scored by, such as auc or f1-macro; if not given, what is known of the competition, "
     "else what suits the answer",
     "positive": "the classes, separated by commas, of whose joint probability one number is asked for",
@@ -42,6 +44,8 @@ DEFAULTS = {
     "labels": "",
     "images": "",
     "positive": "",
+    "kind": "",
+    "groups": "",
     "metric": "",
     "competition": "",
     "features": "features",

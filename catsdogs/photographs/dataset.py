@@ -20,11 +20,12 @@ from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
 from catsdogs.photographs.recognition import Given
 from catsdogs.photographs.sample import Sample
-from catsdogs.photographs.task import Task
+from catsdogs.photographs.task import LABELS, NUMBER, ORDINAL, Task
 from catsdogs.photographs.tfrecord import Record
 
 SEED = 2018
 _READERS = 8
+_OF_ANY_LABEL = "any label"
 _NOTHING = Given()
 
 
@@ -271,6 +272,12 @@ def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], files: M
 
 def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """The data set without labelled photographs of other classes, and without its sample submission, which has them."""
+    if dataset.task.kind in (LABELS, NUMBER):
+        raise UsageError(
+            f"--classes {','.join(names)} would leave out rows by their class, and {dataset.root} is of the kind "
+            f"{dataset.task.kind}",
+            "Leave it out, or give --kind classes",
+        )
     known = Names(dataset.classes)
     chosen = {known.find(name): name for name in names}
     if None in chosen:
@@ -286,7 +293,14 @@ def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
         if row.label in label and not (row.split == "test" and row.id in others)
     )
     truth = {id: name for id, name in dataset.truth.items() if name in classes}
-    return replace(dataset, classes=classes, photographs=kept, sample_submission=None, asked=None, truth=truth)
+    asked = dataset.asked if dataset.task.kind == ORDINAL else None  # the others ask for these classes
+    picked = replace(dataset, classes=classes, photographs=kept, sample_submission=None, asked=asked, truth=truth)
+    return replace(picked, groups=_groups_of(kept, dataset.groups))
+
+
+def _groups_of(photographs: Iterable[Photograph], groups: Mapping[str, str]) -> dict[str, str]:
+    """The groups of those that are to learn from."""
+    return {row.id: groups[row.id] for row in photographs if row.split == "train" and row.id in groups}
 
 
 def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
@@ -294,15 +308,19 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
 
     Photographs are drawn in the order of a hash of seed and id. So the choice does not change with the order of files,
     other classes or the versions of libraries, and a larger share holds out the same ones and more. Files of the same
-    bytes are drawn together, so that none is tested on a head that has learnt from its copy.
+    bytes are drawn together, so that none is tested on a head that has learnt from its copy; and so are groups.
+    Of all photographs together the share is drawn where each label may be alone, or groups have several.
     """
     train = dataset.of("train")
     first_copy = _first_copies(dataset, train)
-    ids: dict[str, list[str]] = {name: [] for name in dataset.classes}
+    if dataset.groups:
+        first_copy = _first_of_groups(first_copy, dataset.groups)
+    is_of_classes = dataset.task.kind not in (LABELS, NUMBER)
+    ids: dict[str, list[str]] = {name: [] for name in dataset.classes} if is_of_classes else {_OF_ANY_LABEL: []}
     for row in train:
-        ids[dataset.classes[row.label]].append(row.id)
+        ids[dataset.classes[row.label] if is_of_classes else _OF_ANY_LABEL].append(row.id)
     held_out: set[str] = set()
-    for all_ids in ids.values():
+    for all_ids in [[row.id for row in train]] if dataset.groups else ids.values():
         count = max(1, round(share * len(all_ids)))
         drawn = sorted(all_ids, key=lambda id: hashlib.sha256(f"{seed} {first_copy[id]}".encode()).digest())
         held_out.update(first_copy[id] for id in drawn[:count])
@@ -313,12 +331,28 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
                 "to learn from",
                 "Hold out less, add photographs of it, or leave the class out",
             )
-    truth = {id: name for name, all_ids in ids.items() for id in all_ids if first_copy[id] in held_out}
+    truth = {row.id: dataset.classes[row.label] for row in train if first_copy[row.id] in held_out}
     if not truth:
         raise DatasetError(f"{dataset.root} has no labelled photographs to hold out", "Give --data a labelled data set")
     kept = [row for row in train if row.id not in truth]
     test = [row._replace(split="test", label=UNLABELLED) for row in train if row.id in truth]
-    return replace(dataset, photographs=(*kept, *test), sample_submission=None, truth=truth)
+    held = replace(dataset, photographs=(*kept, *test), sample_submission=None, truth=truth)
+    return replace(held, groups=_groups_of(kept, dataset.groups))
+
+
+def _first_of_groups(first_copy: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, str]:
+    """Id -> id of the first row of those that hang together, by a group or as copies, also by way of others."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ids, first_in = list(first_copy), dict[str, str]()
+    number = {id: position for position, id in enumerate(ids)}
+    pairs = [(number[id], number[first]) for id, first in first_copy.items()]
+    pairs += [(number[id], number[first_in.setdefault(group, id)]) for id, group in groups.items()]
+    one, other = zip(*pairs, strict=True)
+    _, component = connected_components(coo_array(([1] * len(pairs), (one, other)), (len(ids), len(ids))), False)
+    first = dict[int, str]()
+    return {id: first.setdefault(int(of), id) for id, of in zip(ids, component, strict=True)}
 
 
 def _first_copies(dataset: Dataset, rows: Sequence[Photograph]) -> dict[str, str]:

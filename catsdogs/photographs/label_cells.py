@@ -110,7 +110,7 @@ def of_column(
             return _as_lists(labels, wanted, lists.separator, place)
         if lists.example:
             raise DatasetError(
-                f"{place}: {_what(column)} may hold several labels in a row, such as {lists.example!r}",
+                f"{place}: {_what(column, 'may hold')} several labels in a row, such as {lists.example!r}",
                 "Say so with --kind labels; or with --kind classes, that each of its cells is the name of one class",
             )
     _refuse_spellings(values, column, place)
@@ -211,7 +211,7 @@ def _as_numbers(
     wrong = sorted(value for value, number in numbers.items() if number is None)
     if wrong:
         raise DatasetError(
-            f"{place}: {_what(column)} hold {wrong[0]!r}, which is not a number",
+            f"{place}: {_what(column, 'hold')} {wrong[0]!r}, which is not a number",
             "Mend these labels, say which column has them with --labels, or give another --kind",
         )
     names = wanted.targets if wanted and wanted.targets else (column or LABEL_COLUMN,)
@@ -249,8 +249,11 @@ def _plain(number: float) -> str:
     return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def _what(column: str) -> str:
-    return f"the cells of the column {column}" if column else "the names of photographs"
+def _what(column: str, verb: str) -> str:
+    """Which labels hold something: those in a column of a table, or in the names of photographs."""
+    return (
+        f"the column {column} {'holds' if verb == 'hold' else verb}" if column else f"the names of photographs {verb}"
+    )
 
 
 def refuse_bars(names: Sequence[str], place: str) -> None:
@@ -273,6 +276,6 @@ def _refuse_spellings(values: Collection[str], column: str, place: str) -> None:
             continue
         if same != value and ("." in value + same or "," in value + same):
             raise DatasetError(
-                f"{place}: {_what(column)} hold {same!r} and {value!r}, which are one number",
+                f"{place}: {_what(column, 'hold')} {same!r} and {value!r}, which are one number",
                 "Write each class in one way",
             )

@@ -119,13 +119,11 @@ def recognise(
     known = functools.partial(names_to_learn_from, by_roles(where, read.id_of), where, has_sample=True)
     groups, offers = _groups(Grouping(texts, _labelled(classes, rows), known, labels), given, notes)
     classes, rows = _chosen(classes, rows, labels, given, texts.root)
-    told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "").flags
+    told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "")
     if is_answered:
-        answer.refuse_one(classes, texts.root)
-        asked_for = answer.wanted_by(read, classes, told, texts.root, labels.form)
-        task: Task | None = _with_positive(asked_for, classes, given.positive, read.name)
+        task = _answered(read, classes, labels.form, told, texts.root)
     else:
-        task = answer.without_sample(classes, told, labels.form)
+        task = answer.without_sample(classes, told.flags, labels.form)
     used = frozenset({read.name, labels.source})
     labels_from = labels.source or _in_names(rows)
     return Recognised(classes, rows, read.text, task, notes, labels_from, used, groups, offers)
@@ -334,12 +332,15 @@ def _in_names(rows: Sequence[Row]) -> str:
     return "the names of folders" if is_below else "the file names"
 
 
-def _with_positive(task: Task, classes: Sequence[str], positive: str, sample_name: str) -> Task:
-    if not positive:
+def _answered(read: Sample, classes: Sequence[str], form: Form, given: Given, root: str) -> Task | None:
+    """The task of a sample submission, and of which class a probability is asked for."""
+    answer.refuse_one(classes, root)
+    task = answer.wanted_by(read, classes, given.flags, root, form)
+    if not given.positive:
         return task
     if task.answer != PROBABILITY:
         raise DatasetError(
-            f"--positive would do nothing: {sample_name} does not ask for the probability of one class",
+            f"--positive would do nothing: {read.name} does not ask for the probability of one class",
             "Leave it out",
         )
     return replace(task, positive=classes[1])

@@ -73,6 +73,8 @@ TASK: dict[str, Shown] = {
     "--labels": Refused("mine.csv", "no table mine.csv", ("--data", "data")),
     "--images": Refused("jpeg", "no photographs in the folder jpeg", ("--data", "data")),
     "--positive": Refused("cow", "No class for --positive is called 'cow'", ("--data", "data")),
+    "--kind": Refused("mood", "Choose from: binary, classes, labels", ("--data", "data")),
+    "--groups": Refused("colour", "has a column colour", ("--data", "data")),
     "--metric": Refused("beauty", "Choose from: log-loss", ("--data", "data")),
     "--competition": Refused("a/b", NO_COMPETITION, ("--data", "data")),
 }
@@ -120,6 +122,8 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--repeat": Refused("gone", "No run is called 'gone'"),
         "--force": Instead(TAKEN, ("--name", "ridged", "--head", "svm", *ON)),
         "--competition": Refused("a/b", NO_COMPETITION, ("--name", "new", *ON)),
+        "--kind": Refused("mood", "Choose from: binary, classes, labels", ("--data", "data")),
+        "--groups": Refused("colour", "has a column colour", ("--data", "data")),
         "--metric": Refused("beauty", "Choose from: log-loss", ("--name", "new", *ON)),
     },
     "compare": {name: shown for name, shown in RUN.items() if name not in ("--name", "--head")}
@@ -127,6 +131,8 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--folds": Refused("1", COUNTED, (*ON, "--heads", "ridge")),
         "--heads": Refused("svm", "Choose from", ON),
         "--repeats": Refused("0", "0 repeats", ON),
+        "--kind": Refused("mood", "Choose from: binary, classes, labels", ("--data", "data")),
+        "--groups": Refused("colour", "has a column colour", ("--data", "data")),
         "--metric": Refused("beauty", "Choose from: log-loss", ON),
         "--data": Refused("data", IDLE, ON),
     },

@@ -40,7 +40,15 @@ def score(metric: str, right: Sequence[str], said: Sequence[str]) -> float:
 def test_the_tour_is_made_with_a_drawn_competition(inside: Path, command: Command, kind: str, metric: str) -> None:
     if weights.find_file(LITE, None) is None:
         pytest.skip(f"{LITE.package} is not installed")
-    settings = ("labels: mine.csv", "images: mine", "positive: mine", "metric: map@5", "competition: mine")
+    settings = (
+        "labels: mine.csv",
+        "images: mine",
+        "positive: mine",
+        "kind: mine",
+        "groups: mine",
+        "metric: map@5",
+        "competition: mine",
+    )
     (inside / "invoke.yaml").write_text("catsdogs:\n" + "".join(f"  {line}\n" for line in settings))
     code, out, err = command("demo", "--competition", kind)
     assert code == 0, err
