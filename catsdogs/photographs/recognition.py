@@ -89,8 +89,8 @@ def recognise(
 
     Args:
         table_name: of the CSV among the files that a person gave as the data set, be it of labels or a sample; or none.
-        is_answered: whether the sample submission is to be answered: else it need not fit what is there, there is no
-            task, and it need not be of a kind that is there yet.
+        is_answered: whether the sample submission is to be answered: else it need not fit what is there, and there is
+            no task for classes, and for others that which labels alone say.
 
     Raises:
         DatasetError: nothing is recognised, or what is asked for cannot be answered; see `sample` and `answer`.
@@ -118,6 +118,7 @@ def recognise(
         )
     known = functools.partial(names_to_learn_from, by_roles(where, read.id_of), where, has_sample=True)
     groups, offers = _groups(Grouping(texts, _labelled(classes, rows), known, labels), given, notes)
+    labels = labels._replace(form=answer.form_with(read, classes, given.kind, labels.form))
     classes, rows = _chosen(classes, rows, labels, given, texts.root)
     told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "")
     if is_answered:
