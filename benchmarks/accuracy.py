@@ -83,4 +83,4 @@ def cosines(files: Features, reference: Features) -> tuple[float, float]:
 def log_loss(file: Features) -> float:
     """Out of fold, on the training rows."""
     crossed = training_plan.out_of_fold([file], training_plan.Plan(HEAD, FOLDS, SEED))
-    return float(measuring.log_losses(crossed.probabilities, file.labels).mean())
+    return float(measuring.log_losses(crossed.predictions, file.labels).mean())

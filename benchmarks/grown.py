@@ -113,7 +113,7 @@ def read(folder: Path) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "memory": _peak(),
-        "out_of_fold": vars(grades.score(crossed.probabilities, labels, "out of fold")),
+        "out_of_fold": vars(grades.score(crossed.predictions, labels, "out of fold")),
         "test_score": vars(grades.score(means, truth, "test")),
         "epochs": len(getattr(crossed.heads[0], "history_", {}).get("loss", ())),
         "heavy": sorted({"keras", "tensorflow", "torch", "jax"} & set(sys.modules)),

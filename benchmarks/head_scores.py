@@ -187,7 +187,7 @@ def _answers(vectors: _Vectors, advance: Callable[[], Any], name: str, **setting
     all_rows = np.ones(len(vectors.labels), bool)
     for repeat, fold in enumerate(vectors.fold_of):
         make = vectors.maker(name, repeat, **settings)
-        probabilities = crossval.cross_validate(vectors.X, vectors.labels, all_rows, fold, make, advance).probabilities
+        probabilities = crossval.cross_validate(vectors.X, vectors.labels, all_rows, fold, make, advance).predictions
         own.append(probabilities)
         delivered.append(calibration.cross_fitted(probabilities, vectors.labels, fold))
     return _Answers(own, delivered)
@@ -253,7 +253,7 @@ def _ways(
     X, labels, unseen = vectors.X[learnt], vectors.labels[learnt], vectors.X[held_out]
     make, all_rows = vectors.maker(DEFAULT, repeat), np.ones(len(learnt), bool)
     inner = deal(labels, np.arange(len(labels)), FOLDS, SEED + repeat)
-    probabilities = crossval.cross_validate(X, labels, all_rows, inner, make, advance).probabilities
+    probabilities = crossval.cross_validate(X, labels, all_rows, inner, make, advance).predictions
     suspects = list(label_errors.find_label_errors(probabilities, labels))
     trusted = ~np.isin(np.arange(len(labels)), suspects)
     believed = np.where(trusted, labels, probabilities.argmax(axis=1))

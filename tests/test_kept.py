@@ -69,7 +69,7 @@ def test_runs(name: str) -> None:
     files = [features(backbone) for backbone in known["backbones"]]
     assert loaded.run.rows_digest == joining.rows_digest(files[0])
     for split in feature_file.SPLITS:
-        probabilities = loaded.predict_proba(joining.Joined(files, split).read())
+        probabilities = loaded.predict(joining.Joined(files, split).read())
         np.testing.assert_allclose(probabilities, known["probabilities"][split], rtol=0, atol=1e-6)
     probabilities, fold = out_of_fold.read_out_of_fold(KEPT / "submissions" / name, loaded.run, files[0])
     np.testing.assert_allclose(probabilities, known["out_of_fold"], rtol=0, atol=1e-8)

@@ -152,7 +152,7 @@ def test_from_photographs_to_a_graded_submission(
     assert grade.rows == TEST and grade.accuracy > 0.8
     assert grade.log_loss < math.log(len(BREEDS)) / 2
     assert run.scores[0].accuracy > 0.8 and run.scores[0].rows == len(BREEDS) * EACH
-    again = run_card.load_run(tmp_path / "run").predict_proba(extracted.vectors("test"))
+    again = run_card.load_run(tmp_path / "run").predict(extracted.vectors("test"))
     by_id = dict(zip(extracted.ids["test"], again, strict=True))
     assert np.allclose([by_id[id] for id in ids], in_order, atol=1e-9)
 
@@ -160,7 +160,7 @@ def test_from_photographs_to_a_graded_submission(
 def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Features, tmp_path: Path) -> None:
     plan = training_plan.Plan("stack", folds=3, seed=0)
     suspects = outliers.find_outliers(
-        [extracted], out_of_fold=training_plan.out_of_fold([extracted], plan).probabilities
+        [extracted], out_of_fold=training_plan.out_of_fold([extracted], plan).predictions
     )
     doubted = {s.id for s in suspects if any(reason.kind == label_errors.LABEL_ERROR for reason in s.reasons)}
     wrong = hashed(f"{BREEDS[0]}{MISTAKEN}")

@@ -71,7 +71,7 @@ def _out_of_fold(flags: Flags, files: "Sequence[Features]", pairs: "Pairs") -> "
     try:
         copies = duplicates.find_copies(files, pairs)
         plan = training_plan.Plan(LABEL_ERROR_HEAD, flags.number("folds"), flags.number("seed"), copies=copies)
-        return training_plan.out_of_fold(files, plan).probabilities
+        return training_plan.out_of_fold(files, plan).predictions
     except TrainingError as error:
         say(f"Not looked for wrong labels: {error.problem}")
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.flags import as_flags, find_dataset
 from catsdogs.commands.settings import DEFAULTS, SUBMISSIONS, Flags
-from catsdogs.errors import CatsdogsError, DatasetError, SubmissionError, UsageError
+from catsdogs.errors import CatsdogsError, DatasetError, StoreError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
     from catsdogs.features.feature_file import Features
@@ -73,7 +73,7 @@ def grade(flags: Flags, name: str, truth: str) -> None:
 
     run = run_card.read_run(SUBMISSIONS / name)
     path = SUBMISSIONS / name / run_card.SUBMISSION_FILE
-    graded = grading.grade_submission(path, Path(truth), run.classes, run.left_out, run.task)
+    graded = grading.grade_submission(path, Path(truth), run.classes, run.left_out, run.task, run.rule)
     say(graded)
     if run.protocol and is_dogs_vs_cats(run):
         say(HELD_OUT_IS_EASIER)
@@ -119,7 +119,7 @@ def competition_name(given: str | None, place: str) -> str:
     return kaggle.name_of(given) if given else fetch.competition_of(place)
 
 
-def settled(flags: Flags, task: "Task", place: str) -> "Task":
+def settled(flags: Flags, task: "Task", place: str, classes: Sequence[str]) -> "Task":
     """A task with its competition and metric: as flags and settings say, else as known of the photographs' place."""
     from catsdogs.competition import known
     from catsdogs.scoring import metrics
@@ -127,7 +127,7 @@ def settled(flags: Flags, task: "Task", place: str) -> "Task":
     competition = competition_name(flags.text("competition") or task.competition, place)
     of_another = known.metric_of(competition) if competition != task.competition else ""
     try:
-        return metrics.settle(task, flags.text("metric") or of_another or task.metric, competition)
+        return metrics.settle(task, flags.text("metric") or of_another or task.metric, competition, classes)
     except UsageError as error:
         if flags.text("metric"):
             raise
@@ -137,8 +137,30 @@ def settled(flags: Flags, task: "Task", place: str) -> "Task":
 
 def with_task(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
     """Feature files with the task that flags and settings make of theirs."""
-    task = settled(flags, files[0].task, flags.data or files[0].source)
-    return [replace(file, task=task) for file in files]
+    task = settled(flags, files[0].task, flags.data or files[0].source, files[0].classes)
+    return with_groups(flags, [replace(file, task=task) for file in files])
+
+
+def with_groups(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
+    """Feature files with the groups that flags and settings name, from the data set if the files do not have them.
+
+    Raises:
+        DatasetError: the data set does not have them; see `recognition.Given`.
+        StoreError: the data set is gone.
+    """
+    from catsdogs.features.feature_file import groups_of
+
+    wanted, task = flags.text("groups"), files[0].task
+    if not wanted or (wanted == task.given.get("groups") and files[0].groups.size):
+        return list(files)
+    told = replace(task, given=task.given | {"groups": wanted})
+    dataset = find_dataset(flags.data, files[0].source, told)
+    if dataset is None:
+        raise StoreError(
+            f"The groups by {wanted} stand in the data set, and nothing is at {files[0].source}",
+            "Give --data its place, or --groups to `catsdogs features`, which keeps them in the feature files",
+        )
+    return [replace(file, task=told, groups=groups_of(file.ids["train"].tolist(), dataset.groups)) for file in files]
 
 
 def is_dogs_vs_cats(run: "Run") -> bool:

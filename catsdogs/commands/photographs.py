@@ -31,7 +31,7 @@ def look_at(flags: Flags) -> "Dataset":
     from catsdogs.scoring import likeliest, streaming
 
     dataset = scan_dataset(flags, is_answered=True)
-    dataset = replace(dataset, asked=settled(flags, dataset.task, str(flags.place("data"))))
+    dataset = replace(dataset, asked=settled(flags, dataset.task, str(flags.place("data")), dataset.classes))
     say(description.describe(dataset))
     for sentence in (
         *dataset.notes,

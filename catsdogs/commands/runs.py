@@ -36,13 +36,14 @@ PREDICTION_CACHE = ".predict"
 
 
 @task(
-    "name backbones head folds seed outliers metric features data competition repeat force",
+    "name backbones head folds seed outliers metric groups features data competition repeat force",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
 )
 def train(flags: Flags, force: bool = False) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
     if flags.repeat:
-        if any((flags.backbones, flags.head, flags.folds, flags.seed, flags.outliers, flags.competition, flags.metric)):
+        told = "backbones head folds seed outliers competition metric groups"
+        if any(getattr(flags, name) for name in told.split()):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = flags.name or f"{flags.repeat}-again"
         run = _repeat_run(flags, name, force)
@@ -205,5 +206,5 @@ def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":
     for package, then in (run.versions | {"catsdogs": run.package_version}).items():
         if used.get(package, then) != then:
             say(f"{package} is {used[package]}, and was {then}: the last digits may differ")
-    told = flags.but(competition=run.competition, metric=run.task.metric)
+    told = flags.but(competition=run.competition, metric=run.task.metric, groups=run.grouped_by)
     return train_run(told, files, run_card.plan_of(run), name, force)

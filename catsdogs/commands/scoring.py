@@ -1,6 +1,6 @@
 """Scoring on the command line: `compare` heads and networks; `replay` a benchmark that hides a tenth of the labels."""
 
-from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats, settled
+from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats, with_task
 from catsdogs.commands.console import next_steps, say, task, write
 from catsdogs.commands.flags import as_flags, check_writable, network_names, read_feature_files, refuse_idle_data
 from catsdogs.commands.runs import check_run_name, corrections, plan_run, train_run
@@ -8,7 +8,7 @@ from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 
 
 @task(
-    "heads backbones folds repeats seed outliers metric features data",
+    "heads backbones folds repeats seed outliers metric groups features data",
     iterable=("backbones",),
     heads="heads, separated by commas; all of this program's if not given",
     backbones="networks, separated by commas; give the flag again for another set of them",
@@ -16,33 +16,37 @@ from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 )
 def compare(flags: Flags, repeats: str = "1") -> None:
     """Every head on every set of networks, on the same folds: their scores, and which differences are noise."""
-    from catsdogs.heads import names
+    from catsdogs import heads
     from catsdogs.networks.choice import split_names
     from catsdogs.scoring import comparison, comparison_chart, comparison_table
 
     given_sets = flags.backbones or [flags.setting("backbones")]
     all_networks = flags.but(backbones=",".join(given_sets))
     files = read_feature_files(all_networks)  # each once, however many of the sets it is in
+    files = with_task(flags, files)
     file_of = dict(zip(network_names(all_networks), files, strict=True))
     sets = [[file_of[name] for name in network_names(flags.but(backbones=one))] for one in given_sets]
-    chosen = split_names(flags.heads) or names()
+    kind = files[0].task.kind
+    unfit = {name: reason for name in heads.names() if (reason := heads.serves(name, kind))} if not flags.heads else {}
+    for reason in unfit.values():
+        say(f"left out: {reason}")
+    chosen = split_names(flags.heads) or [name for name in heads.names() if name not in unfit]
     folds, seed = flags.number("folds"), flags.number("seed")
     refuse_idle_data(flags.data, files)
     check_writable(SUBMISSIONS)
-    asked = settled(flags, files[0].task, flags.data or files[0].source)
     decided = corrections(flags, files)
-    compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided, asked)
+    compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided)
     say(comparison_table.format_table(compared))
     write(SUBMISSIONS / comparison.COMPARISON_FILE, comparison.write_comparison, compared)
     write(SUBMISSIONS / comparison.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)
     best = compared.entries[0]
-    given = {name: getattr(flags, name) for name in ("folds", "seed", "outliers", "metric")}
+    given = {name: getattr(flags, name) for name in ("folds", "seed", "outliers", "metric", "groups")}
     given |= {"features": str(flags.place("features")), "data": flags.data}
     next_steps(f"train --name best{as_flags(flags, backbones=','.join(best.backbones), head=best.head, **given)}")
 
 
 @task(
-    "protocol name backbones head folds seed outliers features data force",
+    "protocol name backbones head folds seed outliers groups features data force",
     protocol="how to hold labelled photographs out: mlebench",
 )
 def replay(flags: Flags, protocol: str = "mlebench", force: bool = False) -> None:

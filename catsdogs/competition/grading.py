@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,26 @@ from numpy.typing import NDArray
 
 from catsdogs.competition import submission
 from catsdogs.competition.sheet import Sheet, rows_error
-from catsdogs.errors import in_short
+from catsdogs.errors import DatasetError, SubmissionError, in_short
 from catsdogs.files import tables
+from catsdogs.photographs import label_texts
 from catsdogs.photographs.names import Names, one_form
-from catsdogs.photographs.task import BEST_K, ID_COLUMN, LABEL_COLUMN, NAME, Task
-from catsdogs.scoring import decisions, measuring
+from catsdogs.photographs.task import BEST_K, ID_COLUMN, LABEL_COLUMN, LABELS, NAME, NAMES, NUMBER, ORDINAL, Task
+from catsdogs.scoring import decisions, judging, measuring, measuring_targets, metrics
 from catsdogs.scoring.grades import Grade, score
+from catsdogs.scoring.judging import Decided, Judged, Rule
 
 TRUTH_FILE = "truth.csv"
 _DIGIT_OF = {"true": "1", "false": "0"}  # as pandas and spreadsheets write what is 1 or 0
 
 
 def grade_submission(
-    path: Path, truth: Path, classes: Sequence[str], left_out: Collection[str] = (), task: Task | None = None
+    path: Path,
+    truth: Path,
+    classes: Sequence[str],
+    left_out: Collection[str] = (),
+    task: Task | None = None,
+    rule: Rule | None = None,
 ) -> Grade:
     """The grade of a submission against a CSV of what is right, matched by id.
 
@@ -33,6 +41,7 @@ def grade_submission(
     Args:
         classes: the names in order.
         left_out, task: as in `submission.order`.
+        rule: by which labels are named where the metric looks at names and the submission has probabilities.
 
     Raises:
         SubmissionError: either file is no such table, or they hold different ids or classes.
@@ -42,9 +51,11 @@ def grade_submission(
     for absent, name in zip(submission.differences(answers.rows, sheet.rows), (path, truth), strict=True):
         submission.refuse_ids(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
     measured_on = f"{truth.name}, {len(sheet.rows):,} rows"
+    if task.kind in (LABELS, NUMBER):
+        return _grade_targets(path, sheet, answers, classes, rule or Rule(task), measured_on)
     if task.answer in (NAME, BEST_K):
         return _grade_names(path, sheet, _labels_of(answers), classes, task, measured_on)
-    values = sheet.probabilities("Write it again with `catsdogs train`", submission.wants_ranks(task))
+    values = submission.values_of(sheet, task, "Write it again with `catsdogs train`")
     labels = _right_columns(answers, sheet, classes, left_out, task)
     return score(values, labels, measured_on, task.metric, decisions.named(values, task))
 
@@ -67,11 +78,52 @@ def _grade_names(
     shares = np.hstack((shares, np.zeros((len(shares), len(known) - len(classes)))))
     names, ids = Names(known), Names(labels)
     right = np.array([known.index(str(names.find(labels[str(ids.find(id))]))) for id in sheet.rows], np.int64)
-    measured = measuring.measure(task.metric, shares, right, shares.argmax(axis=1))
+    if task.kind == ORDINAL and task.metric == metrics.QWK:
+        measured = measuring_targets.measure_grades(shares.argmax(axis=1), right, len(known))
+    else:
+        measured = measuring.measure(task.metric, shares, right, shares.argmax(axis=1))
     accuracy = float((shares.argmax(axis=1) == right).mean())
     return Grade(
         math.nan, math.nan, accuracy, len(right), measured_on, task.metric, measured.value, measured.standard_error
     )
+
+
+def _grade_targets(
+    path: Path, sheet: Sheet, answers: Sheet, classes: Sequence[str], rule: Rule, measured_on: str
+) -> Grade:
+    """The grade of labels or numbers, whose truth has their columns, or one of names or of texts of labels."""
+    task = rule.task
+    ids, values = submission.read_submission(path, classes, task=task)
+    remedy = "Give the truth the columns of the sample submission, or of ids and labels"
+    place, known = Names(answers.rows), Names(answers.targets)
+    columns = [known.find(name) for name in classes]
+    if None not in columns:
+        order = [answers.targets.index(str(name)) for name in columns]
+        of = (lambda value: value in (0, 1)) if task.kind == LABELS else math.isfinite
+        right = answers.numbers(remedy, of, "0 or 1" if task.kind == LABELS else "a finite number")[:, order]
+    else:
+        right = _targets_in_texts(answers, classes, task, remedy)
+    row_of = {id: row for row, id in enumerate(answers.rows)}
+    right = right[[row_of[str(place.find(id))] for id in ids]]
+    decided: Decided = values > 0.5 if task.answer == NAMES else rule.decide(values)
+    graded = judging.grade(Judged(values, values, decided), right, task, measured_on)
+    return replace(graded, log_loss=math.nan, standard_error=math.nan) if task.answer == NAMES else graded
+
+
+def _targets_in_texts(answers: Sheet, classes: Sequence[str], task: Task, remedy: str) -> NDArray[np.float64]:
+    """(n, k) of a single column of labels or of a number."""
+    texts = [values[0].strip() for values in answers.rows.values()]
+    if task.kind == LABELS and task.separator:
+        parted = [text.replace(task.separator, label_texts.SEPARATOR) for text in texts]  # our own truth has its own
+        texts = [label_texts.SEPARATOR.join(filter(None, text.split(label_texts.SEPARATOR))) for text in parted]
+        texts = [text or label_texts.NO_LABEL for text in texts]
+    if len(answers.targets) != 1:
+        problem = f"{answers.name} has the columns {in_short(answers.header)}, and the submission {in_short(classes)}"
+        raise SubmissionError(problem, remedy)
+    try:
+        return label_texts.table_of(task, texts)
+    except DatasetError as error:
+        raise SubmissionError(f"{answers.name}: {error.problem}", remedy) from None
 
 
 def _labels_of(answers: Sheet) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A CSV of ids and answers as it was typed: its columns, its rows by id, and its probabilities."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -100,11 +100,11 @@ class Sheet(NamedTuple):
         """An id and the values of the other columns, in the order of the header."""
         return [*values[: self.place], id, *values[self.place :]]
 
-    def probabilities(self, remedy: str, are_ranks: bool = False) -> NDArray[np.float64]:
-        """(n, classes); a single column is that of the second of two classes. Those of `are_ranks` need no sum of 1.
+    def numbers(self, remedy: str, of: Callable[[float], bool], what: str) -> NDArray[np.float64]:
+        """(n, columns) numbers.
 
         Raises:
-            SubmissionError: a value is not from 0 to 1, or those of a row do not add up to 1; with this remedy.
+            SubmissionError: a value is none, or not one `of` which there is to be, in words `what`; with this remedy.
         """
         values = np.empty((len(self.rows), len(self.header) - 1))
         wrong: dict[str, str] = {}
@@ -114,15 +114,27 @@ class Sheet(NamedTuple):
                     values[row, column] = tables.parse_number(text)
                 except ValueError:
                     values[row, column] = math.nan
-                if not 0 <= values[row, column] <= 1:
+                if not of(values[row, column]):
                     wrong.setdefault(id, text)
         if wrong:
             id, text = next(iter(wrong.items()))
-            problem = f": {text!r} for {id} is not a probability from 0 to 1"
+            problem = f": {text!r} for {id} is not {what}"
             raise rows_error(self.name, problem, remedy, [(self.lines[id], text) for id, text in wrong.items()])
+        return values
+
+    def probabilities(self, remedy: str, add_up: bool = True) -> NDArray[np.float64]:
+        """(n, classes); a single column is that of the second of two classes.
+
+        Args:
+            add_up: whether those of a row are to add up to 1; not so of labels, or where only ranks count.
+
+        Raises:
+            SubmissionError: a value is not from 0 to 1, or those of a row do not add up to 1; with this remedy.
+        """
+        values = self.numbers(remedy, lambda value: 0 <= value <= 1, "a probability from 0 to 1")
         if values.shape[1] == 1:
             return np.concatenate((1 - values, values), axis=1)
-        if are_ranks:
+        if not add_up:
             return values
         totals = dict(zip(self.rows, values.sum(axis=1).tolist(), strict=True))
         ids = [id for id, total in totals.items() if abs(total - 1) > ROW_SUM_TOLERANCE]

@@ -1,6 +1,7 @@
 """The submission CSV: as it was typed, written in the sample's order, checked as Kaggle checks it, and read back."""
 
 import io
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,23 @@ from catsdogs.errors import SubmissionError, in_short
 from catsdogs.files import tables
 from catsdogs.files.atomic import replacing
 from catsdogs.photographs.names import Names, natural_key
-from catsdogs.photographs.task import BEST_K, ID_COLUMN, LABEL_COLUMN, NAME, PROBABILITY, Task
+from catsdogs.photographs.task import (
+    BEST_K,
+    ID_COLUMN,
+    LABEL_COLUMN,
+    LABELS,
+    NAME,
+    NAMES,
+    NUMBER,
+    NUMBERS,
+    PROBABILITY,
+    Task,
+)
 from catsdogs.scoring import decisions, metrics
+from catsdogs.scoring.judging import Rule
 
 _TRAIN_AGAIN = "Write it again with `catsdogs train`"
+OF_NAMES = (NAME, BEST_K, NAMES)  # answers that have one column of names
 _DIGITS = 12  # a float32 sigmoid comes within 6e-8 of 1; fewer digits would round it to a certainty
 
 
@@ -90,9 +104,10 @@ def order(
         SubmissionError: the sample has other ids or classes than we, or is no table.
     """
     task = task or Task.of_classes(classes)
-    names = task.answer in (NAME, BEST_K)
+    names = task.answer in OF_NAMES
     if sample is None:
-        columns = [LABEL_COLUMN] if names or (len(classes) == 2 and not left_out) else [*classes, *left_out]
+        is_one = names or (task.kind not in (LABELS, NUMBER) and len(classes) == 2 and not left_out)
+        columns = [LABEL_COLUMN] if is_one else [*classes, *left_out]
         empty = Sheet("The submission", [ID_COLUMN, *columns], {}, {})
         places = [] if names else places_of(columns, classes, left_out, task)
         return Form(empty, places, sorted({*ids, *missing}, key=natural_key))
@@ -129,22 +144,25 @@ def places_of(columns: Sequence[str], classes: Sequence[str], left_out: Collecti
 def write_submission(
     path: Path,
     ids: Sequence[str],
-    probabilities: NDArray[np.float64],
+    predictions: NDArray[np.float64],
     classes: Sequence[str],
     sample: str | None,
     missing: Mapping[str, Sequence[float]],
     left_out: Mapping[str, float] = MappingProxyType({}),
     task: Task | None = None,
+    rule: Rule | None = None,
 ) -> None:
-    """Write the CSV, whole or not at all: what the task asks for, by the rules of `scoring.decisions`.
+    """Write the CSV, whole or not at all: what the task asks for, as `scoring.judging` decides.
 
     Without a task, for two classes the one column is the probability of the second class, for more there is a column
     per class.
 
     Args:
-        probabilities: (n, classes), rows as `ids`.
-        missing: id -> (classes,) probabilities of a photograph that could not be read, such as the class prior.
+        predictions: (n, classes), rows as `ids`; of numbers they are the numbers.
+        classes: or labels, or the names of the numbers, see `Features.columns`.
+        missing: id -> (classes,) predictions of a photograph that could not be read, such as the class prior.
         left_out: classes that no head knows, with a probability for each, where `order` gives them columns.
+        rule: by which names of labels and grades are decided on.
 
     Raises:
         SubmissionError: as `order`, or a probability is not finite or outside [0, 1].
@@ -152,17 +170,17 @@ def write_submission(
     """
     task = task or Task.of_classes(classes)
     sheet, columns, rows = order(ids, classes, sample, missing, left_out, task)
-    known = dict(missing) | dict(zip(ids, probabilities, strict=True))
+    known = dict(missing) | dict(zip(ids, predictions, strict=True))
     values = np.array([*known.values()], np.float64).reshape(len(known), len(classes))
     if len(columns) > len(classes):
         values = widened(values, [*left_out.values()])
-    cells = _cells(values, columns, classes, task)
+    cells = _cells(values, columns, classes, rule or Rule(task))
     names, row_of = Names(known), {id: row for row, id in enumerate(known)}
     text = io.StringIO(newline="")
     lines = (sheet.row(id, cells[row_of[str(names.find(id))]]) for id in rows)
     tables.write_rows(text, (sheet.header, *lines))
     written = Sheet.parse(str(path), text.getvalue(), sheet.header[sheet.place].strip())
-    _check_values(written, classes, task, "Train again: the head gave a number that is no probability")
+    _check_values(written, classes, task, "Train again: the head gave a number that is no answer")
     with replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
@@ -215,7 +233,7 @@ def check_submission(
         absent, foreign = differences(expected.rows, sheet.rows)
         refuse_ids(absent, f"ids of the sample submission are missing from {path}", _TRAIN_AGAIN)
         refuse_ids(foreign, f"ids of {path} are not in the sample submission", _TRAIN_AGAIN)
-    if classes is not None and (task is None or task.answer not in (NAME, BEST_K)):
+    if classes is not None and (task is None or task.answer not in OF_NAMES):
         classes_of(sheet.targets, classes, left_out)
     _check_values(sheet, classes or (), task or Task.of_classes(classes or ()), _TRAIN_AGAIN)
     return len(sheet.rows)
@@ -234,13 +252,21 @@ def read_submission(
     """
     task = task or Task.of_classes(classes)
     sheet = Sheet.read(path, task.id_column)
-    if task.answer in (NAME, BEST_K):
-        return list(sheet.rows), _shares(sheet, _numbers_of_names(sheet, classes, task, _TRAIN_AGAIN), len(classes))
+    if task.answer in OF_NAMES:
+        numbers = _numbers_of_names(sheet, classes, task, _TRAIN_AGAIN)
+        return list(sheet.rows), _shares(sheet, numbers, len(classes), is_each=task.answer == NAMES)
     columns = places_of(sheet.targets, classes, left_out, task)
-    values = sheet.probabilities(_TRAIN_AGAIN, are_ranks=wants_ranks(task))
-    if len(columns) == 1:
+    values = values_of(sheet, task, _TRAIN_AGAIN)
+    if len(columns) == 1 and values.shape[1] == 2:
         return list(sheet.rows), values if columns == [1] else values[:, ::-1]
     return list(sheet.rows), values[:, np.argsort(columns)[: len(classes)]]
+
+
+def values_of(sheet: Sheet, task: Task, remedy: str) -> NDArray[np.float64]:
+    """The probabilities or numbers of a sheet, see `Sheet.probabilities`; raises as that."""
+    if task.answer == NUMBERS:
+        return sheet.numbers(remedy, math.isfinite, "a finite number")
+    return sheet.probabilities(remedy, add_up=task.kind != LABELS and not wants_ranks(task))
 
 
 def wants_ranks(task: Task) -> bool:
@@ -248,23 +274,28 @@ def wants_ranks(task: Task) -> bool:
     return metrics.find(task.metric).wants == metrics.RANKS
 
 
-def _cells(values: NDArray[np.float64], columns: Sequence[int], classes: Sequence[str], task: Task) -> list[list[str]]:
-    """What stands in each row besides the id, of (n, classes) probabilities."""
-    if task.answer == NAME:
-        return [[classes[number]] for number in decisions.names(values, task.metric)]
+def _cells(values: NDArray[np.float64], columns: Sequence[int], classes: Sequence[str], rule: Rule) -> list[list[str]]:
+    """What stands in each row besides the id, of (n, classes) predictions."""
+    task = rule.task
+    if task.answer in (NAME, NAMES):
+        decided = rule.decide(values)
+        if task.answer == NAME:
+            return [[classes[number]] for number in decided]
+        named = [[name for name, is_named in zip(classes, row, strict=True) if is_named] for row in decided]
+        return [[task.separator.join(names)] for names in named]
     if task.answer == BEST_K:
         return [[" ".join(classes[number] for number in row)] for row in decisions.best(values, task.best)]
-    if wants_ranks(task):
+    if wants_ranks(task) and task.kind != LABELS:
         return [[repr(value) for value in row] for row in decisions.ranked(values)[:, columns].tolist()]
     return [[as_text(value) for value in row] for row in values[:, columns].tolist()]
 
 
 def _check_values(sheet: Sheet, classes: Sequence[str], task: Task, remedy: str) -> None:
     """SubmissionError if a value is not what the task asks for."""
-    if task.answer in (NAME, BEST_K):
+    if task.answer in OF_NAMES:
         _numbers_of_names(sheet, classes, task, remedy)
     else:
-        sheet.probabilities(remedy, are_ranks=wants_ranks(task))
+        values_of(sheet, task, remedy)
 
 
 def _numbers_of_names(sheet: Sheet, classes: Sequence[str], task: Task, remedy: str) -> list[list[int]]:
@@ -275,24 +306,34 @@ def _numbers_of_names(sheet: Sheet, classes: Sequence[str], task: Task, remedy: 
     """
     known = Names(classes)
     numbers = {name: number for number, name in enumerate(classes)}
+    least, most = (0, len(classes)) if task.answer == NAMES else (1, max(task.best, 1))
     found, wrong = [], []
     for id, values in sheet.rows.items():
         text = values[0] if len(values) == 1 else ""
-        words = text.split() if task.answer == BEST_K else [text]
+        words = _words(text, task)
         named = [known.find(word) for word in words]
-        if None in named or len(set(named)) < len(named) or not 1 <= len(named) <= max(task.best, 1):
+        if len(values) != 1 or None in named or len(set(named)) < len(named) or not least <= len(named) <= most:
             wrong.append((sheet.lines[id], text))
         found.append([numbers[name] for name in named if name is not None])
     if wrong:
-        asked = f"the names of at most {task.best} classes" if task.answer == BEST_K else "the name of a class"
-        raise rows_error(sheet.name, f": {wrong[0][1]!r} is not {asked}", remedy, wrong)
+        asked = {BEST_K: f"the names of at most {task.best} classes", NAMES: "the names of labels"}
+        problem = f": {wrong[0][1]!r} is not {asked.get(task.answer, 'the name of a class')}"
+        raise rows_error(sheet.name, problem, remedy, wrong)
     return found
 
 
-def _shares(sheet: Sheet, named: Sequence[Sequence[int]], classes: int) -> NDArray[np.float64]:
-    """(n, classes) numbers that add up to 1 and have the order of the names; classes that are not named have 0."""
+def _words(text: str, task: Task) -> list[str]:
+    if task.answer == BEST_K:
+        return text.split()
+    if task.answer == NAMES:
+        return [word.strip() for word in text.split(task.separator) if word.strip()]
+    return [text]
+
+
+def _shares(sheet: Sheet, named: Sequence[Sequence[int]], classes: int, is_each: bool) -> NDArray[np.float64]:
+    """(n, classes) numbers that have the order of the names and add up to 1, or are 1 each; others have 0."""
     values = np.zeros((len(sheet.rows), classes))
     for row, numbers in enumerate(named):
         places = np.arange(len(numbers), 0, -1)
-        values[row, numbers] = places / places.sum()
+        values[row, numbers] = 1 if is_each else places / places.sum()
     return values

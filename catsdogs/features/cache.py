@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import h5py
@@ -23,6 +24,7 @@ from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recip
 from catsdogs.features.virtual import Part, dataset_name
 from catsdogs.files import atomic, cards, hdf5, storage
 from catsdogs.networks.table import POOLED
+from catsdogs.photographs import label_texts
 from catsdogs.photographs.dataset import Photograph
 from catsdogs.photographs.task import Task
 
@@ -140,14 +142,19 @@ class Cache:
         source: str,
         learnt: int = 0,
         task: Task | None = None,
+        group_of: Mapping[str, str] = MappingProxyType({}),
     ) -> bool:
         """Write the feature file with exactly these rows in this order, in flat memory, and remove the shards.
 
-        `learnt`, `source` and `task` are as in `Features`. Returns whether the file had to be written.
+        `learnt`, `source` and `task` are as in `Features`; `group_of`: id -> group of training rows. Returns whether
+        the file had to be written.
         """
         task = task or Task.of_classes(classes)
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
-        changed = not self._is_current(splits, classes, unreadable, source, task)
+        labels = np.array([row.photograph.label for row in splits["train"]], np.int64)
+        targets = label_texts.table_of(task, classes)[labels]
+        groups = feature_file.groups_of([row.photograph.id for row in splits["train"]], group_of)
+        changed = not self._is_current(splits, classes, unreadable, source, task, groups)
         if changed:
             places = {split: [self._place(row) for row in rows] for split, rows in splits.items()}
             parts: dict[str, list[Part]] = {}
@@ -157,7 +164,7 @@ class Cache:
                 file.attrs.update(asdict(self.recipe))
                 file.attrs.update(
                     format=feature_file.FORMAT,
-                    version=feature_file.VERSION,
+                    version=feature_file.VERSION if targets.size or groups.size else feature_file.OLDEST_VERSION,
                     source=source,
                     learnt=learnt,
                     task=cards.as_json(asdict(task)),
@@ -174,8 +181,7 @@ class Cache:
                         virtual.write_virtual(file, split, parts[split], kinds)
                     else:
                         self._copy_rows(file, split, places[split])
-                file["label"] = np.array([row.photograph.label for row in splits["train"]], np.int64)
-                file["label"].attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
+                _write_labels(file, labels, classes, targets, task, groups)
                 shape = (len(unreadable), len(Unreadable._fields))
                 file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
         self._drop_unlisted_parts()
@@ -297,10 +303,11 @@ class Cache:
         unreadable: Sequence[Unreadable],
         source: str,
         task: Task,
+        groups: NDArray[np.object_],
     ) -> bool:
         """Whether the feature file as it is holds all this already."""
-        old, told = self.existing, (tuple(classes), tuple(unreadable), source, task)
-        if old is None or (old.classes, old.unreadable, old.source, old.task) != told:
+        old, told = self.existing, (tuple(classes), tuple(unreadable), source, task, groups.tolist())
+        if old is None or (old.classes, old.unreadable, old.source, old.task, old.groups.tolist()) != told:
             return False
         return old.labels.tolist() == [entry.photograph.label for entry in splits["train"]] and all(
             old.ids[split].tolist() == [entry.photograph.id for entry in entries]
@@ -345,6 +352,25 @@ def _removing(folder: Path) -> Iterator[None]:
 def _name_by_rows(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
     """The name of a shard or part follows from its rows: whoever writes the same rows writes the same file."""
     return hashlib.sha256(digests.tobytes() + "\n".join(keys).encode()).hexdigest()[:24] + ".h5"
+
+
+def _write_labels(
+    file: h5py.File,
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    targets: NDArray[np.float64],
+    task: Task,
+    groups: NDArray[np.object_],
+) -> None:
+    """What is known of the training rows besides their photographs, as in `Features`."""
+    text = h5py.string_dtype()
+    file["label"] = labels
+    file["label"].attrs["classes"] = np.array(classes, dtype=text)
+    if targets.size:
+        file["targets"] = targets
+        file["targets"].attrs["names"] = np.array(task.names or task.targets, dtype=text)
+    if groups.size:
+        file.create_dataset("group", data=groups, dtype=text)
 
 
 def _files_in(folder: Path) -> list[Path]:

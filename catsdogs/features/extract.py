@@ -235,6 +235,7 @@ def _assemble(
             str(dataset.root.resolve()),
             network.learnt_from(entries),
             dataset.task,
+            dataset.groups,
         )
         rows.append(Counter(entry.photograph.split for entry in entries))
     return written, {split: rows[0][split] for split in feature_file.SPLITS}

@@ -5,9 +5,10 @@ The latter are `train`, `test` and `label` without ids, which the data set suppl
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +16,19 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import StoreError
+from catsdogs.errors import DatasetError, StoreError
 from catsdogs.features import virtual
 from catsdogs.files import cards, hdf5, storage
 from catsdogs.networks.imagenet import IMAGENET_CLASSES, TOP_K
 from catsdogs.networks.table import POOLED
+from catsdogs.photographs import label_texts
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.images import STATISTICS
 from catsdogs.photographs.task import Task
 
 FORMAT = "catsdogs features"
-VERSION = 1
+VERSION = 2  # which files with targets or groups have; others are written as version 1, and read by older programs
+OLDEST_VERSION = 1
 SPLITS = ("train", "test")
 SHARD_FOLDER = ".shards"
 GAP_PREFIX = "gap_"  # of the files that old notebooks wrote
@@ -82,6 +85,7 @@ class Features:
         statistics: split -> (n, 4) float32, see `images.STATISTICS`; empty for an old notebook's file.
         learnt: of how many of these rows the network had learnt the label; above 0 only for networks trained here.
         task: what the competition asks for; files written before there were tasks have that of their classes.
+        groups: (n_train,) str, the same for photographs that hang together, such as one patient's; empty if not known.
     """
 
     path: Path
@@ -98,6 +102,17 @@ class Features:
     statistics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     learnt: int = 0
+    groups: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
+
+    @cached_property
+    def targets(self) -> NDArray[np.float64]:
+        """(n_train, k) labels of 0 and 1, numbers or grades, see `label_texts.table_of`; k is 0 for classes."""
+        return label_texts.table_of(self.task, self.classes)[self.labels]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a head's answers are of: the labels or numbers that the task names, else the classes."""
+        return self.task.names or self.classes
 
     @property
     def name(self) -> str:
@@ -190,8 +205,10 @@ def _read_rows(path: Path, file: h5py.File) -> Features:
         source=str(file.attrs["source"]),
         task=_read_task(path, file),
         learnt=int(file.attrs.get("learnt", 0)),
+        groups=file["group"].asstr()[...] if "group" in file else np.empty(0, object),
     )
     _check_ids_and_labels(features)
+    _check_targets(features, file)
     return features
 
 
@@ -337,6 +354,24 @@ def _check_ids_and_labels(features: Features) -> None:
             raise _misfit(features.path, f"{split}_topk_class names a label outside 0 to {IMAGENET_CLASSES - 1}")
     if features.labels.size and not 0 <= features.labels.min() <= features.labels.max() < len(features.classes):
         raise _misfit(features.path, "label names a class that `classes` lacks")
+
+
+def _check_targets(features: Features, file: h5py.File) -> None:
+    """Raise StoreError for targets that are not what the labels say, or groups of another number of rows."""
+    try:
+        targets = features.targets
+    except DatasetError as error:
+        raise _misfit(features.path, error.problem) from None
+    written = file["targets"][...] if "targets" in file else targets[:, :0]
+    if written.shape != targets.shape or not np.array_equal(written, targets):
+        raise _misfit(features.path, "targets are not what label says")
+    if len(features.groups) not in (0, len(features.labels)):
+        raise _misfit(features.path, f"group has {len(features.groups):,} rows, label {len(features.labels):,}")
+
+
+def groups_of(ids: Sequence[str], group_of: Mapping[str, str]) -> NDArray[np.object_]:
+    """(n,) the group of each row, the id itself of one that is in none; empty where no row is in any."""
+    return np.array([group_of.get(id, id) for id in ids] if group_of else [], object)
 
 
 def _misfit(path: Path, problem: str) -> StoreError:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from catsdogs.errors import UsageError
 
 ALWAYS_LEARNT = -1  # the fold of a row that no head may miss, so that it is never held out
+BINS = 10  # strata of numbers
 MAX_SEED = 2**32 - 1  # NumPy's legacy generator takes no larger one
 
 
@@ -38,6 +39,55 @@ def deal(labels: NDArray[np.int64], pictures: NDArray[np.int64], folds: int, see
     return _levelled(fold[first], which, labels, folds, order)[which]
 
 
+def deal_labels(targets: NDArray[np.float64], pictures: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    """(n,) the fold, from 0, of rows with several labels: each label spread evenly, rows of one picture together.
+
+    Iterative stratification (K. Sechidis, G. Tsoumakas and I. Vlahavas, On the stratification of multi-label data,
+    2011), of pictures in the place of rows: the label that fewest pictures are left of goes first, to the fold that
+    lacks most rows of it. Of its pictures those with most rows go first, others in an order drawn with the seed. Rows
+    without a label are a label of their own.
+
+    Args:
+        targets: (n, k) 0 or 1 for each label.
+        pictures: (n,) numbers, the same for copies of a picture.
+
+    Raises:
+        UsageError: as `deal`.
+    """
+    _check(folds, seed)
+    _, which = np.unique(pictures, return_inverse=True)
+    rows = np.hstack((targets, targets.sum(axis=1, keepdims=True) == 0, np.ones((len(targets), 1))))
+    counts = np.zeros((int(which.max(initial=-1)) + 1, rows.shape[1]))
+    np.add.at(counts, which, rows)
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(counts))
+    lacking = np.tile(counts.sum(axis=0) / folds, (folds, 1))  # rows of each label, the last column of all
+    left = (counts > 0).sum(axis=0)
+    fold = np.full(len(counts), -1)
+    while (open_ := left[:-1] > 0).any():
+        label = int(np.where(open_, left[:-1], np.iinfo(left.dtype).max).argmin())
+        own = order[(fold[order] < 0) & (counts[order, label] > 0)]
+        for picture in own[np.argsort(-counts[own, -1], kind="stable")]:
+            # Ties go to the fold that lacks most rows, and then to a drawn one.
+            fold[picture] = np.lexsort((random.random(folds), -lacking[:, -1], -lacking[:, label]))[0]
+            lacking[fold[picture]] -= counts[picture]
+            left -= counts[picture] > 0
+    return fold[which]
+
+
+def bins_of(targets: NDArray[np.float64], folds: int) -> NDArray[np.int64]:
+    """(n,) strata of rows with numbers: tenths by their order, or fewer where a tenth has fewer rows than folds.
+
+    Of several numbers, (n, k), the order is that of the mean of their ranks. Equal numbers share a stratum.
+    """
+    from scipy.stats import rankdata
+
+    means = rankdata(rankdata(targets, axis=0).mean(axis=1), method="min") - 1
+    bins = max(1, min(BINS, len(targets) // folds))
+    result: NDArray[np.int64] = np.unique((means * bins / max(1, len(means))).astype(np.int64), return_inverse=True)[1]
+    return result
+
+
 def fold_numbers(labels: NDArray[np.int64], kept: NDArray[np.bool_], folds: int, seed: int) -> NDArray[np.int64]:
     """(n,) folds as runs before version 3 dealt them, to repeat such runs: first the kept rows, then all others."""
     rows = np.flatnonzero(kept)
@@ -47,14 +97,18 @@ def fold_numbers(labels: NDArray[np.int64], kept: NDArray[np.bool_], folds: int,
     return fold
 
 
-def _stratified(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """(n,) the fold of each row; copies may lie in different folds."""
-    from sklearn.model_selection import StratifiedKFold
-
+def _check(folds: int, seed: int) -> None:
     if folds < 2:
         raise UsageError(f"{folds} folds", "Give --folds a number of 2 or more")
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
+
+
+def _stratified(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    """(n,) the fold of each row; copies may lie in different folds."""
+    from sklearn.model_selection import StratifiedKFold
+
+    _check(folds, seed)
     fold = np.empty(len(labels), np.int64)
     if np.bincount(labels).max(initial=0) < folds:  # which scikit-learn refuses: class by class, one fold after another
         order = np.lexsort((np.random.default_rng(seed).random(len(labels)), labels))

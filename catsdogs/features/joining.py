@@ -117,8 +117,9 @@ def rows_by_id(first: Features, file: Features, split: str) -> Rows:
 
 
 def rows_digest(file: Features) -> str:
-    """SHA-256 of what the rows of a file are: ids, labels, and the digests of the photographs where it has them."""
+    """SHA-256 of what the rows of a file are: ids, labels, groups, and the photographs' digests where it has them."""
     hashed = hashlib.sha256(json.dumps(file.classes).encode() + file.labels.tobytes())
+    hashed.update(json.dumps(file.groups.tolist()).encode() if file.groups.size else b"")
     for split in SPLITS:
         hashed.update(json.dumps(file.ids[split].tolist()).encode())
         hashed.update(file.digests[split].tobytes() if split in file.digests else b"")

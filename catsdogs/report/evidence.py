@@ -110,7 +110,7 @@ def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
 def _test_probabilities(folder: Path, run: Run, files: Sequence[Features]) -> NDArray[np.float64]:
     """(n_test, classes) as submitted; of names, or of numbers that only keep an order, those they were made of."""
     if run.task.answer in (NAME, BEST_K) or submission.wants_ranks(run.task):
-        return streaming.predicted(run_card.load_run(folder).predict_proba, files, "test")
+        return streaming.predicted(run_card.load_run(folder).predict, files, "test")
     return _read_submission(folder / run_card.SUBMISSION_FILE, run, files[0])
 
 

@@ -16,6 +16,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
 from catsdogs.networks.engines.interface import Output
 from catsdogs.photographs import images
+from catsdogs.photographs.task import NUMBER
 from catsdogs.runs import run_card
 from catsdogs.runs.ensemble import load_members, look, networks_of
 from catsdogs.runs.run_card import Run
@@ -38,7 +39,9 @@ class Answer:
 
     Attributes:
         width, height: pixels of the upright picture.
-        probabilities: class -> probability, as in the run's submission; they add up to 1.
+        kind: of the run's task.
+        predictions: class -> probability, as in the run's submission; or label -> probability, or name -> number.
+        decided: the labels that are named, the grade, or the likeliest class; empty for numbers.
         labels: network -> its best ImageNet labels with their probabilities; networks without classifier are absent.
         votes: how many networks see among their ten best labels neither a pet nor a class of the run, of the `networks`
             that have labels.
@@ -48,7 +51,9 @@ class Answer:
 
     width: int
     height: int
-    probabilities: dict[str, float]
+    kind: str
+    predictions: dict[str, float]
+    decided: list[str]
     labels: dict[str, list[tuple[str, float]]]
     votes: int
     networks: int
@@ -105,7 +110,7 @@ class Predictor:
             pixels = images.load(data, self._sizes)
         outputs, vectors = look(self._members, pixels)
         with self._judging:
-            probabilities = self._trained.predict_proba(vectors)[0]
+            predictions = self._trained.predict(vectors)
             nearest = self._nearest(vectors)
         labels = {
             member.recipe.backbone: labels
@@ -117,7 +122,9 @@ class Predictor:
         return Answer(
             width=int(pixels.statistics[0]),
             height=int(pixels.statistics[1]),
-            probabilities=dict(zip(self.run.classes, probabilities.tolist(), strict=True)),
+            kind=self.run.task.kind,
+            predictions=dict(zip(self.run.classes, predictions[0].tolist(), strict=True)),
+            decided=_decided(self.run, predictions),
             labels={name: [(names[label], share) for label, share in best[:LABELS]] for name, best in labels.items()},
             votes=votes,
             networks=len(labels),
@@ -134,6 +141,16 @@ class Predictor:
             Neighbour(first.ids["train"][row], first.classes[first.labels[row]], min(1.0, cosine))
             for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
         ]
+
+
+def _decided(run: Run, predictions: NDArray[np.float64]) -> list[str]:
+    """What is named of one photograph's predictions, (1, columns)."""
+    decided = run.rule.decide(predictions)
+    if run.task.kind == NUMBER:
+        return []
+    if decided.ndim == 1:
+        return [run.classes[decided[0]]]
+    return [name for name, is_named in zip(run.classes, decided[0], strict=True) if is_named]
 
 
 def training_files(run: Run, folder: Path | None) -> list[Features]:

@@ -10,6 +10,7 @@ from catsdogs.errors import TrainingError
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.files import tables
+from catsdogs.photographs.task import LABELS, NUMBER
 from catsdogs.runs import run_card
 from catsdogs.runs.run_card import Run, train_again
 from catsdogs.scoring.crossval import SUM_TOLERANCE, CrossValidation
@@ -20,14 +21,14 @@ _HEADER_OF_LIKELIEST = ("id", "label", "p_label", "best", "fold", "dropped", "re
 
 def write_out_of_fold(folder: Path, run: Run, crossed: CrossValidation, first: Features) -> None:
     """A row per training photograph; docs/runs.md lists the columns."""
-    header, dropped = _header_of(run.classes), set(run.dropped)
-    start = len(run.classes) - len(_judged(run.classes))
+    header, dropped = _header_of(run), set(run.dropped)
+    start = len(run.classes) - len(_judged(run))
     rows = []
-    held_out = zip(first.ids["train"], first.labels, crossed.probabilities, crossed.fold, strict=True)
-    for id, label, probabilities, fold in held_out:
+    held_out = zip(first.ids["train"], first.labels, crossed.predictions, crossed.fold, strict=True)
+    for id, label, predictions, fold in held_out:
         # What comes back is the same number. The fold 0 is that of rows that were never held out, and have none.
-        numbers = [repr(p) if fold != ALWAYS_LEARNT else "" for p in probabilities[start:].tolist()]
-        rows.append((id, run.classes[label], *numbers, fold + 1, int(id in dropped), run.relabelled.get(id, "")))
+        numbers = [repr(p) if fold != ALWAYS_LEARNT else "" for p in predictions[start:].tolist()]
+        rows.append((id, first.classes[label], *numbers, fold + 1, int(id in dropped), run.relabelled.get(id, "")))
     tables.write_table(folder / run_card.OUT_OF_FOLD_FILE, header, rows)
 
 
@@ -45,7 +46,7 @@ def write_likeliest(folder: Path, run: Run, first: Features, found: Likeliest, f
 
 
 def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(n_train, classes) probabilities and (n_train,) folds from 0, after every row was held against the run.
+    """(n_train, columns) predictions and (n_train,) folds from 0, after every row was held against the run.
 
     Both are as in `CrossValidation`.
 
@@ -60,13 +61,13 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
             f"{path} has the likeliest of {len(run.classes):,} classes alone, for all would not fit into memory",
             "Look at `catsdogs status`: a run of so many classes has no report, and teaches no network",
         )
-    if header != _header_of(run.classes):
+    if header != _header_of(run):
         raise TrainingError(f"{path}, row 1 does not have the columns of this run", train_again(path))
-    ids, names = first.ids["train"].tolist(), [run.classes[label] for label in first.labels]
+    ids, names = first.ids["train"].tolist(), [first.classes[label] for label in first.labels]
     if len(rows) != len(ids):
         problem = f"{path}, row {len(rows) + 1} is the last, and the run has {len(ids):,} training photographs"
         raise TrainingError(problem, train_again(path))
-    probabilities, fold = np.empty((len(rows), len(_judged(run.classes)))), np.empty(len(rows), np.int64)
+    predictions, fold = np.empty((len(rows), len(_judged(run)))), np.empty(len(rows), np.int64)
     for row, cells in enumerate(rows):
         try:
             tables.check_width(cells, header)
@@ -75,11 +76,11 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
                     raise ValueError(f"the {what} {cell!r}, where the features have {expected!r}")
             fold[row] = int(cells[-3]) - 1
             if fold[row] == ALWAYS_LEARNT and not any(cells[2:-3]):
-                probabilities[row] = np.nan
+                predictions[row] = np.nan
                 continue
-            probabilities[row] = cells[2:-3]
-            if not _are_probabilities(probabilities[row]):
-                raise ValueError("what are no probabilities")
+            predictions[row] = cells[2:-3]
+            if not _are_of(predictions[row], run.task.kind):
+                raise ValueError(f"what are no {'numbers' if run.task.kind == NUMBER else 'probabilities'}")
             if not 0 <= fold[row] < run.folds:
                 raise ValueError(f"the fold {fold[row] + 1}, and there are {run.folds}")
         except (ValueError, OverflowError) as error:  # a fold may be of more digits than an array's numbers
@@ -87,19 +88,23 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
     empty = sorted(set(range(run.folds)) - set(fold.tolist()))
     if empty:
         raise TrainingError(f"{path} has no row of fold {empty[0] + 1}", train_again(path))
-    if len(run.classes) == 2:
-        probabilities = np.concatenate((1 - probabilities, probabilities), axis=1)
-    return probabilities, fold
+    if len(_judged(run)) < len(run.classes):
+        predictions = np.concatenate((1 - predictions, predictions), axis=1)
+    return predictions, fold
 
 
-def _judged(classes: Sequence[str]) -> Sequence[str]:
-    """The classes that have a column: of two, the second."""
-    return classes[1:] if len(classes) == 2 else classes
+def _judged(run: Run) -> Sequence[str]:
+    """The classes that have a column: of two that exclude each other, the second."""
+    return run.classes[1:] if len(run.classes) == 2 and run.task.kind not in (LABELS, NUMBER) else run.classes
 
 
-def _header_of(classes: Sequence[str]) -> list[str]:
-    return ["id", "label", *(f"p_{name}" for name in _judged(classes)), "fold", "dropped", "relabelled"]
+def _header_of(run: Run) -> list[str]:
+    what = "predicted" if run.task.kind == NUMBER else "p"
+    return ["id", "label", *(f"{what}_{name}" for name in _judged(run)), "fold", "dropped", "relabelled"]
 
 
-def _are_probabilities(row: NDArray[np.float64]) -> bool:
-    return bool(((row >= 0) & (row <= 1)).all() and (len(row) == 1 or abs(row.sum() - 1) <= SUM_TOLERANCE))
+def _are_of(row: NDArray[np.float64], kind: str) -> bool:
+    if kind == NUMBER:
+        return bool(np.isfinite(row).all())
+    are_shares = bool(((row >= 0) & (row <= 1)).all())
+    return are_shares and (kind == LABELS or len(row) == 1 or abs(row.sum() - 1) <= SUM_TOLERANCE)

@@ -18,7 +18,7 @@ from catsdogs.photographs import answer, description
 from catsdogs.photographs.dataset import Dataset, scan_asked, scan_unlabelled
 from catsdogs.photographs.locations import ABSENT
 from catsdogs.photographs.sample import Sample
-from catsdogs.photographs.task import Task
+from catsdogs.photographs.task import BINARY, CLASSES, ID_COLUMN, Task
 from catsdogs.runs import run_card
 from catsdogs.runs.ensemble import TrainedOn, networks_of
 from catsdogs.runs.run_card import Run
@@ -57,7 +57,7 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     asked = scan_asked(data, run.task.given.get("images", ""))
     dataset, sample = asked or (scan_unlabelled(data), None)
     networks = networks_of(run_folder, run, weights_dir)
-    task = _task_of(run, sample, str(data)) if sample else Task.of_classes(run.classes)
+    task = _task_of(run, sample, str(data)) if sample else _without_sample(run)
     gone = [Unreadable("test", id, ABSENT) for id in sample.ids if id not in sample.asked] if sample else []
     key = json.dumps([str(data.resolve()), run.backbones])
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -74,19 +74,18 @@ def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir
     unreadable += gone
     if likeliest.are_kept(task, len(ids), len(run.classes)):
         blocks = streaming.blocks(joining.Joined(files, "test"))
-        answers = likeliest.predicted(trained.predict_proba, blocks, len(ids), len(run.classes)).cells(
-            task, run.classes
-        )
+        answers = likeliest.predicted(trained.predict, blocks, len(ids), len(run.classes)).cells(task, run.classes)
         others = likeliest.of_prior(np.array(run.prior), len(unreadable)).cells(task, run.classes)
         names = dict(zip((*ids, *(row.id for row in unreadable)), (*answers, *others), strict=True))
         submission.write_names(target, names, run.classes, sample.text if sample else None, task)
         return Prediction(len(names), wanted, tuple(unreadable), dataset.left_alone)
-    probabilities = np.empty((0, len(run.classes)))
+    predictions = np.empty((0, len(run.classes)))
     if files:
-        probabilities = streaming.predicted(trained.predict_proba, files, "test")
+        predictions = streaming.predicted(trained.predict, files, "test")
     missing = {photograph.id: run.prior for photograph in unreadable}
     text = sample.text if sample else None
-    submission.write_submission(target, ids, probabilities, run.classes, text, missing, task=task)
+    rule = replace(run.rule, task=task) if task.kind == run.task.kind else None
+    submission.write_submission(target, ids, predictions, run.classes, text, missing, task=task, rule=rule)
     return Prediction(len(ids) + len(missing), wanted, tuple(unreadable), dataset.left_alone)
 
 
@@ -96,6 +95,13 @@ def _task_of(run: Run, sample: Sample, root: str) -> Task:
         return replace(run.task, id_column=sample.id_column)
     task = answer.wanted_by(sample, run.classes, {}, root)
     return metrics.settle(task, "", "")
+
+
+def _without_sample(run: Run) -> Task:
+    """What is said of photographs for which nothing asks: probabilities of classes, else what the run is for."""
+    if run.task.kind in (BINARY, CLASSES):
+        return Task.of_classes(run.classes)
+    return replace(run.task, id_column=ID_COLUMN, id_form="")
 
 
 def _extracted(

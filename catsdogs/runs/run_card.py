@@ -1,9 +1,11 @@
 """A run: the folder `submissions/<name>/`, its `run.json` written and read back, its heads taken up again."""
 
 import json
+import math
 import platform
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +21,12 @@ from catsdogs.files import storage
 from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
 from catsdogs.networks.table import POOLED
-from catsdogs.photographs.task import Task
-from catsdogs.scoring import metrics, replay
+from catsdogs.photographs.task import KINDS, NUMBER, Task
+from catsdogs.scoring import crossval, judging, metrics, replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 from catsdogs.scoring.grades import Grade
+from catsdogs.scoring.judging import Rule
 from catsdogs.scoring.kept_heads import HEAD_FILE, head_digest, read_heads
 from catsdogs.scoring.training_plan import NEWEST, OLDEST, Plan, occupied
 
@@ -54,7 +57,8 @@ class Run:
         backbones: name of the feature file -> its recipe.
         rows_digest: SHA-256 of what the rows are, see `joining.rows_digest`.
         widths: columns of each network.
-        prior: the share of each class among the rows that were learnt from.
+        classes: what predictions are of, see `Features.columns`: classes, or labels, or the names of the numbers.
+        prior: the share of each class or label among the rows that were learnt from; of numbers their mean.
         source: the data set the features were made from.
         protocol: how rows were held out to be the test rows, see `replay`; empty if they are the data set's own.
         dropped: ids of training photographs that were not learnt from.
@@ -71,6 +75,9 @@ class Run:
         left_out: classes that no photograph shows, so that no head knows them.
         held_out: ids of the rows that the protocol hid, where copies moved some; else it draws the same again.
         sample_submission: SHA-256 of the text that `submission.csv` has its columns and order from; empty if of none.
+        thresholds, names_one: see `judging.Rule`.
+        grouped_by: what no fold parts, see `Features.groups`, as it was given; empty without groups.
+        balance: whether rare classes and labels counted for as much as frequent ones.
     """
 
     name: str
@@ -106,15 +113,25 @@ class Run:
     left_out: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     sample_submission: str = ""
+    thresholds: tuple[float, ...] = ()
+    names_one: bool = False
+    grouped_by: str = ""
+    balance: bool = False
 
     @property
     def submitted_calibration(self) -> Calibration:
         """`calibration`, without its clip where the metric looks at an order only, which a clip would tie."""
-        takes_a_clip = metrics.find(self.task.metric).takes_a_clip
-        return self.calibration if takes_a_clip else replace(self.calibration, clip=0.0)
+        return judging.as_submitted(self.calibration, self.task)
+
+    @property
+    def rule(self) -> Rule:
+        """How predictions become what is written."""
+        values = judging.grades_of(self.task, self.classes)
+        return Rule(self.task, self.calibration, self.thresholds, values, self.names_one)
 
 
-_SINCE_3 = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
+_DEFAULTS = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
+_SINCE_KINDS = ("thresholds", "names_one", "grouped_by", "balance")  # other fields with defaults are since version 3
 _WITHOUT_METRIC = {"metric": metrics.LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
 
 
@@ -125,10 +142,11 @@ class TrainedRun:
     run: Run
     heads: Sequence[Head]
 
-    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, classes) probabilities for (n, width) vectors: the mean over the folds' heads, each of them calibrated.
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, columns) probabilities or numbers for (n, width) vectors: the mean over the folds' heads.
 
-        The temperature was fitted to single heads. Their mean is softer already.
+        Probabilities of each head are calibrated before: the temperature was fitted to single heads, and their mean is
+        softer already.
 
         Raises:
             TrainingError: the vectors have another width.
@@ -138,9 +156,10 @@ class TrainedRun:
                 f"The run {self.run.name} takes vectors of width {sum(self.run.widths):,}, not {X.shape[1]:,}",
                 f"Give it the features of {', '.join(self.run.backbones)}, in this order",
             )
-        by_head = (np.asarray(head.predict_proba(X), np.float64) for head in self.heads)
-        calibrate, nothing = self.run.submitted_calibration.apply, np.zeros((len(X), len(self.run.classes)))
-        if self.run.version == OLDEST:
+        run, nothing = self.run, np.zeros((len(X), len(self.run.classes)))
+        by_head = (crossval.predict(head, X, run.task.kind) for head in self.heads)
+        calibrate = partial(judging.apply, run.submitted_calibration, task=run.task)
+        if run.version == OLDEST:
             return calibrate(sum(by_head, start=nothing) / len(self.heads))
         return sum(map(calibrate, by_head), start=nothing) / len(self.heads)
 
@@ -173,8 +192,8 @@ def read_run(folder: Path) -> Run:
                 f"{path} was written by catsdogs {content['package_version']} before heads were kept as they are now",
                 f"Train again with --name {folder.name} --force",
             )
-        if content["version"] == OLDEST:
-            content = {name: list(value) if value == () else value for name, value in _SINCE_3.items()} | content
+        known = _DEFAULTS if content["version"] == OLDEST else {name: _DEFAULTS[name] for name in _SINCE_KINDS}
+        content = {name: list(value) if value == () else value for name, value in known.items()} | content
         content["scores"] = [_WITHOUT_METRIC | score for score in content["scores"]]
         content.setdefault("task", json.loads(as_json(asdict(Task.of_classes(content["classes"])))))
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
@@ -200,7 +219,7 @@ def load_run(folder: Path) -> TrainedRun:
     run = read_run(folder)
     check_head_file(run)
     path, shape = folder / HEAD_FILE, (run.folds, sum(run.widths), len(run.classes))
-    return TrainedRun(run, read_heads(path, run.head, shape, run.name, train_again(path)))
+    return TrainedRun(run, read_heads(path, run.head, shape, run.name, train_again(path), run.task.kind))
 
 
 def must_exist(path: Path) -> None:
@@ -237,8 +256,11 @@ def _check_numbers(run: Run) -> None:
     """ValueError for a run whose parts have the right types but cannot be what `train` wrote."""
     clip, temperature = run.calibration.clip, run.calibration.temperature
     for wrong, what in (
-        (len(run.classes) < 2 or len(run.prior) != len(run.classes), "not a prior for each class"),
-        (not all(0 <= share <= 1 for share in run.prior), "prior not from 0 to 1"),
+        (len(run.classes) < (1 if run.task.kind == NUMBER else 2), f"{len(run.classes)} classes"),
+        (len(run.prior) != len(run.classes), "not a prior for each class"),
+        (not all(math.isfinite(share) for share in run.prior), "prior not finite"),
+        (run.task.kind != NUMBER and not all(0 <= share <= 1 for share in run.prior), "prior not from 0 to 1"),
+        (run.task.kind not in KINDS, f"kind {run.task.kind!r}"),
         (not 0 <= clip <= MAX_CLIP, f"clip {clip}"),
         (not 1 / MAX_TEMPERATURE <= temperature <= MAX_TEMPERATURE, f"temperature {temperature}"),
         (run.folds < 2 or len(run.widths) != len(run.backbones) or not run.backbones, "no folds, columns or backbones"),
@@ -293,7 +315,7 @@ def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:
     files = occupied(replay.split(files, run.held_out) if run.protocol else files, run.relabelled)
     first = files[0]
     if joining.rows_digest(first) != run.rows_digest:
-        counts = len(first.labels), len(first.ids["test"]), to_choose_from(first.classes)
+        counts = len(first.labels), len(first.ids["test"]), to_choose_from(first.columns)
         trained = run.train_rows, run.test_rows, to_choose_from(run.classes)
         named = zip(("train rows", "test rows", "classes"), counts, trained, strict=True)
         differences = [f"{what}: {here}, not {there}" for what, here, there in named if here != there]

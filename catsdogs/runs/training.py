@@ -22,18 +22,20 @@ from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.files import atomic
 from catsdogs.files.atomic import write_errors
+from catsdogs.photographs import label_texts
+from catsdogs.photographs.task import LABELS, NUMBER
 from catsdogs.runs import run_card
 from catsdogs.runs.out_of_fold import write_likeliest, write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
-from catsdogs.scoring import calibration, curves, decisions, grades, kept_heads, likeliest, metrics, replay, streaming
-from catsdogs.scoring.calibration import UNSEEN_MISTAKES, Calibration
+from catsdogs.scoring import calibration, curves, grades, judging, kept_heads, likeliest, metrics, replay, streaming
+from catsdogs.scoring.calibration import UNSEEN_MISTAKES
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.grades import Grade
+from catsdogs.scoring.judging import Judged, Rule
 from catsdogs.scoring.kept_heads import check_heads
 from catsdogs.scoring.training_plan import Plan, TrainingRows, check_trainable, cross_validate_plan, settle
 
 _Floats = NDArray[np.float64]
-_Labels = NDArray[np.int64]
 
 
 def train(
@@ -67,9 +69,9 @@ def train(
     _refuse_unrepeatable(plan, sample_submission)
     rows = check_trainable(files, plan.drop, plan.relabel)
     unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
-    left_out = _left_out(files[0], rows)
+    left_out = {} if rows.task.names else _left_out(files[0], rows)
     columns = _columns_left_out(rows.first, left_out, sample_submission, unreadable, set(truth.values()))
-    keeps_likeliest = not truth and likeliest.are_kept(rows.first.task, len(rows.kept), len(rows.first.classes))
+    keeps_likeliest = not truth and likeliest.are_kept(rows.task, len(rows.kept), len(rows.first.columns))
     rows, plan = settle(rows, plan, keeps_likeliest)
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings)
     streaming.check_readable(rows.files, "test")  # 0.2 s for 12,500 x 3,840: no fit is lost to a row damaged after it
@@ -79,12 +81,12 @@ def train(
         return _train_likeliest(rows, plan, target, force, sample_submission, told)
     crossed = cross_validate_plan(rows, plan)
     run = _run_of(rows, plan, crossed.heads, *_judged(rows, plan, crossed), **told)
-    probabilities = streaming.predicted(TrainedRun(run, crossed.heads).predict_proba, rows.files, "test")
+    predictions = streaming.predicted(TrainedRun(run, crossed.heads).predict, rows.files, "test")
     if truth:
-        run = replace(run, scores=(_held_out_score(run, rows.first, probabilities, left_out, truth), *run.scores))
+        run = replace(run, scores=(_held_out_score(run, rows.first, predictions, left_out, truth), *run.scores))
     with _appearing(target, force) as folder:
         _write_run(folder, run, crossed, rows.first, truth)
-        _write_answers(folder, run, rows.first, probabilities, sample_submission, columns)
+        _write_answers(folder, run, rows.first, predictions, sample_submission, columns)
     return run
 
 
@@ -99,23 +101,26 @@ def _columns_left_out(
 ) -> dict[str, float]:
     """Those of the classes left out that the submission has a column for; raises as `submission.order`."""
     wanted = [name for name in left_out if sample is not None or name in shown]
-    form = submission.order(first.ids["test"], first.classes, sample, unreadable, wanted, first.task)
+    form = submission.order(first.ids["test"], first.columns, sample, unreadable, wanted, first.task)
     return {name: left_out[name] for name in wanted if name in form.sheet.header and form.columns}
 
 
 def _held_out_score(
-    run: Run, first: Features, probabilities: _Floats, left_out: Mapping[str, float], truth: Mapping[str, str]
+    run: Run, first: Features, predictions: _Floats, left_out: Mapping[str, float], truth: Mapping[str, str]
 ) -> Grade:
-    """Of (n_test, classes) probabilities as submitted, by the name of each row's class."""
-    names = [*first.classes, *left_out]
-    right = np.array([names.index(name) for name in truth.values()], np.int64)
+    """Of (n_test, columns) predictions as submitted, by the label of each row, a class or a text of labels."""
+    how = f"held out{replay.protocol_in_words(first)}, {len(truth):,} labelled photographs"
+    if run.task.kind in (LABELS, NUMBER):
+        right: judging.Right = label_texts.table_of(run.task, [*truth.values()])
+    else:
+        names = [*first.classes, *left_out]
+        right = np.array([names.index(name) for name in truth.values()], np.int64)
     if left_out:
-        probabilities = submission.widened(probabilities, [*left_out.values()])
-    how = f"held out{replay.protocol_in_words(first)}, {len(right):,} labelled photographs"
-    named, clipped = decisions.named(probabilities, run.task), probabilities
-    if run.submitted_calibration != run.calibration:
-        clipped = calibration.clipped(probabilities, run.calibration.clip)
-    return grades.score(clipped, right, how, run.task.metric, named, probabilities)
+        predictions = submission.widened(predictions, [*left_out.values()])
+    decided, clipped = run.rule.decide(predictions), predictions
+    if run.submitted_calibration != run.calibration and run.task.kind not in (LABELS, NUMBER):
+        clipped = calibration.clipped(predictions, run.calibration.clip)
+    return judging.grade(judging.Judged(clipped, predictions, decided), right, run.task, how)
 
 
 def digest_of(sample_submission: str | None) -> str:
@@ -139,37 +144,42 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
         )
 
 
-def _judged(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Calibration, tuple[Grade, ...]]:
-    """The calibration that out-of-fold probabilities ask for, and their scores."""
+def _judged(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Rule, tuple[Grade, ...]]:
+    """The rule that predictions out of fold ask for, and their scores."""
     scored = crossed.scored
-    fitted = calibration.fit_calibration(crossed.probabilities[scored], rows.first.labels[scored])
-    return fitted, _out_of_fold_scores(rows, plan, crossed)
+    values = judging.grades_of(rows.task, rows.first.classes)
+    judged = judging.cross_fitted(crossed.predictions, rows.right, crossed.fold, rows.task, values)
+    rule = judging.fit(crossed.predictions[scored], rows.right[scored], rows.task, values)
+    scores = _out_of_fold_scores(rows, plan, crossed, judged, values)
+    if rows.is_grouped:
+        scores += (_score_by_plain_folds(rows, plan, judged, values),)
+    return rule, scores
 
 
 def _write_answers(
-    folder: Path, run: Run, first: Features, probabilities: _Floats, sample: str | None, columns: Mapping[str, float]
+    folder: Path, run: Run, first: Features, predictions: _Floats, sample: str | None, columns: Mapping[str, float]
 ) -> None:
     """The submission, if there is anything to answer for."""
     ids, missing = first.ids["test"].tolist(), dict.fromkeys(run.unreadable, run.prior)
     if ids or missing:
         path = folder / run_card.SUBMISSION_FILE
-        submission.write_submission(path, ids, probabilities, run.classes, sample, missing, columns, run.task)
+        submission.write_submission(path, ids, predictions, run.classes, sample, missing, columns, run.task, run.rule)
 
 
 def _train_likeliest(
     rows: TrainingRows, plan: Plan, target: Path, force: bool, sample: str | None, told: Mapping[str, Any]
 ) -> Run:
     """The end of `train` where a table of all classes would not fit into memory: no row has more than a few of them."""
-    first, task = rows.first, rows.first.task
+    first, task = rows.first, rows.task
     heads_, out_of_fold, fold = likeliest.cross_validate(rows, plan)
     scored = fold != ALWAYS_LEARNT
     how = f"out of fold, {np.count_nonzero(scored):,} training photographs, {plan.folds} folds, not calibrated"
     score = likeliest.grade(out_of_fold, first.labels, scored, task, how)
     score = grades.beside_unscored(score, int(np.count_nonzero(~scored)))
-    run = _run_of(rows, plan, heads_, Calibration(), (score,), **told)
+    run = _run_of(rows, plan, heads_, Rule(task), (score,), **told)
     ids = first.ids["test"].tolist()
     blocks = streaming.blocks(joining.Joined(rows.files, "test"))
-    answers = likeliest.predicted(TrainedRun(run, heads_).predict_proba, blocks, len(ids), len(run.classes))
+    answers = likeliest.predicted(TrainedRun(run, heads_).predict, blocks, len(ids), len(run.classes))
     missing = likeliest.of_prior(np.array(run.prior), len(run.unreadable))
     names = dict(zip(run.unreadable, missing.cells(task, run.classes), strict=True))
     names |= dict(zip(ids, answers.cells(task, run.classes), strict=True))
@@ -186,7 +196,7 @@ def _run_of(
     rows: TrainingRows,
     plan: Plan,
     fitted: Sequence[heads.Head],
-    calibrated: Calibration,
+    rule: Rule,
     scores: tuple[Grade, ...],
     **told: Any,
 ) -> Run:
@@ -206,8 +216,8 @@ def _run_of(
         backbones={file.name: asdict(file.recipe) for file in files},
         rows_digest=joining.rows_digest(first),
         widths=tuple(file.width for file in files),
-        classes=first.classes,
-        prior=tuple((np.bincount(rows.learnt[kept], minlength=len(first.classes)) / kept.sum()).tolist()),
+        classes=first.columns,
+        prior=_prior(rows),
         source=first.source,
         task=first.task,
         train_rows=len(kept),
@@ -215,13 +225,25 @@ def _run_of(
         protocol=plan.protocol,
         dropped=tuple(first.ids["train"][~kept]),
         relabelled={id: plan.relabel[id] for id in first.ids["train"] if id in plan.relabel},
-        calibration=calibrated,
+        calibration=rule.calibration,
+        thresholds=rule.thresholds,
+        names_one=rule.names_one,
+        grouped_by=rows.grouped_by,
+        balance=plan.balance,
         scores=scores,
         version=plan.version,
         streamed=plan.streamed,
         copies=plan.copies or (),
         held_out=replay.to_remember(first) if plan.protocol else (),
     )
+
+
+def _prior(rows: TrainingRows) -> tuple[float, ...]:
+    """What is said of a photograph of which nothing is known: the shares of the classes or labels, the mean number."""
+    if rows.task.kind in (LABELS, NUMBER):
+        return tuple(rows.to_learn[rows.kept].mean(axis=0).tolist())
+    counts = np.bincount(rows.learnt[rows.kept], minlength=len(rows.first.classes))
+    return tuple((counts / rows.kept.sum()).tolist())
 
 
 def target_of(submissions: Path, name: str, force: bool) -> Path:
@@ -246,34 +268,47 @@ def _refuse_taken(target: Path, force: bool) -> None:
         raise TrainingError(f"There is a run at {target} already", "Choose another --name, or replace it with --force")
 
 
-def _out_of_fold_scores(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Grade, ...]:
+def _out_of_fold_scores(
+    rows: TrainingRows, plan: Plan, crossed: CrossValidation, judged: Judged, values: tuple[float, ...]
+) -> tuple[Grade, ...]:
     """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt.
 
     Rows that were never held out are in no score, and counted.
     """
-    kept, learnt, labels, task = rows.kept, rows.learnt, rows.first.labels, rows.first.task
-    after = unclipped = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold)
-    with_clip = metrics.find(task.metric).takes_a_clip
-    if not with_clip:
-        unclipped = calibration.cross_fitted(crossed.probabilities, labels, crossed.fold, with_clip)
-    dropped, relabelled = np.count_nonzero(~kept), np.count_nonzero(learnt != labels)
+    task, every = rows.task, crossed.scored
+    dropped, relabelled = np.count_nonzero(~rows.kept), np.count_nonzero(rows.learnt != rows.first.labels)
     corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
-    folds = f"{len(crossed.heads)} folds" + (" with copies in one" if plan.copies else "")
-    if always := int(np.count_nonzero(~crossed.scored)):
+    together = [*(["copies"] if plan.copies else []), *(["groups"] if rows.is_grouped else [])]
+    folds = f"{len(crossed.heads)} folds" + (f" with {' and '.join(together)} in one" if together else "")
+    if always := int(np.count_nonzero(~every)):
         folds += f", {always:,} more learnt in each and not scored"
-    how = f"calibrated on the other folds{'' if with_clip else f', for {task.metric} without a clip'}{corrected}"
-    raw, every = crossed.probabilities, crossed.scored
+    how = f"{judging.in_words(task)}{corrected}"
 
-    def score(right: _Labels, clipped: _Floats, unclipped: _Floats, how: str, rows: NDArray[np.bool_] = every) -> Grade:
-        named = decisions.named(unclipped, task, crossed.fold)
+    def score(judged: Judged, right: judging.Right, how: str, rows: NDArray[np.bool_] = every) -> Grade:
         measured_on = f"out of fold, {np.count_nonzero(rows):,} training photographs, {folds}, {how}"
-        graded = grades.score(clipped[rows], right[rows], measured_on, task.metric, named[rows], unclipped[rows])
-        return grades.beside_unscored(graded, always)
+        return grades.beside_unscored(judging.grade(judged, right, task, measured_on, rows), always)
 
-    scores = [score(labels, after, unclipped, how), score(labels, raw, raw, f"not calibrated{corrected}")]
+    scores = [score(judged, rows.right, how)]
+    if task.kind != NUMBER:
+        raw = judging.cross_fitted(crossed.predictions, rows.right, crossed.fold, task, values, calibrate=False)
+        scores.append(score(raw, rows.right, f"not calibrated{corrected}"))
     if corrected:
-        scores.append(score(learnt, after, unclipped, f"{how} and scored as corrected", kept & every))
+        scores.append(score(judged, rows.to_learn, f"{how} and scored as corrected", rows.kept & every))
     return tuple(scores)
+
+
+def _score_by_plain_folds(rows: TrainingRows, plan: Plan, judged: Judged, values: tuple[float, ...]) -> Grade:
+    """What folds that part the groups would say of the same head, and whether they flatter it."""
+    plain, task = rows.with_copies(plan.copies or (), is_grouped=False), rows.task
+    crossed = cross_validate_plan(plain, plan)
+    by_plain = judging.cross_fitted(crossed.predictions, plain.right, crossed.fold, task, values)
+    both = crossed.scored & np.isfinite(judged.answers).all(axis=1)
+    pair = (judging.measure(one, rows.right, task, both) for one in (by_plain, judged))
+    difference, error = next(pair).minus(next(pair))
+    gain = difference if metrics.find(task.metric).higher_is_better else -difference
+    verdict = f"they flatter by {gain:.5f} ± {error:.5f}" if gain > 2 * error else "no better, beyond noise"
+    how = f"out of fold by plain folds, which part the groups by {rows.grouped_by}: {verdict}"
+    return judging.grade(by_plain, plain.right, task, how, both)
 
 
 def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features, truth: Mapping[str, str]) -> None:

@@ -23,7 +23,7 @@ from catsdogs.features.scaling import Vectors
 from catsdogs.files import tables
 from catsdogs.photographs.task import Task
 from catsdogs.progress import Progress
-from catsdogs.scoring import calibration, crossval, decisions, kept_heads, measuring, metrics, streaming
+from catsdogs.scoring import crossval, judging, kept_heads, measuring, metrics, streaming
 from catsdogs.scoring.measuring import Measurement
 from catsdogs.scoring.metrics import LOG_LOSS
 from catsdogs.scoring.training_plan import TrainingRows, check_trainable
@@ -126,7 +126,6 @@ def compare(
     repeats: int,
     seed: int,
     corrections: Corrections,
-    task: Task | None = None,
 ) -> Comparison:
     """Cross-validate every head on every set of networks, with the same folds for all; repeat r draws them by seed + r.
 
@@ -135,7 +134,7 @@ def compare(
     corrected after looking at a head's mistakes would flatter that head. Copies share a fold, and vectors that are too
     much for the memory are streamed, both as in `train`.
 
-    The metric is that of the task; of the first feature file's, if None is given.
+    The metric is that of the first feature file's task.
 
     Raises:
         UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
@@ -144,7 +143,7 @@ def compare(
             can take the vectors.
         StoreError: files that hold different rows, or are damaged.
     """
-    _check_arguments(sets, head_names, repeats)
+    _check_arguments(sets, head_names, repeats, sets[0][0].task.kind)
     seeds = range(seed, seed + repeats)
     files = list({file.path: file for networks in sets for file in networks}.values())
     rows = check_trainable(files, corrections.drop, corrections.relabel)
@@ -153,7 +152,7 @@ def compare(
     kept_heads.check_heads(sets[0], rows.kept, head_names, seed)  # what `train` would refuse is not recommended to it
     for file in rows.files:
         streaming.check_columns([file])  # 0.6 s for 25,000 x 3,840: no fit is lost to a network found bad after it
-    dealt, task = {one: rows.deal(folds, one) for one in seeds}, task or rows.first.task
+    dealt, task = {one: rows.deal(folds, one) for one in seeds}, rows.task
     total = len(sets) * len(head_names) * repeats * folds
     with Progress(total=total, description=head_names[0], unit="fit") as progress:
         outcomes = [
@@ -171,13 +170,13 @@ def compare(
     )
 
 
-def _check_arguments(sets: Sequence[Sequence[Features]], head_names: Sequence[str], repeats: int) -> None:
+def _check_arguments(sets: Sequence[Sequence[Features]], head_names: Sequence[str], repeats: int, kind: str) -> None:
     _refuse_twice("head", head_names, str)
     _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
     if repeats < 1:
         raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
     for name in head_names:
-        heads.create(name)
+        heads.create(name, kind=kind)
 
 
 def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]) -> None:
@@ -217,29 +216,31 @@ def _outcome(
     advance: Callable[..., object],
 ) -> tuple[Entry, Measurement]:
     """The entry of one head, as if it were the first, and what it is ranked by; without `X` it is streamed."""
-    widths, given = tuple(file.width for file in files), rows.first.labels
-    losses, by_metric, right, seconds = list[Measurement](), list[Measurement](), 0.0, []
+    widths, right, target, values = (
+        tuple(file.width for file in files),
+        rows.right,
+        rows.to_learn,
+        judging.grades_of(task, rows.first.classes),
+    )
+    losses, by_metric, accuracy, seconds = list[Measurement](), list[Measurement](), 0.0, []
     scored = _scored(dealt)
     for seed, fold in dealt.items():
-        make = partial(heads.create, head, seed, widths)
+        make = partial(heads.create, head, seed, widths, task.kind)
+        of_rows = target, rows.kept, fold
         if X is None:
-            of_rows = rows.learnt, rows.kept, fold
-            crossed = streaming.cross_validate_blocks(files, *of_rows, make, seed, first=rows.first)
+            crossed = streaming.cross_validate_blocks(files, *of_rows, make, seed, first=rows.first, kind=task.kind)
             advance(len(crossed.heads))
         else:
-            crossed = crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, advance, pictures=rows.groups)
-        probabilities = calibration.cross_fitted(crossed.probabilities, given, fold)
-        losses.append(measuring.measure(LOG_LOSS, probabilities[scored], given[scored]))
-        right += float((probabilities[scored].argmax(axis=1) == given[scored]).mean()) / len(dealt)
-        if not metrics.find(task.metric).takes_a_clip:
-            probabilities = calibration.cross_fitted(crossed.probabilities, given, fold, with_clip=False)
+            crossed = crossval.cross_validate(X, *of_rows, make, advance, pictures=rows.groups, kind=task.kind)
+        judged = judging.cross_fitted(crossed.predictions, right, fold, task, values)
+        losses.append(judging.measure_log_loss(judged, right, task, scored))
+        accuracy += judging.accuracy(judged, right, task, scored) / len(dealt)
         if task.metric != LOG_LOSS:
-            named = decisions.named(probabilities, task, fold)
-            by_metric.append(measuring.measure(task.metric, probabilities[scored], given[scored], named[scored]))
+            by_metric.append(judging.measure(judged, right, task, scored))
         seconds.append(crossed.seconds)
     backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
     loss = measuring.mean_of(losses)
-    entry = Entry(head, backbones, loss.value, loss.standard_error, right, 0.0, 0.0, typical, "")
+    entry = Entry(head, backbones, loss.value, loss.standard_error, accuracy, 0.0, 0.0, typical, "")
     if task.metric == LOG_LOSS:
         return entry, loss
     measured = measuring.mean_of(by_metric)
@@ -266,14 +267,15 @@ def _ranked(outcomes: Sequence[tuple[Entry, Measurement]], higher_is_better: boo
 
 
 def _measured_on(rows: TrainingRows, dealt: _Folds, folds: int, task: Task) -> str:
-    without_clip = "" if metrics.find(task.metric).takes_a_clip else f", for {task.metric} without a clip,"
     scored = np.count_nonzero(_scored(dealt))
     sentence = (
         f"out of fold, {scored:,} training photographs, {len(dealt)} x {folds} folds, "
-        f"calibrated on the other folds{without_clip} as train does, against the labels as given"
+        f"{judging.in_words(task)}, as train does, against the labels as given"
     )
     dropped, relabelled = np.count_nonzero(~rows.kept), np.count_nonzero(rows.learnt != rows.first.labels)
-    if rows.groups is not None:
+    if rows.is_grouped:
+        sentence += f", groups by {rows.grouped_by} in one fold"
+    elif rows.groups is not None:
         sentence += ", copies in one fold"
     if alone := len(rows.kept) - scored:
         sentence += f", {alone:,} learnt in every fold and not scored"

@@ -1,4 +1,4 @@
-"""Cross-validation: every row gets probabilities from a head that never saw it."""
+"""Cross-validation: every row is predicted by a head that never saw it."""
 
 import contextlib
 import time
@@ -12,6 +12,7 @@ from catsdogs.errors import TrainingError
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Array, Labels, Vectors
 from catsdogs.heads import Head, is_of_a_file, takes
+from catsdogs.photographs.task import CLASSES, LABELS, NUMBER
 
 SUM_TOLERANCE = 1e-3  # of a row's probabilities
 
@@ -21,13 +22,14 @@ class CrossValidation(NamedTuple):
 
     Attributes:
         heads: one for each fold, fitted to the kept rows of all other folds.
-        probabilities: (n, classes), out of fold; NaN for rows that are never held out.
+        predictions: (n, columns), out of fold: probabilities of classes or labels, or numbers; NaN for rows that are
+            never held out.
         fold: (n,) the number of each row's fold, or `folds.ALWAYS_LEARNT`.
         seconds: that all the fits took.
     """
 
     heads: list[Head]
-    probabilities: Array
+    predictions: Array
     fold: NDArray[np.int64]
     seconds: float
 
@@ -39,27 +41,29 @@ class CrossValidation(NamedTuple):
 
 def cross_validate(
     X: Vectors,
-    labels: Labels,
+    target: Labels | Array,
     kept: NDArray[np.bool_],
     fold: NDArray[np.int64],
     make: Callable[[], Head],
     advance: Callable[[], object],
     pictures: NDArray[np.int64] | None = None,
+    kind: str = CLASSES,
 ) -> CrossValidation:
     """For each fold, fit a head to the kept rows of all others, and predict all rows of that fold, kept or not.
 
     Args:
-        X, labels, kept, fold: (n, width) vectors; (n,) classes, whether a row may be learnt from, and numbers of folds.
+        X, kept, fold: (n, width) vectors; (n,) whether a row may be learnt from, and numbers of folds.
+        target: (n,) classes or grades, or (n, k) labels of 0 and 1 or numbers, as the `kind` of task has them.
         make: a new head. If it watches a validation set, it is given the held-out kept rows; if it takes `groups`, it
             is given `pictures`.
         advance: called after each fold.
-        pictures: (n,) numbers, the same for copies of a picture; without them there are no copies.
+        pictures: (n,) numbers, the same for rows that hang together; without them each row is alone.
 
     Raises:
-        TrainingError: the head refuses these vectors, or its answers are no probabilities.
+        TrainingError: the head refuses these vectors, or its answers are not of the kind.
     """
-    classes = int(labels.max()) + 1
-    probabilities = np.full((len(labels), classes), np.nan)
+    columns = columns_of(target)
+    predictions = np.full((len(target), columns), np.nan)
     fitted, seconds = [], 0.0
     for number in range(int(fold.max()) + 1):
         learnt = np.flatnonzero(kept & (fold != number))
@@ -68,17 +72,17 @@ def cross_validate(
         head = make()
         more: dict[str, Any] = {}
         if takes(head, "validation"):
-            more["validation"] = X[watched], labels[watched]
+            more["validation"] = X[watched], target[watched]
         if takes(head, "groups") and pictures is not None:
             more["groups"] = pictures[learnt]
         started = time.perf_counter()
         with refusals(head):
-            head.fit(X[learnt], labels[learnt], **more)
-        probabilities[held_out] = checked_probabilities(head, X[held_out], classes)
+            head.fit(X[learnt], target[learnt], **more)
+        predictions[held_out] = checked_predictions(head, X[held_out], columns, kind)
         seconds += time.perf_counter() - started
         fitted.append(head)
         advance()
-    return CrossValidation(fitted, probabilities, fold, seconds)
+    return CrossValidation(fitted, predictions, fold, seconds)
 
 
 @contextlib.contextmanager
@@ -95,16 +99,35 @@ def refusals(head: Head) -> Iterator[None]:
         raise TrainingError(problem, "Choose another --head, or mend the file if it is yours") from None
 
 
-def checked_probabilities(head: Head, X: Vectors, classes: int) -> Array:
-    """(n, classes) probabilities of (n, width) vectors.
+def columns_of(target: Labels | Array) -> int:
+    """How many columns predictions have: the classes, from 0, or the labels or numbers of each row."""
+    return int(target.max()) + 1 if target.ndim == 1 else target.shape[1]
+
+
+def predict(head: Head, X: Vectors, kind: str) -> Array:
+    """(n, columns) predictions of a head for (n, width) vectors, as the kind of task has them."""
+    return np.asarray(head.predict(X) if kind == NUMBER else head.predict_proba(X), np.float64)
+
+
+def checked_predictions(head: Head, X: Vectors, columns: int, kind: str = CLASSES) -> Array:
+    """(n, columns) predictions of (n, width) vectors.
 
     Raises:
-        TrainingError: the head refuses the vectors, or its answers are no probabilities.
+        TrainingError: the head refuses the vectors, or its answers are no probabilities, or no numbers.
     """
     with refusals(head):
-        values = np.asarray(head.predict_proba(X))
-    if values.shape != (len(X), classes) or values.min() < 0 or not (abs(values.sum(axis=1) - 1) < SUM_TOLERANCE).all():
+        values = predict(head, X, kind)
+    if values.shape != (len(X), columns) or not _are_of(values, kind):
+        answers = "finite numbers" if kind == NUMBER else "probabilities"
+        what = {NUMBER: "numbers", LABELS: "labels"}.get(kind, "classes")
         raise TrainingError(
-            f"The head {type(head).__name__} gives no probabilities for {classes} classes", "Choose another --head"
+            f"The head {type(head).__name__} gives no {answers} for {columns} {what}", "Choose another --head"
         )
     return values
+
+
+def _are_of(values: Array, kind: str) -> bool:
+    if kind == NUMBER:
+        return bool(np.isfinite(values).all())
+    is_whole = kind == LABELS or (abs(values.sum(axis=1) - 1) < SUM_TOLERANCE).all()
+    return bool(is_whole and values.min(initial=0) >= 0 and not values.max(initial=0) > 1 + SUM_TOLERANCE)

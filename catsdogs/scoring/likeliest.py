@@ -92,7 +92,7 @@ def cross_validate(rows: TrainingRows, plan: Plan) -> tuple[list[Head], Likelies
         for numbers, X in _small_blocks(streaming.blocks(fitted.vectors), classes):
             for number in np.setdiff1d(fold[numbers], [ALWAYS_LEARNT]):
                 held_out = numbers[fold[numbers] == number]
-                answers = crossval.checked_probabilities(fitted.heads[number], X[fold[numbers] == number], classes)
+                answers = crossval.checked_predictions(fitted.heads[number], X[fold[numbers] == number], classes)
                 found.fill(held_out, answers, first.labels[held_out])
             bar.update(len(numbers))
     return fitted.heads, found, fold

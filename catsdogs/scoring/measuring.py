@@ -59,21 +59,23 @@ def measure(metric: str, probabilities: _Floats, labels: _Labels, named: _Labels
     """What (n, C) probabilities are worth, where `labels`, (n,), are the classes that are right.
 
     Args:
-        metric: a name that `metrics.find` knows.
+        metric: one of those of classes, see `metrics.fitting`; for others see `measuring_targets`.
         named: (n,) the classes that are written, which metrics of names look at; those of `decisions.names` if None.
     """
     wanted = metrics.find(metric)
     if metric == metrics.LOG_LOSS:
-        return _mean_of_rows(log_losses(probabilities, labels))
+        return of_rows(log_losses(probabilities, labels))
     if wanted.wants == BEST_K:
         hits = decisions.best(probabilities, wanted.best) == labels[:, np.newaxis]
-        return _mean_of_rows((hits / np.arange(1, hits.shape[1] + 1)).sum(axis=1))
+        return of_rows((hits / np.arange(1, hits.shape[1] + 1)).sum(axis=1))
     if wanted.wants == metrics.RANKS:
-        return _mean_area(decisions.ranked(probabilities), labels, [1] if metric == metrics.AUC else None)
+        sides = (np.arange(probabilities.shape[1])[:, np.newaxis] == labels).T
+        columns = slice(1, 2) if metric == metrics.AUC else slice(None)
+        return mean_area(decisions.ranked(probabilities)[:, columns], sides[:, columns])
     named = decisions.names(probabilities, metric) if named is None else named
     if metric == metrics.F1_MACRO:
         return macro_f1(named, labels, probabilities.shape[1])
-    return _mean_of_rows((named == labels).astype(np.float64))  # micro-F1 is accuracy where a row has one class
+    return of_rows((named == labels).astype(np.float64))  # micro-F1 is accuracy where a row has one class
 
 
 def mean_of(measurements: Sequence[Measurement]) -> Measurement:
@@ -82,7 +84,7 @@ def mean_of(measurements: Sequence[Measurement]) -> Measurement:
     for one in measurements:
         parts += one.parts / len(measurements)
     if measurements[0].is_mean:
-        return _mean_of_rows(parts)
+        return of_rows(parts)
     return Measurement(float(np.mean([one.value for one in measurements])), parts, False)
 
 
@@ -99,12 +101,18 @@ def log_losses(probabilities: _Floats, labels: _Labels) -> _Floats:
     return losses
 
 
-def _mean_of_rows(values: _Floats) -> Measurement:
+def of_rows(values: _Floats) -> Measurement:
+    """The mean of (n,) values of the rows."""
     return Measurement(float(values.mean()), values, True)
 
 
+def of_resamples(value: float, rows: int, of_counts: Callable[[_Floats], float]) -> Measurement:
+    """A value of so many rows that is no mean of theirs: `of_counts` has it of (n,) counts of the rows."""
+    return Measurement(value, np.array([of_counts(counts) for counts in _resampled(rows)]), False)
+
+
 def _resampled(rows: int) -> Iterator[_Floats]:
-    """(n,) how often each row is in a resample of as many rows, `DRAWS` times."""
+    """(n,) how often each row is in a resample of as many rows, `DRAWS` times, the same for as many rows."""
     draw = np.random.default_rng(_DRAW_SEED)
     for _ in range(DRAWS):
         yield np.bincount(draw.integers(rows, size=rows), minlength=rows).astype(np.float64)
@@ -121,27 +129,29 @@ def macro_f1(named: _Labels, labels: _Labels, classes: int) -> Measurement:
         ends = np.bincount(labels, counts, classes) + np.bincount(named, counts, classes)
         return float((2 * hits[ends > 0] / ends[ends > 0]).mean())
 
-    draws = np.array([value(counts) for counts in _resampled(len(labels))])
-    return Measurement(float(f1_score(labels, named, average="macro")), draws, False)
+    return of_resamples(float(f1_score(labels, named, average="macro")), len(labels), value)
 
 
-def _mean_area(scores: _Floats, labels: _Labels, columns: Sequence[int] | None) -> Measurement:
-    """The mean area under the ROC curves of some columns of (n, C) scores; None for all that have both sides."""
+def mean_area(scores: _Floats, sides: NDArray[np.bool_]) -> Measurement:
+    """The mean area under the ROC curves of those columns that have both sides; NaN where none has.
+
+    Args:
+        scores, sides: (n, C) numbers that are to be larger where the side is true.
+    """
     from sklearn.metrics import roc_auc_score
 
-    if columns is None:
-        columns = np.unique(labels).tolist()
-    sides = [labels == column for column in columns]
-    if not columns or any(side.all() or not side.any() for side in sides):  # a curve needs both sides
+    columns = [(side, score) for side, score in zip(sides.T, scores.T, strict=True) if side.any() and not side.all()]
+    if not columns:
         return Measurement(math.nan, np.full(DRAWS, math.nan), False)
-    value = np.mean([roc_auc_score(side, scores[:, column]) for side, column in zip(sides, columns, strict=True)])
-    curves = [_area_by_counts(side, scores[:, column]) for side, column in zip(sides, columns, strict=True)]
-    draws = np.empty(DRAWS)
-    for number, counts in enumerate(_resampled(len(labels))):
+    value = np.mean([roc_auc_score(side, score) for side, score in columns])
+    curves = [_area_by_counts(side, score) for side, score in columns]
+
+    def mean(counts: _Floats) -> float:
         areas = np.array([area(counts) for area in curves])
         known = areas[np.isfinite(areas)]  # a rare class may be missing from a resample
-        draws[number] = known.mean() if len(known) else math.nan
-    return Measurement(float(value), draws, False)
+        return float(known.mean()) if len(known) else math.nan
+
+    return of_resamples(float(value), len(sides), mean)
 
 
 def _area_by_counts(positive: NDArray[np.bool_], scores: _Floats) -> Callable[[_Floats], float]:

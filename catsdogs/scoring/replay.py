@@ -148,5 +148,6 @@ def _split_anew(file: Features, held_out: AbstractSet[str], is_mle_bench: bool) 
         if parts[name]:  # a file of an old notebook lacks most of them
             parts[name] = {split: parts[name]["train"][chosen] for split, chosen in rows.items()}
     parts["labels"] = file.labels[rows["train"]]
+    parts["groups"] = file.groups[rows["train"]] if file.groups.size else file.groups
     parts["unreadable"] = tuple(row for row in file.unreadable if row.split == "train" and row.id not in held_out)
     return _View(**parts, original=file, rows=rows, is_mle_bench=is_mle_bench)

@@ -17,6 +17,7 @@ from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.joining import Joined
 from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import Head
+from catsdogs.photographs.task import CLASSES
 from catsdogs.progress import Progress
 from catsdogs.scoring import crossval
 from catsdogs.scoring.crossval import CrossValidation
@@ -48,7 +49,7 @@ class Learner(Protocol):
 
     epochs: int
 
-    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
+    def learn(self, X: Vectors, target: Labels | Array, allowed: NDArray[np.bool_], share: float) -> None:
         """Learn from (n, width) vectors, `share` of all; `allowed`, (heads, n): which head may learn from a row."""
 
     def end_epoch(self) -> None:
@@ -62,7 +63,7 @@ class _PartialFits:
         self.epochs = PASSES if "max_iter" in heads[0].get_params() else 1
         self._heads, self._classes = heads, classes
 
-    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
+    def learn(self, X: Vectors, target: Labels | Array, allowed: NDArray[np.bool_], share: float) -> None:
         for head, rows in zip(self._heads, allowed, strict=True):
             if rows.any():
                 head.partial_fit(X[rows], target[rows], classes=self._classes)
@@ -125,23 +126,25 @@ def is_needed(files: Sequence[Features]) -> bool:
 
 def cross_validate_blocks(
     files: Sequence[Features],
-    labels: Labels,
+    target: Labels | Array,
     kept: NDArray[np.bool_],
     fold: NDArray[np.int64],
     make: Callable[[], Head],
     seed: int,
     first: Features | None = None,
+    kind: str = CLASSES,
 ) -> CrossValidation:
     """As `crossval.cross_validate`, in flat memory for the vectors; arguments and errors are those of `fit_blocks`."""
-    heads, vectors, seconds = fit_blocks(files, labels, kept, fold, make, seed, first)
-    classes = int(labels.max()) + 1
-    probabilities = np.full((len(vectors), classes), np.nan)
+    heads, vectors, seconds = fit_blocks(files, target, kept, fold, make, seed, first)
+    columns = crossval.columns_of(target)
+    predictions = np.full((len(vectors), columns), np.nan)
     with threadpool_limits(1), Progress(len(vectors), "out of fold", "row") as bar:
         for rows, X in _with_progress(blocks(vectors), bar):
             for number in np.setdiff1d(fold[rows], [ALWAYS_LEARNT]):
                 held_out = fold[rows] == number
-                probabilities[rows[held_out]] = crossval.checked_probabilities(heads[number], X[held_out], classes)
-    return CrossValidation(heads, probabilities, fold, seconds)
+                answers = crossval.checked_predictions(heads[number], X[held_out], columns, kind)
+                predictions[rows[held_out]] = answers
+    return CrossValidation(heads, predictions, fold, seconds)
 
 
 class Fitted(NamedTuple):
@@ -154,7 +157,7 @@ class Fitted(NamedTuple):
 
 def fit_blocks(
     files: Sequence[Features],
-    labels: Labels,
+    target: Labels | Array,
     kept: NDArray[np.bool_],
     fold: NDArray[np.int64],
     make: Callable[[], Head],
@@ -176,7 +179,7 @@ def fit_blocks(
     check_head(heads[0], files)
     vectors = Joined(files, "train", first=first)
     allowed = kept & (fold != np.arange(len(heads))[:, np.newaxis])
-    classes = np.arange(int(labels.max()) + 1)
+    classes, strata = np.arange(crossval.columns_of(target)), _strata_of(target)
     random = np.random.default_rng(seed)
     with threadpool_limits(1):  # a second core reads meanwhile
         with Progress(len(vectors), "measuring columns", "row") as bar:
@@ -187,11 +190,16 @@ def fit_blocks(
         learner: Learner = of_class(heads, scaling, classes, counts) if of_class else _PartialFits(heads, classes)
         with Progress(learner.epochs * int(kept.sum()), type(heads[0]).__name__, "row") as bar:
             for _ in range(learner.epochs):
-                for rows, X in _with_progress(shuffled(vectors, labels, kept, random), bar):
+                for rows, X in _with_progress(shuffled(vectors, strata, kept, random), bar):
                     with crossval.refusals(heads[0]):
-                        learner.learn(X, labels[rows], allowed[:, rows], len(rows) / kept.sum())
+                        learner.learn(X, target[rows], allowed[:, rows], len(rows) / kept.sum())
                 learner.end_epoch()
     return Fitted(heads, vectors, time.perf_counter() - started)
+
+
+def _strata_of(target: Labels | Array) -> Labels:
+    """(n,) what rows are mixed by: their class; or which labels come together."""
+    return target.astype(np.int64) if target.ndim == 1 else np.unique(target, axis=0, return_inverse=True)[1].ravel()
 
 
 def check_head(head: Head, files: Sequence[Features], for_classes: bool = False) -> None:
@@ -220,14 +228,14 @@ def check_memory(files: Sequence[Features]) -> None:
         )
 
 
-def predicted(predict_proba: Callable[[Vectors], Array], files: Sequence[Features], split: str) -> Array:
-    """(n, classes) probabilities of all rows of a split, predicted a block at a time; (0, 0) without rows.
+def predicted(predict: Callable[[Vectors], Array], files: Sequence[Features], split: str) -> Array:
+    """(n, columns) predictions of all rows of a split, a block at a time; (0, 0) without rows.
 
     Raises:
         StoreError: the files hold different rows, or are damaged.
     """
-    probabilities = [predict_proba(X) for _, X in blocks(Joined(files, split))]
-    return np.concatenate(probabilities) if probabilities else np.empty((0, 0))
+    predictions = [predict(X) for _, X in blocks(Joined(files, split))]
+    return np.concatenate(predictions) if predictions else np.empty((0, 0))
 
 
 def check_readable(files: Sequence[Features], split: str) -> None:

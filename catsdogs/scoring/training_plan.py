@@ -16,10 +16,11 @@ from catsdogs.cleaning.duplicates import Copies
 from catsdogs.errors import TrainingError, in_short
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
-from catsdogs.features.folds import ALWAYS_LEARNT, deal, fold_numbers
+from catsdogs.features.folds import ALWAYS_LEARNT, bins_of, deal, deal_labels, fold_numbers
 from catsdogs.networks import weights
+from catsdogs.photographs.task import LABELS, NUMBER, Task
 from catsdogs.progress import Progress
-from catsdogs.scoring import crossval, streaming
+from catsdogs.scoring import crossval, judging, streaming
 from catsdogs.scoring.crossval import CrossValidation
 
 NEWEST = 3
@@ -40,6 +41,7 @@ class Plan:
         copies: the training photographs that share a fold; None has `duplicates.find_copies` find them.
         streamed: whether heads read their rows in blocks; None if that is for this machine's memory to decide.
         version: of the rules to train by, see `OLDEST`.
+        balance: whether rare classes and labels count for as much as frequent ones.
         sample_digest: SHA-256 of the sample submission that is to be obeyed, see `training.digest_of`; None for any.
     """
 
@@ -54,6 +56,7 @@ class Plan:
     copies: Copies | None = None
     streamed: bool | None = None
     version: int = NEWEST
+    balance: bool = False
     sample_digest: str | None = None
 
 
@@ -63,15 +66,17 @@ class TrainingRows:
 
     Attributes:
         files: without the classes that no photograph shows. Rows are those of the first, others are matched to them.
-        learnt: the class each row is learnt as: its label, unless a person corrected it.
+        learnt: the class, or text of labels, each row is learnt as: its label, unless a person corrected it.
         kept: whether a row may be learnt from.
-        pictures: the same number for copies, see `duplicates.picture_numbers`.
+        pictures: the same number for rows that share a fold: copies, see `duplicates.picture_numbers`, and groups.
+        is_grouped: whether photographs of one of the first file's groups do.
     """
 
     files: list[Features]
     learnt: NDArray[np.int64]
     kept: NDArray[np.bool_]
     pictures: NDArray[np.int64]
+    is_grouped: bool = False
 
     @classmethod
     def of(
@@ -87,7 +92,7 @@ class TrainingRows:
         label_of = dict(zip(ids, first.labels.tolist(), strict=True))
         label_of |= {id: first.classes.index(name) for id, name in relabel.items() if id in label_of}
         kept = np.array([id not in drop for id in ids], bool)
-        return cls(files, np.array([*label_of.values()], np.int64), kept, duplicates.picture_numbers(ids, copies))
+        return cls(files, np.array([*label_of.values()], np.int64), kept, np.arange(len(ids))).with_copies(copies)
 
     @property
     def first(self) -> Features:
@@ -99,17 +104,45 @@ class TrainingRows:
         """`pictures`, None where no photograph has copies."""
         return self.pictures if (self.pictures != np.arange(len(self.pictures))).any() else None
 
-    def with_copies(self, copies: Copies) -> Self:
-        """The same rows, these of which are copies."""
-        return replace(self, pictures=duplicates.picture_numbers(self.first.ids["train"], copies))
+    @property
+    def task(self) -> Task:
+        """What the rows are for."""
+        return self.first.task
+
+    @property
+    def grouped_by(self) -> str:
+        """What groups were made by, as it was given; empty where no fold keeps groups together."""
+        return self.task.given.get("groups", "the feature file") if self.is_grouped else ""
+
+    @property
+    def right(self) -> judging.Right:
+        """What is right of each row, as it came: see `judging.right_of`."""
+        return judging.right_of(self.first)
+
+    @property
+    def to_learn(self) -> judging.Right:
+        """The same of what each row is learnt as, which heads are fitted to."""
+        return judging.right_of(replace(self.first, labels=self.learnt))
+
+    def with_copies(self, copies: Copies, is_grouped: bool = True) -> Self:
+        """The same rows, these of which are copies; copies and, unless it is left out, groups share a fold."""
+        pictures, groups = duplicates.picture_numbers(self.first.ids["train"], copies), self.first.groups
+        is_grouped = is_grouped and bool(groups.size)
+        return replace(self, pictures=_joined(pictures, groups) if is_grouped else pictures, is_grouped=is_grouped)
 
     def deal(self, folds: int, seed: int) -> NDArray[np.int64]:
         """(n_train,) the fold each row is held out in, see `folds.deal`; `ALWAYS_LEARNT` for some.
+
+        Rows are dealt by their class, by each of their labels, or by where their number lies among all.
 
         A head knows a class only if it learns from a picture of it. Where all pictures of a class would be held out at
         once, such as the only one that there is, they and their copies are learnt by the heads of all folds instead,
         and never held out.
         """
+        if self.task.kind == LABELS:
+            return deal_labels(self.first.targets, self.pictures, folds, seed)
+        if self.task.kind == NUMBER:
+            return deal(bins_of(self.first.targets, folds), self.pictures, folds, seed)
         fold = deal(self.first.labels, self.pictures, folds, seed)
         while (unknown := self._held_out_at_once(fold)).any():
             fold[np.isin(self.pictures, self.pictures[unknown])] = ALWAYS_LEARNT
@@ -122,7 +155,7 @@ class TrainingRows:
             TrainingError: as said; it names such a class.
         """
         first, counts = self.first, self.count_pictures()
-        if not counts.all():
+        if self.task.kind not in (LABELS, NUMBER) and not counts.all():
             name = first.classes[int(counts.argmin())]
             raise TrainingError(
                 f"The class {name} has no photographs to learn from",
@@ -131,6 +164,12 @@ class TrainingRows:
         for seed in seeds:
             fold = self.deal(folds, seed)
             if len(np.unique(fold[fold != ALWAYS_LEARNT])) < folds:
+                if self.is_grouped:
+                    raise TrainingError(
+                        f"Of {folds} folds, one would hold out nothing: there are {len(np.unique(self.pictures)):,} "
+                        f"groups by {self.grouped_by}",
+                        "Give fewer --folds, or other --groups",
+                    )
                 several = int(np.count_nonzero(counts > 1))
                 raise TrainingError(
                     f"Of {folds} folds, one would hold out nothing: of {len(counts):,} classes, {several:,} have more "
@@ -140,6 +179,8 @@ class TrainingRows:
 
     def rare(self, folds: int) -> str:
         """A sentence about classes with fewer pictures than folds; empty if there are none."""
+        if self.task.kind in (LABELS, NUMBER):
+            return self._rare_labels(folds)
         counts = self.count_pictures()
         few = np.flatnonzero(counts < folds)
         if not few.size:
@@ -147,7 +188,19 @@ class TrainingRows:
         alone = int(np.count_nonzero(self.kept & (counts[self.learnt] < 2)))
         names = in_short([self.first.classes[number] for number in few])
         scored = f"; {alone:,} photographs alone in their class are held out in none, and in no score" if alone else ""
-        return f"fewer pictures than {folds} folds: {few.size:,} classes ({names}), learnt in every fold{scored}"
+        return f"fewer {self._unit} than {folds} folds: {few.size:,} classes ({names}), learnt in every fold{scored}"
+
+    @property
+    def _unit(self) -> str:
+        return "groups" if self.is_grouped else "pictures"
+
+    def _rare_labels(self, folds: int) -> str:
+        shown = self.to_learn[self.kept] > 0
+        counts = [len(np.unique(self.pictures[self.kept][column])) for column in shown.T]
+        few = [f"{name}: {count}" for name, count in zip(self.task.names, counts, strict=True) if count < folds]
+        if self.task.kind != LABELS or not few:
+            return ""
+        return f"fewer {self._unit} than {folds} folds: {len(few):,} labels ({in_short(few)}), unknown in some folds"
 
     def count_pictures(self) -> NDArray[np.int64]:
         """(classes,) how many pictures of each class there are to learn from."""
@@ -164,9 +217,28 @@ class TrainingRows:
         return dealt & in_one_fold[self.learnt]
 
 
+def _joined(pictures: NDArray[np.int64], groups: NDArray[np.object_]) -> NDArray[np.int64]:
+    """(n,) numbers, the same for rows that copies and groups join, be it by way of others."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    number = np.unique(groups.astype(str), return_inverse=True)[1] + len(pictures)
+    size = len(pictures) + int(number.max(initial=0)) + 1
+    links = coo_array((np.ones(len(pictures), bool), (pictures, number)), (size, size))
+    component: NDArray[np.int64] = connected_components(links, directed=False)[1][pictures].astype(np.int64)
+    return component
+
+
 def occupied(files: Sequence[Features], relabel: Mapping[str, str] = MappingProxyType({})) -> list[Features]:
-    """The files without the classes that no training photograph shows, as given or as it is to be learnt."""
+    """The files without the classes that no training photograph shows, as given or as it is to be learnt.
+
+    A person may correct a row's labels or number to a text that no other row has: then it is among the classes, too.
+    """
     first = files[0]
+    if first.task.kind in (LABELS, NUMBER):
+        present = set(first.ids["train"].tolist())
+        new = dict.fromkeys(text for id, text in relabel.items() if id in present and text not in first.classes)
+        return [replace(file, classes=(*file.classes, *new)) for file in files] if new else list(files)
     shown = {first.classes[label] for label in np.unique(first.labels)}
     shown |= {relabel[id] for id in first.ids["train"].tolist() if id in relabel}
     found = []
@@ -202,6 +274,7 @@ def check_trainable(
     joining.check_joinable(files)
     rows = TrainingRows.of(files, drop, relabel)
     classes = rows.first.classes
+    _ = rows.to_learn  # refused now if a label is not of the kind that the task asks for
     if len(classes) < 2:
         raise TrainingError(
             f"All {len(rows.kept):,} training photographs of {rows.first.path} are {''.join(classes) or 'missing'}",
@@ -220,7 +293,7 @@ def settle(rows: TrainingRows, plan: Plan, keeps_likeliest: bool = False) -> tup
             into memory, or that was trained in memory, where they no longer do.
         StoreError: vectors cannot be read.
     """
-    size = len(rows.kept), len(rows.first.classes)
+    size = len(rows.kept), len(rows.first.columns)
     is_too_much = streaming.exceeds_memory(*size)
     if is_too_much and not keeps_likeliest:
         streaming.check_tables(*size)
@@ -228,7 +301,8 @@ def settle(rows: TrainingRows, plan: Plan, keeps_likeliest: bool = False) -> tup
     if plan.streamed is False:
         streaming.check_memory(rows.files)
     if streamed:  # refused before any vectors are read
-        streaming.check_head(heads.create(plan.head, plan.seed, **plan.settings), rows.files, is_too_much)
+        kind = rows.task.kind
+        streaming.check_head(heads.create(plan.head, plan.seed, kind=kind, **plan.settings), rows.files, is_too_much)
     is_old = plan.version == OLDEST
     copies = () if is_old else duplicates.find_copies(rows.files) if plan.copies is None else plan.copies
     rows = rows.with_copies(copies)
@@ -243,17 +317,19 @@ def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
 
 def cross_validate_plan(rows: TrainingRows, plan: Plan) -> CrossValidation:
     """Cross-validate on rows by a plan, both settled."""
-    files = rows.files
-    make = functools.partial(heads.create, plan.head, plan.seed, tuple(file.width for file in files), **plan.settings)
+    files, task = rows.files, rows.task
+    widths = tuple(file.width for file in files)
+    make = functools.partial(heads.create, plan.head, plan.seed, widths, task.kind, **plan.settings)
+    target = rows.to_learn
     if plan.version == OLDEST:
         fold = fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed)
     else:
         fold = rows.deal(plan.folds, plan.seed)
     if plan.streamed:
-        return streaming.cross_validate_blocks(files, rows.learnt, rows.kept, fold, make, plan.seed)
+        return streaming.cross_validate_blocks(files, target, rows.kept, fold, make, plan.seed, kind=task.kind)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
         X = training_vectors(files)
-        return crossval.cross_validate(X, rows.learnt, rows.kept, fold, make, progress.update, rows.groups)
+        return crossval.cross_validate(X, target, rows.kept, fold, make, progress.update, rows.groups, task.kind)
 
 
 def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:

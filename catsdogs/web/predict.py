@@ -95,8 +95,8 @@ def _answer_as_json(answer: "Answer") -> dict[str, Any]:
     return {
         "width": answer.width,
         "height": answer.height,
-        "class": max(answer.probabilities, key=answer.probabilities.__getitem__),
-        "probabilities": answer.probabilities,
+        "class": max(answer.predictions, key=answer.predictions.__getitem__),
+        "probabilities": answer.predictions,
         "no_pet": answer.no_pet,
         "votes": answer.votes,
         "networks": answer.networks,

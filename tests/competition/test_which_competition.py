@@ -133,7 +133,7 @@ def test_a_run_from_before_is_submitted_where_its_photographs_say(
 ) -> None:
     assert command(*TRAIN)[0] == 0
     path = project / "submissions/run/run.json"
-    content = {name: value for name, value in json.loads(path.read_text()).items() if name not in run_card._SINCE_3}
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name not in run_card._DEFAULTS}
     content["version"] = training_plan.OLDEST
     for source, competition in (("photographs", None), (f"/kaggle/input/{kaggle.COMPETITION}", kaggle.COMPETITION)):
         path.write_text(json.dumps(content | {"source": source}))

@@ -197,4 +197,4 @@ def assert_same_run(one: Path, other: Path) -> None:
     for name in (run_card.SUBMISSION_FILE, run_card.OUT_OF_FOLD_FILE):
         assert (one / name).read_bytes() == (other / name).read_bytes()
     X = np.random.default_rng(0).normal(size=(5, sum(card["widths"]))).astype(np.float32)
-    np.testing.assert_array_equal(*(run_card.load_run(folder).predict_proba(X) for folder in (one, other)))
+    np.testing.assert_array_equal(*(run_card.load_run(folder).predict(X) for folder in (one, other)))

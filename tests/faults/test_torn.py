@@ -238,7 +238,7 @@ def test_torn_tables(project: Path, tmp_path: Path, saw: Callable[[str], None]) 
         run / run_card.SUBMISSION_FILE: lambda: [
             list(map(str, part)) for part in submission.read_submission(run / run_card.SUBMISSION_FILE, classes)
         ],
-        run / kept_heads.HEAD_FILE: lambda: run_card.load_run(run).predict_proba(X).tolist(),
+        run / kept_heads.HEAD_FILE: lambda: run_card.load_run(run).predict(X).tolist(),
         folder / suspect_table.OUTLIERS_FILE: lambda: suspect_table.read_suspects(folder / suspect_table.OUTLIERS_FILE),
         folder / decisions.DECISIONS_FILE: lambda: decisions.read_decisions(folder / decisions.DECISIONS_FILE, classes),
         tmp_path / "network" / trained.CARD_FILE: lambda: trained.read_card(tmp_path / "network"),

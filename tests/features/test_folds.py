@@ -98,3 +98,59 @@ def test_one_copy_more_moves_few_rows() -> None:
 def test_numbers_that_cannot_be_used(number: int, seed: int, message: str) -> None:
     with refused(UsageError, message):
         folds.deal(np.arange(20) % 2, np.arange(20), number, seed)
+
+
+@settings(deadline=None)
+@given(dealt(), st.integers(1, 5))
+def test_copies_share_a_fold_whatever_labels_they_have(rows: Rows, labels: int) -> None:
+    _, pictures, number, seed = rows
+    targets = np.random.default_rng(seed).random((len(pictures), labels)) < 0.3
+    fold = folds.deal_labels(targets.astype(float), pictures, number, seed)
+    assert np.array_equal(fold, folds.deal_labels(targets.astype(float), pictures, number, seed))
+    assert all(len(set(fold[pictures == picture])) == 1 for picture in set(pictures.tolist()))
+    assert 0 <= fold.min() <= fold.max() < number
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_label_is_spread_evenly_however_rare(seed: int) -> None:
+    """Better than folds that are dealt blindly, and to a row or two of what a single label would get."""
+    draw = np.random.default_rng(seed)
+    targets = (draw.random((2000, 8)) < np.geomspace(0.004, 0.5, 8)).astype(float)
+    fold = folds.deal_labels(targets, np.arange(2000), 5, seed)
+    counts = np.array([targets[fold == number].sum(axis=0) for number in range(5)])
+    assert (counts.max(axis=0) - counts.min(axis=0) <= 2).all()
+    sizes = np.bincount(fold)
+    assert sizes.max() - sizes.min() <= 0.03 * 2000
+    blind = draw.permutation(2000) % 5
+    blindly = np.array([targets[blind == number].sum(axis=0) for number in range(5)])
+    assert counts.std(axis=0).sum() < blindly.std(axis=0).sum() / 5
+
+
+def test_groups_of_labels_stay_whole_and_spread() -> None:
+    draw = np.random.default_rng(0)
+    groups = draw.integers(0, 100, 2000)
+    targets = (draw.random((2000, 4)) < np.array([0.02, 0.1, 0.3, 0.5])).astype(float)
+    fold = folds.deal_labels(targets, groups, 5, 0)
+    assert all(len(set(fold[groups == group])) == 1 for group in range(100))
+    counts = np.array([targets[fold == number].sum(axis=0) for number in range(5)])
+    assert (counts.min(axis=0) >= 0.8 * targets.sum(axis=0) / 5).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=200), st.integers(2, 6))
+def test_bins_are_in_the_order_of_the_numbers_and_keep_equal_ones_together(numbers: list[int], number: int) -> None:
+    values = np.array(numbers, float)[:, np.newaxis]
+    bins = folds.bins_of(values, number)
+    order = np.argsort(values[:, 0], kind="stable")
+    assert (np.diff(bins[order]) >= 0).all()
+    assert all(len(set(bins[values[:, 0] == value])) == 1 for value in set(numbers))
+    assert sorted(set(bins.tolist())) == list(range(bins.max() + 1))
+    assert bins.max() < folds.BINS
+
+
+def test_folds_of_numbers_have_the_same_distribution() -> None:
+    values = np.random.default_rng(0).lognormal(size=(1000, 1))
+    fold = folds.deal(folds.bins_of(values, 5), np.arange(1000), 5, 0)
+    means = np.array([np.log(values[fold == number]).mean() for number in range(5)])
+    assert np.ptp(means) < 0.1  # blind folds of 200 differ by some 0.17
+    assert np.ptp(np.bincount(fold)) <= folds.BINS

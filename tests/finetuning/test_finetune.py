@@ -114,7 +114,7 @@ def test_it_is_trained_on_by_heads(made: tuple[Dataset, trained.Card], tmp_path:
     dataset, _ = made
     extract.extract(dataset, ["mine"], tmp_path, extract.Settings(engine="keras"))
     files = [feature_file.read_features(feature_file.path_of(tmp_path, "mine"))]
-    assert len(training_plan.out_of_fold(files, training_plan.Plan("ridge", 2, 0)).probabilities) == 24
+    assert len(training_plan.out_of_fold(files, training_plan.Plan("ridge", 2, 0)).predictions) == 24
 
 
 def test_without_folds_its_vectors_yield_no_score(

@@ -82,10 +82,10 @@ def answers(predictor: Predictor, pets: Path) -> dict[str, Answer]:
 def test_the_numbers_are_those_of_the_submission(run_folder: Path, answers: dict[str, Answer]) -> None:
     submitted = read_probabilities(run_folder / run_card.SUBMISSION_FILE)
     assert len(submitted) == TEST_PETS + TEST_SCENES and len(set(submitted.values())) > 5
-    assert {id: answers[id].probabilities["dog"] for id in submitted} == pytest.approx(submitted, abs=1e-3)
+    assert {id: answers[id].predictions["dog"] for id in submitted} == pytest.approx(submitted, abs=1e-3)
     for answer in answers.values():
-        assert list(answer.probabilities) == ["cat", "dog"]
-        assert sum(answer.probabilities.values()) == pytest.approx(1)
+        assert list(answer.predictions) == ["cat", "dog"]
+        assert sum(answer.predictions.values()) == pytest.approx(1)
         assert (answer.width, answer.height) == SIZE
 
 
@@ -146,7 +146,7 @@ def test_threads_get_the_same_answers_and_decode_no_more_than_cores_can(
     assert 1 <= most <= (os.cpu_count() or 1)
     for path, answer in zip(paths * 2, again, strict=True):
         alone = answers[path.stem]
-        assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+        assert answer.predictions == pytest.approx(alone.predictions, abs=1e-6)
         assert [neighbour.id for neighbour in answer.neighbours] == [neighbour.id for neighbour in alone.neighbours]
 
 
@@ -198,7 +198,7 @@ def test_without_fitting_feature_files_it_answers_without_neighbours(
     lonely = Predictor(run_folder, folder if damage else None, None)
     assert re.search(reason, lonely.no_neighbours) and lonely.no_neighbours.endswith(".")
     answer, scene = (lonely.answer((pets / f"test/{n}.jpg").read_bytes()) for n in (1, TEST_PETS + TEST_SCENES))
-    assert answer.neighbours == [] and answer.probabilities == pytest.approx(answers["1"].probabilities, abs=1e-6)
+    assert answer.neighbours == [] and answer.predictions == pytest.approx(answers["1"].predictions, abs=1e-6)
     assert scene.no_pet == answers[str(TEST_PETS + TEST_SCENES)].no_pet  # the classes say that it is about pets
 
 
@@ -231,20 +231,20 @@ def test_what_a_run_is_about_is_seen_in_its_photographs(
     train(made, tmp_path, folds=2)
     found = Predictor(tmp_path / "run", tmp_path / "features", None).answer(drawn("scene", 1))
     assert (found.votes, found.networks) == (1, 1) and found.no_pet == about_pets
-    assert sorted(found.probabilities) == ["old", "young"]
+    assert sorted(found.predictions) == ["old", "young"]
 
 
 def test_vectors_are_rounded_as_in_a_float16_file(tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = extracted(pets, tmp_path / "features", LITE0, dtype="float16")
     train(made, tmp_path)
     rounded = Predictor(tmp_path / "run", tmp_path / "features", None)
-    judged, judge = [], TrainedRun.predict_proba
-    monkeypatch.setattr(TrainedRun, "predict_proba", lambda run, X: judged.append(X.copy()) or judge(run, X))
+    judged, judge = [], TrainedRun.predict
+    monkeypatch.setattr(TrainedRun, "predict", lambda run, X: judged.append(X.copy()) or judge(run, X))
     answer = rounded.answer((pets / "test/1.jpg").read_bytes())
     (vectors,) = judged
     assert vectors.dtype == np.float32 and np.array_equal(vectors, vectors.astype(np.float16))
     np.testing.assert_allclose(vectors[0], made[0].vectors("test")[0], atol=2e-3)
-    assert answer.probabilities["dog"] == pytest.approx(
+    assert answer.predictions["dog"] == pytest.approx(
         read_probabilities(tmp_path / "run" / run_card.SUBMISSION_FILE)["1"], abs=1e-3
     )
 
@@ -256,7 +256,7 @@ def test_keras_networks_answer_too(tmp_path: Path, pets: Path) -> None:
     submitted = read_probabilities(tmp_path / "run" / run_card.SUBMISSION_FILE)
     with ThreadPoolExecutor(4) as pool:
         found = pool.map(lambda id: slow.answer((pets / f"test/{id}.jpg").read_bytes()), submitted)
-        probabilities = [answer.probabilities["dog"] for answer in found]
+        probabilities = [answer.predictions["dog"] for answer in found]
     assert probabilities == pytest.approx(list(submitted.values()), abs=1e-3)
 
 

@@ -46,7 +46,7 @@ def test_every_number_comes_back_as_it_was(tmp_path: Path, classes: tuple[str, .
     head.write_text(SURE)
     file = features(tmp_path, classes=classes)
     run = train([file], tmp_path, head=str(head))
-    expected = training_plan.out_of_fold([file], run_card.plan_of(run)).probabilities
+    expected = training_plan.out_of_fold([file], run_card.plan_of(run)).predictions
     read = out_of_fold.read_out_of_fold(tmp_path / "run", run, file)[0]
     judged = slice(1, None) if len(classes) == 2 else slice(None)  # of two classes one is written
     assert np.array_equal(read[:, judged], expected[:, judged])

@@ -151,7 +151,7 @@ def test_a_run_of_version_2_answers_and_is_repeated_as_it_was(tmp_path: Path) ->
     assert [int(row["fold"]) - 1 for row in read_csv(tmp_path / "run" / "oof.csv")] == folds.tolist()
     loaded = run_card.load_run(tmp_path / "run")
     mean = np.mean([head.predict_proba(file.vectors("test")) for head in loaded.heads], axis=0)
-    np.testing.assert_allclose(loaded.predict_proba(file.vectors("test")), run.calibration.apply(mean), rtol=1e-12)
+    np.testing.assert_allclose(loaded.predict(file.vectors("test")), run.calibration.apply(mean), rtol=1e-12)
     training.train([file], run_card.plan_of(read), submissions=tmp_path, name="again", command="")
     for part in ("submission.csv", "oof.csv"):
         assert (tmp_path / "again" / part).read_bytes() == (tmp_path / "run" / part).read_bytes()

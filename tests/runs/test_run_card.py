@@ -24,12 +24,12 @@ def test_a_run_is_taken_up_again_as_it_was(tmp_path: Path) -> None:
     train([file], tmp_path)
     trained = run_card.load_run(tmp_path / "run")
     X = joining.Joined([file], "test").read()
-    probabilities = trained.predict_proba(X)
+    probabilities = trained.predict(X)
     assert np.allclose(probabilities.sum(axis=1), 1)
     written = [[float(row[name]) for name in file.classes] for row in read_csv(tmp_path / "run" / "submission.csv")]
     assert np.allclose(written, probabilities, rtol=1e-11)
     with refused(TrainingError, "takes vectors of width 5, not 4"):
-        trained.predict_proba(X[:, :4])
+        trained.predict(X[:, :4])
 
 
 def test_runs_are_listed_and_a_damaged_one_is_named(folder: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_changed_head_file_is_not_even_run(tmp_path: Path) -> None:
     path.write_text(NEAREST_MEAN)
     file = features(tmp_path)
     train([file], tmp_path, head=str(path))
-    assert run_card.load_run(tmp_path / "run").predict_proba(file.vectors("test")).shape == (6, 2)
+    assert run_card.load_run(tmp_path / "run").predict(file.vectors("test")).shape == (6, 2)
     path.write_text(f"open({str(mark)!r}, 'w')\n{NEAREST_MEAN}")
     with refused(TrainingError, r"nearest_mean\.py is gone, or not what it was"):
         run_card.load_run(tmp_path / "run")

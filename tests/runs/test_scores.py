@@ -48,7 +48,7 @@ def test_what_a_run_answers_where_only_an_order_counts_is_not_clipped(tmp_path: 
     X = joining.Joined([file], "test").read()
     for metric in ("auc", "log-loss"):
         clip = train([asked(file, metric)], tmp_path, head="logistic", name=metric).calibration.clip
-        probabilities = run_card.load_run(tmp_path / metric).predict_proba(X)
+        probabilities = run_card.load_run(tmp_path / metric).predict(X)
         assert (probabilities.min() < clip) == (metric == "auc")
         written = {float(row["label"]) for row in read_csv(tmp_path / metric / "submission.csv")}
         assert (len(written) == len(X)) == (metric == "auc")
@@ -80,7 +80,7 @@ def test_held_out_rows_are_scored_by_the_metric_too(tmp_path: Path) -> None:
     file = asked(features(tmp_path, apart=2), "auc")
     truth = {id: file.classes[number % 2] for number, id in enumerate(file.ids["test"].tolist())}
     run = train([file], tmp_path, head="logistic", truth=truth)
-    values = run_card.load_run(tmp_path / "run").predict_proba(joining.Joined([file], "test").read())
+    values = run_card.load_run(tmp_path / "run").predict(joining.Joined([file], "test").read())
     right = [name == "dog" for name in truth.values()]
     assert run.scores[0].value == pytest.approx(oracle.roc_auc_score(right, values[:, 1]))
 

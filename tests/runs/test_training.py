@@ -144,7 +144,7 @@ def test_each_head_is_calibrated_before_their_mean_is_taken(tmp_path: Path) -> N
     X = file.vectors("test")
     for temperature, clip in ((2.5, 0.01), (0.4, 0.0)):
         one = replace(loaded.run, calibration=calibration.Calibration(temperature, clip))
-        probabilities = run_card.TrainedRun(one, loaded.heads).predict_proba(X)
+        probabilities = run_card.TrainedRun(one, loaded.heads).predict(X)
         each = [one.calibration.apply(head.predict_proba(X)) for head in loaded.heads]
         np.testing.assert_allclose(probabilities, np.mean(each, axis=0), rtol=1e-12)
         afterwards = one.calibration.apply(np.mean([head.predict_proba(X) for head in loaded.heads], axis=0))

@@ -133,8 +133,8 @@ def losses(file: Features, head: str, repeats: int) -> NDArray[np.float64]:
         crossed = crossval.cross_validate(X, file.labels, kept, fold, make, lambda: None)
         for number in range(4):
             held_out = fold == number
-            fitted = calibration.fit_calibration(crossed.probabilities[~held_out], file.labels[~held_out])
-            calibrated = fitted.apply(crossed.probabilities[held_out])
+            fitted = calibration.fit_calibration(crossed.predictions[~held_out], file.labels[~held_out])
+            calibrated = fitted.apply(crossed.predictions[held_out])
             total[held_out] -= np.log(calibrated[np.arange(held_out.sum()), file.labels[held_out]])
     return total / repeats
 

@@ -32,6 +32,7 @@ TASKS = {
 
 def compare(file: Features, head_names: Sequence[str], **other: Any) -> Comparison:
     usual: dict[str, Any] = {"folds": 4, "repeats": 1, "seed": 0, "corrections": Corrections(frozenset(), {}, "")}
+    file = replace(file, task=other.pop("task", file.task))
     return comparison.compare([[file]], head_names, **usual | other)
 
 

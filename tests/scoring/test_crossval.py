@@ -69,12 +69,12 @@ def test_no_row_is_predicted_by_a_head_that_saw_it() -> None:
         X, labels, kept, fold, lambda: heads.create("stack", 0, (120, 80)), lambda: advanced.append(1)
     )
     assert len(advanced) == 4 and crossed.seconds > 0 and np.array_equal(crossed.fold, fold)
-    assert -np.log(crossed.probabilities[np.arange(80), labels]).mean() > math.log(2)
+    assert -np.log(crossed.predictions[np.arange(80), labels]).mean() > math.log(2)
     for number, head in enumerate(crossed.heads):
         learnt, held_out = kept & (fold != number), fold == number
         oracle = heads.create("stack", 0, (120, 80)).fit(X[learnt], labels[learnt])
         assert np.array_equal(head.predict_proba(X), oracle.predict_proba(X))
-        assert np.allclose(crossed.probabilities[held_out], oracle.predict_proba(X[held_out]), rtol=1e-12)
+        assert np.allclose(crossed.predictions[held_out], oracle.predict_proba(X[held_out]), rtol=1e-12)
 
 
 def test_a_head_that_watches_sees_the_kept_rows_that_are_held_out() -> None:

@@ -22,7 +22,7 @@ def test_heads_are_kept_to_the_last_digit(tmp_path: Path, head: str) -> None:
     file = features(tmp_path, apart=1)
     train([file], tmp_path, head=head, folds=2)
     written = [float(row["label"]) for row in read_csv(tmp_path / "run" / "submission.csv")]
-    again = run_card.load_run(tmp_path / "run").predict_proba(file.vectors("test"))
+    again = run_card.load_run(tmp_path / "run").predict(file.vectors("test"))
     assert [float(f"{p:.12g}") for p in again[:, 1]] == written
 
 
@@ -78,7 +78,7 @@ def test_boosted_trees_are_kept_by_their_own_formats(
     written = [
         [float(text) for text in list(row.values())[1:]] for row in read_csv(tmp_path / "run" / "submission.csv")
     ]
-    probabilities = run_card.load_run(tmp_path / "run").predict_proba(file.vectors("test"))
+    probabilities = run_card.load_run(tmp_path / "run").predict(file.vectors("test"))
     assert np.allclose(probabilities[:, -1:] if len(classes) == 2 else probabilities, written, rtol=1e-11)
     again = training.train([file], run_card.plan_of(run), name="again", submissions=tmp_path, command="again")
     assert again.settings == run.settings and again.scores == run.scores

@@ -50,8 +50,8 @@ def test_every_head_learns_every_class_in_every_fold(file: Features, head: str) 
     crossed = training_plan.out_of_fold([file], Plan(head, FOLDS, 0))
     alone = file.ids["train"] == "bee.0"
     assert np.array_equal(crossed.fold == ALWAYS_LEARNT, alone) and np.array_equal(crossed.scored, ~alone)
-    assert np.isnan(crossed.probabilities[alone]).all()
-    probabilities = crossed.probabilities[~alone]
+    assert np.isnan(crossed.predictions[alone]).all()
+    probabilities = crossed.predictions[~alone]
     assert probabilities.shape == (32, 5) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
     assert all(list(fitted.classes_) == [0, 1, 2, 3, 4] for fitted in crossed.heads)
     assert all(fitted.predict_proba(file.vectors("train")).shape == (33, 5) for fitted in crossed.heads)
@@ -108,7 +108,7 @@ def test_streamed_rows_are_held_out_alike(file: Features) -> None:
     plan = Plan("GaussianNB", FOLDS, 0)
     whole, streamed = (training_plan.out_of_fold([file], replace(plan, streamed=way)) for way in (False, True))
     assert np.array_equal(whole.fold, streamed.fold)
-    assert np.array_equal(np.isnan(whole.probabilities), np.isnan(streamed.probabilities))
+    assert np.array_equal(np.isnan(whole.predictions), np.isnan(streamed.predictions))
 
 
 def test_copies_of_one_picture_are_one(file: Features) -> None:

@@ -110,12 +110,12 @@ def test_streamed_scores_are_those_in_memory(
     in_memory = training_plan.out_of_fold(files, plan)
     assert np.array_equal(streamed.fold, in_memory.fold)
     labels = files[0].labels
-    losses = [measuring.log_losses(crossed.probabilities, labels) for crossed in (streamed, in_memory)]
+    losses = [measuring.log_losses(crossed.predictions, labels) for crossed in (streamed, in_memory)]
     error = losses[1].std() / np.sqrt(len(labels))
     assert error < losses[1].mean() < np.log(classes) / 2
     assert abs((losses[0] - losses[1]).mean()) < 0.5 * error
     if head == "GaussianNB":
-        np.testing.assert_allclose(streamed.probabilities, in_memory.probabilities, atol=1e-3)
+        np.testing.assert_allclose(streamed.predictions, in_memory.predictions, atol=1e-3)
     else:
         epochs = {name: len(values) for name, values in streamed.heads[0].history_.items()}  # type: ignore[attr-defined]
         assert epochs.keys() == {"loss", "accuracy"} and len(set(epochs.values())) == 1
@@ -134,7 +134,7 @@ def test_no_head_learns_from_what_it_must_not_see(tmp_path: Path, little_memory:
         np.testing.assert_allclose(head.theta_, oracle.theta_, rtol=1e-5)  # type: ignore[attr-defined]
         assert np.array_equal(head.class_count_, oracle.class_count_)  # type: ignore[attr-defined]
         held = fold == number
-        np.testing.assert_allclose(crossed.probabilities[held], oracle.predict_proba(X[held]), atol=1e-3)
+        np.testing.assert_allclose(crossed.predictions[held], oracle.predict_proba(X[held]), atol=1e-3)
 
 
 def test_chance_stays_chance(tmp_path: Path, little_memory: None) -> None:
@@ -143,7 +143,7 @@ def test_chance_stays_chance(tmp_path: Path, little_memory: None) -> None:
     fold = fold_numbers(labels, np.ones(600, bool), 3, 0)
     made = lambda: heads.create("dropout-sigmoid")  # noqa: E731
     crossed = streaming.cross_validate_blocks(files, labels, np.ones(600, bool), fold, made, 0)
-    assert measuring.log_losses(crossed.probabilities, labels).mean() > np.log(2) - 0.01
+    assert measuring.log_losses(crossed.predictions, labels).mean() > np.log(2) - 0.01
 
 
 def test_train_writes_the_same_run_either_way(
@@ -160,7 +160,7 @@ def test_train_writes_the_same_run_either_way(
         loaded = run_card.load_run(folder)
         X = joining.Joined(files, "test").read()
         tables.append(submission.read_submission(folder / run_card.SUBMISSION_FILE, ("c0", "c1")))
-        np.testing.assert_allclose(tables[-1][1], loaded.predict_proba(X), atol=1e-9)
+        np.testing.assert_allclose(tables[-1][1], loaded.predict(X), atol=1e-9)
         assert {path.name for path in folder.iterdir()} >= {"run.json", "oof.csv", "heads.skops", "learning_curves.png"}
     assert tables[0][0] == tables[1][0]
     for streamed, in_memory in zip(found[0].scores, found[1].scores, strict=True):
