@@ -121,13 +121,9 @@ def recognise(
     labels = labels._replace(form=answer.form_with(read, classes, given.kind, labels.form))
     classes, rows = _chosen(classes, rows, labels, given, texts.root)
     told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "")
-    if is_answered:
-        task = _answered(read, classes, labels.form, told, texts.root)
-    else:
-        task = answer.without_sample(classes, told.flags, labels.form)
-    used = frozenset({read.name, labels.source})
-    labels_from = labels.source or _in_names(rows)
-    return Recognised(classes, rows, read.text, task, notes, labels_from, used, groups, offers)
+    task = _task_of(read if is_answered else None, classes, labels.form, told, texts.root)
+    said = read.text, task, notes, labels.source or _in_names(rows)
+    return Recognised(classes, rows, *said, frozenset({read.name, labels.source}), groups, offers)
 
 
 def _chosen(
@@ -333,8 +329,10 @@ def _in_names(rows: Sequence[Row]) -> str:
     return "the names of folders" if is_below else "the file names"
 
 
-def _answered(read: Sample, classes: Sequence[str], form: Form, given: Given, root: str) -> Task | None:
-    """The task of a sample submission, and of which class a probability is asked for."""
+def _task_of(read: Sample | None, classes: Sequence[str], form: Form, given: Given, root: str) -> Task | None:
+    """The task of a sample submission, and of which class a probability is asked for; without one what labels say."""
+    if not read:
+        return answer.without_sample(classes, given.flags, form)
     answer.refuse_one(classes, root)
     task = answer.wanted_by(read, classes, given.flags, root, form)
     if not given.positive:
