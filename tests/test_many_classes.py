@@ -159,9 +159,7 @@ def test_from_photographs_to_a_graded_submission(
 
 def test_the_wrong_label_is_suspected_and_its_correction_obeyed(extracted: Features, tmp_path: Path) -> None:
     plan = training_plan.Plan("stack", folds=3, seed=0)
-    suspects = outliers.find_outliers(
-        [extracted], out_of_fold=training_plan.out_of_fold([extracted], plan).predictions
-    )
+    suspects = outliers.find_outliers([extracted], out_of_fold=training_plan.out_of_fold([extracted], plan).predictions)
     doubted = {s.id for s in suspects if any(reason.kind == label_errors.LABEL_ERROR for reason in s.reasons)}
     wrong = hashed(f"{BREEDS[0]}{MISTAKEN}")
     assert wrong in doubted and len(doubted) <= 3

@@ -18,7 +18,7 @@ class Grade:
     Attributes:
         log_loss: NaN for answers that have none, such as names.
         standard_error: that of the mean log loss; NaN where it is not known, as of a single row.
-        accuracy: the share of rows whose most probable class is right.
+        accuracy: the share of rows whose most probable class is right; NaN for labels and numbers.
         metric, value, value_error: what it is to be quoted by, its value and its standard error. Those of log loss are
             the ones above.
     """
@@ -41,7 +41,7 @@ class Grade:
         figures = [f"log loss {self.log_loss:.5f}{self.doubt}"] if math.isfinite(self.log_loss) else []
         if self.metric != LOG_LOSS:
             figures.insert(0, f"{self.metric} {self.value:.5f}{self.value_doubt}")
-        if self.metric != ACCURACY:
+        if self.metric != ACCURACY and math.isfinite(self.accuracy):
             figures.append(f"accuracy {self.accuracy:.2%}")
         return f"{', '.join(figures)} ({self.measured_on})"
 
