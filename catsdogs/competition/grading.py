@@ -76,9 +76,12 @@ def _grade_names(
     _, shares = submission.read_submission(path, classes, task=task)
     known = [*classes, *dict.fromkeys(label for label in labels.values() if Names(classes).find(label) is None)]
     shares = np.hstack((shares, np.zeros((len(shares), len(known) - len(classes)))))
+    if task.kind == ORDINAL:
+        order = _in_order(known)
+        known, shares = [known[place] for place in order], shares[:, order]
     names, ids = Names(known), Names(labels)
     right = np.array([known.index(str(names.find(labels[str(ids.find(id))]))) for id in sheet.rows], np.int64)
-    if task.kind == ORDINAL and task.metric == metrics.QWK:
+    if task.metric == metrics.QWK:
         measured = measuring_targets.measure_grades(shares.argmax(axis=1), right, len(known))
     else:
         measured = measuring.measure(task.metric, shares, right, shares.argmax(axis=1))
@@ -86,6 +89,15 @@ def _grade_names(
     return Grade(
         math.nan, math.nan, accuracy, len(right), measured_on, task.metric, measured.value, measured.standard_error
     )
+
+
+def _in_order(grades: Sequence[str]) -> list[int]:
+    """The places of grades, the lowest first; a SubmissionError if one is no number."""
+    try:
+        values = [tables.parse_number(grade) for grade in grades]
+    except ValueError as error:
+        raise SubmissionError(f"The truth holds what is no grade: {error}", "Give the truth the grades") from None
+    return np.argsort(values, kind="stable").tolist()
 
 
 def _grade_targets(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import h5py
 import numpy as np
@@ -65,6 +65,46 @@ class DigestedPhotograph(NamedTuple):
     def key(self) -> str:
         """The row's name: `train/cat.0`."""
         return f"{self.photograph.split}/{self.photograph.id}"
+
+
+class _Labels(NamedTuple):
+    """What is known of the training rows besides their photographs, as in `Features`."""
+
+    numbers: NDArray[np.int64]
+    classes: tuple[str, ...]
+    task: Task
+    groups: NDArray[np.object_]
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[DigestedPhotograph], classes: Sequence[str], task: Task | None, group_of: Mapping[str, str]
+    ) -> Self:
+        numbers = np.array([row.photograph.label for row in rows], np.int64)
+        groups = feature_file.groups_of([row.photograph.id for row in rows], group_of)
+        return cls(numbers, tuple(classes), task or Task.of_classes(classes), groups)
+
+    @property
+    def targets(self) -> NDArray[np.float64]:
+        return label_texts.table_of(self.task, self.classes)[self.numbers]
+
+    @property
+    def version(self) -> int:
+        return feature_file.VERSION if self.targets.size or self.groups.size else feature_file.OLDEST_VERSION
+
+    def are_those_of(self, file: Features) -> bool:
+        groups = file.groups.tolist() == self.groups.tolist()
+        told = (file.classes, file.task) == (self.classes, self.task)
+        return groups and told and file.labels.tolist() == self.numbers.tolist()
+
+    def write(self, file: h5py.File) -> None:
+        text = h5py.string_dtype()
+        file["label"] = self.numbers
+        file["label"].attrs["classes"] = np.array(self.classes, dtype=text)
+        if self.targets.size:
+            file["targets"] = self.targets
+            file["targets"].attrs["names"] = np.array(self.task.names or self.task.targets, dtype=text)
+        if self.groups.size:
+            file.create_dataset("group", data=self.groups, dtype=text)
 
 
 @dataclass(frozen=True)
@@ -149,12 +189,9 @@ class Cache:
         `learnt`, `source` and `task` are as in `Features`; `group_of`: id -> group of training rows. Returns whether
         the file had to be written.
         """
-        task = task or Task.of_classes(classes)
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
-        labels = np.array([row.photograph.label for row in splits["train"]], np.int64)
-        targets = label_texts.table_of(task, classes)[labels]
-        groups = feature_file.groups_of([row.photograph.id for row in splits["train"]], group_of)
-        changed = not self._is_current(splits, classes, unreadable, source, task, groups)
+        labels = _Labels.of(splits["train"], classes, task, group_of)
+        changed = not self._is_current(splits, labels, unreadable, source)
         if changed:
             places = {split: [self._place(row) for row in rows] for split, rows in splits.items()}
             parts: dict[str, list[Part]] = {}
@@ -164,10 +201,10 @@ class Cache:
                 file.attrs.update(asdict(self.recipe))
                 file.attrs.update(
                     format=feature_file.FORMAT,
-                    version=feature_file.VERSION if targets.size or groups.size else feature_file.OLDEST_VERSION,
+                    version=labels.version,
                     source=source,
                     learnt=learnt,
-                    task=cards.as_json(asdict(task)),
+                    task=cards.as_json(asdict(labels.task)),
                     backend=self._backend(chain(*places.values())),
                     package_version=__version__,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -181,7 +218,7 @@ class Cache:
                         virtual.write_virtual(file, split, parts[split], kinds)
                     else:
                         self._copy_rows(file, split, places[split])
-                _write_labels(file, labels, classes, targets, task, groups)
+                labels.write(file)
                 shape = (len(unreadable), len(Unreadable._fields))
                 file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
         self._drop_unlisted_parts()
@@ -299,17 +336,15 @@ class Cache:
     def _is_current(
         self,
         splits: Mapping[str, Sequence[DigestedPhotograph]],
-        classes: Sequence[str],
+        labels: _Labels,
         unreadable: Sequence[Unreadable],
         source: str,
-        task: Task,
-        groups: NDArray[np.object_],
     ) -> bool:
         """Whether the feature file as it is holds all this already."""
-        old, told = self.existing, (tuple(classes), tuple(unreadable), source, task, groups.tolist())
-        if old is None or (old.classes, old.unreadable, old.source, old.task, old.groups.tolist()) != told:
+        old = self.existing
+        if old is None or (old.unreadable, old.source) != (tuple(unreadable), source) or not labels.are_those_of(old):
             return False
-        return old.labels.tolist() == [entry.photograph.label for entry in splits["train"]] and all(
+        return all(
             old.ids[split].tolist() == [entry.photograph.id for entry in entries]
             and old.digests[split].tolist() == [entry.digest for entry in entries]
             for split, entries in splits.items()
@@ -352,25 +387,6 @@ def _removing(folder: Path) -> Iterator[None]:
 def _name_by_rows(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
     """The name of a shard or part follows from its rows: whoever writes the same rows writes the same file."""
     return hashlib.sha256(digests.tobytes() + "\n".join(keys).encode()).hexdigest()[:24] + ".h5"
-
-
-def _write_labels(
-    file: h5py.File,
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
-    targets: NDArray[np.float64],
-    task: Task,
-    groups: NDArray[np.object_],
-) -> None:
-    """What is known of the training rows besides their photographs, as in `Features`."""
-    text = h5py.string_dtype()
-    file["label"] = labels
-    file["label"].attrs["classes"] = np.array(classes, dtype=text)
-    if targets.size:
-        file["targets"] = targets
-        file["targets"].attrs["names"] = np.array(task.names or task.targets, dtype=text)
-    if groups.size:
-        file.create_dataset("group", data=groups, dtype=text)
 
 
 def _files_in(folder: Path) -> list[Path]:

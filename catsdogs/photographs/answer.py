@@ -36,6 +36,20 @@ def form_of(task: Task) -> Form:
     return Form(task.kind, task.names, task.separator) if task.kind in (LABELS, NUMBER) else PLAIN
 
 
+def form_with(sample: Sample, classes: Sequence[str], kind: str, form: Form) -> Form:
+    """The form of labels in view of a sample submission, whose 64.06 makes numbers of what could be classes' names."""
+    if form.kind or kind or len(sample.targets) > 1:
+        return form
+    shown = [as_number(value) for value in {*sample.values[sample.targets[0]]} - {""}]
+    seen = [as_number(name) for name in classes]
+    if not shown or None in (*shown, *seen):
+        return form
+    are_whole = all(number is None or number.is_integer() for number in seen)
+    is_fraction = any(number is not None and not number.is_integer() for number in shown)
+    is_beyond = any(number is not None and not 0 <= number <= 1 for number in shown)
+    return Form(NUMBER, sample.targets) if not are_whole or (is_fraction and is_beyond) else form
+
+
 def refuse_one(classes: Sequence[str], root: str) -> None:
     """Refuse photographs that are all alike.
 
@@ -59,6 +73,7 @@ def wanted_by(sample: Sample, classes: Sequence[str], given: Mapping[str, str], 
         DatasetError: what is wanted cannot be told, or does not fit the labels.
     """
     place, kind = f"{root}: {sample.name}", given.get("kind", "")
+    form = form_with(sample, classes, kind, form)
     if form.kind:
         of_form = _of_labels if form.kind == LABELS else _of_numbers
         return replace(of_form(sample, form, place), given=dict(given))
@@ -84,7 +99,7 @@ def wanted_by(sample: Sample, classes: Sequence[str], given: Mapping[str, str], 
     is_empty_for_names = not numbers and (len(classes) > 2 or None in map(as_number, classes))
     if None in numbers or is_empty_for_names:
         return replace(task, answer=NAME, metric="accuracy")
-    return _of_oneas_number(task, [number for number in numbers if number is not None], values, classes, place)
+    return _of_one_number(task, [number for number in numbers if number is not None], values, classes, place)
 
 
 def without_sample(classes: Sequence[str], given: Mapping[str, str], form: Form = PLAIN) -> Task | None:
@@ -145,7 +160,7 @@ def _of_numbers(sample: Sample, form: Form, place: str) -> Task:
     return Task(NUMBER, NUMBERS, sample.id_column, sample.id_form, sample.targets, metric="rmse", names=sample.targets)
 
 
-def _of_oneas_number(
+def _of_one_number(
     task: Task, numbers: Sequence[float], values: Sequence[str], classes: Sequence[str], place: str
 ) -> Task:
     """The task where numbers, or nothing, stand in the only column that is to be filled."""
@@ -154,12 +169,6 @@ def _of_oneas_number(
     are_whole = all(number is not None and number.is_integer() for number in of_classes)
     are_shares = all(0 <= number <= 1 for number in numbers)
     is_fraction = any(not number.is_integer() for number in numbers)
-    if (
-        task.given.get("kind") not in (BINARY, CLASSES)
-        and None not in of_classes
-        and (not are_whole or (is_fraction and not are_shares))
-    ):
-        return replace(task, kind=NUMBER, answer=NUMBERS, metric="rmse", names=task.targets)
     as_names = are_whole and not is_fraction and bool(numbers)
     if len(classes) == 2 and are_shares and not (as_names and set(values) <= set(classes) != {"0", "1"}):
         positive = _named_by(target, classes)

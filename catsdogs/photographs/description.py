@@ -20,7 +20,7 @@ def describe(dataset: Dataset) -> str:
         f"{test:,} photographs asked for, ids {task.id_form or 'as they are'}",
         f"{wanted(task, dataset.classes)}, scored by {task.metric}",
         f"labels from {dataset.labels_from}",
-        f"{train:,} to learn from, {shown}",
+        f"{train:,} to learn from, {shown}" if task.kind != NUMBER else f"{train:,} to learn from",
     ]
     if dataset.others:
         parts.append(f"left alone: {dataset.others:,} files of other kinds")
@@ -34,9 +34,11 @@ def wanted(task: Task, classes: Sequence[str]) -> str:
             f"several of {len(task.names):,} labels, {'by name' if task.answer == NAMES else 'the probability of each'}"
         )
     if task.kind == ORDINAL:
-        return f"a grade{_ranges(task, classes)[0]}"
+        return f"a grade {_ranges(task, classes)[0]}"
     if task.kind == NUMBER:
-        ranges = [f"{name}{seen}" for name, seen in zip(task.names, _ranges(task, classes), strict=True)]
+        ranges = [
+            f"{name}, {seen}" if seen else name for name, seen in zip(task.names, _ranges(task, classes), strict=True)
+        ]
         return f"the number {ranges[0]}" if len(ranges) == 1 else f"{len(ranges):,} numbers: {'; '.join(ranges)}"
     if task.answer == PROBABILITY:
         return f"the probability of {task.positive}"
@@ -76,7 +78,7 @@ def _shown(dataset: Dataset) -> str:
             counts.update(dict.fromkeys(label_texts.labels_in(text) or [label_texts.NO_LABEL], rows))
         return f"labels {to_choose_from([f'{name} {count:,}' for name, count in counts.items()])}"
     if task.kind == NUMBER:
-        return f"labels of {wanted(task, dataset.classes)}"
+        return wanted(task, dataset.classes)
     called = "grades" if task.kind == ORDINAL else "classes"
     return f"{called} {to_choose_from(dataset.classes)}"
 
@@ -86,4 +88,4 @@ def _ranges(task: Task, classes: Sequence[str]) -> list[str]:
     if tuple(classes) == task.names:  # a run of numbers knows what they are of, and no labels
         return [""] * len(classes)
     seen = label_texts.table_of(task, classes)
-    return [f" {low:,g} to {high:,g}" for low, high in zip(seen.min(axis=0), seen.max(axis=0), strict=True)]
+    return [f"{low:,g} to {high:,g}" for low, high in zip(seen.min(axis=0), seen.max(axis=0), strict=True)]

@@ -214,7 +214,7 @@ def _as_numbers(
             f"{place}: {_what(column, 'hold')} {wrong[0]!r}, which is not a number",
             "Mend these labels, say which column has them with --labels, or give another --kind",
         )
-    names = wanted.targets if wanted and wanted.targets else (column or LABEL_COLUMN,)
+    names = wanted.targets if wanted and len(wanted.targets) == 1 else (column or LABEL_COLUMN,)
     texts = {value: _plain(number) for value, number in numbers.items() if number is not None}
     return {name: texts[value] for name, value in labels.items()}, Form(NUMBER, names)
 

@@ -89,8 +89,8 @@ def recognise(
 
     Args:
         table_name: of the CSV among the files that a person gave as the data set, be it of labels or a sample; or none.
-        is_answered: whether the sample submission is to be answered: else it need not fit what is there, there is no
-            task, and it need not be of a kind that is there yet.
+        is_answered: whether the sample submission is to be answered: else it need not fit what is there, and there is
+            no task for classes, and for others that which labels alone say.
 
     Raises:
         DatasetError: nothing is recognised, or what is asked for cannot be answered; see `sample` and `answer`.
@@ -118,15 +118,12 @@ def recognise(
         )
     known = functools.partial(names_to_learn_from, by_roles(where, read.id_of), where, has_sample=True)
     groups, offers = _groups(Grouping(texts, _labelled(classes, rows), known, labels), given, notes)
+    labels = labels._replace(form=answer.form_with(read, classes, given.kind, labels.form))
     classes, rows = _chosen(classes, rows, labels, given, texts.root)
     told = given._replace(labels=":".join(filter(None, (chosen, column))) if given.labels else "")
-    if is_answered:
-        task = _answered(read, classes, labels.form, told, texts.root)
-    else:
-        task = answer.without_sample(classes, told.flags, labels.form)
-    used = frozenset({read.name, labels.source})
-    labels_from = labels.source or _in_names(rows)
-    return Recognised(classes, rows, read.text, task, notes, labels_from, used, groups, offers)
+    task = _task_of(read if is_answered else None, classes, labels.form, told, texts.root)
+    said = read.text, task, notes, labels.source or _in_names(rows)
+    return Recognised(classes, rows, *said, frozenset({read.name, labels.source}), groups, offers)
 
 
 def _chosen(
@@ -332,8 +329,10 @@ def _in_names(rows: Sequence[Row]) -> str:
     return "the names of folders" if is_below else "the file names"
 
 
-def _answered(read: Sample, classes: Sequence[str], form: Form, given: Given, root: str) -> Task | None:
-    """The task of a sample submission, and of which class a probability is asked for."""
+def _task_of(read: Sample | None, classes: Sequence[str], form: Form, given: Given, root: str) -> Task | None:
+    """The task of a sample submission, and of which class a probability is asked for; without one what labels say."""
+    if not read:
+        return answer.without_sample(classes, given.flags, form)
     answer.refuse_one(classes, root)
     task = answer.wanted_by(read, classes, given.flags, root, form)
     if not given.positive:

@@ -16,9 +16,9 @@ class Grade:
     """How good probabilities are, and on what that was measured.
 
     Attributes:
-        log_loss: NaN for answers that have none, such as names.
+        log_loss: NaN for answers that have none, such as names and numbers.
         standard_error: that of the mean log loss; NaN where it is not known, as of a single row.
-        accuracy: the share of rows whose most probable class is right; NaN for labels and numbers.
+        accuracy: the share of rows whose most probable class, or grade, is right; NaN for labels and numbers.
         metric, value, value_error: what it is to be quoted by, its value and its standard error. Those of log loss are
             the ones above.
     """

@@ -15,10 +15,12 @@ from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache
 from catsdogs.features.feature_file import SPLITS, Unreadable
 from catsdogs.networks.table import BACKBONES
+from catsdogs.photographs import label_texts
 from catsdogs.photographs.task import Task
 from tests.conftest import refused
 from tests.support.datasets import write_kaggle_folder
 from tests.support.features import opened, recipe, rows_of, table, write_features
+from tests.support.kinds import OF_KINDS, features_of
 from tests.support.processes import child
 
 # HDF5 ends a string at its first NUL, which no file name can hold; half a surrogate pair is no text.
@@ -299,3 +301,52 @@ def test_thousands_of_classes(tmp_path: Path, count: int) -> None:
     found = feature_file.read_features(cache.path)
     assert (found.classes, found.task) == (classes, asked)
     assert not Cache(tmp_path, recipe()).assemble(entries, classes, [], "photographs", task=asked)
+
+
+@pytest.mark.parametrize("task", OF_KINDS.values(), ids=OF_KINDS)
+def test_targets_stand_beside_labels_and_say_the_same(tmp_path: Path, task: Task) -> None:
+    file = features_of(tmp_path, task)
+    texts = np.array(file.classes)[file.labels]
+    assert file.task == task
+    assert file.targets.shape == (120, len(task.names) or 1)
+    for text, row in zip(texts, file.targets, strict=True):
+        if task.kind == "labels":
+            shown = [name for name, value in zip(task.names, row, strict=True) if value]
+            assert label_texts.labels_in(text) == shown
+        else:
+            assert float(text) == row[0]
+    with h5py.File(file.path) as written:
+        assert written.attrs["version"] == 2
+        np.testing.assert_array_equal(written["targets"], file.targets)
+        assert list(written["targets"].attrs["names"]) == list(task.names or task.targets)
+    with opened(file.path) as written:
+        written["targets"][0, 0] += 1
+    with refused(StoreError, "targets are not what label says"):
+        feature_file.read_features(file.path)
+
+
+def test_files_of_classes_are_written_as_before(tmp_path: Path) -> None:
+    file = write_features(tmp_path, table(["a", "b"], ["1"]))
+    assert file.targets.shape == (2, 0)
+    with h5py.File(file.path) as written:
+        assert written.attrs["version"] == 1
+        assert not {"targets", "group"} & set(written)
+
+
+def test_groups_stand_beside_labels_and_a_changed_one_is_written(tmp_path: Path) -> None:
+    entries, group_of = table(["a", "b", "c"], ["1"]), {"a": "p1", "c": "p1"}
+    cache = Cache(tmp_path, recipe())
+    cache.write_shard(rows_of(entries), "none")
+    assert cache.assemble(entries, ["x", "y"], [], "photographs", group_of=group_of)
+    assert feature_file.read_features(cache.path).groups.tolist() == ["p1", "b", "p1"]  # who is in none is alone
+    assert not Cache(tmp_path, recipe()).assemble(entries, ["x", "y"], [], "photographs", group_of=group_of)
+    assert Cache(tmp_path, recipe()).assemble(entries, ["x", "y"], [], "photographs")
+    assert feature_file.read_features(cache.path).groups.size == 0
+
+
+def test_a_label_that_is_no_number_is_damage_to_a_file_of_numbers(tmp_path: Path) -> None:
+    file = features_of(tmp_path, OF_KINDS["number"])
+    with opened(file.path) as written:
+        written["label"].attrs["classes"] = np.array(["much", *file.classes[1:]], dtype=h5py.string_dtype())
+    with refused(StoreError, "The label 'much' is not a number"):
+        feature_file.read_features(file.path)

@@ -131,8 +131,11 @@ def test_shapes_of_real_tables(header: str, row: str) -> None:
             "the columns label and class could both be that of the labels",
         ),
         ("image,label,label\n1,a,x\n2,a,y\n3,b,x\n4,b,y\n", r"label \(the 2\. from the left\) and label \(the 3\."),
-        ("image,labels\n1,scab\n2,rust\n3,scab rust\n4,rust\n", "holds several labels in a row, such as 'scab rust'"),
-        ("image,label\n1,a\n2,b\n3,a|b\n4,b\n", r"holds several labels in a row, such as 'a\|b'"),
+        (
+            "image,label\n1,red\n2,fox\n3,red fox\n4,grey fox\n",
+            "the column label may hold several labels in a row, such as 'red fox'. Say so with --kind labels",
+        ),
+        ("image,label\n1,(none)\n2,b\n3,(none)|b\n4,b\n", r"the label '\(none\)' cannot be told from"),
         ("image,label\n1,1\n2,1.0\n3,0\n4,0\n", "holds '1' and '1.0', which are one number"),
         ("image,score\n1,63.5\n2,20.25\n3,63.5\n4,7\n", "has the columns image, score"),
         ("image,healthy,rust,scab\n1,0,0,1\n2,1,0,0\n3,0,1,0\n", "has the columns image, healthy, rust, scab"),

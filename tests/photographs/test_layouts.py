@@ -8,7 +8,8 @@ import pytest
 from catsdogs.errors import CatsdogsError
 from catsdogs.photographs.dataset import Dataset, scan
 from catsdogs.photographs.locations import Location
-from tests.support.layouts import READABLE, Layout
+from tests.support import layouts, layouts_of_kinds
+from tests.support.layouts import Layout
 from tests.support.wrong_layouts import WRONG
 
 Builder = Callable[[Path], Layout]
@@ -23,7 +24,7 @@ def labelled(dataset: Dataset) -> dict[str, str]:
     return {file_at(dataset.root, row.location): dataset.classes[row.label] for row in dataset.of("train")}
 
 
-@pytest.mark.parametrize("build", READABLE, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", [*layouts.READABLE, *layouts_of_kinds.READABLE], ids=lambda build: build.__name__)
 def test_a_layout_is_read(tmp_path: Path, build: Builder) -> None:
     layout = build(tmp_path)
     found = scan(tmp_path)

@@ -6,6 +6,7 @@ import pytest
 
 from catsdogs.errors import CatsdogsError, DatasetError
 from catsdogs.photographs.dataset import scan, scan_asked
+from catsdogs.photographs.recognition import Given
 from tests.conftest import refused
 from tests.support.competitions import LABELS, SAMPLE, TEST, TRAIN, asked, competition
 from tests.support.datasets import class_names, ids
@@ -60,29 +61,63 @@ class TestWrongTurns:
             scan(root)
 
     @pytest.mark.parametrize(
-        ("labels", "sample", "said"),
+        ("labels", "sample", "kind", "said"),
         [
             (
                 "id,tags\na,x\nb,x y\nc,y\nd,x\ne,y\nf,x\n",
-                "id,tags\nu,x\nv,x\nw,x\n",
-                "several labels in a row, such as 'x y'",
+                "id,tags\nu,0.5\nv,0.5\nw,0.5\n",
+                "",
+                "asks for one number, tags, such as 0.5, and photographs have several of 2 labels: x, y",
             ),
+            ("id,x,y\na,1,0\nb,1,1\nc,0,1\n", "id,x,y\nu,0,0\nv,0,0\nw,0,0\n", "classes", "Leave --kind classes out"),
+            ("id,x,y\na,1,0\nb,1,2\nc,0,1\n", "id,x,y\nu,0,0\nv,0,0\nw,0,0\n", "", "Give --kind number, if"),
+            ("id,x,y\na,1,0\nb,1,2\nc,0,1\n", "id,x,y\nu,0,0\nv,0,0\nw,0,0\n", "labels", "row 3: .* not 0 and 1"),
+            ("id,x,y\na,1.5,0\nb,,2\nc,0,1\n", "id,x,y\nu,0,0\nv,0,0\nw,0,0\n", "", "row 3: .* not a number in each"),
+            ("id,x,y\na,1,0\nb,1,q\nc,0,1\n", "id,x,y\nu,0,0\nv,0,0\nw,0,0\n", "", "row 3: .*hold 1, q, not"),
             (
-                "id,x,y\na,1,0\nb,1,1\nc,0,1\nd,0,0\ne,1,0\nf,1,0\n",
+                "id,tags\na,x|y\nb,x\nc,y\nd,z\n",
                 "id,x,y\nu,0,0\nv,0,0\nw,0,0\n",
-                "2 of 6 rows, such as row 3",
+                "",
+                "never asks for the label z; its columns are x, y",
             ),
             (
-                "id,score\n" + "".join(f"{c},{n}.5\n" for n, c in enumerate("abcdef")),
-                "id,score\nu,64.06\nv,3\nw,3\n",
-                "asks for a number, score",
+                "id,size\na,1\nb,2\nc,big\n",
+                "id,size\nu,1\nv,1\nw,1\n",
+                "number",
+                "size holds 'big', which is not a number",
+            ),
+            ("id,size\na,1\nb,2\nc,big\n", "id,size\nu,1\nv,1\nw,1\n", "ordinal", "label 'big' is not a grade"),
+            (
+                "id,size\na,1\nb,2\nc,3\n",
+                "id,size\nu,1\nv,1\nw,1\n",
+                "binary",
+                "--kind binary, and there are 3 classes",
+            ),
+            ("id,size\na,1\nb,2\nc,3\n", "id,size\nu,1\nv,1\nw,1\n", "mood", "No kind is called 'mood'"),
+            (
+                "id,size\na,1\nb,2\nc,3\n",
+                "id,1,2,3\nu,1,1,1\nv,1,1,1\nw,1,1,1\n",
+                "ordinal",
+                "asks for a probability for each class, not for a grade: its columns are 1, 2, 3",
+            ),
+            (
+                "id,size\na,1.5\nb,2\nc,3\n",
+                "id,x,y\nu,1,1\nv,1,1\nw,1,1\n",
+                "number",
+                "asks for x, y, and labels are numbers of size",
+            ),
+            (
+                "id,tags\na,x|y\nb,x|y\nc,y|x\n",
+                "id,tags\nu,x\nv,x\nw,x\n",
+                "labels",
+                "all labelled photographs are x.y",
             ),
         ],
     )
-    def test_kinds_that_are_not_there_yet(self, tmp_path: Path, labels: str, sample: str, said: str) -> None:
+    def test_kinds_that_do_not_fit(self, tmp_path: Path, labels: str, sample: str, kind: str, said: str) -> None:
         root = competition(tmp_path, TRAIN + TEST, {"train.csv": labels, "sample_submission.csv": sample})
-        with refused(DatasetError, f"{said}.*not there yet"):
-            scan(root)
+        with refused(CatsdogsError, said):
+            scan(root, given=Given(kind=kind, labels="train.csv"))
 
     def test_the_one_sample_can_be_given(self, tmp_path: Path) -> None:
         tables = {

@@ -44,18 +44,23 @@ def features_of(
     name: str = "ResNet50",
     width: int = 8,
     texts: Sequence[str] = (),
+    vectors: NDArray[np.floating] | None = None,
     group_of: Mapping[str, str] = MappingProxyType({}),
     seed: int = 0,
 ) -> Features:
-    """A feature file of rows drawn with the seed; `texts` are their labels where they are not to be drawn."""
+    """A feature file of rows drawn with the seed; `texts` and `vectors` are theirs where they are not to be drawn.
+
+    The ids of the training rows are row.0, row.1 and so on.
+    """
     draw = np.random.default_rng(seed)
     columns = len(task.names) or 1
     scores = draw.normal(size=(rows + test, columns))
     texts = texts or drawn_texts(task, scores[:rows])
     classes = sorted(set(texts), key=natural_key)
     table = digested([(f"row.{number}", classes.index(text)) for number, text in enumerate(texts)], test)
-    known = rows_of(table, width, name)
-    vectors = noise * draw.normal(size=(len(table), width)) + scores @ draw.normal(size=(columns, width))
+    if vectors is None:
+        vectors = noise * draw.normal(size=(len(table), width)) + scores @ draw.normal(size=(columns, width))
+    known = rows_of(table, vectors.shape[1], name)
     cache = Cache(folder, recipe(name))
     cache.write_shard(replace(known, vector=vectors.astype(np.float32)), "none")
     cache.assemble(table, classes, [], "photographs", task=task, group_of=group_of)
