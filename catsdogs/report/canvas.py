@@ -1,7 +1,7 @@
 """What the report's diagrams share: colours told apart on light and dark, an empty figure, and putting it on a page."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 # Each has a contrast of 3 or more to white and to the dark ground of report.css; the first two are those of the
@@ -74,3 +74,18 @@ def numerals(format: str) -> Any:
     from bokeh.models import NumeralTickFormatter
 
     return NumeralTickFormatter(format=format)
+
+
+def dashed_lines(figure: Any, dimension: str, places: Sequence[float]) -> None:
+    """Lines all across a figure: upright ones of the dimension `height`, level ones of `width`."""
+    from bokeh.models import Span
+
+    for place in places:
+        figure.add_layout(Span(location=place, dimension=dimension, line_color=INK, line_dash="dashed", line_width=2))
+
+
+def add_tooltips(figure: Any, drawn: Any, tips: Sequence[tuple[str, str]]) -> None:
+    """What is shown of one of the figure's glyphs that is pointed at."""
+    from bokeh.models import HoverTool
+
+    figure.add_tools(HoverTool(renderers=[drawn], tooltips=list(tips)))

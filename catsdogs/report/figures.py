@@ -17,6 +17,8 @@ LEGEND_CLASSES = 8
 _BIN_COLUMNS = ("low", "high", "rows", "said", "happened", "least", "most")  # a `Bin` as the page's tooltips call it
 MAP_SOURCE = "map"  # by this name the page's script finds the points
 _RING, _RING_COLOUR = 15, "#b0569a"  # pixels; none of the first classes' colours
+RINGED = ("\N{WHITE CIRCLE}", _RING_COLOUR, "suspect")  # in the legend of the map
+DOT = _SIGNS[0]
 _HISTOGRAM_BINS = 40
 _TICKS = [base * 10**power for power in range(6) for base in (1, 2, 5)]
 
@@ -26,17 +28,23 @@ def class_colour(label: int) -> str:
     return COLOURS[label % len(COLOURS)]
 
 
+def class_marker(label: int) -> str:
+    """The marker of a class."""
+    return MARKERS[label % len(MARKERS)]
+
+
 def map_legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Sign, colour and meaning of what is on the map: text, for Bokeh's legends lie upon points and do not wrap."""
     few = names if len(names) <= LEGEND_CLASSES else ()
     signs = [(_SIGNS[label % len(_SIGNS)], class_colour(label), name) for label, name in enumerate(few)]
-    return [*signs, ("\N{WHITE CIRCLE}", _RING_COLOUR, "suspect")]
+    return [*signs, RINGED]
 
 
-def draw_balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
-    """Photographs of each of many classes, the largest first."""
+def draw_balance(names: Sequence[str], counts: NDArray[np.int64], what: str = "class") -> Any:
+    """Photographs of each of many classes or labels, the largest first."""
     order = np.argsort(-counts, kind="stable")
-    figure = new_figure(260, tooltips=[("class", "@name"), ("photographs", "@count")], x_axis_label="classes, by size")
+    by_size = "classes, by size" if what == "class" else "labels, by photographs"
+    figure = new_figure(260, tooltips=[(what, "@name"), ("photographs", "@count")], x_axis_label=by_size)
     source = {"rank": np.arange(len(order)), "count": counts[order], "name": [names[row] for row in order]}
     figure.vbar(x="rank", top="count", width=0.8, color=COLOURS[0], source=source)
     figure.xaxis.major_label_text_font_size = "0px"
@@ -162,15 +170,10 @@ def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
 
 
 def draw_map(points: Mapping[str, Any], pictures: bool) -> Any:
-    """The map; `points` has x, y, label (index), id, class, note, picture, ringed, and those of the page's script."""
+    """The map; `points` has x, y, colour, marker, id, class, note, picture, ringed, and those of the page's script."""
     from bokeh.models import ColumnDataSource
 
-    labels = np.asarray(points["label"])
-    columns = dict(points) | {
-        "colour": [class_colour(label) for label in labels.tolist()],
-        "marker": [MARKERS[label % len(MARKERS)] for label in labels.tolist()],
-        "ring": np.where(points["ringed"], _RING, 0),
-    }
+    columns = dict(points) | {"ring": np.where(points["ringed"], _RING, 0)}
     figure = new_figure(
         None,
         sizing_mode="stretch_both",  # the page gives it a height, less on a phone
