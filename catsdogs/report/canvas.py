@@ -89,3 +89,15 @@ def add_tooltips(figure: Any, drawn: Any, tips: Sequence[tuple[str, str]]) -> No
     from bokeh.models import HoverTool
 
     figure.add_tools(HoverTool(renderers=[drawn], tooltips=list(tips)))
+
+
+def hide_ticks(axes: Sequence[Any]) -> None:
+    """Of axes whose names would lie upon each other."""
+    for axis in axes:
+        axis.major_label_text_font_size, axis.major_tick_line_color = "0px", None
+
+
+def name_ticks(axis: Any, names: Sequence[str]) -> None:
+    """Names in place of the numbers from 0 on."""
+    places = list(range(len(names)))
+    axis.ticker, axis.major_label_overrides = places, dict(zip(places, names, strict=True))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.report.canvas import COLOURS, FAINT, INK, legend_above, new_figure, numerals
+from catsdogs.report.canvas import COLOURS, FAINT, INK, hide_ticks, legend_above, new_figure, numerals
 from catsdogs.report.measures import Bin
 
 MARKERS = ("circle", "triangle", "square", "diamond", "inverted_triangle")
@@ -43,12 +43,11 @@ def map_legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
 def draw_balance(names: Sequence[str], counts: NDArray[np.int64], what: str = "class") -> Any:
     """Photographs of each of many classes or labels, the largest first."""
     order = np.argsort(-counts, kind="stable")
-    by_size = "classes, by size" if what == "class" else "labels, by photographs"
+    by_size = "classes, by size" if what == "class" else "labels, the most frequent first"
     figure = new_figure(260, tooltips=[(what, "@name"), ("photographs", "@count")], x_axis_label=by_size)
     source = {"rank": np.arange(len(order)), "count": counts[order], "name": [names[row] for row in order]}
     figure.vbar(x="rank", top="count", width=0.8, color=COLOURS[0], source=source)
-    figure.xaxis.major_label_text_font_size = "0px"
-    figure.xaxis.major_tick_line_color = None
+    hide_ticks(figure.xaxis)
     figure.yaxis.axis_label = "photographs"
     figure.y_range.start = 0
     return figure
@@ -77,8 +76,10 @@ def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
     return figure
 
 
-def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str, share_label: str) -> Any:
-    """The share that came true against the mean probability of each bin, and below it the bin's photographs."""
+def draw_calibration(
+    stages: Mapping[str, Sequence[Bin]], probability_label: str, share_label: str, unit: str = "photographs"
+) -> Any:
+    """The share that came true against the mean probability of each bin, and below it how many the bin holds."""
     from bokeh.layouts import column
     from bokeh.models import ColumnDataSource
 
@@ -87,14 +88,14 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str
         tooltips=[
             ("said", "@said{0.0%}"),
             ("happened", "@happened{0.0%}, 95 % interval @least{0.0%} to @most{0.0%}"),
-            ("photographs", "@rows{0,0}"),
+            (unit, "@rows{0,0}"),
         ],
         y_axis_label=share_label,
         x_range=(-0.02, 1.02),
         y_range=(-0.03, 1.03),
     )
     counts = new_figure(
-        150, x_axis_label=probability_label, y_axis_label="photographs", y_axis_type="log", x_range=figure.x_range
+        150, x_axis_label=probability_label, y_axis_label=unit, y_axis_type="log", x_range=figure.x_range
     )
     figure.line([0, 1], [0, 1], color=INK, line_dash="dashed")
     offsets = np.linspace(-0.5, 0.5, len(stages))
@@ -117,7 +118,9 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str
     return column(figure, counts, sizing_mode="stretch_width")
 
 
-def draw_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], probability_label: str) -> Any:
+def draw_probabilities(
+    test: NDArray[np.float64], train: NDArray[np.float64], probability_label: str, unit: str = "photographs"
+) -> Any:
     """Shares of (n,) test probabilities as bars; as a line those of the training photographs, out of fold."""
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
     shares = [np.histogram(values, edges)[0] / len(values) for values in (test, train)]
@@ -125,9 +128,9 @@ def draw_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], pr
     figure = new_figure(
         320,
         y_axis_type="log",
-        tooltips=[("probability", "@left{0.000} to @right{0.000}"), ("photographs", "@count{0,0}, @share{0.00%}")],
+        tooltips=[("probability", "@left{0.000} to @right{0.000}"), (unit, "@count{0,0}, @share{0.00%}")],
         x_axis_label=probability_label,
-        y_axis_label="share of photographs",
+        y_axis_label=f"share of {unit}",
         x_range=(-0.02, 1.02),
         y_range=(floor, 1.4),
     )
@@ -163,9 +166,7 @@ def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
         "colour": np.where(rows == columns, COLOURS[0], COLOURS[1]),
     }
     figure.rect("x", "y", 1, 1, source=source, color="colour", fill_alpha="strength", line_color=None)
-    for axis in (*figure.xaxis, *figure.yaxis):
-        axis.major_label_text_font_size = "0px"
-        axis.major_tick_line_color = None
+    hide_ticks(figure.axis)
     return figure
 
 

@@ -7,7 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.report import measures
-from catsdogs.report.canvas import COLOURS, INK, add_tooltips, dashed_lines, legend_above, new_figure, numerals
+from catsdogs.report.canvas import (
+    COLOURS,
+    INK,
+    add_tooltips,
+    dashed_lines,
+    hide_ticks,
+    legend_above,
+    name_ticks,
+    new_figure,
+    numerals,
+)
 
 _NAMED = 25  # labels: of more, names would lie upon each other
 _SHOWN = 40  # labels, the most frequent: of more, squares are too small to point at
@@ -49,11 +59,11 @@ def draw_together(names: Sequence[str], given: NDArray[np.bool_]) -> Any:
     figure.rect("x", "y", 0.94, 0.94, source=source, color=COLOURS[0], fill_alpha="strength", line_color=None)
     figure.rect(places, places, 0.94, 0.94, color=INK, fill_alpha=0.15, line_color=None)
     figure.hover.renderers = figure.renderers[:1]
-    for axis in (figure.xaxis, figure.yaxis):
+    for axis in (*figure.xaxis, *figure.yaxis):
         if len(order) <= _NAMED:
-            axis.ticker, axis.major_label_overrides = places.tolist(), dict(zip(places.tolist(), labels, strict=True))
+            name_ticks(axis, labels)
         else:
-            axis.major_label_text_font_size, axis.major_tick_line_color = "0px", None
+            hide_ticks([axis])
     figure.xaxis.major_label_orientation = 0.9
     figure.xgrid.visible = figure.ygrid.visible = False
     return figure

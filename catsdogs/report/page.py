@@ -83,6 +83,7 @@ def render_page(
         beside=measures_beside(compared) if compared else [],
         test_sample=[tiles.tile("test", row) for row in chosen.test_sample],
         worst=[tiles.tile("train", row) for row in chosen.worst],
+        worst_title="Worst and most doubtful" if len(chosen.doubtful) else "The worst",
         worst_caption=view.worst(chosen.worst),
         doubtful=[tiles.tile("train", row) for row in chosen.doubtful],
         suspects=_suspects_section(evidence, [tiles.suspect(suspect) for suspect in chosen.suspects]),
@@ -186,7 +187,8 @@ def _calibration_in_words(run: Run) -> str:
         return "none: numbers are kept within the range of those learnt from"
     calibration = run.calibration
     how = f"temperature {calibration.temperature:.3g}" if calibration.temperature != 1 else "no temperature helps"
-    but = "" if run.submitted_calibration == calibration else f", but for {run.task.metric}, which looks at their order"
+    why = "by thresholds" if run.thresholds else "which looks at their order"
+    but = "" if run.submitted_calibration == calibration else f", but for {run.task.metric}, {why}"
     return f"{how}; probabilities are kept {calibration.clip:.2g} away from 0 and 1{but}"
 
 

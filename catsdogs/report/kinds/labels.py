@@ -13,8 +13,6 @@ from catsdogs.report.canvas import INK
 from catsdogs.report.kinds.view import Drawn, Mark, Paint, Rows, Told, View
 from catsdogs.report.measures import Bin, LabelQuality
 
-SHOWN = 6  # labels named under a photograph that could be many
-
 _Floats = NDArray[np.float64]
 _Flags = NDArray[np.bool_]
 
@@ -147,7 +145,7 @@ class LabelsView(View):
         balance = figures.draw_balance(self.columns, counts, "label")
         together = kind_figures.draw_together(self.columns, self.given)
         stages = {"before calibration": before, "after": self.bins}
-        calibration = figures.draw_calibration(stages, "probability of a label", "share of labels that are given")
+        calibration = figures.draw_calibration(stages, "probability of a label", "share that is given", "probabilities")
         drawn: Drawn = {
             "balance": (balance, kind_captions.describe_labels(self.columns, self.given)),
             "together": (together, kind_captions.describe_together(self.columns, self.given)),
@@ -156,7 +154,7 @@ class LabelsView(View):
         evidence = self.evidence
         if len(evidence.test_answers):
             test, train = evidence.test_answers, evidence.answers[evidence.scored]
-            figure = figures.draw_probabilities(test.ravel(), train.ravel(), "probability of a label")
+            figure = figures.draw_probabilities(test.ravel(), train.ravel(), "probability of a label", "probabilities")
             named = self._test_named.sum(axis=1).mean(), self.named[evidence.scored].sum(axis=1).mean()
             drawn["probabilities"] = figure, kind_captions.describe_test_labels(len(test), *map(float, named))
         return drawn

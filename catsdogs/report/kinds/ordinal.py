@@ -36,6 +36,14 @@ class GradesView(ClassesView):
     def costs(self) -> _Floats:
         return self.distances
 
+    @property
+    def doubts(self) -> _Floats | None:
+        """How far expected grades are from the nearest cut point, where there are any."""
+        if not self._cuts:
+            return super().doubts
+        distances: _Floats = np.abs((self.evidence.answers @ self.values)[:, np.newaxis] - self._cuts).min(axis=1)
+        return distances
+
     @cached_property
     def called(self) -> NDArray[np.int64]:
         decided: NDArray[np.int64] = self.evidence.decided
@@ -66,7 +74,7 @@ class GradesView(ClassesView):
 
     def cost_in_words(self, row: int, digits: int = 2) -> str:
         apart = int(self.distances[row])
-        return f"{apart} {'grade' if apart == 1 else 'grades'} off"
+        return f"{apart} {'grade' if apart == 1 else 'grades'} off" if apart else "as given"
 
     def paint(self, rows: Rows) -> Paint:
         colours = ramp.steps(len(self.columns))
