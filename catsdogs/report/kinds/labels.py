@@ -105,7 +105,7 @@ class LabelsView(View):
     def paint(self, rows: Rows) -> Paint:
         rarest = np.argsort(np.argsort(self.given.sum(axis=0), kind="stable"), kind="stable")
         first = np.where(self.given, rarest, len(rarest)).argmin(axis=1)[rows].tolist()
-        bare = (~self.given[rows].any(axis=1)).tolist()
+        bare: list[bool] = np.logical_not(self.given[rows].any(axis=1)).tolist()
         legend = figures.map_legend(self.columns)
         if any(bare):
             legend.insert(-1, (figures.DOT, INK, NO_LABEL))
