@@ -1,7 +1,7 @@
 """What folds that part patients say of a head, beside folds that do not and beside patients that nobody has seen.
 
-`python -m benchmarks.groups`: photographs of simulated patients, whose vectors tell who a patient is and, to a degree, who
-is ill. A head learns the patients by heart where the folds let it.
+`python -m benchmarks.groups`: photographs of simulated patients, whose vectors tell who a patient is and, to a degree,
+who is ill. A head learns the patients by heart where the folds let it.
 """
 
 from typing import NamedTuple

@@ -35,7 +35,7 @@ def look_at(flags: Flags) -> "Dataset":
     say(description.describe(dataset))
     for sentence in (
         *dataset.notes,
-        description.open_question(dataset.task),
+        description.open_question(dataset.task, dataset.classes),
         *description.offered_groups(dataset),
     ):
         if sentence:

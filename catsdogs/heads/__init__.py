@@ -51,10 +51,11 @@ def names() -> list[str]:
     return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
 
 
-def serves(name, kind): return ""
+def serves(name, kind):
+    return ""
 
 
-def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), kind: str="", **settings: Any) -> Head:
+def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), kind: str = "", **settings: Any) -> Head:
     """A head that has learnt nothing yet.
 
     Args:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from catsdogs.errors import in_short, to_choose_from
 from catsdogs.photographs import label_texts
 from catsdogs.photographs.dataset import Dataset
-from catsdogs.photographs.task import BEST_K, LABELS, NAME, NAMES, NUMBER, ORDINAL, PROBABILITY, Task
+from catsdogs.photographs.label_columns import as_number
+from catsdogs.photographs.task import BEST_K, CLASSES, LABELS, NAME, NAMES, NUMBER, ORDINAL, PROBABILITY, Task
 
 
 def describe(dataset: Dataset) -> str:
@@ -49,8 +50,14 @@ def wanted(task: Task, classes: Sequence[str]) -> str:
     return f"the probability of {in_short(classes)}"
 
 
-def open_question(task: Task) -> str:
+def open_question(task: Task, classes: Sequence[str]) -> str:
     """What the files leave open, with the flag that answers it; empty if nothing."""
+    is_told = task.competition or "kind" in task.given
+    if task.kind == CLASSES and task.answer == NAME and not is_told and all(map(_is_whole, classes)):
+        return (
+            f"The labels are whole numbers, {classes[0]} to {classes[-1]}, taken for {len(classes):,} classes: if they "
+            "are grades, say --kind ordinal; if they are numbers to be predicted, --kind number"
+        )
     if task.may_be_name and task.metric == "log-loss":  # any other metric was chosen knowing what is asked for
         return (
             f"Taken for probabilities of {task.positive}: if the sample submission wants {task.targets[0]} itself, "
@@ -62,10 +69,15 @@ def open_question(task: Task) -> str:
 def offered_groups(dataset: Dataset) -> list[str]:
     """A sentence about each column by which photographs may hang together."""
     return [
-        f"{offer.source} has {offer.column}, {offer.groups:,} groups of {offer.photographs:,} photographs; if "
-        f"photographs of one hang together, give --groups {shlex.quote(offer.column)}"
+        f"{offer.source} has the column {offer.column}, {offer.groups:,} values for {offer.photographs:,} photographs; "
+        f"if those of one hang together, give --groups {shlex.quote(offer.column)}"
         for offer in dataset.offers
     ]
+
+
+def _is_whole(text: str) -> bool:
+    number = as_number(text)
+    return number is not None and number.is_integer()
 
 
 def _shown(dataset: Dataset) -> str:

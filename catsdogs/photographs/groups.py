@@ -99,7 +99,10 @@ class Grouping:
     def offers(self) -> list[Offer]:
         """The columns of known names that make fewer groups than photographs; of several of one name the fullest."""
         best: dict[str, Offer] = {}
-        for column in self._columns(lambda name: loose(name) in _KNOWN):
+        is_annotated = self._labels.source.lower().endswith(
+            ".json"
+        )  # others are not read unasked, for they may be large
+        for column in self._columns(lambda name: loose(name) in _KNOWN, is_annotated):
             groups = column.groups
             offer = Offer(column.source, column.name, len({*groups.values()}), len(groups))
             if column.clash or not 1 < offer.groups < offer.photographs or self._says_labels(groups):
@@ -111,7 +114,7 @@ class Grouping:
     def _column(self, given: str) -> _Column:
         """The column that a person means: of the table of labels, else of that which tells of most photographs."""
         table, _, short = given.rpartition(":")
-        every = list(self._columns(lambda name: True))
+        every = list(self._columns(lambda name: True, has_annotations=True))
         for is_alike in (_is_same, lambda name, wanted: loose(name) == loose(wanted) != ""):
             meant = [
                 column
@@ -142,7 +145,7 @@ class Grouping:
             _REMEDY,
         )
 
-    def _columns(self, is_wanted: Callable[[str], bool]) -> Iterable[_Column]:
+    def _columns(self, is_wanted: Callable[[str], bool], has_annotations: bool) -> Iterable[_Column]:
         """The wanted columns of all files that name photographs, besides those of labels and names of photographs.
 
         The file that the labels are from is the first.
@@ -150,7 +153,7 @@ class Grouping:
         contents = self._texts.read_those_that_can_be(".csv")
         for source in sorted(contents, key=lambda name: name != self._labels.source):
             yield from self._columns_in(source, contents[source], is_wanted)
-        for told in self._texts.annotations:
+        for told in self._texts.annotations if has_annotations else ():
             for key in filter(is_wanted, told.keys):
                 values = told.details(key).items()
                 yield self._told(told.name, key, ((self._photograph(file), value) for file, value in values))

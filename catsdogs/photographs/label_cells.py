@@ -157,7 +157,8 @@ def _lists_in(values: Collection[str], delimiter: str) -> _Lists:
             continue
         alone = [value for value, parts in lists.items() if {*parts} <= {*values}]
         are_numbers = separator == "," and all(as_number(value) is not None for value in values)  # 0,5 may be half
-        if len(alone) == len(lists) or (alone and separator in _STRONG) or _is_listed(list(lists.values()), separator):
+        is_sure = len(alone) == len(lists) or (alone and separator in _STRONG)
+        if is_sure or _is_listed(list(lists.values()), separator) or _are_completed(lists, values, separator):
             return _Lists(separator, is_sure=True)
         example = found.example or ("" if are_numbers or not alone else alone[0])
         found = _Lists(found.separator or separator, example=example)
@@ -175,6 +176,19 @@ def _is_listed(lists: Sequence[Sequence[str]], separator: str) -> bool:
     if is_of_numbers and separator == ",":  # 0,5 may be half
         is_of_numbers = any(len(parts) > 2 for parts in lists)
     return is_of_numbers or (is_repeated and len({*map(len, lists)}) > 1)
+
+
+def _are_completed(lists: Mapping[str, Sequence[str]], values: Collection[str], separator: str) -> bool:
+    """Whether each cell names a label that stands alone elsewhere, and others that complete several cells.
+
+    As in `Drama` beside `Drama, Science Fiction` and `Action, Science Fiction`. Blanks alone say no such thing:
+    a `black bear` and a `brown bear` may stand beside `black`.
+    """
+    cells_of = Counter(word for parts in lists.values() for word in {*parts})
+    return separator != " " and all(
+        any(word in values for word in parts) and all(word in values or cells_of[word] > 1 for word in parts)
+        for parts in lists.values()
+    )
 
 
 def _parts(value: str, separator: str) -> list[str]:

@@ -97,7 +97,9 @@ def write_heads(file: Path | io.BytesIO, name: str, fitted: Sequence[Head]) -> N
         raise _not_kept(name, f"it holds {', '.join(sorted(foreign))}")
 
 
-def read_heads(path: Path, head: str, shape: tuple[int, int, int], run: str, remedy: str, kind_of_task: str='') -> list[Head]:
+def read_heads(
+    path: Path, head: str, shape: tuple[int, int, int], run: str, remedy: str, kind_of_task: str = ""
+) -> list[Head]:
     """The heads of a run, one for each fold; nothing is unpickled, and only types that `write_heads` keeps are taken.
 
     Args:

@@ -72,7 +72,7 @@ def test_known_columns_are_offered_and_taken_when_given(
     ]
     (sentence,) = description.offered_groups(found)
     assert (
-        f"{column}, 3 groups of 6 photographs; if" in sentence
+        f"the column {column}, 3 values for 6 photographs; if" in sentence
         and f"--groups {column.split()[0]}" in sentence.replace("'", "")
     )
     taken = scan(tmp_path, given=Given(groups=column))

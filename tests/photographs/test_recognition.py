@@ -2,14 +2,16 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from catsdogs.errors import DatasetError, UnknownNameError
+from catsdogs.photographs import description
 from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.recognition import Given
-from catsdogs.photographs.task import BEST_K, NAME, PROBABILITIES, PROBABILITY
+from catsdogs.photographs.task import BEST_K, NAME, PROBABILITIES, PROBABILITY, Task
 from tests.conftest import refused
 from tests.support.competitions import LABELS, SAMPLE, TEST, TRAIN, asked, competition, labelled
 from tests.support.datasets import write_empty
@@ -320,3 +322,20 @@ class TestWhereLabelsAre:
         assert "60 are not there, such as gone0" in found.notes[-1] and not found.absent
         few = scan(competition(tmp_path, [], {"labels.csv": LABELS + "gone,0\n", "sample_submission.csv": SAMPLE}))
         assert len(few.absent) == 1  # one photograph that is lost is listed as unreadable
+
+
+def test_names_that_complete_others_are_labels_of_a_list(tmp_path: Path) -> None:
+    """`Science Fiction` never stands alone, and completes two genres that do."""
+    cells = ["Drama", "Drama, Science Fiction", "Action, Science Fiction", "Action", "Comedy", "Drama"]
+    rows = "".join(f'{c},"{cell}"\n' for c, cell in zip("abcdef", cells, strict=True))
+    tables = {"train.csv": f"Id,Genre\n{rows}", "sample_submission.csv": "Id,Genre\nu,Drama\nv,Drama\nw,Drama\n"}
+    task = scan(competition(tmp_path, TRAIN + TEST, tables)).task
+    assert (task.kind, task.names, task.separator) == ("labels", ("Action", "Comedy", "Drama", "Science Fiction"), ", ")
+
+
+def test_whole_numbers_are_asked_about() -> None:
+    task = Task("classes", NAME, metric="accuracy")
+    assert "if they are grades, say --kind ordinal" in description.open_question(task, ["0", "1", "2"])
+    assert not description.open_question(task, ["0", "1", "two"])
+    assert not description.open_question(replace(task, given={"kind": "classes"}), ["0", "1", "2"])
+    assert not description.open_question(replace(task, competition="cassava-leaf"), ["0", "1", "2"])
