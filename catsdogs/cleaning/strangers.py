@@ -34,7 +34,8 @@ def find_strangers(files: Sequence[Features], first: Features) -> Iterator[Doubt
     count = min(NEIGHBOURS, max(1, len(place_of) // 10))
     distances = Crowd(Joined(telling, *feature_file.SPLITS, first=first, normalised=True)).distances(count)
     usual, spread = float(np.median(distances)), float(median_abs_deviation(distances, scale="normal"))
-    for row in np.flatnonzero(distances - usual > max(FAR * spread, np.finfo(np.float32).eps)).tolist():
-        score = MAX_SCORE * min(1.0, (distances[row] - usual) / max(2 * FAR * spread, np.finfo(np.float32).eps))
+    least = max(FAR * spread, float(np.finfo(np.float32).eps))  # no spread, as of copies of one picture, is rounding
+    for row in np.flatnonzero(distances - usual > least).tolist():
+        score = MAX_SCORE * min(1.0, float(distances[row] - usual) / (2 * least))
         nearness = f"its {count:,} nearest have a mean cosine of {1 - distances[row]:.2f}, usually {1 - usual:.2f}"
         yield place_of[row], Reason(score, f"{STRANGER}: {nearness}")

@@ -79,7 +79,7 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
     raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
     calibrated = calibration.cross_fitted(raw, first.labels, fold)
     table, ids = first.path.parent / decisions.DECISIONS_FILE, first.ids["train"].tolist()
-    decided = decisions.read_decisions(table, (*run.classes, *run.left_out), ids) if table.exists() else {}
+    decided = decisions.read_decisions(table, (*run.classes, *run.left_out), ids, run.task) if table.exists() else {}
     suspects = outliers.find_outliers(files, out_of_fold=raw)
     about_pets = outliers.about_pets(suspects, files)
     return Evidence(

@@ -65,7 +65,10 @@ def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
         (["id,decision,label,when", "cat.1,drop,,", ",drop,,"], "row 3 has no id"),
         (["id,decision,label,when", "cat.1,remove,,"], "row 2 decides 'remove'"),
         (["id,decision,label,when", "cat.1"], "row 2 decides ''"),
-        (["id,decision,label,when", "cat.1,relabel,,"], "row 2 relabels cat.1 as nothing.*column label: cat, dog"),
+        (
+            ["id,decision,label,when", "cat.1,relabel,,"],
+            "row 2 relabels cat.1 as nothing.*one of the classes: cat, dog",
+        ),
         (["id,decision,label,when", "cat.1,keep,,", "cat.1,relabel,Dog,"], "row 3 relabels cat.1 as Dog.*: cat, dog"),
         (["cat.1,drop"], r"row 1 has the columns cat\.1, drop"),
         ([""], "row 1"),
