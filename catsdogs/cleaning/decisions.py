@@ -199,7 +199,7 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
     if not ballots.is_about_pets:
         which = f"the photographs of {shortened(first.classes)} show none"
         if not has_classes(first.task):
-            which = f"no class says that these photographs show any, but {shortened(first.task.names)}"
+            which = f"networks vote on classes of pets, not on {shortened(first.task.names)}"
         raise TrainingError(f"--outliers drop leaves out what shows no pet, and {which}", remedy)
     unanimous, judged = np.flatnonzero(ballots.unanimous("train")), np.count_nonzero(ballots.voted_on("train"))
     if 2 * len(unanimous) > judged:

@@ -105,11 +105,12 @@ def score_numbers(predictions: _Floats, targets: _Floats) -> NDArray[np.float64]
     known = np.flatnonzero(~np.isnan(predictions).any(axis=1))
     for column in range(targets.shape[1]):
         residuals = (targets - predictions)[known, column]
+        rounding = np.finfo(np.float32).eps * float(np.abs(targets[:, column]).max(initial=0))
         order = np.argsort(predictions[known, column], kind="stable")
         among_like = np.zeros(len(known))
         for like in np.array_split(order, np.clip(len(known) // _LEAST_LIKE, 1, _LIKE)):
-            among_like[like] = _deviations(residuals[like])
-        off[known, column] = np.minimum(_deviations(residuals), among_like)
+            among_like[like] = _deviations(residuals[like], rounding)
+        off[known, column] = np.minimum(_deviations(residuals, rounding), among_like)
     return off
 
 
@@ -178,9 +179,12 @@ def _doubted_numbers(judged: Features, rows: NDArray[np.intp], predictions: _Flo
         yield ("train", row), Reason(score, f"{FAR_OFF}: {', '.join(found)}")
 
 
-def _deviations(residuals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) how many standard deviations, estimated by the median one, lie between each and the median; 0 if none is."""
+def _deviations(residuals: NDArray[np.float64], rounding: float) -> NDArray[np.float64]:
+    """(n,) how many standard deviations, estimated by the median one, lie between each and the median.
+
+    0 where most residuals are equal but for `rounding`, so that there is no deviation to speak of.
+    """
     from scipy.stats import median_abs_deviation
 
-    spread = median_abs_deviation(residuals, scale="normal")
-    return np.abs(residuals - np.median(residuals)) / spread if spread else np.zeros(len(residuals))
+    spread = median_abs_deviation(residuals, scale="normal") if residuals.size else 0.0
+    return np.abs(residuals - np.median(residuals)) / spread if spread > rounding else np.zeros(len(residuals))
