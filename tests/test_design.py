@@ -17,7 +17,7 @@ DEEP_LEARNING = {"keras", "tensorflow", "torch", "jax"}
 WITHOUT_DEEP_LEARNING = {"files", "photographs", "features"}
 MOST_ENTRIES, MOST_FLOORS = 22, 12
 ONLY_IN = {
-    "bokeh": {"report/figures.py"},
+    "bokeh": {"report/canvas.py", "report/figures.py"},
     "csv": {"files/tables.py"},
     "cleanlab": {"cleaning/label_errors.py"},
     "faiss": {"features/neighbours.py"},

@@ -4,6 +4,7 @@ import contextlib
 import shlex
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,14 +37,15 @@ PREDICTION_CACHE = ".predict"
 
 
 @task(
-    "name backbones head folds seed outliers metric groups features data competition repeat force",
+    "name backbones head folds seed outliers metric groups balance features data competition repeat force",
+    balance="rare classes and labels count for as much as frequent ones while the head learns",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
 )
-def train(flags: Flags, force: bool = False) -> None:
+def train(flags: Flags, balance: bool = False, force: bool = False) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
     if flags.repeat:
         told = "backbones head folds seed outliers competition metric groups"
-        if any(getattr(flags, name) for name in told.split()):
+        if balance or any(getattr(flags, name) for name in told.split()):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = flags.name or f"{flags.repeat}-again"
         run = _repeat_run(flags, name, force)
@@ -51,7 +53,7 @@ def train(flags: Flags, force: bool = False) -> None:
         name = flags.name or Path(flags.text("head")).stem
         check_run_name(name, force)
         files = read_feature_files(flags)
-        run = train_run(flags, files, plan_run(flags, files), name, force)
+        run = train_run(flags, files, replace(plan_run(flags, files), balance=balance), name, force)
     named = f"--name {shlex.quote(name)}"
     to = "" if run.competition else " --competition NAME"
     to_upload = [f"submit {named}{to}"] if run.test_rows and not run.protocol else []

@@ -1,4 +1,4 @@
-"""Small models on cached vectors, all of them scikit-learn classifiers: a file each, or any other classifier."""
+"""Small models on cached vectors, all of them scikit-learn estimators: a file each, or any other of scikit-learn's."""
 
 import functools
 import importlib
@@ -14,32 +14,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import TrainingError, UnknownNameError
+from catsdogs.photographs.task import CLASSES, LABELS, NUMBER, ORDINAL
 
-__all__ = ["Head", "create", "find", "is_of_a_file", "logistic", "names", "settings_of", "takes", "twin"]
+__all__ = [
+    "Head",
+    "class_of",
+    "create",
+    "find",
+    "is_of_a_file",
+    "logistic",
+    "names",
+    "serves",
+    "settings_of",
+    "takes",
+    "twin",
+]
 
 FILE_PREFIX = "catsdogs_head_"  # of the modules that head files become
-METHODS = ("get_params", "set_params", "fit", "predict_proba")
+METHODS = ("get_params", "set_params", "fit")
 
 
 class Head(Protocol):
-    """A classifier after scikit-learn's conventions: https://scikit-learn.org/stable/developers/develop.html.
+    """An estimator after scikit-learn's conventions: https://scikit-learn.org/stable/developers/develop.html.
+
+    What it learns from and answers with goes by the kind of task: of classes and grades (n,) numbers from 0 and (n, C)
+    probabilities; of labels (n, k) 0 or 1 and (n, k) probabilities, each for itself; of numbers (n, k) and (n, k).
 
     What a head may have besides, and is then given or asked for:
         parameter `random_state`: its seed.
         parameter `widths`: how many columns each network has, in their order.
         argument `validation` of `fit`: vectors and labels to watch and never to learn from.
         argument `groups` of `fit`: (n,) numbers, the same for copies of a picture, which no split of its own may part.
+        argument `sample_weight` of `fit`: how much each row, or each of its labels, counts.
         attribute `history_`: a list with one figure per epoch for each of `loss`, `accuracy`, `val_loss` and
             `val_accuracy`.
     """
 
-    classes_: NDArray[np.int64]
-
-    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> Self:
-        """Learn from (n, width) vectors and (n,) class indices."""
+    def fit(self, X: NDArray[np.float32], y: NDArray[Any]) -> Self:
+        """Learn from (n, width) vectors and what is right of them."""
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, classes) probabilities."""
+        """Probabilities, where the task is not of numbers."""
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Numbers, where the task is of numbers."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Its settings by name."""
@@ -51,40 +69,70 @@ def names() -> list[str]:
     return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
 
 
-def serves(name, kind):
-    return ""
-
-
-def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), kind: str = "", **settings: Any) -> Head:
+def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), kind: str = CLASSES, **settings: Any) -> Head:
     """A head that has learnt nothing yet.
 
     Args:
         name: one of `names()`; the path of a Python file such as `my_head.py`, whose class is then `MyHead`; or the
-            name of a scikit-learn classifier such as `GaussianNB`.
+            name of a scikit-learn classifier such as `GaussianNB`, or regressor such as `SVR`.
         seed, widths: given to heads that take them.
+        kind: of the task, see `photographs.task`.
 
     Raises:
         UnknownNameError: no such head.
-        TrainingError: its file cannot be imported, lacks the class, or the class lacks a method or needs arguments.
+        TrainingError: its file cannot be imported, lacks the class, or the class lacks a method or needs arguments; or
+            it does not serve the kind.
     """
     head_class: Any = find(name)
     try:
         head = head_class(**settings)
-        missing = [method for method in METHODS if not callable(getattr(head, method, None))]
+        wanted = (*METHODS, "predict" if kind == NUMBER or _is_regressor(head_class) else "predict_proba")
+        missing = [method for method in wanted if not callable(getattr(head, method, None))]
     except (TypeError, ValueError, AttributeError) as error:
         raise TrainingError(f"The head {name} cannot be made: {error}", "Give every setting a default") from None
     if missing:
         raise TrainingError(
             f"The head {name} lacks {', '.join(f'{head_class.__name__}.{method}' for method in missing)}",
-            "Derive it from sklearn.base.ClassifierMixin and BaseEstimator, and give it fit and predict_proba",
+            f"Derive it from sklearn.base.{'RegressorMixin' if kind == NUMBER else 'ClassifierMixin'} and "
+            f"BaseEstimator, and give it fit and {wanted[-1]}",
         )
+    if reason := serves(name, kind):
+        raise TrainingError(f"The head {name} does not serve: {reason}", "Choose another --head")
     taken = head.get_params(deep=False)
     head.set_params(**{key: value for key, value in (("random_state", seed), ("widths", widths)) if key in taken})
-    return cast(Head, head)
+    return cast(Head, head if kind not in _kinds().OF_KIND else _kinds().OF_KIND[kind](head))
+
+
+def serves(name: str, kind: str) -> str:
+    """Why a head is of no use for a kind of task; empty if it serves; raises as `find`."""
+    head_class: Any = find(name)
+    if kind == NUMBER:
+        can = _is_regressor(head_class) or _kinds().learns_shares(head_class) or is_of_a_file(head_class)
+        return "" if can else f"{name} tells classes apart, and numbers are asked for"
+    if _is_regressor(head_class) and kind != ORDINAL:
+        return f"{name} answers with a number, and {'labels' if kind == LABELS else 'classes'} are asked for"
+    return ""
+
+
+def class_of(head: Head) -> type:
+    """The class of a head, whatever kind of task it was created for; see `find`."""
+    return type(getattr(head, "estimator", head)) if isinstance(head, tuple(_kinds().OF_KIND.values())) else type(head)
+
+
+def _kinds() -> ModuleType:
+    """The module that needs this one's modules, and scikit-learn, which takes a while to import."""
+    return importlib.import_module(f"{__name__}._of_kind")
+
+
+def _is_regressor(head_class: type) -> bool:
+    from sklearn.base import RegressorMixin
+
+    return issubclass(head_class, RegressorMixin)
 
 
 def settings_of(head: Head) -> dict[str, Any]:
-    """What `create` needs to make this head again, besides its name, seed and widths; texts and finite numbers only."""
+    """What `create` needs to make this head again, besides name, seed, widths and kind; texts and finite numbers."""
+    head = getattr(head, "estimator", head) if class_of(head) is not type(head) else head
     settings = head.get_params(deep=False)
     parameters = inspect.signature(type(head)).parameters.values()
     taken = {parameter.name for parameter in parameters}
@@ -102,6 +150,8 @@ def _is_plain(value: Any) -> bool:
 
 def takes(head: Head, argument: str) -> bool:
     """Whether `fit` takes an argument besides vectors and labels, see `Head`."""
+    if argument == "sample_weight" and class_of(head) is not type(head):
+        return argument in inspect.signature(class_of(head).fit).parameters  # type: ignore[attr-defined]
     return argument in inspect.signature(head.fit).parameters
 
 
@@ -115,9 +165,9 @@ def find(name: str) -> type:
     if name in names():
         stem = name.replace("-", "_")
         return _class_in(importlib.import_module(f"{__name__}.{stem}"), stem)
-    if name[:1].isupper() and name in _classifiers():
-        return _classifiers()[name]
-    raise UnknownNameError("head", name, [*names(), "a file my_head.py", "a classifier of scikit-learn's"])
+    if name[:1].isupper() and name in _estimators():
+        return _estimators()[name]
+    raise UnknownNameError("head", name, [*names(), "a file my_head.py", "an estimator of scikit-learn's"])
 
 
 def is_of_a_file(head_class: type) -> bool:
@@ -126,10 +176,10 @@ def is_of_a_file(head_class: type) -> bool:
 
 
 @functools.cache
-def _classifiers() -> dict[str, type]:
+def _estimators() -> dict[str, type]:
     from sklearn.utils import all_estimators
 
-    return dict(all_estimators(type_filter="classifier"))
+    return dict(all_estimators(type_filter=["classifier", "regressor"]))
 
 
 @functools.cache

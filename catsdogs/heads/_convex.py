@@ -7,7 +7,7 @@ and slower on the latter (1.0 s, not 0.66 s), but only `logistic` with a given C
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ _JITTER = 1e-6  # of the mean squared length of a row
 _MAX_ITERATIONS = 1000  # some dozens are enough; the limit is for columns that no standardising tames
 
 InnerSplit = tuple[NDArray[np.intp], NDArray[np.intp]]  # the rows to learn from, and those held out
-Loss = Callable[[Array, Labels], tuple[Array, Array]]
+Target = NDArray[Any]  # (n,) classes, or (n, k) shares from 0 to 1: of labels 0 and 1, of numbers anything between
+Loss = Callable[[Array, Any], tuple[Array, Array]]
 
 
 def log_loss(logits: Array, target: Labels) -> tuple[Array, Array]:
@@ -38,8 +39,23 @@ def log_loss(logits: Array, target: Labels) -> tuple[Array, Array]:
     return -log_softmax(logits, axis=1)[rows, target], residuals
 
 
-def squared_loss(scores: Array, target: Labels) -> tuple[Array, Array]:
-    """(n,) half the squared distance to 1 for the right class and -1 for the others, and its derivative."""
+def share_loss(logits: Array, target: Array) -> tuple[Array, Array]:
+    """(n, k) log losses of independent sigmoids that are to give shares from 0 to 1, and their derivatives.
+
+    For labels they are k logistic regressions; for shares between 0 and 1 a quasi-likelihood: L. E. Papke and J. M.
+    Wooldridge, Econometric methods for fractional response variables, Journal of Applied Econometrics 11(6), 1996.
+    """
+    return np.logaddexp(0, logits) - target * logits, expit(logits) - target
+
+
+def squared_loss(scores: Array, target: Target) -> tuple[Array, Array]:
+    """Half the squared distance to 1 for the right class and -1 for the others, and its derivative.
+
+    (n,) over the classes; (n, k) of shares, which lie between -1 and 1 here.
+    """
+    if target.ndim == 2:
+        differences: Array = scores - (2 * target - 1)
+        return differences**2 / 2, differences
     wanted = np.where(target[:, np.newaxis] == np.arange(scores.shape[1]), 1.0, -1.0)
     if scores.shape[1] == 1:
         wanted = 2.0 * target[:, np.newaxis] - 1
@@ -47,7 +63,8 @@ def squared_loss(scores: Array, target: Labels) -> tuple[Array, Array]:
     return (residuals**2).sum(axis=1) / 2, residuals
 
 
-_CURVATURES: dict[Loss, float] = {log_loss: 0.1, squared_loss: 1.0}  # by a score; that of a log loss is from 0 to 1/4
+# By a score; that of a log loss is from 0 to 1/4.
+_CURVATURES: dict[Loss, float] = {log_loss: 0.1, share_loss: 0.1, squared_loss: 1.0}
 
 
 def _batches(count: int, size: int = _ROWS_AT_ONCE) -> Iterator[slice]:
@@ -59,8 +76,15 @@ def scaling_of(X: Vectors) -> Scaling:
     return Scaling(X[rows] for rows in _batches(len(X)))
 
 
-def units_of(target: Labels) -> int:
-    """1 for two classes, which is a sigmoid; for more a softmax over a unit for each class."""
+def log_loss_of(target: Target) -> Loss:
+    """That of classes, or of shares."""
+    return share_loss if target.ndim == 2 else log_loss
+
+
+def units_of(target: Target) -> int:
+    """1 for two classes, which is a sigmoid; for more a softmax over a unit for each class; a unit for each share."""
+    if target.ndim == 2:
+        return target.shape[1]
     classes = int(target.max()) + 1
     return 1 if classes == 2 else classes
 
@@ -90,12 +114,15 @@ class DesignMatrix:
 
     def minimise(
         self,
-        target: Labels,
+        target: Target,
         penalty: float,
         learnt: NDArray[np.intp] | slice = slice(None),
         start: Array | None = None,
+        weights: Array | None = None,
     ) -> Array:
         """(columns + 1, units) coefficients, intercept last, of the least loss of rows `learnt` + ½ penalty |coef|².
+
+        `weights`: (n,), or (n, k) of shares: how often each loss counts; once if None.
 
         L-BFGS comes within about 1e-6 of the least mean loss.
         """
@@ -105,6 +132,8 @@ class DesignMatrix:
         def objective(flat: Array) -> tuple[float, Array]:
             theta = self._divided(flat.reshape(start.shape), "T")
             losses, slopes = self._loss(self.scores(theta)[learnt], target[learnt])
+            if weights is not None:
+                losses, slopes = weighed(losses, weights[learnt]), weighed(slopes, weights[learnt])
             residuals = np.zeros((len(target), units))
             residuals[learnt] = slopes
             gradient = np.vstack((self.transposed_dot(residuals) + penalty * theta[:-1], residuals.sum(axis=0)))
@@ -175,15 +204,49 @@ class Fitted(NamedTuple):
     held_out: Array
 
 
-def fit_and_hold_out(X: Vectors, target: Labels, loss: Loss, penalty: float, splits: Sequence[InnerSplit]) -> Fitted:
+def fit_and_hold_out(
+    X: Vectors,
+    target: Target,
+    loss: Loss,
+    penalties: Sequence[float],
+    splits: Sequence[InnerSplit],
+    weights: Array | None = None,
+) -> Fitted:
     """Standardise, fit to all rows, and score each split's held-out rows by a fit to its other rows.
 
     Columns are standardised over all rows, held out or not: that uses no labels, and saves a copy for each split.
+
+    Args:
+        penalties: from strong to weak; of several that of the least held-out loss is taken.
+        weights: as in `DesignMatrix.minimise`.
     """
-    matrix = DesignMatrix(X, loss, penalty)
-    fitted = matrix.of_vectors(matrix.minimise(target, penalty))
-    scored = [matrix.scores(matrix.minimise(target, penalty, learnt))[held_out] for learnt, held_out in splits]
-    return Fitted(*fitted, np.concatenate(scored))
+    matrix = DesignMatrix(X, loss, penalties[len(penalties) // 2])
+    scored: list[list[Array]] = [[] for _ in penalties]
+    losses = np.zeros(len(penalties))
+    for learnt, held_out in splits:
+        theta = None
+        for number, penalty in enumerate(penalties):  # each starts where the last ended
+            theta = matrix.minimise(target, penalty, learnt, theta, weights)
+            scored[number].append(matrix.scores(theta)[held_out])
+            if len(penalties) > 1:
+                losses[number] += held_out_loss(loss, scored[number][-1], target, held_out, weights)
+    best = int(np.argmin(losses))
+    fitted = matrix.of_vectors(matrix.minimise(target, penalties[best], weights=weights))
+    return Fitted(*fitted, np.concatenate(scored[best]))
+
+
+def held_out_loss(
+    loss: Loss, scores: Array, target: Target, held_out: NDArray[np.intp], weights: Array | None = None
+) -> float:
+    """The summed loss of held-out rows, by their (held-out rows, units) scores."""
+    losses = loss(scores, target[held_out])[0]
+    return float((losses if weights is None else weighed(losses, weights[held_out])).sum())
+
+
+def weighed(values: Array, weights: Array) -> Array:
+    """(n,) or (n, units) values times (n,) or (n, units) weights of their rows or cells."""
+    result: Array = values * (weights[:, np.newaxis] if weights.ndim < values.ndim else weights)
+    return result
 
 
 def held_out_rows(splits: Sequence[InnerSplit]) -> NDArray[np.intp]:

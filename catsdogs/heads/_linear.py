@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from catsdogs.features.folds import deal
-from catsdogs.features.scaling import Array, Labels, Vectors
-from catsdogs.heads._convex import InnerSplit, dense, log_loss
+from catsdogs.features.folds import bins_of, deal, deal_labels
+from catsdogs.features.scaling import Array, Vectors
+from catsdogs.heads._convex import InnerSplit, Target, dense, log_loss_of, share_loss
 
 # Penalties are set for a prior on the whole weight vector, whatever its length: the variance of a coefficient is
 # PRIOR_VARIANCE / width. 100 is what 1,600 photographs on 3,840 and 5,888 columns ask for, each within a factor of 2.
@@ -26,11 +26,11 @@ INNER_FOLDS = 5
 INNER_ROWS = 4000  # held-out rows after which a handful of numbers is known well enough
 _BEYOND_CACHES = 2**25  # numbers: 128 MB of float32, beyond any processor's cache
 
-LabelledRows = tuple[Vectors, Labels]
-Groups = NDArray[np.int64] | None  # numbers, the same for copies of a picture
+# Times a usual penalty, from strong to weak. Numbers made of photographs asked for SPAN.
+NUMBERS_GRID = 3.0 ** np.arange(6, -10, -1)
 
 
-def inner_splits(target: Labels, random_state: int, groups: NDArray[np.int64] | None = None) -> list[InnerSplit]:
+def inner_splits(target: Target, random_state: int, groups: NDArray[np.int64] | None = None) -> list[InnerSplit]:
     """Splits by which a head chooses numbers of its own; `INNER_ROWS` are held out in all, or every row once.
 
     Rows of one of the (n,) `groups` are copies of a picture, and stay together. A class of fewer pictures than folds is
@@ -38,18 +38,36 @@ def inner_splits(target: Labels, random_state: int, groups: NDArray[np.int64] | 
     answer for a class that it does not know.
 
     Raises:
-        ValueError: every class has a single picture.
+        ValueError: every class has a single picture, or there is one picture alone.
     """
     rows = np.arange(len(target)) if groups is None else groups
+    if target.ndim == 2:
+        return _until_enough(_splits_of_shares(target, rows, _seed_of(random_state)))
     several = np.bincount(target[np.unique(rows, return_index=True)[1]], minlength=int(target.max()) + 1)
     alone = several[target] < 2
     folds = min(INNER_FOLDS, int(several.max()))
     if folds < 2:
         raise ValueError("every class has a single row, so none can be held out")
-    seed = random_state if isinstance(random_state, Integral) else check_random_state(random_state).randint(2**31)
-    fold = deal(target, rows, folds, seed)
+    fold = deal(target, rows, folds, _seed_of(random_state))
     numbers = np.unique(fold[~alone])
-    splits = [(np.flatnonzero((fold != n) | alone), np.flatnonzero((fold == n) & ~alone)) for n in numbers]
+    return _until_enough([(np.flatnonzero((fold != n) | alone), np.flatnonzero((fold == n) & ~alone)) for n in numbers])
+
+
+def _seed_of(random_state: Any) -> int:
+    seed: Any = random_state if isinstance(random_state, Integral) else check_random_state(random_state).randint(2**31)
+    return int(seed)
+
+
+def _splits_of_shares(target: Array, rows: NDArray[np.int64], seed: int) -> list[InnerSplit]:
+    folds = min(INNER_FOLDS, len(np.unique(rows)))
+    if folds < 2:
+        raise ValueError("there is a single row, so none can be held out")
+    are_labels = bool(((target == 0) | (target == 1)).all())
+    fold = deal_labels(target, rows, folds, seed) if are_labels else deal(bins_of(target, folds), rows, folds, seed)
+    return [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in np.unique(fold)]
+
+
+def _until_enough(splits: list[InnerSplit]) -> list[InnerSplit]:
     held_out = np.cumsum([len(rows) for _, rows in splits])
     enough = next((n for n in range(1, len(splits)) if held_out[n - 1] >= INNER_ROWS), len(splits))
     return splits[:enough]
@@ -63,12 +81,14 @@ def columns_of(widths: Sequence[int], width: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
-def best_scale(scores: Array, target: Labels) -> float:
+def best_scale(scores: Array, target: Target) -> float:
     """The factor that makes (n, units) scores logits of least log loss.
 
     A label counts as right with probability (m + 1) / (m + 2) only, where its class has m rows; else rows without a
     mistake would ask for certainty. J. Platt, Probabilistic outputs for support vector machines, 1999.
     """
+    if target.ndim == 2:
+        return _best_scale_of_shares(scores, target)
     rows = np.arange(len(target))
     doubt = 1 / (np.bincount(target)[target] + 2)
     logits = np.hstack((np.zeros_like(scores), scores)) if scores.shape[1] == 1 else scores
@@ -82,8 +102,20 @@ def best_scale(scores: Array, target: Labels) -> float:
     return float(np.exp(minimize_scalar(objective, bounds=(-5, 10), method="bounded").x))
 
 
+def _best_scale_of_shares(scores: Array, target: Array) -> float:
+    """The same for (n, k) shares, one factor for all columns."""
+    right = target.sum(axis=0)
+    least, most = 1 / (len(target) - right + 2), (right + 1) / (right + 2)
+    softened = least + (most - least) * target
+
+    def objective(power: float) -> float:
+        return float(share_loss(np.exp(power) * scores, softened)[0].mean())
+
+    return float(np.exp(minimize_scalar(objective, bounds=(-5, 10), method="bounded").x))
+
+
 def joining_weights(
-    logits: Array, target: Labels, expected: float, deviation: float, least: float | None = None
+    logits: Array, target: Target, expected: float, deviation: float, least: float | None = None
 ) -> tuple[Array, Array]:
     """A weight for each member, the same for all classes, and an offset for each unit, that make one head of several.
 
@@ -92,11 +124,11 @@ def joining_weights(
     Returns:
         (members,) weights, none below `least`, and (units,) offsets.
     """
-    count, _, units = logits.shape
+    (count, _, units), loss = logits.shape, log_loss_of(target)
     usual = np.append(np.full(count, expected), np.zeros(units))
 
     def objective(theta: Array) -> tuple[float, Array]:
-        losses, residuals = log_loss(np.tensordot(theta[:count], logits, axes=1) + theta[count:], target)
+        losses, residuals = loss(np.tensordot(theta[:count], logits, axes=1) + theta[count:], target)
         away = (theta - usual) / deviation
         slopes = np.append(np.tensordot(logits, residuals, axes=2), residuals.sum(axis=0))
         return losses.sum() + (away**2).sum() / 2, slopes + away / deviation
@@ -106,11 +138,37 @@ def joining_weights(
     return found[:count], found[count:]
 
 
+class Lesson(NamedTuple):
+    """What a head learns from besides vectors.
+
+    Attributes:
+        target: (n,) class indices, or (n, k) shares, see `_convex.Target`.
+        is_number: whether shares are numbers, not labels; their noise is not that of a coin.
+        groups: (n,) numbers, the same for rows that hang together; None if each is alone.
+        weights: (n,), or (n, k) of shares: how much a row or cell counts; None if all count alike.
+        validation: vectors and target to watch and never to learn from.
+    """
+
+    target: Target
+    is_number: bool = False
+    groups: NDArray[np.int64] | None = None
+    weights: Array | None = None
+    validation: tuple[Vectors, Target] | None = None
+
+    def splits(self, random_state: int) -> list[InnerSplit]:
+        """See `inner_splits`."""
+        return inner_splits(self.target, random_state, self.groups)
+
+    def penalties(self, usual: float) -> list[float]:
+        """Penalties to choose among, from strong to weak: the usual one, but for numbers, of which some are all noise
+        and some can be told to the last digit."""
+        return (usual * NUMBERS_GRID).tolist() if self.is_number else [usual]
+
+
 class LinearHead(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier whose logits are `X @ coef_.T + intercept_`; a subclass fits them in `_learn`.
 
     For two classes there is one unit, a sigmoid for the second class; for more a softmax over a unit for each class.
-
     Attributes:
         classes_: (classes,) labels in order.
         coef_, intercept_: (units, width) and (units,) float64, of the vectors as they are, not standardised.
@@ -144,23 +202,64 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         labels: NDArray[Any] = self.classes_[most_probable]
         return labels
 
-    def _fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, groups: Any = None) -> Self:
+    def _fit(
+        self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, groups: Any = None, weights: Any = None
+    ) -> Self:
         X, y = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(y)
         self.classes_, target = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("The number of classes has to be greater than one; got 1 class")
+        if weights is not None:
+            weights = _check_sample_weight(weights, X, dtype=np.float64)
         watched = (validation[0], np.searchsorted(self.classes_, validation[1])) if validation else None
-        # Products with few rows end sooner than a second thread wakes up: twenty times sooner beside other work.
-        with threadpool_limits(1 if X.size < _BEYOND_CACHES else None):
-            self._learn(X, target, watched, None if groups is None else np.asarray(groups))
+        self._learn_all(X, Lesson(target, groups=_optional(groups), weights=weights, validation=watched))
         return self
 
-    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
-        """Set `coef_` and `intercept_`; labels are class indices here."""
+    def _learn_all(self, X: Vectors, lesson: Lesson) -> None:
+        # Products with few rows end sooner than a second thread wakes up: twenty times sooner beside other work.
+        with threadpool_limits(1 if X.size < _BEYOND_CACHES else None):
+            self._learn(X, lesson)
+
+    def _learn(self, X: Vectors, lesson: Lesson) -> None:
+        """Set `coef_` and `intercept_`."""
         raise NotImplementedError
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False, ensure_min_samples=0)
         return dense(X, self.coef_.T, self.intercept_)
+
+
+class SharesHead(LinearHead):
+    """A linear head that can count rows by weights, and learn several labels or numbers of a row at once.
+
+    Then there is a sigmoid for each of them.
+    """
+
+    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
+        """See `LinearHead.fit`; `sample_weight`, (n,), is how much rows count."""
+        return self._fit(X, y, groups=groups, weights=sample_weight)
+
+    def fit_shares(
+        self,
+        X: Any,
+        target: Array,
+        is_number: bool = False,
+        validation: tuple[Any, Array] | None = None,
+        groups: Any = None,
+        weights: Any = None,
+    ) -> Self:
+        """Learn (n, k) shares from 0 to 1, each column for itself, from (n, width) vectors; see `Lesson`."""
+        X = validate_data(self, X, dtype=np.float32)
+        self._learn_all(X, Lesson(target, is_number, _optional(groups), _optional(weights), validation))
+        return self
+
+    def predict_shares(self, X: Any) -> Array:
+        """(n, k) shares from 0 to 1."""
+        shares: Array = expit(self._logits(X))
+        return shares
+
+
+def _optional(values: Any) -> NDArray[Any] | None:
+    return None if values is None else np.asarray(values)

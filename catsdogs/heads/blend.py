@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catsdogs.features.scaling import Labels, Vectors
+from catsdogs.features.scaling import Vectors
 from catsdogs.heads import _convex, _linear
-from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
+from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
 from catsdogs.heads.ridge import RIDGE
 
 # Of a weight from equal weights, a priori: a few hundred rows, of which a handful are doubtful, tell little.
@@ -14,7 +14,7 @@ DEVIATION_FROM_EQUAL = 0.2
 
 
 @dataclass(eq=False, repr=False)
-class Blend(LinearHead):
+class Blend(SharesHead):
     """The weighted mean of logits: of a logistic regression for each network, and of least squares on all columns.
 
     They err on different photographs, so their mean errs less (a logarithmic opinion pool). Unlike `stack` no weight is
@@ -28,15 +28,18 @@ class Blend(LinearHead):
     widths: tuple[int, ...] = ()
     random_state: int = 0
 
-    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
-        splits = _linear.inner_splits(target, self.random_state, groups)
-        labels = target[_convex.held_out_rows(splits)]
+    def _learn(self, X: Vectors, lesson: Lesson) -> None:
+        splits, loss = lesson.splits(self.random_state), _convex.log_loss_of(lesson.target)
+        labels = lesson.target[_convex.held_out_rows(splits)]
         columns = _linear.columns_of(self.widths, X.shape[1])
         networks = [
-            _convex.fit_and_hold_out(X[:, part], target, _convex.log_loss, width / PRIOR_VARIANCE, splits)
+            _convex.fit_and_hold_out(
+                X[:, part], lesson.target, loss, lesson.penalties(width / PRIOR_VARIANCE), splits, lesson.weights
+            )
             for part, width in ((part, part.stop - part.start) for part in columns)
         ]
-        ridge = _convex.fit_and_hold_out(X, target, _convex.squared_loss, RIDGE * X.shape[1], splits)
+        penalties = lesson.penalties(RIDGE * X.shape[1])
+        ridge = _convex.fit_and_hold_out(X, lesson.target, _convex.squared_loss, penalties, splits, lesson.weights)
         scale = _linear.best_scale(ridge.held_out, labels)
         logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out])
         self.weights_, offsets = _linear.joining_weights(

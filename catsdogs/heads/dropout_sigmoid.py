@@ -8,14 +8,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
+from catsdogs.features.scaling import Array, Scaling, Vectors
 from catsdogs.heads import _convex
 from catsdogs.heads._adam import Adam, epochs_and_batches
-from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
+from catsdogs.heads._convex import Target
+from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
 
 
 @dataclass(eq=False, repr=False)
-class DropoutSigmoid(LinearHead):
+class DropoutSigmoid(SharesHead):
     """Dropout and a dense layer, trained by Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980).
 
     It is written in NumPy, for the gradient of a single layer is one product: a fit takes a fraction of Keras's time
@@ -40,19 +41,28 @@ class DropoutSigmoid(LinearHead):
     min_updates: int = 400
     random_state: int = 0
 
-    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, *, groups: Any = None) -> Self:
-        """See `LinearHead.fit`; the validation set, vectors and labels, is watched, never learnt from."""
-        return self._fit(X, y, validation, groups)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        validation: tuple[Any, Any] | None = None,
+        *,
+        groups: Any = None,
+        sample_weight: Any = None,
+    ) -> Self:
+        """See `SharesHead.fit`; the validation set, vectors and labels, is watched, never learnt from."""
+        return self._fit(X, y, validation, groups, sample_weight)
 
-    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
-        allowed = np.ones((1, len(X)), bool)
+    def _learn(self, X: Vectors, lesson: Lesson) -> None:
+        target, allowed = lesson.target, np.ones((1, len(X)), bool)
         descent = _Descent([self], _convex.scaling_of(X), _convex.units_of(target), allowed.sum(axis=1))
         for _ in range(descent.epochs):
-            descent.learn(X, target, allowed, 1)
+            descent.learn(X, target, allowed, 1, lesson.weights)
             descent.end_epoch()
-            if validation:
-                logits = self._logits(validation[0])
-                self._note("val_", _convex.log_loss(logits, validation[1])[0], _is_right(logits, validation[1]))
+            if lesson.validation:
+                logits, watched = self._logits(lesson.validation[0]), lesson.validation[1]
+                losses = _convex.log_loss_of(watched)(logits, watched)[0]
+                self._note("val_", losses, _is_right(logits, watched))
 
     @staticmethod
     def streamed(
@@ -62,6 +72,15 @@ class DropoutSigmoid(LinearHead):
         for head in heads:
             head.classes_, head.n_features_in_ = classes, len(scaling.mean)
         return _Descent(heads, scaling, _convex.units_of(classes), rows)
+
+    @staticmethod
+    def streamed_shares(
+        heads: "Sequence[DropoutSigmoid]", scaling: Scaling, columns: int, rows: NDArray[np.int64]
+    ) -> "_Descent":
+        """The same for the (n, columns) shares of `fit_shares`."""
+        for head in heads:
+            head.n_features_in_ = len(scaling.mean)
+        return _Descent(heads, scaling, columns, rows)
 
     def _note(self, prefix: str, losses: Array, right: NDArray[np.bool_]) -> None:
         for name, values in (("loss", losses), ("accuracy", right)):
@@ -95,13 +114,15 @@ class _Descent:
         for head in heads:
             head.history_ = {}
 
-    def learn(self, X: Vectors, target: Labels, allowed: NDArray[np.bool_], share: float) -> None:
+    def learn(
+        self, X: Vectors, target: Target, allowed: NDArray[np.bool_], share: float, weights: Array | None = None
+    ) -> None:
         """One update after another from the rows of a block, which are `share` of all."""
         for rows in np.array_split(self._random.permutation(len(X)), max(1, round(share * self._updates))):
-            block = X[rows]
-            self._step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows])
+            block, own = X[rows], None if weights is None else weights[rows]
+            self._step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows], own)
 
-    def _step(self, kept: Vectors, target: Labels, allowed: NDArray[np.bool_]) -> None:
+    def _step(self, kept: Vectors, target: Target, allowed: NDArray[np.bool_], weights: Array | None) -> None:
         """One update from standardised rows, which it overwrites; `allowed`, (heads, n): who may learn from which."""
         kept *= self._random.integers(0, 256, kept.shape, dtype=np.uint8) >= self._left_out
         # Inverted dropout: what is kept counts for what is left out.
@@ -109,7 +130,9 @@ class _Descent:
         slopes = np.empty(logits.shape, np.float32)
         for number, rows in enumerate(allowed):
             columns = slice(number * self._units, (number + 1) * self._units)
-            losses, residuals = _convex.log_loss(logits[:, columns], target)
+            losses, residuals = _convex.log_loss_of(target)(logits[:, columns], target)
+            if weights is not None:
+                residuals = _convex.weighed(residuals, weights)
             slopes[:, columns] = residuals * rows[:, np.newaxis] / max(1, rows.sum())
             self._seen[number].append((losses[rows], _is_right(logits[:, columns], target)[rows]))
         gradient = kept.T @ (slopes / (1 - self._dropout)) + self._decay * self._theta[:-1]
@@ -125,7 +148,11 @@ class _Descent:
             self._seen[number] = []
 
 
-def _is_right(logits: Array, target: Labels) -> NDArray[np.bool_]:
+def _is_right(logits: Array, target: Target) -> NDArray[np.bool_]:
+    """(n,) whether a class is right, or (n, k) whether a share is on its side of one half."""
+    if target.ndim == 2:
+        sides: NDArray[np.bool_] = (logits > 0) == (target > 0.5)
+        return sides
     predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
     is_right: NDArray[np.bool_] = predicted == target
     return is_right

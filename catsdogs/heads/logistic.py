@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catsdogs.features.scaling import Labels, Vectors
-from catsdogs.heads import _convex, _linear
+from catsdogs.features.scaling import Vectors
+from catsdogs.heads import _convex
 from catsdogs.heads._convex import DesignMatrix
-from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
+from catsdogs.heads._linear import NUMBERS_GRID, PRIOR_VARIANCE, Lesson, SharesHead
 
 GRID = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)  # times PRIOR_VARIANCE / width
 
 
 @dataclass(eq=False, repr=False)
-class Logistic(LinearHead):
+class Logistic(SharesHead):
     """Least log loss + |coef|² / 2C on standardised columns.
 
     Attributes:
@@ -24,18 +24,21 @@ class Logistic(LinearHead):
     C: float | None = None
     random_state: int = 0
 
-    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
-        usual = PRIOR_VARIANCE / X.shape[1]
-        matrix = DesignMatrix(X, _convex.log_loss, 1 / (self.C or usual))
-        self.C_ = self.C or self._chosen(matrix, target, usual, groups)
-        coef, self.intercept_ = matrix.of_vectors(matrix.minimise(target, 1 / self.C_))
+    def _learn(self, X: Vectors, lesson: Lesson) -> None:
+        usual, target = PRIOR_VARIANCE / X.shape[1], lesson.target
+        matrix = DesignMatrix(X, _convex.log_loss_of(target), 1 / (self.C or usual))
+        self.C_ = self.C or self._chosen(matrix, lesson, usual)
+        coef, self.intercept_ = matrix.of_vectors(matrix.minimise(target, 1 / self.C_, weights=lesson.weights))
         self.coef_ = coef.T
 
-    def _chosen(self, matrix: DesignMatrix, target: Labels, usual: float, groups: Groups) -> float:
-        losses = np.zeros(len(GRID))
-        for learnt, held_out in _linear.inner_splits(target, self.random_state, groups):
+    def _chosen(self, matrix: DesignMatrix, lesson: Lesson, usual: float) -> float:
+        target, loss = lesson.target, _convex.log_loss_of(lesson.target)
+        grid = (1 / NUMBERS_GRID).tolist() if lesson.is_number else GRID
+        losses = np.zeros(len(grid))
+        for learnt, held_out in lesson.splits(self.random_state):
             theta = None
-            for number, step in enumerate(GRID):  # from strong to weak, each starts where the last ended
-                theta = matrix.minimise(target, 1 / (step * usual), learnt, theta)
-                losses[number] += _convex.log_loss(matrix.scores(theta)[held_out], target[held_out])[0].sum()
-        return usual * GRID[int(np.argmin(losses))]
+            for number, step in enumerate(grid):  # from strong to weak, each starts where the last ended
+                theta = matrix.minimise(target, 1 / (step * usual), learnt, theta, lesson.weights)
+                scores = matrix.scores(theta)[held_out]
+                losses[number] += _convex.held_out_loss(loss, scores, target, held_out, lesson.weights)
+        return usual * float(grid[int(np.argmin(losses))])

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import shuffle
 
-from catsdogs.features.scaling import Labels, Vectors
+from catsdogs.features.scaling import Vectors
 from catsdogs.heads import _convex
-from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
+from catsdogs.heads._linear import Lesson, LinearHead
 from catsdogs.networks.quiet import importing_keras
 
 SHUFFLE_SEED = 2018
@@ -36,9 +36,10 @@ class Notebook(LinearHead):
         with importing_keras():  # now, or the first of several fits that are timed would be charged with it
             import keras  # noqa: F401
 
-    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
+    def _learn(self, X: Vectors, lesson: Lesson) -> None:
         import keras
 
+        target = lesson.target
         keras.utils.set_random_seed(self.random_state)
         X, target = shuffle(X, target, random_state=SHUFFLE_SEED)
         units = _convex.units_of(target)

@@ -1,16 +1,19 @@
 """Least squares on ±1: Fisher's discriminant with a ridge; it errs on other photographs than `logistic` does."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from catsdogs.features.scaling import Labels, Vectors
+import numpy as np
+
+from catsdogs.features.scaling import Array, Vectors
 from catsdogs.heads import _convex, _linear
-from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
+from catsdogs.heads._linear import Lesson, SharesHead
 
 RIDGE = 0.1  # times width: a prior variance of 10 / width for each coefficient, and noise of variance 1
 
 
 @dataclass(eq=False, repr=False)
-class Ridge(LinearHead):
+class Ridge(SharesHead):
     """Ridge regression on standardised columns; logits are its scores, times a scale.
 
     Attributes:
@@ -21,8 +24,20 @@ class Ridge(LinearHead):
     scale: float | None = None
     random_state: int = 0
 
-    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
-        splits = _linear.inner_splits(target, self.random_state, groups)
-        fitted = _convex.fit_and_hold_out(X, target, _convex.squared_loss, RIDGE * X.shape[1], splits)
-        self.scale_ = self.scale or _linear.best_scale(fitted.held_out, target[_convex.held_out_rows(splits)])
+    def _learn(self, X: Vectors, lesson: Lesson) -> None:
+        target, splits = lesson.target, lesson.splits(self.random_state)
+        penalties = lesson.penalties(RIDGE * X.shape[1])
+        fitted = _convex.fit_and_hold_out(X, target, _convex.squared_loss, penalties, splits, lesson.weights)
+        self.is_number_ = lesson.is_number
+        if lesson.is_number:
+            self.scale_ = 1.0
+        else:
+            self.scale_ = self.scale or _linear.best_scale(fitted.held_out, target[_convex.held_out_rows(splits)])
         self.coef_, self.intercept_ = self.scale_ * fitted.coef.T, self.scale_ * fitted.intercept
+
+    def predict_shares(self, X: Any) -> Array:
+        """(n, k) shares: those of numbers are the scores themselves, from -1 to 1."""
+        if not self.is_number_:
+            return super().predict_shares(X)
+        shares: Array = np.clip((self._logits(X) + 1) / 2, 0, 1)
+        return shares

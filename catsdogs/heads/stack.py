@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catsdogs.features.scaling import Labels, Vectors
+from catsdogs.features.scaling import Vectors
 from catsdogs.heads import _convex, _linear
-from catsdogs.heads._linear import PRIOR_VARIANCE, Groups, LabelledRows, LinearHead
+from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
 
 WEIGHT_DEVIATION = 1.0  # of a network's weight from 0, a priori
 
 
 @dataclass(eq=False, repr=False)
-class Stack(LinearHead):
+class Stack(SharesHead):
     """D. H. Wolpert, Stacked generalization, Neural Networks 5 (1992); a linear model, since all its parts are.
 
     Attributes:
@@ -23,13 +23,15 @@ class Stack(LinearHead):
     widths: tuple[int, ...] = ()
     random_state: int = 0
 
-    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
-        splits = _linear.inner_splits(target, self.random_state, groups)
+    def _learn(self, X: Vectors, lesson: Lesson) -> None:
+        splits, loss = lesson.splits(self.random_state), _convex.log_loss_of(lesson.target)
         parts = [
-            _convex.fit_and_hold_out(part, target, _convex.log_loss, part.shape[1] / PRIOR_VARIANCE, splits)
+            _convex.fit_and_hold_out(
+                part, lesson.target, loss, lesson.penalties(part.shape[1] / PRIOR_VARIANCE), splits, lesson.weights
+            )
             for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
         ]
-        logits, labels = np.stack([part.held_out for part in parts]), target[_convex.held_out_rows(splits)]
+        logits, labels = np.stack([part.held_out for part in parts]), lesson.target[_convex.held_out_rows(splits)]
         self.weights_, offsets = _linear.joining_weights(logits, labels, expected=0, deviation=WEIGHT_DEVIATION)
         pairs = list(zip(parts, self.weights_, strict=True))
         self.coef_ = np.vstack([weight * part.coef for part, weight in pairs]).T

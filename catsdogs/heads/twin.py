@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
 from catsdogs.heads import _convex, _linear
 from catsdogs.heads._adam import Adam, epochs_and_batches
-from catsdogs.heads._linear import Groups, LabelledRows, LinearHead
+from catsdogs.heads._linear import Lesson, LinearHead
 
 EMBEDDING = 32
 GAIN = 8.0  # the logit of a pair of equal embeddings before anything is learnt: of unlike ones it is around 0
@@ -82,10 +82,11 @@ class Twin(LinearHead):
         probabilities: Array = expit(self.pair_scale_ * logits)
         return probabilities
 
-    def _learn(self, X: Vectors, target: Labels, validation: LabelledRows | None, groups: Groups) -> None:
+    def _learn(self, X: Vectors, lesson: Lesson) -> None:
+        target = lesson.target
         random = np.random.default_rng(self.random_state)
         scaling = _convex.scaling_of(X)  # over all rows, held out or not: that uses no labels
-        splits = _linear.inner_splits(target, self.random_state, groups)[:_INNER_FITS]
+        splits = lesson.splits(self.random_state)[:_INNER_FITS]
         class_logits, pair_logits, same = [], [], []
         for learnt, held_out in splits:
             embedded, labels = self._train(scaling, X, target, learnt, random)[held_out], target[held_out]

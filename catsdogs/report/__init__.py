@@ -7,7 +7,7 @@ from pathlib import Path
 from catsdogs.features.feature_file import Features
 from catsdogs.files.atomic import replacing
 from catsdogs.photographs.dataset import Dataset
-from catsdogs.report import choices, evidence, measures, page, pictures
+from catsdogs.report import choices, evidence, kinds, measures, page, pictures
 from catsdogs.runs import run_card
 from catsdogs.scoring.comparison import read_comparison
 
@@ -29,12 +29,13 @@ def write_report(run_folder: Path, files: Sequence[Features], dataset: Dataset |
     """
     collected = evidence.collect_evidence(run_folder, files)
     compared = read_comparison(comparison)
-    chosen = choices.choose_photographs(collected)
+    view = kinds.view_of(collected)
+    chosen = choices.choose_photographs(collected, view)
     projection = measures.project_vectors(collected.files, chosen.map_rows)
     thumbnails = pictures.make_pictures(page.wanted_pictures(collected, chosen), dataset, collected)
     path, curves = run_folder / run_card.REPORT_FILE, run_folder / run_card.LEARNING_CURVES_FILE
     drawn = "data:image/png;base64," + base64.b64encode(curves.read_bytes()).decode() if curves.exists() else ""
-    text = page.render_page(collected, chosen, projection, thumbnails, compared, drawn)
+    text = page.render_page(collected, view, chosen, projection, thumbnails, compared, drawn)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from catsdogs.report import measures
 from catsdogs.report.evidence import Evidence
-from catsdogs.report.figures import LEGEND_CLASSES
 from catsdogs.report.measures import Bin
 
+LISTED = 20
 _CONFIDENT = 0.9
 
 
@@ -32,6 +32,24 @@ def probability_label(evidence: Evidence) -> str:
     return (
         f"probability of {evidence.classes[1]}" if len(evidence.classes) == 2 else "probability of the likeliest class"
     )
+
+
+def share_label(evidence: Evidence) -> str:
+    """Which share the calibration diagram is about."""
+    return f"share of {evidence.classes[1]}" if len(evidence.classes) == 2 else "share that is right"
+
+
+def figure(value: float) -> str:
+    """`63.52`, `123,457`: four digits, or all before the point."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.3e}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """The first `LISTED` of them, and how many more there are."""
+    more = f" and {len(items) - LISTED:,} more" if len(items) > LISTED else ""
+    return ", ".join(items[:LISTED]) + more
 
 
 def describe_baseline(evidence: Evidence) -> str:
@@ -109,8 +127,8 @@ def describe_probabilities(test: NDArray[np.float64], train: NDArray[np.float64]
     )
 
 
-def describe_map(explained: tuple[float, float], points: int, evidence: Evidence) -> str:
-    """For `figures.draw_map`."""
+def describe_map(explained: tuple[float, float], points: int, evidence: Evidence, note: str) -> str:
+    """For `figures.draw_map`; `note` is on what colours say."""
     rows = len(evidence.labels)
     chosen = "All training photographs are drawn"
     if points < rows:
@@ -118,12 +136,9 @@ def describe_map(explained: tuple[float, float], points: int, evidence: Evidence
             f"{points:,} of {counted(rows, 'training photograph')} are drawn: suspects, the mistakes that cost most, "
             "and of the others a random sample"
         )
-    many = ""
-    if len(evidence.classes) > LEGEND_CLASSES:
-        many = f" Colours and markers repeat, for there are {len(evidence.classes)} classes."
     vectors = "each network's vectors " if len(evidence.files) > 1 else ""
     return (
         "A point is a training photograph, at the first two principal components of its vectors, "
         f"{vectors}divided by their length; the two show {percent(explained[0])} and {percent(explained[1])} of their "
-        f"spread. {chosen}. Rings mark suspects. A point of one colour amid another is worth a look.{many}"
+        f"spread. {chosen}. Rings mark suspects. A point of one colour amid another is worth a look.{note}"
     )

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.cleaning.suspect_table import Suspect
-from catsdogs.report import measures
 from catsdogs.report.evidence import Evidence
+from catsdogs.report.kinds import View
 
 SAMPLES = 60  # of all classes together
 SAMPLES_EACH = 10
@@ -27,10 +27,10 @@ class Choices(NamedTuple):
     """Rows of the first file.
 
     Attributes:
-        samples: class -> train rows.
-        test_sample: test rows, by the probability of the second class, of many classes by that of the likeliest.
-        worst: train rows, the highest loss first.
-        doubtful: train rows, the nearest to an even choice first.
+        samples: number of a group, see `View.groups` -> train rows.
+        test_sample: test rows, by `View.test_order`.
+        worst: train rows, the highest cost first.
+        doubtful: train rows, the nearest to an even choice first; none where the view has no doubts.
         suspects: the suspects to show, most doubtful first.
         map_rows: train rows, in order.
     """
@@ -43,16 +43,17 @@ class Choices(NamedTuple):
     map_rows: NDArray[np.intp]
 
 
-def choose_photographs(evidence: Evidence) -> Choices:
+def choose_photographs(evidence: Evidence, view: View) -> Choices:
     """The photographs that a report shows; the same ones for the same run at every call."""
     draw = np.random.default_rng(_SAMPLE_SEED)
-    scored = np.count_nonzero(evidence.scored)  # what has no probabilities sorts behind
-    worst = np.argsort(-evidence.losses, kind="stable")[:scored]
+    scored = np.count_nonzero(evidence.scored)  # what has no answers sorts behind
+    worst = np.lexsort((-evidence.losses, -view.costs))[:scored]
+    doubts = view.doubts
     return Choices(
-        samples=_class_samples(evidence, draw),
-        test_sample=_test_sample(evidence.test_probabilities, draw),
+        samples=_samples([rows for _, rows in view.groups], draw),
+        test_sample=_test_sample(view.test_order, draw),
         worst=worst[:MISTAKES],
-        doubtful=np.argsort(measures.margins(evidence.probabilities), kind="stable")[:scored][:MISTAKES],
+        doubtful=worst[:0] if doubts is None else np.argsort(doubts, kind="stable")[:scored][:MISTAKES],
         suspects=_shown_suspects(evidence.suspects),
         map_rows=_map_rows(evidence, worst, draw),
     )
@@ -63,21 +64,21 @@ def kinds_of(suspect: Suspect) -> list[str]:
     return list(dict.fromkeys(suspect.kinds))
 
 
-def _class_samples(evidence: Evidence, draw: np.random.Generator) -> dict[int, NDArray[np.intp]]:
-    classes = np.arange(len(evidence.classes))
-    if len(classes) > SAMPLES:
-        classes = np.sort(draw.choice(classes, SAMPLES, replace=False))
-    each = min(SAMPLES // len(classes), SAMPLES_EACH)
+def _samples(groups: Sequence[NDArray[np.intp]], draw: np.random.Generator) -> dict[int, NDArray[np.intp]]:
+    chosen = np.arange(len(groups))
+    if len(chosen) > SAMPLES:
+        chosen = np.sort(draw.choice(chosen, SAMPLES, replace=False))
+    each = min(SAMPLES // len(chosen), SAMPLES_EACH)
     samples = {}
-    for number in classes.tolist():
-        rows = np.flatnonzero(evidence.labels == number)
+    for number in chosen.tolist():
+        rows = groups[number]
         samples[number] = np.sort(draw.choice(rows, min(each, len(rows)), replace=False))
     return samples
 
 
-def _test_sample(probabilities: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.intp]:
-    rows = draw.choice(len(probabilities), min(TEST_SAMPLE, len(probabilities)), replace=False)
-    chosen: NDArray[np.intp] = rows[np.argsort(measures.shown_probabilities(probabilities[rows]), kind="stable")]
+def _test_sample(order: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.intp]:
+    rows = draw.choice(len(order), min(TEST_SAMPLE, len(order)), replace=False)
+    chosen: NDArray[np.intp] = rows[np.argsort(order[rows], kind="stable")]
     return chosen
 
 

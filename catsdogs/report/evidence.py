@@ -1,8 +1,9 @@
 """What a report rests on: a run, its out-of-fold and its test probabilities, its suspects, and what was decided."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,9 @@ from catsdogs.errors import SubmissionError, in_short
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.photographs.names import Names
-from catsdogs.photographs.task import BEST_K, NAME
 from catsdogs.runs import out_of_fold, run_card
 from catsdogs.runs.run_card import Run
-from catsdogs.scoring import calibration, measuring, streaming
+from catsdogs.scoring import judging, streaming
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,26 @@ class Evidence:
 
     Attributes:
         files: the feature files of the run's networks; for a run with a protocol, the views it was trained on.
-        raw_probabilities: (n_train, classes) out of fold, as the heads gave them.
-        probabilities: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
-        losses: (n_train,) of `probabilities` and the labels as given; NaN as they are.
-        scored: (n_train,) whether a row was held out once, so that it has probabilities.
-        test_probabilities: (n_test, classes) as submitted, see `_test_probabilities`.
+        raw: (n_train, columns) probabilities or numbers out of fold, as the heads gave them.
+        answers: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
+        decided: what is named of them, see `judging.Rule.decide`; of rows that are not `scored` it means nothing.
+        right: what rows were given, see `judging.right_of`.
+        losses: (n_train,) log losses of `answers`, of labels their mean; NaN as they are, and for numbers.
+        scored: (n_train,) whether a row was held out once, so that it has answers.
+        test_answers: (n_test, columns) as submitted, see `_test_answers`.
         suspects: most doubtful first; votes for `no pet` count only where `about_pets`.
         ballots: the ImageNet labels, None where no network has a classifier.
     """
 
     run: Run
     files: tuple[Features, ...]
-    raw_probabilities: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
+    raw: NDArray[np.float64]
+    answers: NDArray[np.float64]
+    decided: NDArray[Any]
+    right: NDArray[Any]
     losses: NDArray[np.float64]
     scored: NDArray[np.bool_]
-    test_probabilities: NDArray[np.float64]
+    test_answers: NDArray[np.float64]
     suspects: list[Suspect]
     about_pets: bool
     ballots: Ballots | None
@@ -56,12 +60,12 @@ class Evidence:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
+        """Names of what answers are of: the classes, or the labels or numbers."""
         return self.run.classes
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(n_train,) the classes given."""
+        """(n_train,) the classes given, or texts of labels and numbers."""
         return self.first.labels
 
 
@@ -74,22 +78,26 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         TrainingError, SubmissionError: a file of the run is damaged.
     """
     run = run_card.read_run(folder)
-    files = run_card.rows_of(run, files)
+    files = run_card.rows_of(run, [replace(file, task=run.task) for file in files])
     first = files[0]
     raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
-    calibrated = calibration.cross_fitted(raw, first.labels, fold)
+    right, values = judging.right_of(first), judging.grades_of(run.task, run.classes)
+    judged = judging.cross_fitted(raw, right, fold, run.task, values)
     table, ids = first.path.parent / decisions.DECISIONS_FILE, first.ids["train"].tolist()
-    decided = decisions.read_decisions(table, (*run.classes, *run.left_out), ids, run.task) if table.exists() else {}
+    allowed = (*first.classes, *run.left_out)
+    decided = decisions.read_decisions(table, allowed, ids, run.task) if table.exists() else {}
     suspects = outliers.find_outliers(files, out_of_fold=raw)
     about_pets = outliers.about_pets(suspects, files)
     return Evidence(
         run=run,
         files=tuple(files),
-        raw_probabilities=raw,
-        probabilities=calibrated,
-        losses=measuring.log_losses(calibrated, first.labels),
+        raw=raw,
+        answers=judged.answers,
+        decided=judged.decided,
+        right=right,
+        losses=judging.measure_log_loss(judged, right, run.task).parts,
         scored=fold != ALWAYS_LEARNT,
-        test_probabilities=_test_probabilities(folder, run, files),
+        test_answers=_test_answers(folder, run, files),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,
         ballots=collect_votes(files) if any(file.topk_class for file in files) else None,
@@ -107,9 +115,9 @@ def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
     return sorted(kept, key=lambda suspect: -suspect.score)
 
 
-def _test_probabilities(folder: Path, run: Run, files: Sequence[Features]) -> NDArray[np.float64]:
-    """(n_test, classes) as submitted; of names, or of numbers that only keep an order, those they were made of."""
-    if run.task.answer in (NAME, BEST_K) or submission.wants_ranks(run.task):
+def _test_answers(folder: Path, run: Run, files: Sequence[Features]) -> NDArray[np.float64]:
+    """(n_test, columns) as submitted; of names, or of numbers that only keep an order, those they were made of."""
+    if run.task.answer in submission.OF_NAMES or submission.wants_ranks(run.task):
         return streaming.predicted(run_card.load_run(folder).predict, files, "test")
     return _read_submission(folder / run_card.SUBMISSION_FILE, run, files[0])
 

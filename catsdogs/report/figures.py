@@ -1,17 +1,14 @@
 """The report's diagrams, drawn by Bokeh, in colours told apart on light and dark; `captions` has their sentences."""
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.report.canvas import COLOURS, FAINT, INK, hide_ticks, legend_above, new_figure, numerals
 from catsdogs.report.measures import Bin
 
-# Each has a contrast of 3 or more to white and to the dark ground of report.css; the first two are those of the
-# learning curves, and apart for the colour-blind. Markers tell classes apart as well.
-COLOURS = ("#4477aa", "#cc6633", "#2a9070", "#9a8a1a", "#7c74c9", "#d05a66", "#8a7968", "#2e8fa3")
 MARKERS = ("circle", "triangle", "square", "diamond", "inverted_triangle")
 _SIGNS = (
     "\N{BLACK CIRCLE}\N{BLACK UP-POINTING TRIANGLE}\N{BLACK SQUARE}\N{BLACK DIAMOND}\N{BLACK DOWN-POINTING TRIANGLE}"
@@ -19,34 +16,11 @@ _SIGNS = (
 LEGEND_CLASSES = 8
 _BIN_COLUMNS = ("low", "high", "rows", "said", "happened", "least", "most")  # a `Bin` as the page's tooltips call it
 MAP_SOURCE = "map"  # by this name the page's script finds the points
-# A contrast of 4.1 to white, and 4.5 to the dark ground: for lines; the page gives texts the colour of its own.
-_INK = "#7b7d82"
-_FAINT = 0.25
-_FONT = "system-ui, sans-serif"
 _RING, _RING_COLOUR = 15, "#b0569a"  # pixels; none of the first classes' colours
+RINGED = ("\N{WHITE CIRCLE}", _RING_COLOUR, "suspect")  # in the legend of the map
+DOT = _SIGNS[0]
 _HISTOGRAM_BINS = 40
 _TICKS = [base * 10**power for power in range(6) for base in (1, 2, 5)]
-
-
-class Embedded(NamedTuple):
-    """What a page needs to show figures: Bokeh itself, a script with their data, and for each an element to draw in."""
-
-    library: str
-    script: str
-    elements: dict[str, str]
-
-
-def embed_figures(figures: Mapping[str, Any]) -> Embedded:
-    """Bokeh's code of some 1.3 MB comes with it, so that nothing is loaded from elsewhere."""
-    from bokeh.embed import components
-    from bokeh.resources import Resources
-
-    script, elements = components(dict(figures))
-    random = re.findall(r'"docid":"([^"]+)"', script) + re.findall(r' id="([^"]+)"', "".join(elements.values()))
-    for place, name in enumerate(dict.fromkeys(random)):  # the same run gives the same page
-        script = script.replace(name, f"bokeh-{place}")
-        elements = {figure: element.replace(name, f"bokeh-{place}") for figure, element in elements.items()}
-    return Embedded(Resources(mode="inline", components=["bokeh"]).render(), script, elements)
 
 
 def class_colour(label: int) -> str:
@@ -54,21 +28,26 @@ def class_colour(label: int) -> str:
     return COLOURS[label % len(COLOURS)]
 
 
+def class_marker(label: int) -> str:
+    """The marker of a class."""
+    return MARKERS[label % len(MARKERS)]
+
+
 def map_legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Sign, colour and meaning of what is on the map: text, for Bokeh's legends lie upon points and do not wrap."""
     few = names if len(names) <= LEGEND_CLASSES else ()
     signs = [(_SIGNS[label % len(_SIGNS)], class_colour(label), name) for label, name in enumerate(few)]
-    return [*signs, ("\N{WHITE CIRCLE}", _RING_COLOUR, "suspect")]
+    return [*signs, RINGED]
 
 
-def draw_balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
-    """Photographs of each of many classes, the largest first."""
+def draw_balance(names: Sequence[str], counts: NDArray[np.int64], what: str = "class") -> Any:
+    """Photographs of each of many classes or labels, the largest first."""
     order = np.argsort(-counts, kind="stable")
-    figure = _figure(260, tooltips=[("class", "@name"), ("photographs", "@count")], x_axis_label="classes, by size")
+    by_size = "classes, by size" if what == "class" else "labels, the most frequent first"
+    figure = new_figure(260, tooltips=[(what, "@name"), ("photographs", "@count")], x_axis_label=by_size)
     source = {"rank": np.arange(len(order)), "count": counts[order], "name": [names[row] for row in order]}
     figure.vbar(x="rank", top="count", width=0.8, color=COLOURS[0], source=source)
-    figure.xaxis.major_label_text_font_size = "0px"
-    figure.xaxis.major_tick_line_color = None
+    hide_ticks(figure.xaxis)
     figure.yaxis.axis_label = "photographs"
     figure.y_range.start = 0
     return figure
@@ -76,7 +55,7 @@ def draw_balance(names: Sequence[str], counts: NDArray[np.int64]) -> Any:
 
 def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
     """Widths and heights, (n, 2) pixels of each split; photographs of the same size share a marker, larger for more."""
-    figure = _figure(
+    figure = new_figure(
         420,
         x_axis_type="log",
         y_axis_type="log",
@@ -88,35 +67,37 @@ def draw_sizes(by_split: Mapping[str, NDArray[np.float32]]) -> Any:
         pairs, counts = np.unique(values, axis=0, return_counts=True)
         sizes = 5 + 15 * np.sqrt((counts - 1) / max(counts.max() - 1, 1))
         source = {"width": pairs[:, 0], "height": pairs[:, 1], "count": counts, "size": sizes}
-        style = {"size": "size", "color": COLOURS[number], "marker": MARKERS[number], "fill_alpha": _FAINT}
+        style = {"size": "size", "color": COLOURS[number], "marker": MARKERS[number], "fill_alpha": FAINT}
         figure.scatter("width", "height", source=source, legend_label=split, line_alpha=0.7, **style)
     for axis in (*figure.xaxis, *figure.yaxis):
         axis.ticker = _TICKS
-        axis.formatter = _numerals("0,0")
-    _legend(figure)
+        axis.formatter = numerals("0,0")
+    legend_above(figure)
     return figure
 
 
-def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str, share_label: str) -> Any:
-    """The share that came true against the mean probability of each bin, and below it the bin's photographs."""
+def draw_calibration(
+    stages: Mapping[str, Sequence[Bin]], probability_label: str, share_label: str, unit: str = "photographs"
+) -> Any:
+    """The share that came true against the mean probability of each bin, and below it how many the bin holds."""
     from bokeh.layouts import column
     from bokeh.models import ColumnDataSource
 
-    figure = _figure(
+    figure = new_figure(
         380,
         tooltips=[
             ("said", "@said{0.0%}"),
             ("happened", "@happened{0.0%}, 95 % interval @least{0.0%} to @most{0.0%}"),
-            ("photographs", "@rows{0,0}"),
+            (unit, "@rows{0,0}"),
         ],
         y_axis_label=share_label,
         x_range=(-0.02, 1.02),
         y_range=(-0.03, 1.03),
     )
-    counts = _figure(
-        150, x_axis_label=probability_label, y_axis_label="photographs", y_axis_type="log", x_range=figure.x_range
+    counts = new_figure(
+        150, x_axis_label=probability_label, y_axis_label=unit, y_axis_type="log", x_range=figure.x_range
     )
-    figure.line([0, 1], [0, 1], color=_INK, line_dash="dashed")
+    figure.line([0, 1], [0, 1], color=INK, line_dash="dashed")
     offsets = np.linspace(-0.5, 0.5, len(stages))
     for number, (stage, bins) in enumerate(stages.items()):
         source = ColumnDataSource({column: [bin[place] for bin in bins] for place, column in enumerate(_BIN_COLUMNS)})
@@ -130,24 +111,26 @@ def draw_calibration(stages: Mapping[str, Sequence[Bin]], probability_label: str
         middle = [(bin.low + bin.high) / 2 + offsets[number] * 0.04 for bin in bins]
         tops = [bin.rows for bin in bins]
         counts.vbar(x=middle, top=tops, bottom=0.8, width=0.036, color=COLOURS[not final], alpha=0.8)
-    _legend(figure)
-    counts.yaxis.formatter = _numerals("0,0")
+    legend_above(figure)
+    counts.yaxis.formatter = numerals("0,0")
     for part in (figure, counts):
         part.min_border_left = 70  # so that the two axes stand one below the other
     return column(figure, counts, sizing_mode="stretch_width")
 
 
-def draw_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], probability_label: str) -> Any:
+def draw_probabilities(
+    test: NDArray[np.float64], train: NDArray[np.float64], probability_label: str, unit: str = "photographs"
+) -> Any:
     """Shares of (n,) test probabilities as bars; as a line those of the training photographs, out of fold."""
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
     shares = [np.histogram(values, edges)[0] / len(values) for values in (test, train)]
     floor = 0.5 * min(share[share > 0].min() for share in shares)
-    figure = _figure(
+    figure = new_figure(
         320,
         y_axis_type="log",
-        tooltips=[("probability", "@left{0.000} to @right{0.000}"), ("photographs", "@count{0,0}, @share{0.00%}")],
+        tooltips=[("probability", "@left{0.000} to @right{0.000}"), (unit, "@count{0,0}, @share{0.00%}")],
         x_axis_label=probability_label,
-        y_axis_label="share of photographs",
+        y_axis_label=f"share of {unit}",
         x_range=(-0.02, 1.02),
         y_range=(floor, 1.4),
     )
@@ -158,14 +141,14 @@ def draw_probabilities(test: NDArray[np.float64], train: NDArray[np.float64], pr
     x, y = np.repeat(edges, 2)[1:-1], np.repeat(np.maximum(shares[1], floor), 2)
     figure.line(x, y, color=COLOURS[1], line_width=2, legend_label="train, out of fold")
     figure.hover.renderers = figure.renderers[:1]
-    figure.yaxis.formatter = _numerals("0.[00]%")
-    _legend(figure)
+    figure.yaxis.formatter = numerals("0.[00]%")
+    legend_above(figure)
     return figure
 
 
 def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
     """A square for each pair of classes, stronger for a larger share of the label's photographs."""
-    figure = _figure(
+    figure = new_figure(
         560,
         tooltips=[("label", "@label"), ("called", "@answer"), ("photographs", "@count")],
         x_axis_label="called",
@@ -183,23 +166,16 @@ def draw_confusion(names: Sequence[str], matrix: NDArray[np.int64]) -> Any:
         "colour": np.where(rows == columns, COLOURS[0], COLOURS[1]),
     }
     figure.rect("x", "y", 1, 1, source=source, color="colour", fill_alpha="strength", line_color=None)
-    for axis in (*figure.xaxis, *figure.yaxis):
-        axis.major_label_text_font_size = "0px"
-        axis.major_tick_line_color = None
+    hide_ticks(figure.axis)
     return figure
 
 
 def draw_map(points: Mapping[str, Any], pictures: bool) -> Any:
-    """The map; `points` has x, y, label (index), id, class, note, picture, ringed, and those of the page's script."""
+    """The map; `points` has x, y, colour, marker, id, class, note, picture, ringed, and those of the page's script."""
     from bokeh.models import ColumnDataSource
 
-    labels = np.asarray(points["label"])
-    columns = dict(points) | {
-        "colour": [class_colour(label) for label in labels.tolist()],
-        "marker": [MARKERS[label % len(MARKERS)] for label in labels.tolist()],
-        "ring": np.where(points["ringed"], _RING, 0),
-    }
-    figure = _figure(
+    columns = dict(points) | {"ring": np.where(points["ringed"], _RING, 0)}
+    figure = new_figure(
         None,
         sizing_mode="stretch_both",  # the page gives it a height, less on a phone
         tools="pan,box_zoom,reset,tap",
@@ -235,43 +211,3 @@ _MAP_TOOLTIP = (
     '<div style="max-width:220px; font:13px system-ui, sans-serif; overflow-wrap:anywhere">PICTURE'
     "<b>@id</b><div>@class</div><div>@note</div></div>"
 )
-
-
-def _figure(height: int | None, tools: str = "", **options: Any) -> Any:
-    from bokeh.models import PlainText
-    from bokeh.plotting import figure
-
-    drawn = figure(
-        height=height,
-        tools=tools,
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
-        **{"sizing_mode": "stretch_width", "toolbar_location": None} | options,
-    )
-    drawn.toolbar.logo = None
-    for axis in (*drawn.xaxis, *drawn.yaxis):
-        axis.axis_label = axis.axis_label and PlainText(axis.axis_label)  # a class may be called `$$`, which is TeX
-        axis.axis_label_text_font = axis.major_label_text_font = _FONT
-        axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_color = axis.major_label_text_color = axis.axis_line_color = _INK
-        axis.major_tick_line_color, axis.minor_tick_line_color = _INK, None
-        axis.axis_label_text_font_size = axis.major_label_text_font_size = "13px"
-    for grid in (*drawn.xgrid, *drawn.ygrid):
-        grid.grid_line_color, grid.grid_line_alpha = _INK, _FAINT
-    return drawn
-
-
-def _legend(figure: Any) -> None:
-    """Moves what the glyphs' labels made above the figure, where it lies upon nothing."""
-    (legend,) = figure.legend
-    figure.add_layout(legend, "above")
-    legend.orientation, legend.padding, legend.spacing = "horizontal", 4, 16
-    legend.background_fill_color, legend.border_line_color = None, None
-    legend.label_text_color, legend.label_text_font, legend.label_text_font_size = _INK, _FONT, "13px"
-
-
-def _numerals(format: str) -> Any:
-    from bokeh.models import NumeralTickFormatter
-
-    return NumeralTickFormatter(format=format)

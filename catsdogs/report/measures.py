@@ -74,6 +74,65 @@ def confusions(matrix: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
+class LabelQuality(NamedTuple):
+    """How well a label is told, out of fold.
+
+    Attributes:
+        rows: photographs that are given it, `share` of all.
+        area: under the ROC curve; None where all photographs have the label, or none.
+        f1, precision, recall: of the photographs that are named it; 0 where there is nothing to count.
+        threshold: the probability from which on it is named.
+    """
+
+    name: str
+    rows: int
+    share: float
+    area: float | None
+    f1: float
+    precision: float
+    recall: float
+    threshold: float
+
+
+def label_qualities(
+    names: Sequence[str],
+    probabilities: NDArray[np.float64],
+    named: NDArray[np.bool_],
+    given: NDArray[np.bool_],
+    thresholds: Sequence[float],
+) -> list[LabelQuality]:
+    """Of each label, from (n, k) probabilities, and whether rows are named and were given it."""
+    from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+    found = []
+    for place, name in enumerate(names):
+        right, called = given[:, place], named[:, place]
+        has_both = right.any() and not right.all()
+        area = float(roc_auc_score(right, probabilities[:, place])) if has_both else None
+        precision, recall, f1, _ = precision_recall_fscore_support(right, called, average="binary", zero_division=0)
+        figures = float(f1), float(precision), float(recall), float(thresholds[place])
+        found.append(LabelQuality(name, int(right.sum()), float(right.mean()), area, *figures))
+    return found
+
+
+def parts_of(x: NDArray[np.float64], y: NDArray[np.float64], parts: int) -> list[tuple[float, float, float]]:
+    """The middle of each filled part of the range of `x`, and mean and standard deviation of the `y` there; (n,) each.
+
+    The parts hold about as many of the numbers each; equal ones stay together.
+    """
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, parts + 1)))
+    number = np.searchsorted(edges[1:-1], x, side="right")
+    groups = [number == place for place in np.unique(number).tolist()]
+    return [(float(x[inside].mean()), float(y[inside].mean()), float(y[inside].std())) for inside in groups]
+
+
+def explained(true: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    """The share of the variance of (n,) numbers that predictions explain; 0 where there is none to explain."""
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(true, predicted)) if np.ptp(true) else 0.0
+
+
 def shown_probabilities(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n,) the probability that the diagrams are about: that of the second of two classes, of many of the likeliest."""
     result: NDArray[np.float64] = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1)

@@ -1,5 +1,6 @@
 """The page as HTML: figures with their captions, galleries of tiles, and tables, put into a template."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catsdogs.photographs import description
-from catsdogs.report import captions, figures, measures
+from catsdogs.photographs.task import NUMBER
+from catsdogs.report import canvas, captions, figures
 from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
-from catsdogs.report.measures import Bin, Projection
+from catsdogs.report.kinds.view import Drawn, View
+from catsdogs.report.measures import Projection
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
 from catsdogs.report.tiles import Tile, TileMaker
 from catsdogs.runs.run_card import Run
 from catsdogs.scoring.comparison import Comparison
+from catsdogs.scoring.comparison_table import as_measure, measures_beside
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-TABLE_CLASSES = 10  # with more, balance and confusion are diagrams
-CONFUSIONS = 15
-LISTED = 20
+_BALANCED = [("Balance", "rare classes or labels count for as much as frequent ones")]
 _PLACEHOLDER = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='64' height='48'%3E"
     "%3Crect width='64' height='48' fill='%23888'/%3E%3C/svg%3E"
@@ -43,6 +45,7 @@ def wanted_pictures(evidence: Evidence, chosen: Choices) -> set[PictureKey]:
 
 def render_page(
     evidence: Evidence,
+    view: View,
     chosen: Choices,
     projection: Projection,
     pictures: Pictures,
@@ -55,44 +58,42 @@ def render_page(
         pictures: those `wanted_pictures`; none where the photographs are gone.
         curves: the learning curves as a data URI, empty where there are none.
     """
-    from sklearn.metrics import confusion_matrix
-
-    names, tiles = evidence.classes, TileMaker(evidence, pictures)
-    right, said = evidence.labels[evidence.scored], evidence.probabilities[evidence.scored].argmax(axis=1)
-    matrix = confusion_matrix(right, said, labels=range(len(names)))
-    before, after = (_reliability(evidence, p) for p in (evidence.raw_probabilities, evidence.probabilities))
-    drawn = _quality_figures(evidence, matrix, before, after)
-    map_caption = captions.describe_map(projection.explained, len(chosen.map_rows), evidence)
-    points = _points(evidence, chosen, projection, pictures, tiles)
+    tiles, groups, paint = TileMaker(evidence, view, pictures), view.groups, view.paint(chosen.map_rows)
+    drawn = _size_figures(evidence) | view.draw()
+    map_caption = captions.describe_map(projection.explained, len(chosen.map_rows), evidence, paint.note)
+    points = _points(evidence, view, chosen, projection, pictures, tiles)
+    points |= {"colour": paint.colours, "marker": paint.markers}
     drawn["map"] = figures.draw_map(points, bool(pictures)), map_caption
-    return _template().render(
+    return _template(view.template).render(
+        view.context(),
+        view=view,
         run=evidence.run,
         evidence=evidence,
-        baseline=captions.describe_baseline(evidence),
-        embedded=figures.embed_figures({name: figure for name, (figure, _) in drawn.items()}),
+        embedded=canvas.embed_figures({name: figure for name, (figure, _) in drawn.items()}),
         captions={name: caption for name, (_, caption) in drawn.items()},
-        confusion=captions.describe_confusion(matrix),
         has_pictures=bool(pictures),
-        facts=_facts(evidence),
+        facts=_facts(evidence, view),
+        shows_loss=any(math.isfinite(score.log_loss) for score in evidence.run.scores),
+        shows_accuracy=any(math.isfinite(score.accuracy) for score in evidence.run.scores),
         unreadable=sorted({(row.split, row.id, row.reason) for file in evidence.files for row in file.unreadable}),
-        samples=[(names[label], [tiles.sample(row) for row in rows]) for label, rows in chosen.samples.items()],
-        matrix=matrix.tolist() if len(names) <= TABLE_CLASSES else None,
-        mistakes=[(names[label], names[n], rows) for label, n, rows in measures.confusions(matrix)[:CONFUSIONS]],
-        bins=after,
+        groups=[name for name, _ in groups],
+        samples=[(groups[one][0], [tiles.sample(row) for row in rows]) for one, rows in chosen.samples.items()],
         curves=curves,
         compared=compared,
+        beside=measures_beside(compared) if compared else [],
         test_sample=[tiles.tile("test", row) for row in chosen.test_sample],
         worst=[tiles.tile("train", row) for row in chosen.worst],
-        cost_of_worst=float(evidence.losses[chosen.worst].sum() / np.nansum(evidence.losses)),
+        worst_title="Worst and most doubtful" if len(chosen.doubtful) else "The worst",
+        worst_caption=view.worst(chosen.worst),
         doubtful=[tiles.tile("train", row) for row in chosen.doubtful],
         suspects=_suspects_section(evidence, [tiles.suspect(suspect) for suspect in chosen.suspects]),
-        map_legend=figures.map_legend(names),
-        LISTED=LISTED,
+        map_legend=paint.legend,
+        LISTED=captions.LISTED,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _template() -> "Template":
+def _template(name: str) -> "Template":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -103,81 +104,50 @@ def _template() -> "Template":
         lstrip_blocks=True,
     )
     environment.filters |= {"number": captions.counted, "percent": captions.percent, "when": _when, "bar": _bar}
-    environment.filters["colour"] = figures.class_colour
-    return environment.get_template("report.html")
+    environment.filters |= {"colour": figures.class_colour, "measure": as_measure}
+    return environment.get_template(name)
 
 
-def _quality_figures(
-    evidence: Evidence, matrix: Any, before: Sequence[Bin], after: Sequence[Bin]
-) -> dict[str, tuple[Any, str]]:
-    """Name -> the figure and its caption; those that make no sense for this run are absent."""
-    names = evidence.classes
-    drawn = {}
-    if len(names) > TABLE_CLASSES:
-        counts = matrix.sum(axis=1)
-        drawn["balance"] = figures.draw_balance(names, counts), captions.describe_balance(names, counts)
-        drawn["confusion"] = figures.draw_confusion(names, matrix), captions.describe_confusion(matrix)
+def _size_figures(evidence: Evidence) -> Drawn:
+    """That of widths and heights, where the feature files know them."""
     sizes = {split: values[:, :2] for split, values in evidence.first.statistics.items() if len(values)}
-    if sizes:
-        drawn["sizes"] = figures.draw_sizes(sizes), captions.describe_sizes(sizes)
-    label = captions.probability_label(evidence)
-    share = f"share of {names[1]}" if len(names) == 2 else "share that is right"
-    figure = figures.draw_calibration({"before calibration": before, "after": after}, label, share)
-    drawn["calibration"] = figure, captions.describe_calibration(before, after, evidence)
-    if len(evidence.test_probabilities):
-        out_of_fold = evidence.probabilities[evidence.scored]
-        test, train = map(measures.shown_probabilities, (evidence.test_probabilities, out_of_fold))
-        figure = figures.draw_probabilities(test, train, label)
-        drawn["probabilities"] = figure, captions.describe_probabilities(test, train, evidence)
-    return drawn
+    return {"sizes": (figures.draw_sizes(sizes), captions.describe_sizes(sizes))} if sizes else {}
 
 
 def _points(
-    evidence: Evidence, chosen: Choices, projection: Projection, pictures: Pictures, tiles: TileMaker
+    evidence: Evidence, view: View, chosen: Choices, projection: Projection, pictures: Pictures, tiles: TileMaker
 ) -> dict[str, Any]:
     """The columns of the map, a row for each point."""
-    rows, names = chosen.map_rows, evidence.classes
+    rows = chosen.map_rows
     reasons = {
         suspect.id: "; ".join(reason.text for reason in suspect.reasons)
         for suspect in evidence.suspects
         if suspect.split == "train"
     }
     ids = [str(id) for id in evidence.first.ids["train"][rows]]
-    labels, likeliest = evidence.labels[rows], evidence.probabilities[rows].argmax(axis=1)
-    probabilities, scored = evidence.probabilities[rows].max(axis=1), evidence.scored[rows]
-    says = [
-        f"out of fold: {names[n]} {p:.4f}" if known else "learnt in every fold"
-        for n, p, known in zip(likeliest, probabilities, scored, strict=True)
-    ]
     shown = [pictures.get(PictureKey("train", id, MAP_SIDE)) for id in ids]
     not_shown = [f"not shown: {picture.reason}" if picture and picture.reason else "" for picture in shown]
     notes = [[reasons.get(id, ""), *tiles.marks(id), why] for id, why in zip(ids, not_shown, strict=True)]
     columns = {
         "id": ids,
-        "class": [f"labelled {names[label]}" for label in labels],
-        "says": says,
+        "class": [f"labelled {view.label(row)}" for row in rows.tolist()],
+        "says": view.says(rows),
         "note": ["; ".join(filter(None, note)) for note in notes],
-        "wrong": (scored & (labels != likeliest)).tolist(),
+        "wrong": view.is_wrong[rows].tolist(),
+        "cost": [view.cost_in_words(row, 3) if evidence.scored[row] else "" for row in rows.tolist()],
     }
     if pictures:
         columns["picture"] = [(picture.uri if picture else "") or _PLACEHOLDER for picture in shown]
     return columns | {
         "x": projection.points[:, 0],
         "y": projection.points[:, 1],
-        "label": labels,
-        "loss": np.nan_to_num(evidence.losses[rows]),
+        "label": view.members(rows),
+        "loss": np.nan_to_num(view.costs[rows]),
         "ringed": [id in reasons for id in ids],
     }
 
 
-def _reliability(evidence: Evidence, probabilities: Any) -> list[Bin]:
-    """The bins of some probabilities, of which the second of two classes, of many the likeliest, came true or not."""
-    labels, probabilities = evidence.labels[evidence.scored], probabilities[evidence.scored]
-    came_true = labels == 1 if len(evidence.classes) == 2 else probabilities.argmax(axis=1) == labels
-    return measures.reliability(measures.shown_probabilities(probabilities), came_true)
-
-
-def _facts(evidence: Evidence) -> list[tuple[str, str]]:
+def _facts(evidence: Evidence, view: View) -> list[tuple[str, str]]:
     """What was run, as pairs of a term and a text."""
     run = evidence.run
     settings = ", ".join(f"{name} = {value}" for name, value in run.settings.items() if value is not None)
@@ -191,25 +161,35 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
         ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
         ("Calibration", _calibration_in_words(run)),
-        ("Left out", _first_listed(run.dropped) or "none"),
-        ("Relabelled", _first_listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
+        ("Left out", captions.listed(run.dropped) or "none"),
+        ("Relabelled", captions.listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
         ("Versions", ", ".join(f"{name} {text}" for name, text in versions)),
     ]
     if run.protocol:
         facts.insert(5, ("Protocol", f"{run.protocol}: the test photographs are labelled ones that were held out"))
+    place = [term for term, _ in facts].index("Calibration") + 1
+    facts[place:place] = [*_groups_in_words(evidence), *view.facts(), *_BALANCED * run.balance]
     return facts
 
 
+def _groups_in_words(evidence: Evidence) -> list[tuple[str, str]]:
+    """By what rows were grouped, and what folds say that part the groups; nothing where there are none."""
+    run, groups = evidence.run, evidence.first.groups
+    if not run.grouped_by:
+        return []
+    count = f", {len(set(groups.tolist())):,} groups" if groups.size else ""
+    plain = [str(score) for score in run.scores if "by plain folds" in score.measured_on]
+    return [("Groups", "; ".join([f"grouped by {run.grouped_by}{count}, each in one fold", *plain]))]
+
+
 def _calibration_in_words(run: Run) -> str:
+    if run.task.kind == NUMBER:
+        return "none: numbers are kept within the range of those learnt from"
     calibration = run.calibration
     how = f"temperature {calibration.temperature:.3g}" if calibration.temperature != 1 else "no temperature helps"
-    but = "" if run.submitted_calibration == calibration else f", but for {run.task.metric}, which looks at their order"
+    why = "by thresholds" if run.thresholds else "which looks at their order"
+    but = "" if run.submitted_calibration == calibration else f", but for {run.task.metric}, {why}"
     return f"{how}; probabilities are kept {calibration.clip:.2g} away from 0 and 1{but}"
-
-
-def _first_listed(items: Sequence[str]) -> str:
-    more = f" and {len(items) - LISTED:,} more" if len(items) > LISTED else ""
-    return ", ".join(items[:LISTED]) + more
 
 
 def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, Any]:

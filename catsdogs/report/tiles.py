@@ -1,6 +1,6 @@
-"""A tile of the report: a photograph with its label, probabilities, ImageNet labels, and the reasons of suspicion."""
+"""A tile of the report: a photograph with what is told of it, its ImageNet labels, and the reasons of suspicion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from catsdogs.cleaning import decisions
@@ -8,7 +8,7 @@ from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.features.feature_file import Features
 from catsdogs.report.choices import kinds_of
 from catsdogs.report.evidence import Evidence
-from catsdogs.report.figures import class_colour
+from catsdogs.report.kinds.view import Told, View
 from catsdogs.report.pictures import GALLERY_SIDE, Picture, PictureKey, Pictures
 
 IMAGENET_LABELS = 2  # of each network
@@ -18,9 +18,7 @@ class Tile(NamedTuple):
     """A photograph of the report; what it lacks is empty.
 
     Attributes:
-        label: the class given.
-        probabilities: the likeliest class, its probability and the colour of its bar; then the class given if it is
-            another.
+        told: what it was given and what the run says of it.
         imagenet_labels: network -> its best labels in words.
         kinds: those of its reasons of suspicion.
         marks: what was decided about it, in words.
@@ -28,11 +26,9 @@ class Tile(NamedTuple):
 
     id: str
     split: str
-    label: str
     picture: Picture | None
-    probabilities: list[tuple[str, float, str]]
-    loss: float | None
-    imagenet_labels: dict[str, str]
+    told: Told
+    imagenet_labels: Mapping[str, str]
     marks: Sequence[str]
     reasons: Sequence[str] = ()
     kinds: Sequence[str] = ()
@@ -41,16 +37,16 @@ class Tile(NamedTuple):
 class TileMaker:
     """Makes the tiles of a run's report."""
 
-    def __init__(self, evidence: Evidence, pictures: Pictures) -> None:
-        self._evidence = evidence
+    def __init__(self, evidence: Evidence, view: View, pictures: Pictures) -> None:
+        self._evidence, self._view = evidence, view
         self._pictures = pictures
         self._dropped = frozenset(evidence.run.dropped)
         self._rows = _rows_by_id(evidence.first)
         self._ballot_rows = _rows_by_id(evidence.ballots.first) if evidence.ballots else {}
 
     def sample(self, row: int) -> Tile:
-        """A train row with nothing but its picture and label."""
-        return self.tile("train", row)._replace(probabilities=[], loss=None, imagenet_labels={})
+        """A train row with nothing but its picture and what it was given."""
+        return self.tile("train", row)._replace(told=self._view.tell_sample(row), imagenet_labels={})
 
     def suspect(self, suspect: Suspect) -> Tile:
         """A suspect with all that is known of it."""
@@ -74,22 +70,14 @@ class TileMaker:
         return marks
 
     def tile(self, split: str, row: int) -> Tile:
-        """A row with its probabilities; a train row also with its loss and ImageNet labels."""
-        evidence, names = self._evidence, self._evidence.classes
-        id = str(evidence.first.ids[split][row])
-        label = int(evidence.labels[row]) if split == "train" else None
-        probabilities = (evidence.probabilities if split == "train" else evidence.test_probabilities)[row]
-        likeliest = int(probabilities.argmax())
-        shown = [likeliest] if label is None or label == likeliest else [likeliest, label]
-        is_scored = split == "test" or evidence.scored[row]
+        """A row with what the run says of it; a train row also with its ImageNet labels."""
+        id = str(self._evidence.first.ids[split][row])
         return Tile(
             id=id,
             split=split,
-            label="" if label is None else names[label],
             picture=self._pictures.get(PictureKey(split, id, GALLERY_SIDE)),
-            probabilities=[(names[n], float(probabilities[n]), class_colour(n)) for n in shown if is_scored],
-            loss=None if label is None or not is_scored else float(evidence.losses[row]),
-            imagenet_labels={} if label is None else self._imagenet_labels(split, id),
+            told=self._view.tell(split, row),
+            imagenet_labels=self._imagenet_labels(split, id) if split == "train" else {},
             marks=self.marks(id) if split == "train" else [],
         )
 

@@ -67,6 +67,8 @@ class Predictor:
     Attributes:
         run: what `run.json` says of it.
         no_neighbours: why answers come without neighbours; empty if they have them.
+        ranges: name of a number -> the least and the greatest of the training photographs; empty for other kinds, and
+            without neighbours.
     """
 
     def __init__(self, run_folder: Path, features: Path | None, weights_dir: str | None) -> None:
@@ -80,6 +82,7 @@ class Predictor:
         """
         self._trained = run_card.load_run(run_folder)
         self.run, self.no_neighbours = self._trained.run, ""
+        self.ranges: dict[str, tuple[float, float]] = {}
         self._members = load_members(networks_of(run_folder, self.run, weights_dir))
         self._sizes = {member.recipe.input_size for member in self._members}
         self._about_pets, self._at_home = are_plain_pets(self.run.classes), expected_labels(self.run.classes)
@@ -87,6 +90,7 @@ class Predictor:
         try:
             files = training_files(self.run, features)
             gallery, self._first = neighbours.Gallery(joining.Joined(files, "train", normalised=True)), files[0]
+            self.ranges = _ranges(files[0])
             # The run's photographs should show pets, or what their classes are called; see `votes.Ballots`.
             self._about_pets = self._about_pets or (
                 any(file.topk_class for file in files) and collect_votes(files).votes_on_unlabelled
@@ -151,6 +155,14 @@ def _decided(run: Run, predictions: NDArray[np.float64]) -> list[str]:
     if decided.ndim == 1:
         return [run.classes[decided[0]]]
     return [name for name, is_named in zip(run.classes, decided[0], strict=True) if is_named]
+
+
+def _ranges(first: Features) -> dict[str, tuple[float, float]]:
+    """Name of a number -> the least and the greatest that training photographs have; empty for other kinds."""
+    if first.task.kind != NUMBER:
+        return {}
+    lowest, highest = first.targets.min(axis=0).tolist(), first.targets.max(axis=0).tolist()
+    return dict(zip(first.columns, zip(lowest, highest, strict=True), strict=True))
 
 
 def training_files(run: Run, folder: Path | None) -> list[Features]:

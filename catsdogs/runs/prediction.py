@@ -93,7 +93,7 @@ def _task_of(run: Run, sample: Sample, root: str) -> Task:
     """The task of a sample submission: the run's own, unless the sample asks for something else."""
     if sample.targets == run.task.targets:
         return replace(run.task, id_column=sample.id_column)
-    task = answer.wanted_by(sample, run.classes, {}, root)
+    task = answer.wanted_by(sample, run.classes, {}, root, answer.form_of(run.task))
     return metrics.settle(task, "", "")
 
 

@@ -66,7 +66,7 @@ def train(
         SubmissionError: the sample submission has other ids.
     """
     target = target_of(submissions, name, force)
-    _refuse_unrepeatable(plan, sample_submission)
+    _refuse_unrepeatable(plan, sample_submission, files[0].task.kind)
     rows = check_trainable(files, plan.drop, plan.relabel)
     unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
     left_out = {} if rows.task.names else _left_out(files[0], rows)
@@ -128,9 +128,9 @@ def digest_of(sample_submission: str | None) -> str:
     return hashlib.sha256(sample_submission.encode()).hexdigest() if sample_submission is not None else ""
 
 
-def _refuse_unrepeatable(plan: Plan, sample: str | None) -> None:
+def _refuse_unrepeatable(plan: Plan, sample: str | None, kind: str) -> None:
     """An error for settings that `run.json` could not hold, or a sample other than that of the run to repeat."""
-    written = heads.settings_of(heads.create(plan.head, plan.seed, **plan.settings))
+    written = heads.settings_of(heads.create(plan.head, plan.seed, kind=kind, **plan.settings))
     for name in plan.settings:
         if name not in written:
             raise TrainingError(

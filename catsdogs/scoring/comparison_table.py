@@ -1,5 +1,6 @@
 """A comparison of heads as a table of text, and in words what its differences allow to say."""
 
+import math
 import textwrap
 from itertools import zip_longest
 
@@ -7,15 +8,14 @@ from catsdogs.scoring.comparison import NOISE, Comparison, Entry
 
 TABLE_WIDTH = 110  # characters
 _HEAD_WIDTH, _NETWORKS_WIDTH = 17, 24  # what is longer goes on below
-_LOG_LOSS = ("log loss",)  # a column of its own beside another metric, in place of so many characters of networks
-_LOG_LOSS_WIDTH = 10
+_LOG_LOSS_WIDTH = 10  # of a column beside another metric, in place of so many characters of networks
 
 
 def format_table(comparison: Comparison) -> str:
     """The entries as lines of at most `TABLE_WIDTH` characters, and in words what to make of them."""
-    beside = () if comparison.is_by_log_loss else _LOG_LOSS
-    width = _NETWORKS_WIDTH - _LOG_LOSS_WIDTH * len(beside)
-    header = ("", "head", "networks", comparison.ranked_by, "to the first", "", *beside, "accuracy", "seconds")
+    beside = measures_beside(comparison)
+    width = _NETWORKS_WIDTH - _LOG_LOSS_WIDTH * ("log loss" in beside)
+    header = ("", "head", "networks", comparison.ranked_by, "to the first", "", *beside, "seconds")
     grid: list[tuple[str, ...]] = [header]
     for rank, entry in enumerate(comparison.entries, start=1):
         head, *more_head = textwrap.wrap(entry.head, _HEAD_WIDTH)
@@ -23,13 +23,14 @@ def format_table(comparison: Comparison) -> str:
         grid.append((f"{rank}", head, networks, *_cells(entry, comparison)))
         grid += [("", *names) for names in zip_longest(more_head, more_networks, fillvalue="")]
     widths = [max(map(len, column)) for column in zip_longest(*grid, fillvalue="")]
-    measures = "Log loss and accuracy" if comparison.is_by_log_loss else f"Ranked by {comparison.metric}. All"
+    of_log_loss = " and ".join(("Log loss", *beside))
+    measures = of_log_loss if comparison.is_by_log_loss else f"Ranked by {comparison.metric}. All"
     closing = (
         f"{measures}: {comparison.measured_on}. Seconds: to fit the {comparison.folds} folds once.",
         conclusion(comparison),
         *(f"Left out: {problem}." for problem in comparison.refused),
     )
-    to_the_right = {0, len(header) - 2, len(header) - 1}
+    to_the_right = {0, len(header) - 1, header.index("accuracy") if "accuracy" in header else 0}
     formats = [f"{{:{'>' if column in to_the_right else '<'}{width}}}" for column, width in enumerate(widths)]
     lines = ["  ".join(map(str.format, formats, cells)).rstrip() for cells in grid]
     return "\n".join([*lines, "", *(textwrap.fill(sentence, TABLE_WIDTH) for sentence in closing if sentence)])
@@ -57,15 +58,27 @@ def conclusion(comparison: Comparison) -> str:
     )
 
 
+def measures_beside(comparison: Comparison) -> list[str]:
+    """What is known of the entries besides what ranks them: `log loss`, `accuracy`. Numbers have neither."""
+    known = {"log loss": "log_loss", "accuracy": "accuracy"}
+    if comparison.is_by_log_loss:
+        del known["log loss"]
+    return [name for name, key in known.items() if any(math.isfinite(vars(one)[key]) for one in comparison.entries)]
+
+
+def as_measure(value: float, text: str) -> str:
+    """A number by its format, such as `.2%`; nothing where it is not known."""
+    return "" if math.isnan(value) else format(value, text)
+
+
 def _cells(entry: Entry, comparison: Comparison) -> tuple[str, ...]:
     difference = f"{entry.difference:+.5f} ±{entry.difference_error:.5f}" if entry.verdict else ""
     value, error = comparison.value_of(entry)
-    beside = () if comparison.is_by_log_loss else (f"{entry.log_loss:.5f}",)
+    shown = {"log loss": as_measure(entry.log_loss, ".5f"), "accuracy": as_measure(entry.accuracy, ".2%")}
     return (
         f"{value:.5f} ±{error:.5f}",
         difference,
         entry.verdict,
-        *beside,
-        f"{entry.accuracy:.2%}",
+        *(shown[name] for name in measures_beside(comparison)),
         f"{entry.seconds:.1f}",
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from catsdogs.errors import TrainingError
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Array, Labels, Vectors
-from catsdogs.heads import Head, is_of_a_file, takes
+from catsdogs.heads import Head, class_of, is_of_a_file, takes
 from catsdogs.photographs.task import CLASSES, LABELS, NUMBER
 
 SUM_TOLERANCE = 1e-3  # of a row's probabilities
@@ -48,6 +48,7 @@ def cross_validate(
     advance: Callable[[], object],
     pictures: NDArray[np.int64] | None = None,
     kind: str = CLASSES,
+    weights: Array | None = None,
 ) -> CrossValidation:
     """For each fold, fit a head to the kept rows of all others, and predict all rows of that fold, kept or not.
 
@@ -58,9 +59,10 @@ def cross_validate(
             is given `pictures`.
         advance: called after each fold.
         pictures: (n,) numbers, the same for rows that hang together; without them each row is alone.
+        weights: (n,), or (n, k) for labels: how much each row, or cell of the target, counts; all the same if None.
 
     Raises:
-        TrainingError: the head refuses these vectors, or its answers are not of the kind.
+        TrainingError: the head refuses these vectors, or takes no weights, or its answers are not of the kind.
     """
     columns = columns_of(target)
     predictions = np.full((len(target), columns), np.nan)
@@ -75,6 +77,9 @@ def cross_validate(
             more["validation"] = X[watched], target[watched]
         if takes(head, "groups") and pictures is not None:
             more["groups"] = pictures[learnt]
+        if weights is not None:
+            check_weighed(head)
+            more["sample_weight"] = weights[learnt]
         started = time.perf_counter()
         with refusals(head):
             head.fit(X[learnt], target[learnt], **more)
@@ -85,6 +90,13 @@ def cross_validate(
     return CrossValidation(fitted, predictions, fold, seconds)
 
 
+def check_weighed(head: Head) -> None:
+    """A TrainingError for a head that cannot count some rows more than others."""
+    if not takes(head, "sample_weight"):
+        problem = f"The head {class_of(head).__name__} takes no weights"
+        raise TrainingError(problem, "Leave out --balance, or choose another --head")
+
+
 @contextlib.contextmanager
 def refusals(head: Head) -> Iterator[None]:
     """Turn the errors of a head that refuses its vectors into a TrainingError."""
@@ -92,10 +104,10 @@ def refusals(head: Head) -> Iterator[None]:
         yield
     except Exception as error:
         # scikit-learn's heads raise a ValueError for data that they cannot take, a user's own head any error.
-        if not isinstance(error, ValueError) and not is_of_a_file(type(head)):
+        if not isinstance(error, ValueError) and not is_of_a_file(class_of(head)):
             raise
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        problem = f"The head {type(head).__name__} refuses the vectors: {reason}"
+        problem = f"The head {class_of(head).__name__} refuses the vectors: {reason}"
         raise TrainingError(problem, "Choose another --head, or mend the file if it is yours") from None
 
 
@@ -121,7 +133,7 @@ def checked_predictions(head: Head, X: Vectors, columns: int, kind: str = CLASSE
         answers = "finite numbers" if kind == NUMBER else "probabilities"
         what = {NUMBER: "numbers", LABELS: "labels"}.get(kind, "classes")
         raise TrainingError(
-            f"The head {type(head).__name__} gives no {answers} for {columns} {what}", "Choose another --head"
+            f"The head {class_of(head).__name__} gives no {answers} for {columns} {what}", "Choose another --head"
         )
     return values
 

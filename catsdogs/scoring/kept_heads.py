@@ -19,6 +19,8 @@ from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
 from catsdogs.heads import Head
+from catsdogs.photographs.task import CLASSES, LABELS, NUMBER
+from catsdogs.scoring import crossval
 
 HEAD_FILE = "heads.skops"
 _FEW_CLASSES, _FEW_ROWS = 3, 12  # of each: what shows in a second whether a head can be kept
@@ -33,6 +35,7 @@ _TYPES = (
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 )
+_OF_KINDS = tuple(f"catsdogs.heads._of_kind.{name}" for name in ("OfGrades", "OfLabels", "OfNumbers"))
 # What boosted trees consist of, which a head of the user's may be or hold. They take themselves apart into the text or
 # bytes of their own formats, and are made again by their own readers. None is taken for any other head.
 _BOOSTED = (
@@ -63,13 +66,21 @@ def check_heads(
     others = [name for name in head_names if name not in heads.names()]
     if not others:
         return
-    labels = np.where(kept, files[0].labels, -1)
+    rows, y = _few_rows(files[0], kept)
+    X, widths = joining.Joined(files, "train").read(rows), tuple(file.width for file in files)
+    for name in others:
+        _check_kept(name, heads.create(name, seed, widths, files[0].task.kind, **settings), X, y)
+
+
+def _few_rows(first: Features, kept: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """The numbers of a handful of rows, and what is right of them."""
+    if first.task.kind in (LABELS, NUMBER):
+        rows = np.flatnonzero(kept)[: _FEW_CLASSES * _FEW_ROWS]
+        return rows, first.targets[rows]
+    labels = np.where(kept, first.labels, -1)
     largest = np.argsort(-np.bincount(labels[kept]), kind="stable")[:_FEW_CLASSES]
     rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[:_FEW_ROWS] for label in largest]))
-    X, y = joining.Joined(files, "train").read(rows), np.unique(labels[rows], return_inverse=True)[1]
-    widths = tuple(file.width for file in files)
-    for name in others:
-        _check_kept(name, heads.create(name, seed, widths, **settings), X, y)
+    return rows, np.unique(labels[rows], return_inverse=True)[1]
 
 
 def head_digest(head: str) -> str:
@@ -98,26 +109,28 @@ def write_heads(file: Path | io.BytesIO, name: str, fitted: Sequence[Head]) -> N
 
 
 def read_heads(
-    path: Path, head: str, shape: tuple[int, int, int], run: str, remedy: str, kind_of_task: str = ""
+    path: Path, head: str, shape: tuple[int, int, int], run: str, remedy: str, kind: str = CLASSES
 ) -> list[Head]:
     """The heads of a run, one for each fold; nothing is unpickled, and only types that `write_heads` keeps are taken.
 
     Args:
         head: its name, or the file that defines it.
-        shape: the folds, the width of the vectors, the classes.
+        shape: the folds, the width of the vectors, the columns of predictions.
         run, remedy: what the run is called, and what to do about a damaged file.
+        kind: of the run's task.
 
     Raises:
         TrainingError: the file is gone, damaged, or not that of these heads; a package is not installed.
     """
     folds, width, classes = shape
-    kind = heads.find(head)
+    head_class, wanted = heads.find(head), type(heads.create(head, kind=kind))
     try:
-        found = _read_trusted(path, kind)
-        if not isinstance(found, list) or [type(head) for head in found] != [kind] * folds:
+        found = _read_trusted(path, head_class)
+        alike = isinstance(found, list) and all(isinstance(one, wanted) for one in found)
+        if not alike or [heads.class_of(one) for one in found] != [head_class] * folds:
             raise ValueError("not a head for each fold")
         for one in found:
-            answer = np.shape(one.predict_proba(np.zeros((1, width), np.float32)))
+            answer = np.shape(crossval.predict(one, np.zeros((1, width), np.float32), kind))
             if answer != (1, classes):
                 raise ValueError(f"a head that gives {answer}, not {(1, classes)}")
     except CatsdogsError:
@@ -139,8 +152,8 @@ def _not_read(path: Path, error: Exception, run: str, remedy: str) -> CatsdogsEr
     return storage.read_error(path, error, TrainingError)
 
 
-def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int64]) -> None:
-    """Fit a head to a few rows, (n, width) and (n,), only to see whether such a head is kept and comes back.
+def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[Any]) -> None:
+    """Fit a head to a few rows, (n, width) and what is right of them, only to see whether it is kept and comes back.
 
     One that cannot learn from so few rows is not judged by them.
     """
@@ -148,14 +161,18 @@ def _check_kept(name: str, head: Head, X: NDArray[np.float32], y: NDArray[np.int
         warnings.simplefilter("ignore")  # of how few rows they are
         try:
             head.fit(X, y, **({"validation": (X, y)} if heads.takes(head, "validation") else {}))
-            head.predict_proba(X)
+            _ask(head, X)
         except Exception:  # a head of the user's raises what it likes; on all rows it may well learn
             return
         write_heads(file := io.BytesIO(), name, [head])
         try:
-            _read_trusted(file, type(head))[0].predict_proba(X)
+            _ask(_read_trusted(file, heads.class_of(head))[0], X)
         except Exception as error:  # its own code may raise what it likes
             raise _not_kept(name, f"read back, it raises {type(error).__name__}: {error}") from None
+
+
+def _ask(head: Head, X: NDArray[np.float32]) -> None:
+    head.predict_proba(X) if hasattr(head, "predict_proba") else head.predict(X)
 
 
 def _read_trusted(file: Path | io.BytesIO, kind: type) -> Any:
@@ -167,7 +184,7 @@ def _read_trusted(file: Path | io.BytesIO, kind: type) -> Any:
 def _trusted(kind: type) -> list[str]:
     """The types that may come from a file of such heads; with a head of the user's, all that its file defines."""
     own = [kind]
-    others: tuple[str, ...] = _TYPES
+    others: tuple[str, ...] = (*_TYPES, *_OF_KINDS)
     if heads.is_of_a_file(kind):
         there = vars(sys.modules[kind.__module__]).values()
         own = [value for value in there if isinstance(value, type) and value.__module__ == kind.__module__]

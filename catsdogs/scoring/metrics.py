@@ -151,9 +151,8 @@ def settle(task: Task, metric: str, competition: str, classes: Sequence[str] = (
 
 
 def _may_be(task: Task, metric: Metric) -> bool:
-    """Whether a task of classes may be one of the kind that the metric is of: a grade stands in one column."""
-    fits = {ORDINAL: len(task.targets) == 1, NUMBER: True}.get(_KIND_OF.get(metric.name, ""), False)
-    return fits and task.answer != BEST_K
+    """Whether a task of classes may be one of the kind that the metric is of, which stands in one column."""
+    return metric.name in _KIND_OF and len(task.targets) == 1 and task.answer != BEST_K
 
 
 def _asked(task: Task) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from catsdogs import heads
 from catsdogs.cleaning import duplicates
 from catsdogs.cleaning.duplicates import Copies
-from catsdogs.errors import TrainingError, in_short
+from catsdogs.errors import TrainingError, UsageError, in_short
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT, bins_of, deal, deal_labels, fold_numbers
@@ -123,6 +123,27 @@ class TrainingRows:
     def to_learn(self) -> judging.Right:
         """The same of what each row is learnt as, which heads are fitted to."""
         return judging.right_of(replace(self.first, labels=self.learnt))
+
+    @property
+    def balancing(self) -> NDArray[np.float64] | None:
+        """Weights by which classes, or the two sides of each label, count alike in all; None for numbers.
+
+        (n_train,), or (n_train, k) for labels: kept rows divided by the sides, and by the rows of this side.
+        """
+        if self.task.kind == NUMBER:
+            return None
+        target = self.to_learn if self.task.kind == LABELS else self.learnt[:, np.newaxis] == np.arange(self.columns)
+        shares = target[self.kept].mean(axis=0)
+        if self.task.kind != LABELS:
+            return (target / np.maximum(shares * self.columns, np.finfo(float).tiny)).sum(axis=1)
+        of_side = np.where(target > 0, shares, 1 - shares)
+        weights: NDArray[np.float64] = 0.5 / np.maximum(of_side, 0.5 / len(target))
+        return weights
+
+    @property
+    def columns(self) -> int:
+        """How many columns predictions have."""
+        return len(self.first.columns)
 
     def with_copies(self, copies: Copies, is_grouped: bool = True) -> Self:
         """The same rows, these of which are copies; copies and, unless it is left out, groups share a fold."""
@@ -298,6 +319,8 @@ def settle(rows: TrainingRows, plan: Plan, keeps_likeliest: bool = False) -> tup
     if is_too_much and not keeps_likeliest:
         streaming.check_tables(*size)
     streamed = is_too_much or (streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed)
+    if plan.balance:
+        _check_balance(rows, plan, bool(streamed))
     if plan.streamed is False:
         streaming.check_memory(rows.files)
     if streamed:  # refused before any vectors are read
@@ -308,6 +331,17 @@ def settle(rows: TrainingRows, plan: Plan, keeps_likeliest: bool = False) -> tup
     rows = rows.with_copies(copies)
     rows.check_folds(plan.folds, () if is_old else (plan.seed,))
     return rows, replace(plan, copies=copies, streamed=streamed)
+
+
+def _check_balance(rows: TrainingRows, plan: Plan, streamed: bool) -> None:
+    if rows.task.kind == NUMBER:
+        raise UsageError("--balance would do nothing: numbers have no classes", "Leave it out")
+    if streamed:
+        raise TrainingError(
+            "Rows that are read in blocks cannot be balanced, and these vectors do not fit into memory",
+            "Leave out --balance, or take fewer --backbones",
+        )
+    crossval.check_weighed(heads.create(plan.head, plan.seed, kind=rows.task.kind, **plan.settings))
 
 
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
@@ -325,11 +359,12 @@ def cross_validate_plan(rows: TrainingRows, plan: Plan) -> CrossValidation:
         fold = fold_numbers(rows.learnt, rows.kept, plan.folds, plan.seed)
     else:
         fold = rows.deal(plan.folds, plan.seed)
+    weights = rows.balancing if plan.balance else None
     if plan.streamed:
         return streaming.cross_validate_blocks(files, target, rows.kept, fold, make, plan.seed, kind=task.kind)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
-        X = training_vectors(files)
-        return crossval.cross_validate(X, target, rows.kept, fold, make, progress.update, rows.groups, task.kind)
+        how = make, progress.update, rows.groups, task.kind, weights
+        return crossval.cross_validate(training_vectors(files), target, rows.kept, fold, *how)
 
 
 def training_vectors(files: Sequence[Features]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import ServiceUnavailable
 
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.photographs.task import LABELS, NUMBER, ORDINAL
 from catsdogs.web import uploads
 from catsdogs.web.guard import Problem
 from catsdogs.web.site import this_site, thumbnail_url
@@ -60,7 +61,7 @@ def predict() -> tuple[dict[str, Any], int]:
     predictor = _predictor()
     results = [_result(predictor, file) for file in files]
     content: dict[str, Any] = {"run": _describe_run(predictor.run), "results": results}
-    content["run"]["no_neighbours"] = predictor.no_neighbours
+    content["run"] |= {"no_neighbours": predictor.no_neighbours, "ranges": predictor.ranges}
     status = 200
     if all("error" in result for result in results):
         content["error"], status = results[0]["error"], results[0]["status"]
@@ -95,8 +96,7 @@ def _answer_as_json(answer: "Answer") -> dict[str, Any]:
     return {
         "width": answer.width,
         "height": answer.height,
-        "class": max(answer.predictions, key=answer.predictions.__getitem__),
-        "probabilities": answer.predictions,
+        **_said(answer),
         "no_pet": answer.no_pet,
         "votes": answer.votes,
         "networks": answer.networks,
@@ -108,5 +108,17 @@ def _answer_as_json(answer: "Answer") -> dict[str, Any]:
     }
 
 
+def _said(answer: "Answer") -> dict[str, Any]:
+    """What is predicted, as the kind has it."""
+    if answer.kind == NUMBER:
+        return {"numbers": answer.predictions}
+    if answer.kind == LABELS:
+        return {"labels_named": answer.decided, "probabilities": answer.predictions}
+    likeliest = max(answer.predictions, key=answer.predictions.__getitem__)
+    said = answer.decided[0] if answer.kind == ORDINAL else likeliest
+    return {"class": said, "probabilities": answer.predictions}
+
+
 def _describe_run(run: "Run") -> dict[str, Any]:
-    return {"name": run.name, "head": run.head, "networks": list(run.backbones), "score": str(run.scores[0])}
+    score, networks = str(run.scores[0]), list(run.backbones)
+    return {"name": run.name, "kind": run.task.kind, "head": run.head, "networks": networks, "score": score}

@@ -123,7 +123,8 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--force": Instead(TAKEN, ("--name", "ridged", "--head", "svm", *ON)),
         "--competition": Refused("a/b", NO_COMPETITION, ("--name", "new", *ON)),
         "--kind": Refused("mood", "Choose from: binary, classes, labels", ("--data", "data")),
-        "--groups": Refused("colour", "has a column colour", ("--data", "data")),
+        "--groups": Refused("colour", "has a column colour", ("--name", "new", *ON)),
+        "--balance": Handed("", "catsdogs.runs.training.train", ("--name", "new", *ON)),
         "--metric": Refused("beauty", "Choose from: log-loss", ("--name", "new", *ON)),
     },
     "compare": {name: shown for name, shown in RUN.items() if name not in ("--name", "--head")}
@@ -132,7 +133,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--heads": Refused("svm", "Choose from", ON),
         "--repeats": Refused("0", "0 repeats", ON),
         "--kind": Refused("mood", "Choose from: binary, classes, labels", ("--data", "data")),
-        "--groups": Refused("colour", "has a column colour", ("--data", "data")),
+        "--groups": Refused("colour", "has a column colour", ON),
         "--metric": Refused("beauty", "Choose from: log-loss", ON),
         "--data": Refused("data", IDLE, ON),
     },

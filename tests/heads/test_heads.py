@@ -56,7 +56,9 @@ def test_names_come_from_the_files_alone() -> None:
 
 @pytest.mark.parametrize("name", WITHOUT_KERAS)
 def test_scikit_learn_takes_it_for_one_of_its_own(name: str) -> None:
-    results = check_estimator(heads.create(name), on_skip=None, on_fail=None)
+    # Inner validation parts rows, not weights, as that of scikit-learn's LogisticRegressionCV does.
+    expected = {"check_sample_weight_equivalence_on_dense_data": "a row of weight 2 is not parted as two rows are"}
+    results = check_estimator(heads.create(name), on_skip=None, on_fail=None, expected_failed_checks=expected)
     assert len(results) > 40
     assert [result["check_name"] for result in results if result["status"] == "failed"] == []
 

@@ -14,7 +14,7 @@ from catsdogs import report
 from catsdogs.cleaning import decisions
 from catsdogs.errors import TrainingError
 from catsdogs.features import feature_file
-from catsdogs.report import evidence
+from catsdogs.report import evidence, kinds
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import comparison, training_plan
 from tests.conftest import refused
@@ -153,7 +153,8 @@ def test_decisions_and_what_the_run_did_are_marked(tmp_path: Path) -> None:
     table = here.files[0].path.parent / decisions.DECISIONS_FILE
     table.write_text("id,decision,label,when\ncat.1,drop,,\ndog.2,relabel,cat,\ncat.3,keep,,\n")
     collected = evidence.collect_evidence(here.folder, here.files)
-    marks = {id: report.page.TileMaker(collected, {}).marks(id) for id in ("cat.1", "dog.2", "cat.3", "dog.5")}
+    tiles = report.page.TileMaker(collected, kinds.view_of(collected), {})
+    marks = {id: tiles.marks(id) for id in ("cat.1", "dog.2", "cat.3", "dog.5")}
     assert marks == {
         "cat.1": ["decided: drop", "not learnt from in this run"],
         "dog.2": ["decided: relabel as cat", "learnt as cat in this run"],

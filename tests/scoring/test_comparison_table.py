@@ -1,5 +1,6 @@
 """The comparison of heads as a table of text: it fits a terminal, and says which differences are noise."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catsdogs.scoring import (
-    comparison_table,
-)
-from catsdogs.scoring.comparison import NOISE, Comparison, Entry
+from catsdogs.scoring import comparison_chart, comparison_table
+from catsdogs.scoring.comparison import NOISE, WORSE, Comparison, Entry
 
 
 def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> None:
@@ -39,6 +38,25 @@ def test_a_fast_head_is_recommended_only_where_it_is_near(tmp_path: Path) -> Non
 )
 def test_networks_are_named_in_short(backbones: list[str], short: str) -> None:
     assert Entry("ridge", tuple(backbones), *[0.0] * 6, "").networks == short
+
+
+def test_what_numbers_do_not_have_is_no_column(tmp_path: Path) -> None:
+    first = Entry("ridge", ("A",), math.nan, math.nan, math.nan, 0, 0, 9.0, "", 17.5, 0.3)
+    second = replace(first, head="blend", difference=0.5, difference_error=0.01, verdict=WORSE, value=18.0)
+    found = Comparison((first, second), 1600, 5, 1, "out of fold", metric="rmse")
+    shown = comparison_table.format_table(found)
+    assert shown.splitlines()[0].split() == ["head", "networks", "rmse", "to", "the", "first", "seconds"]
+    assert "ridge  A         17.50000 ±0.30000" in shown and "nan" not in shown
+    comparison_chart.draw_comparison(tmp_path / "compare.png", found)
+
+
+def test_of_heads_of_several_labels_log_loss_is_shown_and_no_accuracy() -> None:
+    first = Entry("ridge", ("A",), 0.25, 0.01, math.nan, 0, 0, 9.0, "", 0.7, 0.03)
+    shown = comparison_table.format_table(Comparison((first,), 1600, 5, 1, "out of fold", metric="f1-micro"))
+    assert shown.splitlines()[0].split()[-3:] == ["log", "loss", "seconds"]
+    assert "0.25000" in shown and "nan" not in shown
+    by_loss = comparison_table.format_table(Comparison((first,), 1600, 5, 1, "out of fold"))
+    assert "Log loss: out of fold." in by_loss and "accuracy" not in by_loss
 
 
 NAMES = st.text(st.characters(categories=("Ll", "Lu", "Nd")), min_size=1, max_size=60)

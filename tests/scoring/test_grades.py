@@ -21,6 +21,8 @@ def test_another_metric_comes_first() -> None:
     by_area = replace(LOG_LOSS, metric="auc", value=0.98312, value_error=0.00412)
     assert str(by_area) == ("auc 0.98312 ± 0.00412, log loss 0.02050 ± 0.00310, accuracy 99.30% (out of fold)")
     assert str(replace(by_area, value_error=math.nan)).startswith("auc 0.98312, log loss")
+    of_numbers = Grade(math.nan, math.nan, math.nan, 40, "out of fold", "rmse", 17.5, 0.25)
+    assert str(of_numbers) == "rmse 17.50000 ± 0.25000 (out of fold)"
     by_accuracy = replace(LOG_LOSS, metric="accuracy", value=0.993, value_error=0.0026)
     assert str(by_accuracy) == "accuracy 0.99300 ± 0.00260, log loss 0.02050 ± 0.00310 (out of fold)"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_sample_weight
 
 from catsdogs import heads
 from catsdogs.cleaning import duplicates
@@ -23,6 +24,7 @@ from catsdogs.scoring import training_plan
 from tests.cleaning.test_duplicates import again
 from tests.conftest import refused
 from tests.support.features import opened, recipe, rows_of
+from tests.support.kinds import OF_KINDS, features_of
 from tests.support.runs import CLASSES, digested, features, read_again, read_csv, train, with_copies
 from tests.support.vectors import write_vectors as write
 
@@ -202,3 +204,23 @@ def test_near_copies_share_a_fold(tmp_path: Path) -> None:
     trained_here = replace(file, path=tmp_path / "mine.h5")
     assert duplicates.find_copies([trained_here]) == ()  # it brings the photographs of a class together
     assert "no network of the table" in duplicates.why_not_near([trained_here])
+
+
+@pytest.mark.parametrize("name", ["probabilities", "grade"])
+def test_balancing_gives_each_class_and_each_side_of_a_label_the_same_sum(tmp_path: Path, name: str) -> None:
+    rows = training_plan.TrainingRows.of([features_of(tmp_path, OF_KINDS[name])], drop={"row.0", "row.7"})
+    weights = rows.balancing
+    assert weights is not None
+    if name == "grade":
+        expected = compute_sample_weight("balanced", rows.learnt[rows.kept])
+        np.testing.assert_allclose(weights[rows.kept], expected)
+        return
+    for column, of_label in zip(rows.to_learn[rows.kept].T, weights[rows.kept].T, strict=True):
+        np.testing.assert_allclose(of_label, compute_sample_weight("balanced", column))
+
+
+def test_numbers_have_no_balance(tmp_path: Path) -> None:
+    rows = training_plan.check_trainable([features_of(tmp_path, OF_KINDS["number"])])
+    assert rows.balancing is None
+    with refused(UsageError, "--balance would do nothing"):
+        training_plan.settle(rows, training_plan.Plan("ridge", 4, 0, balance=True))

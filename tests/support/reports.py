@@ -13,8 +13,9 @@ from catsdogs import report
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Features, Unreadable
-from catsdogs.photographs import images
+from catsdogs.photographs import images, label_texts
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
+from catsdogs.photographs.task import Task
 from catsdogs.runs import run_card, training
 from catsdogs.scoring import comparison, metrics, replay, training_plan
 from tests.support.datasets import jpeg
@@ -92,6 +93,44 @@ def make_run(
         command="catsdogs train --name first",
         truth=truth,
     )
+    submissions = folder / "submissions"
+    return ReportedRun(submissions / "first", files, dataset, submissions / comparison.COMPARISON_FILE)
+
+
+def make_run_of_texts(
+    folder: Path, task: Task, texts: Sequence[str], test: int = 30, groups: Sequence[str] = (), **plan: Any
+) -> ReportedRun:
+    """A run of labels, grades or numbers: a training photograph for each text, whose vectors nearly tell it.
+
+    The first text is that of the second photograph's vectors, and the other way round.
+    """
+    classes = tuple(sorted(set(texts)))
+    root = folder / "photographs"
+    root.mkdir(parents=True)
+    named = [(f"train.{n}", "train", classes.index(text)) for n, text in enumerate(texts)]
+    named += [(f"<i>{n}</i>", "test", -1) for n in range(test)]
+    rows = []
+    for seed, (id, split, label) in enumerate(named):
+        (root / f"{seed}.jpg").write_bytes(jpeg(seed))
+        rows.append(Photograph(id, split, label, Location(root, f"{seed}.jpg")))
+    dataset = Dataset(root, classes, tuple(rows), asked=task)
+    table = [DigestedPhotograph(row, images.digest(dataset.read(row))) for row in rows]
+    draw = np.random.default_rng(3)
+    numbers = label_texts.table_of(task, classes)
+    shown = numbers[[row.label if row.split == "train" else draw.integers(len(classes)) for row in rows]]
+    shown[[0, 1]] = shown[[1, 0]]
+    vectors = (shown / np.maximum(numbers.std(axis=0), 1e-9)) @ draw.normal(size=(numbers.shape[1], 12)) * 2
+    vectors = vectors + draw.normal(size=vectors.shape)
+    known = rows_of(table, 12, "ResNet50")
+    figures = np.concatenate((draw.integers(50, 500, (len(rows), 2)), np.full((len(rows), 2), 100)), axis=1)
+    cache = Cache(folder / "features", recipe("ResNet50"))
+    shard = replace(known, vector=vectors.astype(np.float32), statistics=figures.astype(np.float32))
+    cache.write_shard(shard, "none")
+    group_of = dict(zip([id for id, *_ in named], groups, strict=False))
+    cache.assemble(table, classes, (), str(root), task=task, group_of=group_of)
+    files = [feature_file.read_features(cache.path)]
+    told = {"name": "first", "submissions": folder / "submissions", "command": "catsdogs train --name first"}
+    training.train(files, training_plan.Plan("ridge", folds=3, seed=0, **plan), **told)
     submissions = folder / "submissions"
     return ReportedRun(submissions / "first", files, dataset, submissions / comparison.COMPARISON_FILE)
 

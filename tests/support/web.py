@@ -3,8 +3,9 @@
 import io
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from flask.testing import FlaskClient
 from PIL import Image
@@ -12,6 +13,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
 from catsdogs.cleaning import decisions
+from catsdogs.photographs.task import NUMBER
 from catsdogs.runs import run_card
 from catsdogs.runs.answers import Answer, Neighbour
 from catsdogs.web import Loading, Site, create_app, guard
@@ -27,16 +29,26 @@ class StandInPredictor:
 
     no_neighbours = ""
 
-    def __init__(self, run: run_card.Run) -> None:
+    def __init__(
+        self,
+        run: run_card.Run,
+        predictions: Mapping[str, float] = MappingProxyType({"cat": 0.25, "dog": 0.75}),
+        decided: Sequence[str] = ("dog",),
+        no_pet: bool = False,
+    ) -> None:
         self.run = run
         self.seen: list[bytes] = []
+        self.ranges = dict.fromkeys(predictions, (1.0, 100.0)) if run.task.kind == NUMBER else {}
+        self._said = {"kind": run.task.kind, "predictions": dict(predictions), "decided": list(decided)}
+        self._no_pet = no_pet
 
     def answer(self, data: bytes) -> Answer:
         self.seen.append(data)
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
         neighbours = [Neighbour("dog.1", "dog", 0.9), Neighbour("gone.7", "dog", 0.8)]
-        return Answer(width, height, {"cat": 0.25, "dog": 0.75}, {"One": [("pug", 0.5)]}, 0, 1, False, neighbours)
+        seen = {"labels": {"One": [("pug", 0.5)]}, "votes": int(self._no_pet), "networks": 1, "no_pet": self._no_pet}
+        return Answer(width=width, height=height, neighbours=neighbours, **self._said, **seen)
 
 
 def load_stand_in(site: Site) -> Loading:

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from catsdogs.runs import run_card
 from catsdogs.web import Site
+from tests.support.runs import change_run
 
 
 class TestRuns:
@@ -27,6 +28,14 @@ class TestRuns:
         assert html.index("2999") < html.index(content["created"][:10])
         assert 'href="/runs/run/report"' in html
         assert "catsdogs report --name &#39;it&#39;&#34;&#39;&#34;&#39;s new&#39;" in html
+
+    def test_what_numbers_do_not_have_is_left_empty(self, site: Site, client: FlaskClient) -> None:
+        score = {"metric": "rmse", "value": 17.5, "value_error": 0.3, "log_loss": None, "accuracy": None}
+        scores = [json.loads((site.submissions / "run" / run_card.RUN_FILE).read_text())["scores"][0] | score]
+        change_run(site.submissions / "run", scores=scores)
+        html = client.get("/runs").text
+        assert "<b>17.50000</b> ± 0.30000" in html and "<small>rmse</small>" in html
+        assert '<td data-name="Accuracy"></td>' in html and "nan" not in html
 
     def test_damaged_ones_are_told(self, site: Site, client: FlaskClient) -> None:
         (site.submissions / "bad").mkdir()

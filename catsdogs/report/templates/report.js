@@ -41,7 +41,7 @@ function inkFigures() {
 function showOnMap(found) {
   const column = (name) => Array.from(found.get_column(name) || []);
   const ids = column("id"), notes = column("note"), classes = column("class"), says = column("says");
-  const labels = column("label"), losses = column("loss"), pictures = column("picture");
+  const labels = column("label"), losses = column("loss"), costs = column("cost"), pictures = column("picture");
   const marks = {ringed: column("ringed"), wrong: column("wrong")};
   const panel = document.getElementById("map-panel"), group = document.getElementById("map-group");
   let walked = [], place = -1, ours = false;
@@ -50,7 +50,7 @@ function showOnMap(found) {
     const all = ids.map((_, row) => row);
     if (group.value === "") return all;
     const marked = marks[group.value];
-    return all.filter((row) => (marked ? marked[row] : String(labels[row]) === group.value));
+    return all.filter((row) => (marked ? marked[row] : [labels[row]].flat().map(String).includes(group.value)));
   }
 
   function line(text, kind) {
@@ -68,7 +68,8 @@ function showOnMap(found) {
       picture.alt = `photograph ${ids[row]}`;
       parts.push(picture);
     }
-    parts.push(line(ids[row], "id"), line(classes[row], ""), line(says[row], ""), line(`loss ${losses[row].toFixed(3)}`, "muted"));
+    parts.push(line(ids[row], "id"), line(classes[row], ""), line(says[row], ""));
+    if (costs[row]) parts.push(line(costs[row], "muted"));
     if (notes[row]) parts.push(line(notes[row], "reason"));
     panel.replaceChildren(...parts);
   }

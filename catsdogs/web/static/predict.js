@@ -6,6 +6,7 @@ const AT_ONCE = 2;
 const POLL = 1000; // milliseconds
 const LABELS = 3; // of each network
 const CLASSES = 5; // of many
+const FEW_LABELS = 12; // of many, besides those that are named
 
 const page = document.getElementById("state");
 const drop = document.getElementById("drop");
@@ -120,8 +121,9 @@ function newCard(file) {
   return { element: h("article", { className: "answer", "aria-busy": "true" }, frame, body), body, verdict, name, title };
 }
 
-function finish(card, sentence, ...parts) {
-  card.verdict.textContent = sentence;
+/** The sentence is what is read aloud; `shown` stands for it on the card. */
+function finish(card, sentence, parts = [], shown = [sentence]) {
+  card.verdict.replaceChildren(...shown);
   card.body.replaceChildren(card.title, card.verdict, ...parts.filter((part) => part !== null));
   card.element.removeAttribute("aria-busy");
   const log = document.getElementById("log");
@@ -135,27 +137,81 @@ function refuse(card, sentence) {
 }
 
 function show(card, result, run) {
-  const classes = Object.entries(result.probabilities);
-  const probability = result.probabilities[result.class];
-  const sentence = result.no_pet
-    ? `No cat or dog here, as far as ${result.votes} of ${result.networks} networks see`
-    : `${a(result.class)}, ${percent(probability)}`;
-  const parts = result.no_pet
-    ? [h("p", { className: "quiet" }, `Forced to choose, the head says ${result.class} ${percent(probability)}.`)]
-    : [bars(classes)];
-  finish(card, sentence, ...parts, seen(result.labels), near(result.neighbours, run));
+  const said = (ANSWERS[run.kind] ?? ofClasses)(result, run);
+  const reasons = [seen(result.labels), near(result.neighbours, run)];
+  if (result.no_pet) {
+    const forced = h("p", { className: "quiet" }, `Forced to choose, the head says ${said.inShort}.`);
+    finish(card, `No cat or dog here, as far as ${result.votes} of ${result.networks} networks see`, [forced, ...reasons]);
+  } else {
+    finish(card, said.sentence, [...said.parts, ...reasons], said.shown);
+  }
   card.element.classList.toggle("no-pet", result.no_pet);
+}
+
+// What is said by kind of task: a sentence, `shown` for it if it is no plain text, what stands below, and in short.
+const ANSWERS = { labels: ofLabels, ordinal: ofGrades, number: ofNumbers };
+
+function ofClasses(result) {
+  const name = result.class;
+  const share = percent(result.probabilities[name]);
+  const classes = Object.entries(result.probabilities);
+  // For two classes the probability of the second; for more those of the likeliest.
+  const shown = classes.length === 2 ? classes.slice(1) : likeliest(classes).slice(0, CLASSES);
+  return { sentence: `${a(name)}, ${share}`, parts: [bars(shown)], inShort: `${name} ${share}` };
+}
+
+function ofLabels(result) {
+  const named = new Set(result.labels_named);
+  const sentence = named.size ? result.labels_named.join(", ") : "None of the labels";
+  const chips = result.labels_named.map((name) => h("span", { className: "chip" }, name));
+  const labels = likeliest(Object.entries(result.probabilities));
+  const others = labels.filter(([name]) => !named.has(name));
+  const shown = [...labels.filter(([name]) => named.has(name)), ...others.slice(0, FEW_LABELS)];
+  const left = labels.length - shown.length;
+  const more = left ? h("p", { className: "quiet" }, `and ${left} less likely labels`) : null;
+  return { sentence, shown: named.size ? chips : [sentence], parts: [bars(shown, named), more], inShort: sentence };
+}
+
+function ofGrades(result) {
+  const sentence = `Grade ${result.class}`;
+  const shown = [h("span", { className: "what" }, "grade"), h("span", { className: "figure" }, result.class)];
+  return { sentence, shown, parts: [bars(Object.entries(result.probabilities))], inShort: sentence };
+}
+
+function ofNumbers(result, run) {
+  const numbers = Object.entries(result.numbers);
+  const sentence = numbers.map(([name, value]) => `${name} ${figure(value)}`).join(", ");
+  const shown = numbers.map(([name, value]) =>
+    h("span", { className: "number" }, h("span", { className: "what" }, name), h("span", { className: "figure" }, figure(value)), range(run.ranges?.[name])),
+  );
+  return { sentence, shown, parts: [], inShort: sentence };
+}
+
+function range(seen) {
+  if (!seen) return null;
+  return h("span", { className: "range quiet" }, `training photographs: ${figure(seen[0])} to ${figure(seen[1])}`);
+}
+
+/** "63.52", "123,457": four digits, or all before the point. */
+function figure(value) {
+  const digits = Math.abs(value) < 1000 ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: 0 };
+  return value.toLocaleString("en", digits);
+}
+
+function likeliest(shares) {
+  return [...shares].sort((x, y) => y[1] - x[1]);
 }
 
 function a(name) {
   return `${/^[aeiou]/i.test(name) ? "An" : "A"} ${name.replaceAll("_", " ")}`;
 }
 
-/** For two classes the probability of the second; for more those of the likeliest. */
-function bars(classes) {
-  const shown = classes.length === 2 ? classes.slice(1) : [...classes].sort((x, y) => y[1] - x[1]).slice(0, CLASSES);
+/** A bar for each name and its probability; those `named` are marked. */
+function bars(shown, named = new Set()) {
   const rows = shown.map(([name, share]) => {
-    return h("div", { className: "row" }, h("dt", {}, name), h("dd", {}, meter(name, share), h("span", {}, percent(share))));
+    const mark = named.has(name) ? h("span", { className: "unseen" }, " (named)") : null;
+    const className = named.has(name) ? "row named" : "row";
+    return h("div", { className }, h("dt", {}, name, mark), h("dd", {}, meter(name, share), h("span", {}, percent(share))));
   });
   return h("dl", { className: "bars" }, ...rows);
 }
