@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
@@ -379,7 +380,9 @@ def test_what_a_row_may_be_relabelled_as(tmp_path: Path, task: Task | None, type
 
 @pytest.mark.parametrize(("task", "new"), [(LABELS_TASK, "apple|pear|plum"), (NUMBER_TASK, "777.25")])
 def test_train_learns_texts_that_no_row_had(tmp_path: Path, task: Task, new: str) -> None:
-    file = features_of(tmp_path, task, 30, texts=[f"{n}.5" for n in range(30)] if task is NUMBER_TASK else ["plum"] * 30)
+    file = features_of(
+        tmp_path, task, 30, texts=[f"{n}.5" for n in range(30)] if task is NUMBER_TASK else ["plum"] * 30
+    )
     table(tmp_path, "id,decision,label", f"row.3,relabel,{new}", "row.4,drop,")
     corrected = decisions.corrections(tmp_path, [file], "decided")
     rows = training_plan.TrainingRows.of([file], corrected.drop, corrected.relabel)
