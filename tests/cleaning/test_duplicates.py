@@ -185,7 +185,7 @@ def test_copies_of_different_numbers_say_both_and_share_a_fold(tmp_path: Path) -
     file = write(tmp_path, "ResNet50", train, train[:0])
     texts = tuple(f"{number}.5" for number in range(len(train)))
     numbers = dataclasses.replace(file, classes=texts, labels=np.arange(len(train)), task=NUMBER_TASK)
-    found = {place: reason for place, reason in duplicates.find_near_copies([numbers], numbers)}
+    found = dict(duplicates.find_near_copies([numbers], numbers))
     assert found["train", 4].text == "two labels: given 4.5, looks like train/cat.5 (5.5) 1.000"
     assert found["train", 5].score == duplicates.NEAR_CONTRADICTION_SCORE
     # Each number has one picture only, which does not set its copies apart.

@@ -176,7 +176,7 @@ def test_a_far_off_number_says_both(tmp_path: Path) -> None:
     file = features_of(tmp_path, NUMBER_TASK, 100)
     predicted = file.targets + np.random.default_rng(0).normal(size=file.targets.shape)
     predicted[7] = file.targets[7] - 64
-    ((place, reason),) = [doubt for doubt in label_errors.find_doubted_labels(file, file, predicted)]
+    ((place, reason),) = label_errors.find_doubted_labels(file, file, predicted)
     assert place == ("train", 7) and label_errors.DOUBT < reason.score < 1
     assert reason.text == f"number far off: out of fold {predicted[7, 0]:.4g}, given {file.targets[7, 0]:.6g}"
     file = dataclasses.replace(file, statistics={})
