@@ -59,7 +59,7 @@ def questions(first: Features, dataset: Dataset) -> list[Question]:
     """Numbers as they are and with noise, grades cut from them, and labels."""
     brightness, orange = measure_pictures(dataset, first.ids["train"])
     draw = np.random.default_rng(0)
-    noisy = brightness + 2 * brightness.std() * draw.normal(size=len(brightness))
+    noisy = np.maximum(0, brightness + 2 * brightness.std() * draw.normal(size=len(brightness)))
     asked = []
     for name, values in (("brightness", brightness), ("brightness, mostly noise", noisy), ("share of orange", orange)):
         task = Task(NUMBER, NUMBERS, targets=(name,), names=(name,), metric="rmse")
@@ -102,7 +102,7 @@ def contenders(kind: str, widths: tuple[int, ...]) -> Mapping[str, Callable[[], 
     else:
         plain["scikit-learn: LogisticRegression"] = lambda: OF_KIND[LABELS](logistic())
     ours = [name for name in heads.names() if not heads.serves(name, kind) and name not in ("twin", "notebook")]
-    return plain | {name: (lambda name=name: heads.create(name, SEED, widths, kind)) for name in ours}  # type: ignore[misc]
+    return plain | {name: (lambda name=name: heads.create(name, SEED, widths, kind)) for name in ours}
 
 
 def main() -> None:

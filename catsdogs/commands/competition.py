@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import next_steps, say, task
-from catsdogs.commands.flags import as_flags, find_dataset
+from catsdogs.commands.flags import as_flags, find_dataset, with_groups
 from catsdogs.commands.settings import DEFAULTS, SUBMISSIONS, Flags
-from catsdogs.errors import CatsdogsError, DatasetError, StoreError, SubmissionError, UsageError
+from catsdogs.errors import CatsdogsError, DatasetError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
     from catsdogs.features.feature_file import Features
@@ -139,28 +139,6 @@ def with_task(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
     """Feature files with the task that flags and settings make of theirs."""
     task = settled(flags, files[0].task, flags.data or files[0].source, files[0].classes)
     return with_groups(flags, [replace(file, task=task) for file in files])
-
-
-def with_groups(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
-    """Feature files with the groups that flags and settings name, from the data set if the files do not have them.
-
-    Raises:
-        DatasetError: the data set does not have them; see `recognition.Given`.
-        StoreError: the data set is gone.
-    """
-    from catsdogs.features.feature_file import groups_of
-
-    wanted, task = flags.text("groups"), files[0].task
-    if not wanted or (wanted == task.given.get("groups") and files[0].groups.size):
-        return list(files)
-    told = replace(task, given=task.given | {"groups": wanted})
-    dataset = find_dataset(flags.data, files[0].source, told)
-    if dataset is None:
-        raise StoreError(
-            f"The groups by {wanted} stand in the data set, and nothing is at {files[0].source}",
-            "Give --data its place, or --groups to `catsdogs features`, which keeps them in the feature files",
-        )
-    return [replace(file, task=told, groups=groups_of(file.ids["train"].tolist(), dataset.groups)) for file in files]
 
 
 def is_dogs_vs_cats(run: "Run") -> bool:

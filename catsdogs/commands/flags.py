@@ -7,6 +7,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,12 +134,35 @@ def read_feature_files(flags: Flags) -> "list[Features]":
 
 
 def read_run_and_files(flags: Flags, name: str) -> "tuple[Run, list[Features]]":
-    """A run, and the feature files of its networks."""
+    """A run, and the feature files of its networks, with the groups by which it was trained."""
     from catsdogs.runs import run_card
 
     run = run_card.read_run(SUBMISSIONS / name)
     features, data = flags.features or run.features, flags.data or run.source
-    return run, read_feature_files(flags.but(backbones=",".join(run.backbones), features=features, data=data))
+    files = read_feature_files(flags.but(backbones=",".join(run.backbones), features=features, data=data))
+    return run, with_groups(flags.but(groups=run.grouped_by, data=data), files)
+
+
+def with_groups(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
+    """Feature files with the groups that flags and settings name, from the data set if the files do not have them.
+
+    Raises:
+        DatasetError: the data set does not have them; see `recognition.Given`.
+        StoreError: the data set is gone.
+    """
+    from catsdogs.features.feature_file import groups_of
+
+    wanted, task = flags.text("groups"), files[0].task
+    if not wanted or (wanted == task.given.get("groups") and files[0].groups.size):
+        return list(files)
+    told = replace(task, given=task.given | {"groups": wanted})
+    dataset = find_dataset(flags.data, files[0].source, told)
+    if dataset is None:
+        raise StoreError(
+            f"The groups by {wanted} stand in the data set, and nothing is at {files[0].source}",
+            "Give --data its place, or --groups to `catsdogs features`, which keeps them in the feature files",
+        )
+    return [replace(file, task=told, groups=groups_of(file.ids["train"].tolist(), dataset.groups)) for file in files]
 
 
 def refuse_idle_data(given: str | None, files: "Sequence[Features]") -> None:

@@ -321,7 +321,7 @@ def rows_of(run: Run, files: Sequence[Features]) -> list[Features]:
         differences = [f"{what}: {here}, not {there}" for what, here, there in named if here != there]
         raise StoreError(
             f"{first.path} holds other rows than the run {run.name} was trained on: "
-            f"{'; '.join(differences) or 'as many, but of other ids, labels or photographs'}",
+            f"{'; '.join(differences) or 'as many, but of other ids, labels, groups or photographs'}",
             f"Bring back that file, or the photographs that were in {run.source}",
         )
     return files
