@@ -1,4 +1,4 @@
-"""What a person decided about suspects: which training rows are left out of training, and which get another class."""
+"""What a person decided about suspects: which training rows are left out of training, and which get another label."""
 
 import contextlib
 import io
@@ -11,13 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from catsdogs.cleaning.suspect_table import OUTLIERS_FILE
-from catsdogs.cleaning.votes import collect_votes, shortened
-from catsdogs.errors import LockedError, StoreError, TrainingError, and_more, to_choose_from
+from catsdogs.cleaning.votes import collect_votes, has_classes, shortened
+from catsdogs.errors import DatasetError, LockedError, StoreError, TrainingError, and_more, to_choose_from
 from catsdogs.features.feature_file import Features
 from catsdogs.files import locks, storage, tables
 from catsdogs.files.atomic import replacing, write_errors
 from catsdogs.files.tables import Cells, NoTableError
+from catsdogs.photographs import label_texts
 from catsdogs.photographs.names import Names, one_form
+from catsdogs.photographs.task import LABELS, Task
 
 DECISIONS_FILE = "decisions.csv"
 DECISION_COLUMNS = ("id", "decision", "label", "when")
@@ -29,7 +31,7 @@ _PATIENCE = 5.0  # seconds to wait for another writer, who needs milliseconds
 
 
 class Decision(NamedTuple):
-    """One train row: keep it, drop it, or relabel it as the class `label`; `when` is the time, as it was written."""
+    """One train row: keep it, drop it, or relabel it as `label`, see `Allowed`; `when` is the time, as written."""
 
     id: str
     decision: str
@@ -37,12 +39,51 @@ class Decision(NamedTuple):
     when: str = ""
 
 
+class Allowed(NamedTuple):
+    """What a row may be relabelled as.
+
+    Attributes:
+        classes: those that the rows have. Of tasks of several labels or numbers any other text of such will do.
+        task: what is asked of each photograph; None if it is one of the classes.
+    """
+
+    classes: tuple[str, ...]
+    task: Task | None = None
+
+    def find(self, text: str) -> str | None:
+        """A label as the rows write it, such as `rust|scab` for `scab | rust`; None for what is none."""
+        if self.task is None or has_classes(self.task):
+            found = Names(self.classes).find(text) or text
+            return found if found in self.classes else None
+        if self.task.kind == LABELS:
+            known = Names(self.task.names)
+            shown = [known.find(part.strip()) or "" for part in label_texts.labels_in(text)]
+            return label_texts.text_of(shown, self.task.names) if all(shown) else None
+        text = label_texts.SEPARATOR.join(part.strip() for part in text.split(label_texts.SEPARATOR))
+        try:
+            label_texts.table_of(self.task, [text])
+        except DatasetError:
+            return None
+        return text
+
+    @property
+    def in_words(self) -> str:
+        """What a label may say."""
+        if self.task is None or has_classes(self.task):
+            return f"one of the classes: {to_choose_from(self.classes)}"
+        names = to_choose_from(self.task.names)
+        if self.task.kind == LABELS:
+            return f"labels with | between, or {label_texts.NO_LABEL}: {names}"
+        several = f"numbers with | between: {names}"
+        return several if len(self.task.names) > 1 else "a number"
+
+
 class Corrections(NamedTuple):
     """What is done to the train rows before a head learns from them.
 
     Attributes:
         drop: the train ids to leave out.
-        relabel: train id -> the name of the class that counts instead of the one given.
+        relabel: train id -> the label that counts instead of the one given.
         sentence: how many of both, why, and where they are listed; empty where nothing is corrected.
     """
 
@@ -51,23 +92,26 @@ class Corrections(NamedTuple):
     sentence: str
 
 
-def read_decisions(path: Path, classes: Sequence[str], ids: Iterable[str] = ()) -> dict[str, Decision]:
+def read_decisions(
+    path: Path, classes: Sequence[str], ids: Iterable[str] = (), task: Task | None = None
+) -> dict[str, Decision]:
     """Train id -> the last decision about it in `decisions.csv`; `label` and `when` may be missing or empty.
 
     Args:
+        classes, task: what a row may be relabelled as, see `Allowed`.
         ids: those of photographs, which an id of the table may name in another Unicode form or without its blanks.
 
     Raises:
         StoreError: not a table with an id and a decision, or a row without an id, with another word than keep, drop
-            or relabel, or that relabels as something else than one of `classes`.
+            or relabel, or that relabels as something that is not allowed.
     """
     known = Names(ids)
-    decided = filter(None, _decisions(path, _read_cells(path), classes))
+    decided = filter(None, _decisions(path, _read_cells(path), Allowed(tuple(classes), task)))
     named = (decision._replace(id=known.find(decision.id) or decision.id) for decision in decided)
     return {decision.id: decision for decision in named}
 
 
-def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
+def decide(path: Path, decision: Decision, classes: Sequence[str], task: Task | None = None) -> Decision:
     """Append a decision to the table, which is made if need be, and return it; its `when` is now, UTC, ISO 8601.
 
     The table is on the disk when this returns. Columns and rows that a person typed stay as they are.
@@ -76,12 +120,13 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
         StoreError: as `read_decisions`; the decision itself is a bad row; the table cannot be written. It is unchanged.
         LockedError: another process is writing it, and does not come to an end.
     """
+    allowed = Allowed(tuple(classes), task)
     decision = decision._replace(when=datetime.now(UTC).isoformat(timespec="seconds"))
-    _check_decision(decision, f"The decision about {decision.id}", classes)
+    _check_decision(decision, f"The decision about {decision.id}", allowed)
     if decision.id != decision.id.strip():  # reading forgives spaces that were typed around an id, and would miss it
         raise StoreError(f"The name of {decision.id!r} begins or ends with a space", "Rename the photograph")
     with _locked(path) as typed:
-        _decisions(path, typed, classes)
+        _decisions(path, typed, allowed)
         rows, header = typed.rows, _header(typed.rows)
         missing = [column for column in DECISION_COLUMNS if column not in header]
         # Cells beyond the last column have no meaning, and must not get that of a new column.
@@ -93,14 +138,14 @@ def decide(path: Path, decision: Decision, classes: Sequence[str]) -> Decision:
     return decision
 
 
-def undo(path: Path, id: str, classes: Sequence[str]) -> Decision | None:
+def undo(path: Path, id: str, classes: Sequence[str], task: Task | None = None) -> Decision | None:
     """Take the last row about a train id away; the decision about it that counts from now on, or None.
 
     Raises:
         StoreError, LockedError: as `decide`.
     """
     with _locked(path) as typed:
-        decisions = _decisions(path, typed, classes)
+        decisions = _decisions(path, typed, Allowed(tuple(classes), task))
         about = [row for row, one in enumerate(decisions) if one and one_form(one.id) == one_form(id)]
         if about:
             del typed.rows[about[-1] + 1]  # below the header
@@ -132,7 +177,7 @@ def corrections(folder: Path, files: Sequence[Features], policy: str) -> Correct
 def _decided(path: Path, first: Features) -> Corrections:
     """The corrections that a person decided; decisions about ids that are no train rows are counted, and do nothing."""
     ids = set(first.ids["train"].tolist())
-    decided = read_decisions(path, first.classes, ids).values()
+    decided = read_decisions(path, first.classes, ids, first.task).values()
     present = [decision for decision in decided if decision.id in ids]
     absent = Counter(decision.decision for decision in decided if decision.id not in ids)
     drop = frozenset(decision.id for decision in present if decision.decision == DROP)
@@ -152,11 +197,10 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
     networks = len(ballots.names)
     remedy = f"Train with --outliers keep, or name the rows to drop in {folder / DECISIONS_FILE}"
     if not ballots.is_about_pets:
-        raise TrainingError(
-            f"--outliers drop leaves out what shows no pet, and the photographs of {shortened(first.classes)} "
-            "show none",
-            remedy,
-        )
+        which = f"the photographs of {shortened(first.classes)} show none"
+        if not has_classes(first.task):
+            which = f"networks vote on classes of pets, not on {shortened(first.task.names)}"
+        raise TrainingError(f"--outliers drop leaves out what shows no pet, and {which}", remedy)
     unanimous, judged = np.flatnonzero(ballots.unanimous("train")), np.count_nonzero(ballots.voted_on("train"))
     if 2 * len(unanimous) > judged:
         raise TrainingError(
@@ -228,9 +272,9 @@ def _header(rows: Sequence[Sequence[str]]) -> list[str]:
     return [column.strip().lower() for column in rows[0]] if rows else []
 
 
-def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decision | None]:
+def _decisions(path: Path, typed: Cells, allowed: Allowed) -> list[Decision | None]:
     """What each row below the header decides; None for an empty one."""
-    header, known = _header(typed.rows), Names(classes)
+    header = _header(typed.rows)
     decisions: list[Decision | None] = []
     mistakes: list[tuple[int, StoreError]] = []
     for number, row in enumerate(typed.rows[1:], start=2):
@@ -238,10 +282,10 @@ def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decisio
             decisions.append(None)
             continue
         named = dict.fromkeys(DECISION_COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
-        label = known.find(named["label"]) or named["label"]
+        label = allowed.find(named["label"]) or named["label"]
         decision = Decision(named["id"], named["decision"].lower(), label, named["when"])
         try:
-            _check_decision(decision, f"{path}, row {number + typed.is_declared}", classes)
+            _check_decision(decision, f"{path}, row {number + typed.is_declared}", allowed)
         except StoreError as error:
             mistakes.append((number + typed.is_declared, error))
         decisions.append(decision)
@@ -252,13 +296,13 @@ def _decisions(path: Path, typed: Cells, classes: Sequence[str]) -> list[Decisio
     return decisions
 
 
-def _check_decision(decision: Decision, place: str, classes: Sequence[str]) -> None:
+def _check_decision(decision: Decision, place: str, allowed: Allowed) -> None:
     if not decision.id:
         raise StoreError(f"{place} has no id", "Complete or remove the row")
     if decision.decision not in (KEEP, DROP, RELABEL):
         raise StoreError(f"{place} decides {decision.decision!r}", f"Write {KEEP}, {DROP} or {RELABEL}")
-    if decision.decision == RELABEL and decision.label not in classes:
+    if decision.decision == RELABEL and allowed.find(decision.label) != decision.label:
         raise StoreError(
             f"{place} relabels {decision.id} as {decision.label or 'nothing'}",
-            f"Put one of the classes into the column label: {to_choose_from(classes)}",
+            f"Put into the column label {allowed.in_words}",
         )

@@ -13,6 +13,7 @@ from catsdogs.features.joining import Joined
 from catsdogs.features.neighbours import Crowd
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
+from catsdogs.photographs.task import LABELS, NUMBER
 
 Copies = tuple[tuple[str, ...], ...]  # of each picture that occurs again, the ids of its train photographs
 Pairs = Sequence[tuple[int, int, float]]
@@ -29,6 +30,7 @@ _MIN_WIDTH = 512  # columns, the narrowest of `table.BACKBONES`; fewer say too l
 MAX_SHARE = 0.1
 _MIN_COPIES = 5  # so many are copies even in the smallest data set
 
+TWO_LABELS = "two labels"
 SCORE = 0.5
 NEAR_SCORE = 0.4  # the eye may say that it is another picture
 CONTRADICTION_SCORE = 0.9  # one picture under two labels: one of the two is wrong for certain
@@ -45,10 +47,10 @@ def find_same_bytes(file: Features) -> Iterator[Doubt]:
         if len(same) < 2 or all(split == "test" for split, _ in same):
             continue
         contradicted = len({label_of(file, place) for place in same if place[0] == "train"}) > 1
-        score, kind = (CONTRADICTION_SCORE, "two labels") if contradicted else (SCORE, "duplicate")
+        score, kind = (CONTRADICTION_SCORE, TWO_LABELS) if contradicted else (SCORE, "duplicate")
         for place in same:
             others = [_name(file, copy) for copy in same if copy != place]
-            yield place, Reason(score, f"{kind}: same file as {_first_few(others)}")
+            yield place, Reason(score, f"{kind}: {_given(file, place, kind)}same file as {_first_few(others)}")
 
 
 def find_near_copies(files: Sequence[Features], first: Features, pairs: Pairs | None = None) -> Iterator[Doubt]:
@@ -69,9 +71,9 @@ def find_near_copies(files: Sequence[Features], first: Features, pairs: Pairs | 
     for place, near in copies.items():
         label = label_of(first, place)
         contradicted = bool(label) and any(label_of(first, copy) not in ("", label) for _, copy in near)
-        score, kind = (NEAR_CONTRADICTION_SCORE, "two labels") if contradicted else (NEAR_SCORE, "near-duplicate")
+        score, kind = (NEAR_CONTRADICTION_SCORE, TWO_LABELS) if contradicted else (NEAR_SCORE, "near-duplicate")
         named = [f"{_name(first, copy)} {cosine:.3f}" for cosine, copy in sorted(near, reverse=True)]
-        yield place, Reason(score, f"{kind}: looks like {_first_few(named)}")
+        yield place, Reason(score, f"{kind}: {_given(first, place, kind)}looks like {_first_few(named)}")
 
 
 def find_pairs(files: Sequence[Features], first: Features, among: int | None = None) -> Pairs:
@@ -84,10 +86,10 @@ def find_pairs(files: Sequence[Features], first: Features, among: int | None = N
         StoreError: the rows of the files differ, or vectors cannot be read.
         UsageError: so many rows that they need an index, and none is installed.
     """
-    comparable = _comparable(files)
-    if not comparable:
+    telling = comparable(files)
+    if not telling:
         return []
-    crowd = Crowd(Joined(comparable, *feature_file.SPLITS, first=first, normalised=True))
+    crowd = Crowd(Joined(telling, *feature_file.SPLITS, first=first, normalised=True))
     return list(crowd.pairs(max(LEAST_COSINE, 1 - NEARNESS * (1 - crowd.usual(_RANK))), among))
 
 
@@ -95,7 +97,8 @@ def find_copies(files: Sequence[Features], pairs: Pairs | None = None) -> Copies
     """The train photographs that are to share a fold: of the same bytes, or near-copies as in `find_pairs`.
 
     A photograph is in one group at most; groups and ids are in the order of the first file's rows. Near-copies do not
-    count where they would be more than `MAX_SHARE` of all photographs, or all that a class has.
+    count where they would be more than `MAX_SHARE` of all photographs, or all that a class has. Texts of labels and
+    numbers are no classes: most have one picture only.
 
     Args:
         pairs: what `find_pairs` found among all rows of the first file, where that was asked already.
@@ -106,7 +109,8 @@ def find_copies(files: Sequence[Features], pairs: Pairs | None = None) -> Copies
     first = files[0]
     by_bytes = _same_bytes(files)
     picture = _linked_by(_near_pairs(files, pairs), by_bytes)
-    pictures_of = [np.unique(picture[first.labels == label]) for label in range(len(first.classes))]
+    classes = range(0 if first.task.kind in (LABELS, NUMBER) else len(first.classes))
+    pictures_of = [np.unique(picture[first.labels == label]) for label in classes]
     whole_classes = [pictures[0] for pictures in pictures_of if len(pictures) == 1]
     too_many = np.bincount(picture, minlength=1)[picture] > max(_MIN_COPIES, MAX_SHARE * len(picture))
     picture = np.where(too_many | np.isin(picture, whole_classes), by_bytes, picture)
@@ -138,11 +142,11 @@ def why_not_near(files: Sequence[Features]) -> str:
     rows = sum(map(len, files[0].ids.values()))
     if rows > neighbours.INDEX_ROWS:
         return f"there are {rows:,} photographs, more than {neighbours.INDEX_ROWS:,}"
-    return "" if _comparable(files) else "no network of the table is among these, with vectors from its own weights"
+    return "" if comparable(files) else "no network of the table is among these, with vectors from its own weights"
 
 
-def _comparable(files: Sequence[Features]) -> list[Features]:
-    """The files whose vectors tell what is in a picture."""
+def comparable(files: Sequence[Features]) -> list[Features]:
+    """The files whose vectors tell what is in a picture, see `find_pairs`."""
     known = (*BACKBONES, *(file.name for file in files if file.recipe.weights == feature_file.UNKNOWN))
     return [
         file
@@ -193,6 +197,12 @@ def _first_of_each(values: NDArray[np.generic]) -> NDArray[np.int64]:
 def _first_few(names: Sequence[str]) -> str:
     more = f" and {len(names) - _COPIES_NAMED} more" if len(names) > _COPIES_NAMED else ""
     return ", ".join(names[:_COPIES_NAMED]) + more
+
+
+def _given(file: Features, place: Place, kind: str) -> str:
+    """`given 63.5, ` of several labels or numbers that a copy contradicts, for which both are said; else nothing."""
+    label = label_of(file, place)
+    return f"given {label}, " if kind == TWO_LABELS and label and file.task.kind in (LABELS, NUMBER) else ""
 
 
 def _name(file: Features, place: Place) -> str:

@@ -7,9 +7,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning import duplicates, label_errors, oddities
+from catsdogs.cleaning import duplicates, label_errors, oddities, strangers
 from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, Suspect, joint_score, label_of
-from catsdogs.cleaning.votes import NO_PET, Ballots, check_votes, collect_votes, find_no_pets, shortened, voters
+from catsdogs.cleaning.votes import (
+    NO_PET,
+    Ballots,
+    check_votes,
+    collect_votes,
+    find_no_pets,
+    has_classes,
+    shortened,
+    voters,
+)
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
@@ -29,20 +38,21 @@ def find_outliers(
 
     Each kind of reason, with its score, is explained where it is found:
         no pet: `votes.find_no_pets`, of at least `votes` networks by their top `k` labels.
-        label error: `label_errors.find_doubted_labels`.
+        far from all others: `strangers.find_strangers`, where no network votes on pets.
+        label error, number far off: `label_errors.find_doubted_labels`.
         small, near-uniform, few colours, odd shape: `oddities.find_odd_pixels`, with or without `quartiles`.
         duplicate, two labels: `duplicates.find_same_bytes`.
         near-duplicate, two labels: `duplicates.find_near_copies`.
 
     Args:
-        out_of_fold: (n_train, classes) probabilities by heads that did not learn from the row, rows and classes in the
+        out_of_fold: (n_train, columns) predictions by heads that did not learn from the row, rows and columns in the
             order of the first file. With them, no network need be able to vote.
         pairs: as `duplicates.find_copies` takes them.
 
     Raises:
         UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote; or more than
             200,000 photographs, and no faiss to compare them with.
-        StoreError: their rows differ; or no file has labels, and there are no `out_of_fold` probabilities.
+        StoreError: their rows differ; or no file has labels, and there are no `out_of_fold` predictions.
     """
     if out_of_fold is None:
         voters(files)  # raises where there are none
@@ -52,6 +62,7 @@ def find_outliers(
     ballots = collect_votes(files, k, first)
     doubts = itertools.chain(
         find_no_pets(ballots, votes),
+        () if ballots.names and ballots.is_about_pets else strangers.find_strangers(files, first),
         label_errors.find_doubted_labels(first, files[0], out_of_fold) if out_of_fold is not None else (),
         oddities.find_odd_pixels(first, quartiles),
         duplicates.find_same_bytes(first),
@@ -96,6 +107,8 @@ def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
     ]
     photographs = sum(len(files[0].ids[split]) for split in feature_file.SPLITS)
     counted = f"{len(suspects):,} of {photographs:,} photographs are suspect{': ' if counts else ''}{', '.join(counts)}"
+    if not has_classes(files[0].task):
+        return f"{counted}."
     if not able:
         return f"{counted}. No network could vote, for none has a classifier: {', '.join(mute)}."
     left_out = f"; no classifier, so no vote: {', '.join(mute)}" if mute else ""

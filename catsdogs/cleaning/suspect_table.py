@@ -33,7 +33,7 @@ class Reason(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`no pet`, `label error`, `duplicate`, `near-duplicate`, `two labels`, `small`, `near-uniform`, …"""
+        """`no pet`, `far from all others`, `label error`, `number far off`, `duplicate`, `two labels`, `small`, …"""
         return self.text.split(":", 1)[0]
 
 

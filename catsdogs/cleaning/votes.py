@@ -13,6 +13,7 @@ from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
 from catsdogs.networks import imagenet
+from catsdogs.photographs.task import LABELS, NUMBER, Task
 
 TOPK_FILE = "topk.csv"
 NO_PET = "no pet"
@@ -25,7 +26,8 @@ class Ballots:
     """The ImageNet labels of all networks that have them, rows in the order of `first`.
 
     A vote means something only where a photograph should show a pet: in classes of which most photographs do. Other
-    classes, such as the dingos among 120 breeds, or all classes of a data set of flowers, are not voted on.
+    classes, such as the dingos among 120 breeds, or all classes of a data set of flowers, are not voted on. Nor are
+    texts of several labels or of numbers, whatever they are called.
 
     Attributes:
         names: the networks.
@@ -57,7 +59,7 @@ class Ballots:
     @property
     def is_about_pets(self) -> bool:
         """Whether any class is voted on; a data set without classes is."""
-        return bool(self.of_pets.any()) or not self.first.classes
+        return bool(self.of_pets.any()) or (not self.first.classes and has_classes(self.first.task))
 
     @property
     def without_vote(self) -> tuple[str, ...]:
@@ -97,6 +99,11 @@ def expected_labels(classes: Sequence[str]) -> NDArray[np.bool_]:
     expected = np.zeros(len(imagenet.labels()), bool)
     expected[list(imagenet.PETS.union(*(imagenet.named(name) for name in classes)))] = True
     return expected
+
+
+def has_classes(task: Task) -> bool:
+    """Whether a photograph is of one class or grade, which may be of pets; not of several labels, or numbers."""
+    return task.kind not in (LABELS, NUMBER)
 
 
 def are_plain_pets(classes: Sequence[str]) -> bool:
@@ -161,6 +168,8 @@ def collect_votes(files: Sequence[Features], k: int = imagenet.TOP_K, first: Fea
 
 def _of_pets(first: Features, best: NDArray[np.integer]) -> NDArray[np.bool_]:
     """(classes,) which classes are voted on, by (networks, n_train) best labels."""
+    if not has_classes(first.task):
+        return np.zeros(len(first.classes), bool)
     if are_plain_pets(first.classes):
         return np.ones(len(first.classes), bool)
     is_pet = np.isin(best, list(imagenet.PETS)).any(axis=0)

@@ -39,7 +39,8 @@ def serve(flags: Flags, host: str = "127.0.0.1", port: str = "5000") -> None:
     refuse_idle_weights(flags.weights_dir, run.backbones if run else ())
     weights = weights_folder(flags)
     loading = web.Loading(functools.partial(_load_predictor, SUBMISSIONS / run.name, folder, weights) if run else None)
-    app = web.create_app(web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "", loading))
+    task = task or (dataset.task if dataset else None)
+    app = web.create_app(web.Site(SUBMISSIONS, folder, dataset, classes, run.name if run else "", loading, task))
     if not _is_loopback(host):
         say(f"Open to other machines: whoever reaches {host} can see the photographs and decide about them")
     predicts = f"{run.name} predicts" if run else f"no run on {folder} yet, so nothing predicts: {program()} train"

@@ -84,6 +84,21 @@ class Crowd:
             return 0.0
         return float(np.median(_usual_cosines(self._search, len(self._table), rank)))
 
+    def distances(self, count: int) -> NDArray[np.float64]:
+        """(n,) the mean of 1 - cosine of each row and its `count` nearest other ones, or all others if there are fewer.
+
+        With an index, of each row those that it finds.
+        """
+        rows = len(self._table)
+        count, means = min(count, rows - 1), np.zeros(rows)
+        with _progress(rows if count > 0 else 0, "comparing") as progress:
+            for start in range(0, rows if count > 0 else 0, _COMPARED_ROWS):
+                block = np.arange(start, min(start + _COMPARED_ROWS, rows))
+                cosines = self._search.nearest(self._search.rows(block), count + 1)[1][:, 1:]  # without the row itself
+                means[block] = 1 - np.maximum(cosines, -1).mean(axis=1, dtype=np.float64)
+                progress.update(len(block))
+        return means
+
     def pairs(self, least: float, among: int | None = None) -> Iterator[tuple[int, int, float]]:
         """Pairs (i, j) of rows, i < j, whose cosine is `least` or more, and that cosine, computed on whole vectors.
 

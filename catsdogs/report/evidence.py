@@ -84,7 +84,8 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
     right, values = judging.right_of(first), judging.grades_of(run.task, run.classes)
     judged = judging.cross_fitted(raw, right, fold, run.task, values)
     table, ids = first.path.parent / decisions.DECISIONS_FILE, first.ids["train"].tolist()
-    decided = decisions.read_decisions(table, (*first.classes, *run.left_out), ids) if table.exists() else {}
+    allowed = (*first.classes, *run.left_out)
+    decided = decisions.read_decisions(table, allowed, ids, run.task) if table.exists() else {}
     suspects = outliers.find_outliers(files, out_of_fold=raw)
     about_pets = outliers.about_pets(suspects, files)
     return Evidence(

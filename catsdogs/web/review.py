@@ -8,9 +8,11 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request
 
 from catsdogs.cleaning import decisions, suspect_table
-from catsdogs.cleaning.decisions import Decision
-from catsdogs.errors import LockedError, StoreError, to_choose_from
+from catsdogs.cleaning.decisions import Allowed, Decision
+from catsdogs.cleaning.label_errors import doubted_in
+from catsdogs.errors import LockedError, StoreError
 from catsdogs.files import atomic
+from catsdogs.photographs.task import LABELS
 from catsdogs.web import thumbnails
 from catsdogs.web.guard import Problem, check_token
 from catsdogs.web.site import this_site, thumbnail_url
@@ -35,12 +37,13 @@ def page() -> tuple[str, int]:
 
 @pages.get("/api/suspects")
 def listing() -> dict[str, Any]:
-    """The suspects, most doubtful first, each with its last decision."""
+    """The suspects, most doubtful first, each with its last decision, and what they may be relabelled as."""
     site = this_site()
     if not site.suspects.exists():
         raise Problem(404, "No suspects are listed yet: `catsdogs outliers` lists them")
     with _problems_shown():
-        return {"classes": site.classes, "suspects": _suspects_as_json()}
+        kind, names = (site.task.kind, site.task.names) if site.task else ("", ())
+        return {"kind": kind, "names": names, "classes": site.classes, "suspects": _suspects_as_json()}
 
 
 @pages.post("/api/decisions")
@@ -55,10 +58,13 @@ def decide() -> dict[str, Any]:
     site = this_site()
     if decision != decisions.RELABEL:
         label = ""
-    elif label not in site.classes:
-        raise Problem(422, f"Relabel as one of the classes: {to_choose_from(site.classes)}")
+    else:
+        allowed = Allowed(site.classes, site.task)
+        if (found := allowed.find(label)) is None:
+            raise Problem(422, f"Relabel as {allowed.in_words}")
+        label = found
     with _problems_shown():
-        return decisions.decide(site.decisions, Decision(id, decision, label), site.classes)._asdict()
+        return decisions.decide(site.decisions, Decision(id, decision, label), site.classes, site.task)._asdict()
 
 
 @pages.post("/api/decisions/undo")
@@ -69,7 +75,7 @@ def undo() -> dict[str, Any]:
     _check_row(id)
     site = this_site()
     with _problems_shown():
-        previous = decisions.undo(site.decisions, id, site.classes)
+        previous = decisions.undo(site.decisions, id, site.classes, site.task)
     return previous._asdict() if previous else {"id": id, "decision": None}
 
 
@@ -90,7 +96,9 @@ def _suspects_as_json() -> list[dict[str, Any]]:
     site = this_site()
     rows = suspect_table.read_suspects(site.suspects)
     ids = [suspect.id for suspect in rows if suspect.split == "train"]
-    by_id = decisions.read_decisions(site.decisions, site.classes, ids) if site.decisions.exists() else {}
+    by_id, names = {}, site.task.names if site.task and site.task.kind == LABELS else ()
+    if site.decisions.exists():
+        by_id = decisions.read_decisions(site.decisions, site.classes, ids, site.task)
     listed = []
     for suspect in rows:
         decision = by_id.get(suspect.id) if suspect.split == "train" else None
@@ -99,6 +107,7 @@ def _suspects_as_json() -> list[dict[str, Any]]:
                 **suspect._asdict(),
                 "reasons": [reason.text for reason in suspect.reasons],
                 "kinds": suspect.kinds,
+                "doubted": [name for reason in suspect.reasons for name in doubted_in(reason.text, names)],
                 "thumbnail": thumbnail_url(suspect.split, suspect.id),
                 "decision": decision and decision._asdict(),
             }

@@ -9,6 +9,7 @@ from flask import current_app, url_for
 
 from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.photographs.dataset import Dataset
+from catsdogs.photographs.task import Task
 from catsdogs.web.loading import Loading
 
 EXTENSION = "catsdogs"
@@ -25,6 +26,7 @@ class Site:
         classes: what a photograph may be relabelled as.
         run: the name of the run that predicts, or empty.
         loading: the predictor of that run.
+        task: what is asked of each photograph; None if it is one of the classes.
         token: what a page must send to change anything. Other sites cannot read it, and so cannot send it.
     """
 
@@ -34,6 +36,7 @@ class Site:
     classes: tuple[str, ...]
     run: str
     loading: Loading
+    task: Task | None = None
     token: str = field(default_factory=secrets.token_urlsafe, init=False)
 
     @property

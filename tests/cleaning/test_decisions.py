@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import dataclasses
 import errno
 import re
 import subprocess
@@ -10,18 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catsdogs.cleaning import decisions, suspect_table
-from catsdogs.cleaning.decisions import Decision
+from catsdogs.cleaning.decisions import Allowed, Decision
 from catsdogs.errors import LockedError, StoreError, TrainingError
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
+from catsdogs.photographs.task import Task
+from catsdogs.scoring import training_plan
 from tests.conftest import refused
 from tests.support.ballots import STRANGE_TOP, plain_pictures, save_dataset, write_voters
+from tests.support.kinds import GRADE_TASK, LABELS_TASK, NUMBER_TASK, features_of
 
 CLASSES = ("cat", "dog")
 STRANGE = {("train", "cat.1"): STRANGE_TOP, ("test", "1"): STRANGE_TOP}
@@ -65,7 +70,10 @@ def test_a_table_typed_by_hand_in_a_spreadsheet_will_do(tmp_path: Path) -> None:
         (["id,decision,label,when", "cat.1,drop,,", ",drop,,"], "row 3 has no id"),
         (["id,decision,label,when", "cat.1,remove,,"], "row 2 decides 'remove'"),
         (["id,decision,label,when", "cat.1"], "row 2 decides ''"),
-        (["id,decision,label,when", "cat.1,relabel,,"], "row 2 relabels cat.1 as nothing.*column label: cat, dog"),
+        (
+            ["id,decision,label,when", "cat.1,relabel,,"],
+            "row 2 relabels cat.1 as nothing.*one of the classes: cat, dog",
+        ),
         (["id,decision,label,when", "cat.1,keep,,", "cat.1,relabel,Dog,"], "row 3 relabels cat.1 as Dog.*: cat, dog"),
         (["cat.1,drop"], r"row 1 has the columns cat\.1, drop"),
         ([""], "row 1"),
@@ -325,3 +333,66 @@ def test_an_object_store_is_no_place_to_decide(tmp_path: Path, monkeypatch: pyte
             storage.place("memory://bucket/features/decisions.csv"), Decision("cat.0", "drop"), ("cat", "dog")
         )
     assert not list(tmp_path.iterdir())
+
+
+TWO_NUMBERS = dataclasses.replace(NUMBER_TASK, names=("height", "weight"))
+
+
+@pytest.mark.parametrize(
+    ("task", "typed", "found"),
+    [
+        (LABELS_TASK, "plum|apple", "apple|plum"),
+        (LABELS_TASK, " pear | apple", "apple|pear"),
+        (LABELS_TASK, "(none)", "(none)"),
+        (LABELS_TASK, "apple|apple", "apple"),
+        (LABELS_TASK, "apple,plum", None),
+        (LABELS_TASK, "apple|cherry", None),
+        (LABELS_TASK, "apple|", None),
+        (LABELS_TASK, "", None),
+        (NUMBER_TASK, "63.25", "63.25"),
+        (NUMBER_TASK, " 1e3 ", "1e3"),
+        (NUMBER_TASK, "inf", None),
+        (NUMBER_TASK, "nan", None),
+        (NUMBER_TASK, "much", None),
+        (NUMBER_TASK, "1|2", None),
+        (NUMBER_TASK, "", None),
+        (TWO_NUMBERS, "1.5 | 2", "1.5|2"),
+        (TWO_NUMBERS, "1.5", None),
+        (GRADE_TASK, "3", "3"),
+        (GRADE_TASK, "9", None),
+        (None, "pear", "pear"),
+        (None, "cherry", None),
+    ],
+)
+def test_what_a_row_may_be_relabelled_as(tmp_path: Path, task: Task | None, typed: str, found: str | None) -> None:
+    classes = ("2", "3") if task is GRADE_TASK else ("apple|pear", "pear")
+    assert Allowed(classes, task).find(typed) == found
+    path = table(tmp_path, "id,decision,label", f"row.1,relabel,{typed}" if "," not in typed else "row.1,keep,")
+    if found is None and "," not in typed:
+        with refused(StoreError, "row 2 relabels row.1 as .*into the column label"):
+            decisions.read_decisions(path, classes, task=task)
+    elif found is not None:
+        assert decisions.read_decisions(path, classes, task=task)["row.1"].label == found
+        decided = decisions.decide(path, Decision("row.2", "relabel", found), classes, task)
+        assert decisions.read_decisions(path, classes, task=task)["row.2"] == decided
+        assert decisions.undo(path, "row.2", classes, task) is None
+
+
+@pytest.mark.parametrize(("task", "new"), [(LABELS_TASK, "apple|pear|plum"), (NUMBER_TASK, "777.25")])
+def test_train_learns_texts_that_no_row_had(tmp_path: Path, task: Task, new: str) -> None:
+    file = features_of(
+        tmp_path, task, 30, texts=[f"{n}.5" for n in range(30)] if task is NUMBER_TASK else ["plum"] * 30
+    )
+    table(tmp_path, "id,decision,label", f"row.3,relabel,{new}", "row.4,drop,")
+    corrected = decisions.corrections(tmp_path, [file], "decided")
+    rows = training_plan.TrainingRows.of([file], corrected.drop, corrected.relabel)
+    expected = file.targets.copy()
+    expected[3] = 1 if task is LABELS_TASK else 777.25
+    assert np.array_equal(rows.to_learn, expected) and np.array_equal(rows.right, file.targets)
+    assert rows.kept.tolist() == [number != 4 for number in range(30)]
+
+
+def test_labels_and_numbers_are_dropped_by_no_vote(tmp_path: Path) -> None:
+    file = features_of(tmp_path, LABELS_TASK, 30, texts=["plum"] * 30)
+    with refused(TrainingError, "networks vote on classes of pets, not on apple, pear, plum. Train with"):
+        decisions.corrections(tmp_path, [file], "drop")

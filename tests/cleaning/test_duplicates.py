@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.cleaning import duplicates, outliers, suspect_table
+from catsdogs.cleaning import duplicates, outliers, strangers, suspect_table
 from catsdogs.errors import StoreError
 from catsdogs.features import feature_file, neighbours
 from catsdogs.networks.weights import RANDOM_WEIGHTS
 from tests.conftest import need, refused
 from tests.support.ballots import photograph, plain_pictures, save_dataset, write_voters
+from tests.support.kinds import NUMBER_TASK
 from tests.support.vectors import clusters
 from tests.support.vectors import write_vectors as write
 
@@ -46,7 +47,7 @@ def test_near_copies_name_one_another_and_a_contradiction_weighs_more(
 ) -> None:
     mute = [dataclasses.replace(file, topk_class={}, statistics={}) for file in copies]
     no_doubt = np.where(np.arange(2) == copies[0].labels[:, np.newaxis], 0.95, 0.05)
-    found = outliers.find_outliers(mute, out_of_fold=no_doubt)
+    found = [one for one in outliers.find_outliers(mute, out_of_fold=no_doubt) if strangers.STRANGER not in one.kinds]
     reasons = {(suspect.split, suspect.id): suspect.reasons for suspect in found}
     words = {key: [reason.text.rsplit(" ", 1)[0] for reason in listed] for key, listed in reasons.items()}
     assert words == {
@@ -176,3 +177,16 @@ def test_many_copies_are_counted_not_listed(tmp_path: Path) -> None:
     for suspect in outliers.find_outliers(write_voters(tmp_path, data, {"One": {}})):
         assert suspect.reasons[0].text.endswith(" and 5 more")
         assert suspect.id not in suspect.reasons[0].text.replace(",", " ").split()
+
+
+def test_copies_of_different_numbers_say_both_and_share_a_fold(tmp_path: Path) -> None:
+    train = vectors()
+    train[5] = train[4]
+    file = write(tmp_path, "ResNet50", train, train[:0])
+    texts = tuple(f"{number}.5" for number in range(len(train)))
+    numbers = dataclasses.replace(file, classes=texts, labels=np.arange(len(train)), task=NUMBER_TASK)
+    found = dict(duplicates.find_near_copies([numbers], numbers))
+    assert found["train", 4].text == "two labels: given 4.5, looks like train/cat.5 (5.5) 1.000"
+    assert found["train", 5].score == duplicates.NEAR_CONTRADICTION_SCORE
+    # Each number has one picture only, which does not set its copies apart.
+    assert ("cat.4", "cat.5") in duplicates.find_copies([numbers])

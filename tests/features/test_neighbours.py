@@ -163,7 +163,20 @@ def test_hardly_any_rows(tmp_path: Path, rows: int) -> None:
     file = write_vectors(tmp_path, "ResNet50", np.ones((rows, 3)), np.ones((0, 3)))
     crowd = Crowd(Joined([file], *SPLITS, normalised=True))
     assert crowd.usual(5) == pytest.approx(1.0 if rows == 2 else 0.0)
+    assert crowd.distances(5) == pytest.approx(np.zeros(rows), abs=1e-6)
     assert [pair[:2] for pair in crowd.pairs(0.9)] == ([(0, 1)] if rows == 2 else [])
+
+
+@pytest.mark.parametrize("cells", [2**25, 700])
+def test_distances_are_those_of_brute_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    monkeypatch.setattr(neighbours, "_BLOCK_CELLS", cells)
+    vectors = clusters(90, 40)
+    found = Crowd(Joined([write_vectors(tmp_path, "A", vectors[:60], vectors[60:])], *SPLITS, normalised=True))
+    expected = cosines(vectors, vectors, (40,))
+    np.fill_diagonal(expected, -2)
+    for count, others in ((1, 1), (7, 7), (500, 89)):
+        nearest = np.sort(expected, axis=1)[:, -others:]
+        assert found.distances(count) == pytest.approx(1 - nearest.mean(axis=1), abs=1e-5)
 
 
 def test_a_crowd_of_equals_is_not_all_its_pairs(tmp_path: Path) -> None:

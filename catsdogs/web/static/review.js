@@ -9,6 +9,15 @@ const find = (id) => document.getElementById(id);
 const token = document.querySelector('meta[name="token"]').content;
 const cards = find("cards");
 
+const SEPARATOR = "|"; // between the labels of a photograph, or its numbers
+const NO_LABEL = "(none)";
+const HELP = {
+  labels: "change the labels: Tab and Space press or release one, Enter saves",
+  number: "give another number",
+};
+
+let taskKind = ""; // labels, number, or what has classes
+let names = []; // the labels that there are, or what the numbers are of
 let classes = [];
 let suspects = []; // all of them: what the server listed, and the `card`, `decision`, `confirmed` and `pending` of each
 let shown = []; // those the filters let through, in order
@@ -26,9 +35,10 @@ async function start() {
     return complain(error.message);
   }
   if (listing.status !== 200) return complain(listing.body.error);
-  classes = listing.body.classes;
+  ({ kind: taskKind, names, classes } = listing.body);
   suspects = listing.body.suspects.map((row) => ({ ...row, confirmed: row.decision, pending: 0, card: null }));
-  if (classes.length === 2) find("relabel-help").textContent = "as the other class";
+  if (taskKind in HELP) find("relabel-help").textContent = HELP[taskKind];
+  else if (classes.length === 2) find("relabel-help").textContent = "as the other class";
   const tests = suspects.filter(isTest).length;
   find("tests").hidden = !tests;
   find("tests").lastElementChild.textContent = `test photographs too (${tests.toLocaleString("en")})`;
@@ -98,7 +108,8 @@ const progress = (decided, all) => `${decided.toLocaleString("en")} of ${all.toL
 
 function newCard(suspect) {
   const { id, label, split, score, labels, reasons } = suspect;
-  const title = h("h2", {}, id, " ", h("span", { className: "label" }, isTest(suspect) ? "test" : label));
+  const given = h("span", { className: "label" }, isTest(suspect) ? "test" : label);
+  const title = h("h2", {}, id, " ", taskKind === "labels" && !isTest(suspect) ? null : given);
   const best = Object.entries(labels).map(([network, words]) =>
     h("div", {}, h("dt", {}, network), h("dd", {}, words.split(", ", 1)[0])),
   );
@@ -109,6 +120,7 @@ function newCard(suspect) {
     h("div", { className: "title" }, title, h("span", { className: "score", title: "how doubtful, from 0 to 1" }, score.toFixed(2))),
     h("ul", { className: "reasons" }, ...reasons.map((reason) => h("li", {}, reason))),
     h("dl", { className: "best" }, ...best),
+    taskKind === "labels" && !isTest(suspect) ? toggles(suspect) : null,
     split === "test" ? h("p", { className: "quiet" }, "A test photograph, only to look at") : buttons(suspect),
   );
   card.addEventListener("focusin", () => point(suspect));
@@ -130,11 +142,38 @@ function buttons(suspect) {
     button("keep", "k", "Keep", () => decide(suspect, "keep")),
     button("drop", "d", "Drop", () => decide(suspect, "drop")),
   );
-  if (others(suspect).length === 1) {
+  if (taskKind === "labels") {
+    row.append(button("relabel", "r", "Relabel", () => relabel(suspect)));
+  } else if (taskKind === "number") {
+    row.append(button("relabel", "r", "Relabel …", () => relabel(suspect)));
+  } else if (others(suspect).length === 1) {
     row.append(button("relabel", "r", `Relabel: ${others(suspect)[0]}`, () => relabel(suspect)));
   } else if (others(suspect).length) row.append(button("relabel", "r", "Relabel …", () => relabel(suspect)));
   return row;
 }
+
+/** A box for each label, checked as it was given or decided; those that are doubted stand out. */
+function toggles(suspect) {
+  const boxes = names.map((name) => {
+    const doubted = suspect.doubted.includes(name);
+    const box = h("input", { type: "checkbox", value: name, "aria-description": doubted ? "doubted" : "" });
+    return h("label", { className: doubted ? "doubted" : "", title: doubted ? "doubted" : "" }, box, h("span", {}, name));
+  });
+  const form = h("form", { className: "labels", "aria-label": `The labels of ${suspect.id}` }, ...boxes);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault();
+    if (event.key === "Enter") return relabel(suspect);
+    draw(suspect);
+    return suspect.card.focus();
+  });
+  return form;
+}
+
+const counting = ({ decision, label }) => (decision?.decision === "relabel" ? decision.label : label);
+const boxesOf = (suspect) => [...suspect.card.querySelectorAll(".labels input")];
+const textOf = (boxes) => boxes.filter((box) => box.checked).map((box) => box.value).join(SEPARATOR) || NO_LABEL;
 
 const others = (suspect) => classes.filter((name) => name !== suspect.label);
 
@@ -147,6 +186,8 @@ function draw(suspect) {
   const badge = card.querySelector(".badge");
   badge.hidden = !decision;
   badge.textContent = decision ? inWords(decision) : "";
+  const labels = counting(suspect).split(SEPARATOR);
+  for (const box of boxesOf(suspect)) box.checked = labels.includes(box.value);
   for (const button of card.querySelectorAll("[data-decision]")) {
     button.setAttribute("aria-pressed", button.dataset.decision === decision?.decision);
   }
@@ -157,32 +198,54 @@ const inWords = ({ decision, label }) => (decision === "relabel" ? `relabelled $
 // Deciding
 
 function relabel(suspect) {
-  const names = others(suspect);
-  if (names.length === 1) return decide(suspect, "relabel", names[0]);
-  if (!names.length || suspect.card.querySelector("form")) return undefined;
+  if (taskKind === "labels") return relabelByBoxes(suspect);
+  if (taskKind === "number") return askFor(suspect, names.map((name) => numberField(suspect, name)));
+  const found = others(suspect);
+  if (found.length === 1) return decide(suspect, "relabel", found[0]);
+  if (!found.length) return undefined;
   const select = h("select", { "aria-label": `The class of ${suspect.id}` }, h("option", { value: "" }, "which class?"));
-  select.append(...names.map((name) => h("option", {}, name)));
-  const form = h("form", { className: "relabel" }, select, h("button", {}, "Relabel"), h("button", { type: "button" }, "Cancel"));
+  select.append(...found.map((name) => h("option", {}, name)));
+  return askFor(suspect, [select]);
+}
+
+/** Saves labels that were changed; before that it goes to the first doubted one. */
+function relabelByBoxes(suspect) {
+  const boxes = boxesOf(suspect);
+  const text = textOf(boxes);
+  if (text === counting(suspect)) return (boxes.find((box) => box.closest(".doubted")) ?? boxes[0])?.focus();
+  return text === suspect.label ? decide(suspect, "keep") : decide(suspect, "relabel", text);
+}
+
+function numberField(suspect, name) {
+  const value = counting(suspect).split(SEPARATOR)[names.indexOf(name)];
+  return h("input", { type: "number", step: "any", required: true, value, "aria-label": `${name} of ${suspect.id}`, title: name });
+}
+
+/** A form below a card for the label that counts from now on: a choice, or numbers. */
+function askFor(suspect, fields) {
+  if (suspect.card.querySelector("form.relabel")) return undefined;
+  const [field] = fields;
+  const form = h("form", { className: "relabel" }, ...fields, h("button", {}, "Relabel"), h("button", { type: "button" }, "Cancel"));
   const close = () => {
     form.remove();
     suspect.card.focus();
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!select.value) return select.focus();
+    if (!field.value) return field.focus();
     form.remove();
-    return decide(suspect, "relabel", select.value);
+    return decide(suspect, "relabel", fields.map(({ value }) => value).join(SEPARATOR));
   });
   form.lastChild.addEventListener("click", close);
   form.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
-    if (event.key === "Enter" && event.target === select && select.value) {
+    if (event.key === "Enter" && event.target.matches("select") && field.value) {
       event.preventDefault();
       form.requestSubmit();
     }
   });
   suspect.card.append(form);
-  return select.focus();
+  return field.focus();
 }
 
 function decide(suspect, decision, label = "") {
@@ -315,7 +378,7 @@ function listenToKeys() {
   use.addEventListener("change", () => localStorage.setItem("keys", use.checked ? "on" : "off"));
   find("help-button").addEventListener("click", () => find("help").showModal());
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, select, textarea, dialog");
+    const typing = event.target.closest("input:not([type=checkbox]), select, textarea, dialog");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !use.checked) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (!(key in KEYS)) return;
