@@ -105,7 +105,7 @@ def score_numbers(predictions: _Floats, targets: _Floats) -> NDArray[np.float64]
     known = np.flatnonzero(~np.isnan(predictions).any(axis=1))
     for column in range(targets.shape[1]):
         residuals = (targets - predictions)[known, column]
-        rounding = np.finfo(np.float32).eps * float(np.abs(targets[:, column]).max(initial=0))
+        rounding = float(np.finfo(np.float32).eps) * float(np.abs(targets[:, column]).max(initial=0))
         order = np.argsort(predictions[known, column], kind="stable")
         among_like = np.zeros(len(known))
         for like in np.array_split(order, np.clip(len(known) // _LEAST_LIKE, 1, _LIKE)):
