@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from catsdogs.features.folds import bins_of, deal, deal_labels
 from catsdogs.features.scaling import Array, Vectors
-from catsdogs.heads._convex import InnerSplit, Target, dense, log_loss_of, share_loss
+from catsdogs.heads._convex import InnerSplit, Target, dense, held_out_rows, log_loss_of, share_loss, weighed
 
 # Penalties are set for a prior on the whole weight vector, whatever its length: the variance of a coefficient is
 # PRIOR_VARIANCE / width. 100 is what 1,600 photographs on 3,840 and 5,888 columns ask for, each within a factor of 2.
@@ -81,14 +81,14 @@ def columns_of(widths: Sequence[int], width: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
-def best_scale(scores: Array, target: Target) -> float:
+def best_scale(scores: Array, target: Target, weights: Array | None = None) -> float:
     """The factor that makes (n, units) scores logits of least log loss.
 
     A label counts as right with probability (m + 1) / (m + 2) only, where its class has m rows; else rows without a
     mistake would ask for certainty. J. Platt, Probabilistic outputs for support vector machines, 1999.
     """
     if target.ndim == 2:
-        return _best_scale_of_shares(scores, target)
+        return _best_scale_of_shares(scores, target, weights)
     rows = np.arange(len(target))
     doubt = 1 / (np.bincount(target)[target] + 2)
     logits = np.hstack((np.zeros_like(scores), scores)) if scores.shape[1] == 1 else scores
@@ -97,25 +97,32 @@ def best_scale(scores: Array, target: Target) -> float:
         logarithms = log_softmax(np.exp(power) * logits, axis=1)
         right = logarithms[rows, target]
         wrong = (logarithms.sum(axis=1) - right) / (logits.shape[1] - 1)
-        return -float(((1 - doubt) * right + doubt * wrong).mean())
+        losses = (1 - doubt) * right + doubt * wrong
+        return -float((losses if weights is None else weighed(losses, weights)).mean())
 
     return float(np.exp(minimize_scalar(objective, bounds=(-5, 10), method="bounded").x))
 
 
-def _best_scale_of_shares(scores: Array, target: Array) -> float:
+def _best_scale_of_shares(scores: Array, target: Array, weights: Array | None) -> float:
     """The same for (n, k) shares, one factor for all columns."""
     right = target.sum(axis=0)
     least, most = 1 / (len(target) - right + 2), (right + 1) / (right + 2)
     softened = least + (most - least) * target
 
     def objective(power: float) -> float:
-        return float(share_loss(np.exp(power) * scores, softened)[0].mean())
+        losses = share_loss(np.exp(power) * scores, softened)[0]
+        return float((losses if weights is None else weighed(losses, weights)).mean())
 
     return float(np.exp(minimize_scalar(objective, bounds=(-5, 10), method="bounded").x))
 
 
 def joining_weights(
-    logits: Array, target: Target, expected: float, deviation: float, least: float | None = None
+    logits: Array,
+    target: Target,
+    expected: float,
+    deviation: float,
+    least: float | None = None,
+    weights: Array | None = None,
 ) -> tuple[Array, Array]:
     """A weight for each member, the same for all classes, and an offset for each unit, that make one head of several.
 
@@ -129,6 +136,8 @@ def joining_weights(
 
     def objective(theta: Array) -> tuple[float, Array]:
         losses, residuals = loss(np.tensordot(theta[:count], logits, axes=1) + theta[count:], target)
+        if weights is not None:
+            losses, residuals = weighed(losses, weights), weighed(residuals, weights)
         away = (theta - usual) / deviation
         slopes = np.append(np.tensordot(logits, residuals, axes=2), residuals.sum(axis=0))
         return losses.sum() + (away**2).sum() / 2, slopes + away / deviation
@@ -154,6 +163,11 @@ class Lesson(NamedTuple):
     groups: NDArray[np.int64] | None = None
     weights: Array | None = None
     validation: tuple[Vectors, Target] | None = None
+
+    def held_out(self, splits: Sequence[InnerSplit]) -> tuple[Target, Array | None]:
+        """The target and weights of the held-out rows of splits, one after the other."""
+        rows = held_out_rows(splits)
+        return self.target[rows], None if self.weights is None else self.weights[rows]
 
     def splits(self, random_state: int) -> list[InnerSplit]:
         """See `inner_splits`."""

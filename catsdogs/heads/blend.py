@@ -30,7 +30,7 @@ class Blend(SharesHead):
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
         splits, loss = lesson.splits(self.random_state), _convex.log_loss_of(lesson.target)
-        labels = lesson.target[_convex.held_out_rows(splits)]
+        labels, weights = lesson.held_out(splits)
         columns = _linear.columns_of(self.widths, X.shape[1])
         networks = [
             _convex.fit_and_hold_out(
@@ -40,10 +40,10 @@ class Blend(SharesHead):
         ]
         penalties = lesson.penalties(RIDGE * X.shape[1])
         ridge = _convex.fit_and_hold_out(X, lesson.target, _convex.squared_loss, penalties, splits, lesson.weights)
-        scale = _linear.best_scale(ridge.held_out, labels)
+        scale = _linear.best_scale(ridge.held_out, labels, weights)
         logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out])
         self.weights_, offsets = _linear.joining_weights(
-            logits, labels, expected=1 / len(logits), deviation=DEVIATION_FROM_EQUAL, least=0
+            logits, labels, 1 / len(logits), DEVIATION_FROM_EQUAL, least=0, weights=weights
         )
         coef = self.weights_[-1] * scale * ridge.coef
         self.intercept_ = offsets + self.weights_[-1] * scale * ridge.intercept

@@ -14,6 +14,9 @@ from catsdogs.heads._adam import Adam, epochs_and_batches
 from catsdogs.heads._convex import Target
 from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
 
+NUMBERS_UPDATES = 4  # times those of classes: numbers are told to more digits
+_LEAST_SHARE = 1e-3
+
 
 @dataclass(eq=False, repr=False)
 class DropoutSigmoid(SharesHead):
@@ -55,7 +58,10 @@ class DropoutSigmoid(SharesHead):
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
         target, allowed = lesson.target, np.ones((1, len(X)), bool)
-        descent = _Descent([self], _convex.scaling_of(X), _convex.units_of(target), allowed.sum(axis=1))
+        more = NUMBERS_UPDATES if lesson.is_number else 1
+        descent = _Descent([self], _convex.scaling_of(X), _convex.units_of(target), allowed.sum(axis=1), more)
+        if target.ndim == 2:
+            descent.start_at(target.mean(axis=0))
         for _ in range(descent.epochs):
             descent.learn(X, target, allowed, 1, lesson.weights)
             descent.end_epoch()
@@ -97,11 +103,17 @@ class _Descent:
     """
 
     def __init__(
-        self, heads: "Sequence[DropoutSigmoid]", scaling: Scaling, units: int, rows: NDArray[np.int64]
+        self,
+        heads: "Sequence[DropoutSigmoid]",
+        scaling: Scaling,
+        units: int,
+        rows: NDArray[np.int64],
+        more: int = 1,
     ) -> None:
-        """`rows`: how many each head learns from."""
+        """`rows`: how many each head learns from; `more`: how many times the usual updates it takes."""
         first, fewest = heads[0], int(rows.min())
-        self.epochs, self._updates = epochs_and_batches(fewest, first.batch_size, first.min_epochs, first.min_updates)
+        least = more * first.min_updates
+        self.epochs, self._updates = epochs_and_batches(fewest, first.batch_size, first.min_epochs, least)
         self._random = np.random.default_rng(first.random_state)
         self._heads, self._scaling, self._units, self._dropout = heads, scaling, units, first.dropout
         self._left_out = math.ceil(256 * first.dropout)
@@ -113,6 +125,11 @@ class _Descent:
         self._seen: list[list[tuple[Array, NDArray[np.bool_]]]] = [[] for _ in heads]
         for head in heads:
             head.history_ = {}
+
+    def start_at(self, shares: Array) -> None:
+        """Begin with the (units,) mean shares in place of one half, which rare labels would take long to leave."""
+        kept = np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE)
+        self._theta[-1] = np.log(kept / (1 - kept))
 
     def learn(
         self, X: Vectors, target: Target, allowed: NDArray[np.bool_], share: float, weights: Array | None = None

@@ -32,7 +32,7 @@ class Ridge(SharesHead):
         if lesson.is_number:
             self.scale_ = 1.0
         else:
-            self.scale_ = self.scale or _linear.best_scale(fitted.held_out, target[_convex.held_out_rows(splits)])
+            self.scale_ = self.scale or _linear.best_scale(fitted.held_out, *lesson.held_out(splits))
         self.coef_, self.intercept_ = self.scale_ * fitted.coef.T, self.scale_ * fitted.intercept
 
     def predict_shares(self, X: Any) -> Array:

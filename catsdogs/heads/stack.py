@@ -31,8 +31,10 @@ class Stack(SharesHead):
             )
             for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
         ]
-        logits, labels = np.stack([part.held_out for part in parts]), lesson.target[_convex.held_out_rows(splits)]
-        self.weights_, offsets = _linear.joining_weights(logits, labels, expected=0, deviation=WEIGHT_DEVIATION)
+        logits, (labels, weights) = np.stack([part.held_out for part in parts]), lesson.held_out(splits)
+        self.weights_, offsets = _linear.joining_weights(
+            logits, labels, expected=0, deviation=WEIGHT_DEVIATION, weights=weights
+        )
         pairs = list(zip(parts, self.weights_, strict=True))
         self.coef_ = np.vstack([weight * part.coef for part, weight in pairs]).T
         self.intercept_ = offsets + sum(weight * part.intercept for part, weight in pairs)
