@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from catsdogs.features.scaling import Vectors
 from catsdogs.heads import _convex
 from catsdogs.heads._convex import DesignMatrix
@@ -32,13 +30,8 @@ class Logistic(SharesHead):
         self.coef_ = coef.T
 
     def _chosen(self, matrix: DesignMatrix, lesson: Lesson, usual: float) -> float:
-        target, loss = lesson.target, _convex.log_loss_of(lesson.target)
         grid = (1 / NUMBERS_GRID).tolist() if lesson.is_number else GRID
-        losses = np.zeros(len(grid))
-        for learnt, held_out in lesson.splits(self.random_state):
-            theta = None
-            for number, step in enumerate(grid):  # from strong to weak, each starts where the last ended
-                theta = matrix.minimise(target, 1 / (step * usual), learnt, theta, lesson.weights)
-                scores = matrix.scores(theta)[held_out]
-                losses[number] += _convex.held_out_loss(loss, scores, target, held_out, lesson.weights)
-        return usual * float(grid[int(np.argmin(losses))])
+        penalties, patience = [1 / (step * usual) for step in grid], _convex.PATIENCE if lesson.is_number else None
+        splits = lesson.splits(self.random_state)
+        best, _ = _convex.choose(matrix, lesson.target, penalties, splits, lesson.weights, patience)
+        return usual * float(grid[best])
