@@ -113,7 +113,7 @@ def _make(flags: Flags, tour: _Tour) -> None:
     path = SUBMISSIONS / tour.name / run_card.SUBMISSION_FILE
     if path.exists() and tour.truth.exists():
         run = run_card.read_run(path.parent)
-        say(grading.grade_submission(path, tour.truth, run.classes, run.left_out, run.task))
+        say(grading.grade_submission(path, tour.truth, run.classes, run.left_out, run.task, run.rule))
     else:
         say(f"{tour.data} has no truth.csv for test photographs; the out-of-fold score above is the estimate")
     say(f"the CSV: {path if path.exists() else f'none, for {tour.data} has no test photographs'}")

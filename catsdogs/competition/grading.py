@@ -117,7 +117,8 @@ def _grade_targets(
         right = _targets_in_texts(answers, classes, task, remedy)
     row_of = {id: row for row, id in enumerate(answers.rows)}
     right = right[[row_of[str(place.find(id))] for id in ids]]
-    decided: Decided = values > 0.5 if task.answer == NAMES else rule.decide(values)
+    by_half = task.answer == NAMES or (task.kind == LABELS and not rule.thresholds)  # a name is written as 1
+    decided: Decided = values > 0.5 if by_half else rule.decide(values)
     graded = judging.grade(Judged(values, values, decided), right, task, measured_on)
     return replace(graded, log_loss=math.nan, standard_error=math.nan) if task.answer == NAMES else graded
 

@@ -258,6 +258,63 @@ def _positive(studio: _Studio) -> _Layout:
     return _Layout(files, header, [(id, int(folder != "Cover")) for id, folder in zip(asked, shown, strict=True)])
 
 
+def _attributes(studio: _Studio, count: int) -> tuple[list[Look], list[list[str]]]:
+    """Things of which each is round or not, spotted or not, red or blue; and which of three labels each has."""
+    shown = studio.rng.random((count, 3)) < (0.5, 0.35, 0.3)
+    of = [
+        Look("disc" if is_round else "star", "spotted" if is_spotted else "plain", 0 if is_red else 230)
+        for is_round, is_spotted, is_red in shown
+    ]
+    return of, [[name for name, is_shown in zip(_LABELS, row, strict=True) if is_shown] for row in shown]
+
+
+def _labels(studio: _Studio) -> _Layout:
+    of, shown = _attributes(studio, 96)
+    ids = studio.names(96, 16)
+    files = studio.pictures([f"{'train' if row < 72 else 'test'}/{id}.jpg" for row, id in enumerate(ids)], of, TILE)
+    header = ("StudyID", *_LABELS)
+    cells = [[int(name in labels) for name in _LABELS] for labels in shown]
+    rows = [(id, *row, f"p{number // 3}") for number, (id, row) in enumerate(zip(ids, cells, strict=True))]
+    files["train.csv"] = _table((*header, "PatientID"), rows[:72])
+    files[SAMPLE] = _table(header, [(id, 0, 0, 0) for id in ids[72:]])
+    return _Layout(files, header, [row[:-1] for row in rows[72:]])
+
+
+def _names_of_labels(studio: _Studio) -> _Layout:
+    of, shown = _attributes(studio, 96)
+    ids = [f"{name}.jpg" for name in studio.names(96, 12)]
+    files = studio.pictures([f"{'train' if row < 72 else 'test'}_images/{id}" for row, id in enumerate(ids)], of, TILE)
+    rows = [(id, " ".join(labels) or "none") for id, labels in zip(ids, shown, strict=True)]
+    files["train.csv"] = _table(("image", "labels"), rows[:72])
+    files[SAMPLE] = _table(("image", "labels"), [(id, "none") for id in ids[72:]])
+    return _Layout(files, ("image", "labels"), rows[72:])
+
+
+def _grades(studio: _Studio) -> _Layout:
+    train, test = studio.deal((28, 14, 12, 10, 8)), studio.deal((8, 5, 4, 4, 3))
+    ids = studio.names(len(train) + len(test), 12)
+    of = [Look("disc", "plain", 60 * grade) for grade in (*train, *test)]
+    folders = ["train_images"] * len(train) + ["test_images"] * len(test)
+    files = studio.pictures([f"{folder}/{id}.png" for folder, id in zip(folders, ids, strict=True)], of, TILE)
+    header, asked = ("id_code", "diagnosis"), ids[len(train) :]
+    files["train.csv"] = _table(header, zip(ids, train, strict=False))
+    files[SAMPLE] = _table(header, [(id, 0) for id in asked])
+    return _Layout(files, header, list(zip(asked, test, strict=True)))
+
+
+def _number(studio: _Studio) -> _Layout:
+    train, test = studio.deal([4] * 20), studio.deal([1] * 16 + [2] * 4)
+    ids, numbers = studio.names(len(train) + len(test), 20), [5 * number + 2 for number in (*train, *test)]
+    of = [Look("disc", "plain", 2.4 * number) for number in numbers]
+    folders = ["train"] * len(train) + ["test"] * len(test)
+    files = studio.pictures([f"{folder}/{id}.jpg" for folder, id in zip(folders, ids, strict=True)], of, TILE)
+    rows = list(zip(ids, numbers, strict=True))
+    files["train.csv"] = _table(("Id", "Blur", "Score"), [(id, 0, number) for id, number in rows[: len(train)]])
+    files[SAMPLE] = _table(("Id", "Score"), [(id, 50.5) for id, _ in rows[len(train) :]])
+    return _Layout(files, ("Id", "Score"), rows[len(train) :])
+
+
+_LABELS = ("round", "spotted", "red")
 _KINDS = {
     "binary": _Kind(
         "tiles in TIFF with 0 or 1 in a table, ids without suffix; one probability is asked for", _binary, "auc"
@@ -281,7 +338,12 @@ _KINDS = {
         "auc",
         {"positive": "round,square"},
     ),
-}
+    "labels": _Kind("a column of 0 and 1 for each of three labels, of which several may be 1, and one of patients; a "
+                    "probability of each is asked for", _labels, "mean-auc"),
+    "names": _Kind("a column that lists labels; their names are asked for", _names_of_labels, "f1-micro"),
+    "grades": _Kind("grades from 0 to 4; a grade is asked for", _grades, "qwk", {"kind": "ordinal"}),
+    "number": _Kind("numbers from 2 to 97; a number is asked for", _number, "rmse"),
+}  # fmt: skip
 KINDS = {name: kind.sentence for name, kind in _KINDS.items()}
 
 

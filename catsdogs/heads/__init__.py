@@ -109,6 +109,8 @@ def serves(name: str, kind: str) -> str:
     if kind == NUMBER:
         can = _is_regressor(head_class) or _kinds().learns_shares(head_class) or is_of_a_file(head_class)
         return "" if can else f"{name} tells classes apart, and numbers are asked for"
+    if kind == LABELS and name in names() and not _kinds().learns_shares(head_class):
+        return f"{name} learns one class for each photograph, and several labels are asked for"
     if _is_regressor(head_class) and kind != ORDINAL:
         return f"{name} answers with a number, and {'labels' if kind == LABELS else 'classes'} are asked for"
     return ""

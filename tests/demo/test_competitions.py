@@ -14,6 +14,7 @@ from catsdogs.demo import competitions
 from catsdogs.demo.competitions import KINDS, Drawn, draw_competition
 from catsdogs.demo.things import Look
 from catsdogs.errors import DatasetError, UnknownNameError
+from catsdogs.photographs import label_texts
 from catsdogs.photographs.dataset import Dataset, Photograph, scan
 from catsdogs.photographs.recognition import Given
 from catsdogs.scoring import metrics
@@ -31,6 +32,10 @@ EXPECTED = {
     "coco": ("classes", "name", 6, 76, 26),
     "folders": ("classes", "name", 7, 75, 28),
     "positive": ("binary", "probability", 2, 66, 24),
+    "labels": ("labels", "probabilities", 8, 72, 24),
+    "names": ("labels", "names", 8, 72, 24),
+    "grades": ("ordinal", "name", 5, 72, 24),
+    "number": ("number", "numbers", 20, 80, 24),
 }
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -129,8 +134,14 @@ def test_labels_and_truth_are_what_is_shown(tmp_path: Path, monkeypatch: pytest.
 
 
 def truth(drawn: Drawn, dataset: Dataset) -> dict[str, str]:
-    """Id -> class, of any form of a truth."""
+    """Id -> class, or text of labels, of any form of a truth."""
     (_, *columns), *rows = table(drawn.truth.read_text())
+    names = dataset.task.names
+    if dataset.task.kind == "labels" and len(columns) > 1:
+        shown = {id: [name for name, cell in zip(columns, cells, strict=True) if cell == "1"] for id, *cells in rows}
+        return {id: label_texts.text_of(labels, names) for id, labels in shown.items()}
+    if dataset.task.kind == "labels":
+        return {id: label_texts.text_of(cell.split(" "), names) for id, cell in rows}
     if len(columns) > 1:
         return {id: columns[values.index("1")] for id, *values in rows}
     is_probability = dataset.task.answer == "probability"
