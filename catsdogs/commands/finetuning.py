@@ -65,6 +65,7 @@ def distill(
     flags: Flags, teacher: str, student: str = "EfficientNetLite0", devices: str = "one", force: bool = False
 ) -> None:
     """Teach one small network what a whole ensemble says of photographs it never saw; it then answers alone."""
+    from catsdogs.photographs import label_texts
     from catsdogs.runs import out_of_fold, run_card
     from catsdogs.scoring import calibration, grades
 
@@ -76,6 +77,7 @@ def distill(
             f"{student} learns from pairs, and a teacher speaks of single photographs", "Give --student another network"
         )
     run, files = read_run_and_files(flags, teacher)
+    label_texts.refuse_several(run.task, "A student")
     files = run_card.rows_of(run, files)
     raw, fold = out_of_fold.read_out_of_fold(SUBMISSIONS / teacher, run, files[0])
     probabilities = calibration.cross_fitted(raw, files[0].labels, fold)

@@ -10,7 +10,7 @@ from catsdogs.cleaning import duplicates
 from catsdogs.errors import TrainingError, UnreadablePhotographError
 from catsdogs.features.feature_file import Features, Unreadable
 from catsdogs.features.folds import deal
-from catsdogs.photographs import images
+from catsdogs.photographs import images, label_texts
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.progress import Progress
 
@@ -55,7 +55,9 @@ def read_lesson(dataset: Dataset, folds: int, seed: int, files: Sequence[Feature
     Raises:
         TrainingError: fewer than two classes, or a class with too few photographs.
         UsageError: numbers that cannot be used.
+        DatasetError: photographs of several labels, or numbers.
     """
+    label_texts.refuse_several(dataset.task, "A network")
     digests_by_row, unreadable = _read_all(dataset)
     train = [row for row in digests_by_row if row.split == "train"]
     digests = np.array([digests_by_row[row] for row in train], np.uint64)

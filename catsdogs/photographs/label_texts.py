@@ -69,6 +69,20 @@ def table_of(task: Task, classes: Sequence[str]) -> NDArray[np.float64]:
     return np.array(numbers, np.float64).reshape(len(classes), width)
 
 
+def refuse_several(task: Task, what: str) -> None:
+    """Refuse what learns one class for each photograph, where each has several labels, or numbers.
+
+    Raises:
+        DatasetError: it is so.
+    """
+    if task.names:
+        raise DatasetError(
+            f"{what} learns one class for each photograph, and these have "
+            f"{'numbers' if task.kind == NUMBER else 'several labels'}: {in_short(task.names)}",
+            "Train a head on their features with `catsdogs train`",
+        )
+
+
 def as_kind(task: Task, kind: str, classes: Sequence[str]) -> Task:
     """The task taken for grades or numbers, which content cannot tell from numbers of classes; others as they are.
 
@@ -91,7 +105,11 @@ def as_kind(task: Task, kind: str, classes: Sequence[str]) -> Task:
         changed = replace(
             task, kind=NUMBER, answer=NUMBERS, positive="", best=0, metric="rmse", names=task.targets, separator=""
         )
-    table_of(changed, classes)
+    values = table_of(changed, classes)
+    if kind == ORDINAL and (np.diff(values[:, 0]) <= 0).any():
+        raise DatasetError(
+            f"The grades {in_short(classes)} are not in increasing order", "Give --kind ordinal to `catsdogs features`"
+        )
     return replace(changed, may_be_name=False)
 
 

@@ -17,6 +17,7 @@ from catsdogs.features.scaling import Labels
 from catsdogs.files import storage, tables
 from catsdogs.heads.twin import Matrix, Twin, prototypes
 from catsdogs.networks import trained, weights
+from catsdogs.photographs import label_texts
 from catsdogs.progress import Progress
 from catsdogs.runs import answers, run_card
 from catsdogs.scoring.measuring import mean_and_error
@@ -104,6 +105,7 @@ def prepare(
             trained here has learnt one of the new classes; random weights.
         StoreError: the files hold different rows, or are not of the networks that the run was trained on.
     """
+    label_texts.refuse_several(files[0].task, "A twin")
     if shots < 1 or repeats < 2 or seed < 0:
         raise UsageError(f"{shots} examples, {repeats} episodes, seed {seed}", "Give at least 1 example and 2 episodes")
     new = _checked_classes(files[0], new, shots + 1, run_folder)

@@ -133,7 +133,8 @@ def twin_heads(trained_run: TrainedRun) -> list[Twin]:
     Raises:
         TrainingError: they are no twins.
     """
-    heads = [head for head in trained_run.heads if isinstance(head, Twin)]
+    within = [getattr(head, "parts_", [head])[0] for head in trained_run.heads]  # of grades a head is around another
+    heads = [head for head in within if isinstance(head, Twin)]
     if not heads:
         raise TrainingError(
             f"The head of the run {trained_run.run.name} is {trained_run.run.head}, which compares no two photographs",
