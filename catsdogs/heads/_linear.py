@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -22,12 +22,10 @@ from catsdogs.heads._convex import InnerSplit, Target, dense, held_out_rows, log
 # Penalties are set for a prior on the whole weight vector, whatever its length: the variance of a coefficient is
 # PRIOR_VARIANCE / width. 100 is what 1,600 photographs on 3,840 and 5,888 columns ask for, each within a factor of 2.
 PRIOR_VARIANCE = 100.0
+UNSEEN = 0.5  # rows of each side that are added to a label of one side only, as at `calibration.UNSEEN_MISTAKES`
 INNER_FOLDS = 5
 INNER_ROWS = 4000  # held-out rows after which a handful of numbers is known well enough
 _BEYOND_CACHES = 2**25  # numbers: 128 MB of float32, beyond any processor's cache
-
-# Times a usual penalty, from strong to weak. Numbers made of photographs asked for SPAN.
-NUMBERS_GRID = 3.0 ** np.arange(6, -10, -1)
 
 
 def inner_splits(target: Target, random_state: int, groups: NDArray[np.int64] | None = None) -> list[InnerSplit]:
@@ -82,13 +80,11 @@ def columns_of(widths: Sequence[int], width: int) -> list[slice]:
 
 
 def best_scale(scores: Array, target: Target, weights: Array | None = None) -> float:
-    """The factor that makes (n, units) scores logits of least log loss.
+    """The factor that makes (n, units) scores logits of least log loss; see `platt` for shares.
 
     A label counts as right with probability (m + 1) / (m + 2) only, where its class has m rows; else rows without a
     mistake would ask for certainty. J. Platt, Probabilistic outputs for support vector machines, 1999.
     """
-    if target.ndim == 2:
-        return _best_scale_of_shares(scores, target, weights)
     rows = np.arange(len(target))
     doubt = 1 / (np.bincount(target)[target] + 2)
     logits = np.hstack((np.zeros_like(scores), scores)) if scores.shape[1] == 1 else scores
@@ -103,17 +99,25 @@ def best_scale(scores: Array, target: Target, weights: Array | None = None) -> f
     return float(np.exp(minimize_scalar(objective, bounds=(-5, 10), method="bounded").x))
 
 
-def _best_scale_of_shares(scores: Array, target: Array, weights: Array | None) -> float:
-    """The same for (n, k) shares, one factor for all columns."""
+def platt(scores: Array, target: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """(k,) factors and (k,) offsets that make (n, k) scores logits of least log loss, softened as in `best_scale`.
+
+    Scores of rare labels need the offset: least squares draws them all towards the mean.
+    """
     right = target.sum(axis=0)
     least, most = 1 / (len(target) - right + 2), (right + 1) / (right + 2)
-    softened = least + (most - least) * target
+    softened, columns = least + (most - least) * target, target.shape[1]
 
-    def objective(power: float) -> float:
-        losses = share_loss(np.exp(power) * scores, softened)[0]
-        return float((losses if weights is None else weighed(losses, weights)).mean())
+    def objective(theta: Array) -> tuple[float, Array]:
+        losses, slopes = share_loss(theta[:columns] * scores + theta[columns:], softened)
+        if weights is not None:
+            losses, slopes = weighed(losses, weights), weighed(slopes, weights)
+        return losses.sum(), np.append((slopes * scores).sum(axis=0), slopes.sum(axis=0))
 
-    return float(np.exp(minimize_scalar(objective, bounds=(-5, 10), method="bounded").x))
+    start = np.append(np.ones(columns), np.zeros(columns))
+    bounds = [(0, None)] * columns + [(None, None)] * columns
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return found[:columns], found[columns:]
 
 
 def joining_weights(
@@ -173,10 +177,12 @@ class Lesson(NamedTuple):
         """See `inner_splits`."""
         return inner_splits(self.target, random_state, self.groups)
 
-    def penalties(self, usual: float) -> list[float]:
-        """Penalties to choose among, from strong to weak: the usual one, but for numbers, of which some are all noise
-        and some can be told to the last digit."""
-        return (usual * NUMBERS_GRID).tolist() if self.is_number else [usual]
+    def logits_of(self, held_out: Array, splits: Sequence[InnerSplit]) -> tuple[Any, Any]:
+        """The factor that makes scores logits, and the offset; of shares (k,) each, see `platt`."""
+        target, weights = self.held_out(splits)
+        if target.ndim == 2:
+            return platt(held_out, target, weights)
+        return best_scale(held_out, target, weights), 0.0
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
@@ -267,12 +273,26 @@ class SharesHead(LinearHead):
         """Learn (n, k) shares from 0 to 1, each column for itself, from (n, width) vectors; see `Lesson`."""
         X = validate_data(self, X, dtype=np.float32)
         self._learn_all(X, Lesson(target, is_number, _optional(groups), _optional(weights), validation))
+        if not is_number:
+            self._doubt_constant(target)
         return self
+
+    def _doubt_constant(self, target: Array) -> None:
+        """A label that all rows have, or none, is not answered with certainty: it may have come by chance."""
+        is_constant = target.min(axis=0) == target.max(axis=0)
+        self.coef_[is_constant] = 0
+        self.intercept_[is_constant] = logit(smoothed_share(target))[is_constant]
 
     def predict_shares(self, X: Any) -> Array:
         """(n, k) shares from 0 to 1."""
         shares: Array = expit(self._logits(X))
         return shares
+
+
+def smoothed_share(target: Array) -> Array:
+    """(k,) share of 1 in (n, k) labels, after `UNSEEN` rows of each side were added."""
+    share: Array = (target.sum(axis=0) + UNSEEN) / (len(target) + 2 * UNSEEN)
+    return share
 
 
 def _optional(values: Any) -> NDArray[Any] | None:

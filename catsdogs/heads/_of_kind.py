@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone, is_regressor
 
 from catsdogs.features.scaling import Array, Scaling, Vectors
+from catsdogs.heads._linear import smoothed_share
 from catsdogs.photographs.task import LABELS, NUMBER, ORDINAL
-
-UNSEEN = 0.5  # rows of each side that are added to a label of one side only, as at `calibration.UNSEEN_MISTAKES`
 
 
 def learns_shares(estimator: Any) -> bool:
@@ -76,7 +75,7 @@ class OfLabels(_OfKind):
         self.parts_ = []
         for column, labels in enumerate(np.asarray(y, np.int64).T):
             if labels.min() == labels.max():
-                self.parts_.append((labels.sum() + UNSEEN) / (len(labels) + 2 * UNSEEN))
+                self.parts_.append(float(smoothed_share(labels)))
                 continue
             more = {} if sample_weight is None else {"sample_weight": sample_weight[:, column]}
             self.parts_.append(clone(self.estimator).fit(X, labels, **more))

@@ -33,20 +33,19 @@ class Blend(SharesHead):
         labels, weights = lesson.held_out(splits)
         columns = _linear.columns_of(self.widths, X.shape[1])
         networks = [
-            _convex.fit_and_hold_out(
-                X[:, part], lesson.target, loss, lesson.penalties(width / PRIOR_VARIANCE), splits, lesson.weights
-            )
+            _convex.fit_and_hold_out(X[:, part], lesson.target, loss, width / PRIOR_VARIANCE, splits, lesson.weights)
             for part, width in ((part, part.stop - part.start) for part in columns)
         ]
-        penalties = lesson.penalties(RIDGE * X.shape[1])
-        ridge = _convex.fit_and_hold_out(X, lesson.target, _convex.squared_loss, penalties, splits, lesson.weights)
-        scale = _linear.best_scale(ridge.held_out, labels, weights)
-        logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out])
+        ridge = _convex.fit_and_hold_out(
+            X, lesson.target, _convex.squared_loss, RIDGE * X.shape[1], splits, lesson.weights
+        )
+        scale, offset = lesson.logits_of(ridge.held_out, splits)
+        logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out + offset])
         self.weights_, offsets = _linear.joining_weights(
             logits, labels, 1 / len(logits), DEVIATION_FROM_EQUAL, least=0, weights=weights
         )
         coef = self.weights_[-1] * scale * ridge.coef
-        self.intercept_ = offsets + self.weights_[-1] * scale * ridge.intercept
+        self.intercept_ = offsets + self.weights_[-1] * scale * ridge.intercept + self.weights_[-1] * offset
         for part, network, weight in zip(columns, networks, self.weights_, strict=False):
             coef[part] += weight * network.coef
             self.intercept_ = self.intercept_ + weight * network.intercept

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from catsdogs.features.scaling import Array, Vectors
-from catsdogs.heads import _convex, _linear
+from catsdogs.heads import _convex
 from catsdogs.heads._linear import Lesson, SharesHead
 
 RIDGE = 0.1  # times width: a prior variance of 10 / width for each coefficient, and noise of variance 1
@@ -18,7 +18,7 @@ class Ridge(SharesHead):
 
     Attributes:
         scale: None chooses it by the log loss of inner validation.
-        scale_: what was taken.
+        scale_: what was taken; (k,) for labels, if it was chosen, and then there is an offset, too.
     """
 
     scale: float | None = None
@@ -26,14 +26,15 @@ class Ridge(SharesHead):
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
         target, splits = lesson.target, lesson.splits(self.random_state)
-        penalties = lesson.penalties(RIDGE * X.shape[1])
-        fitted = _convex.fit_and_hold_out(X, target, _convex.squared_loss, penalties, splits, lesson.weights)
+        fitted = _convex.fit_and_hold_out(X, target, _convex.squared_loss, RIDGE * X.shape[1], splits, lesson.weights)
         self.is_number_ = lesson.is_number
         if lesson.is_number:
-            self.scale_ = 1.0
+            self.scale_, offset = 1.0, 0.0
+        elif self.scale:
+            self.scale_, offset = self.scale, 0.0
         else:
-            self.scale_ = self.scale or _linear.best_scale(fitted.held_out, *lesson.held_out(splits))
-        self.coef_, self.intercept_ = self.scale_ * fitted.coef.T, self.scale_ * fitted.intercept
+            self.scale_, offset = lesson.logits_of(fitted.held_out, splits)
+        self.coef_, self.intercept_ = (self.scale_ * fitted.coef).T, self.scale_ * fitted.intercept + offset
 
     def predict_shares(self, X: Any) -> Array:
         """(n, k) shares: those of numbers are the scores themselves, from -1 to 1."""

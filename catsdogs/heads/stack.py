@@ -26,9 +26,7 @@ class Stack(SharesHead):
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
         splits, loss = lesson.splits(self.random_state), _convex.log_loss_of(lesson.target)
         parts = [
-            _convex.fit_and_hold_out(
-                part, lesson.target, loss, lesson.penalties(part.shape[1] / PRIOR_VARIANCE), splits, lesson.weights
-            )
+            _convex.fit_and_hold_out(part, lesson.target, loss, part.shape[1] / PRIOR_VARIANCE, splits, lesson.weights)
             for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
         ]
         logits, (labels, weights) = np.stack([part.held_out for part in parts]), lesson.held_out(splits)
