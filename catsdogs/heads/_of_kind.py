@@ -38,6 +38,17 @@ class _OfKind(BaseEstimator):
         history: dict[str, list[float]] = getattr(self.parts_[0], "history_", {})
         return history
 
+    @property
+    def streamed(self) -> Any:
+        """How such heads learn together from blocks of rows, see `streaming.Learner`; absent where they cannot."""
+        if not hasattr(self.estimator, "streamed_shares"):
+            raise AttributeError("streamed")
+        return _Streamed
+
+    def shares(self, target: NDArray[Any]) -> Array:
+        """(n, k) shares that a linear head learns of what is right."""
+        raise NotImplementedError
+
     def _fit_shares(self, X: Vectors, target: Array, is_number: bool = False, **more: Any) -> None:
         whole = clone(self.estimator)
         weights = more.pop("sample_weight", None)
@@ -52,13 +63,6 @@ class _OfKind(BaseEstimator):
 class OfLabels(_OfKind):
     """Probabilities of several labels, each for itself."""
 
-    @property
-    def streamed(self) -> Any:
-        """How such heads learn together from blocks of rows, see `streaming.Learner`; absent where they cannot."""
-        if not hasattr(self.estimator, "streamed_shares"):
-            raise AttributeError("streamed")
-        return _streamed_labels
-
     def fit(
         self,
         X: Vectors,
@@ -70,7 +74,7 @@ class OfLabels(_OfKind):
         """Learn from (n, width) vectors and (n, k) labels of 0 and 1; `sample_weight`, (n, k), is of each of them."""
         if self._is_linear:
             more = {"validation": validation, "groups": groups, "sample_weight": sample_weight}
-            self._fit_shares(X, np.asarray(y, np.float64), **more)
+            self._fit_shares(X, self.shares(y), **more)
             return self
         self.parts_ = []
         for column, labels in enumerate(np.asarray(y, np.int64).T):
@@ -80,6 +84,10 @@ class OfLabels(_OfKind):
             more = {} if sample_weight is None else {"sample_weight": sample_weight[:, column]}
             self.parts_.append(clone(self.estimator).fit(X, labels, **more))
         return self
+
+    def shares(self, target: NDArray[Any]) -> Array:
+        """The labels themselves."""
+        return np.asarray(target, np.float64)
 
     def predict_proba(self, X: Vectors) -> Array:
         """(n, k) probabilities."""
@@ -108,10 +116,10 @@ class OfNumbers(_OfKind):
     def fit(self, X: Vectors, y: Array, validation: tuple[Vectors, Array] | None = None, groups: Any = None) -> Self:
         """Learn from (n, width) vectors and (n, k) numbers."""
         y = np.asarray(y, np.float64)
-        self.least_, self.most_ = y.min(axis=0), y.max(axis=0)
+        self.see_range(y)
         if self._is_linear:
-            watched = (validation[0], self._shares(validation[1])) if validation else None
-            self._fit_shares(X, self._shares(y), is_number=True, validation=watched, groups=groups)
+            watched = (validation[0], self.shares(validation[1])) if validation else None
+            self._fit_shares(X, self.shares(y), is_number=True, validation=watched, groups=groups)
         else:
             self.parts_ = [clone(self.estimator).fit(X, column) for column in y.T]
         return self
@@ -124,9 +132,14 @@ class OfNumbers(_OfKind):
             numbers = np.stack([part.predict(X) for part in self.parts_], axis=1).astype(np.float64)
         return np.clip(numbers, self.least_, self.most_)
 
-    def _shares(self, numbers: Array) -> Array:
+    def see_range(self, numbers: Array) -> None:
+        """Take up the range of (n, k) numbers; whoever gives them block by block has them seen first."""
+        self.least_, self.most_ = numbers.min(axis=0), numbers.max(axis=0)
+
+    def shares(self, target: Array) -> Array:
+        """Of the range of each number."""
         width = np.where(self.most_ > self.least_, self.most_ - self.least_, 1)
-        shares: Array = np.clip((numbers - self.least_) / width, 0, 1)
+        shares: Array = np.clip((target - self.least_) / width, 0, 1)
         return shares
 
 
@@ -154,9 +167,9 @@ class OfGrades(_OfKind):
         """Learn from (n, width) vectors and (n,) grades."""
         self.classes_ = np.arange(int(y.max()) + 1)
         if self._is_linear:
-            watched = (validation[0], self._reached(validation[1])) if validation else None
+            watched = (validation[0], self.shares(validation[1])) if validation else None
             more = {"validation": watched, "groups": groups, "sample_weight": sample_weight}
-            self._fit_shares(X, self._reached(y), **more)
+            self._fit_shares(X, self.shares(y), **more)
             return self
         more = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.parts_ = [clone(self.estimator).fit(X, y, **more)]
@@ -176,16 +189,33 @@ class OfGrades(_OfKind):
         probabilities[:, part.classes_] = part.predict_proba(X)
         return probabilities
 
-    def _reached(self, grades: NDArray[np.int64]) -> Array:
-        return (np.asarray(grades)[:, np.newaxis] > self.classes_[:-1]).astype(np.float64)
+    def shares(self, target: NDArray[np.int64]) -> Array:
+        """Whether each grade but the last was passed."""
+        return (np.asarray(target)[:, np.newaxis] > self.classes_[:-1]).astype(np.float64)
 
 
-def _streamed_labels(
-    heads: Sequence[OfLabels], scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]
-) -> Any:
-    for head in heads:
-        head.parts_ = [clone(head.estimator)]
-    return heads[0].estimator.streamed_shares([head.parts_[0] for head in heads], scaling, len(classes), rows)
+class _Streamed:
+    """A `streaming.Learner` of heads around linear ones."""
+
+    def __init__(
+        self, heads: Sequence[_OfKind], scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> None:
+        """`classes`: (columns,) numbers of what predictions have columns for."""
+        for head in heads:
+            head.parts_ = [clone(head.estimator)]
+            if isinstance(head, OfGrades):
+                head.classes_ = classes
+        first, parts = heads[0], [head.parts_[0] for head in heads]
+        columns = len(classes) - isinstance(first, OfGrades)
+        self._first = first
+        self._learner = parts[0].streamed_shares(parts, scaling, columns, rows, isinstance(first, OfNumbers))
+        self.epochs: int = self._learner.epochs
+
+    def learn(self, X: Vectors, target: NDArray[Any], allowed: NDArray[np.bool_], share: float) -> None:
+        self._learner.learn(X, self._first.shares(target), allowed, share)
+
+    def end_epoch(self) -> None:
+        self._learner.end_epoch()
 
 
 OF_KIND = {LABELS: OfLabels, NUMBER: OfNumbers, ORDINAL: OfGrades}

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from catsdogs.features.scaling import Array, Scaling, Vectors
 from catsdogs.heads import _convex
@@ -60,8 +61,6 @@ class DropoutSigmoid(SharesHead):
         target, allowed = lesson.target, np.ones((1, len(X)), bool)
         more = NUMBERS_UPDATES if lesson.is_number else 1
         descent = _Descent([self], _convex.scaling_of(X), _convex.units_of(target), allowed.sum(axis=1), more)
-        if target.ndim == 2:
-            descent.start_at(target.mean(axis=0))
         for _ in range(descent.epochs):
             descent.learn(X, target, allowed, 1, lesson.weights)
             descent.end_epoch()
@@ -81,12 +80,12 @@ class DropoutSigmoid(SharesHead):
 
     @staticmethod
     def streamed_shares(
-        heads: "Sequence[DropoutSigmoid]", scaling: Scaling, columns: int, rows: NDArray[np.int64]
+        heads: "Sequence[DropoutSigmoid]", scaling: Scaling, columns: int, rows: NDArray[np.int64], is_number: bool
     ) -> "_Descent":
         """The same for the (n, columns) shares of `fit_shares`."""
         for head in heads:
             head.n_features_in_ = len(scaling.mean)
-        return _Descent(heads, scaling, columns, rows)
+        return _Descent(heads, scaling, columns, rows, NUMBERS_UPDATES if is_number else 1)
 
     def _note(self, prefix: str, losses: Array, right: NDArray[np.bool_]) -> None:
         for name, values in (("loss", losses), ("accuracy", right)):
@@ -126,18 +125,19 @@ class _Descent:
         for head in heads:
             head.history_ = {}
 
-    def start_at(self, shares: Array) -> None:
-        """Begin with the (units,) mean shares in place of one half, which rare labels would take long to leave."""
-        kept = np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE)
-        self._theta[-1] = np.log(kept / (1 - kept))
-
     def learn(
         self, X: Vectors, target: Target, allowed: NDArray[np.bool_], share: float, weights: Array | None = None
     ) -> None:
         """One update after another from the rows of a block, which are `share` of all."""
+        if target.ndim == 2 and not self._theta.any():
+            self._start_at(np.concatenate([target[rows if rows.any() else ...].mean(axis=0) for rows in allowed]))
         for rows in np.array_split(self._random.permutation(len(X)), max(1, round(share * self._updates))):
             block, own = X[rows], None if weights is None else weights[rows]
             self._step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows], own)
+
+    def _start_at(self, shares: Array) -> None:
+        """Begin with the mean shares of all units in place of one half, which rare labels would take long to leave."""
+        self._theta[-1] = logit(np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE))
 
     def _step(self, kept: Vectors, target: Target, allowed: NDArray[np.bool_], weights: Array | None) -> None:
         """One update from standardised rows, which it overwrites; `allowed`, (heads, n): who may learn from which."""

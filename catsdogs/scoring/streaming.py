@@ -177,6 +177,9 @@ def fit_blocks(
     """
     heads = [make() for _ in range(int(fold.max()) + 1)]
     check_head(heads[0], files)
+    for head in heads:
+        if see_range := getattr(head, "see_range", None):  # of numbers, which is needed before the first block
+            see_range(target[kept])
     vectors = Joined(files, "train", first=first)
     allowed = kept & (fold != np.arange(len(heads))[:, np.newaxis])
     classes, strata = np.arange(crossval.columns_of(target)), _strata_of(target)

@@ -1,19 +1,23 @@
 """Heads of several labels, grades and numbers: against separate fits and closed forms, and what a kind asks for."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import logit
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 from catsdogs import heads
 from catsdogs.errors import TrainingError
-from catsdogs.heads import _convex
+from catsdogs.features.scaling import Scaling
+from catsdogs.heads import _convex, _linear
 from catsdogs.photographs.task import CLASSES, LABELS, NUMBER, ORDINAL
-from catsdogs.scoring import crossval
+from catsdogs.scoring import crossval, kept_heads
 from tests.conftest import refused
 
 LINEAR = ("blend", "dropout-sigmoid", "logistic", "ridge", "stack")
@@ -90,8 +94,90 @@ def test_a_label_of_one_side_is_answered_as_it_is(name: str, value: float) -> No
     target = (scores > 0.3).astype(float)
     target[:, 1] = value
     answers = heads.create(name, 1, kind=LABELS).fit(X, target).predict_proba(X)
-    assert (abs(answers[:, 1] - value) < 0.1).all() and np.isfinite(answers).all()
-    assert ((answers > 0) & (answers < 1)).all() or name == "ridge"
+    np.testing.assert_allclose(answers[:, 1], (240 * value + 0.5) / 241, rtol=1e-6)  # one more row, half of each side
+    assert ((answers > 0) & (answers < 1)).all()
+
+
+def test_each_label_has_the_penalty_that_a_grid_search_finds() -> None:
+    X, scores = drawn(rows=300, width=60, columns=2, noise=0)
+    scores[:, 1] += 3 * np.random.default_rng(3).normal(size=300)  # a label that is told, and one that hardly is
+    target = (scores > 0.2).astype(float)
+    head = heads.create("logistic", kind=LABELS).fit(X, target)
+    chosen = head.parts_[0].C_  # type: ignore[attr-defined]
+    scaled = StandardScaler().fit_transform(X.astype(np.float64))
+    grid = [100 / 60 / 3.0**step for step in range(-5, 8)]
+    for own, labels in zip(chosen, target.T, strict=True):
+        splits = _linear.inner_splits(target, 0)
+        search = GridSearchCV(LogisticRegression(max_iter=5000), {"C": grid}, scoring="neg_log_loss", cv=splits)
+        losses = -search.fit(scaled, labels).cv_results_["mean_test_score"]
+        assert losses[np.argmin(abs(np.log(grid) - np.log(own)))] == pytest.approx(losses.min(), abs=1e-3)
+    assert chosen[0] > 3 * chosen[1]
+
+
+def test_scores_become_logits_as_by_logistic_regression_on_softened_labels() -> None:
+    """A softened label is a row of each side, weighed."""
+    _, scores = drawn(columns=2)
+    target = (scores + np.random.default_rng(1).normal(size=scores.shape) > [0.3, 1.5]).astype(float)
+    factors, offsets = _linear.platt(scores, target)
+    for column, (own, labels) in enumerate(zip(scores.T, target.T, strict=True)):
+        right, wrong = labels.sum(), (1 - labels).sum()
+        soft = np.where(labels == 1, (right + 1) / (right + 2), 1 / (wrong + 2))
+        twice = np.append(own, own)[:, np.newaxis], np.repeat([1, 0], len(own))
+        oracle = LogisticRegression(C=1e9, tol=1e-8).fit(*twice, sample_weight=np.append(soft, 1 - soft))
+        expected = oracle.coef_[0, 0], oracle.intercept_[0]
+        np.testing.assert_allclose((factors[column], offsets[column]), expected, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["blend", "dropout-sigmoid", "logistic", "ridge", "stack"])
+def test_rare_labels_are_answered_with_their_share(name: str) -> None:
+    X, scores = drawn(rows=1200, columns=2)
+    target = (scores > np.quantile(scores, [0.97, 0.9], axis=0).diagonal()).astype(float)
+    head = heads.create(name, 1, WIDTHS if name in ("blend", "stack") else (), LABELS).fit(X[:800], target[:800])
+    answers = head.predict_proba(X[800:])
+    np.testing.assert_allclose(answers.mean(axis=0), target.mean(axis=0), atol=0.03)
+    losses = _convex.share_loss(logit(answers), target[800:])[0].mean(axis=0)
+    share = target[:800].mean(axis=0)
+    assert (losses < -(share * np.log(share) + (1 - share) * np.log(1 - share))).all()
+
+
+@pytest.mark.parametrize("kind", [LABELS, NUMBER, ORDINAL])
+def test_dropout_sigmoid_learns_from_blocks_as_from_all_rows(kind: str) -> None:
+    X, scores = drawn(rows=1200, columns=1 if kind == ORDINAL else 2, noise=0.2)
+    X = (X - 3) / np.geomspace(0.01, 100, 20).astype(np.float32)
+    of_kind = {LABELS: (scores > 1).astype(float), NUMBER: 50 + 20 * scores}
+    target: Any = of_kind.get(kind, np.searchsorted([-0.8, 0, 0.3, 1.1], scores[:, 0]))
+    made = [heads.create("dropout-sigmoid", 1, kind=kind) for _ in range(2)]
+    if kind == NUMBER:
+        for head in made:
+            head.see_range(target)  # type: ignore[attr-defined]
+    allowed = np.arange(1200) % 3 != np.arange(2)[:, np.newaxis]
+    columns = np.arange(5 if kind == ORDINAL else 2)
+    learner = made[0].streamed(made, Scaling([X]), columns, allowed.sum(axis=1))  # type: ignore[attr-defined]
+    for _ in range(learner.epochs):
+        for rows in np.split(np.random.default_rng(0).permutation(1200), 4):
+            learner.learn(X[rows], target[rows], allowed[:, rows], 0.25)
+        learner.end_epoch()
+    for head, rows in zip(made, allowed, strict=True):
+        alone = heads.create("dropout-sigmoid", 1, kind=kind).fit(X[rows], target[rows])
+        found, expected = (crossval.predict(one, X, kind) for one in (head, alone))
+        spread = np.ptp(target, axis=0).max() if kind == NUMBER else 1
+        assert abs(found - expected).mean() < 0.03 * spread
+    with pytest.raises(AttributeError):
+        heads.create("ridge", kind=kind).streamed  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [LABELS, NUMBER, ORDINAL])
+@pytest.mark.parametrize("name", [*LINEAR, "RandomForestClassifier", "RandomForestRegressor", "KNeighborsClassifier"])
+def test_heads_of_every_kind_are_kept_to_the_last_digit(tmp_path: Path, name: str, kind: str) -> None:
+    if heads.serves(name, kind):
+        return
+    X, scores = drawn(rows=90)
+    target: Any = {LABELS: (scores > 0).astype(float), NUMBER: scores}.get(kind, np.digitize(scores[:, 0], [-0.5, 0.5]))
+    fitted = [heads.create(name, seed, WIDTHS if name in ("blend", "stack") else (), kind) for seed in range(2)]
+    kept_heads.write_heads(tmp_path / "heads.skops", name, [head.fit(X, target) for head in fitted])
+    read = kept_heads.read_heads(tmp_path / "heads.skops", name, (2, 20, 3), "run", "Train again", kind)
+    for head, again in zip(fitted, read, strict=True):
+        assert np.array_equal(crossval.predict(head, X, kind), crossval.predict(again, X, kind))
 
 
 @pytest.mark.parametrize("name", [*LINEAR, "Ridge", "SVR", "RandomForestRegressor", "KNeighborsRegressor"])
