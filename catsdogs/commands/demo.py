@@ -48,7 +48,7 @@ class _Tour(NamedTuple):
 @task(
     data="a folder of your own photographs to make the tour with",
     competition="the kind of a small competition to draw and make the tour with: binary, zips, classes, one-hot, name, "
-    "best-5, coco, folders or positive",
+    "best-5, coco, folders, positive, labels, names, grades or number",
 )
 def demo(flags: Flags, data: str | None = None, competition: str | None = None) -> None:
     """The whole job in minutes on drawn pets, or a drawn competition: features, outliers, training, grading."""
