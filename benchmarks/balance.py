@@ -74,8 +74,8 @@ def main() -> None:
             judged_task = replace(judged_task, answer=PROBABILITY) if one.metric == "auc" else judged_task
             pair = [
                 judging.measure(
-                    judging.cross_fitted(crossed.predictions[scored], rows.right[scored], fold[scored], judged_task),
-                    rows.right[scored],
+                    judging.cross_fitted(crossed.predictions[scored], rows.truth[scored], fold[scored], judged_task),
+                    rows.truth[scored],
                     judged_task,
                 )
                 for crossed in both

@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.kinds_of_tasks import FOLDS, NETWORKS, SEED, Question, questions
 from catsdogs import heads
 from catsdogs.cleaning import label_errors
-from catsdogs.cleaning.strangers import FAR, NEIGHBOURS
-from catsdogs.commands.cleaning import LABEL_ERROR_HEADS
+from catsdogs.cleaning.knn_outliers import FAR, NEIGHBOURS
+from catsdogs.commands.cleaning import LABEL_ERROR_HEAD
 from catsdogs.features import feature_file, folds, joining
 from catsdogs.features.scaling import Vectors
 from catsdogs.photographs.dataset import scan
@@ -27,7 +27,7 @@ from catsdogs.scoring import crossval, training_plan
 
 LABELS_SPOILED, NUMBERS_SPOILED = 0.05, 0.03
 ROUNDS = 2
-CROWD, STRANGERS = 500, (5, 20)
+CROWD, FAR_FROM_ALLS = 500, (5, 20)
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -67,7 +67,6 @@ def measure_spoiled(question: Question, X: NDArray[np.float32], widths: tuple[in
     """Print a row for each rule, the mean of the rounds."""
     kind = question.task.kind
     share = NUMBERS_SPOILED if kind == NUMBER else LABELS_SPOILED
-    head = next(name for name in LABEL_ERROR_HEADS if not heads.serves(name, kind))
     found: dict[str, list[tuple[float, ...]]] = {}
     for seed in range(ROUNDS):
         for used in (0.0, share):
@@ -75,7 +74,7 @@ def measure_spoiled(question: Question, X: NDArray[np.float32], widths: tuple[in
             alone = np.arange(len(given))
             strata: Any = folds.bins_of(given, FOLDS) if kind == NUMBER else given
             fold = (folds.deal_labels if kind == LABELS else folds.deal)(strata, alone, FOLDS, SEED + seed)
-            every, make = np.ones(len(X), bool), _maker(head, widths, kind)
+            every, make = np.ones(len(X), bool), _maker(LABEL_ERROR_HEAD, widths, kind)
             predictions = crossval.cross_validate(X, given, every, fold, make, lambda: None, kind=kind).predictions
             for rule, (doubt, least) in doubts(question, given, predictions).items():
                 listed = doubt >= least
@@ -96,9 +95,9 @@ def _maker(head: str, widths: tuple[int, ...], kind: str) -> Callable[[], heads.
     return lambda: heads.create(head, SEED, widths, kind)
 
 
-def measure_strangers(crowd: Vectors, foreign: Vectors, name: str) -> None:
-    """Print a row for each number of strangers: among so many of a kind, by their distance to the nearest."""
-    for count in STRANGERS:
+def measure_foreign(crowd: Vectors, foreign: Vectors, name: str) -> None:
+    """Print a row for each number of foreign photographs: among so many of a kind, by their distance to the nearest."""
+    for count in FAR_FROM_ALLS:
         rounds = []
         for seed in range(5):
             draw = np.random.default_rng(seed)
@@ -125,8 +124,8 @@ def main() -> None:
     pets = joining.Joined(files, "train", normalised=True).read()
     cats, dogs = pets[files[0].labels == 0], pets[files[0].labels == 1]
     print("| among 500 dogs | AUROC | listed | precision | recall |\n| --- | --- | --- | --- | --- |")
-    measure_strangers(dogs, joining.Joined(foreign, "train", normalised=True).read(), "drawn pictures")
-    measure_strangers(dogs, cats, "cats")
+    measure_foreign(dogs, joining.Joined(foreign, "train", normalised=True).read(), "drawn pictures")
+    measure_foreign(dogs, cats, "cats")
     print("\n| asked for | rule | AUROC | listed | precision | recall | listed of the untouched |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     X, widths = training_plan.training_vectors(files), tuple(file.width for file in files)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from catsdogs.cleaning.suspect_table import OUTLIERS_FILE
-from catsdogs.cleaning.votes import collect_votes, has_classes, shortened
+from catsdogs.cleaning.votes import collect_votes, shortened
 from catsdogs.errors import DatasetError, LockedError, StoreError, TrainingError, and_more, to_choose_from
 from catsdogs.features.feature_file import Features
 from catsdogs.files import locks, storage, tables
@@ -52,7 +52,7 @@ class Allowed(NamedTuple):
 
     def find(self, text: str) -> str | None:
         """A label as the rows write it, such as `rust|scab` for `scab | rust`; None for what is none."""
-        if self.task is None or has_classes(self.task):
+        if self.task is None or self.task.has_classes:
             found = Names(self.classes).find(text) or text
             return found if found in self.classes else None
         if self.task.kind == LABELS:
@@ -69,7 +69,7 @@ class Allowed(NamedTuple):
     @property
     def in_words(self) -> str:
         """What a label may say."""
-        if self.task is None or has_classes(self.task):
+        if self.task is None or self.task.has_classes:
             return f"one of the classes: {to_choose_from(self.classes)}"
         names = to_choose_from(self.task.names)
         if self.task.kind == LABELS:
@@ -198,7 +198,7 @@ def _without_pets(folder: Path, files: Sequence[Features]) -> Corrections:
     remedy = f"Train with --outliers keep, or name the rows to drop in {folder / DECISIONS_FILE}"
     if not ballots.is_about_pets:
         which = f"the photographs of {shortened(first.classes)} show none"
-        if not has_classes(first.task):
+        if not first.task.has_classes:
             which = f"networks vote on classes of pets, not on {shortened(first.task.names)}"
         raise TrainingError(f"--outliers drop leaves out what shows no pet, and {which}", remedy)
     unanimous, judged = np.flatnonzero(ballots.unanimous("train")), np.count_nonzero(ballots.voted_on("train"))

@@ -13,7 +13,6 @@ from catsdogs.features.joining import Joined
 from catsdogs.features.neighbours import Crowd
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
-from catsdogs.photographs.task import LABELS, NUMBER
 
 Copies = tuple[tuple[str, ...], ...]  # of each picture that occurs again, the ids of its train photographs
 Pairs = Sequence[tuple[int, int, float]]
@@ -109,7 +108,7 @@ def find_copies(files: Sequence[Features], pairs: Pairs | None = None) -> Copies
     first = files[0]
     by_bytes = _same_bytes(files)
     picture = _linked_by(_near_pairs(files, pairs), by_bytes)
-    classes = range(0 if first.task.kind in (LABELS, NUMBER) else len(first.classes))
+    classes = range(len(first.classes) if first.task.has_classes else 0)
     pictures_of = [np.unique(picture[first.labels == label]) for label in classes]
     whole_classes = [pictures[0] for pictures in pictures_of if len(pictures) == 1]
     too_many = np.bincount(picture, minlength=1)[picture] > max(_MIN_COPIES, MAX_SHARE * len(picture))
@@ -202,7 +201,7 @@ def _first_few(names: Sequence[str]) -> str:
 def _given(file: Features, place: Place, kind: str) -> str:
     """`given 63.5, ` of several labels or numbers that a copy contradicts, for which both are said; else nothing."""
     label = label_of(file, place)
-    return f"given {label}, " if kind == TWO_LABELS and label and file.task.kind in (LABELS, NUMBER) else ""
+    return f"given {label}, " if kind == TWO_LABELS and label and not file.task.has_classes else ""
 
 
 def _name(file: Features, place: Place) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning import duplicates, label_errors, oddities, strangers
+from catsdogs.cleaning import duplicates, knn_outliers, label_errors, oddities
 from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, Suspect, joint_score, label_of
 from catsdogs.cleaning.votes import (
     NO_PET,
@@ -15,7 +15,6 @@ from catsdogs.cleaning.votes import (
     check_votes,
     collect_votes,
     find_no_pets,
-    has_classes,
     shortened,
     voters,
 )
@@ -38,7 +37,7 @@ def find_outliers(
 
     Each kind of reason, with its score, is explained where it is found:
         no pet: `votes.find_no_pets`, of at least `votes` networks by their top `k` labels.
-        far from all others: `strangers.find_strangers`, where no network votes on pets.
+        far from all others: `knn_outliers.find_knn_outliers`, where no network votes on pets.
         label error, number far off: `label_errors.find_doubted_labels`.
         small, near-uniform, few colours, odd shape: `oddities.find_odd_pixels`, with or without `quartiles`.
         duplicate, two labels: `duplicates.find_same_bytes`.
@@ -62,7 +61,7 @@ def find_outliers(
     ballots = collect_votes(files, k, first)
     doubts = itertools.chain(
         find_no_pets(ballots, votes),
-        () if ballots.names and ballots.is_about_pets else strangers.find_strangers(files, first),
+        () if ballots.names and ballots.is_about_pets else knn_outliers.find_knn_outliers(files, first),
         label_errors.find_doubted_labels(first, files[0], out_of_fold) if out_of_fold is not None else (),
         oddities.find_odd_pixels(first, quartiles),
         duplicates.find_same_bytes(first),
@@ -107,7 +106,7 @@ def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:
     ]
     photographs = sum(len(files[0].ids[split]) for split in feature_file.SPLITS)
     counted = f"{len(suspects):,} of {photographs:,} photographs are suspect{': ' if counts else ''}{', '.join(counts)}"
-    if not has_classes(files[0].task):
+    if not files[0].task.has_classes:
         return f"{counted}."
     if not able:
         return f"{counted}. No network could vote, for none has a classifier: {', '.join(mute)}."

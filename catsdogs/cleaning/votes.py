@@ -13,7 +13,6 @@ from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features
 from catsdogs.files import tables
 from catsdogs.networks import imagenet
-from catsdogs.photographs.task import LABELS, NUMBER, Task
 
 TOPK_FILE = "topk.csv"
 NO_PET = "no pet"
@@ -59,7 +58,7 @@ class Ballots:
     @property
     def is_about_pets(self) -> bool:
         """Whether any class is voted on; a data set without classes is."""
-        return bool(self.of_pets.any()) or (not self.first.classes and has_classes(self.first.task))
+        return bool(self.of_pets.any()) or (not self.first.classes and self.first.task.has_classes)
 
     @property
     def without_vote(self) -> tuple[str, ...]:
@@ -99,11 +98,6 @@ def expected_labels(classes: Sequence[str]) -> NDArray[np.bool_]:
     expected = np.zeros(len(imagenet.labels()), bool)
     expected[list(imagenet.PETS.union(*(imagenet.named(name) for name in classes)))] = True
     return expected
-
-
-def has_classes(task: Task) -> bool:
-    """Whether a photograph is of one class or grade, which may be of pets; not of several labels, or numbers."""
-    return task.kind not in (LABELS, NUMBER)
 
 
 def are_plain_pets(classes: Sequence[str]) -> bool:
@@ -168,7 +162,7 @@ def collect_votes(files: Sequence[Features], k: int = imagenet.TOP_K, first: Fea
 
 def _of_pets(first: Features, best: NDArray[np.integer]) -> NDArray[np.bool_]:
     """(classes,) which classes are voted on, by (networks, n_train) best labels."""
-    if not has_classes(first.task):
+    if not first.task.has_classes:
         return np.zeros(len(first.classes), bool)
     if are_plain_pets(first.classes):
         return np.ones(len(first.classes), bool)

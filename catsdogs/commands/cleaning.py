@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from catsdogs.cleaning.duplicates import Pairs
     from catsdogs.features.feature_file import Features
 
-LABEL_ERROR_HEADS = ("stack", "logistic", "ridge")  # the quickest of the good ones first; the first that serves
+LABEL_ERROR_HEAD = "stack"  # the quickest of the good ones
 
 
 @task(
@@ -65,14 +65,12 @@ def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
 
 def _out_of_fold(flags: Flags, files: "Sequence[Features]", pairs: "Pairs") -> "NDArray[np.float64] | None":
     """(n_train, columns) predictions out of fold; None, said aloud, where no head can be trained."""
-    from catsdogs import heads
     from catsdogs.cleaning import duplicates
     from catsdogs.scoring import training_plan
 
     try:
         copies = duplicates.find_copies(files, pairs)
-        able = (name for name in (*LABEL_ERROR_HEADS, *heads.names()) if not heads.serves(name, files[0].task.kind))
-        plan = training_plan.Plan(next(able), flags.number("folds"), flags.number("seed"), copies=copies)
+        plan = training_plan.Plan(LABEL_ERROR_HEAD, flags.number("folds"), flags.number("seed"), copies=copies)
         return training_plan.out_of_fold(files, plan).predictions
     except TrainingError as error:
         say(f"Not looked for wrong labels: {error.problem}")
@@ -85,10 +83,8 @@ def _refuse_idle_flags(flags: Flags, files: "Sequence[Features]") -> None:
     Raises:
         UsageError: a flag that would do nothing.
     """
-    from catsdogs.cleaning.votes import has_classes
-
     has_labels = any(file.topk_class for file in files)
-    if (flags.k or flags.votes) and not has_classes(files[0].task):
+    if (flags.k or flags.votes) and not files[0].task.has_classes:
         raise UsageError(
             f"{'-k' if flags.k else '--votes'} would do nothing: networks vote on classes of pets, and {files[0].path} "
             "has other labels",

@@ -15,7 +15,7 @@ from catsdogs.errors import DatasetError, SubmissionError, in_short
 from catsdogs.files import tables
 from catsdogs.photographs import label_texts
 from catsdogs.photographs.names import Names, one_form
-from catsdogs.photographs.task import BEST_K, ID_COLUMN, LABEL_COLUMN, LABELS, NAME, NAMES, NUMBER, ORDINAL, Task
+from catsdogs.photographs.task import BEST_K, ID_COLUMN, LABEL_COLUMN, LABELS, NAME, NAMES, ORDINAL, Task
 from catsdogs.scoring import decisions, judging, measuring, measuring_targets, metrics
 from catsdogs.scoring.grades import Grade, score
 from catsdogs.scoring.judging import Decided, Judged, Rule
@@ -51,7 +51,7 @@ def grade_submission(
     for absent, name in zip(submission.differences(answers.rows, sheet.rows), (path, truth), strict=True):
         submission.refuse_ids(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
     measured_on = f"{truth.name}, {len(sheet.rows):,} rows"
-    if task.kind in (LABELS, NUMBER):
+    if not task.has_classes:
         return _grade_targets(path, sheet, answers, classes, rule or Rule(task), measured_on)
     if task.answer in (NAME, BEST_K):
         return _grade_names(path, sheet, _labels_of(answers), classes, task, measured_on)

@@ -23,7 +23,6 @@ from catsdogs.photographs.task import (
     LABELS,
     NAME,
     NAMES,
-    NUMBER,
     NUMBERS,
     PROBABILITY,
     Task,
@@ -106,7 +105,7 @@ def order(
     task = task or Task.of_classes(classes)
     names = task.answer in OF_NAMES
     if sample is None:
-        is_one = names or (task.kind not in (LABELS, NUMBER) and len(classes) == 2 and not left_out)
+        is_one = names or (task.has_classes and len(classes) == 2 and not left_out)
         columns = [LABEL_COLUMN] if is_one else [*classes, *left_out]
         empty = Sheet("The submission", [ID_COLUMN, *columns], {}, {})
         places = [] if names else places_of(columns, classes, left_out, task)

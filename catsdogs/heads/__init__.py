@@ -44,7 +44,8 @@ class Head(Protocol):
         parameter `random_state`: its seed.
         parameter `widths`: how many columns each network has, in their order.
         argument `validation` of `fit`: vectors and labels to watch and never to learn from.
-        argument `groups` of `fit`: (n,) numbers, the same for copies of a picture, which no split of its own may part.
+        argument `groups` of `fit`: (n,) numbers, the same for copies of a picture and for rows of one group, such as a
+            patient's, which no split of its own may part.
         argument `sample_weight` of `fit`: how much each row, or each of its labels, counts.
         attribute `history_`: a list with one figure per epoch for each of `loss`, `accuracy`, `val_loss` and
             `val_accuracy`.
@@ -118,7 +119,12 @@ def serves(name: str, kind: str) -> str:
 
 def class_of(head: Head) -> type:
     """The class of a head, whatever kind of task it was created for; see `find`."""
-    return type(getattr(head, "estimator", head)) if isinstance(head, tuple(_kinds().OF_KIND.values())) else type(head)
+    return type(_within(head))
+
+
+def _within(head: Head) -> Any:
+    """The estimator that a head of labels, grades or numbers is around; other heads themselves."""
+    return getattr(head, "estimator", head) if isinstance(head, tuple(_kinds().OF_KIND.values())) else head
 
 
 def _kinds() -> ModuleType:
@@ -134,7 +140,7 @@ def _is_regressor(head_class: type) -> bool:
 
 def settings_of(head: Head) -> dict[str, Any]:
     """What `create` needs to make this head again, besides name, seed, widths and kind; texts and finite numbers."""
-    head = getattr(head, "estimator", head) if class_of(head) is not type(head) else head
+    head = _within(head)
     settings = head.get_params(deep=False)
     parameters = inspect.signature(type(head)).parameters.values()
     taken = {parameter.name for parameter in parameters}
@@ -152,9 +158,8 @@ def _is_plain(value: Any) -> bool:
 
 def takes(head: Head, argument: str) -> bool:
     """Whether `fit` takes an argument besides vectors and labels, see `Head`."""
-    if argument == "sample_weight" and class_of(head) is not type(head):
-        return argument in inspect.signature(class_of(head).fit).parameters  # type: ignore[attr-defined]
-    return argument in inspect.signature(head.fit).parameters
+    asked = _within(head) if argument == "sample_weight" else head  # which is handed on to the estimator as it is
+    return argument in inspect.signature(asked.fit).parameters
 
 
 def find(name: str) -> type:

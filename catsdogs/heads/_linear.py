@@ -189,6 +189,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier whose logits are `X @ coef_.T + intercept_`; a subclass fits them in `_learn`.
 
     For two classes there is one unit, a sigmoid for the second class; for more a softmax over a unit for each class.
+
     Attributes:
         classes_: (classes,) labels in order.
         coef_, intercept_: (units, width) and (units,) float64, of the vectors as they are, not standardised.

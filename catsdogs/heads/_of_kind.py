@@ -3,6 +3,7 @@
 Linear heads learn all labels or numbers of a row at once; of any other estimator there is one for each column.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,7 +23,7 @@ def learns_shares(estimator: Any) -> bool:
 
 
 @dataclass(eq=False, repr=False)
-class _OfKind(BaseEstimator):
+class _OfKind(BaseEstimator, ABC):
     """A head around another one, the `estimator`, whose settings are its own.
 
     Attributes:
@@ -45,9 +46,9 @@ class _OfKind(BaseEstimator):
             raise AttributeError("streamed")
         return _Streamed
 
+    @abstractmethod
     def shares(self, target: NDArray[Any]) -> Array:
-        """(n, k) shares that a linear head learns of what is right."""
-        raise NotImplementedError
+        """(n, k) shares from 0 to 1 that a linear head learns, of a target as `fit` takes it."""
 
     def _fit_shares(self, X: Vectors, target: Array, is_number: bool = False, **more: Any) -> None:
         whole = clone(self.estimator)
@@ -86,7 +87,7 @@ class OfLabels(_OfKind):
         return self
 
     def shares(self, target: NDArray[Any]) -> Array:
-        """The labels themselves."""
+        """(n, k) labels, as they are."""
         return np.asarray(target, np.float64)
 
     def predict_proba(self, X: Vectors) -> Array:
@@ -137,7 +138,7 @@ class OfNumbers(_OfKind):
         self.least_, self.most_ = numbers.min(axis=0), numbers.max(axis=0)
 
     def shares(self, target: Array) -> Array:
-        """Of the range of each number."""
+        """(n, k) numbers as shares of the range of each."""
         width = np.where(self.most_ > self.least_, self.most_ - self.least_, 1)
         shares: Array = np.clip((target - self.least_) / width, 0, 1)
         return shares
@@ -190,7 +191,7 @@ class OfGrades(_OfKind):
         return probabilities
 
     def shares(self, target: NDArray[np.int64]) -> Array:
-        """Whether each grade but the last was passed."""
+        """(n, K - 1) whether each grade but the last was passed."""
         return (np.asarray(target)[:, np.newaxis] > self.classes_[:-1]).astype(np.float64)
 
 

@@ -33,7 +33,7 @@ MOST_NAMES = 20  # that a cell may ask for; more blanks are those of a sentence
 
 def form_of(task: Task) -> Form:
     """The form of the labels that a task was made of, to answer another sample submission from them."""
-    return Form(task.kind, task.names, task.separator) if task.kind in (LABELS, NUMBER) else PLAIN
+    return PLAIN if task.has_classes else Form(task.kind, task.names, task.separator)
 
 
 def form_with(sample: Sample, classes: Sequence[str], kind: str, form: Form) -> Form:

@@ -20,7 +20,7 @@ from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.names import Names, common_folder, without_suffix
 from catsdogs.photographs.recognition import Given
 from catsdogs.photographs.sample import Sample
-from catsdogs.photographs.task import LABELS, NUMBER, ORDINAL, Task
+from catsdogs.photographs.task import ORDINAL, Task
 from catsdogs.photographs.tfrecord import Record
 
 SEED = 2018
@@ -272,7 +272,7 @@ def _dataset(root: Path, classes: tuple[str, ...], rows: Sequence[Row], files: M
 
 def _pick(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """The data set without labelled photographs of other classes, and without its sample submission, which has them."""
-    if dataset.task.kind in (LABELS, NUMBER):
+    if not dataset.task.has_classes:
         raise UsageError(
             f"--classes {','.join(names)} would leave out rows by their class, and {dataset.root} is of the kind "
             f"{dataset.task.kind}",
@@ -315,7 +315,7 @@ def _hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     first_copy = _first_copies(dataset, train)
     if dataset.groups:
         first_copy = _first_of_groups(first_copy, dataset.groups)
-    is_of_classes = dataset.task.kind not in (LABELS, NUMBER)
+    is_of_classes = dataset.task.has_classes
     ids: dict[str, list[str]] = {name: [] for name in dataset.classes} if is_of_classes else {_OF_ANY_LABEL: []}
     for row in train:
         ids[dataset.classes[row.label] if is_of_classes else _OF_ANY_LABEL].append(row.id)

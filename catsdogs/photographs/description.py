@@ -24,7 +24,8 @@ def describe(dataset: Dataset) -> str:
         f"{train:,} to learn from, {shown}" if task.kind != NUMBER else f"{train:,} to learn from",
     ]
     if dataset.others:
-        parts.append(f"left alone: {dataset.others:,} files of other kinds")
+        files = "1 file of another kind" if dataset.others == 1 else f"{dataset.others:,} files of other kinds"
+        parts.append(f"left alone: {files}")
     return f"{dataset.root}: {'; '.join(parts)}"
 
 

@@ -75,7 +75,7 @@ def refuse_several(task: Task, what: str) -> None:
     Raises:
         DatasetError: it is so.
     """
-    if task.names:
+    if not task.has_classes:
         raise DatasetError(
             f"{what} learns one class for each photograph, and these have "
             f"{'numbers' if task.kind == NUMBER else 'several labels'}: {in_short(task.names)}",

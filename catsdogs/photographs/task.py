@@ -47,6 +47,11 @@ class Task:
     may_be_name: bool = False
     given: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether a photograph is of one class, or grade, so that probabilities add up to 1; else see `names`."""
+        return self.kind not in (LABELS, NUMBER)
+
     @classmethod
     def of_classes(cls, classes: Sequence[str]) -> "Task":
         """Where there is no sample: the probability of the second of two classes, or those of all classes."""

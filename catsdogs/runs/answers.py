@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning.votes import are_plain_pets, collect_votes, expected_labels, has_classes
+from catsdogs.cleaning.votes import are_plain_pets, collect_votes, expected_labels
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features
@@ -85,7 +85,7 @@ class Predictor:
         self.ranges: dict[str, tuple[float, float]] = {}
         self._members = load_members(networks_of(run_folder, self.run, weights_dir))
         self._sizes = {member.recipe.input_size for member in self._members}
-        votes = has_classes(self.run.task)
+        votes = self.run.task.has_classes
         self._about_pets, self._at_home = votes and are_plain_pets(self.run.classes), expected_labels(self.run.classes)
         self._gallery: neighbours.Gallery | None = None
         try:

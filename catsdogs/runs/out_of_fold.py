@@ -95,7 +95,7 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
 
 def _judged(run: Run) -> Sequence[str]:
     """The classes that have a column: of two that exclude each other, the second."""
-    return run.classes[1:] if len(run.classes) == 2 and run.task.kind not in (LABELS, NUMBER) else run.classes
+    return run.classes[1:] if len(run.classes) == 2 and run.task.has_classes else run.classes
 
 
 def _header_of(run: Run) -> list[str]:

@@ -256,7 +256,7 @@ def _check_numbers(run: Run) -> None:
     """ValueError for a run whose parts have the right types but cannot be what `train` wrote."""
     clip, temperature = run.calibration.clip, run.calibration.temperature
     for wrong, what in (
-        (len(run.classes) < (1 if run.task.kind == NUMBER else 2), f"{len(run.classes)} classes"),
+        (len(run.classes) < (2 if run.task.has_classes else 1), f"{len(run.classes)} classes"),
         (len(run.prior) != len(run.classes), "not a prior for each class"),
         (not all(math.isfinite(share) for share in run.prior), "prior not finite"),
         (run.task.kind != NUMBER and not all(0 <= share <= 1 for share in run.prior), "prior not from 0 to 1"),

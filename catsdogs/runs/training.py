@@ -23,7 +23,7 @@ from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.files import atomic
 from catsdogs.files.atomic import write_errors
 from catsdogs.photographs import label_texts
-from catsdogs.photographs.task import LABELS, NUMBER
+from catsdogs.photographs.task import NUMBER
 from catsdogs.runs import run_card
 from catsdogs.runs.out_of_fold import write_likeliest, write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
@@ -69,7 +69,7 @@ def train(
     _refuse_unrepeatable(plan, sample_submission, files[0].task.kind)
     rows = check_trainable(files, plan.drop, plan.relabel)
     unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
-    left_out = {} if rows.task.names else _left_out(files[0], rows)
+    left_out = _left_out(files[0], rows) if rows.task.has_classes else {}
     columns = _columns_left_out(rows.first, left_out, sample_submission, unreadable, set(truth.values()))
     keeps_likeliest = not truth and likeliest.are_kept(rows.task, len(rows.kept), len(rows.first.columns))
     rows, plan = settle(rows, plan, keeps_likeliest)
@@ -110,15 +110,15 @@ def _held_out_score(
 ) -> Grade:
     """Of (n_test, columns) predictions as submitted, by the label of each row, a class or a text of labels."""
     how = f"held out{replay.protocol_in_words(first)}, {len(truth):,} labelled photographs"
-    if run.task.kind in (LABELS, NUMBER):
-        right: judging.Right = label_texts.table_of(run.task, [*truth.values()])
+    if not run.task.has_classes:
+        right: judging.Truth = label_texts.table_of(run.task, [*truth.values()])
     else:
         names = [*first.classes, *left_out]
         right = np.array([names.index(name) for name in truth.values()], np.int64)
     if left_out:
         predictions = submission.widened(predictions, [*left_out.values()])
     decided, clipped = run.rule.decide(predictions), predictions
-    if run.submitted_calibration != run.calibration and run.task.kind not in (LABELS, NUMBER):
+    if run.submitted_calibration != run.calibration and run.task.has_classes:
         clipped = calibration.clipped(predictions, run.calibration.clip)
     return judging.grade(judging.Judged(clipped, predictions, decided), right, run.task, how)
 
@@ -148,8 +148,8 @@ def _judged(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[R
     """The rule that predictions out of fold ask for, and their scores."""
     scored = crossed.scored
     values = judging.grades_of(rows.task, rows.first.classes)
-    judged = judging.cross_fitted(crossed.predictions, rows.right, crossed.fold, rows.task, values)
-    rule = judging.fit(crossed.predictions[scored], rows.right[scored], rows.task, values)
+    judged = judging.cross_fitted(crossed.predictions, rows.truth, crossed.fold, rows.task, values)
+    rule = judging.fit(crossed.predictions[scored], rows.truth[scored], rows.task, values)
     scores = _out_of_fold_scores(rows, plan, crossed, judged, values)
     if rows.is_grouped:
         scores += (_score_by_plain_folds(rows, plan, judged, values),)
@@ -240,7 +240,7 @@ def _run_of(
 
 def _prior(rows: TrainingRows) -> tuple[float, ...]:
     """What is said of a photograph of which nothing is known: the shares of the classes or labels, the mean number."""
-    if rows.task.kind in (LABELS, NUMBER):
+    if not rows.task.has_classes:
         return tuple(rows.to_learn[rows.kept].mean(axis=0).tolist())
     counts = np.bincount(rows.learnt[rows.kept], minlength=len(rows.first.classes))
     return tuple((counts / rows.kept.sum()).tolist())
@@ -284,14 +284,14 @@ def _out_of_fold_scores(
         folds += f", {always:,} more learnt in each and not scored"
     how = f"{judging.in_words(task)}{corrected}"
 
-    def score(judged: Judged, right: judging.Right, how: str, rows: NDArray[np.bool_] = every) -> Grade:
+    def score(judged: Judged, right: judging.Truth, how: str, rows: NDArray[np.bool_] = every) -> Grade:
         measured_on = f"out of fold, {np.count_nonzero(rows):,} training photographs, {folds}, {how}"
         return grades.beside_unscored(judging.grade(judged, right, task, measured_on, rows), always)
 
-    scores = [score(judged, rows.right, how)]
+    scores = [score(judged, rows.truth, how)]
     if task.kind != NUMBER:
-        raw = judging.cross_fitted(crossed.predictions, rows.right, crossed.fold, task, values, calibrate=False)
-        scores.append(score(raw, rows.right, f"not calibrated{corrected}"))
+        raw = judging.cross_fitted(crossed.predictions, rows.truth, crossed.fold, task, values, calibrate=False)
+        scores.append(score(raw, rows.truth, f"not calibrated{corrected}"))
     if corrected:
         scores.append(score(judged, rows.to_learn, f"{how} and scored as corrected", rows.kept & every))
     return tuple(scores)
@@ -301,14 +301,14 @@ def _score_by_plain_folds(rows: TrainingRows, plan: Plan, judged: Judged, values
     """What folds that part the groups would say of the same head, and whether they flatter it."""
     plain, task = rows.with_copies(plan.copies or (), is_grouped=False), rows.task
     crossed = cross_validate_plan(plain, plan)
-    by_plain = judging.cross_fitted(crossed.predictions, plain.right, crossed.fold, task, values)
+    by_plain = judging.cross_fitted(crossed.predictions, plain.truth, crossed.fold, task, values)
     both = crossed.scored & np.isfinite(judged.answers).all(axis=1)
-    pair = (judging.measure(one, rows.right, task, both) for one in (by_plain, judged))
+    pair = (judging.measure(one, rows.truth, task, both) for one in (by_plain, judged))
     difference, error = next(pair).minus(next(pair))
     gain = difference if metrics.find(task.metric).higher_is_better else -difference
     verdict = f"they flatter by {gain:.5f} ± {error:.5f}" if gain > 2 * error else "no better, beyond noise"
     how = f"out of fold by plain folds, which part the groups by {rows.grouped_by}: {verdict}"
-    return judging.grade(by_plain, plain.right, task, how, both)
+    return judging.grade(by_plain, plain.truth, task, how, both)
 
 
 def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features, truth: Mapping[str, str]) -> None:

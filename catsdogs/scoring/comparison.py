@@ -35,6 +35,7 @@ COLUMNS = (
     "rank", "head", "backbones", "log_loss", "standard_error", "difference", "difference_error", "verdict", "accuracy",
     "seconds", "folds", "repeats", "rows",
 )  # fmt: skip
+_UNKNOWN = ("log_loss", "standard_error", "accuracy")  # which are empty of what has none, such as numbers
 COLUMNS_OF_A_METRIC = ("metric", "value", "value_error")  # further ones, where it is not log loss that ranks
 
 
@@ -218,7 +219,7 @@ def _outcome(
     """The entry of one head, as if it were the first, and what it is ranked by; without `X` it is streamed."""
     widths, right, target, values = (
         tuple(file.width for file in files),
-        rows.right,
+        rows.truth,
         rows.to_learn,
         judging.grades_of(task, rows.first.classes),
     )
@@ -296,7 +297,8 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
     columns = COLUMNS if comparison.is_by_log_loss else COLUMNS + COLUMNS_OF_A_METRIC
     rows = []
     for rank, entry in enumerate(comparison.entries, start=1):
-        figures = {name: f"{value:.9g}" for name, value in vars(entry).items() if isinstance(value, float)}
+        numbers = {name: value for name, value in vars(entry).items() if isinstance(value, float)}
+        figures = {name: "" if math.isnan(value) else f"{value:.9g}" for name, value in numbers.items()}
         cells = vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)}
         rows.append([cells[name] for name in columns])
     tables.write_table(path, columns, rows)
@@ -315,16 +317,19 @@ def read_comparison(path: Path) -> Comparison | None:
     if tuple(header) not in (COLUMNS, COLUMNS + COLUMNS_OF_A_METRIC) or not table:
         raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
     entries = []
-    for number, cells in enumerate(table, start=2):
+    for number, row in enumerate(table, start=2):
         try:
-            tables.check_width(cells, header)
-            named = dict(zip(header, cells, strict=True))
+            tables.check_width(row, header)
+            named = dict(zip(header, row, strict=True))
             rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
             metric = named.get("metric", LOG_LOSS)
             if not metrics.is_known(metric):
                 raise ValueError(f"the metric {metric!r}")
             numbers = [name for name, kind in get_type_hints(Entry).items() if kind is float and name in named]
-            figures = {name: float(named[name]) for name in numbers}
+            unknown = _UNKNOWN if metric != LOG_LOSS else ()
+            figures = {
+                name: math.nan if name in unknown and not named[name] else float(named[name]) for name in numbers
+            }
             backbones = tuple(named["backbones"].split("+"))
             entries.append(Entry(head=named["head"], backbones=backbones, verdict=named["verdict"], **figures))
         except ValueError as error:

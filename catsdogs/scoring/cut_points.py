@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.scoring.rising import rising_blocks
+from catsdogs.scoring.isotonic import isotonic_blocks
 
 _Floats = NDArray[np.float64]
 _Grades = NDArray[np.int64]
@@ -21,7 +21,7 @@ def fit_cut_points(scores: _Floats, grades: _Grades, count: int) -> tuple[float,
     Both are sums over rows, so the least N / D is found by W. Dinkelbach, "On nonlinear fractional programming",
     Management Science 13(7), 1967: for a ratio r the least N - r D, until r gets no less. But for a constant that is
     (1 - r) times the squared distance of y from (g - r mean(g)) / (1 - r). The nearest y that rise with the score are
-    the rising fit of that, rounded: grade k is passed where the fit is above k - 1/2.
+    the isotonic fit of that, rounded: grade k is passed where the fit is above k - 1/2.
 
     Where no score tells grades apart, all rows get the grade next to the mean. Grades that no row is called have
     coinciding cut points; those beyond the rows lie 1 + (their range) away from them.
@@ -32,7 +32,7 @@ def fit_cut_points(scores: _Floats, grades: _Grades, count: int) -> tuple[float,
     """
     lowest, highest = float(scores.min()), float(scores.max())
     reach = 2 * (1 + highest - lowest)  # twice, for a cut is midway
-    blocks = rising_blocks(scores, grades.astype(np.float64), lowest - reach, highest + reach)
+    blocks = isotonic_blocks(scores, grades.astype(np.float64), lowest - reach, highest + reach)
     mean, mean_square = float(grades.mean()), float((grades**2).mean())
     called, ratio = np.full(len(blocks.sums), np.floor(mean + 0.5)), 1.0  # as of all that are called the same
     proposed = np.where(blocks.means > mean, count - 1.0, 0.0)  # the least N - D

@@ -23,13 +23,13 @@ from catsdogs.scoring.measuring import Measurement
 _Floats = NDArray[np.float64]
 _Flags = NDArray[np.bool_]
 _Labels = NDArray[np.int64]
-Right = NDArray[Any]  # (n,) classes, or (n, k) targets
+Truth = NDArray[Any]  # (n,) classes, or (n, k) targets
 Decided = NDArray[Any]  # see `Rule.decide`
 
 
-def right_of(file: Features) -> Right:
+def truth_of(file: Features) -> Truth:
     """What is right of the training rows: (n,) classes, or (n, k) targets where a row has more than a class."""
-    return file.targets if file.task.kind in (LABELS, NUMBER) else file.labels
+    return file.labels if file.task.has_classes else file.targets
 
 
 def grades_of(task: Task, classes: tuple[str, ...]) -> tuple[float, ...]:
@@ -88,11 +88,12 @@ def in_words(task: Task) -> str:
     return how if metrics.find(task.metric).takes_a_clip else f"{how}, for {task.metric} without a clip"
 
 
-def fit(answers: _Floats, right: Right, task: Task, values: tuple[float, ...], calibrate: bool = True) -> Rule:
+def fit(answers: _Floats, right: Truth, task: Task, values: tuple[float, ...], calibrate: bool = True) -> Rule:
     """The rule for answers of rows that no head learnt; without `calibrate` probabilities stay as they are."""
     if task.kind == NUMBER:
         return Rule(task)
-    fitted = calibration.fit_calibration(*_pairs(answers, right)) if calibrate else Calibration()
+    cells = answers if task.has_classes else _as_two_classes(answers)
+    fitted = calibration.fit_calibration(cells, right.ravel().astype(np.int64)) if calibrate else Calibration()
     calibrated = apply(as_submitted(fitted, task), answers, task)
     if task.kind == LABELS:
         names_one = bool((right.sum(axis=1) > 0).all())
@@ -119,15 +120,12 @@ def apply(calibrated: Calibration, answers: _Floats, task: Task) -> _Floats:
         return answers
     if task.kind != LABELS:
         return calibrated.apply(answers)
-    pairs = np.stack((1 - answers.ravel(), answers.ravel()), axis=1)
-    return calibrated.apply(pairs)[:, 1].reshape(answers.shape)
+    return calibrated.apply(_as_two_classes(answers))[:, 1].reshape(answers.shape)
 
 
-def _pairs(answers: _Floats, right: Right) -> tuple[_Floats, _Labels]:
-    """Probabilities and classes to calibrate by: of labels, each cell is a row of two classes."""
-    if right.ndim == 1:
-        return answers, right.astype(np.int64)
-    return np.stack((1 - answers.ravel(), answers.ravel()), axis=1), right.ravel().astype(np.int64)
+def _as_two_classes(probabilities: _Floats) -> _Floats:
+    """(n k, 2): each of (n, k) probabilities of labels as a row of two classes."""
+    return np.stack((1 - probabilities.ravel(), probabilities.ravel()), axis=1)
 
 
 class Judged(NamedTuple):
@@ -145,7 +143,7 @@ class Judged(NamedTuple):
 
 
 def cross_fitted(
-    answers: _Floats, right: Right, fold: _Labels, task: Task, values: tuple[float, ...] = (), calibrate: bool = True
+    answers: _Floats, right: Truth, fold: _Labels, task: Task, values: tuple[float, ...] = (), calibrate: bool = True
 ) -> Judged:
     """Each fold's rows by a rule that was fitted to the rows of all other folds; rows never held out stay NaN."""
     if task.kind == NUMBER:
@@ -162,7 +160,7 @@ def cross_fitted(
 
 
 def _by_thresholds(
-    answers: _Floats, right: Right, fold: _Labels, task: Task, values: tuple[float, ...], calibrate: bool
+    answers: _Floats, right: Truth, fold: _Labels, task: Task, values: tuple[float, ...], calibrate: bool
 ) -> Judged:
     after, unclipped = np.full_like(answers, np.nan), np.full_like(answers, np.nan)
     decided: Decided = np.zeros(answers.shape, bool) if task.kind == LABELS else np.zeros(len(answers), np.int64)
@@ -177,12 +175,12 @@ def _by_thresholds(
     return Judged(after, unclipped, decided)
 
 
-def measure(judged: Judged, right: Right, task: Task, rows: _Flags | slice = slice(None)) -> Measurement:
+def measure(judged: Judged, right: Truth, task: Task, rows: _Flags | slice = slice(None)) -> Measurement:
     """What some rows are worth by the metric of the task."""
     return _measured(task.metric, judged, right, task, rows)
 
 
-def measure_log_loss(judged: Judged, right: Right, task: Task, rows: _Flags | slice = slice(None)) -> Measurement:
+def measure_log_loss(judged: Judged, right: Truth, task: Task, rows: _Flags | slice = slice(None)) -> Measurement:
     """The log loss of some rows; NaN for numbers, which have none."""
     if task.kind == NUMBER:
         unknown = np.full(len(judged.answers[rows]), np.nan)
@@ -190,7 +188,7 @@ def measure_log_loss(judged: Judged, right: Right, task: Task, rows: _Flags | sl
     return _measured(metrics.LOG_LOSS, judged, right, task, rows)
 
 
-def _measured(metric: str, judged: Judged, right: Right, task: Task, rows: _Flags | slice) -> Measurement:
+def _measured(metric: str, judged: Judged, right: Truth, task: Task, rows: _Flags | slice) -> Measurement:
     answers = (judged.answers if metric == metrics.LOG_LOSS else judged.unclipped)[rows]
     named = judged.decided[rows]
     if task.kind == NUMBER:
@@ -203,15 +201,15 @@ def _measured(metric: str, judged: Judged, right: Right, task: Task, rows: _Flag
     return measuring.measure(metric, answers, classes, named)
 
 
-def accuracy(judged: Judged, right: Right, task: Task, rows: _Flags | slice = slice(None)) -> float:
+def accuracy(judged: Judged, right: Truth, task: Task, rows: _Flags | slice = slice(None)) -> float:
     """The share of rows whose likeliest class is right, or that are given the right grade; NaN for other kinds."""
-    if task.kind in (LABELS, NUMBER):
+    if not task.has_classes:
         return math.nan
     likeliest = judged.decided if is_cut(task) else judged.answers.argmax(axis=1)
     return float((likeliest[rows] == right[rows]).mean())
 
 
-def grade(judged: Judged, right: Right, task: Task, measured_on: str, rows: _Flags | slice = slice(None)) -> Grade:
+def grade(judged: Judged, right: Truth, task: Task, measured_on: str, rows: _Flags | slice = slice(None)) -> Grade:
     """The grade of some rows by the metric of the task, with log loss and accuracy where the kind has them."""
     losses = by_metric = measure_log_loss(judged, right, task, rows)
     if task.metric != metrics.LOG_LOSS:

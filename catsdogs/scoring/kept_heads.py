@@ -19,7 +19,7 @@ from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
 from catsdogs.heads import Head
-from catsdogs.photographs.task import CLASSES, LABELS, NUMBER
+from catsdogs.photographs.task import CLASSES
 from catsdogs.scoring import crossval
 
 HEAD_FILE = "heads.skops"
@@ -74,7 +74,7 @@ def check_heads(
 
 def _few_rows(first: Features, kept: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[Any]]:
     """The numbers of a handful of rows, and what is right of them."""
-    if first.task.kind in (LABELS, NUMBER):
+    if not first.task.has_classes:
         rows = np.flatnonzero(kept)[: _FEW_CLASSES * _FEW_ROWS]
         return rows, first.targets[rows]
     labels = np.where(kept, first.labels, -1)

@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.scoring.isotonic import midway
 from catsdogs.scoring.metrics import F1_MICRO
-from catsdogs.scoring.rising import midway
 
 _LEAST_GAIN = 1e-12  # of F1; below it rounding could lead in circles
 _LEAST_OF_ALL = 1e-6  # that moving each threshold once must gain to go on: the last digits of F1 are not worth it

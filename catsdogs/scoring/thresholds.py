@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.scoring import threshold_search
+from catsdogs.scoring.isotonic import Blocks, isotonic_blocks
 from catsdogs.scoring.metrics import F1_MACRO, F1_MICRO
-from catsdogs.scoring.rising import Blocks, rising_blocks
 
 _Floats = NDArray[np.float64]
 _Bools = NDArray[np.bool_]
@@ -21,8 +21,8 @@ def fit_thresholds(
     For `f1-micro` and `f1-macro` they are the best that there are. F1 is 2 H / (S + P), of S labels chosen, H of them
     right, and P to be found; the greatest is found by W. Dinkelbach, "On nonlinear fractional programming", Management
     Science 13(7), 1967: for a ratio r the greatest 2 H - r S, until r gets no greater. So a label is chosen where the
-    rising fit of its targets is above r / 2, half of the greatest F1, as Z. C. Lipton et al., "Optimal thresholding of
-    classifiers to maximize F1 measure", ECML 2014, have it. For macro-F1 each label has a ratio of its own.
+    isotonic fit of its targets is above r / 2, half of the greatest F1, as Z. C. Lipton et al., "Optimal thresholding
+    of classifiers to maximize F1 measure", ECML 2014, have it. For macro-F1 each label has a ratio of its own.
 
     For `f1-samples`, and wherever a row gets at least one label, see `threshold_search`. But for macro-F1 they are
     fitted as if rows might get none.
@@ -40,7 +40,7 @@ def fit_thresholds(
     """
     right = np.asarray(targets) > 0
     fits = [
-        rising_blocks(values, labels.astype(np.float64), 0.0, threshold_search.above(values))
+        isotonic_blocks(values, labels.astype(np.float64), 0.0, threshold_search.above(values))
         for values, labels in zip(probabilities.T, right.T, strict=True)
     ]
     by_label = np.array([_greatest([fit])[0] for fit in fits])

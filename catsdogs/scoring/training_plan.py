@@ -115,14 +115,14 @@ class TrainingRows:
         return self.task.given.get("groups", "the feature file") if self.is_grouped else ""
 
     @property
-    def right(self) -> judging.Right:
-        """What is right of each row, as it came: see `judging.right_of`."""
-        return judging.right_of(self.first)
+    def truth(self) -> judging.Truth:
+        """What is right of each row, as it came: see `judging.truth_of`."""
+        return judging.truth_of(self.first)
 
     @property
-    def to_learn(self) -> judging.Right:
+    def to_learn(self) -> judging.Truth:
         """The same of what each row is learnt as, which heads are fitted to."""
-        return judging.right_of(replace(self.first, labels=self.learnt))
+        return judging.truth_of(replace(self.first, labels=self.learnt))
 
     @property
     def balancing(self) -> NDArray[np.float64] | None:
@@ -176,7 +176,7 @@ class TrainingRows:
             TrainingError: as said; it names such a class.
         """
         first, counts = self.first, self.count_pictures()
-        if self.task.kind not in (LABELS, NUMBER) and not counts.all():
+        if self.task.has_classes and not counts.all():
             name = first.classes[int(counts.argmin())]
             raise TrainingError(
                 f"The class {name} has no photographs to learn from",
@@ -200,7 +200,7 @@ class TrainingRows:
 
     def rare(self, folds: int) -> str:
         """A sentence about classes with fewer pictures than folds; empty if there are none."""
-        if self.task.kind in (LABELS, NUMBER):
+        if not self.task.has_classes:
             return self._rare_labels(folds)
         counts = self.count_pictures()
         few = np.flatnonzero(counts < folds)
@@ -256,7 +256,7 @@ def occupied(files: Sequence[Features], relabel: Mapping[str, str] = MappingProx
     A person may correct a row's labels or number to a text that no other row has: then it is among the classes, too.
     """
     first = files[0]
-    if first.task.kind in (LABELS, NUMBER):
+    if not first.task.has_classes:
         present = set(first.ids["train"].tolist())
         new = dict.fromkeys(text for id, text in relabel.items() if id in present and text not in first.classes)
         return [replace(file, classes=(*file.classes, *new)) for file in files] if new else list(files)

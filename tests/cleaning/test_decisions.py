@@ -388,7 +388,7 @@ def test_train_learns_texts_that_no_row_had(tmp_path: Path, task: Task, new: str
     rows = training_plan.TrainingRows.of([file], corrected.drop, corrected.relabel)
     expected = file.targets.copy()
     expected[3] = 1 if task is LABELS_TASK else 777.25
-    assert np.array_equal(rows.to_learn, expected) and np.array_equal(rows.right, file.targets)
+    assert np.array_equal(rows.to_learn, expected) and np.array_equal(rows.truth, file.targets)
     assert rows.kept.tolist() == [number != 4 for number in range(30)]
 
 

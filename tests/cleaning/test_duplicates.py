@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.cleaning import duplicates, outliers, strangers, suspect_table
+from catsdogs.cleaning import duplicates, knn_outliers, outliers, suspect_table
 from catsdogs.errors import StoreError
 from catsdogs.features import feature_file, neighbours
 from catsdogs.networks.weights import RANDOM_WEIGHTS
@@ -47,7 +47,9 @@ def test_near_copies_name_one_another_and_a_contradiction_weighs_more(
 ) -> None:
     mute = [dataclasses.replace(file, topk_class={}, statistics={}) for file in copies]
     no_doubt = np.where(np.arange(2) == copies[0].labels[:, np.newaxis], 0.95, 0.05)
-    found = [one for one in outliers.find_outliers(mute, out_of_fold=no_doubt) if strangers.STRANGER not in one.kinds]
+    found = [
+        one for one in outliers.find_outliers(mute, out_of_fold=no_doubt) if knn_outliers.FAR_FROM_ALL not in one.kinds
+    ]
     reasons = {(suspect.split, suspect.id): suspect.reasons for suspect in found}
     words = {key: [reason.text.rsplit(" ", 1)[0] for reason in listed] for key, listed in reasons.items()}
     assert words == {

@@ -34,7 +34,7 @@ def test_the_score_is_that_of_rows_that_no_head_saw_and_no_threshold_was_fitted_
     better = -1 if task.kind == NUMBER else 1
     assert better * (score.value - BLIND[task.metric]) > 0.2 * abs(BLIND[task.metric]) + 4 * score.value_error / 10
     raw, fold = out_of_fold.read_out_of_fold(tmp_path / "submissions/run", run, file)
-    judged = judging.cross_fitted(raw, judging.right_of(file), fold, task, judging.grades_of(task, file.classes))
+    judged = judging.cross_fitted(raw, judging.truth_of(file), fold, task, judging.grades_of(task, file.classes))
     oracle = {
         "mean-auc": lambda: sklearn_metrics.roc_auc_score(file.targets, judged.unclipped),
         "f1-micro": lambda: sklearn_metrics.f1_score(file.targets, judged.decided, average="micro"),
@@ -120,7 +120,7 @@ def test_a_photograph_that_cannot_be_read_gets_what_is_known_of_all(tmp_path: Pa
     task = OF_KINDS[name]
     _, run = trained(tmp_path, task)
     targets = features_of(tmp_path / "features", task, 200, 12).targets
-    if task.kind in (LABELS, NUMBER):
+    if not task.has_classes:
         assert run.prior == pytest.approx(targets.mean(axis=0).tolist())
     else:
         assert sum(run.prior) == pytest.approx(1)
@@ -133,7 +133,7 @@ def test_a_person_may_correct_to_labels_that_no_other_photograph_has(tmp_path: P
     text = "12.25" if task.kind == NUMBER else "apple|pear|plum"
     rows = training_plan.check_trainable([file], relabel={"row.3": text})
     assert rows.to_learn[3].tolist() == ([12.25] if task.kind == NUMBER else [1, 1, 1])
-    np.testing.assert_array_equal(np.delete(rows.to_learn, 3, axis=0), np.delete(rows.right, 3, axis=0))
+    np.testing.assert_array_equal(np.delete(rows.to_learn, 3, axis=0), np.delete(rows.truth, 3, axis=0))
 
 
 TRUTHS = {
@@ -175,3 +175,11 @@ def test_a_submission_is_graded_against_a_truth_of_its_form(tmp_path: Path, name
     truth.write_text(truth.read_text().replace(f"\n1,{cells[0]}", "\n1,nonsense", 1))
     with refused(SubmissionError, "truth|nonsense"):
         grading.grade_submission(path, truth, run.classes, (), run.task, run.rule)
+
+
+def test_a_run_of_a_single_label_is_read_back(tmp_path: Path) -> None:
+    """Beside photographs of none there may be one label alone, as `--kind labels` takes a column of it."""
+    task = Task(LABELS, NAMES, targets=("fruits",), names=("apple",), separator=" ", metric="f1-micro")
+    _, run = trained(tmp_path, task)
+    assert run_card.read_run(tmp_path / "submissions/run").classes == run.classes == ("apple",)
+    assert {row["label"] for row in read_csv(tmp_path / "submissions/run/submission.csv")} <= {"", "apple"}

@@ -16,6 +16,7 @@ from catsdogs.photographs.task import BEST_K, CLASSES, NAME, Task
 from catsdogs.scoring import comparison, comparison_chart, comparison_table, metrics
 from catsdogs.scoring.comparison import NOISE, WORSE, Comparison
 from tests.conftest import refused
+from tests.support.kinds import OF_KINDS, features_of
 from tests.support.runs import features, train
 
 ANOTHER_LOGISTIC = "from catsdogs.heads.logistic import Logistic\nclass Another(Logistic): pass\n"
@@ -110,3 +111,26 @@ def test_table_and_picture_show_the_metric_first_and_log_loss_beside_it(tmp_path
     comparison_chart.draw_comparison(tmp_path / "compare.png", found)
     with Image.open(tmp_path / "compare.png") as picture:
         picture.load()
+
+
+@pytest.mark.parametrize("name", OF_KINDS)
+def test_every_kind_is_compared_and_read_back(tmp_path: Path, name: str) -> None:
+    found = compare(features_of(tmp_path, OF_KINDS[name]), ["ridge", "logistic"])
+    path = tmp_path / "compare.csv"
+    comparison.write_comparison(path, found)
+    assert "nan" not in path.read_text()
+    again = comparison.read_comparison(path)
+    assert again is not None and [entry.head for entry in again.entries] == [entry.head for entry in found.entries]
+    for one, other in zip(again.entries, found.entries, strict=True):
+        assert (one.value, one.value_error) == pytest.approx((other.value, other.value_error))
+        assert (one.log_loss, one.accuracy) == pytest.approx((other.log_loss, other.accuracy), nan_ok=True)
+
+
+def test_an_empty_figure_is_damage_where_there_has_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "compare.csv"
+    comparison.write_comparison(path, compare(asked(tmp_path, "auc"), ["ridge"]))
+    header, row = path.read_text().splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True)) | {"value": ""}
+    path.write_text(f"{header}\n{','.join(cells.values())}\n")
+    with refused(TrainingError, "compare.csv, row 2 is damaged"):
+        comparison.read_comparison(path)

@@ -1,4 +1,4 @@
-"""Where rows are best cut by their score: between the blocks of the rising fit, an isotonic regression.
+"""Where rows are best cut by their score: between the blocks of an isotonic regression.
 
 Of all sets of rows that a cut can choose, those of the greatest sum of (value - level) are made of whole blocks: the
 blocks whose mean is above the level, R. E. Barlow et al., Statistical Inference under Order Restrictions, 1972,
@@ -31,7 +31,7 @@ class Blocks(NamedTuple):
         return self.sums / self.counts
 
 
-def rising_blocks(scores: _Floats, values: _Floats, below: float, above: float) -> Blocks:
+def isotonic_blocks(scores: _Floats, values: _Floats, below: float, above: float) -> Blocks:
     """The blocks of the increasing function of (n,) scores that is nearest to (n,) values, by squared distance.
 
     A cut is midway between two blocks; the first is midway between `below` and the rows, the last between them and

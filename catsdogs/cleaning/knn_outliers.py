@@ -1,4 +1,9 @@
-"""Strangers: photographs that lie far from all others, where no vote on pets can tell who does not belong."""
+"""Photographs far from their nearest neighbours, where no vote on pets can tell who does not belong.
+
+The distance to the k nearest neighbours is the outlier score of S. Ramaswamy, R. Rastogi and K. Shim, Efficient
+algorithms for mining outliers from large data sets, SIGMOD 2000; here the mean distance, as of F. Angiulli and C.
+Pizzuti, Fast outlier detection in high dimensional spaces, PKDD 2002.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,16 +17,16 @@ from catsdogs.features.feature_file import Features
 from catsdogs.features.joining import Joined
 from catsdogs.features.neighbours import Crowd
 
-STRANGER = "far from all others"
-# So many nearest photographs, or a tenth of all: strangers may be of one kind, and near one another.
+FAR_FROM_ALL = "far from all others"
+# So many nearest photographs, or a tenth of all: outliers may be of one kind, and near one another.
 NEIGHBOURS = 50
-# A photograph is a stranger whose mean distance to them lies so many standard deviations, estimated by the median
+# A photograph is an outlier whose mean distance to them lies so many standard deviations, estimated by the median
 # one, above the median. docs/cleaning.md says what that finds.
 FAR = 2.5
 MAX_SCORE = 0.5  # a photograph may be strange and fine
 
 
-def find_strangers(files: Sequence[Features], first: Features) -> Iterator[Doubt]:
+def find_knn_outliers(files: Sequence[Features], first: Features) -> Iterator[Doubt]:
     """A reason for each photograph of `first` far from all others, scored by its deviations, 0.25 at `FAR`.
 
     Raises:
@@ -38,4 +43,4 @@ def find_strangers(files: Sequence[Features], first: Features) -> Iterator[Doubt
     for row in np.flatnonzero(distances - usual > least).tolist():
         score = MAX_SCORE * min(1.0, float(distances[row] - usual) / (2 * least))
         nearness = f"its {count:,} nearest have a mean cosine of {1 - distances[row]:.2f}, usually {1 - usual:.2f}"
-        yield place_of[row], Reason(score, f"{STRANGER}: {nearness}")
+        yield place_of[row], Reason(score, f"{FAR_FROM_ALL}: {nearness}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.cleaning import outliers, strangers
+from catsdogs.cleaning import knn_outliers, outliers
 from catsdogs.features.feature_file import Features
 from catsdogs.photographs.task import Task
 from tests.support.ballots import OTHERS, PETS
@@ -28,18 +28,20 @@ def crowd(folder: Path, foreign: int, rows: int = 300) -> Features:
 @pytest.mark.parametrize("foreign", [1, 8])
 def test_foreign_photographs_come_first_though_they_are_alike(tmp_path: Path, foreign: int) -> None:
     file = crowd(tmp_path, foreign)
-    found = sorted(strangers.find_strangers([file], file), key=lambda doubt: -doubt[1].score)
+    found = sorted(knn_outliers.find_knn_outliers([file], file), key=lambda doubt: -doubt[1].score)
     expected = {("train", 259 - number) for number in range(foreign)}
     assert {place for place, _ in found[:foreign]} == expected
     assert len(found) <= foreign + 6
-    assert all(0 < reason.score <= strangers.MAX_SCORE and reason.kind == strangers.STRANGER for _, reason in found)
+    assert all(
+        0 < reason.score <= knn_outliers.MAX_SCORE and reason.kind == knn_outliers.FAR_FROM_ALL for _, reason in found
+    )
 
 
 def test_equal_photographs_random_weights_and_narrow_vectors_tell_nothing(tmp_path: Path) -> None:
     one = write_vectors(tmp_path, "ResNet50", np.ones((30, WIDTH)), np.ones((5, WIDTH)))
     narrow = write_vectors(tmp_path / "narrow", "ResNet50", clusters(30, 20), clusters(5, 20))
     random = dataclasses.replace(one, recipe=dataclasses.replace(one.recipe, weights="random"))
-    assert all(not list(strangers.find_strangers([file], file)) for file in (one, narrow, random))
+    assert all(not list(knn_outliers.find_knn_outliers([file], file)) for file in (one, narrow, random))
 
 
 def test_where_networks_vote_on_pets_distance_says_nothing(tmp_path: Path) -> None:
@@ -54,12 +56,12 @@ def test_where_networks_vote_on_pets_distance_says_nothing(tmp_path: Path) -> No
         return {kind for one in outliers.find_outliers([changed], out_of_fold=sure) for kind in one.kinds}
 
     binary = Task.of_classes(("cat", "dog"))
-    assert strangers.STRANGER not in kinds_of(sees(PETS[0], binary, ("cat", "dog")))
-    assert strangers.STRANGER in kinds_of(sees(OTHERS[0], binary, ("daisy", "tulip")))
+    assert knn_outliers.FAR_FROM_ALL not in kinds_of(sees(PETS[0], binary, ("cat", "dog")))
+    assert knn_outliers.FAR_FROM_ALL in kinds_of(sees(OTHERS[0], binary, ("daisy", "tulip")))
     # Labels called cat and dog, and numbers of pets, are not voted on.
     pets = dataclasses.replace(LABELS_TASK, names=("cat", "dog"))
     for changed in (sees(OTHERS[0], pets, ("cat", "dog")), sees(PETS[0], NUMBER_TASK, ("1.5", "3"))):
-        assert kinds_of(changed) >= {strangers.STRANGER} and "no pet" not in kinds_of(changed)
+        assert kinds_of(changed) >= {knn_outliers.FAR_FROM_ALL} and "no pet" not in kinds_of(changed)
         suspects = outliers.find_outliers([changed], out_of_fold=np.full((260, len(changed.columns)), np.nan))
         assert {one.networks for one in suspects} == {0} and not outliers.about_pets(suspects, [changed])
         said = outliers.summary(suspects, [changed])
