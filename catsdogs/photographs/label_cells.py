@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from catsdogs.errors import DatasetError, in_short
+from catsdogs.errors import DatasetError, and_more, in_short
 from catsdogs.files import tables
 from catsdogs.files.tables import Table
 from catsdogs.photographs.label_columns import Wanted, as_number
@@ -17,6 +17,7 @@ from catsdogs.photographs.names import Names, natural_key, one_form
 from catsdogs.photographs.task import BINARY, CLASSES, LABEL_COLUMN, LABELS, NUMBER, ORDINAL
 
 _STRONG, _WEAK = ("|", ";"), (",", " ")  # between several labels in one cell; the second stand in names, too
+_MOST_WORDS = 0.05  # the share of labels that may be taken for mistakes among numbers
 _TOKEN_REPEATS = 3  # how often each word occurs, on average, where cells list several labels
 _OF_ONE_CLASS = (BINARY, CLASSES, ORDINAL)
 
@@ -57,10 +58,7 @@ def of_columns(parsed: Table, columns: Sequence[int], wanted: Wanted, kind: str,
         _refuse_gaps(parsed, values, header, rows, place)
         numbers = [row or [] for row in values]
         if kind != NUMBER and not _says_number((one for row in numbers for one in row), wanted):
-            raise DatasetError(
-                f"{place}: the columns {in_short(header)} hold whole numbers, such as {in_short(rows[0])}",
-                "Give --kind number, if those are to be predicted; else say with --labels which column has the labels",
-            )
+            raise _neither(parsed.numbers[flags.index(False)], header, rows[flags.index(False)], place)
         return [SEPARATOR.join(map(_plain, row)) for row in numbers], Form(NUMBER, wanted.targets)
     if not all(flags):
         wrong = flags.index(False)
@@ -87,6 +85,16 @@ def of_columns(parsed: Table, columns: Sequence[int], wanted: Wanted, kind: str,
     return [header[of_row[0]] if of_row else "" for of_row in marked], PLAIN
 
 
+def _neither(number: int, header: Sequence[str], cells: Sequence[str], place: str) -> DatasetError:
+    """What is wrong with a row of whole numbers that are not all 0 and 1."""
+    odd = [cell for cell in cells if as_number(cell) not in (0, 1)]
+    return DatasetError(
+        f"{place}, row {number}: the columns {in_short(header)} hold {in_short(odd)}, which is neither 0 nor 1",
+        "Give --kind number, if those are to be predicted; else mend the row, or say with --labels which column has the "
+        "labels",
+    )
+
+
 def of_column(
     labels: Mapping[str, str], wanted: Wanted | None, kind: str, column: str, place: str, delimiter: str = ","
 ) -> tuple[dict[str, str], Form]:
@@ -102,6 +110,8 @@ def of_column(
         DatasetError: cells that may be lists of labels or names of several words; one number in two spellings.
     """
     values = set(labels.values())
+    if kind in (NUMBER, ORDINAL) or (not kind and wanted and _are_nearly_numbers(labels, wanted)):
+        _refuse_words(labels, column, place)
     if kind not in _OF_ONE_CLASS:
         if kind == NUMBER or (not kind and is_fractional(values, wanted) and not _lists_in(values, delimiter).is_sure):
             return _as_numbers(labels, wanted, column, place)
@@ -218,16 +228,33 @@ def _as_lists(
     )
 
 
+def _are_nearly_numbers(labels: Mapping[str, str], wanted: Wanted) -> bool:
+    """Whether a sample submission has numbers, and so have all labels but a few, which then are mistakes."""
+    asked = [value for value in wanted.values if value]
+    if len(wanted.targets) > 1 or not asked or any(as_number(value) is None for value in asked):
+        return False
+    counts = Counter(labels.values())
+    numbers = [value for value in counts if as_number(value) is not None]
+    words = len(labels) - sum(counts[value] for value in numbers)
+    return len(numbers) > 2 and 0 < words <= _MOST_WORDS * len(labels)
+
+
+def _refuse_words(labels: Mapping[str, str], column: str, place: str) -> None:
+    """Refuse labels that are no numbers, by the photographs that have them."""
+    odd = [name for name, value in labels.items() if as_number(value) is None]
+    if odd:
+        raise DatasetError(
+            f"{place}: {_what(column, 'hold')} {labels[odd[0]]!r}, which is not a number, for {odd[0]}"
+            f"{and_more(odd[1:], 'like it')}",
+            "Mend these labels, say which column has them with --labels, or give another --kind",
+            [f"{name}: {labels[name]}" for name in odd],
+        )
+
+
 def _as_numbers(
     labels: Mapping[str, str], wanted: Wanted | None, column: str, place: str
 ) -> tuple[dict[str, str], Form]:
     numbers = {value: as_number(value) for value in {*labels.values()}}
-    wrong = sorted(value for value, number in numbers.items() if number is None)
-    if wrong:
-        raise DatasetError(
-            f"{place}: {_what(column, 'hold')} {wrong[0]!r}, which is not a number",
-            "Mend these labels, say which column has them with --labels, or give another --kind",
-        )
     names = wanted.targets if wanted and len(wanted.targets) == 1 else (column or LABEL_COLUMN,)
     texts = {value: _plain(number) for value, number in numbers.items() if number is not None}
     return {name: texts[value] for name, value in labels.items()}, Form(NUMBER, names)

@@ -278,3 +278,26 @@ def test_a_run_is_asked_by_another_sample(tmp_path: Path) -> None:
     number = Task(NUMBER, NUMBERS, targets=("score",), names=("score",))
     assert answer.wanted_by(asked, number.names, {}, "root", answer.form_of(number)).names == ("tags",)
     assert description.wanted(number, number.names) == "the number score"
+
+
+@pytest.mark.parametrize(("shown", "kind"), [("50.5", ""), ("0", ""), ("0", "ordinal")])
+def test_a_word_among_numbers_is_a_mistake_with_a_place(tmp_path: Path, shown: str, kind: str) -> None:
+    """A person who mistyped one label of many is told which, whatever the sample asks for."""
+    learnt, asked = [f"p{n}" for n in range(60)], ["u", "v"]
+    rows = "".join(f"{name},{'mild' if name == 'p7' else n % 5}\n" for n, name in enumerate(learnt))
+    tables = {
+        "train.csv": f"id,level\n{rows}",
+        "sample_submission.csv": "id,level\n" + "".join(f"{name},{shown}\n" for name in asked),
+    }
+    names = [f"train/{name}.jpg" for name in learnt] + [f"test/{name}.jpg" for name in asked]
+    root = competition(tmp_path, names, tables)
+    with refused(DatasetError, r"train\.csv: the column level holds 'mild', which is not a number, for train/p7\.jpg"):
+        scan(root, given=Given(kind=kind))
+
+
+def test_numbers_and_a_word_may_be_classes_when_told(tmp_path: Path) -> None:
+    learnt = [f"p{n}" for n in range(60)]
+    rows = "".join(f"{name},{'new' if name == 'p7' else n % 5}\n" for n, name in enumerate(learnt))
+    tables = {"train.csv": f"id,level\n{rows}", "sample_submission.csv": "id,level\nu,new\nv,3\n"}
+    names = [f"train/{name}.jpg" for name in learnt] + ["test/u.jpg", "test/v.jpg"]
+    assert scan(competition(tmp_path, names, tables)).classes == ("0", "1", "2", "3", "4", "new")

@@ -84,9 +84,15 @@ class TestWrongTurns:
                 "id,size\na,1\nb,2\nc,big\n",
                 "id,size\nu,1\nv,1\nw,1\n",
                 "number",
-                "size holds 'big', which is not a number",
+                "size holds 'big', which is not a number, for .*c.jpg",
             ),
-            ("id,size\na,1\nb,2\nc,big\n", "id,size\nu,1\nv,1\nw,1\n", "ordinal", "label 'big' is not a grade"),
+            ("id,size\na,1\nb,2\nc,big\n", "id,size\nu,1\nv,1\nw,1\n", "ordinal", "holds 'big', .* for .*c.jpg"),
+            (
+                "id,x,y\na,1,0\nb,1,2\nc,0,1\n",
+                "id,x,y\nu,0,0\nv,0,0\nw,0,0\n",
+                "",
+                "row 3: .* hold 2, which is neither",
+            ),
             (
                 "id,size\na,1\nb,2\nc,3\n",
                 "id,size\nu,1\nv,1\nw,1\n",
