@@ -90,8 +90,7 @@ def _neither(number: int, header: Sequence[str], cells: Sequence[str], place: st
     odd = [cell for cell in cells if as_number(cell) not in (0, 1)]
     return DatasetError(
         f"{place}, row {number}: the columns {in_short(header)} hold {in_short(odd)}, which is neither 0 nor 1",
-        "Give --kind number, if those are to be predicted; else mend the row, or say with --labels which column has the "
-        "labels",
+        "Give --kind number, if those are to be predicted; else mend the row, or say with --labels where labels are",
     )
 
 
