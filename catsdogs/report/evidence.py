@@ -31,7 +31,7 @@ class Evidence:
         raw: (n_train, columns) probabilities or numbers out of fold, as the heads gave them.
         answers: the same, each fold calibrated on the others, as the run's first out-of-fold score has them.
         decided: what is named of them, see `judging.Rule.decide`; of rows that are not `scored` it means nothing.
-        right: what rows were given, see `judging.truth_of`.
+        truth: what rows were given, see `judging.truth_of`.
         losses: (n_train,) log losses of `answers`, of labels their mean; NaN as they are, and for numbers.
         scored: (n_train,) whether a row was held out once, so that it has answers.
         test_answers: (n_test, columns) as submitted, see `_test_answers`.
@@ -44,7 +44,7 @@ class Evidence:
     raw: NDArray[np.float64]
     answers: NDArray[np.float64]
     decided: NDArray[Any]
-    right: NDArray[Any]
+    truth: NDArray[Any]
     losses: NDArray[np.float64]
     scored: NDArray[np.bool_]
     test_answers: NDArray[np.float64]
@@ -81,8 +81,8 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
     files = run_card.rows_of(run, [replace(file, task=run.task) for file in files])
     first = files[0]
     raw, fold = out_of_fold.read_out_of_fold(folder, run, first)
-    right, values = judging.truth_of(first), judging.grades_of(run.task, run.classes)
-    judged = judging.cross_fitted(raw, right, fold, run.task, values)
+    truth, values = judging.truth_of(first), judging.grades_of(run.task, run.classes)
+    judged = judging.cross_fitted(raw, truth, fold, run.task, values)
     table, ids = first.path.parent / decisions.DECISIONS_FILE, first.ids["train"].tolist()
     allowed = (*first.classes, *run.left_out)
     decided = decisions.read_decisions(table, allowed, ids, run.task) if table.exists() else {}
@@ -94,8 +94,8 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         raw=raw,
         answers=judged.answers,
         decided=judged.decided,
-        right=right,
-        losses=judging.measure_log_loss(judged, right, run.task).parts,
+        truth=truth,
+        losses=judging.measure_log_loss(judged, truth, run.task).parts,
         scored=fold != ALWAYS_LEARNT,
         test_answers=_test_answers(folder, run, files),
         suspects=suspects if about_pets else _without_votes(suspects),

@@ -41,7 +41,7 @@ class LabelsView(View):
     @cached_property
     def given(self) -> _Flags:
         """(n_train, k) whether a row was given a label."""
-        given: _Flags = self.evidence.right > 0
+        given: _Flags = self.evidence.truth > 0
         return given
 
     @cached_property

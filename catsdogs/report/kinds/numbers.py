@@ -28,7 +28,7 @@ class NumbersView(View):
     @cached_property
     def true(self) -> _Floats:
         """(n_train, k) numbers as given."""
-        return np.asarray(self.evidence.right, np.float64)
+        return np.asarray(self.evidence.truth, np.float64)
 
     @cached_property
     def residuals(self) -> _Floats:
