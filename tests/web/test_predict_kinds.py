@@ -103,6 +103,25 @@ def test_the_page_marks_the_labels_that_are_named(site: Site, tmp_path: Path, wi
         assert "and 9 less likely labels" in tab.locator(".answer").inner_text()
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "decided", "why"),
+    [
+        (LABELS, SHARES, ["rust", "scab"], ""),
+        (LABELS, SHARES, ["rust"], "Each label is named from a threshold of its own on."),
+        (LABELS, SHARES, [], "Each label is named from a threshold of its own on."),
+        (ORDINAL, GRADES, ["1"], ""),
+        (ORDINAL, GRADES, ["2"], "The grade is cut from the expected one, not the likeliest."),
+    ],
+)
+def test_the_page_says_why_what_is_named_is_not_the_likeliest(
+    site: Site, tmp_path: Path, kind: str, said: dict[str, float], decided: list[str], why: str
+) -> None:
+    with card_of(site, of_kind(site, kind, said, decided), tmp_path) as tab:
+        shown = tab.locator(".answer").inner_text()
+        assert why in shown
+        assert why or not any(word in shown for word in ("threshold", "expected one"))
+
+
 def test_the_page_says_that_no_label_is_named(site: Site, tmp_path: Path) -> None:
     with card_of(site, of_kind(site, LABELS, SHARES), tmp_path) as tab:
         assert tab.locator(".verdict").inner_text() == "None of the labels"

@@ -169,13 +169,18 @@ function ofLabels(result) {
   const shown = [...labels.filter(([name]) => named.has(name)), ...others.slice(0, FEW_LABELS)];
   const left = labels.length - shown.length;
   const more = left ? h("p", { className: "quiet" }, `and ${left} less likely labels`) : null;
-  return { sentence, shown: named.size ? chips : [sentence], parts: [bars(shown, named), more], inShort: sentence };
+  const isPlain = labels.every(([name, share]) => named.has(name) === share >= 0.5);
+  const why = isPlain ? null : h("p", { className: "quiet" }, "Each label is named from a threshold of its own on.");
+  return { sentence, shown: named.size ? chips : [sentence], parts: [bars(shown, named), more, why], inShort: sentence };
 }
 
 function ofGrades(result) {
   const sentence = `Grade ${result.class}`;
   const shown = [h("span", { className: "what" }, "grade"), h("span", { className: "figure" }, result.class)];
-  return { sentence, shown, parts: [bars(Object.entries(result.probabilities))], inShort: sentence };
+  const grades = Object.entries(result.probabilities);
+  const isPlain = likeliest(grades)[0][0] === result.class;
+  const why = isPlain ? null : h("p", { className: "quiet" }, "The grade is cut from the expected one, not the likeliest.");
+  return { sentence, shown, parts: [bars(grades), why], inShort: sentence };
 }
 
 function ofNumbers(result, run) {
