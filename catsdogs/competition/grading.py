@@ -47,7 +47,10 @@ def grade_submission(
         SubmissionError: either file is no such table, or they hold different ids or classes.
     """
     task = task or Task.of_classes(classes)
-    sheet, answers = Sheet.read(path, task.id_column), Sheet.read(truth, task.id_column)
+    sheet = Sheet.read(path, task.id_column)
+    answers = Sheet.read(truth, task.id_column)
+    if task.has_sample:  # whose columns are all that counts, not a patient's id beside them
+        answers = answers.only(sheet.targets)
     for absent, name in zip(submission.differences(answers.rows, sheet.rows), (path, truth), strict=True):
         submission.refuse_ids(absent, f"ids are missing from {name}", "Grade against the truth of the same photographs")
     measured_on = f"{truth.name}, {len(sheet.rows):,} rows"

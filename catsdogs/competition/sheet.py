@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from catsdogs.errors import SubmissionError, and_more, in_short
 from catsdogs.files import tables
 from catsdogs.files.tables import NoTableError
-from catsdogs.photographs.names import one_form
+from catsdogs.photographs.names import Names, one_form
 from catsdogs.photographs.sample import is_index
 from catsdogs.photographs.task import ID_COLUMN, LABEL_COLUMN
 
@@ -95,6 +95,16 @@ class Sheet(NamedTuple):
     def targets(self) -> list[str]:
         """The header without the column of ids."""
         return [*self.header[: self.place], *self.header[self.place + 1 :]]
+
+    def only(self, columns: Sequence[str]) -> Self:
+        """The sheet with these columns besides the ids, in this order; as it is where it lacks one of them."""
+        names = Names(self.targets)
+        found = [names.find(column) for column in columns]
+        if None in found:
+            return self
+        places = [self.targets.index(str(column)) for column in found]
+        rows = {id: [values[place] for place in places] for id, values in self.rows.items()}
+        return self._replace(header=[self.header[self.place], *map(str, found)], rows=rows, place=0)
 
     def row(self, id: str, values: Sequence[str]) -> list[str]:
         """An id and the values of the other columns, in the order of the header."""

@@ -91,7 +91,7 @@ def as_kind(task: Task, kind: str, classes: Sequence[str]) -> Task:
     """
     if kind not in (ORDINAL, NUMBER):
         return task
-    if not task.id_form:  # there is no sample, whose columns would be others than those of the classes
+    if not task.has_sample:  # whose columns would be others than those of the classes
         task = replace(task, targets=(LABEL_COLUMN,))
     if len(task.targets) > 1 and task.answer == PROBABILITIES:
         raise DatasetError(

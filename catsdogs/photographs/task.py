@@ -52,6 +52,11 @@ class Task:
         """Whether a photograph is of one class, or grade, so that probabilities add up to 1; else see `names`."""
         return self.kind not in (LABELS, NUMBER)
 
+    @property
+    def has_sample(self) -> bool:
+        """Whether a sample submission says what is asked for; else the columns are our own."""
+        return bool(self.id_form)
+
     @classmethod
     def of_classes(cls, classes: Sequence[str]) -> "Task":
         """Where there is no sample: the probability of the second of two classes, or those of all classes."""

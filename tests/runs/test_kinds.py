@@ -1,6 +1,7 @@
 """Runs of several labels, grades and numbers: trained, written as asked, read back, repeated, and graded."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,12 @@ def test_a_submission_is_graded_against_a_truth_of_its_form(tmp_path: Path, name
     else:
         expected = np.sqrt(np.mean((targets[:, 0] - [float(row["weight"]) for row in rows]) ** 2))
     assert graded.value == pytest.approx(expected)
+    column = {"names": "label", "grade": "label"}.get(name, header)  # as the submission calls it
+    rows_of_truth = [f"p{n},{n},{cell}\n" for n, cell in enumerate(cells, start=1)]
+    (tmp_path / "wide.csv").write_text(f"patient,id,{column}\n" + "".join(rows_of_truth))
+    of_sample = replace(run.task, id_form="without suffix")
+    wide = grading.grade_submission(path, tmp_path / "wide.csv", run.classes, (), of_sample, run.rule)
+    assert (wide.value, wide.rows) == (graded.value, graded.rows)
     truth.write_text(truth.read_text().replace(f"\n1,{cells[0]}", "\n1,nonsense", 1))
     with refused(SubmissionError, "truth|nonsense"):
         grading.grade_submission(path, truth, run.classes, (), run.task, run.rule)
