@@ -181,9 +181,9 @@ def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
 
 def _whole_network(backbone: Backbone, include_top: bool) -> keras.Model:
     if backbone.package:
-        return efficientnet_lite.build(backbone.name, backbone.input_size, include_top)
+        return efficientnet_lite.build(backbone.base, backbone.input_size, include_top)
     shape = (backbone.input_size, backbone.input_size, 3)
-    return getattr(keras.applications, backbone.name)(weights=None, include_top=include_top, input_shape=shape)
+    return getattr(keras.applications, backbone.base)(weights=None, include_top=include_top, input_shape=shape)
 
 
 def _load_weights(network: keras.Model, backbone: Backbone, weights: Weights) -> None:
@@ -192,7 +192,7 @@ def _load_weights(network: keras.Model, backbone: Backbone, weights: Weights) ->
     if weights.path.suffix == ".pth":
         efficientnet_lite.set_weights(network, pth.read_pth(weights.path))
         return
-    remedy = f"Use weights of keras.applications.{backbone.name}"
+    remedy = f"Use weights of keras.applications.{backbone.base}"
     found, expected = sorted(weights.shapes()), sorted(tuple(weight.shape) for weight in network.weights)
     if found != expected:  # Keras would only warn, and leave layers that the file lacks at random
         problem = f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}"

@@ -1,9 +1,53 @@
-"""Chosen networks: from names, shorthands among them, to rows of the table."""
+"""Chosen networks: from names such as `lite`, `Xception@320` or `timm:vit_small_patch16_224.augreg_in1k@cls` to rows.
 
-from collections.abc import Sequence
+What stands behind the `@` is how photographs go through the network, see `Variant`.
+"""
 
-from catsdogs.errors import UnknownNameError
-from catsdogs.networks.table import BACKBONES, SHORTHANDS, Backbone
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.networks.table import BACKBONES, HUB, KERAS, MEAN, SHORTHANDS, TIMM, VECTORS, Backbone
+from catsdogs.photographs.fitting import CROP, RESIZES, SQUASH, VIEWS
+
+_USUAL_SHARE = 0.875  # of the shorter side, which `crop` keeps where a network's makers name none
+_SMALLEST_INPUT = 75  # pixels: InceptionV3 and InceptionResNetV2 have nothing left to pool below it
+_OTHER_MAKERS = (TIMM, HUB)
+
+
+class Variant(NamedTuple):
+    """How photographs go through a network; what is empty or 0 is as usual for it.
+
+    `vector` is one of `VECTORS`, `size` the side of the input in pixels, `resize` one of `RESIZES`, `views` of `VIEWS`.
+    """
+
+    vector: str = ""
+    size: int = 0
+    resize: str = ""
+    views: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> "Variant":
+        """The variant that a text such as `last4-384-crop` means, in any order.
+
+        Raises:
+            UsageError: a part of it is no vector, size, way to resize or kind of views, or there are two of a kind.
+        """
+        found: dict[str, str] = {}
+        kinds = {"vector": VECTORS, "resize": RESIZES, "views": tuple(VIEWS)}
+        for part in filter(None, text.split("-")):
+            kind = "size" if part.isdecimal() else next((name for name, known in kinds.items() if part in known), "")
+            if not kind or kind in found:
+                known = ", ".join((*VECTORS, "a size in pixels", *RESIZES, *filter(None, VIEWS)))
+                raise UsageError(f"@{text}: {part} {'is a second ' + kind if kind else 'is none of these'}", known)
+            found[kind] = part
+        return cls(**found | {"size": int(found.get("size", 0))})  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.vector, str(self.size or ""), self.resize, self.views)))
 
 
 def split_names(text: str | None) -> list[str]:
@@ -12,21 +56,113 @@ def split_names(text: str | None) -> list[str]:
 
 
 def expand(text: str) -> list[str]:
-    """The names that a text such as `lite,Xception` stands for, in order, each once."""
-    return list(dict.fromkeys(full for name in split_names(text) for full in SHORTHANDS.get(name, (name,))))
+    """The names that a text such as `lite,Xception@320` stands for, in order, each once."""
+    split = [name.partition("@") for name in split_names(text)]
+    return list(dict.fromkeys(f"{full}{at}{how}" for name, at, how in split for full in SHORTHANDS.get(name, (name,))))
 
 
-def choose(names: Sequence[str]) -> list[Backbone]:
-    """The rows of the table for these names; networks trained in this working folder have rows too.
+def vary(names: Sequence[str], variants: Sequence[Sequence[str]]) -> list[str]:
+    """Each name in each combination of variants: one of the first list, one of the second, and so on.
+
+    An empty list changes nothing.
+    """
+    chosen = [texts or [""] for texts in variants]
+    combined = ["-".join(filter(None, texts)) for texts in itertools.product(*chosen)]
+    return [f"{name}{'-' if '@' in name else '@'}{how}" if how else name for name in names for how in combined]
+
+
+def file_name(name: str) -> str:
+    """A network's name as it stands in its feature file's: `timm-...` for `timm:...`, which Windows does not allow."""
+    maker, colon, model = name.partition(":")
+    if not colon or maker not in _OTHER_MAKERS:
+        return name
+    model, at, how = model.partition("@")
+    if maker == HUB:  # by its folder, of which the last part may be the version that Kaggle puts there
+        parts = PurePosixPath(model.replace("\\", "/")).parts
+        model = next((part for part in reversed(parts) if not part.isdecimal()), model)
+    return f"{maker}-{model}{at}{how}"
+
+
+def choose(names: Iterable[str], weights_dir: str | None = None) -> list[Backbone]:
+    """The rows for these names, each once; networks trained in this working folder have rows too.
+
+    `weights_dir` is a folder where presets and weights are looked for first.
 
     Raises:
         UnknownNameError: a name that is not in the table, or none at all.
-        WeightsError: a trained network whose card is damaged.
+        UsageError: a network that does not go so, or the extra that brings it is not installed.
+        WeightsError: a trained network whose card is damaged, or a preset that is not there.
     """
     from catsdogs.networks import trained
 
     trained_here = trained.names()
-    unknown = next((name for name in names if name not in (*BACKBONES, *trained_here)), None if names else "")
-    if unknown is not None:
-        raise UnknownNameError("backbone", unknown, [*trained_here, *SHORTHANDS, *BACKBONES])
-    return [BACKBONES[name] if name in BACKBONES else trained.row(trained.FOLDER / name) for name in names]
+    rows: dict[str, Backbone] = {}
+    for name in names:
+        row = _row(name, trained_here, weights_dir)
+        rows[row.name] = row
+    if not rows:
+        raise UnknownNameError("backbone", "", [*trained_here, *SHORTHANDS, *BACKBONES])
+    return list(rows.values())
+
+
+def _row(name: str, trained_here: Sequence[str], weights_dir: str | None) -> Backbone:
+    from catsdogs.networks import trained
+
+    plain, _, text = name.partition("@")
+    variant = Variant.read(text)
+    maker = next((maker for maker in _OTHER_MAKERS if plain.startswith((f"{maker}:", f"{maker}-"))), KERAS)
+    if maker == TIMM:
+        from catsdogs.networks import timm_rows
+
+        usual = timm_rows.row(plain[len("timm:") :])
+        sized = timm_rows.row(usual.model, variant.size) if variant.size else usual
+    elif maker == HUB:
+        from catsdogs.networks import hub_rows
+
+        usual = hub_rows.row(plain[len("hub:") :], weights_dir)
+        sized = hub_rows.row(plain[len("hub:") :], weights_dir, variant.size) if variant.size else usual
+    elif plain in BACKBONES:
+        usual = BACKBONES[plain]
+        sized = _at_size(usual, variant.size)
+    elif plain in trained_here:
+        usual = sized = trained.row(trained.FOLDER / plain)
+        if variant.size not in (0, usual.input_size):
+            raise UsageError(f"{plain} was trained at {usual.input_size} pixels", "Leave --size out")
+    else:
+        raise UnknownNameError("backbone", plain, [*trained_here, *SHORTHANDS, *BACKBONES])
+    return _varied(usual, sized, variant)
+
+
+def _at_size(backbone: Backbone, size: int) -> Backbone:
+    """A network of the table at another size. Its weights fit, since it pools whatever map there is."""
+    if size in (0, backbone.input_size):
+        return backbone
+    if backbone.name.startswith("VGG"):  # its classifier reads the map, not its average
+        raise UsageError(f"{backbone.name} takes {backbone.input_size} pixels only", "Leave --size out")
+    if size < _SMALLEST_INPUT:
+        raise UsageError(f"{backbone.name} at {size} pixels", f"Give --size at least {_SMALLEST_INPUT}")
+    return replace(backbone, input_size=size, gflops=backbone.gflops * (size / backbone.input_size) ** 2)
+
+
+def _varied(usual: Backbone, sized: Backbone, variant: Variant) -> Backbone:
+    """A row changed by a variant, and named by what is not as usual."""
+    kinds = [offered.kind for offered in usual.offers] or [MEAN]
+    vector = variant.vector or kinds[0]
+    if vector not in kinds:
+        raise UsageError(f"{usual.name} has no vector {vector}", f"Give --vector {' or '.join(kinds)}")
+    resize = variant.resize or usual.resize
+    named = Variant(
+        vector if vector != kinds[0] else "",
+        sized.input_size if sized.input_size != usual.input_size else 0,
+        resize if resize != usual.resize else "",
+        variant.views,
+    )
+    if named == Variant():
+        return usual
+    if usual.offers:
+        chosen = next(offered for offered in sized.offers if offered.kind == vector)
+        sized = replace(sized, vector=vector, width=chosen.stop - chosen.start)
+    if resize != usual.resize:
+        share = {SQUASH: 1.0, CROP: usual.share if usual.share < 1 else _USUAL_SHARE}.get(resize, 1.0)
+        sized = replace(sized, resize=resize, share=share)
+    return replace(sized, name=f"{usual.name}@{named}", views=variant.views)

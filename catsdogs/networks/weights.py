@@ -14,7 +14,7 @@ from catsdogs.errors import DamagedError, WeightsError
 from catsdogs.files import seal, storage, trial
 from catsdogs.networks import trained
 from catsdogs.networks.quiet import importing_keras, keras_home
-from catsdogs.networks.table import Backbone
+from catsdogs.networks.table import BACKBONES, Backbone
 
 RANDOM_WEIGHTS = "random"  # in place of the SHA-256 of a weights file
 CLASSIFIER_BIAS_SHAPE = (1000,)
@@ -101,6 +101,7 @@ def of_folds(backbone: Backbone) -> dict[int, Weights]:
 
 def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
     """The weights file on this machine, if there is one."""
+    backbone = BACKBONES.get(backbone.base, backbone)  # at whatever size, its weights are those of its usual one
     if weights_dir:
         folder = Path(weights_dir).expanduser()
         if not folder.is_dir():
@@ -116,7 +117,7 @@ def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
 
 def _in_folder(backbone: Backbone, folder: Path) -> Path | None:
     """`<Backbone>.weights.h5`, or a file under Keras's own name; of two, the one with the classifier."""
-    own = f"{backbone.name}.weights.h5"
+    own = f"{backbone.base}.weights.h5"
     names = [path.name for path in folder.glob("*") if path.is_file()]
     found = [name for name in names if name in (own, *backbone.hashes) or _is_of(backbone, name)]
 
@@ -136,7 +137,7 @@ def _is_of(backbone: Backbone, name: str) -> bool:
     """
     plain, size = re.sub(r"[^a-z0-9]", "", name.lower()), backbone.input_size
     kernels, variant = "weights(tfdimorderingtfkernels)?", f"10{size}(tf)?|{size}10float"
-    whole = rf"(weights)?{backbone.name.lower()}({kernels})?({variant})?(notop(v\d)?)?h5"
+    whole = rf"(weights)?{backbone.base.lower()}({kernels})?({variant})?(notop(v\d)?)?h5"
     return re.fullmatch(whole, plain) is not None
 
 
@@ -173,7 +174,7 @@ def _download(backbone: Backbone) -> None:
         import keras
 
     try:
-        getattr(keras.applications, backbone.name)(weights="imagenet")
+        getattr(keras.applications, backbone.base)(weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception for a failed download, so its message must tell
         if "URL fetch failure" not in str(error) and "corrupted" not in str(error):
             raise
@@ -184,5 +185,5 @@ def _download(backbone: Backbone) -> None:
 
 
 def _by_hand(backbone: Backbone) -> str:
-    file = next(iter(backbone.hashes), f"{backbone.name}.weights.h5")
+    file = next(iter(backbone.hashes), f"{backbone.base}.weights.h5")
     return f"Put {file} into a folder and give --weights-dir FOLDER, or use --backbones lite"

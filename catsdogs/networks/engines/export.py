@@ -22,14 +22,18 @@ from catsdogs.errors import CatsdogsError, WeightsError
 from catsdogs.files import atomic, locks
 from catsdogs.networks import trained
 from catsdogs.networks.quiet import settle_keras
-from catsdogs.networks.table import BACKBONES, Backbone
+from catsdogs.networks.table import HUB, KERAS, TIMM, Backbone, as_card, from_card
 from catsdogs.networks.weights import Weights
 
 NETWORK_FILE = "network.xml"
 SUMS_FILE = "SHA256SUMS"
 _NETWORKS = Path(__file__).parents[1]
 _ANSWER = "\x1e"  # the process that exports begins its answer with it; all else that it writes are messages
-_MADE_BY = ("catsdogs", "keras", "tensorflow", "openvino")
+_MADE_BY = {
+    KERAS: ("catsdogs", "keras", "tensorflow", "openvino"),
+    TIMM: ("catsdogs", "timm", "torch", "openvino"),
+    HUB: ("catsdogs", "keras-hub", "keras", "tensorflow", "openvino"),
+}
 
 
 def exported(backbone: Backbone, weights: Weights) -> Path:
@@ -41,8 +45,8 @@ def exported(backbone: Backbone, weights: Weights) -> Path:
         WeightsError: the weights do not fit, TensorFlow is not installed, or the cache cannot be written.
     """
     code = [path.read_bytes() for path in sorted(_NETWORKS.rglob("*.py"))]
-    versions = [found.version for name in _MADE_BY for found in distributions(name=name)]
-    made_of = (replace(backbone, trained=None), weights.sha256, versions, code)
+    versions = [found.version for name in _MADE_BY[backbone.source] for found in distributions(name=name)]
+    made_of = (replace(backbone, trained=None, folder=None), weights.sha256, versions, code)
     folder = _cache() / f"{backbone.name}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}"
     try:
         if _is_whole(folder):
@@ -105,7 +109,7 @@ class _Exporter:
 
     def export(self, backbone: Backbone, weights: Weights, path: Path) -> None:
         file = weights.path and str(weights.path.absolute())
-        job = [backbone.name, str(backbone.trained or ""), file, weights.sha256, str(path.absolute())]
+        job = [as_card(backbone), file, weights.sha256, str(path.absolute())]
         with self._alone:
             process = self._started()
             assert process.stdin and process.stdout  # noqa: S101 - they are pipes
@@ -158,19 +162,27 @@ release = _exporter.end
 def _main() -> None:
     """Export the network of each line of the input, and answer with a line: null, or the problem and its remedy."""
     settle_keras()
-    from catsdogs.networks import build
-
-    _mend_converter()
     for line in sys.stdin:
-        name, folder, file, sha256, path = json.loads(line)
-        mistake = None
+        card, file, sha256, path = json.loads(line)
+        backbone, mistake = from_card(card), None
         try:
-            backbone = trained.row(Path(folder)) if folder else BACKBONES[name]
-            build.export(backbone, Weights(file and Path(file), sha256), path)
+            _export_function(backbone.source)(backbone, Weights(file and Path(file), sha256), path)
         except CatsdogsError as error:
             mistake = (error.problem, error.remedy)
         sys.stdout.write(f"{_ANSWER}{json.dumps(mistake)}\n")
         sys.stdout.flush()
+
+
+def _export_function(source: str) -> Callable[[Backbone, Weights, str], None]:
+    """What exports the networks of a maker: with PyTorch, or with Keras on TensorFlow; each imported when needed."""
+    if source == TIMM:
+        from catsdogs.networks.engines import timm_models
+
+        return timm_models.export
+    from catsdogs.networks import build
+
+    _mend_converter()
+    return build.export
 
 
 def _mend_converter() -> None:
