@@ -180,13 +180,14 @@ class Cache:
         unreadable: Sequence[Unreadable],
         source: str,
         learnt: int = 0,
+        gflops: float = 0.0,
         task: Task | None = None,
         group_of: Mapping[str, str] = MappingProxyType({}),
     ) -> bool:
         """Write the feature file with exactly these rows in this order, in flat memory, and remove the shards.
 
-        `learnt`, `source` and `task` are as in `Features`; `group_of`: id -> group of training rows. Returns whether
-        the file had to be written.
+        `learnt`, `gflops`, `source` and `task` are as in `Features`; `group_of`: id -> group of training rows. Returns
+        whether the file had to be written.
         """
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
         labels = _Labels.of(splits["train"], classes, task, group_of)
@@ -203,6 +204,7 @@ class Cache:
                     version=labels.version,
                     source=source,
                     learnt=learnt,
+                    gflops=gflops,
                     task=cards.as_json(asdict(labels.task)),
                     backend=self._backend(chain(*places.values())),
                     package_version=__version__,

@@ -234,6 +234,7 @@ def _assemble(
             listed,
             str(dataset.root.resolve()),
             network.learnt_from(entries),
+            network.backbone.gflops * network.backbone.fit.view_count,
             dataset.task,
             dataset.groups,
         )

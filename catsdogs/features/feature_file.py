@@ -116,6 +116,7 @@ class Features:
         topk_class, topk_prob: split -> (n, 10) ImageNet index and probability; empty without a classifier.
         statistics: split -> (n, 4) float32, see `images.STATISTICS`; empty for an old notebook's file.
         learnt: of how many of these rows the network had learnt the label; above 0 only for networks trained here.
+        gflops: billions of floating-point operations that the network takes for a photograph; 0 if not known.
         task: what the competition asks for; files written before there were tasks have that of their classes.
         groups: (n_train,) str, the same for photographs that hang together, such as one patient's; empty if not known.
     """
@@ -134,6 +135,7 @@ class Features:
     statistics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     learnt: int = 0
+    gflops: float = 0.0
     groups: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
 
     @cached_property
@@ -237,6 +239,7 @@ def _read_rows(path: Path, file: h5py.File) -> Features:
         source=str(file.attrs["source"]),
         task=_read_task(path, file),
         learnt=int(file.attrs.get("learnt", 0)),
+        gflops=float(file.attrs.get("gflops", 0)),
         groups=file["group"].asstr()[...] if "group" in file else np.empty(0, object),
     )
     _check_ids_and_labels(features)
@@ -292,6 +295,12 @@ def recipe_of(path: Path) -> Recipe:
     """
     with reading_rows(path) as file:
         return _read_recipe(path, file)
+
+
+def has_labels(path: Path) -> bool:
+    """Whether a feature file has ImageNet's labels of each row; raises as `recipe_of`."""
+    with reading_rows(path) as file:
+        return all(f"{split}_topk_class" in file for split in SPLITS)
 
 
 def reading_rows(path: Path) -> AbstractContextManager[h5py.File]:
