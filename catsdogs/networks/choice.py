@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from catsdogs.errors import UnknownNameError, UsageError
-from catsdogs.networks.table import BACKBONES, HUB, KERAS, MEAN, SHORTHANDS, TIMM, VECTORS, Backbone
+from catsdogs.networks.table import BACKBONES, HUB, KERAS, MAKERS, MEAN, SHORTHANDS, TIMM, VECTORS, Backbone
 from catsdogs.photographs.fitting import CROP, RESIZES, SQUASH, VIEWS
 
 _USUAL_SHARE = 0.875  # of the shorter side, which `crop` keeps where a network's makers name none
@@ -83,6 +83,12 @@ def file_name(name: str) -> str:
         parts = PurePosixPath(model.replace("\\", "/")).parts
         model = next((part for part in reversed(parts) if not part.isdecimal()), model)
     return f"{maker}-{model}{at}{how}"
+
+
+def is_pretrained(name: str) -> bool:
+    """Whether a network of this name, or a variant of it, is the table's or another maker's, and not trained here."""
+    base = file_name(name).partition("@")[0]
+    return base in BACKBONES or base.startswith(MAKERS)
 
 
 def choose(names: Iterable[str], weights_dir: str | None = None) -> list[Backbone]:

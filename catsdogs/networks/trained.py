@@ -16,7 +16,7 @@ from catsdogs.files import atomic, storage, tables
 from catsdogs.files.atomic import replacing
 from catsdogs.files.cards import as_json, typed
 from catsdogs.files.tables import NoTableError
-from catsdogs.networks.table import BACKBONES, RESCALED, SHORTHANDS, SMALL, Backbone
+from catsdogs.networks.table import BACKBONES, MAKERS, RESCALED, SHORTHANDS, SMALL, Backbone
 
 FOLDER = Path("networks")
 FORMAT = "catsdogs network"
@@ -102,7 +102,7 @@ def check_free(name: str, force: bool) -> None:
     is_text = name == name.strip() and not kinds & {"Cc", "Cs"}  # no control characters, no half surrogate pairs
     if not name or name.startswith(".") or Path(name).name != name or {",", "@"} & {*name} or not is_text:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
-    if name in (*BACKBONES, *SHORTHANDS, *SMALL):
+    if name in (*BACKBONES, *SHORTHANDS, *SMALL) or name.startswith(MAKERS):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
     atomic.clear_leftovers(FOLDER / name)
     if (FOLDER / name / CARD_FILE).exists() and not force:
