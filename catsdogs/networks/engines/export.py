@@ -1,4 +1,4 @@
-"""Networks exported for OpenVINO: by Keras in a process of its own, once, and kept in the user's cache.
+"""Networks exported for OpenVINO: by Keras or PyTorch in a process of its own, once, and kept in the user's cache.
 
 That process takes 820 MiB and 4.0 s of processor time to start, and 2.4 s for each network (a Xeon, four networks).
 A process that computes has none of it. OpenVINO's own cache is of compiled networks, which come after this.
@@ -29,6 +29,7 @@ NETWORK_FILE = "network.xml"
 SUMS_FILE = "SHA256SUMS"
 _NETWORKS = Path(__file__).parents[1]
 _ANSWER = "\x1e"  # the process that exports begins its answer with it; all else that it writes are messages
+_WITHOUT_TENSORFLOW = "Install tensorflow, or use --engine keras"
 _MADE_BY = {
     KERAS: ("catsdogs", "keras", "tensorflow", "openvino"),
     TIMM: ("catsdogs", "timm", "torch", "openvino"),
@@ -127,9 +128,8 @@ class _Exporter:
             reason = reason or f"exit code {process.wait()}"
         if weights.path and shutil.disk_usage(path.parent).free < weights.path.stat().st_size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # OpenVINO does not report it
-        raise WeightsError(
-            f"{backbone.name} cannot be exported for OpenVINO: {reason}", "Install tensorflow, or use --engine keras"
-        )
+        remedy = "Install torch, or use --engine torch" if backbone.source == TIMM else _WITHOUT_TENSORFLOW
+        raise WeightsError(f"{backbone.name} cannot be exported for OpenVINO: {reason}", remedy)
 
     def end(self) -> None:
         """Close its input, which ends the process, if there is one: TensorFlow's memory goes with it."""
