@@ -8,9 +8,9 @@ from pathlib import Path
 
 from catsdogs.errors import StoreError, UsageError
 from catsdogs.files import atomic
+from catsdogs.networks.quiet import INSTALL_TIMM, importing_timm
 from catsdogs.networks.table import Backbone, as_card, from_card
 
-_INSTALL = 'Install it: pip install "catsdogs[timm]"'
 _CODE = [Path(__file__).parent / name for name in ("table.py", "timm_rows.py", "engines/timm_facts.py")]
 
 
@@ -26,15 +26,13 @@ def row(model: str, size: int = 0) -> Backbone:
     try:
         version = metadata.version("timm")
     except metadata.PackageNotFoundError:
-        raise UsageError(f"timm:{model} needs the package timm", _INSTALL) from None
+        raise UsageError(f"timm:{model} needs the package timm", INSTALL_TIMM) from None
     described = [model, str(size), version, *(path.read_text(encoding="utf-8") for path in _CODE)]
     card = atomic.cache_folder() / "timm" / f"{hashlib.sha256(repr(described).encode()).hexdigest()[:16]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
         return from_card(json.loads(card.read_text(encoding="utf-8")))
-    try:
+    with importing_timm():
         from catsdogs.networks.engines import timm_facts
-    except ImportError as error:
-        raise UsageError(f"timm:{model} cannot be used: {error}", _INSTALL) from None
     backbone = timm_facts.describe(model, size)
     with contextlib.suppress(StoreError), atomic.replacing(card) as temporary:  # else the next run asks again
         temporary.write_text(json.dumps(as_card(backbone)), encoding="utf-8")

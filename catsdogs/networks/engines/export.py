@@ -21,7 +21,7 @@ from pathlib import Path
 from catsdogs.errors import CatsdogsError, WeightsError
 from catsdogs.files import atomic, locks
 from catsdogs.networks import trained
-from catsdogs.networks.quiet import settle_keras
+from catsdogs.networks.quiet import importing_timm, settle_keras
 from catsdogs.networks.table import HUB, KERAS, TIMM, Backbone, as_card, from_card
 from catsdogs.networks.weights import Weights
 
@@ -176,7 +176,8 @@ def _main() -> None:
 def _export_function(source: str) -> Callable[[Backbone, Weights, str], None]:
     """What exports the networks of a maker: with PyTorch, or with Keras on TensorFlow; each imported when needed."""
     if source == TIMM:
-        from catsdogs.networks.engines import timm_models
+        with importing_timm():
+            from catsdogs.networks.engines import timm_models
 
         return timm_models.export
     from catsdogs.networks import build

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import openvino
 from numpy.typing import NDArray
-from openvino import opset13
+from openvino import opset13, passes
 
 from catsdogs.errors import UsageError
 from catsdogs.networks.engines import export
@@ -120,6 +120,10 @@ def _cut_off_classifier(model: openvino.Model, backbone: Backbone) -> tuple[open
     """Two models: photographs -> the vector and the last feature map; this map -> the labels, where there are any."""
     if len(model.outputs) == 1:
         return model, None
+    if backbone.source == TIMM:  # some read the number of photographs from the pixels, which is known by now
+        folding = passes.Manager()
+        folding.register_pass(passes.ConstantFolding())
+        folding.run_passes(model)
     other = model.clone()
     feature_map, again = _feature_map(model, backbone), _feature_map(other, backbone)
     vector = next(result for result in model.get_results() if "vector" in result.output(0).names)

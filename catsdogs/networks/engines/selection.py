@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.networks.devices import check_choice as check_devices
 from catsdogs.networks.engines.interface import AUTO, ENGINES, PRECISIONS, Engine
-from catsdogs.networks.quiet import importing_keras
+from catsdogs.networks.quiet import importing_keras, importing_timm
 from catsdogs.networks.table import TIMM, Backbone
 from catsdogs.networks.weights import Weights
 
@@ -57,9 +57,10 @@ def engine_for(backbone: Backbone, name: str) -> str:
 def _has_cuda() -> bool:
     if not _accelerator_in_sight():
         return False
-    import torch
+    with importing_timm():
+        from catsdogs.networks.engines import torch
 
-    return bool(torch.cuda.is_available())
+    return torch.has_cuda()
 
 
 def _accelerator_in_sight() -> bool:
@@ -69,7 +70,8 @@ def _accelerator_in_sight() -> bool:
 def exact_vectors(engine: str, backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The (b, width) vectors of a few photographs in float32, to compare an engine's other precisions with."""
     if engine == "torch":
-        from catsdogs.networks.engines import torch
+        with importing_timm():
+            from catsdogs.networks.engines import torch
 
         return torch.exact_vectors(backbone, weights, pixels)
     from catsdogs.networks.engines import keras
@@ -102,7 +104,8 @@ def create_engine(
     if name == AUTO and devices == "all":
         name = "keras"
     if name == "torch":
-        from catsdogs.networks.engines.torch import TorchEngine
+        with importing_timm():
+            from catsdogs.networks.engines.torch import TorchEngine
 
         return TorchEngine(precision, batch_size, cores)
     if name == "keras" or (name == AUTO and _accelerator_in_sight()):  # worth the seconds to import Keras and ask it

@@ -54,10 +54,13 @@ class Answering(torch.nn.Module):
         """The outputs from what `trunk` gave, in whatever precision."""
         features, *tokens = (_in_float32(part) for part in read)
         pooled = self.model.forward_head(features, pre_logits=True)
-        parts = [*tokens, pooled]
-        if CLS in self._kinds:
-            parts.append(features[:, self.model.num_prefix_tokens :].mean(1))
-        outputs = {"vector": torch.cat(parts, 1) if len(parts) > 1 else pooled}
+        if CLS not in self._kinds:
+            outputs = {"vector": pooled}
+        elif self.model.global_pool == "avg":
+            outputs = {"vector": torch.cat([*tokens, features[:, 0], pooled], 1)}
+        else:
+            mean = features[:, self.model.num_prefix_tokens :].mean(1)
+            outputs = {"vector": torch.cat([*tokens, pooled, mean], 1)}
         if self._head is not None:
             probabilities = self._head(self.model.forward_head(features).softmax(-1))
             outputs["topk_prob"], outputs["topk_class"] = probabilities.topk(TOP_K, -1)

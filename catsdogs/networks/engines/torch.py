@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
@@ -47,7 +48,7 @@ class TorchEngine:
     backend = "torch"
 
     def __init__(self, precision: str = AUTO, batch_size: int | None = None, cores: int | None = None) -> None:
-        self.on_gpu = torch.cuda.is_available()
+        self.on_gpu = has_cuda()
         if precision == AUTO:
             precision = precision_of(torch.cuda.get_device_capability()) if self.on_gpu else "float32"
         self.precision = precision
@@ -66,6 +67,13 @@ class TorchEngine:
             WeightsError: the weights do not fit.
         """
         return TorchNetwork(self, backbone, weights)
+
+
+def has_cuda() -> bool:
+    """Whether PyTorch can use a GPU; it warns of drivers that it cannot use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return bool(torch.cuda.is_available())
 
 
 def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
