@@ -261,6 +261,7 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
         existing = feature_file.recipe_of(path)
         name = existing.engine if name == AUTO else name
         precision = existing.precision if precision == AUTO else precision
+    name = selection.engine_for(backbone, name)
     if AUTO in (name, precision):
         engine = engine_of(name, precision)
         if precision == AUTO and engine.precision == "bfloat16" and not backbone.bfloat16:
