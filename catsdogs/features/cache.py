@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from catsdogs import __version__
 from catsdogs.errors import DamagedError, MissingError, StoreError
-from catsdogs.features import feature_file, virtual
-from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recipe, Unreadable
+from catsdogs.features import feature_file, recipes, virtual
+from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Unreadable
+from catsdogs.features.recipes import Recipe
 from catsdogs.features.virtual import Part, dataset_name
 from catsdogs.files import atomic, cards, hdf5, storage
 from catsdogs.photographs import label_texts
@@ -134,7 +135,7 @@ class Cache:
         self.recipe = recipe
         self.path = feature_file.path_of(folder, recipe.backbone)
         # Recipes did not have the newer fields before there was a choice.
-        named = {name: value for name, value in asdict(recipe).items() if feature_file.DEFAULTS.get(name) != value}
+        named = {name: value for name, value in asdict(recipe).items() if recipes.DEFAULTS.get(name) != value}
         key = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:_KEY_DIGITS]
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._parts = virtual.parts_folder(self.path) / key

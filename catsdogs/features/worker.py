@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import UnreadablePhotographError, UsageError, WeightsError
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
-from catsdogs.features.feature_file import Recipe
+from catsdogs.features.recipes import Recipe
 from catsdogs.files import storage
 from catsdogs.networks import trained
 from catsdogs.networks.engines import interface, selection

@@ -111,6 +111,10 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--devices": Refused("many", "one, all", ("--data", "data", *ON)),
         "--cluster": Refused("nonsense", "--cluster", ("--data", "data", *ON)),
     },
+    "networks": {
+        "--pattern": Refused("no-such-network", "No network is called 'no-such-network'"),
+        "--weights-dir": Refused("gone", "No such folder of weights: gone"),
+    },
     "outliers": {
         "--backbones": Refused("Nothing", "Choose from"),
         "-k": Refused("5", "-k would do nothing", ("--backbones", "gap_Old", "--data", "data")),
