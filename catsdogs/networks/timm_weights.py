@@ -43,9 +43,10 @@ def download(backbone: Backbone) -> Path:
     if not _is_on_hub(backbone):
         where = f": they are at {backbone.repository}" if backbone.repository else ""
         raise WeightsError(f"The hub has no weights of timm:{backbone.model}{where}", by_hand(backbone))
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, logging
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    logging.set_verbosity_error()  # without a network it would tell of each of six attempts, in 23 s
     reason = "it has no file of weights"
     for file in _HUB_FILES:
         try:

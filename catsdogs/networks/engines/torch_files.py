@@ -1,6 +1,7 @@
 """Reads PyTorch's weights files, of which nothing but tensors is taken, and nothing runs."""
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def _load(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         _refuse_bomb(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything; whatever it is, the file cannot be used
