@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import StoreError, TrainingError
-from catsdogs.features import feature_file
+from catsdogs.features import feature_file, recipes
 from catsdogs.features.recipes import Recipe
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
