@@ -137,7 +137,7 @@ def filters(flags: Flags, name: str) -> None:
     card = trained.read_card(folder)
     scan = dataset.scan_unlabelled if flags.data else dataset.scan
     place = scan(storage.place(flags.data or card.source))
-    picture = images.load(place.read(place.photographs[0]), {card.input_size}).by_size[card.input_size]
+    picture = images.square(place.read(place.photographs[0]), card.input_size)
     with importing_keras():
         from catsdogs.finetuning import film
         from catsdogs.finetuning import filters as pictures

@@ -39,6 +39,8 @@ class Variant(NamedTuple):
         found: dict[str, str] = {}
         kinds = {"vector": VECTORS, "resize": RESIZES, "views": tuple(VIEWS)}
         for part in filter(None, text.split("-")):
+            if part == "none":  # no further views, beside which others may stand in a list
+                continue
             kind = "size" if part.isdecimal() else next((name for name, known in kinds.items() if part in known), "")
             if not kind or kind in found:
                 known = ", ".join((*VECTORS, "a size in pixels", *RESIZES, *filter(None, VIEWS)))
