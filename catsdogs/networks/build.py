@@ -172,7 +172,9 @@ def read_path(folder: Path, member: str) -> keras.Model:
     path = build_path(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
     if member != trained.ALL:
         path = with_language(path)
-    return fill(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
+    remedy = f"Train {card.name} again with --force"
+    fill(path.load_weights, trained.weights_path(folder, member), path.name, remedy)
+    return path
 
 
 def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
@@ -206,7 +208,7 @@ def _load_weights(network: keras.Model, backbone: Backbone, weights: Weights) ->
     if found != expected:  # Keras would only warn, and leave layers that the file lacks at random
         problem = f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}"
         raise WeightsError(f"{weights.path} does not fit {backbone.name}: {problem}", remedy)
-    fill(network, weights.path, remedy)
+    fill(network.load_weights, weights.path, network.name, remedy)
 
 
 def _rescale(network: keras.Model) -> None:

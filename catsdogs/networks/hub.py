@@ -5,6 +5,7 @@ This alone imports KerasHub.
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from catsdogs.networks.table import HUB, SMALLEST_INPUT, Backbone
 from catsdogs.networks.weights import Weights, fill
 
 USUAL_SIZE = 224  # pixels, of a network that takes any, where its preset names none
+_AGAIN = "Download the preset again, all of it"
 _ANOTHER = "Choose a preset of an image backbone"
 _TOWERS = ("CLIPBackbone", "SigLIPBackbone")  # of pictures and texts, of which the image tower is taken
 # What Keras and KerasHub raise for a configuration that is none, or a size that a network does not take.
@@ -117,15 +119,16 @@ def load(folder: Path, size: int, weights: Weights | None, with_classifier: bool
     preset = hub_rows.read_preset(folder)
     parts = _built(preset, size, with_classifier)
     if weights and weights.path:
-        remedy = "Download the preset again, all of it"
-        fill(parts.whole, weights.path, remedy)
+        _fill(parts.whole.load_weights, weights.path, parts.whole.weights)
         if parts.task:
-            _fill_task(parts.task, folder / hub_rows.TASK_WEIGHTS_FILE, remedy)
+            known = set(map(id, parts.whole.weights))
+            own = [weight for weight in parts.task.weights if id(weight) not in known]
+            _fill(parts.task.load_task_weights, folder / hub_rows.TASK_WEIGHTS_FILE, own)
     features = features_of(parts.tower, _is_averaged(preset))
     trunk = keras.Model(parts.tower.inputs[0], [*features.classes, features.last])
     if not parts.task:
         return HubNetwork(trunk, features.patches)
-    return HubNetwork(trunk, features.patches, *_head_of(parts.task))
+    return HubNetwork(trunk, features.patches, *_head_of(parts.task, features.last))
 
 
 def path(folder: Path, size: int, weights: Weights | None) -> tuple[keras.Model, Callable[..., keras.KerasTensor]]:
@@ -224,7 +227,7 @@ def _adapted(serialized: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 def _own_size(preset: Preset) -> int:
-    """The side of the square that a preset's network is made for, or, of one that takes any, that it is usually given."""
+    """The side of the square that a preset's network is made for; of one that takes any, what it is usually given."""
     config = preset.config["config"]
     tower = config.get("vision_encoder")
     config = tower.get("config", {}) if isinstance(tower, dict) else config
@@ -266,20 +269,24 @@ def _is_averaged(preset: Preset) -> bool:
     return preset.task.get("config", {}).get("pooling") == "gap"
 
 
-def _fill_task(task: keras.Model, path: Path, remedy: str) -> None:
-    class Head:
-        """A task whose `load_weights` leaves its backbone out."""
+def _fill(load: Callable[[Path], object], path: Path, arrays: list[keras.Variable]) -> None:
+    """Load a weights file that must have all these arrays: of parts that it lacks Keras but warns, or says nothing."""
+    floats = [array for array in arrays if keras.backend.is_float_dtype(array.dtype)]
+    for array in floats:
+        array.assign(keras.ops.full(array.shape, math.nan, array.dtype))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fill(load, path, path.parent.name, _AGAIN)
+    missing = [array.path for array in floats if keras.ops.any(keras.ops.isnan(array))]
+    if missing:
+        raise WeightsError(f"{path} has no numbers for {len(missing)} arrays, such as {missing[0]}", _AGAIN)
 
-        name, load_weights = task.name, staticmethod(task.load_task_weights)
 
-    fill(Head(), path, remedy)
-
-
-def _head_of(task: keras.Model) -> tuple[keras.Model, bool]:
+def _head_of(task: keras.Model, last: keras.KerasTensor) -> tuple[keras.Model, bool]:
     """What a task does with its backbone's output, in float32, and whether it ends with a softmax."""
-    given = task.backbone._inbound_nodes[-1].output_tensors
-    last = given[-1]  # of a pyramid the last stage
-    head = keras.Model(last, task.output, name="classifier")
+    outputs = keras.tree.flatten(task.backbone.output)  # of a pyramid several, of which one is the last map
+    place = next((number for number, output in enumerate(outputs) if output is last), 0)
+    head = keras.Model(task.backbone._inbound_nodes[-1].output_tensors[place], task.output, name="classifier")
     for layer in head._flatten_layers(include_self=False):
         layer.dtype_policy = "float32"
     return head, keras.activations.get(task.get_config().get("activation")) == keras.activations.softmax

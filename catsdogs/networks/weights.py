@@ -5,10 +5,11 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import h5py
 
@@ -121,21 +122,20 @@ def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
     return _in_folder(backbone, _keras_cache())
 
 
-def fill(network: Any, path: Path, remedy: str) -> Any:
-    """Load a weights file of Keras's into a network; anything that has its `name` and its `load_weights` will do.
+def fill(load: Callable[[Path], object], path: Path, name: str, remedy: str) -> None:
+    """Load a weights file of Keras's into a network of this name by its `load_weights`.
 
     Raises:
         WeightsError: it cannot be read, or does not fit.
     """
     try:
         with seal.lockable(path) as lockable:
-            network.load_weights(lockable)
+            load(lockable)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         if storage.reason_of(error):
             raise storage.read_error(path, error, WeightsError) from None
         reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path} does not fit {network.name}: {reason}", remedy) from None
-    return network
+        raise WeightsError(f"{path} does not fit {name}: {reason}", remedy) from None
 
 
 def _of_preset(backbone: Backbone) -> Weights:

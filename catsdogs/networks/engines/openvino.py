@@ -12,10 +12,10 @@ import openvino
 from numpy.typing import NDArray
 from openvino import opset13
 
-from catsdogs.errors import UsageError
+from catsdogs.errors import UsageError, WeightsError
 from catsdogs.networks.engines import export
 from catsdogs.networks.engines.interface import AUTO, Output
-from catsdogs.networks.table import Backbone
+from catsdogs.networks.table import HUB, Backbone
 from catsdogs.networks.weights import Weights
 
 OPENVINO_BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
@@ -48,15 +48,20 @@ class OpenVINOEngine:
         """Compile the exported network for batches of one shape.
 
         Raises:
-            WeightsError: the weights do not fit, or the exported file cannot be written.
+            WeightsError: the weights do not fit, the exported file cannot be written, or OpenVINO cannot run it.
         """
         model = self._core.read_model(export.exported(backbone, weights))
-        model.reshape([self.batch_size, backbone.input_size, backbone.input_size, 3])
+        try:
+            model.reshape([self.batch_size, backbone.input_size, backbone.input_size, 3])
+        except RuntimeError:  # seen of KerasHub's Swin Transformers: their windows are cut by the batch's size
+            raise WeightsError(
+                f"OpenVINO cannot run {backbone.name} as Keras exports it", "Give --engine keras"
+            ) from None
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _HINTS[self.precision]}
         if self.precision == "float32":
             return OpenVINONetwork(self._core.compile_model(model, "CPU", options))
         # OpenVINO knows one precision for a whole network; in bfloat16 logits tie, and the ten best are chance.
-        trunk, classifier = _cut_off_classifier(model)
+        trunk, classifier = _cut_off_classifier(model, _shared if backbone.source == HUB else _feature_map)
         exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         return OpenVINONetwork(
             self._core.compile_model(trunk, "CPU", options),
@@ -116,12 +121,14 @@ def _output_names(compiled: openvino.CompiledModel) -> list[str]:
     return [next(name for name in known if name in output.names) for output in compiled.outputs]
 
 
-def _cut_off_classifier(model: openvino.Model) -> tuple[openvino.Model, openvino.Model | None]:
-    """Two models: photographs -> the vector and the last feature map; this map -> the labels, where there are any."""
+def _cut_off_classifier(
+    model: openvino.Model, place_of: "Callable[[openvino.Model], openvino.Output]"
+) -> tuple[openvino.Model, openvino.Model | None]:
+    """Two models: photographs -> the vector and what is at `place_of`; this -> the labels, where there are any."""
     if len(model.outputs) == 1:
         return model, None
     other = model.clone()
-    feature_map, again = _feature_map(model), _feature_map(other)
+    feature_map, again = place_of(model), place_of(other)
     vector = next(result for result in model.get_results() if "vector" in result.output(0).names)
     feature_map.add_names({_MAP})
     trunk = openvino.Model([vector, opset13.result(feature_map)], model.get_parameters())
@@ -136,6 +143,32 @@ def _feature_map(model: openvino.Model) -> "openvino.Output":
     """The map whose average is the vector: the last of four dimensions that is averaged."""
     averages = [node.input_value(0) for node in model.get_ordered_ops() if node.get_type_name() == "ReduceMean"]
     return [source for source in averages if len(source.get_partial_shape()) == 4][-1]
+
+
+def _shared(model: openvino.Model) -> "openvino.Output":
+    """The last, before the vector, that both it and the labels are computed from: what the classifier reads."""
+    vector, *labels = (_sources(result) for result in _by_name(model.get_results()))
+    common = vector.intersection(*labels)
+    outputs = [node.output(0) for node in model.get_ordered_ops() if node.get_friendly_name() in common]
+    return [output for output in outputs if "vector" not in output.names][-1]
+
+
+def _by_name(results: "list[openvino.Node]") -> "list[openvino.Node]":
+    """The result of the vector first."""
+    return sorted(results, key=lambda result: "vector" not in result.output(0).names)
+
+
+def _sources(result: "openvino.Node") -> set[str]:
+    """The names of the nodes that a result is computed from, without constants."""
+    found: set[str] = set()
+    waiting = [result]
+    while waiting:
+        node = waiting.pop()
+        above = [source.get_source_output().get_node() for source in node.inputs()]
+        fresh = [other for other in above if other.get_friendly_name() not in found]
+        found |= {other.get_friendly_name() for other in fresh if other.get_type_name() != "Constant"}
+        waiting += fresh
+    return found
 
 
 @functools.cache
