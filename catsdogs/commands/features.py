@@ -52,7 +52,7 @@ def features(flags: Flags, devices: str = "one") -> None:
     count = optional_number("limit", flags.limit)
     with _schedule(flags) as schedule:
         written = extract_features(dataset, names, folder, how, count, schedule)
-    backbones = flags.backbones if written == names else ",".join(written)
+    backbones = flags.backbones if written == network_names(flags) else ",".join(written)
     found_again = as_flags(flags, backbones=backbones, features=str(folder))
     next_steps(f"outliers{found_again}", f"train{found_again}")
 
