@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import keras
 import numpy as np
 
 from catsdogs.errors import WeightsError
-from catsdogs.networks import pth, trained
+from catsdogs.networks import choice, pth, trained
 from catsdogs.networks.architectures import efficientnet_lite, small
 from catsdogs.networks.imagenet import TOP_K
 from catsdogs.networks.quiet import settle_keras
@@ -136,17 +136,29 @@ def build_path(
     dropout: float = 0.0,
     batch_norm: bool = False,
     initializer: str = "glorot_uniform",
+    folder: Path | None = None,
 ) -> keras.Model:
     """The model that fine-tuning trains: RGB in 0..255, float32 (n, size, size, 3) -> the vector (n, width).
 
-    `base` is a network of the table, with these weights if they are given, or one of `architectures.small`. Only these
-    take the last three settings.
+    `base` is a network of the table, or KerasHub's, with these weights if they are given, or one of
+    `architectures.small`. Only these take the three settings that follow. KerasHub's is described by the preset's JSON
+    in the `folder`; if none is given, beside its weights.
+
+    Raises:
+        WeightsError: as `build`.
     """
     settle_keras()
     image = keras.Input((input_size, input_size, 3), name="image")
     if base in SMALL:
         network = small.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
         return keras.Model(image, network(preprocess(image, SMALL[base].preprocessing)), name=base)
+    if base not in BACKBONES:
+        from catsdogs.networks import hub, hub_rows
+
+        preset = folder or cast(Path, cast(Weights, weights).path).parent
+        network, vector = hub.path(preset, input_size, weights)
+        preprocessing = hub_rows.colours(hub_rows.read_preset(preset))
+        return keras.Model(image, vector(network(preprocess(image, preprocessing))), name=choice.file_name(base))
     backbone = replace(BACKBONES[base], input_size=input_size)
     parts = (
         pretrained(backbone, weights) if weights else _cut_top(_whole_network(backbone, include_top=False), backbone)
@@ -169,7 +181,7 @@ def read_path(folder: Path, member: str) -> keras.Model:
         WeightsError: the weights do not fit.
     """
     card = trained.read_card(folder)
-    path = build_path(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
+    path = build_path(card.base, card.input_size, batch_norm="batch-norm" in card.tricks, folder=folder)
     if member != trained.ALL:
         path = with_language(path)
     remedy = f"Train {card.name} again with --force"

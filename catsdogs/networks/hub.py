@@ -210,9 +210,11 @@ def _built(preset: Preset, size: int, with_classifier: bool = False) -> _Parts:
 
 
 def _adapted(serialized: dict[str, Any], size: int) -> dict[str, Any]:
-    """The configuration of a backbone or task for squares of this size, and in Keras's present dtype policy."""
+    """The configuration of a backbone or task for squares of this size, in Keras's present dtype policy."""
     adapted = copy.deepcopy(serialized)
     config = adapted["config"]
+    # As a network answers, these do nothing; as one learns, dropout is a trick, off until it is named.
+    config |= {key: 0.0 for key in config if key.startswith(("drop", "attention_drop")) and config[key]}
     if "backbone" in config:
         config |= {"backbone": _adapted(config["backbone"], size), "preprocessor": None}
         return adapted

@@ -77,12 +77,9 @@ def row(preset: str, weights_dir: str | None, size: int = 0) -> Backbone:
         UsageError: KerasHub is not installed, or the network does not take this size.
         WeightsError: there is no such preset, it is damaged, or it is no network for pictures.
     """
-    try:
-        version = metadata.version("keras-hub")
-    except metadata.PackageNotFoundError:
-        raise UsageError(f"hub:{preset} needs the package keras-hub", _INSTALL) from None
+    _version(f"hub:{preset}")  # before anything is looked for
     folder = find(preset, weights_dir) or _downloaded(preset)
-    return described(folder, name_of(preset, folder), size, version)
+    return described(folder, name_of(preset, folder), size)
 
 
 def name_of(preset: str, folder: Path) -> str:
@@ -91,14 +88,14 @@ def name_of(preset: str, folder: Path) -> str:
     return choice.file_name(f"hub:{folder.resolve().as_posix() if is_path else preset}")
 
 
-def described(folder: Path, name: str, size: int = 0, version: str = "") -> Backbone:
+def described(folder: Path, name: str, size: int = 0) -> Backbone:
     """The row of the preset in a folder, which need not have weights.
 
     Raises:
         UsageError, WeightsError: as `row`.
     """
     preset = read_preset(folder)
-    known = [name, size, preset[1:], preset.labels, version or metadata.version("keras-hub")]
+    known = [name, size, preset[1:], preset.labels, _version(name)]
     code = [path.read_text(encoding="utf-8") for path in _CODE]
     digest = hashlib.sha256(json.dumps([known, code]).encode()).hexdigest()
     card = atomic.cache_folder() / "hub" / f"{digest[:16]}.json"
@@ -130,6 +127,22 @@ def read_preset(folder: Path) -> Preset:
     return Preset(folder, *parts)
 
 
+def description(folder: Path) -> list[Path]:
+    """The files that describe a preset's network."""
+    return [folder / name for name in DESCRIPTION if storage.exists(folder / name)]
+
+
+def copy_description(folder: Path, target: Path) -> None:
+    """Copy what describes a preset's network into a folder of ours, which then does without the preset.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    for path in description(folder):
+        with atomic.replacing(target / path.name) as temporary:
+            temporary.write_bytes(path.read_bytes())
+
+
 def weights_file(folder: Path) -> Path:
     """The weights of a preset's backbone, or the table of the files that they are divided into.
 
@@ -150,8 +163,8 @@ def weight_files(folder: Path) -> list[Path]:
     """
     first = weights_file(folder)
     shards = sorted(folder.glob("model_*.weights.h5")) if first.name == SHARDS_FILE else []
-    others = [folder / name for name in (TASK_WEIGHTS_FILE, *DESCRIPTION)]
-    return [first, *shards, *(path for path in others if storage.exists(path))]
+    task = [path for path in (folder / TASK_WEIGHTS_FILE,) if storage.exists(path)]
+    return [first, *shards, *task, *description(folder)]
 
 
 def find(preset: str, weights_dir: str | None) -> Path | None:
@@ -202,6 +215,13 @@ def resizing(preset: Preset) -> dict[str, Any]:
     resize = PAD if config.get("pad_to_aspect_ratio") else usual
     interpolation = str(config.get("interpolation", "bilinear")).removesuffix("3")  # Keras calls it lanczos3
     return {"resize": resize, "interpolation": interpolation if interpolation in INTERPOLATIONS else "bicubic"}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version("keras-hub")
+    except metadata.PackageNotFoundError:
+        raise UsageError(f"{name} needs the package keras-hub", _INSTALL) from None
 
 
 def _of_three(numbers: Any) -> list[float]:
