@@ -6,6 +6,7 @@ __all__ = [
     "choice",
     "devices",
     "engines",
+    "hub_rows",
     "imagenet",
     "listing",
     "quiet",
