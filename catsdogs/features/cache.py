@@ -31,6 +31,7 @@ from catsdogs.photographs.task import Task
 _COPIED_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
 _MANY_CLASSES = 500  # names of 100 letters fit into the 64 KB of a plain attribute
 _CHUNK_ROWS = 64
+_TEXT = h5py.string_dtype()
 _KEY_DIGITS = 12  # of a recipe's hash; a folder of shards is called `<Backbone>-<digits>`
 _FIELDS = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
@@ -203,17 +204,16 @@ class Cache:
                 file.attrs.update(
                     format=feature_file.FORMAT,
                     version=labels.version,
+                    task=cards.as_json(asdict(labels.task)),
                     source=source,
                     learnt=learnt,
                     gflops=gflops,
-                    task=cards.as_json(asdict(labels.task)),
                     backend=self._backend(chain(*places.values())),
                     package_version=__version__,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
-                text = h5py.string_dtype()
                 for split, rows in splits.items():
-                    file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=text)
+                    file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=_TEXT)
                     if parts.get(split):
                         file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
                         kinds = {field: kind for field, kind in self._kinds().items() if field != "digest"}
@@ -221,8 +221,8 @@ class Cache:
                     else:
                         self._copy_rows(file, split, places[split])
                 labels.write(file)
-                shape = (len(unreadable), len(Unreadable._fields))
-                file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
+                table = np.array(unreadable, object).reshape(len(unreadable), len(Unreadable._fields))
+                file.create_dataset("unreadable", dtype=_TEXT, data=table)
         self._drop_unlisted_parts()
         self._drop_shards()
         return changed

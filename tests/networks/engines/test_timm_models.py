@@ -210,7 +210,7 @@ class TestGenuineWeights:
     def photographs(self, shared_photographs: Path) -> Callable[[int], NDArray[np.uint8]]:
         paths = sorted((shared_photographs / "train").iterdir())[::8]
         assert len(paths) == 200
-        return lambda side: np.stack([images.load(path.read_bytes(), [side]).by_size[side] for path in paths])
+        return lambda side: np.stack([images.square(path.read_bytes(), side) for path in paths])
 
     @staticmethod
     def outputs(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> Output:
