@@ -196,9 +196,8 @@ class Cache:
         changed = not self._is_current(splits, labels, unreadable, source)
         if changed:
             places = {split: [self._place(row) for row in rows] for split, rows in splits.items()}
-            parts: dict[str, list[Part]] = {}
-            if len(entries) > virtual.VIRTUAL_ROWS:
-                parts = {split: self._write_parts(rows, places[split]) for split, rows in splits.items()}
+            in_parts = splits if len(entries) > virtual.VIRTUAL_ROWS else {}
+            parts = {split: self._write_parts(rows, places[split]) for split, rows in in_parts.items()}
             with hdf5.writing(self.path, has_long_attributes=len(classes) > _MANY_CLASSES) as file:
                 file.attrs.update(self.recipe.as_dict())
                 file.attrs.update(
