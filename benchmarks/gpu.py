@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.photographs import squares
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
 from catsdogs.networks.engines.interface import Engine, Network, Output
@@ -154,7 +155,7 @@ def _load_chunk(paths: list[Path], sizes: set[int]) -> list[Batch]:
 
 
 def _load(path: Path, sizes: set[int]) -> Batch:
-    return images.load(path.read_bytes(), sizes).by_size
+    return squares(path, sizes)
 
 
 def _resizer() -> str:

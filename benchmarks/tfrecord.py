@@ -101,7 +101,7 @@ def _once(root: Path) -> dict[str, float]:
     _forget(root)
     rates[COLD] = _rate(dataset, dataset.read)
     rates[WARM] = _rate(dataset, dataset.read)
-    rates[DECODED] = _rate(dataset, lambda photograph: images.load(dataset.read(photograph), {SIDE}))
+    rates[DECODED] = _rate(dataset, lambda photograph: images.square(dataset.read(photograph), SIDE))
     return rates
 
 

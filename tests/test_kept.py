@@ -37,7 +37,7 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize("name", FEATURES)
 def test_feature_files(name: str) -> None:
     file, known = features(name), FEATURES[name]
-    assert plain(asdict(file.recipe)) == known["recipe"]
+    assert file.recipe.as_dict() == known["recipe"]
     assert (list(file.classes), file.width, file.labels.tolist()) == (known["classes"], known["width"], known["labels"])
     assert {split: ids.tolist() for split, ids in file.ids.items()} == known["ids"]
     assert {split: digests.tolist() for split, digests in file.digests.items()} == known["digests"]
@@ -132,7 +132,7 @@ def test_a_trained_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert {str(digest): fold for digest, fold in trained.fold_of_digest(folder).items()} == NETWORK["folds"]
     assert trained.check_weights(folder) == NETWORK["hash"]
     dataset = scan(KEPT / "packed")
-    pixels = images.load(dataset.read(dataset.photographs[0]), {32}).by_size[32]
+    pixels = images.square(dataset.read(dataset.photographs[0]), 32)
     with importing_keras():
         from catsdogs.finetuning import film
         from catsdogs.networks import build

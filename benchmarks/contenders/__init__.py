@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.photographs import squares
 from catsdogs.networks import weights
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import RANDOM_WEIGHTS, Weights
@@ -99,7 +100,7 @@ class Job:
         """Input size -> (`size`, side, side, 3), decoded and resized as ours are, on all cores, ahead of use."""
 
         def load(path: Path) -> dict[int, NDArray[np.uint8]]:
-            return images.load(path.read_bytes(), self.sizes).by_size
+            return squares(path, self.sizes)
 
         rows: list[dict[int, NDArray[np.uint8]]] = []
         for row in images.in_parallel(load, self.paths, _AHEAD):

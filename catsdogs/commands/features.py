@@ -25,8 +25,12 @@ UNREADABLE_FILE = "unreadable.csv"
 
 
 @task(
-    "data labels images positive kind groups metric competition backbones weights_dir engine precision batch_size "
-    "dtype out limit classes holdout devices cluster",
+    "data labels images positive kind groups metric competition backbones vector size resize views weights_dir engine "
+    "precision batch_size dtype out limit classes holdout devices cluster",
+    vector="what is kept of a network: mean, cls, cls+mean or last4; several, separated by commas, each have a file",
+    size="side of the networks' input in pixels; several, separated by commas",
+    resize="how a photograph becomes a square: squash, crop or pad; several, separated by commas",
+    views="flip, the mean vector of a photograph and its mirror image; crops5, that of five crops; or none; or several",
     engine="auto, keras or openvino; auto is that of the feature file, else Keras on a GPU and OpenVINO elsewhere",
     precision="auto, float32, bfloat16 or float16; auto is that of the feature file, else the fastest safe one",
     batch_size="photographs in a batch",
@@ -37,15 +41,19 @@ UNREADABLE_FILE = "unreadable.csv"
 )
 def features(flags: Flags, devices: str = "one") -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
+    from catsdogs.networks.choice import split_names, vary
+
     how = extraction_settings(flags)
-    names, folder = network_names(flags), flags.but(features=flags.out).place("features")
+    variants = [split_names(text) for text in (flags.vector, flags.size, flags.resize, flags.views)]
+    names, folder = vary(network_names(flags), variants), flags.but(features=flags.out).place("features")
     refuse_idle_weights(flags.weights_dir, names)
     check_writable(folder)
     dataset = look_at(flags)
     count = optional_number("limit", flags.limit)
     with _schedule(flags) as schedule:
-        extract_features(dataset, names, folder, how, count, schedule)
-    found_again = as_flags(flags, backbones=flags.backbones, features=str(folder))
+        written = extract_features(dataset, names, folder, how, count, schedule)
+    backbones = flags.backbones if written == network_names(flags) else ",".join(written)
+    found_again = as_flags(flags, backbones=backbones, features=str(folder))
     next_steps(f"outliers{found_again}", f"train{found_again}")
 
 
@@ -56,8 +64,8 @@ def extract_features(
     how: "Settings",
     limit: int | None = None,
     schedule: "ThisMachine | None" = None,
-) -> None:
-    """Write feature files, and show what was written and what could not be read."""
+) -> list[str]:
+    """Write feature files, and show what was written and what could not be read. Returns their names."""
     from catsdogs.features.extract import extract
 
     summary = extract(dataset, names, folder, how, limit, schedule)
@@ -70,10 +78,12 @@ def extract_features(
         wrote(truth_file, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
     if summary.unreadable:
         say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
+    return list(summary.computed)
 
 
 def _say_extracted(summary: "Extraction", folder: Path) -> None:
     from catsdogs.features import feature_file
+    from catsdogs.features.feature_file import has_labels
 
     for note in summary.notes:
         say(note)
@@ -87,6 +97,9 @@ def _say_extracted(summary: "Extraction", folder: Path) -> None:
             wrote(path, f"{rows} rows, {computed:,} of them computed now, {recipe.engine} {recipe.precision}")
         else:
             say(f"{path} is up to date  ({rows} rows, {recipe.engine} {recipe.precision})")
+    silent = [name for path, name in zip(summary.paths, summary.computed, strict=True) if not has_labels(path)]
+    if silent:
+        say(f"vectors only: {', '.join(silent)}, without ImageNet's 1,000 labels, will not vote on outliers")
 
 
 @contextlib.contextmanager

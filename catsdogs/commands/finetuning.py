@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from catsdogs.networks.trained import Card
     from catsdogs.photographs.dataset import Dataset
 
-NETWORK = "a network of the table, or four-conv, squeezenet or siamese-cnn, which start from random weights"
+NETWORK = "a network of the table, hub:PRESET, or one that starts at random: four-conv, squeezenet, siamese-cnn"
 NAMING = {
     "name": "what the network will be called, and its folder in networks/",
     "tricks": "names of docs/tricks.md, separated by commas; none if not given",
@@ -43,7 +43,9 @@ TRAINING = {
 )
 def finetune(flags: Flags, backbone: str, devices: str = "one", force: bool = False) -> None:
     """Train a network on the photographs themselves and keep it in networks/<name>/, going on where it stopped."""
-    name = flags.name or f"my-{backbone}"
+    from catsdogs.networks.choice import file_name
+
+    name = flags.name or f"my-{file_name(backbone)}"
     _check_name(name, force)
     plan = _plan(flags, backbone, flags.tricks)
     count = flags.number("folds")
@@ -137,7 +139,7 @@ def filters(flags: Flags, name: str) -> None:
     card = trained.read_card(folder)
     scan = dataset.scan_unlabelled if flags.data else dataset.scan
     place = scan(storage.place(flags.data or card.source))
-    picture = images.load(place.read(place.photographs[0]), {card.input_size}).by_size[card.input_size]
+    picture = images.square(place.read(place.photographs[0]), card.input_size)
     with importing_keras():
         from catsdogs.finetuning import film
         from catsdogs.finetuning import filters as pictures
@@ -145,6 +147,8 @@ def filters(flags: Flags, name: str) -> None:
 
     network = build.read_path(folder, trained.ALL)
     layers = list(pictures.convolutions(network))
+    if not layers:
+        raise UsageError(f"{card.base} has no convolution that stands alone", "Give --name another network")
     shown = flags.layer or layers[0]
     write(folder / f"filters-{shown}.png", pictures.draw_filters, network, shown, picture)
     kernels = folder / trained.KERNELS_FILE
@@ -172,9 +176,8 @@ def _plan(flags: Flags, base: str, tricks: str | None) -> "Hyperparameters":
     """
     with importing_keras():
         from catsdogs.finetuning import hyperparameters
-    from catsdogs.networks import weights
+    from catsdogs.networks import choice, weights
     from catsdogs.networks.devices import check_batch
-    from catsdogs.networks.table import BACKBONES
 
     batch_size, weights_dir = flags.batch_size, flags.weights_dir
     rate = parse_number(float, "rate", flags.rate, "Give it one such as 0.0003") if flags.rate else None
@@ -187,6 +190,7 @@ def _plan(flags: Flags, base: str, tricks: str | None) -> "Hyperparameters":
         whole_number("batch-size", batch_size) if batch_size else hyperparameters.DEFAULT_BATCH_SIZE,
         rate,
         flags.number("seed"),
+        weights_folder(flags),
     )
     check_batch(plan.batch_size, flags.devices)
     if weights_dir and plan.from_scratch:
@@ -194,7 +198,7 @@ def _plan(flags: Flags, base: str, tricks: str | None) -> "Hyperparameters":
             f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"
         )
     if weights_dir:
-        weights.find_file(BACKBONES[plan.base], weights_dir)
+        weights.find_file(choice.to_train(plan.base, weights_dir, plan.input_size), weights_dir)
     return plan
 
 
@@ -214,17 +218,16 @@ def near_copy_files(flags: Flags, dataset: "Dataset") -> "list[Features]":
     """The feature files that tell near-copies among these photographs, if there are any; says which."""
     from catsdogs.cleaning import duplicates
     from catsdogs.features import feature_file, joining
-    from catsdogs.networks.table import BACKBONES
+    from catsdogs.networks.choice import is_pretrained
 
     folder, ids = flags.place("features"), {row.id for row in dataset.of("train")}
     files: list[Features] = []
-    for path in (feature_file.path_of(folder, name) for name in BACKBONES):
+    for name in filter(is_pretrained, feature_file.names(folder)):
         with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
-            if storage.exists(path):
-                file = feature_file.read_features(path)
-                joining.check_joinable([*files[:1], file])
-                if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):
-                    files.append(file)
+            file = feature_file.read_features(feature_file.path_of(folder, name))
+            joining.check_joinable([*files[:1], file])
+            if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):
+                files.append(file)
     near = f", and near-copies as {', '.join(file.name for file in files)} of {folder} see them" if files else ""
     say(f"Copies of a photograph share a fold: the same bytes{near}")
     return files

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from catsdogs import __version__
 from catsdogs.errors import DamagedError, MissingError, StoreError
-from catsdogs.features import feature_file, virtual
-from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recipe, Unreadable
+from catsdogs.features import feature_file, recipes, virtual
+from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Unreadable
+from catsdogs.features.recipes import Recipe
 from catsdogs.features.virtual import Part, dataset_name
 from catsdogs.files import atomic, cards, hdf5, storage
-from catsdogs.networks.table import POOLED
 from catsdogs.photographs import label_texts
 from catsdogs.photographs.dataset import Photograph
 from catsdogs.photographs.task import Task
@@ -134,8 +134,8 @@ class Cache:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.recipe = recipe
         self.path = feature_file.path_of(folder, recipe.backbone)
-        # `pooled` is left out: recipes did not have this field before there was another vector.
-        named = {name: value for name, value in asdict(recipe).items() if (name, value) != ("vector", POOLED)}
+        # Recipes did not have the newer fields before there was a choice.
+        named = {name: value for name, value in asdict(recipe).items() if recipes.DEFAULTS.get(name) != value}
         key = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:_KEY_DIGITS]
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._parts = virtual.parts_folder(self.path) / key
@@ -181,13 +181,14 @@ class Cache:
         unreadable: Sequence[Unreadable],
         source: str,
         learnt: int = 0,
+        gflops: float = 0.0,
         task: Task | None = None,
         group_of: Mapping[str, str] = MappingProxyType({}),
     ) -> bool:
         """Write the feature file with exactly these rows in this order, in flat memory, and remove the shards.
 
-        `learnt`, `source` and `task` are as in `Features`; `group_of`: id -> group of training rows. Returns whether
-        the file had to be written.
+        `learnt`, `gflops`, `source` and `task` are as in `Features`; `group_of`: id -> group of training rows. Returns
+        whether the file had to be written.
         """
         splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
         labels = _Labels.of(splits["train"], classes, task, group_of)
@@ -198,12 +199,13 @@ class Cache:
             if len(entries) > virtual.VIRTUAL_ROWS:
                 parts = {split: self._write_parts(rows, places[split]) for split, rows in splits.items()}
             with hdf5.writing(self.path, has_long_attributes=len(classes) > _MANY_CLASSES) as file:
-                file.attrs.update(asdict(self.recipe))
+                file.attrs.update(self.recipe.as_dict())
                 file.attrs.update(
                     format=feature_file.FORMAT,
                     version=labels.version,
                     source=source,
                     learnt=learnt,
+                    gflops=gflops,
                     task=cards.as_json(asdict(labels.task)),
                     backend=self._backend(chain(*places.values())),
                     package_version=__version__,

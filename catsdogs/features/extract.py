@@ -21,9 +21,10 @@ from catsdogs.errors import (
     UnreadablePhotographError,
     UsageError,
 )
-from catsdogs.features import feature_file, worker
+from catsdogs.features import feature_file, recipes, worker
 from catsdogs.features.cache import Cache, DigestedPhotograph
-from catsdogs.features.feature_file import Recipe, Unreadable
+from catsdogs.features.feature_file import Unreadable
+from catsdogs.features.recipes import Recipe
 from catsdogs.features.worker import SHARD_ROWS, Done, Job, RunningNetwork, Settings, Stretch, running_networks
 from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
@@ -116,7 +117,7 @@ def extract(
     """
     settings, schedule = settings or Settings(), schedule or ThisMachine()
     _check_request(settings, limit)
-    backbones = tuple(choose(names))
+    backbones = tuple(choose(names, settings.weights_dir))
     for backbone in backbones:
         obtain(backbone, settings.weights_dir)
     with locks.hold_folder(out):
@@ -234,6 +235,7 @@ def _assemble(
             listed,
             str(dataset.root.resolve()),
             network.learnt_from(entries),
+            network.backbone.gflops * network.backbone.fit.view_count,
             dataset.task,
             dataset.groups,
         )
@@ -268,17 +270,8 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
         name, precision = engine.name, engine.precision
     # What an earlier run chose may not suit this one's batch size and devices.
     selection.check_engine(name, precision, settings.batch_size, settings.devices)
-    return Recipe(
-        backbone=backbone.name,
-        weights=obtain(backbone, settings.weights_dir).sha256,
-        input_size=backbone.input_size,
-        resize_filter=images.RESIZE_FILTER,
-        preprocessing=backbone.preprocessing,
-        engine=name,
-        precision=precision,
-        dtype=settings.dtype,
-        vector=backbone.vector,
-    )
+    weights = obtain(backbone, settings.weights_dir).sha256
+    return recipes.of_network(backbone, weights, name, precision, settings.dtype)
 
 
 def _cached_everywhere(

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import DatasetError, StoreError
 from catsdogs.features import virtual
+from catsdogs.features.recipes import DEFAULTS, Recipe
 from catsdogs.files import cards, hdf5, storage
+from catsdogs.networks.choice import file_name
 from catsdogs.networks.imagenet import IMAGENET_CLASSES, TOP_K
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs import label_texts
@@ -41,29 +43,6 @@ _MISTAKEN = (
 )
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that a row's numbers depend on besides the photograph. Files of different recipes are never mixed.
-
-    `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels; `vector` is `Backbone`'s.
-    """
-
-    backbone: str
-    weights: str
-    input_size: int
-    resize_filter: str
-    preprocessing: str
-    engine: str
-    precision: str
-    dtype: str
-    vector: str = POOLED  # files written before there was another do not have this field
-
-    def differences(self, other: "Recipe") -> list[str]:
-        """Each field in which the two differ, as `name: this, not that`."""
-        both = [(name, value, getattr(other, name)) for name, value in asdict(self).items()]
-        return [f"{name}: {_brief(a)}, not {_brief(b)}" for name, a, b in both if a != b]
-
-
 class Unreadable(NamedTuple):
     """A photograph that could not be decoded, and why."""
 
@@ -84,6 +63,7 @@ class Features:
         topk_class, topk_prob: split -> (n, 10) ImageNet index and probability; empty without a classifier.
         statistics: split -> (n, 4) float32, see `images.STATISTICS`; empty for an old notebook's file.
         learnt: of how many of these rows the network had learnt the label; above 0 only for networks trained here.
+        gflops: billions of floating-point operations that the network takes for a photograph; 0 if not known.
         task: what the competition asks for; files written before there were tasks have that of their classes.
         groups: (n_train,) str, the same for photographs that hang together, such as one patient's; empty if not known.
     """
@@ -102,6 +82,7 @@ class Features:
     statistics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     learnt: int = 0
+    gflops: float = 0.0
     groups: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
 
     @cached_property
@@ -147,8 +128,8 @@ class Features:
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """Where the feature file of a backbone lies."""
-    return folder / f"{name}.h5"
+    """Where the feature file of a backbone lies, by any of its names."""
+    return folder / f"{file_name(name)}.h5"
 
 
 def names(folder: Path) -> list[str]:
@@ -205,6 +186,7 @@ def _read_rows(path: Path, file: h5py.File) -> Features:
         source=str(file.attrs["source"]),
         task=_read_task(path, file),
         learnt=int(file.attrs.get("learnt", 0)),
+        gflops=float(file.attrs.get("gflops", 0)),
         groups=file["group"].asstr()[...] if "group" in file else np.empty(0, object),
     )
     _check_ids_and_labels(features)
@@ -238,7 +220,7 @@ def _with_photographs(
     unknown: dict[str, Any] = dict.fromkeys((field.name for field in fields(Recipe)), UNKNOWN)
     return Features(
         path=path,
-        recipe=Recipe(**unknown | {"backbone": path.stem, "input_size": 0, "vector": POOLED}),
+        recipe=Recipe(**unknown | DEFAULTS | {"backbone": path.stem, "input_size": 0}),
         classes=dataset.classes,
         ids={split: np.array([photograph.id for photograph in in_order[split]], object) for split in SPLITS},
         labels=labels,
@@ -262,6 +244,12 @@ def recipe_of(path: Path) -> Recipe:
         return _read_recipe(path, file)
 
 
+def has_labels(path: Path) -> bool:
+    """Whether a feature file has ImageNet's labels of each row; raises as `recipe_of`."""
+    with reading_rows(path) as file:
+        return all(f"{split}_topk_class" in file for split in SPLITS)
+
+
 def reading_rows(path: Path) -> AbstractContextManager[h5py.File]:
     """A feature file, shard or part to read from; raises as `hdf5.reading`."""
     # `features` sets a damaged one aside, and computes its rows again.
@@ -275,8 +263,8 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
         )
     if file.attrs["version"] > VERSION:
         raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
-    written = {one.name: file.attrs[one.name] for one in fields(Recipe) if one.name != "vector"}
-    written["vector"] = file.attrs.get("vector", POOLED)
+    names = [one.name for one in fields(Recipe) if one.name not in DEFAULTS or one.name in file.attrs]
+    written = DEFAULTS | {name: file.attrs[name] for name in names}
     recipe = Recipe(**{name: v.item() if isinstance(v, np.generic) else v for name, v in written.items()})
     if recipe.backbone != path.stem:
         raise StoreError(
@@ -384,8 +372,3 @@ def how_to_write(*files: str) -> str:
     if not backbones:
         return "Write it again with what wrote it"
     return f"Run `catsdogs features --backbones {','.join(backbones)}`"
-
-
-def _brief(value: object) -> str:
-    text = str(value)
-    return f"{text[:12]}…" if len(text) == 64 else text

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import UnreadablePhotographError, UsageError, WeightsError
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
-from catsdogs.features.feature_file import Recipe
+from catsdogs.features.recipes import Recipe
 from catsdogs.files import storage
 from catsdogs.networks import trained
 from catsdogs.networks.engines import interface, selection
@@ -113,6 +113,7 @@ class RunningNetwork:
     get_engine: EngineOf
     writing: threading.Lock = field(default_factory=threading.Lock)  # a worker may have two stretches under way
     loaded: dict[int, Network] = field(default_factory=dict)
+    shared: "dict[tuple[object, ...], Network]" = field(default_factory=dict)  # with all networks of the job
 
     @property
     def engine(self) -> Engine:
@@ -139,7 +140,11 @@ class RunningNetwork:
     def load(self, member: int = 0) -> Network:
         if member not in self.loaded:
             weights = self.fold_weights[member] if member else self.weights
-            self.loaded[member] = self.engine.load(self.backbone, weights)
+            network, recipe = self.backbone.network, self.cache.recipe
+            key = (network, weights, recipe.engine, recipe.precision)
+            if key not in self.shared:  # several vectors of a network come out of one
+                self.shared[key] = self.engine.load(network, weights)
+            self.loaded[member] = self.shared[key]
         return self.loaded[member]
 
 
@@ -151,6 +156,7 @@ def running_networks(job: Job) -> list[RunningNetwork]:
         StoreError: a feature file was written by another recipe.
     """
     engine_of, networks = engines(job.settings), []
+    shared: dict[tuple[object, ...], Network] = {}
     for backbone, recipe in zip(job.backbones, job.recipes, strict=True):
         weights = obtain(backbone, job.settings.weights_dir)
         if weights.sha256 != recipe.weights:
@@ -158,7 +164,7 @@ def running_networks(job: Job) -> list[RunningNetwork]:
                 f"{backbone.name} has the weights {weights.sha256[:12]}… on this machine, not {recipe.weights[:12]}…",
                 "Give every machine the same weights",
             )
-        networks.append(RunningNetwork(backbone, weights, Cache(job.out, recipe), engine_of))
+        networks.append(RunningNetwork(backbone, weights, Cache(job.out, recipe), engine_of, shared=shared))
     return networks
 
 
@@ -191,19 +197,19 @@ def _is_exact(job: Job, network: RunningNetwork, photographs: Sequence[Photograp
     recipe, backbone = network.cache.recipe, network.backbone
     if recipe.engine == "openvino" or recipe.precision == "float32" or network.cache.identities:
         return True  # an earlier run tried it before it wrote shards
-    dataset, side, pixels = Dataset(job.root, (), ()), backbone.input_size, []
+    dataset, fit, pixels = Dataset(job.root, (), ()), backbone.fit, []
     for photograph in photographs[:_TRIED_PHOTOGRAPHS]:
         with contextlib.suppress(UnreadablePhotographError):
-            pixels.append(images.load(dataset.read(photograph), [side]).by_size[side])
+            pixels.append(images.load(dataset.read(photograph), [fit]).by_fit[fit][0])
     if not pixels:
         return True
-    batch = np.zeros((max(network.engine.batch_size, len(pixels)), side, side, 3), np.uint8)
+    batch = np.zeros((max(network.engine.batch_size, len(pixels)), fit.size, fit.size, 3), np.uint8)
     batch[: len(pixels)] = pixels
     try:
         rounded = network.load().submit(batch)().vector[: len(pixels)]
     except UsageError:  # numbers beyond its range
         return False
-    exact = selection.exact_vectors(recipe.engine, backbone, network.weights, batch[: len(pixels)])
+    exact = selection.exact_vectors(recipe.engine, backbone.network, network.weights, batch[: len(pixels)])
     return interface.agree(rounded, exact)
 
 
@@ -231,7 +237,8 @@ def compute_shards(
     # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
     with ThreadPoolExecutor(1, "writer") as writer:
         for stretch in stretches:
-            shards = [_Shard(network) for network in networks]
+            batches: _Batches = {}
+            shards = [_Shard(network, batches) for network in networks]
             outcomes = []
             for _ in stretch.photographs:
                 loaded = next(stream)
@@ -259,28 +266,36 @@ class _Loaded:
     reason: str = ""
 
 
+# Loaded network, fit, and the squares in a batch by photograph and view -> its output. What several vectors of a
+# network need alike is computed once, and none depends on whether another is computed, too.
+_Batches = dict[tuple[object, ...], Callable[[], Output]]
+
+
 @dataclass
 class _Shard:
     """The photographs of one stretch on their way through one network.
 
-    Each member of the network gathers batches of its own: `waiting` is member -> rows and pixels of its next batch,
-    `results` are the rows of each batch under way, and the function that waits for its output.
+    Each member of the network gathers batches of its own: `waiting` is member -> the squares of its next batch, each
+    with its row, and its photograph's key and view; `results` are the rows of each batch under way, and the function
+    that waits for its output. A row goes in once for each of its views.
     """
 
     network: RunningNetwork
+    batches: _Batches
     entries: list[DigestedPhotograph] = field(default_factory=list)
     statistics: list[NDArray[np.float32]] = field(default_factory=list)
-    waiting: dict[int, list[tuple[int, NDArray[np.uint8]]]] = field(default_factory=dict)
+    waiting: dict[int, list[tuple[int, tuple[str, int], NDArray[np.uint8]]]] = field(default_factory=dict)
     results: list[tuple[list[int], Callable[[], Output]]] = field(default_factory=list)
 
     def add(self, entry: DigestedPhotograph, pixels: Pixels) -> None:
         member = self.network.member_of_digest.get(entry.digest, 0)
-        waiting = self.waiting.setdefault(member, [])
-        waiting.append((len(self.entries), pixels.by_size[self.network.backbone.input_size]))
+        for view, square in enumerate(pixels.by_fit[self.network.backbone.fit]):
+            waiting = self.waiting.setdefault(member, [])
+            waiting.append((len(self.entries), (entry.key, view), square))
+            if len(waiting) == self.network.engine.batch_size:
+                self._submit(member)
         self.entries.append(entry)
         self.statistics.append(pixels.statistics)
-        if len(waiting) == self.network.engine.batch_size:
-            self._submit(member)
 
     def close(self) -> None:
         """Compute the batches that are not full; they are filled up, so that compiled networks see a single shape."""
@@ -292,32 +307,38 @@ class _Shard:
         if not self.entries:
             return 0
         outputs = [result() for _, result in self.results]
-        order = np.argsort(np.concatenate([rows for rows, _ in self.results]))
+        order = np.argsort(np.concatenate([rows for rows, _ in self.results]), kind="stable")
 
         def gather(name: str) -> NDArray:
             batches = zip(outputs, self.results, strict=True)
             return np.concatenate([getattr(output, name)[: len(rows)] for output, (rows, _) in batches])[order]
 
         labelled = outputs[0].topk_class is not None
+        squares = Output(gather("vector"), *((gather("topk_prob"), gather("topk_class")) if labelled else ()))
+        output = interface.per_photograph(squares, self.network.backbone)
         rows = ShardRows(
             key=np.array([entry.key for entry in self.entries], object),
             digest=np.array([entry.digest for entry in self.entries], np.uint64),
-            vector=gather("vector"),
+            vector=output.vector,
             statistics=np.stack(self.statistics),
-            topk_class=gather("topk_class") if labelled else None,
-            topk_prob=gather("topk_prob") if labelled else None,
+            topk_class=output.topk_class,
+            topk_prob=output.topk_prob,
         )
         with self.network.writing:
             self.network.cache.write_shard(rows, self.network.engine.backend)
         return len(self.entries)
 
     def _submit(self, member: int) -> None:
-        size, side = self.network.engine.batch_size, self.network.backbone.input_size
-        batch = np.zeros((size, side, side, 3), np.uint8)
+        size, fit = self.network.engine.batch_size, self.network.backbone.fit
         waiting = self.waiting.pop(member)
-        for place, (_, pixels) in enumerate(waiting):
-            batch[place] = pixels
-        self.results.append(([row for row, _ in waiting], self.network.load(member).submit(batch)))
+        rows, network = [row for row, _, _ in waiting], self.network.load(member)
+        key = (network, fit, *(name for _, name, _ in waiting))
+        if key not in self.batches:
+            batch = np.zeros((size, fit.size, fit.size, 3), np.uint8)
+            for place, (_, _, pixels) in enumerate(waiting):
+                batch[place] = pixels
+            self.batches[key] = network.submit(batch)
+        self.results.append((rows, self.batches[key]))
 
 
 def _load_photograph(dataset: Dataset, networks: Sequence[RunningNetwork], photograph: Photograph) -> _Loaded:
@@ -329,9 +350,8 @@ def _load_photograph(dataset: Dataset, networks: Sequence[RunningNetwork], photo
         needing = [network for network in networks if entry not in network.cache]
         if not needing:
             return _Loaded(entry)
-        sizes = {network.backbone.input_size for network in needing}
         names = tuple(network.backbone.name for network in needing)
-        return _Loaded(entry, names, images.load(data, sizes))
+        return _Loaded(entry, names, images.load(data, {network.backbone.fit for network in needing}))
     except UnreadablePhotographError as error:
         return _Loaded(entry, reason=error.reason)
 

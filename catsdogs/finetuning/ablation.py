@@ -17,8 +17,7 @@ from catsdogs.finetuning.lesson import Lesson
 from catsdogs.finetuning.objectives import Predictions
 from catsdogs.finetuning.trainer import Trainer
 from catsdogs.finetuning.tricks import parse_tricks
-from catsdogs.networks import trained
-from catsdogs.networks.table import BACKBONES
+from catsdogs.networks import choice, trained
 from catsdogs.networks.weights import obtain
 from catsdogs.scoring import measuring
 
@@ -58,7 +57,8 @@ def ablate(
     Raises:
         CatsdogsError: as `finetune`; a trick that would do nothing.
     """
-    weights = None if hyperparameters.from_scratch else obtain(BACKBONES[hyperparameters.base], weights_dir)
+    base = choice.to_train(hyperparameters.base, weights_dir, hyperparameters.input_size)
+    weights = None if hyperparameters.from_scratch else obtain(base, weights_dir)
     cells = {BASE: hyperparameters, AGAIN: replace(hyperparameters, seed=hyperparameters.seed + _OTHER_SEED)}
     for trick in tricks:
         cells[trick] = replace(hyperparameters, tricks=parse_tricks(",".join((*hyperparameters.tricks, trick))))

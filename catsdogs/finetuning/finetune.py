@@ -25,8 +25,7 @@ from catsdogs.finetuning.hyperparameters import Hyperparameters
 from catsdogs.finetuning.lesson import Lesson
 from catsdogs.finetuning.objectives import Predictions
 from catsdogs.finetuning.trainer import Trainer
-from catsdogs.networks import trained, weights
-from catsdogs.networks.table import BACKBONES
+from catsdogs.networks import choice, hub_rows, trained, weights
 from catsdogs.networks.trained import ALL, Card, Learnt
 from catsdogs.scoring import curves, grades
 from catsdogs.scoring.curves import Curves
@@ -60,17 +59,26 @@ def finetune(
     """
     trained.check_free(name, force)
     target, work = trained.FOLDER / name, trained.FOLDER / f".{name}.part"
+    base = choice.to_train(hyperparameters.base, weights_dir, hyperparameters.input_size)
     with locks.hold_folder(work):
         start = None
         if not hyperparameters.from_scratch:
-            start = weights.obtain(BACKBONES[hyperparameters.base], weights_dir)
+            start = weights.obtain(base, weights_dir)
             if start.sha256 == weights.RANDOM_WEIGHTS:
                 raise TrainingError("Random weights are nothing to start from", "Give --weights-dir a folder, or none")
         base_weights = start.sha256 if start else ""
         settings = {**asdict(hyperparameters), "teacher": teacher, "rows": _digest_of_lesson(lesson, soft_labels)}
         _resume_or_clear(work, settings | {"weights": base_weights}, force)
+        if base.folder:
+            hub_rows.copy_description(base.folder, work)
         training = Trainer(lesson, hyperparameters, start, work, device_choice, soft_labels)
-        provenance = {"name": name, "command": command, "base_weights": base_weights, "teacher": teacher}
+        provenance = {
+            "name": name,
+            "base": base.name,
+            "command": command,
+            "base_weights": base_weights,
+            "teacher": teacher,
+        }
         card = _train_and_write(training, work, lesson, hyperparameters, **provenance)
         _publish(work, target)
         # Only now, so that a kill before it costs nothing.
@@ -92,7 +100,7 @@ def _train_and_write(
     trained.write_learnt(work, learnt, lesson.dataset.classes, columns)
     tricks = f" with {', '.join(hyperparameters.tricks)}" if hyperparameters.tricks else ""
     with replacing(work / MEMBER_CURVES_FILE) as temporary:
-        title = f"{provenance['name']}: {hyperparameters.base}{tricks}\n{scores[0]}"
+        title = f"{provenance['name']}: {provenance['base']}{tricks}\n{scores[0]}"
         curves.draw_curves(temporary, list(histories.values()), title, "members")
     card = Card(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -103,8 +111,7 @@ def _train_and_write(
         weights={member: trained.file_digest(trained.weights_path(work, member)) for member in histories},
         learnt=trained.file_digest(work / trained.LEARNT_FILE),
         scores=tuple(map(str, scores)),
-        **provenance,
-        **asdict(hyperparameters),
+        **asdict(hyperparameters) | provenance,
     )
     trained.write_card(work, card)
     return card

@@ -61,7 +61,7 @@ def build_model(
         if dropout:
             vector = keras.layers.Dropout(dropout)(vector)
     probabilities = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="top")(vector)
-    model = keras.Model(extractor.input, probabilities, name=hyperparameters.base)
+    model = keras.Model(extractor.input, probabilities, name=extractor.name)
     optimisation.regularise([layer for layer in layers_of(model) if layer.trainable_weights], hyperparameters.tricks)
     # Only now: what the top has drawn decides what the twins draw.
     return extractor, twin.join_twins(extractor) if hyperparameters.learns_from_pairs else model
@@ -203,7 +203,8 @@ def last_block(network: keras.Model) -> list[Any]:
     """The layers behind the last place where branches are joined, or maps pooled, and which everything flows through.
 
     In ResNets that is the last residual block, in InceptionV3 the last mixed block, in VGG the last stage; in networks
-    that end in plain convolutions (Xception, MobileNetV2, EfficientNet) these convolutions.
+    that end in plain convolutions (Xception, MobileNetV2, EfficientNet) these convolutions. A block that is one layer,
+    as those of KerasHub's transformers are, joins branches within it, and is the last block.
 
     Raises:
         UsageError: there is no such place.
@@ -216,13 +217,23 @@ def last_block(network: keras.Model) -> list[Any]:
         # Everything flows through a step if nothing before it is read by any step behind it.
         if earliest >= number and type(steps[number]).__name__ in _MERGES and any(map(_is_trainable, behind)):
             return list(behind)
+        if earliest >= number and _is_block(steps[number]):
+            return list(steps[number:])
         parents = [parent.operation for node in steps[number]._inbound_nodes for parent in node.parent_nodes]
         earliest = min([earliest, *(place[id(parent)] for parent in parents if id(parent) in place)])
     raise UsageError("This network has no last block that stands alone", "Give --unfreeze all")
 
 
+def _is_block(step: Any) -> bool:
+    """Whether a layer is made of others that learn, and is not one of Keras's own."""
+    parts = list(step._flatten_layers(include_self=False)) if isinstance(step, keras.Layer) else []
+    return sum(map(_is_trainable, parts)) > 1 and not type(step).__module__.startswith("keras.")
+
+
 def _is_trainable(step: Any) -> bool:
-    return bool(getattr(step, "weights", ())) and not isinstance(step, _NORMALISATIONS)
+    # DINOv2's embeddings of KerasHub: what it saves of learnt places at another size is not what was learnt.
+    is_loose = hasattr(step, "interpolated_position_embeddings")
+    return bool(getattr(step, "weights", ())) and not isinstance(step, _NORMALISATIONS) and not is_loose
 
 
 def _freeze(network: keras.Model, unfreeze: str) -> None:
@@ -230,6 +241,9 @@ def _freeze(network: keras.Model, unfreeze: str) -> None:
     learning = {id(layer) for layer in layers[unfreeze](network) if _is_trainable(layer)}
     for layer in network.layers:
         layer.trainable = id(layer) in learning
+        for part in layer._flatten_layers(include_self=False):  # of a block that is one layer
+            if isinstance(part, keras.layers.BatchNormalization):
+                part.trainable = False
 
 
 def _counters(model: keras.Model) -> list[Any]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.features.folds import MAX_SEED
 from catsdogs.finetuning.tricks import MIXING, TRICKS, parse_tricks
-from catsdogs.networks.table import BACKBONES, SMALL, SMALLEST_INPUT
+from catsdogs.networks import choice
+from catsdogs.networks.table import SMALL, SMALLEST_INPUT
 
 SCRATCH_EPOCHS, SCRATCH_RATE = 50, 3e-4  # at 1e-3 four-conv with dropout stays at chance on 1,280 photographs
 PRETRAINED_EPOCHS, PRETRAINED_RATE = 5, 5e-5
@@ -52,14 +53,17 @@ def complete_hyperparameters(
     batch_size: int = DEFAULT_BATCH_SIZE,
     rate: float | None = None,
     seed: int = 0,
+    weights_dir: str | None = None,
 ) -> Hyperparameters:
     """The hyperparameters given, the others as usual for the kind of network, checked.
 
+    `weights_dir` is a folder in which KerasHub's presets are looked for first.
+
     Raises:
         UnknownNameError, UsageError: no such network, trick or choice, or a number that cannot be used.
+        WeightsError: KerasHub's preset is not there, or damaged.
     """
-    if base not in (*SMALL, *BACKBONES):
-        raise UnknownNameError("network to train", base, [*SMALL, *BACKBONES])
+    row = choice.to_train(base, weights_dir, input_size or 0)
     if unfreeze not in (None, *UNFREEZE):
         raise UnknownNameError("choice for --unfreeze", unfreeze, list(UNFREEZE))
     from_scratch = base in SMALL
@@ -71,11 +75,10 @@ def complete_hyperparameters(
             f"A batch of {batch_size} is what learning rates are given for, so lr-scaling would do nothing",
             "Give another --batch-size, or leave it out of --tricks",
         )
-    usual_size = (SMALL if from_scratch else BACKBONES)[base].input_size
     usual = (SCRATCH_EPOCHS, SCRATCH_RATE) if from_scratch else (PRETRAINED_EPOCHS, PRETRAINED_RATE)
     completed = Hyperparameters(
         base,
-        usual_size if input_size is None else input_size,
+        row.input_size if input_size is None else input_size,
         unfreeze or (EVERYTHING if from_scratch else LAST_BLOCK),
         chosen,
         usual[0] if epochs is None else epochs,

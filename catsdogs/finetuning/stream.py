@@ -39,7 +39,7 @@ class SquarePhotographs:
         return np.stack(list(images.in_parallel(self._load, (self.photographs[row] for row in rows), len(rows))))
 
     def _load(self, photograph: Photograph) -> NDArray[np.uint8]:
-        return images.load(self.dataset.read(photograph), {self.side}).by_size[self.side]
+        return images.square(self.dataset.read(photograph), self.side)
 
 
 class Batches(keras.utils.PyDataset):

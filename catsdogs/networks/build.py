@@ -4,19 +4,21 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import keras
 import numpy as np
 
 from catsdogs.errors import WeightsError
-from catsdogs.files import seal, storage
-from catsdogs.networks import pth, trained
+from catsdogs.networks import choice, pth, trained
 from catsdogs.networks.architectures import efficientnet_lite, small
 from catsdogs.networks.imagenet import TOP_K
 from catsdogs.networks.quiet import settle_keras
-from catsdogs.networks.table import BACKBONES, NORMALISED, RESCALED, SMALL, Backbone
-from catsdogs.networks.weights import Weights
+from catsdogs.networks.table import BACKBONES, HUB, NORMALISED, RESCALED, SMALL, Backbone, mean_and_deviation
+from catsdogs.networks.weights import Weights, fill
+
+if TYPE_CHECKING:
+    from catsdogs.networks.hub import HubNetwork
 
 RANDOM_SEED = 0
 # The deviation of ImageNet's training pixels, RGB in 0..1: keras/src/applications/efficientnet.py, IMAGENET_STDDEV_RGB.
@@ -109,13 +111,17 @@ class Answering(keras.Model):
         return self._function(image)
 
 
-def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") -> Pretrained:
-    """A network of the table with these weights; `policy` is Keras's dtype policy, for the trunk.
+def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") -> "Pretrained | HubNetwork":
+    """A network of the table, or KerasHub's, with these weights; `policy` is Keras's dtype policy, for the trunk.
 
     Raises:
         WeightsError: as `build`.
     """
     with _computing_in(policy):
+        if backbone.source == HUB:
+            from catsdogs.networks import hub  # KerasHub is imported for its own networks only
+
+            return hub.pretrained(backbone, weights)
         network = _whole_network(backbone, weights.has_classifier)
     _load_weights(network, backbone, weights)
     if backbone.preprocessing == RESCALED:
@@ -130,17 +136,29 @@ def build_path(
     dropout: float = 0.0,
     batch_norm: bool = False,
     initializer: str = "glorot_uniform",
+    folder: Path | None = None,
 ) -> keras.Model:
     """The model that fine-tuning trains: RGB in 0..255, float32 (n, size, size, 3) -> the vector (n, width).
 
-    `base` is a network of the table, with these weights if they are given, or one of `architectures.small`. Only these
-    take the last three settings.
+    `base` is a network of the table, or KerasHub's, with these weights if they are given, or one of
+    `architectures.small`. Only these take the three settings that follow. KerasHub's is described by the preset's JSON
+    in the `folder`; if none is given, beside its weights.
+
+    Raises:
+        WeightsError: as `build`.
     """
     settle_keras()
     image = keras.Input((input_size, input_size, 3), name="image")
     if base in SMALL:
         network = small.build(base, input_size, dropout=dropout, batch_norm=batch_norm, initializer=initializer)
         return keras.Model(image, network(preprocess(image, SMALL[base].preprocessing)), name=base)
+    if base not in BACKBONES:
+        from catsdogs.networks import hub, hub_rows
+
+        preset = folder or cast(Path, cast(Weights, weights).path).parent
+        network, vector = hub.path(preset, input_size, weights)
+        preprocessing = hub_rows.colours(hub_rows.read_preset(preset))
+        return keras.Model(image, vector(network(preprocess(image, preprocessing))), name=choice.file_name(base))
     backbone = replace(BACKBONES[base], input_size=input_size)
     parts = (
         pretrained(backbone, weights) if weights else _cut_top(_whole_network(backbone, include_top=False), backbone)
@@ -163,10 +181,12 @@ def read_path(folder: Path, member: str) -> keras.Model:
         WeightsError: the weights do not fit.
     """
     card = trained.read_card(folder)
-    path = build_path(card.base, card.input_size, batch_norm="batch-norm" in card.tricks)
+    path = build_path(card.base, card.input_size, batch_norm="batch-norm" in card.tricks, folder=folder)
     if member != trained.ALL:
         path = with_language(path)
-    return _fill(path, trained.weights_path(folder, member), f"Train {card.name} again with --force")
+    remedy = f"Train {card.name} again with --force"
+    fill(path.load_weights, trained.weights_path(folder, member), path.name, remedy)
+    return path
 
 
 def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
@@ -176,6 +196,9 @@ def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:
         return (image - 127.0) / 128.0
     if mode in ("none", RESCALED):  # the network does it all
         return image
+    if given := mean_and_deviation(mode):
+        mean, deviation = np.array(given, np.float32)
+        return (image / 255.0 - mean) / deviation
     return keras.applications.imagenet_utils.preprocess_input(image, data_format="channels_last", mode=mode)
 
 
@@ -197,19 +220,7 @@ def _load_weights(network: keras.Model, backbone: Backbone, weights: Weights) ->
     if found != expected:  # Keras would only warn, and leave layers that the file lacks at random
         problem = f"it holds {len(found)} arrays, or other shapes, where the network has {len(expected)}"
         raise WeightsError(f"{weights.path} does not fit {backbone.name}: {problem}", remedy)
-    _fill(network, weights.path, remedy)
-
-
-def _fill(network: keras.Model, path: Path, remedy: str) -> keras.Model:
-    try:
-        with seal.lockable(path) as lockable:
-            network.load_weights(lockable)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        if storage.reason_of(error):
-            raise storage.read_error(path, error, WeightsError) from None
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path} does not fit {network.name}: {reason}", remedy) from None
-    return network
+    fill(network.load_weights, weights.path, network.name, remedy)
 
 
 def _rescale(network: keras.Model) -> None:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from catsdogs.errors import UnknownNameError, UsageError
-from catsdogs.networks.table import BACKBONES, HUB, KERAS, MEAN, SHORTHANDS, TIMM, VECTORS, Backbone
+from catsdogs.networks.table import BACKBONES, HUB, KERAS, MAKERS, MEAN, SHORTHANDS, SMALL, TIMM, VECTORS, Backbone
 from catsdogs.photographs.fitting import CROP, RESIZES, SQUASH, VIEWS
 
 _USUAL_SHARE = 0.875  # of the shorter side, which `crop` keeps where a network's makers name none
@@ -39,6 +39,8 @@ class Variant(NamedTuple):
         found: dict[str, str] = {}
         kinds = {"vector": VECTORS, "resize": RESIZES, "views": tuple(VIEWS)}
         for part in filter(None, text.split("-")):
+            if part == "none":  # no further views, beside which others may stand in a list
+                continue
             kind = "size" if part.isdecimal() else next((name for name, known in kinds.items() if part in known), "")
             if not kind or kind in found:
                 known = ", ".join((*VECTORS, "a size in pixels", *RESIZES, *filter(None, VIEWS)))
@@ -83,6 +85,12 @@ def file_name(name: str) -> str:
     return f"{maker}-{model}{at}{how}"
 
 
+def is_pretrained(name: str) -> bool:
+    """Whether a network of this name, or a variant of it, is the table's or another maker's, and not trained here."""
+    base = file_name(name).partition("@")[0]
+    return base in BACKBONES or base.startswith(MAKERS)
+
+
 def choose(names: Iterable[str], weights_dir: str | None = None) -> list[Backbone]:
     """The rows for these names, each once; networks trained in this working folder have rows too.
 
@@ -105,12 +113,38 @@ def choose(names: Iterable[str], weights_dir: str | None = None) -> list[Backbon
     return list(rows.values())
 
 
+def to_train(name: str, weights_dir: str | None = None, size: int = 0) -> Backbone:
+    """The row of the network that a training starts from; KerasHub's at this size, in pixels, if one is given.
+
+    Raises:
+        UnknownNameError, UsageError: there is none that can be trained, or it does not take this size.
+        WeightsError: as `choose`.
+    """
+    plain, at, text = name.partition("@")
+    maker = _maker(plain)
+    if maker == TIMM:
+        raise UsageError(f"{plain} is PyTorch's, and Keras's networks alone are trained here", "Give hub:PRESET, say")
+    if at:
+        raise UsageError(f"@{text} says how photographs go through a finished network", "Give --size for another size")
+    if maker == HUB:
+        from catsdogs.networks import hub_rows
+
+        return hub_rows.row(plain[len("hub:") :], weights_dir, size)
+    if plain not in BACKBONES | SMALL:
+        raise UnknownNameError("network to train", plain, [*SMALL, *BACKBONES])
+    return (BACKBONES | SMALL)[plain]
+
+
+def _maker(name: str) -> str:
+    return next((maker for maker in _OTHER_MAKERS if name.startswith((f"{maker}:", f"{maker}-"))), KERAS)
+
+
 def _row(name: str, trained_here: Sequence[str], weights_dir: str | None) -> Backbone:
     from catsdogs.networks import trained
 
     plain, _, text = name.partition("@")
     variant = Variant.read(text)
-    maker = next((maker for maker in _OTHER_MAKERS if plain.startswith((f"{maker}:", f"{maker}-"))), KERAS)
+    maker = _maker(plain)
     if maker == TIMM:
         from catsdogs.networks import timm_rows
 

@@ -13,6 +13,7 @@ POOLED, NORMALISED = "pooled", "normalised"  # the vector of a network of the ta
 MEAN, CLS, CLS_MEAN, LAST4 = "mean", "cls", "cls+mean", "last4"
 VECTORS = (MEAN, CLS, CLS_MEAN, LAST4)  # see `Offered`
 KERAS, TIMM, HUB = "keras", "timm", "hub"  # who made a network: keras.applications or this program, timm, KerasHub
+MAKERS = (f"{TIMM}-", f"{HUB}-")  # with which the names of timm's and KerasHub's networks begin
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 
@@ -212,7 +213,28 @@ _ROWS = (
     Backbone("VGG16", 224, 512, "caffe"),
     Backbone("VGG19", 224, 512, "caffe"),
 )
-BACKBONES = {backbone.name: backbone for backbone in _ROWS}
+# Millions of parameters without the classifier, and billions of operations for a square of the usual size: counted with
+# PyTorch's FlopCounterMode on Keras's PyTorch backend.
+_COSTS = {
+    "ResNet50": (23.6, 7.71), "InceptionV3": (21.8, 11.4), "Xception": (20.9, 16.7),
+    "EfficientNetLite0": (3.41, 0.768), "EfficientNetLite1": (4.19, 1.2), "EfficientNetLite2": (4.87, 1.72),
+    "ConvNeXtTiny": (27.8, 8.91), "ConvNeXtSmall": (49.5, 17.4), "ConvNeXtBase": (87.6, 30.7),
+    "ConvNeXtLarge": (196, 68.7), "ConvNeXtXLarge": (348, 122), "DenseNet121": (7.04, 5.67),
+    "DenseNet169": (12.6, 6.72), "DenseNet201": (18.3, 8.58), "EfficientNetB0": (4.05, 0.769),
+    "EfficientNetB1": (6.58, 1.37), "EfficientNetB2": (7.77, 1.98), "EfficientNetB3": (10.8, 3.65),
+    "EfficientNetB4": (17.7, 8.78), "EfficientNetB5": (28.5, 20.5), "EfficientNetB6": (41, 38.1),
+    "EfficientNetB7": (64.1, 75.5), "EfficientNetV2B0": (5.92, 1.43), "EfficientNetV2B1": (6.93, 2.39),
+    "EfficientNetV2B2": (8.77, 3.39), "EfficientNetV2B3": (12.9, 6.02), "EfficientNetV2S": (20.3, 16.7),
+    "EfficientNetV2M": (53.1, 49.2), "EfficientNetV2L": (118, 112), "InceptionResNetV2": (54.3, 26.3),
+    "MobileNet": (3.23, 1.14), "MobileNetV2": (2.26, 0.599), "MobileNetV3Small": (0.939, 0.11),
+    "MobileNetV3Large": (3, 0.428), "NASNetMobile": (4.27, 1.12), "NASNetLarge": (84.9, 47.6),
+    "ResNet50V2": (23.6, 6.96), "ResNet101": (42.7, 15.1), "ResNet101V2": (42.6, 14.4), "ResNet152": (58.4, 22.6),
+    "ResNet152V2": (58.3, 21.8), "VGG16": (14.7, 30.7), "VGG19": (20, 39),
+}  # fmt: skip
+BACKBONES = {
+    backbone.name: replace(backbone, parameters=_COSTS[backbone.name][0], gflops=_COSTS[backbone.name][1])
+    for backbone in _ROWS
+}
 # Small networks to train from scratch, see `architectures.small`. They take other sizes, too.
 _SMALL = (
     Backbone("four-conv", 96, 512, "tf"),

@@ -16,7 +16,8 @@ from catsdogs.files import atomic, storage, tables
 from catsdogs.files.atomic import replacing
 from catsdogs.files.cards import as_json, typed
 from catsdogs.files.tables import NoTableError
-from catsdogs.networks.table import BACKBONES, RESCALED, SHORTHANDS, SMALL, Backbone
+from catsdogs.networks import hub_rows
+from catsdogs.networks.table import BACKBONES, HUB, MAKERS, RESCALED, SHORTHANDS, SMALL, Backbone
 
 FOLDER = Path("networks")
 FORMAT = "catsdogs network"
@@ -102,7 +103,7 @@ def check_free(name: str, force: bool) -> None:
     is_text = name == name.strip() and not kinds & {"Cc", "Cs"}  # no control characters, no half surrogate pairs
     if not name or name.startswith(".") or Path(name).name != name or {",", "@"} & {*name} or not is_text:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
-    if name in (*BACKBONES, *SHORTHANDS, *SMALL):
+    if name in (*BACKBONES, *SHORTHANDS, *SMALL) or name.startswith(MAKERS):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
     atomic.clear_leftovers(FOLDER / name)
     if (FOLDER / name / CARD_FILE).exists() and not force:
@@ -126,7 +127,8 @@ def read_card(folder: Path) -> Card:
         if content["version"] != VERSION:
             raise WeightsError(f"{path} has version {content['version']}, not {VERSION}", "Upgrade catsdogs")
         card: Card = typed(Card, {field.name: content[field.name] for field in fields(Card)}, "network")
-        if card.base not in (*BACKBONES, *SMALL) or ALL not in card.weights or card.input_size < 1:
+        is_known = card.base in (*BACKBONES, *SMALL) or _is_hubs(card.base)
+        if not is_known or ALL not in card.weights or card.input_size < 1:
             raise ValueError(f"base {card.base!r}, input size {card.input_size}, members {', '.join(card.weights)}")
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
@@ -147,9 +149,13 @@ def write_card(folder: Path, card: Card) -> None:
 def row(folder: Path) -> Backbone:
     """A trained network as a row of the table; raises as `read_card`."""
     card = read_card(folder)
-    base = (BACKBONES | SMALL)[card.base]
+    if _is_hubs(card.base):
+        base = hub_rows.described(folder, card.base, card.input_size)
+    else:
+        base = (BACKBONES | SMALL)[card.base]
     preprocessing = "none" if base.preprocessing == RESCALED else base.preprocessing  # its kernels carry the rest
-    return Backbone(card.name, card.input_size, base.width, preprocessing, trained=folder.resolve(), vector=base.vector)
+    row = Backbone(card.name, card.input_size, base.width, preprocessing, trained=folder.resolve())
+    return replace(row, vector=base.vector, source=base.source)
 
 
 def weights_path(folder: Path, member: str) -> Path:
@@ -176,7 +182,9 @@ def check_weights(folder: Path) -> str:
             raise WeightsError(
                 f"{path} has the wrong hash. Received: {received}. Expected: {expected}", _train_again(card)
             )
-    return hashlib.sha256(json.dumps([sorted(card.weights.items()), card.learnt]).encode()).hexdigest()
+    described = [file_digest(path) for path in hub_rows.description(folder)] if _is_hubs(card.base) else []
+    whole = [sorted(card.weights.items()), card.learnt, *described]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 
 def file_digest(path: Path, kind: str = "sha256") -> str:
@@ -213,6 +221,11 @@ def fold_of_digest(folder: Path) -> dict[int, int]:
     if not folds or not set(folds.values()) <= (set(range(1, card.folds + 1)) if card.folds > 1 else {0}):
         raise WeightsError(f"{path} does not fit {CARD_FILE}", _train_again(card))
     return folds
+
+
+def _is_hubs(base: str) -> bool:
+    """Whether a network was trained from KerasHub's; then its folder has the JSON that describes it."""
+    return base.startswith(f"{HUB}-")
 
 
 def _train_again(card: Card) -> str:

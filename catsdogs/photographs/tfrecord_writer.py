@@ -150,12 +150,12 @@ def _example(dataset: Dataset, photograph: Photograph, size: int | None) -> byte
     """The message of one photograph, which is decoded even if its own bytes are kept, so that every reader can."""
     try:
         data = dataset.read(photograph)
-        pixels = images.load(data, {size or 1}).by_size
+        pixels = images.square(data, size or 1)
     except UnreadablePhotographError as error:
         return error
     if size:
         buffer = io.BytesIO()
-        Image.fromarray(pixels[size]).save(buffer, "JPEG", quality=_RESIZED_QUALITY)
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=_RESIZED_QUALITY)
         data = buffer.getvalue()
     features: dict[str, bytes | int] = {"id": photograph.id.encode()}
     if photograph.split == "train":

@@ -84,7 +84,7 @@ class Predictor:
         self.run, self.no_neighbours = self._trained.run, ""
         self.ranges: dict[str, tuple[float, float]] = {}
         self._members = load_members(networks_of(run_folder, self.run, weights_dir))
-        self._sizes = {member.recipe.input_size for member in self._members}
+        self._fits = {member.backbone.fit for member in self._members}
         votes = self.run.task.has_classes
         self._about_pets, self._at_home = votes and are_plain_pets(self.run.classes), expected_labels(self.run.classes)
         self._gallery: neighbours.Gallery | None = None
@@ -112,7 +112,7 @@ class Predictor:
             UnreadablePhotographError: as `images.load`.
         """
         with self._decoding:
-            pixels = images.load(data, self._sizes)
+            pixels = images.load(data, self._fits)
         outputs, vectors = look(self._members, pixels)
         with self._judging:
             predictions = self._trained.predict(vectors)

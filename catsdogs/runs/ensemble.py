@@ -1,8 +1,7 @@
 """The networks of a run: the same as it was trained on, and loaded to look at one photograph at a time."""
 
 import functools
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import StoreError, TrainingError
-from catsdogs.features import feature_file
-from catsdogs.features.feature_file import Recipe
+from catsdogs.features import feature_file, recipes
+from catsdogs.features.recipes import Recipe
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
-from catsdogs.networks.engines.interface import Network, Output
+from catsdogs.networks.engines.interface import Network, Output, per_photograph
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights, obtain
-from catsdogs.photographs import images
+from catsdogs.photographs.fitting import Fit
 from catsdogs.photographs.images import Pixels
 from catsdogs.progress import Progress
 from catsdogs.runs.run_card import Run
@@ -35,6 +34,7 @@ class Member(NamedTuple):
     """A network of the ensemble, loaded and ready for single photographs."""
 
     recipe: Recipe
+    backbone: Backbone
     network: Network
 
 
@@ -46,23 +46,16 @@ def networks_of(run_folder: Path, run: Run, weights_dir: str | None) -> list[Tra
         StoreError: other weights, or a version of this program that would make other vectors.
         UnknownNameError, WeightsError: no such network, or no weights.
     """
-    recipes = [Recipe(**recipe) for recipe in run.backbones.values()]
-    if any(recipe.weights == feature_file.UNKNOWN for recipe in recipes):
+    written = [Recipe(**recipe) for recipe in run.backbones.values()]
+    if any(recipe.weights == feature_file.UNKNOWN for recipe in written):
         raise TrainingError(
             f"{run_folder} was trained on an old notebook's vectors, of unknown origin",
             "Train on vectors that `catsdogs features` wrote",
         )
     networks = []
-    for trained, backbone in zip(recipes, choose([recipe.backbone for recipe in recipes]), strict=True):
+    for trained, backbone in zip(written, choose([recipe.backbone for recipe in written], weights_dir), strict=True):
         weights = obtain(backbone, weights_dir)
-        here = replace(
-            trained,
-            weights=weights.sha256,
-            input_size=backbone.input_size,
-            resize_filter=images.RESIZE_FILTER,
-            preprocessing=backbone.preprocessing,
-            vector=backbone.vector,
-        )
+        here = recipes.of_network(backbone, weights.sha256, trained.engine, trained.precision, trained.dtype)
         if differences := here.differences(trained):
             raise StoreError(
                 f"{run_folder} was trained on other vectors of {trained.backbone}: {'; '.join(differences)}",
@@ -77,19 +70,33 @@ def networks_of(run_folder: Path, run: Run, weights_dir: str | None) -> list[Tra
 def load_members(networks: Sequence[TrainedOn]) -> list[Member]:
     """The networks in their engines, each with a first, slower answer behind it."""
     engine_of = functools.cache(functools.partial(selection.create_engine, batch_size=1))
-    members = []
+    members, loaded = [], dict[tuple[Backbone, str, str], Network]()
     with Progress(len(networks), "loading", "network") as progress:
         for recipe, backbone, weights in networks:
-            members.append(Member(recipe, engine_of(recipe.engine, recipe.precision).load(backbone, weights)))
+            key = (backbone.network, recipe.engine, recipe.precision)
+            if key not in loaded:
+                loaded[key] = engine_of(recipe.engine, recipe.precision).load(backbone.network, weights)
+            members.append(Member(recipe, backbone, loaded[key]))
             progress.update()
-    for recipe, network in members:
-        network.submit(np.zeros((1, recipe.input_size, recipe.input_size, 3), np.uint8))()
+    for (network, *_), one in loaded.items():
+        one.submit(np.zeros((1, network.input_size, network.input_size, 3), np.uint8))()
     return members
 
 
 def look(members: Sequence[Member], pixels: Pixels) -> tuple[list[Output], NDArray[np.float32]]:
     """Each network's output for one photograph, and (1, sum of widths) vectors as its feature files have them."""
-    waiting = [network.submit(pixels.by_size[recipe.input_size][np.newaxis]) for recipe, network in members]
-    outputs = [result() for result in waiting]
+    started: dict[tuple[Network, Fit], list[Callable[[], Output]]] = {}
+    for _, backbone, network in members:  # of which several may be vectors of one network
+        views = pixels.by_fit[backbone.fit]
+        if (network, backbone.fit) not in started:
+            started[network, backbone.fit] = [network.submit(view[np.newaxis]) for view in views]
+    outputs = [_of_all_views(started[network, backbone.fit], backbone) for _, backbone, network in members]
     rounded = [output.vector.astype(member.recipe.dtype) for member, output in zip(members, outputs, strict=True)]
     return outputs, np.concatenate(rounded, axis=1, dtype=np.float32)
+
+
+def _of_all_views(waiting: Sequence[Callable[[], Output]], backbone: Backbone) -> Output:
+    outputs = [result() for result in waiting]
+    names = [name for name in Output._fields if getattr(outputs[0], name) is not None]
+    squares = {name: np.concatenate([getattr(output, name) for output in outputs]) for name in names}
+    return per_photograph(Output(**squares), backbone)

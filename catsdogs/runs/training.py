@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -213,7 +213,7 @@ def _run_of(
         seed=plan.seed,
         folds=plan.folds,
         features=str(first.path.parent),
-        backbones={file.name: asdict(file.recipe) for file in files},
+        backbones={file.name: file.recipe.as_dict() for file in files},
         rows_digest=joining.rows_digest(first),
         widths=tuple(file.width for file in files),
         classes=first.columns,

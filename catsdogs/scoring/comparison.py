@@ -37,6 +37,8 @@ COLUMNS = (
 )  # fmt: skip
 _UNKNOWN = ("log_loss", "standard_error", "accuracy")  # which are empty of what has none, such as numbers
 COLUMNS_OF_A_METRIC = ("metric", "value", "value_error")  # further ones, where it is not log loss that ranks
+COLUMNS_OF_COST = ("gflops",)  # further ones, where it is known
+_JOINT = re.compile(r"(?<!@cls)\+|\+(?!mean(?:[-+]|$))")  # between networks; not that of the vector `cls+mean`
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Entry:
         seconds: to fit and ask all folds of one repeat; the median of the repeats.
         verdict: empty for the first line; `NOISE` where the difference is within two standard errors; else `WORSE`.
         value, value_error: of the metric, where it is not log loss, and its standard error.
+        gflops: billions of floating-point operations that the networks take for a photograph, if all are known.
     """
 
     head: str
@@ -64,6 +67,7 @@ class Entry:
     verdict: str
     value: float = math.nan
     value_error: float = math.nan
+    gflops: float = math.nan
 
     @property
     def networks(self) -> str:
@@ -241,11 +245,21 @@ def _outcome(
         seconds.append(crossed.seconds)
     backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
     loss = measuring.mean_of(losses)
-    entry = Entry(head, backbones, loss.value, loss.standard_error, accuracy, 0.0, 0.0, typical, "")
+    found = (loss.value, loss.standard_error, accuracy, 0.0, 0.0, typical, "")
+    entry = Entry(head, backbones, *found, gflops=_gflops(files))
     if task.metric == LOG_LOSS:
         return entry, loss
     measured = measuring.mean_of(by_metric)
     return replace(entry, value=measured.value, value_error=measured.standard_error), measured
+
+
+def _gflops(files: Sequence[Features]) -> float:
+    """What a photograph costs in all networks. Several vectors that one of them gives in a pass cost as much as one."""
+    cost_of = {
+        (recipe.backbone.partition("@")[0], recipe.input_size, recipe.resize, recipe.views): file.gflops
+        for file, recipe in ((file, file.recipe) for file in files)
+    }
+    return sum(cost_of.values()) if all(cost_of.values()) else math.nan
 
 
 def _scored(dealt: _Folds) -> NDArray[np.bool_]:
@@ -286,7 +300,7 @@ def _measured_on(rows: TrainingRows, dealt: _Folds, folds: int, task: Task) -> s
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
-    """A row per entry with `COLUMNS`, and `COLUMNS_OF_A_METRIC` where another than log loss ranks.
+    """A row per entry with `COLUMNS`; `COLUMNS_OF_A_METRIC` where another ranks, `COLUMNS_OF_COST` where it is known.
 
     Networks are joined by `+`; the first row's difference is 0.
 
@@ -294,7 +308,8 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
         StoreError: the file cannot be written.
     """
     same = {name: getattr(comparison, name) for name in ("folds", "repeats", "rows", "metric")}
-    columns = COLUMNS if comparison.is_by_log_loss else COLUMNS + COLUMNS_OF_A_METRIC
+    columns: tuple[str, ...] = COLUMNS if comparison.is_by_log_loss else COLUMNS + COLUMNS_OF_A_METRIC
+    columns += COLUMNS_OF_COST * any(math.isfinite(entry.gflops) for entry in comparison.entries)
     rows = []
     for rank, entry in enumerate(comparison.entries, start=1):
         numbers = {name: value for name, value in vars(entry).items() if isinstance(value, float)}
@@ -314,7 +329,8 @@ def read_comparison(path: Path) -> Comparison | None:
     if not path.exists():
         return None
     header, table = tables.read_table(path, remedy)
-    if tuple(header) not in (COLUMNS, COLUMNS + COLUMNS_OF_A_METRIC) or not table:
+    known = [COLUMNS + more + cost for more in ((), COLUMNS_OF_A_METRIC) for cost in ((), COLUMNS_OF_COST)]
+    if tuple(header) not in known or not table:
         raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
     entries = []
     for number, row in enumerate(table, start=2):
@@ -326,11 +342,11 @@ def read_comparison(path: Path) -> Comparison | None:
             if not metrics.is_known(metric):
                 raise ValueError(f"the metric {metric!r}")
             numbers = [name for name, kind in get_type_hints(Entry).items() if kind is float and name in named]
-            unknown = _UNKNOWN if metric != LOG_LOSS else ()
+            unknown = COLUMNS_OF_COST + (_UNKNOWN if metric != LOG_LOSS else ())
             figures = {
                 name: math.nan if name in unknown and not named[name] else float(named[name]) for name in numbers
             }
-            backbones = tuple(named["backbones"].split("+"))
+            backbones = tuple(_JOINT.split(named["backbones"]))
             entries.append(Entry(head=named["head"], backbones=backbones, verdict=named["verdict"], **figures))
         except ValueError as error:
             raise TrainingError(f"{path}, row {number} is damaged: {error}", remedy) from None

@@ -9,28 +9,39 @@ from catsdogs.scoring.comparison import NOISE, Comparison, Entry
 TABLE_WIDTH = 110  # characters
 _HEAD_WIDTH, _NETWORKS_WIDTH = 17, 24  # what is longer goes on below
 _LOG_LOSS_WIDTH = 10  # of a column beside another metric, in place of so many characters of networks
+_COST_WIDTH, _LEAST_WIDTH = 8, 12
 
 
 def format_table(comparison: Comparison) -> str:
     """The entries as lines of at most `TABLE_WIDTH` characters, and in words what to make of them."""
     beside = measures_beside(comparison)
-    width = _NETWORKS_WIDTH - _LOG_LOSS_WIDTH * ("log loss" in beside)
-    header = ("", "head", "networks", comparison.ranked_by, "to the first", "", *beside, "seconds")
+    has_cost = any(math.isfinite(entry.gflops) for entry in comparison.entries) and len(comparison.networks) > 1
+    width = _NETWORKS_WIDTH - _LOG_LOSS_WIDTH * ("log loss" in beside) - _COST_WIDTH * has_cost
+    width = max(_LEAST_WIDTH, width)
+    cost = ["GFLOPs"] * has_cost
+    header = ("", "head", "networks", comparison.ranked_by, "to the first", "", *beside, *cost, "seconds")
     grid: list[tuple[str, ...]] = [header]
     for rank, entry in enumerate(comparison.entries, start=1):
         head, *more_head = textwrap.wrap(entry.head, _HEAD_WIDTH)
         networks, *more_networks = textwrap.wrap(entry.networks, width)
-        grid.append((f"{rank}", head, networks, *_cells(entry, comparison)))
+        costs = [as_measure(entry.gflops, ".1f")] * has_cost
+        grid.append((f"{rank}", head, networks, *_cells(entry, comparison), *costs, f"{entry.seconds:.1f}"))
         grid += [("", *names) for names in zip_longest(more_head, more_networks, fillvalue="")]
     widths = [max(map(len, column)) for column in zip_longest(*grid, fillvalue="")]
     of_log_loss = " and ".join(("Log loss", *beside))
     measures = of_log_loss if comparison.is_by_log_loss else f"Ranked by {comparison.metric}. All"
     closing = (
         f"{measures}: {comparison.measured_on}. Seconds: to fit the {comparison.folds} folds once.",
+        "GFLOPs: what all networks of the set take for a photograph, in billions of operations." * has_cost,
         conclusion(comparison),
         *(f"Left out: {problem}." for problem in comparison.refused),
     )
-    to_the_right = {0, len(header) - 1, header.index("accuracy") if "accuracy" in header else 0}
+    to_the_right = {
+        0,
+        len(header) - 1,
+        len(header) - 1 - has_cost,
+        header.index("accuracy") if "accuracy" in header else 0,
+    }
     formats = [f"{{:{'>' if column in to_the_right else '<'}{width}}}" for column, width in enumerate(widths)]
     lines = ["  ".join(map(str.format, formats, cells)).rstrip() for cells in grid]
     return "\n".join([*lines, "", *(textwrap.fill(sentence, TABLE_WIDTH) for sentence in closing if sentence)])
@@ -52,9 +63,11 @@ def conclusion(comparison: Comparison) -> str:
     near = [entry for entry in others if abs(entry.difference) <= entry.difference_error]
     if not near:
         return sentence
-    fastest = min((first, *near), key=lambda entry: entry.seconds)
+    costs_are_known = all(math.isfinite(entry.gflops) for entry in (first, *near))
+    cheapest = min((first, *near), key=lambda entry: (entry.gflops if costs_are_known else 0.0, entry.seconds))
+    kind = "cheapest networks" if costs_are_known and len(comparison.networks) > 1 else "fastest"
     return (
-        f"{sentence} Of those within one standard error of the first, the fastest will do: {comparison.label(fastest)}."
+        f"{sentence} Of those within one standard error of the first, the {kind} will do: {comparison.label(cheapest)}."
     )
 
 
@@ -80,5 +93,4 @@ def _cells(entry: Entry, comparison: Comparison) -> tuple[str, ...]:
         difference,
         entry.verdict,
         *(shown[name] for name in measures_beside(comparison)),
-        f"{entry.seconds:.1f}",
     )

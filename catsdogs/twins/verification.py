@@ -98,9 +98,12 @@ def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = 
     """
     trained_run = run_card.load_run(run_folder)
     run, heads = trained_run.run, twin_heads(trained_run)
-    sizes = {recipe["input_size"] or 1 for recipe in run.backbones.values()}  # an old notebook's is not known
-    pixels = [_read(path, partial(images.load, sizes=sizes)) for path in (left, right)]  # before networks are loaded
-    members = ensemble.load_members(ensemble.networks_of(run_folder, run, weights_dir))
+    for path in (left, right):
+        _read(path, images.dimensions)
+    networks = ensemble.networks_of(run_folder, run, weights_dir)
+    fits = {network.backbone.fit for network in networks}
+    pixels = [_read(path, partial(images.load, fits=fits)) for path in (left, right)]  # before networks are loaded
+    members = ensemble.load_members(networks)
     A, B = (ensemble.look(members, picture)[1] for picture in pixels)
     probability = float(np.mean([head.same(A, B)[0] for head in heads]))
     try:

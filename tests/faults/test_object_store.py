@@ -274,7 +274,7 @@ def test_half_a_body_is_never_a_photograph(
         s3_faults.clear()
         s3_faults.add(kind, f"GET {s3_bucket.removeprefix('s3:/')}/")
         with pytest.raises((StoreError, UnreadablePhotographError)):
-            images.load(there.read(photograph), {8})
+            images.square(there.read(photograph), 8)
     s3_faults.clear()
     assert [there.read(row) for row in there.photographs] == [here.read(row) for row in here.photographs]
 

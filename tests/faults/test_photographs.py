@@ -114,7 +114,7 @@ def digests(features: Features) -> set[int]:
 
 def readable(path: Path) -> bool:
     try:
-        images.load(path.read_bytes(), {8})
+        images.square(path.read_bytes(), 8)
     except UnreadablePhotographError:
         return False
     return True

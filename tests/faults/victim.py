@@ -56,7 +56,7 @@ def picture(path: Path) -> None:
     image = images.decode(data)
     assert image.mode == "RGB"
     assert 0 < image.width * image.height <= images.MAX_PIXELS
-    assert images.load(data, [64]).by_size[64].shape == (64, 64, 3)
+    assert images.square(data, 64).shape == (64, 64, 3)
 
 
 def dataset(path: Path) -> None:

@@ -14,6 +14,7 @@ from catsdogs.networks.engines import openvino
 from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, scan
+from catsdogs.photographs.fitting import Fit
 from tests.support.extraction import CATS, DOGS, LITE0, LITE1, TEST, files_in, run
 
 pytestmark = pytest.mark.usefixtures("lite_networks")
@@ -38,13 +39,13 @@ def test_two_networks_in_one_pass_decode_each_photograph_once(
     tmp_path: Path, kaggle_folder: Path, reference: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[bytes] = []
-    resized: list[set[int]] = []
+    resized: list[set[Fit]] = []
     load = images.load
     monkeypatch.setattr(
-        images, "load", lambda data, sizes: loaded.append(data) or resized.append(set(sizes)) or load(data, sizes)
+        images, "load", lambda data, fits: loaded.append(data) or resized.append({*fits}) or load(data, fits)
     )
     summary = run(kaggle_folder, tmp_path, LITE0, LITE1)
-    assert len(loaded) == len(set(loaded)) == 11 and resized == [{224, 240}] * 11
+    assert len(loaded) == len(set(loaded)) == 11 and resized == [{BACKBONES[LITE0].fit, BACKBONES[LITE1].fit}] * 11
     assert summary.computed == {LITE0: 11, LITE1: 11} and summary.rows == {"train": 8, "test": 3}
     files = [feature_file.read_features(path) for path in summary.paths]
     joining.check_joinable(files)
@@ -55,7 +56,7 @@ def test_two_networks_in_one_pass_decode_each_photograph_once(
     resized.clear()
     summary.paths[1].unlink()  # the network that is missing catches up, the other one rests
     assert run(kaggle_folder, tmp_path, LITE0, LITE1).computed == {LITE0: 0, LITE1: 11}
-    assert len(loaded) == 11 and resized == [{240}] * 11
+    assert len(loaded) == 11 and resized == [{BACKBONES[LITE1].fit}] * 11
 
 
 def test_what_a_table_lists_and_is_not_there_is_not_waited_for(

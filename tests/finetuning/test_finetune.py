@@ -101,7 +101,7 @@ def test_each_photograph_gets_the_vector_of_the_member_that_never_saw_it(
     for split in feature_file.SPLITS:
         for row, vector in zip(dataset.of(split)[:4], features.vectors(split), strict=False):
             data = dataset.read(row)
-            pixels = images.load(data, [32]).by_size[32][np.newaxis].astype(np.float32)
+            pixels = images.square(data, 32)[np.newaxis].astype(np.float32)
             said = {number: path.predict(pixels, verbose=0)[0] for number, path in paths.items()}
             right = folds.get(images.digest(data), 0)
             assert (right == 0) == (split == "test")

@@ -66,7 +66,7 @@ def test_pictures_are_those_that_features_are_made_of(make_dataset: Callable[...
     rows = dataset.of("train")
     pictures = SquarePhotographs(dataset, rows, 40)
     for number, square in zip((5, 0, 5), pictures.read(np.array([5, 0, 5])), strict=True):
-        assert np.array_equal(square, images.load(dataset.read(rows[number]), [40]).by_size[40])
+        assert np.array_equal(square, images.square(dataset.read(rows[number]), 40))
     assert np.array_equal(pictures.of(np.array([3, 4])).read(np.array([1])), pictures.read(np.array([4])))
     dataset.read(rows[0])
     (dataset.root / rows[0].location.name).write_bytes(b"no picture")

@@ -57,7 +57,7 @@ def test_embedded_networks_know_cats_and_dogs(backbone: Backbone, cats: float, s
     train = dataset.of("train")
     chosen = train[:64] + train[-800:-736]
     size = backbone.input_size
-    batch = np.stack([images.load(dataset.read(row), [size]).by_size[size] for row in chosen])
+    batch = np.stack([images.square(dataset.read(row), size) for row in chosen])
     network = selection.create_engine("keras", "float32", 64).load(backbone, weights.obtain(backbone, None))
     top = [network.submit(part)().topk_class[:, 0] for part in (batch[:64], batch[64:])]
     assert np.isin(top[0], imagenet.CATS).mean() == pytest.approx(cats, abs=0.035)  # two cats

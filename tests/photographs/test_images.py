@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from catsdogs.errors import UnreadablePhotographError
-from catsdogs.photographs import filetypes, images
+from catsdogs.photographs import filetypes, fitting, images
+from catsdogs.photographs.fitting import Fit
 from tests.support import formats
 from tests.support.datasets import jpeg
 from tests.support.formats import chunk, encoded, png, zeros
@@ -116,21 +117,21 @@ def test_resizing_is_antialiased_and_keeps_the_whole_picture(
     monkeypatch: pytest.MonkeyPatch, is_compiled: bool
 ) -> None:
     """Also where the compiled resizer has no wheel."""
-    monkeypatch.setattr(images, "_HAS_COMPILED_RESIZER", is_compiled and images._HAS_COMPILED_RESIZER)
+    monkeypatch.setattr(fitting, "_HAS_COMPILED_RESIZER", is_compiled and fitting._HAS_COMPILED_RESIZER)
     checks = Image.fromarray((np.indices((400, 300)).sum(0) % 2 * 255).astype(np.uint8)).convert("RGB")
-    pixels = images.load(encoded(checks, "PNG"), [50, 20])
-    assert {size: array.shape for size, array in pixels.by_size.items()} == {50: (50, 50, 3), 20: (20, 20, 3)}
-    assert all(np.abs(array.astype(int) - 127).max() < 8 for array in pixels.by_size.values())
+    pixels = images.load(encoded(checks, "PNG"), [Fit(50), Fit(20)]).by_fit
+    assert {fit.size: array.shape for fit, array in pixels.items()} == {50: (1, 50, 50, 3), 20: (1, 20, 20, 3)}
+    assert all(np.abs(array.astype(int) - 127).max() < 8 for array in pixels.values())
     halves = Image.new("RGB", (301, 100), "black")
     halves.paste("white", (150, 0, 301, 100))
-    left, right = images.load(encoded(halves, "PNG"), [10]).by_size[10][:, [0, -1], 0].T
+    left, right = images.square(encoded(halves, "PNG"), 10)[:, [0, -1], 0].T
     assert left.max() < 5 and right.min() > 250
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64))
 def test_resizing_agrees_with_pillow(width: int, height: int, size: int) -> None:
     picture = images.decode(jpeg(7, (120, 90))).resize((width, height))
-    ours = images.load(encoded(picture, "PNG"), [size]).by_size[size].astype(int)
+    ours = images.square(encoded(picture, "PNG"), size).astype(int)
     expected = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC), int)
     assert np.abs(ours - expected).mean() < 1
 
@@ -139,12 +140,12 @@ def test_rows_say_which_resizer_made_them() -> None:
     code = (
         "import importlib.util, sys; find = importlib.util.find_spec;"
         "importlib.util.find_spec = lambda name: None if name == 'cykooz_resizer' else find(name);"
-        "from catsdogs.photographs import images; print(images.RESIZE_FILTER)"
+        "from catsdogs.photographs.fitting import Fit; print(Fit(9).resize_filter)"
     )
     without = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert without == "catmull-rom of Pillow"
-    if images._HAS_COMPILED_RESIZER:
-        assert images.RESIZE_FILTER == "catmull-rom"
+    if fitting._HAS_COMPILED_RESIZER:
+        assert Fit(9).resize_filter == "catmull-rom"
 
 
 def test_large_jpegs_are_decoded_small_and_look_the_same() -> None:
@@ -153,11 +154,11 @@ def test_large_jpegs_are_decoded_small_and_look_the_same() -> None:
     exif[0x0112] = 6
     turned = large.transpose(Image.Transpose.ROTATE_90)
     for data in (encoded(large, "JPEG"), encoded(turned, "JPEG", exif=exif)):
-        small, whole = images.load(data, [100, 224]), images.decode(data)
+        small, whole = images.load(data, [Fit(100), Fit(224)]), images.decode(data)
         assert whole.size == (1600, 1200) and small.statistics[:2].tolist() == [1600, 1200]
         assert np.abs(small.statistics - images.statistics(whole))[2] < 1
-        for size, array in small.by_size.items():
-            expected = np.asarray(whole.resize((size, size), Image.Resampling.BICUBIC), int)
+        for fit, (array,) in small.by_fit.items():
+            expected = np.asarray(whole.resize((fit.size, fit.size), Image.Resampling.BICUBIC), int)
             assert np.abs(array - expected).max() <= 8 and np.abs(array - expected).mean() < 1
 
 
@@ -165,7 +166,7 @@ def test_load_decodes_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> 
     data, decoded = jpeg(5, (1600, 1200)), []
     resize = Image.Image.resize
     monkeypatch.setattr(Image.Image, "resize", lambda image, *rest: decoded.append(image.size) or resize(image, *rest))
-    images.load(data, [100])
+    images.load(data, [Fit(100)])
     assert set(decoded) == {(400, 300)}  # a quarter: an eighth would be less than twice the side
 
 

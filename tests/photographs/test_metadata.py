@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from catsdogs.photographs import filetypes, images
+from catsdogs.photographs.fitting import Fit
 from catsdogs.web import uploads
 from tests.support import formats
 from tests.support.datasets import jpeg
@@ -83,7 +84,7 @@ def same_pixels(data: bytes, wanted: Image.Image, orientation: int = 1) -> None:
     turned[274] = orientation
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(wanted.convert("RGB"), "PNG", exif=turned))))
     assert np.array_equal(np.asarray(images.decode(data)), np.asarray(upright))
-    pixels = images.load(data, {16})
+    pixels = images.load(data, {Fit(16)})
     assert pixels.statistics[:2].tolist() == list(upright.size)
     assert images.thumbnail(data, 20)
     uploads.check_upload(data)

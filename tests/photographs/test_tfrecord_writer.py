@@ -92,7 +92,7 @@ def test_resized_pictures_are_those_of_the_program(tmp_path: Path) -> None:
     for key, photograph in dataset.by_key.items():
         picture = Image.open(io.BytesIO(found[key]))
         assert (picture.format, picture.size, picture.mode) == ("JPEG", (32, 32), "RGB")
-        exact = images.load(dataset.read(photograph), {32}).by_size[32].astype(int)
+        exact = images.square(dataset.read(photograph), 32).astype(int)
         assert np.abs(np.asarray(picture) - exact).mean() < 12  # grey levels: noise in colours
 
 

@@ -18,6 +18,7 @@ from catsdogs.errors import UnknownNameError, UnreadablePhotographError
 from catsdogs.features.feature_file import Features
 from catsdogs.networks import imagenet
 from catsdogs.photographs import images
+from catsdogs.photographs.fitting import Fit
 from catsdogs.runs import run_card
 from catsdogs.runs.answers import LABELS, NEIGHBOURS, Answer, Predictor
 from catsdogs.runs.run_card import TrainedRun
@@ -128,13 +129,13 @@ def test_threads_get_the_same_answers_and_decode_no_more_than_cores_can(
     lock, at_once, most = threading.Lock(), 0, 0
     load = images.load
 
-    def counted(data: bytes, sizes: Sequence[int]) -> images.Pixels:
+    def counted(data: bytes, fits: Sequence[Fit]) -> images.Pixels:
         nonlocal at_once, most
         with lock:
             at_once += 1
             most = max(most, at_once)
         try:
-            return load(data, sizes)
+            return load(data, fits)
         finally:
             with lock:
                 at_once -= 1

@@ -10,12 +10,14 @@ from catsdogs.features.extract import Settings, extract
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import scan
-from catsdogs.photographs.images import RESIZE_FILTER
+from catsdogs.photographs.fitting import Fit
 from catsdogs.runs import ensemble, prediction, run_card
 from catsdogs.runs.run_card import Run
 from tests.conftest import need, refused
 from tests.support.datasets import write_kaggle_folder
 from tests.support.runs import LITE0, LITE1, features, read_probabilities, train
+
+FILTER = Fit(1).resize_filter
 
 
 def sha256(name: str) -> str:
@@ -26,7 +28,7 @@ def trained_on(folder: Path, *names: str, **other: object) -> Run:
     """A run on made-up vectors whose files claim to be of these networks; some of their recipe is `other`."""
     files = []
     for name in names:
-        usual = {"input_size": BACKBONES[name].input_size, "preprocessing": "lite", "resize_filter": RESIZE_FILTER}
+        usual = {"input_size": BACKBONES[name].input_size, "preprocessing": "lite", "resize_filter": FILTER}
         files.append(features(folder, name, **{"weights": sha256(name), **usual, **other}))
     return train(files, folder)
 
@@ -49,7 +51,7 @@ def test_the_networks_are_the_runs_in_its_order(tmp_path: Path) -> None:
     [
         ({"weights": "cd" * 32}, r"weights: 579344248a93…, not cdcdcdcdcdcd…\. Give --weights-dir"),
         ({"input_size": 200}, r"input_size: 224, not 200\. Extract the features again"),
-        ({"resize_filter": "nearest"}, rf"resize_filter: {RESIZE_FILTER}, not nearest\. Extract the features again"),
+        ({"resize_filter": "nearest"}, rf"resize_filter: {FILTER}, not nearest\. Extract the features again"),
     ],
 )
 def test_networks_that_would_say_something_else(tmp_path: Path, other: dict[str, object], problem: str) -> None:

@@ -12,27 +12,30 @@ import pytest
 from PIL import Image
 
 from catsdogs.photographs import filetypes, images
+from catsdogs.photographs.fitting import Fit
 from catsdogs.web import uploads
 from catsdogs.web.guard import Problem
 from tests.support import hostile
 from tests.support.datasets import jpeg
 from tests.support.hostile import MEGABYTE, chunk, picture, png, png_of_zeros
 
-SIZES = (224, 240, 260)
+FITS = tuple(map(Fit, (224, 240, 260)))
 PEAK = 700 * MEGABYTE
 REFUSE_ALL = """
 import json, pathlib
 from catsdogs.photographs import filetypes, images
+from catsdogs.photographs.fitting import Fit
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.web import guard, uploads
 from tests.support import hostile
 
+FITS = tuple(map(Fit, (224, 240, 260)))
 said = {}
 for name, upload in hostile.UPLOADS.items():
     data = upload.make()
     try:
         uploads.check_upload(data)
-        images.load(data, SIZES)
+        images.load(data, FITS)
     except guard.Problem as refusal:
         said[name] = refusal.description
     except UnreadablePhotographError as error:
@@ -105,7 +108,7 @@ SOUND = {
 def test_photographs_pass(kind: str) -> None:
     data = SOUND[kind]()
     uploads.check_upload(data)
-    assert set(images.load(data, SIZES).by_size) == set(SIZES)
+    assert set(images.load(data, FITS).by_fit) == set(FITS)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +139,8 @@ def test_only_the_header_is_looked_at() -> None:
 
 def test_every_bad_upload_is_refused_in_little_memory() -> None:
     """In a process of its own, whose memory is that of these files alone."""
-    code = REFUSE_ALL.replace("SIZES", str(SIZES))
     root = Path(__file__).parents[2]
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=600)
+    ended = subprocess.run([sys.executable, "-c", REFUSE_ALL], capture_output=True, text=True, cwd=root, timeout=600)
     assert ended.returncode == 0, ended.stderr
     said, peak = json.loads(ended.stdout.splitlines()[-1])
     assert len(hostile.UPLOADS) >= 34

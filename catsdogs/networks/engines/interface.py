@@ -24,6 +24,19 @@ class Output(NamedTuple):
     topk_class: NDArray[np.int16] | None = None
 
 
+def per_photograph(squares: Output, backbone: Backbone) -> Output:
+    """The output of the squares of some photographs, one photograph after the other -> that of the photographs.
+
+    Of the vectors the backbone's columns are kept, their mean over the views; the labels are those of the first view.
+    """
+    views, vector = backbone.fit.view_count, squares.vector[:, backbone.columns]
+    if views > 1:
+        vector = vector.reshape(-1, views, vector.shape[1]).mean(axis=1)
+    if squares.topk_prob is None or squares.topk_class is None:
+        return Output(vector)
+    return Output(vector, squares.topk_prob[::views], squares.topk_class[::views])
+
+
 class Network(Protocol):
     """A loaded network. `note` tells the user how it ran, if that is worth a sentence, or is empty."""
 

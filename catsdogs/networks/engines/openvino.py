@@ -12,10 +12,10 @@ import openvino
 from numpy.typing import NDArray
 from openvino import opset13, passes
 
-from catsdogs.errors import UsageError
+from catsdogs.errors import UsageError, WeightsError
 from catsdogs.networks.engines import export
 from catsdogs.networks.engines.interface import AUTO, FEATURE_MAP, Output
-from catsdogs.networks.table import TIMM, Backbone
+from catsdogs.networks.table import HUB, TIMM, Backbone
 from catsdogs.networks.weights import Weights
 
 OPENVINO_BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
@@ -47,11 +47,16 @@ class OpenVINOEngine:
         """Compile the exported network for batches of one shape.
 
         Raises:
-            WeightsError: the weights do not fit, or the exported file cannot be written.
+            WeightsError: the weights do not fit, the exported file cannot be written, or OpenVINO cannot run it.
             UsageError: a network whose classifier cannot be cut off to compute in float32.
         """
         model = self._core.read_model(export.exported(backbone, weights))
-        model.reshape([self.batch_size, backbone.input_size, backbone.input_size, 3])
+        try:
+            model.reshape([self.batch_size, backbone.input_size, backbone.input_size, 3])
+        except RuntimeError:  # seen of KerasHub's Swin Transformers: their windows are cut by the batch's size
+            raise WeightsError(
+                f"OpenVINO cannot run {backbone.name} as Keras exports it", "Give --engine keras"
+            ) from None
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _HINTS[self.precision]}
         if self.precision == "float32":
             return OpenVINONetwork(self._core.compile_model(model, "CPU", options))
@@ -142,10 +147,38 @@ def _feature_map(model: openvino.Model, backbone: Backbone) -> "openvino.Output"
     named = next((output for output in outputs if FEATURE_MAP in output.names), None)
     if named:
         return named
+    if backbone.source == HUB:
+        return _shared(model)
     if backbone.source == TIMM:  # it reads several
         raise UsageError(f"timm:{backbone.model} does not compute in bfloat16 here", "Give --precision float32")
     averages = [node.input_value(0) for node in model.get_ordered_ops() if node.get_type_name() == "ReduceMean"]
     return [source for source in averages if len(source.get_partial_shape()) == 4][-1]
+
+
+def _shared(model: openvino.Model) -> "openvino.Output":
+    """The last, before the vector, that both it and the labels are computed from: what the classifier reads."""
+    vector, *labels = (_sources(result) for result in _by_name(model.get_results()))
+    common = vector.intersection(*labels)
+    outputs = [node.output(0) for node in model.get_ordered_ops() if node.get_friendly_name() in common]
+    return [output for output in outputs if "vector" not in output.names][-1]
+
+
+def _by_name(results: "list[openvino.Node]") -> "list[openvino.Node]":
+    """The result of the vector first."""
+    return sorted(results, key=lambda result: "vector" not in result.output(0).names)
+
+
+def _sources(result: "openvino.Node") -> set[str]:
+    """The names of the nodes that a result is computed from, without constants."""
+    found: set[str] = set()
+    waiting = [result]
+    while waiting:
+        node = waiting.pop()
+        above = [source.get_source_output().get_node() for source in node.inputs()]
+        fresh = [other for other in above if other.get_friendly_name() not in found]
+        found |= {other.get_friendly_name() for other in fresh if other.get_type_name() != "Constant"}
+        waiting += fresh
+    return found
 
 
 @functools.cache

@@ -179,3 +179,8 @@ def _classifier_size(network: torch.nn.Module) -> int:
     classifier = network.get_classifier()
     parts = classifier if isinstance(classifier, tuple | list) else [classifier]
     return sum(parameter.numel() for part in parts if part is not None for parameter in part.parameters())
+
+
+def pretrained() -> list[str]:
+    """timm's names, with their tags, of all networks that have weights."""
+    return list(timm.list_pretrained())

@@ -11,4 +11,4 @@ from tests.support.engines import BATCH
 
 @pytest.fixture(scope="session")
 def pixels() -> NDArray[np.uint8]:
-    return np.stack([images.load(jpeg(seed), [224]).by_size[224] for seed in range(BATCH)])
+    return np.stack([images.square(jpeg(seed), 224) for seed in range(BATCH)])

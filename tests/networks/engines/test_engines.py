@@ -162,7 +162,7 @@ def test_other_backends_of_keras_agree(
 def test_the_ten_best_do_not_tie_in_a_low_precision(engine: str, precision: str) -> None:
     if engine == "openvino" and not openvino.computes_bfloat16():
         pytest.skip("this processor does not compute in bfloat16")
-    pixels = np.stack([images.load(jpeg(seed), [224]).by_size[224] for seed in range(16)])
+    pixels = np.stack([images.square(jpeg(seed), 224) for seed in range(16)])
     network = lite0(engine, precision)
     outputs = [network.submit(pixels[start : start + BATCH])() for start in range(0, len(pixels), BATCH)]
     assert all((np.diff(output.topk_prob, axis=1) < 0).all() for output in outputs)
