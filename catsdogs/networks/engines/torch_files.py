@@ -17,7 +17,7 @@ from catsdogs.files import storage
 # Under which training programs keep the tensors: timm/models/_helpers.py, load_state_dict.
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
 _REASON_LENGTH = 200  # characters, part of which a hostile file may have written
-_REMEDY = "Download it again"
+_REMEDY = "Download it again, as .safetensors if there is one"
 _PROMISE = re.compile(r"-([0-9a-f]{8,64})\.[a-z.]+")  # as torch.hub names files
 
 
