@@ -43,20 +43,21 @@ def download(backbone: Backbone) -> Path:
     if not _is_on_hub(backbone):
         where = f": they are at {backbone.repository}" if backbone.repository else ""
         raise WeightsError(f"The hub has no weights of timm:{backbone.model}{where}", by_hand(backbone))
-    from huggingface_hub import hf_hub_download, logging
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub import errors, hf_hub_download, logging
 
+    # What its library for HTTP raises on the way, which of its versions differ in, is not always an OSError.
+    failures = (OSError, *(getattr(errors, name, OSError) for name in ("HTTPError", "XetDownloadError")))
     logging.set_verbosity_error()  # without a network it would tell of each of six attempts, in 23 s
     reason = "it has no file of weights"
     for file in _HUB_FILES:
         try:
             return Path(hf_hub_download(backbone.repository, file))
-        except LocalEntryNotFoundError as error:  # no network
-            reason = str(error)
+        except errors.LocalEntryNotFoundError:
+            reason = "there is no connection to it"
             break
-        except EntryNotFoundError:  # an older repository
+        except errors.EntryNotFoundError:  # an older repository
             continue
-        except OSError as error:  # of the network, of the disk, or a refusal
+        except failures as error:  # of the network, of the disk, or a refusal
             reason = str(error)
             break
     line = (reason.strip() or "no reason given").splitlines()[0].rstrip(".")

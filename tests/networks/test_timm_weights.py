@@ -181,7 +181,7 @@ class TestDownload:
 
     def test_no_network(self, hub: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        with refused(WeightsError, f"could not be downloaded from timm/{MODEL}"):
+        with refused(WeightsError, f"could not be downloaded from timm/{MODEL}: there is no connection to it"):
             weights.obtain(ROW, None)
 
     def test_a_network_that_is_not_on_the_hub(self) -> None:

@@ -1,6 +1,7 @@
 """Small networks of timm's families, registered as timm's own are, and their random weights as files."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ import torch
 from safetensors.torch import save_file
 from timm.layers import LayerNorm
 from timm.models import convnext, eva, generate_default_cfgs, register_model, swin_transformer, vision_transformer
+
+from catsdogs.networks import pth, timm_rows, weights
+from catsdogs.networks.table import Backbone, standardising
+from catsdogs.networks.weights import Weights
+from tests.support.networks import LITE, lite_file
 
 SIDE = 56
 _SMALL = {"patch_size": 14, "embed_dim": 24, "depth": 5, "num_heads": 2}
@@ -108,3 +114,17 @@ def save(model: torch.nn.Module, path: Path) -> Path:
     else:
         torch.save(tensors, path)
     return path
+
+
+def lite0(folder: Path) -> tuple[Backbone, Weights]:
+    """EfficientNetLite0 as timm has it, with the weights and the preprocessing of ours.
+
+    The tensors stand in the same order in both. timm's own weights have another mean and deviation.
+    """
+    tensors = pth.read_pth(lite_file(LITE[0]))
+    names = timm.create_model("tf_efficientnet_lite0").state_dict()
+    renamed = {name: torch.tensor(tensor) for name, tensor in zip(names, tensors.values(), strict=True)}
+    torch.save(renamed, folder / "tf_efficientnet_lite0.pth")
+    like_ours = standardising([127 / 255] * 3, [128 / 255] * 3)
+    row = replace(timm_rows.row("tf_efficientnet_lite0"), preprocessing=like_ours)
+    return row.network, weights.obtain(row, str(folder))

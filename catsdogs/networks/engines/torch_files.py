@@ -17,7 +17,7 @@ from catsdogs.files import storage
 # Under which training programs keep the tensors: timm/models/_helpers.py, load_state_dict.
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
 _REASON_LENGTH = 200  # characters, part of which a hostile file may have written
-_REMEDY = "Download it again"
+_REMEDY = "Download it again, as .safetensors if there is one"
 _PROMISE = re.compile(r"-([0-9a-f]{8,64})\.[a-z.]+")  # as torch.hub names files
 
 
@@ -86,10 +86,8 @@ def _refuse_bomb(path: Path) -> None:
 
 
 def _short(error: Exception) -> str:
-    """The first line of what went wrong, without PyTorch's advice on how to run what the file asks for."""
-    text = str(error).strip()
-    asked = re.search(
-        r"Unsupported (global|class|operand)[^\n]*|Weights only load failed[^\n]*WeightsUnpickler error: ([^\n]*)", text
-    )
-    line = asked[0] if asked else text.splitlines()[0] if text else type(error).__name__
-    return line[:_REASON_LENGTH]
+    """The first sentence of what went wrong, without PyTorch's advice on how to run what the file asks for."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    plain = [line for line in lines if "weights_only" not in line and "torch.load" not in line]
+    reason = plain[0] if plain else "it asks for more than tensors" if lines else type(error).__name__
+    return re.split(r"\.\s", reason)[0][:_REASON_LENGTH].rstrip(".")

@@ -7,21 +7,21 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import timm
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 
 from catsdogs.errors import WeightsError
-from catsdogs.networks import imagenet, pth, timm_rows, weights
+from catsdogs.networks import imagenet, timm_rows, weights
 from catsdogs.networks.engines import export, openvino, selection, timm_models
 from catsdogs.networks.engines.interface import Output
-from catsdogs.networks.table import BACKBONES, CLS, CLS_MEAN, LAST4, MEAN, Backbone, mean_and_deviation, standardising
+from catsdogs.networks.table import BACKBONES, CLS, CLS_MEAN, LAST4, MEAN, Backbone, mean_and_deviation
 from catsdogs.networks.weights import Weights
 from catsdogs.photographs import images
 from tests.conftest import refused
-from tests.support.networks import LITE, lite_file
+from tests.support import timm_networks
+from tests.support.networks import LITE
 from tests.support.timm_networks import FAMILIES, SIDE, random_model, save
 
 COUNT = 3
@@ -224,25 +224,23 @@ class TestGenuineWeights:
         return min((normalised(one.vector) * normalised(other.vector)).sum(1))
 
     def test_efficientnet_lite0(self, photographs: Callable[[int], NDArray[np.uint8]], tmp_path: Path) -> None:
-        """The tensors of both stand in the same order. timm's configuration has another mean and deviation."""
-        tensors = pth.read_pth(lite_file(LITE[0]))
-        names = timm.create_model("tf_efficientnet_lite0").state_dict()
-        renamed = {name: torch.tensor(tensor) for name, tensor in zip(names, tensors.values(), strict=True)}
-        torch.save(renamed, tmp_path / "tf_efficientnet_lite0.pth")
-        middle, width = [127 / 255] * 3, [128 / 255] * 3
-        row = replace(timm_rows.row("tf_efficientnet_lite0"), preprocessing=standardising(middle, width))
         pixels = photographs(224)
         ours = self.outputs(LITE[0], weights.obtain(LITE[0], None), pixels)
-        timms = self.outputs(row.network, weights.obtain(row, str(tmp_path)), pixels)
+        timms = self.outputs(*timm_networks.lite0(tmp_path), pixels)
         assert self.least_cosine(ours, timms) > 0.9999
         assert timms.topk_class is not None
         np.testing.assert_array_equal(ours.topk_class, timms.topk_class)
         np.testing.assert_allclose(ours.topk_prob, timms.topk_prob, atol=1e-4)
 
     def test_xception(
-        self, photographs: Callable[[int], NDArray[np.uint8]], shared_weights: Path, tmp_path: Path
+        self,
+        photographs: Callable[[int], NDArray[np.uint8]],
+        shared_weights: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """At 295 pixels every map that is halved has odd sides, and Keras's `same` is PyTorch's padding by one."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         network = keras.applications.Xception(weights=None, include_top=False, input_shape=(295, 295, 3))
         network.load_weights(shared_weights / "Xception.weights.h5")
         save_file(as_timms_xception(network), tmp_path / "legacy_xception.tf_in1k.safetensors")

@@ -63,6 +63,8 @@ def test_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with refused(WeightsError, f"{name} is no usable file of tensors"):
             torch_files.read(Path(name))
     assert not Path("ran").exists()
+    with refused(WeightsError, r": Trying to load unsupported GLOBAL \w+\.mkdir"):  # and no advice to run it
+        torch_files.read(Path("zip.bin"))
 
 
 def write(path: Path, content: bytes) -> Path:
