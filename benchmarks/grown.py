@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from catsdogs.errors import CatsdogsError, TrainingError, UsageError
 from catsdogs.features import feature_file, virtual
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
-from catsdogs.features.feature_file import Recipe
+from catsdogs.features.recipes import Recipe
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.photographs.images import STATISTICS
 from catsdogs.progress import Progress

@@ -23,8 +23,9 @@ from catsdogs import heads
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import feature_file, joining
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
-from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import deal
+from catsdogs.features.recipes import Recipe
 from catsdogs.heads import Head
 from catsdogs.photographs.dataset import Location, Photograph
 from catsdogs.photographs.images import STATISTICS

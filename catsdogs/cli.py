@@ -8,6 +8,7 @@ from catsdogs.commands import (
     demo,
     features,
     finetuning,
+    networks,
     photographs,
     report,
     runs,
@@ -21,6 +22,7 @@ from catsdogs.commands.console import Program
 collection = Collection(
     fetch=competition.fetch,
     look=photographs.look,
+    networks=networks.networks,
     features=features.features,
     outliers=cleaning.outliers,
     train=runs.train,

@@ -11,10 +11,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from catsdogs import cli
-from catsdogs.errors import CatsdogsError
-from catsdogs.photographs.dataset import Dataset, scan
-from tests.support.datasets import write_kaggle_folder
+# Triton must not be imported after TensorFlow, see `importing_timm`, and the tests import both in any order.
+sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
+
+from catsdogs import cli  # noqa: E402
+from catsdogs.errors import CatsdogsError  # noqa: E402
+from catsdogs.photographs.dataset import Dataset, scan  # noqa: E402
+from tests.support.datasets import write_kaggle_folder  # noqa: E402
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -19,7 +19,7 @@ def prepare(backbone: Backbone, folder: Path) -> None:
     selection.create_engine(ENGINE, "float32", None).load(backbone, weights_of(backbone))
 
 
-def run(job: Job) -> float:
+def run(job: Job, engine_name: str = ENGINE) -> float:
     """See `benchmarks.contenders`; the clock starts when the last network has been loaded and warmed up."""
     started = 0.0
     create = selection.create_engine
@@ -41,7 +41,7 @@ def run(job: Job) -> float:
         return engine
 
     selection.create_engine = creating
-    settings = Settings(weights_dir=weights_dir(job.backbones), engine=ENGINE, precision=job.variant)
+    settings = Settings(weights_dir=weights_dir(job.backbones), engine=engine_name, precision=job.variant)
     with tempfile.TemporaryDirectory() as out:
         extract(scan_unlabelled(job.photographs), [row.name for row in job.backbones], Path(out), settings)
         return time.perf_counter() - started

@@ -12,7 +12,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.features.joining import Joined
 from catsdogs.features.neighbours import Crowd
 from catsdogs.networks import weights
-from catsdogs.networks.table import BACKBONES
+from catsdogs.networks.choice import is_pretrained
 
 Copies = tuple[tuple[str, ...], ...]  # of each picture that occurs again, the ids of its train photographs
 Pairs = Sequence[tuple[int, int, float]]
@@ -141,19 +141,18 @@ def why_not_near(files: Sequence[Features]) -> str:
     rows = sum(map(len, files[0].ids.values()))
     if rows > neighbours.INDEX_ROWS:
         return f"there are {rows:,} photographs, more than {neighbours.INDEX_ROWS:,}"
-    return "" if comparable(files) else "no network of the table is among these, with vectors from its own weights"
+    return "" if comparable(files) else "no pretrained network is among these, with vectors from its own weights"
 
 
 def comparable(files: Sequence[Features]) -> list[Features]:
     """The files whose vectors tell what is in a picture, see `find_pairs`."""
-    known = (*BACKBONES, *(file.name for file in files if file.recipe.weights == feature_file.UNKNOWN))
     return [
         file
         for file in files
         if file.width >= _MIN_WIDTH
         and not file.learnt
         and file.recipe.weights != weights.RANDOM_WEIGHTS
-        and file.name in known
+        and (is_pretrained(file.name) or file.recipe.weights == feature_file.UNKNOWN)
     ]
 
 

@@ -7,6 +7,7 @@ __all__ = [
     "demo",
     "features",
     "finetuning",
+    "networks",
     "photographs",
     "report",
     "runs",

@@ -23,6 +23,7 @@ INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 # How our own signs are written where an encoding lacks them; other letters, as those of a class, become escapes.
 _PLAIN = {"±": "+-", "…": "...", "“": '"', "”": '"', "·": "-", "³": "^3"}
 _HANDLER = "catsdogs"
+_BARE = {"networks": "--pattern"}  # tasks with the flag that may be left out before its value
 
 
 def task(order: str = "", iterable: Sequence[str] = (), **helps: str) -> Callable[[Callable[..., None]], Any]:
@@ -82,6 +83,10 @@ class Program(invoke.Program):
         super().normalize_argv(argv)
         # To invoke a flag of one letter has one dash; people write two.
         self.argv: list[str] = [re.sub(r"^--(\w)(?==|$)", r"-\1", argument) for argument in self.argv]
+        # What stands behind these tasks is no other task. To invoke no argument without a flag can be left out.
+        for task, flag in _BARE.items():
+            if task in self.argv[1:-1] and not self.argv[self.argv.index(task) + 1].startswith("-"):
+                self.argv.insert(self.argv.index(task) + 1, flag)
 
     def parse_collection(self) -> None:
         super().parse_collection()

@@ -218,17 +218,16 @@ def near_copy_files(flags: Flags, dataset: "Dataset") -> "list[Features]":
     """The feature files that tell near-copies among these photographs, if there are any; says which."""
     from catsdogs.cleaning import duplicates
     from catsdogs.features import feature_file, joining
-    from catsdogs.networks.table import BACKBONES
+    from catsdogs.networks.choice import is_pretrained
 
     folder, ids = flags.place("features"), {row.id for row in dataset.of("train")}
     files: list[Features] = []
-    for path in (feature_file.path_of(folder, name) for name in BACKBONES):
+    for name in filter(is_pretrained, feature_file.names(folder)):
         with contextlib.suppress(CatsdogsError):  # whatever ails it, the photographs can be learnt from
-            if storage.exists(path):
-                file = feature_file.read_features(path)
-                joining.check_joinable([*files[:1], file])
-                if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):
-                    files.append(file)
+            file = feature_file.read_features(feature_file.path_of(folder, name))
+            joining.check_joinable([*files[:1], file])
+            if not duplicates.why_not_near([file]) and not ids.isdisjoint(file.ids["train"]):
+                files.append(file)
     near = f", and near-copies as {', '.join(file.name for file in files)} of {folder} see them" if files else ""
     say(f"Copies of a photograph share a fold: the same bytes{near}")
     return files

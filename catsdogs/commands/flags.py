@@ -119,6 +119,7 @@ def read_feature_files(flags: Flags) -> "list[Features]":
     """The feature files of the networks that a flag or the settings name."""
     from catsdogs.features import feature_file
     from catsdogs.networks import trained
+    from catsdogs.networks.choice import is_pretrained
     from catsdogs.networks.table import BACKBONES, SHORTHANDS
     from catsdogs.photographs.dataset import scan
 
@@ -126,7 +127,7 @@ def read_feature_files(flags: Flags) -> "list[Features]":
     known = (*trained.names(), *SHORTHANDS, *BACKBONES)
     for name in network_names(flags):
         path = feature_file.path_of(folder, name)
-        if name not in known and not storage.exists(path):
+        if not (is_pretrained(name) or name.partition("@")[0] in known or storage.exists(path)):
             choice = list(dict.fromkeys((*feature_file.names(folder), *known)))
             raise UnknownNameError("backbone or feature file", name, choice)
         files.append(feature_file.read_features(path, lambda: scan(flags.place("data"), is_answered=False)))
@@ -188,7 +189,7 @@ def refuse_idle_weights(given: str | None, networks: Iterable[str]) -> None:
     """
     from catsdogs.networks import trained
 
-    names = list(networks)
+    names = [name.partition("@")[0] for name in networks]
     if given and set(names) <= set(trained.names()):
         why = f"{', '.join(names)} bring their own weights" if names else "there is no run whose networks need weights"
         raise UsageError(f"--weights-dir {given} would do nothing: {why}", "Leave it out")

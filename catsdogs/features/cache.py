@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from catsdogs import __version__
 from catsdogs.errors import DamagedError, MissingError, StoreError
-from catsdogs.features import feature_file, virtual
-from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Recipe, Unreadable
+from catsdogs.features import feature_file, recipes, virtual
+from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Unreadable
+from catsdogs.features.recipes import Recipe
 from catsdogs.features.virtual import Part, dataset_name
 from catsdogs.files import atomic, cards, hdf5, storage
 from catsdogs.photographs import label_texts
@@ -30,6 +31,7 @@ from catsdogs.photographs.task import Task
 _COPIED_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
 _MANY_CLASSES = 500  # names of 100 letters fit into the 64 KB of a plain attribute
 _CHUNK_ROWS = 64
+_TEXT = h5py.string_dtype()
 _KEY_DIGITS = 12  # of a recipe's hash; a folder of shards is called `<Backbone>-<digits>`
 _FIELDS = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
@@ -134,7 +136,7 @@ class Cache:
         self.recipe = recipe
         self.path = feature_file.path_of(folder, recipe.backbone)
         # Recipes did not have the newer fields before there was a choice.
-        named = {name: value for name, value in asdict(recipe).items() if feature_file.DEFAULTS.get(name) != value}
+        named = {name: value for name, value in asdict(recipe).items() if recipes.DEFAULTS.get(name) != value}
         key = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:_KEY_DIGITS]
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._parts = virtual.parts_folder(self.path) / key
@@ -202,17 +204,16 @@ class Cache:
                 file.attrs.update(
                     format=feature_file.FORMAT,
                     version=labels.version,
+                    task=cards.as_json(asdict(labels.task)),
                     source=source,
                     learnt=learnt,
                     gflops=gflops,
-                    task=cards.as_json(asdict(labels.task)),
                     backend=self._backend(chain(*places.values())),
                     package_version=__version__,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
-                text = h5py.string_dtype()
                 for split, rows in splits.items():
-                    file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=text)
+                    file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=_TEXT)
                     if parts.get(split):
                         file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
                         kinds = {field: kind for field, kind in self._kinds().items() if field != "digest"}
@@ -220,8 +221,8 @@ class Cache:
                     else:
                         self._copy_rows(file, split, places[split])
                 labels.write(file)
-                shape = (len(unreadable), len(Unreadable._fields))
-                file.create_dataset("unreadable", shape, dtype=text, data=np.array(unreadable, object).reshape(shape))
+                table = np.array(unreadable, object).reshape(len(unreadable), len(Unreadable._fields))
+                file.create_dataset("unreadable", dtype=_TEXT, data=table)
         self._drop_unlisted_parts()
         self._drop_shards()
         return changed

@@ -16,7 +16,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from catsdogs.errors import CatsdogsError, ClusterError, UsageError
 from catsdogs.features import extract, worker
 from catsdogs.features.cache import Cache
-from catsdogs.features.feature_file import Recipe
+from catsdogs.features.recipes import Recipe
 from catsdogs.features.worker import SHARD_ROWS, Done, Job, RunningNetwork, Settings, Stretch
 from catsdogs.files import storage
 from catsdogs.networks.quiet import quiet_import

@@ -21,9 +21,10 @@ from catsdogs.errors import (
     UnreadablePhotographError,
     UsageError,
 )
-from catsdogs.features import feature_file, worker
+from catsdogs.features import feature_file, recipes, worker
 from catsdogs.features.cache import Cache, DigestedPhotograph
-from catsdogs.features.feature_file import Recipe, Unreadable
+from catsdogs.features.feature_file import Unreadable
+from catsdogs.features.recipes import Recipe
 from catsdogs.features.worker import SHARD_ROWS, Done, Job, RunningNetwork, Settings, Stretch, running_networks
 from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
@@ -261,6 +262,7 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
         existing = feature_file.recipe_of(path)
         name = existing.engine if name == AUTO else name
         precision = existing.precision if precision == AUTO else precision
+    name = selection.engine_for(backbone, name)
     if AUTO in (name, precision):
         engine = engine_of(name, precision)
         if precision == AUTO and engine.precision == "bfloat16" and not backbone.bfloat16:
@@ -269,7 +271,7 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
     # What an earlier run chose may not suit this one's batch size and devices.
     selection.check_engine(name, precision, settings.batch_size, settings.devices)
     weights = obtain(backbone, settings.weights_dir).sha256
-    return feature_file.recipe(backbone, weights, name, precision, settings.dtype)
+    return recipes.of_network(backbone, weights, name, precision, settings.dtype)
 
 
 def _cached_everywhere(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import UnreadablePhotographError, UsageError, WeightsError
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
-from catsdogs.features.feature_file import Recipe
+from catsdogs.features.recipes import Recipe
 from catsdogs.files import storage
 from catsdogs.networks import trained
 from catsdogs.networks.engines import interface, selection
@@ -195,10 +195,8 @@ def load_new_networks(job: Job, networks: Sequence[RunningNetwork], photographs:
 def _is_exact(job: Job, network: RunningNetwork, photographs: Sequence[Photograph]) -> bool:
     """Whether a network gives some photographs the vectors that it gives in float32, or is known to."""
     recipe, backbone = network.cache.recipe, network.backbone
-    if recipe.engine != "keras" or recipe.precision == "float32" or network.cache.identities:
+    if recipe.engine == "openvino" or recipe.precision == "float32" or network.cache.identities:
         return True  # an earlier run tried it before it wrote shards
-    from catsdogs.networks.engines.keras import exact_vectors
-
     dataset, fit, pixels = Dataset(job.root, (), ()), backbone.fit, []
     for photograph in photographs[:_TRIED_PHOTOGRAPHS]:
         with contextlib.suppress(UnreadablePhotographError):
@@ -211,7 +209,8 @@ def _is_exact(job: Job, network: RunningNetwork, photographs: Sequence[Photograp
         rounded = network.load().submit(batch)().vector[: len(pixels)]
     except UsageError:  # numbers beyond its range
         return False
-    return interface.agree(rounded, exact_vectors(backbone.network, network.weights, batch[: len(pixels)]))
+    exact = selection.exact_vectors(recipe.engine, backbone.network, network.weights, batch[: len(pixels)])
+    return interface.agree(rounded, exact)
 
 
 def compute_shards(

@@ -86,15 +86,19 @@ def complete_hyperparameters(
         usual[1] if rate is None else rate,
         seed,
     )
-    if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"The seed {seed}", f"Give --seed a number from 0 to {MAX_SEED}")
-    if not math.isfinite(completed.rate):
-        raise UsageError(f"--rate {completed.rate} is no learning rate", "Give it a number such as 0.0003")
-    large_enough = (completed.input_size >= SMALLEST_INPUT, completed.epochs > 0, completed.rate > 0, batch_size > 0)
+    _check_numbers(completed)
+    return completed
+
+
+def _check_numbers(given: Hyperparameters) -> None:
+    if not 0 <= given.seed <= MAX_SEED:
+        raise UsageError(f"The seed {given.seed}", f"Give --seed a number from 0 to {MAX_SEED}")
+    if not math.isfinite(given.rate):
+        raise UsageError(f"--rate {given.rate} is no learning rate", "Give it a number such as 0.0003")
+    large_enough = (given.input_size >= SMALLEST_INPUT, given.epochs > 0, given.rate > 0, given.batch_size > 0)
     for flag, is_large_enough in zip(("size", "epochs", "rate", "batch-size"), large_enough, strict=True):
         if not is_large_enough:
             raise UsageError(f"--{flag} is too small", "Give it a larger number")
-    return completed
 
 
 def applicable_tricks(base: str, tricks: str | None) -> tuple[str, ...]:

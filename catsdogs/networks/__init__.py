@@ -8,6 +8,7 @@ __all__ = [
     "engines",
     "hub_rows",
     "imagenet",
+    "listing",
     "quiet",
     "table",
     "trained",

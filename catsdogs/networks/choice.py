@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from catsdogs.errors import UnknownNameError, UsageError
-from catsdogs.networks.table import BACKBONES, HUB, KERAS, MEAN, SHORTHANDS, SMALL, TIMM, VECTORS, Backbone
+from catsdogs.networks.table import BACKBONES, HUB, KERAS, MAKERS, MEAN, SHORTHANDS, SMALL, TIMM, VECTORS, Backbone
 from catsdogs.photographs.fitting import CROP, RESIZES, SQUASH, VIEWS
 
 _USUAL_SHARE = 0.875  # of the shorter side, which `crop` keeps where a network's makers name none
 _SMALLEST_INPUT = 75  # pixels: InceptionV3 and InceptionResNetV2 have nothing left to pool below it
-OTHER_MAKERS = (TIMM, HUB)
+_OTHER_MAKERS = (TIMM, HUB)
 
 
 class Variant(NamedTuple):
@@ -76,13 +76,19 @@ def vary(names: Sequence[str], variants: Sequence[Sequence[str]]) -> list[str]:
 def file_name(name: str) -> str:
     """A network's name as it stands in its feature file's: `timm-...` for `timm:...`, which Windows does not allow."""
     maker, colon, model = name.partition(":")
-    if not colon or maker not in OTHER_MAKERS:
+    if not colon or maker not in _OTHER_MAKERS:
         return name
     model, at, how = model.partition("@")
     if maker == HUB:  # by its folder, of which the last part may be the version that Kaggle puts there
         parts = PurePosixPath(model.replace("\\", "/")).parts
         model = next((part for part in reversed(parts) if not part.isdecimal()), model)
     return f"{maker}-{model}{at}{how}"
+
+
+def is_pretrained(name: str) -> bool:
+    """Whether a network of this name, or a variant of it, is the table's or another maker's, and not trained here."""
+    base = file_name(name).partition("@")[0]
+    return base in BACKBONES or base.startswith(MAKERS)
 
 
 def choose(names: Iterable[str], weights_dir: str | None = None) -> list[Backbone]:
@@ -130,7 +136,7 @@ def to_train(name: str, weights_dir: str | None = None, size: int = 0) -> Backbo
 
 
 def _maker(name: str) -> str:
-    return next((maker for maker in OTHER_MAKERS if name.startswith((f"{maker}:", f"{maker}-"))), KERAS)
+    return next((maker for maker in _OTHER_MAKERS if name.startswith((f"{maker}:", f"{maker}-"))), KERAS)
 
 
 def _row(name: str, trained_here: Sequence[str], weights_dir: str | None) -> Backbone:

@@ -105,7 +105,12 @@ def fast_precision(devices: str) -> str:
 
         found = [torch.cuda.get_device_capability(0) if torch.cuda.is_available() else None]
     # The oldest of several cards decides.
-    capability = min(map(_version_numbers, found if devices == "all" else found[:1]))
+    return precision_of(*(found if devices == "all" else found[:1]))
+
+
+def precision_of(*capabilities: object) -> str:
+    """The fastest precision of all NVIDIA cards of these compute capabilities, see `fast_precision`."""
+    capability = min(map(_version_numbers, capabilities))
     return "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
 
 

@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 # ILSVRC-2012's order, sorted by WordNet id: n02085620 Chihuahua to n02113978 Mexican hairless are the dog breeds,
 # n02123045 tabby to n02124075 Egyptian cat the house cats. Wild dogs (269-275) and wild cats (286-293) are no pets.
@@ -12,6 +14,24 @@ CATS = range(281, 286)
 PETS = frozenset((*DOGS, *CATS))
 IMAGENET_CLASSES = 1000
 TOP_K = 10  # of each photograph so many most probable labels are kept
+# Numbers of labels of the classifiers that vote: ImageNet-1k's own, and those of its larger sets whose synsets timm has
+# (timm/data/imagenet_info.py): 21k of MIIL's, 12k, 22k, 22k in Microsoft's order, 21k of Google's.
+VOTING_HEADS = frozenset((IMAGENET_CLASSES, 11221, 11821, 21841, 21842, 21843))
+# WordNet 3.0: domestic dog to Mexican hairless, and domestic cat to Manx. Of these synsets ImageNet-1k has 123.
+_DOG_SYNSETS, _CAT_SYNSETS = ("n02084071", "n02113978"), ("n02121808", "n02124484")
+
+
+class OtherHead(NamedTuple):
+    """How the labels of a larger classifier become the 1,000.
+
+    Attributes:
+        own: for each of the 1,000 its place among the classifier's labels, or -1.
+        dogs, cats: the places of labels that are dogs, or house cats, and none of the 1,000, such as `poodle`.
+    """
+
+    own: tuple[int, ...]
+    dogs: tuple[int, ...]
+    cats: tuple[int, ...]
 
 
 @cache
@@ -24,6 +44,17 @@ def labels() -> tuple[str, ...]:
 def wordnet_ids() -> tuple[str, ...]:
     """The 1,000 WordNet ids, such as `n02123045`."""
     return tuple(line.split(" ", 1)[0] for line in _synset_lines())
+
+
+def other_head(synsets: Sequence[str]) -> OtherHead:
+    """How a classifier of these WordNet ids, in its order, votes on the 1,000 labels."""
+    places = {synset: place for place, synset in enumerate(synsets)}
+    further = [(synset, place) for synset, place in places.items() if synset not in set(wordnet_ids())]
+    dogs, cats = (
+        tuple(place for synset, place in further if first <= synset <= last)
+        for first, last in (_DOG_SYNSETS, _CAT_SYNSETS)
+    )
+    return OtherHead(tuple(places.get(synset, -1) for synset in wordnet_ids()), dogs, cats)
 
 
 @cache

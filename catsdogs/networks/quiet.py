@@ -1,4 +1,4 @@
-"""Imports Keras quietly: without TensorFlow's messages on standard error, and with settings that do not vary."""
+"""Imports Keras and timm: quietly, with settings that do not vary, and beside each other."""
 
 import contextlib
 import importlib.util
@@ -13,6 +13,7 @@ from typing import Any
 
 from catsdogs.errors import UsageError
 
+INSTALL_TIMM = 'Install it: pip install "catsdogs[timm]"'
 _BACKENDS = ("tensorflow", "jax", "torch")
 _DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
 
@@ -127,3 +128,22 @@ def importing_keras() -> Iterator[None]:
             "Set KERAS_BACKEND to tensorflow, jax or torch, whichever is installed",
         ) from None
     settle_keras()
+
+
+@contextlib.contextmanager
+def importing_timm() -> Iterator[None]:
+    """A context for a first import of timm, or of a module that imports it.
+
+    timm's imports end in Triton, which brings an LLVM of its own. Where TensorFlow is loaded, the process crashes
+    (Triton 3.8 after TensorFlow 2.21; the other order is fine). PyTorch does without it, unless it compiles.
+
+    Raises:
+        UsageError: it is not installed, or lacks something.
+    """
+    if "tensorflow" in sys.modules:
+        sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
+        logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)  # it warns that there is none
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(f"timm cannot be imported: {error}", INSTALL_TIMM) from None

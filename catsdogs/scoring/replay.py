@@ -11,8 +11,7 @@ from catsdogs.cleaning import duplicates
 from catsdogs.errors import TrainingError, UnknownNameError
 from catsdogs.features import feature_file, joining
 from catsdogs.features.feature_file import Features
-from catsdogs.networks import trained, weights
-from catsdogs.networks.table import BACKBONES
+from catsdogs.networks import choice, trained, weights
 
 # MLE-bench (Chan et al. 2024, https://github.com/openai/mle-bench) says in its
 # competitions/dogs-vs-cats-redux-kernels-edition/prepare.py which tenth of Kaggle's labelled files it grades on.
@@ -82,15 +81,16 @@ def split(files: Sequence[Features], held_out: Collection[str]) -> list[Features
 
 def refuse_taught(file: Features) -> None:
     """A TrainingError for a network trained here that has learnt the label of a test row, which was held out."""
-    if file.name in BACKBONES or file.recipe.weights in (feature_file.UNKNOWN, weights.RANDOM_WEIGHTS):
+    name = file.name.partition("@")[0]
+    if choice.is_pretrained(name) or file.recipe.weights in (feature_file.UNKNOWN, weights.RANDOM_WEIGHTS):
         return
-    if file.name not in trained.names():
+    if name not in trained.names():
         raise TrainingError(
-            f"The network {file.name} is not in {trained.FOLDER}/, and may have learnt the labels to be hidden",
-            f"Bring {trained.FOLDER / file.name} back, or leave {file.name} out of --backbones",
+            f"The network {name} is not in {trained.FOLDER}/, and may have learnt the labels to be hidden",
+            f"Bring {trained.FOLDER / name} back, or leave {file.name} out of --backbones",
         )
     shown = set(file.digests["train"].tolist())  # of the same bytes, no hidden label need have been learnt
-    learnt = trained.fold_of_digest(trained.FOLDER / file.name).keys() - shown
+    learnt = trained.fold_of_digest(trained.FOLDER / name).keys() - shown
     taught = sum(digest in learnt for digest in file.digests["test"].tolist())
     if taught:
         raise TrainingError(

@@ -98,6 +98,8 @@ def verify(run_folder: Path, left: Path, right: Path, weights_dir: str | None = 
     """
     trained_run = run_card.load_run(run_folder)
     run, heads = trained_run.run, twin_heads(trained_run)
+    for path in (left, right):
+        _read(path, images.dimensions)
     networks = ensemble.networks_of(run_folder, run, weights_dir)
     fits = {network.backbone.fit for network in networks}
     pixels = [_read(path, partial(images.load, fits=fits)) for path in (left, right)]  # before networks are loaded

@@ -95,6 +95,10 @@ FLAGS: dict[str, dict[str, Shown]] = {
     | {
         "--data": Refused("nowhere", GONE, ON),
         "--backbones": Refused("ResNet5", "Choose from", ("--data", "data")),
+        "--vector": Refused("last4", "EfficientNetLite0 has no vector last4", ("--data", "data", *ON)),
+        "--size": Refused("7", "EfficientNetLite0 at 7 pixels", ("--data", "data", *ON)),
+        "--resize": Refused("stretch", "stretch is none of these", ("--data", "data", *ON)),
+        "--views": Refused("flop", "flop is none of these", ("--data", "data", *ON)),
         "--weights-dir": Refused("gone", OWN_WEIGHTS, ("--data", "data", "--backbones", "mine")),
         "--engine": Refused("warp", "Choose from: auto", ("--data", "data", *ON)),
         "--precision": Refused("int3", "Choose from: auto", ("--data", "data", *ON)),
@@ -106,6 +110,10 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--holdout": Refused("2", "--holdout 2", ("--data", "data", *ON)),
         "--devices": Refused("many", "one, all", ("--data", "data", *ON)),
         "--cluster": Refused("nonsense", "--cluster", ("--data", "data", *ON)),
+    },
+    "networks": {
+        "--pattern": Refused("no-such-network", "No network is called 'no-such-network'"),
+        "--weights-dir": Refused("gone", "No such folder of weights: gone"),
     },
     "outliers": {
         "--backbones": Refused("Nothing", "Choose from"),

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from catsdogs.cleaning.suspect_table import Suspect
-from catsdogs.features import cache, feature_file
+from catsdogs.features import cache, feature_file, recipes
 from catsdogs.networks import imagenet
 from catsdogs.photographs import dataset, images
 from catsdogs.photographs.task import Task
@@ -56,7 +56,7 @@ def write_voters(
     files = []
     for name, tops in networks.items():
         unfinished = cache.Cache(
-            folder, feature_file.Recipe(name, "0" * 64, 32, "bicubic", "tf", "keras", "float32", "float32")
+            folder, recipes.Recipe(name, "0" * 64, 32, "bicubic", "tf", "keras", "float32", "float32")
         )
         voting = tops is not None
         classes = [(tops or {}).get((entry.photograph.split, entry.photograph.id), PET_TOP) for entry in entries]
@@ -90,7 +90,7 @@ def in_memory(name: str, classes: list[list[int]]) -> feature_file.Features:
     n = len(classes)
     return feature_file.Features(
         path=Path(f"{name}.h5"),
-        recipe=feature_file.Recipe(name, "0" * 64, 32, "bicubic", "tf", "keras", "float32", "float32"),
+        recipe=recipes.Recipe(name, "0" * 64, 32, "bicubic", "tf", "keras", "float32", "float32"),
         classes=("cat", "dog"),
         ids={"train": np.array([str(row) for row in range(n)], object), "test": np.array([], object)},
         labels=np.zeros(n, np.int64),

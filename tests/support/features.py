@@ -10,7 +10,7 @@ import numpy as np
 
 from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache, DigestedPhotograph, ShardRows
-from catsdogs.features.feature_file import Recipe
+from catsdogs.features.recipes import Recipe
 from catsdogs.files import seal
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Location, Photograph

@@ -1,4 +1,4 @@
-"""Engines, which run networks: Keras on a GPU or TPU, OpenVINO on a processor."""
+"""Engines, which run networks: Keras on a GPU or TPU, PyTorch on a GPU, OpenVINO on a processor."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Networks exported for OpenVINO: by Keras in a process of its own, once, and kept in the user's cache.
+"""Networks exported for OpenVINO: by Keras or PyTorch in a process of its own, once, and kept in the user's cache.
 
 That process takes 820 MiB and 4.0 s of processor time to start, and 2.4 s for each network (a Xeon, four networks).
 A process that computes has none of it. OpenVINO's own cache is of compiled networks, which come after this.
@@ -21,7 +21,7 @@ from pathlib import Path
 from catsdogs.errors import CatsdogsError, WeightsError
 from catsdogs.files import atomic, locks
 from catsdogs.networks import trained
-from catsdogs.networks.quiet import settle_keras
+from catsdogs.networks.quiet import importing_timm, settle_keras
 from catsdogs.networks.table import HUB, KERAS, TIMM, Backbone, as_card, from_card
 from catsdogs.networks.weights import Weights
 
@@ -29,6 +29,7 @@ NETWORK_FILE = "network.xml"
 SUMS_FILE = "SHA256SUMS"
 _NETWORKS = Path(__file__).parents[1]
 _ANSWER = "\x1e"  # the process that exports begins its answer with it; all else that it writes are messages
+_WITHOUT_TENSORFLOW = "Install tensorflow, or use --engine keras"
 _MADE_BY = {
     KERAS: ("catsdogs", "keras", "tensorflow", "openvino"),
     TIMM: ("catsdogs", "timm", "torch", "openvino"),
@@ -127,9 +128,8 @@ class _Exporter:
             reason = reason or f"exit code {process.wait()}"
         if weights.path and shutil.disk_usage(path.parent).free < weights.path.stat().st_size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # OpenVINO does not report it
-        raise WeightsError(
-            f"{backbone.name} cannot be exported for OpenVINO: {reason}", "Install tensorflow, or use --engine keras"
-        )
+        remedy = "Install torch, or use --engine torch" if backbone.source == TIMM else _WITHOUT_TENSORFLOW
+        raise WeightsError(f"{backbone.name} cannot be exported for OpenVINO: {reason}", remedy)
 
     def end(self) -> None:
         """Close its input, which ends the process, if there is one: TensorFlow's memory goes with it."""
@@ -176,7 +176,8 @@ def _main() -> None:
 def _export_function(source: str) -> Callable[[Backbone, Weights, str], None]:
     """What exports the networks of a maker: with PyTorch, or with Keras on TensorFlow; each imported when needed."""
     if source == TIMM:
-        from catsdogs.networks.engines import timm_models
+        with importing_timm():
+            from catsdogs.networks.engines import timm_models
 
         return timm_models.export
     from catsdogs.networks import build

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 
-ENGINES = ("keras", "openvino")
+ENGINES = ("keras", "openvino", "torch")
 PRECISIONS = ("float32", "bfloat16", "float16")
+FEATURE_MAP = "feature map"  # in an exported network the name of what its pooling reads
 AUTO = "auto"  # an engine or precision: what suits the machine
 SMALLEST_COSINE = 0.999  # of each photograph's vector to that in float32, for `auto` to take another precision
 

@@ -1,4 +1,4 @@
-"""The OpenVINO engine: Keras exports a network once, and it runs on the CPU without a deep-learning library."""
+"""The OpenVINO engine: a network is exported once, and runs on the CPU without a deep-learning library."""
 
 import functools
 import queue
@@ -10,16 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import openvino
 from numpy.typing import NDArray
-from openvino import opset13
+from openvino import opset13, passes
 
 from catsdogs.errors import UsageError, WeightsError
 from catsdogs.networks.engines import export
-from catsdogs.networks.engines.interface import AUTO, Output
-from catsdogs.networks.table import HUB, Backbone
+from catsdogs.networks.engines.interface import AUTO, FEATURE_MAP, Output
+from catsdogs.networks.table import HUB, TIMM, Backbone
 from catsdogs.networks.weights import Weights
 
 OPENVINO_BATCH_SIZE = 4  # small batches keep the activations in the caches: 1 to 7 % over 8, measured on four networks
-_MAP = "feature map"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 # The first call that needs NumPy's interface imports it. Two threads that make it at once wait for each other for ever:
@@ -49,6 +48,7 @@ class OpenVINOEngine:
 
         Raises:
             WeightsError: the weights do not fit, the exported file cannot be written, or OpenVINO cannot run it.
+            UsageError: a network whose classifier cannot be cut off to compute in float32.
         """
         model = self._core.read_model(export.exported(backbone, weights))
         try:
@@ -61,7 +61,7 @@ class OpenVINOEngine:
         if self.precision == "float32":
             return OpenVINONetwork(self._core.compile_model(model, "CPU", options))
         # OpenVINO knows one precision for a whole network; in bfloat16 logits tie, and the ten best are chance.
-        trunk, classifier = _cut_off_classifier(model, _shared if backbone.source == HUB else _feature_map)
+        trunk, classifier = _cut_off_classifier(model, backbone)
         exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         return OpenVINONetwork(
             self._core.compile_model(trunk, "CPU", options),
@@ -103,10 +103,10 @@ class OpenVINONetwork:
             request.wait()
             tensors = list(zip(self._names, request.output_tensors, strict=True))
             if rest:
-                rest.infer([next(tensor.data for name, tensor in tensors if name == _MAP)], share_inputs=True)
+                rest.infer([next(tensor.data for name, tensor in tensors if name == FEATURE_MAP)], share_inputs=True)
                 tensors += zip(self._rest, rest.output_tensors, strict=True)
             # The request's memory is used again by the next batch.
-            output = {name: tensor.data.copy() for name, tensor in tensors if name != _MAP}
+            output = {name: tensor.data.copy() for name, tensor in tensors if name != FEATURE_MAP}
         finally:
             self._idle.put(requests)
             self._places.release()
@@ -117,20 +117,22 @@ class OpenVINONetwork:
 
 def _output_names(compiled: openvino.CompiledModel) -> list[str]:
     """The name of each output. Its tensor can have further names, those of the layers it comes from."""
-    known = (*Output._fields, _MAP)
+    known = (*Output._fields, FEATURE_MAP)
     return [next(name for name in known if name in output.names) for output in compiled.outputs]
 
 
-def _cut_off_classifier(
-    model: openvino.Model, place_of: "Callable[[openvino.Model], openvino.Output]"
-) -> tuple[openvino.Model, openvino.Model | None]:
-    """Two models: photographs -> the vector and what is at `place_of`; this -> the labels, where there are any."""
+def _cut_off_classifier(model: openvino.Model, backbone: Backbone) -> tuple[openvino.Model, openvino.Model | None]:
+    """Two models: photographs -> the vector and the last feature map; this map -> the labels, where there are any."""
     if len(model.outputs) == 1:
         return model, None
+    if backbone.source == TIMM:  # some read the number of photographs from the pixels, which is known by now
+        folding = passes.Manager()
+        folding.register_pass(passes.ConstantFolding())
+        folding.run_passes(model)
     other = model.clone()
-    feature_map, again = place_of(model), place_of(other)
+    feature_map, again = _feature_map(model, backbone), _feature_map(other, backbone)
     vector = next(result for result in model.get_results() if "vector" in result.output(0).names)
-    feature_map.add_names({_MAP})
+    feature_map.add_names({FEATURE_MAP})
     trunk = openvino.Model([vector, opset13.result(feature_map)], model.get_parameters())
     start = opset13.parameter(again.get_partial_shape(), again.get_element_type())
     for reader in again.get_target_inputs():
@@ -139,8 +141,16 @@ def _cut_off_classifier(
     return trunk, openvino.Model(labels, [start])
 
 
-def _feature_map(model: openvino.Model) -> "openvino.Output":
-    """The map whose average is the vector: the last of four dimensions that is averaged."""
+def _feature_map(model: openvino.Model, backbone: Backbone) -> "openvino.Output":
+    """What the classifier's pooling reads: it has a name, or is the last map of four dimensions that is averaged."""
+    outputs = (output for node in model.get_ordered_ops() for output in node.outputs())
+    named = next((output for output in outputs if FEATURE_MAP in output.names), None)
+    if named:
+        return named
+    if backbone.source == HUB:
+        return _shared(model)
+    if backbone.source == TIMM:  # it reads several
+        raise UsageError(f"timm:{backbone.model} does not compute in bfloat16 here", "Give --precision float32")
     averages = [node.input_value(0) for node in model.get_ordered_ops() if node.get_type_name() == "ReduceMean"]
     return [source for source in averages if len(source.get_partial_shape()) == 4][-1]
 

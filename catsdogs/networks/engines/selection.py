@@ -3,10 +3,15 @@
 import os
 import shutil
 
+import numpy as np
+from numpy.typing import NDArray
+
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.networks.devices import check_choice as check_devices
 from catsdogs.networks.engines.interface import AUTO, ENGINES, PRECISIONS, Engine
-from catsdogs.networks.quiet import importing_keras
+from catsdogs.networks.quiet import importing_keras, importing_timm
+from catsdogs.networks.table import TIMM, Backbone
+from catsdogs.networks.weights import Weights
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
 
@@ -28,8 +33,50 @@ def check_engine(name: str, precision: str, batch_size: int | None, devices: str
             "OpenVINO uses every core of the processor, and no other device, whatever --devices says",
             "Leave --devices out, or give --engine keras",
         )
+    if name == "torch" and devices == "all":
+        raise UsageError("The PyTorch engine uses one GPU, whatever --devices says", "Leave --devices out")
     if name == "openvino" and precision == "float16":
         raise UsageError("OpenVINO does not compute in float16 here", "Give --precision float32, or --engine keras")
+
+
+def engine_for(backbone: Backbone, name: str) -> str:
+    """The engine that a network runs on, where `name` was asked for; `auto` for one of Keras's is decided later.
+
+    Raises:
+        UsageError: that engine does not run it.
+    """
+    is_timms = backbone.source == TIMM
+    if name == ("keras" if is_timms else "torch"):
+        others = "torch" if is_timms else "keras"
+        raise UsageError(f"The engine {name} does not run {backbone.name}", f"Give --engine {others} or openvino")
+    if name == AUTO and is_timms:
+        return "torch" if _has_cuda() else "openvino"
+    return name
+
+
+def _has_cuda() -> bool:
+    if not _accelerator_in_sight():
+        return False
+    with importing_timm():
+        from catsdogs.networks.engines import torch
+
+    return torch.has_cuda()
+
+
+def _accelerator_in_sight() -> bool:
+    return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))
+
+
+def exact_vectors(engine: str, backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The (b, width) vectors of a few photographs in float32, to compare an engine's other precisions with."""
+    if engine == "torch":
+        with importing_timm():
+            from catsdogs.networks.engines import torch
+
+        return torch.exact_vectors(backbone, weights, pixels)
+    from catsdogs.networks.engines import keras
+
+    return keras.exact_vectors(backbone, weights, pixels)
 
 
 def decoding_threads(name: str) -> tuple[int, int]:
@@ -56,8 +103,12 @@ def create_engine(
     check_engine(name, precision, batch_size, devices)
     if name == AUTO and devices == "all":
         name = "keras"
-    in_sight = bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))
-    if name == "keras" or (name == AUTO and in_sight):  # worth the seconds to import Keras and ask it
+    if name == "torch":
+        with importing_timm():
+            from catsdogs.networks.engines.torch import TorchEngine
+
+        return TorchEngine(precision, batch_size, cores)
+    if name == "keras" or (name == AUTO and _accelerator_in_sight()):  # worth the seconds to import Keras and ask it
         with importing_keras():
             from catsdogs.networks.engines.keras import KerasEngine
 

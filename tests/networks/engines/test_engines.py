@@ -18,8 +18,10 @@ from tests.conftest import need, need_bfloat16_of_keras, refused
 from tests.support.datasets import jpeg
 from tests.support.engines import BATCH, LITE0, lite0
 
+KERAS_ENGINES = ("keras", "openvino")  # those that run Keras's networks
 
-@pytest.fixture(scope="module", params=interface.ENGINES)
+
+@pytest.fixture(scope="module", params=KERAS_ENGINES)
 def network(request: pytest.FixtureRequest) -> Network:
     return lite0(request.param, "float32")
 
@@ -101,7 +103,7 @@ def test_results_can_be_asked_for_late_and_in_any_order(network: Network, pixels
         np.testing.assert_allclose(np.roll(output.vector, -shift, axis=0), got[0].vector, atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", interface.ENGINES)
+@pytest.mark.parametrize("engine", KERAS_ENGINES)
 def test_bfloat16_is_close_to_float32(keras_network: Network, pixels: NDArray[np.uint8], engine: str) -> None:
     if engine == "openvino" and not openvino.computes_bfloat16():
         with refused(UsageError, "does not compute in bfloat16"):
