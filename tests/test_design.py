@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / structure.PACKAGE
 MODULES = structure.modules(ROOT)
 ROOMS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
-DEEP_LEARNING = {"keras", "tensorflow", "torch", "jax"}
+DEEP_LEARNING = {"keras", "keras_hub", "tensorflow", "torch", "jax"}
 WITHOUT_DEEP_LEARNING = {"files", "photographs", "features"}
 MOST_ENTRIES, MOST_FLOORS = 22, 12
 ONLY_IN = {
@@ -28,6 +28,8 @@ ONLY_IN = {
     "jinja2": {"web/app.py", "report/page.py"},
     "kaggle": {"competition/kaggle.py"},
     "kagglesdk": {"competition/kaggle.py"},
+    "kagglehub": {"networks/hub.py"},
+    "keras_hub": {"networks/hub.py"},
     "keras": {"networks/*.py", "networks/*/*.py", "finetuning/*.py", "heads/notebook.py"},
     "openvino": {"networks/engines/*.py"},
     "ray": {"features/cluster.py"},
