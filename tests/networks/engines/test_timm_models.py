@@ -300,6 +300,20 @@ def as_timms_xception(network: keras.Model) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def test_the_makers_own_names_are_understood(tmp_path: Path) -> None:
+    """DINOv2's: registers are called otherwise, positions are not added to them, and there is a token for masks."""
+    model, row = random_model("tiny_dinov2_reg"), timm_rows.row("tiny_dinov2_reg")
+    tensors = dict(model.state_dict())
+    tensors["register_tokens"] = tensors.pop("reg_token")
+    tensors["pos_embed"] = torch.cat([torch.zeros_like(tensors["cls_token"]), tensors["pos_embed"]], 1)
+    tensors["mask_token"] = torch.zeros(1, 24)
+    torch.save({"model": tensors}, tmp_path / "tiny_dinov2_reg.pth")
+    pixels = pixels_of(SIDE)
+    output = timm_models.build(row.network, weights.obtain(row, str(tmp_path)))(torch.from_numpy(pixels))
+    expected = references(model, standardised(row, pixels))[LAST4]
+    np.testing.assert_allclose(output["vector"].detach(), expected, atol=1e-5)
+
+
 class TestMisfits:
     @pytest.mark.parametrize(
         ("name", "change", "problem"),
