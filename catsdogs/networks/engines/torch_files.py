@@ -56,7 +56,8 @@ def promised(address: str | None) -> dict[str, str]:
 def misfit(error: Exception) -> str:
     """What tensors that do not fit are wrong in: the first of the things that PyTorch lists, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__)[:_REASON_LENGTH]
+    reason = lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__
+    return reason[:_REASON_LENGTH].rstrip(" .")
 
 
 def _load(path: Path) -> Any:
