@@ -143,16 +143,10 @@ def copy_description(folder: Path, target: Path) -> None:
             temporary.write_bytes(path.read_bytes())
 
 
-def weights_file(folder: Path) -> Path:
-    """The weights of a preset's backbone, or the table of the files that they are divided into.
-
-    Raises:
-        WeightsError: there are none.
-    """
-    for name in (WEIGHTS_FILE, SHARDS_FILE):
-        if storage.exists(folder / name):
-            return folder / name
-    raise WeightsError(f"{folder} has no {WEIGHTS_FILE}", "Download the preset again, all of it")
+def find_weights(folder: Path) -> Path | None:
+    """The weights of a preset's backbone, or the table of the files that they are divided into, if there are any."""
+    paths = (folder / name for name in (WEIGHTS_FILE, SHARDS_FILE))
+    return next((path for path in paths if storage.exists(path)), None)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -161,7 +155,9 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         WeightsError: it has no weights.
     """
-    first = weights_file(folder)
+    first = find_weights(folder)
+    if first is None:
+        raise WeightsError(f"{folder} has no {WEIGHTS_FILE}", "Download the preset again, all of it")
     shards = sorted(folder.glob("model_*.weights.h5")) if first.name == SHARDS_FILE else []
     task = [path for path in (folder / TASK_WEIGHTS_FILE,) if storage.exists(path)]
     return [first, *shards, *task, *description(folder)]

@@ -8,7 +8,7 @@ from importlib import util
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.networks import trained, weights
 from catsdogs.networks.quiet import INSTALL_TIMM, importing_timm
-from catsdogs.networks.table import BACKBONES, TIMM, Backbone
+from catsdogs.networks.table import BACKBONES, HUB, TIMM, Backbone
 
 DESCRIBED = 40  # of timm's networks that match; to ask it of one takes a fraction of a second
 
@@ -17,12 +17,14 @@ def names(pattern: str) -> list[str]:
     """The names that a pattern such as `*ResNet*` or `timm:vit_small*` matches; its case does not matter.
 
     Without a wildcard it matches anywhere in a name. timm's networks are among them where the pattern begins
-    with `timm`.
+    with `timm`. One that begins with `hub` is the name of a preset of KerasHub.
 
     Raises:
         UnknownNameError: it matches none.
         UsageError: it asks for timm's networks, and timm is not installed.
     """
+    if pattern.startswith((f"{HUB}:", f"{HUB}-")):
+        return [pattern]
     wanted = re.sub(r"^timm-", "timm:", pattern.lower())
     if not set(wanted) & {*"*?["}:
         wanted = f"*{wanted}*"

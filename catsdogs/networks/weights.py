@@ -109,7 +109,7 @@ def of_folds(backbone: Backbone) -> dict[int, Weights]:
 def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
     """The weights file on this machine, if there is one."""
     if backbone.source == HUB and backbone.folder:  # which its row was read from
-        return hub_rows.weights_file(backbone.folder)
+        return hub_rows.find_weights(backbone.folder)
     backbone = BACKBONES.get(backbone.base, backbone)  # at whatever size, its weights are those of its usual one
     if weights_dir:
         folder = Path(weights_dir).expanduser()
