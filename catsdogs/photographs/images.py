@@ -20,7 +20,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from catsdogs.errors import UnreadablePhotographError
 from catsdogs.photographs import filetypes, metadata
-from catsdogs.photographs.fitting import Fit, squares
+from catsdogs.photographs.fitting import Fit
+from catsdogs.photographs.resizing import squares
 
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # Pillow's own limit between a photograph and a bomb
 _WHITES = {"F": (1, 255, 65535), "I": (255, 65535)}  # of samples that have no range of their own

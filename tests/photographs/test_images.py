@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from catsdogs.errors import UnreadablePhotographError
-from catsdogs.photographs import filetypes, fitting, images
+from catsdogs.photographs import filetypes, fitting, images, resizing
 from catsdogs.photographs.fitting import Fit
 from tests.support import formats
 from tests.support.datasets import jpeg
@@ -117,7 +117,7 @@ def test_resizing_is_antialiased_and_keeps_the_whole_picture(
     monkeypatch: pytest.MonkeyPatch, is_compiled: bool
 ) -> None:
     """Also where the compiled resizer has no wheel."""
-    monkeypatch.setattr(fitting, "_HAS_COMPILED_RESIZER", is_compiled and fitting._HAS_COMPILED_RESIZER)
+    monkeypatch.setattr(resizing, "HAS_COMPILED_RESIZER", is_compiled and fitting.HAS_COMPILED_RESIZER)
     checks = Image.fromarray((np.indices((400, 300)).sum(0) % 2 * 255).astype(np.uint8)).convert("RGB")
     pixels = images.load(encoded(checks, "PNG"), [Fit(50), Fit(20)]).by_fit
     assert {fit.size: array.shape for fit, array in pixels.items()} == {50: (1, 50, 50, 3), 20: (1, 20, 20, 3)}
@@ -144,7 +144,7 @@ def test_rows_say_which_resizer_made_them() -> None:
     )
     without = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert without == "catmull-rom of Pillow"
-    if fitting._HAS_COMPILED_RESIZER:
+    if fitting.HAS_COMPILED_RESIZER:
         assert Fit(9).resize_filter == "catmull-rom"
 
 

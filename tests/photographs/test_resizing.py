@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from catsdogs.photographs import fitting, images
-from catsdogs.photographs.fitting import CROP, CROPS5, FLIP, INTERPOLATIONS, PAD, RESIZES, SQUASH, Fit, squares
+from catsdogs.photographs import images, resizing
+from catsdogs.photographs.fitting import CROP, CROPS5, FLIP, INTERPOLATIONS, PAD, RESIZES, SQUASH, Fit
+from catsdogs.photographs.resizing import squares
 from tests.support.datasets import jpeg
 
 TIMM_MODES = {SQUASH: "squash", CROP: "center", PAD: "border"}
@@ -39,7 +40,7 @@ def test_a_square_is_that_of_timm(
     fit = Fit(size, resize, share, interpolation, FILL)
     ours = squares(picture, fit)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "_HAS_COMPILED_RESIZER", False)
+        patch.setattr(resizing, "HAS_COMPILED_RESIZER", False)
         by_pillow = squares(picture, fit)
     transform = data.create_transform(
         (3, size, size),
