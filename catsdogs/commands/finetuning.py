@@ -43,9 +43,7 @@ TRAINING = {
 )
 def finetune(flags: Flags, backbone: str, devices: str = "one", force: bool = False) -> None:
     """Train a network on the photographs themselves and keep it in networks/<name>/, going on where it stopped."""
-    from catsdogs.networks.choice import file_name
-
-    name = flags.name or f"my-{file_name(backbone)}"
+    name = flags.name or f"my-{_plain(backbone)}"
     _check_name(name, force)
     plan = _plan(flags, backbone, flags.tricks)
     count = flags.number("folds")
@@ -71,7 +69,7 @@ def distill(
     from catsdogs.runs import out_of_fold, run_card
     from catsdogs.scoring import calibration, grades
 
-    name = flags.name or f"{student}-of-{teacher}"
+    name = flags.name or f"{_plain(student)}-of-{teacher}"
     _check_name(name, force)
     plan = _plan(flags, student, flags.tricks)
     if plan.learns_from_pairs:
@@ -159,6 +157,14 @@ def filters(flags: Flags, name: str) -> None:
         say(f"No GIF: the first convolution of {card.base} did not learn")
     others = [other for other in layers if other != shown]
     next_steps(*(f"filters --name {name} --layer {other}" for other in others[-1:]))
+
+
+def _plain(network: str) -> str:
+    """What a network's name adds to that of a folder: of KerasHub's the preset's name."""
+    from catsdogs.networks.choice import file_name
+    from catsdogs.networks.table import HUB
+
+    return file_name(network).removeprefix(f"{HUB}-")
 
 
 def _check_name(name: str, force: bool) -> None:

@@ -81,9 +81,8 @@ def describe(preset: Preset, name: str, size: int = 0) -> Backbone:
     own, features = _without_numbers(preset, usual)
     if side != usual:
         _refuse_other_shapes(own, preset, name, side, usual)
-    trunk = keras.Model(own.inputs, [*features.classes, features.last])
     offers = offered(features, _is_averaged(preset))
-    count = sum(math.prod(weight.shape) for weight in trunk.weights)
+    count = sum(math.prod(weight.shape) for weight in own.weights)
     keras.utils.clear_session()  # it still knows of variables that have no numbers
     return Backbone(
         name=name,

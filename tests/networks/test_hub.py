@@ -1,7 +1,10 @@
 """KerasHub's networks against KerasHub's own calls: vectors, classifiers and sizes, in each engine, and trained."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +20,12 @@ from catsdogs.networks import build, choice, hub_rows, trained, weights
 from catsdogs.networks import hub as kerashub
 from catsdogs.networks.engines import export, openvino, selection
 from catsdogs.networks.table import CLS, CLS_MEAN, HUB, LAST4, MEAN, Backbone
-from tests.conftest import Command, refused
+from tests.conftest import Command, need, refused
 from tests.support import hub
 from tests.support.datasets import write_kaggle_folder
 from tests.support.networks import CARD
 
+ROOT = Path(__file__).parents[2]
 keras = hub.keras
 Arrays = dict[str, NDArray[np.float32]]
 Saved = Callable[..., tuple[Backbone, Any]]
@@ -233,6 +237,28 @@ def test_arrays_that_a_file_lacks_are_not_left_at_random(saved: Saved, tmp_path:
         kerashub._fill(lambda path: None, folder / "model.weights.h5", network.weights)
 
 
+def test_another_backend_gives_the_same(saved: Saved) -> None:
+    """Of a network without numbers PyTorch has no parameters: that of CLIP holds whole numbers, too."""
+    need("torch")
+    row, _ = saved("clip")
+    code = f"""
+import numpy as np
+from catsdogs.networks import build, hub_rows, weights
+row = hub_rows.row({str(row.folder)!r}, None)
+model = build.build(row, weights.obtain(row, None))
+pixels = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), np.uint8)
+np.save("vector.npy", model.predict(pixels, verbose=0)["vector"])
+"""
+    folder = row.folder or Path()
+    environment = os.environ | {
+        "KERAS_BACKEND": "torch",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PYTHONPATH": str(ROOT),
+    }
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(folder / "vector.npy"), ours(row, hub.pixels())["vector"], rtol=1e-3, atol=1e-4)
+
+
 def test_bfloat16_is_taken_by_the_trunk_alone(saved: Saved) -> None:
     row, _ = saved("vit", with_head=True)
     model = build.build(row, weights.obtain(row, None), "mixed_bfloat16")
@@ -346,15 +372,15 @@ class TestTraining:
         start = ("--backbone", "hub:vit", "--weights-dir", "presets", "--data", "data")
         how = ("--folds", "1", "--epochs", "2", "--batch-size", "4", "--tricks", "flip")
         code, out, err = command("finetune", *start, *how)
-        assert (code, trained.names()) == (0, ["my-hub-vit"]), out + err
-        card = trained.read_card(trained.FOLDER / "my-hub-vit")
+        assert (code, trained.names()) == (0, ["my-vit"]), out + err
+        card = trained.read_card(trained.FOLDER / "my-vit")
         assert (card.base, card.input_size, sorted(card.weights)) == ("hub-vit", 32, ["all"])
         shutil.rmtree(tmp_path / "presets")
-        code, out, err = command("features", "--backbones", "my-hub-vit", "--data", "data", "--engine", "keras")
+        code, out, err = command("features", "--backbones", "my-vit", "--data", "data", "--engine", "keras")
         assert code == 0, out + err
-        file = feature_file.read_features(feature_file.path_of(Path("features"), "my-hub-vit"))
+        file = feature_file.read_features(feature_file.path_of(Path("features"), "my-vit"))
         assert file.width == 16 and len(file.ids["train"]) == 12
-        code, out, err = command("filters", "--name", "my-hub-vit", "--data", "data/test")
+        code, out, err = command("filters", "--name", "my-vit", "--data", "data/test")
         assert code and "hub-vit has no convolution that stands alone" in err
 
     def test_what_is_not_trained(self, saved: Saved) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catsdogs.errors import UsageError, WeightsError
-from catsdogs.networks import build, choice, hub_rows, weights
+from catsdogs.networks import build, choice, hub_rows, listing, weights
 from catsdogs.networks.hub_rows import Preset
 from tests.conftest import refused
 from tests.support import hub
@@ -286,6 +286,15 @@ def test_without_kerashub(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(metadata, "version", version)
     with refused(UsageError, r'needs the package keras-hub\. Install it.*pip install "catsdogs\[keras-hub\]"'):
         hub_rows.row(str(preset), None)
+
+
+def test_it_is_listed_by_its_name(preset: Path) -> None:
+    assert listing.names("hub:small_vit") == ["hub:small_vit"]
+    row = hub_rows.row(str(preset), None)
+    assert list(listing.vectors(row)) == ["cls 16", "mean 16", "cls+mean 32", "last4 80"]
+    assert listing.is_at_hand(row, None)
+    (preset / "model.weights.h5").unlink()
+    assert not listing.is_at_hand(row, None)
 
 
 def test_random_weights_need_no_file(preset: Path) -> None:
