@@ -237,6 +237,21 @@ def test_arrays_that_a_file_lacks_are_not_left_at_random(saved: Saved, tmp_path:
         kerashub._fill(lambda path: None, folder / "model.weights.h5", network.weights)
 
 
+def test_weights_in_several_files(tmp_path: Path) -> None:
+    network = hub.stirred(hub.FAMILIES["vit"]())
+    network.save_to_preset(str(tmp_path / "vit"), max_shard_size=2e-5)  # gigabytes
+    shards = sorted((tmp_path / "vit").glob("model_*.weights.h5"))
+    row, pixels = hub_rows.row(str(tmp_path / "vit"), None), hub.pixels()
+    found, digest = vectors(row, pixels)[CLS], weights.obtain(row, None).sha256
+    assert len(shards) > 1
+    np.testing.assert_allclose(found, tokens_of(network, prepared(row, pixels))[:, 0], rtol=1e-4, atol=1e-5)
+    shards[-1].write_bytes(shards[-1].read_bytes() + b"0")
+    assert weights.obtain(row, None).sha256 != digest
+    shards[0].unlink()
+    with refused(WeightsError, r"model\.weights\.json "):
+        build.build(row, weights.obtain(row, None))
+
+
 def test_another_backend_gives_the_same(saved: Saved) -> None:
     """Of a network without numbers PyTorch has no parameters: that of CLIP holds whole numbers, too."""
     need("torch")
