@@ -130,7 +130,8 @@ def _timms_loop(network: str, folder: Path, is_compiled: bool) -> float:
     usual = timm.get_pretrained_cfg(row.model).input_size[1]
     sized = {} if row.input_size == usual else {"img_size": row.input_size}
     model = timm.create_model(row.model, num_classes=0, **sized).eval()
-    transform = create_transform(**resolve_model_data_config(model))
+    config = resolve_model_data_config(model) | {"input_size": (3, row.input_size, row.input_size)}
+    transform = create_transform(**config)
     dataset = ImageDataset(str(folder / "all"), transform=transform)
     loader: Any = torch.utils.data.DataLoader(dataset, batch_size=BATCH, num_workers=os.cpu_count() or 1)
     step = torch.compile(model) if is_compiled else model
