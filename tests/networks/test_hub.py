@@ -1,12 +1,9 @@
 """KerasHub's networks against KerasHub's own calls: vectors, classifiers and sizes, in each engine, and trained."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +12,24 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from catsdogs.errors import UnknownNameError, UsageError, WeightsError
-from catsdogs.networks import build, choice, hub_rows, trained, weights
+from catsdogs.errors import UsageError, WeightsError
+from catsdogs.networks import build, choice, hub_rows, weights
 from catsdogs.networks import hub as kerashub
 from catsdogs.networks.engines import export, openvino, selection
-from catsdogs.networks.table import CLS, CLS_MEAN, HUB, LAST4, MEAN, Backbone
-from tests.conftest import Command, need, refused
+from catsdogs.networks.table import CLS, CLS_MEAN, LAST4, MEAN, Backbone
+from tests.conftest import need, refused
 from tests.support import hub
-from tests.support.datasets import write_kaggle_folder
-from tests.support.networks import CARD
+from tests.support.hub import Arrays, Saved
 
 ROOT = Path(__file__).parents[2]
 keras = hub.keras
-Arrays = dict[str, NDArray[np.float32]]
-Saved = Callable[..., tuple[Backbone, Any]]
-TOKENS = ["vit", "deit", "dinov2", "dinov2-with-registers", "dinov3", "clip"]
+TOKENS = ["vit", "deit", "dinov2-with-registers", "dinov3", "clip"]
 ALL_KINDS = [CLS, MEAN, CLS_MEAN, LAST4]
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    """The row of a small network that KerasHub saved, and what KerasHub itself loads from there."""
-    known: dict[tuple[str, bool], tuple[Backbone, Any]] = {}
-
-    def save(family: str, with_head: bool = False) -> tuple[Backbone, Any]:
-        if (family, with_head) not in known:
-            folder = tmp_path_factory.mktemp(family) / f"{family}{'-classifier' * with_head}"
-            theirs = hub.save_family(folder, family, with_head)
-            known[family, with_head] = (hub_rows.row(str(folder), None), theirs)
-        return known[family, with_head]
-
-    return save
-
-
-def ours(row: Backbone, pixels: NDArray[np.uint8]) -> Arrays:
-    answers = build.build(row, weights.obtain(row, None))(pixels, training=False)
-    return {name: hub.numbers(answer) for name, answer in answers.items()}
-
-
-def prepared(row: Backbone, pixels: NDArray[np.uint8]) -> Any:
-    return build.preprocess(keras.ops.array(pixels), row.preprocessing)
-
-
-def vectors(row: Backbone, pixels: NDArray[np.uint8]) -> Arrays:
-    """Each vector that is offered, by its kind."""
-    whole = ours(row, pixels)["vector"]
-    assert whole.shape == (len(pixels), row.network.width)
-    return {kind: whole[:, start:stop] for kind, start, stop in row.offers}
+    return hub.keeper(tmp_path_factory)
 
 
 def tokens_of(theirs: Any, image: Any, blocks: int | None = None) -> NDArray[np.float32]:
@@ -79,19 +47,19 @@ def tokens_of(theirs: Any, image: Any, blocks: int | None = None) -> NDArray[np.
 def test_the_vector_of_a_map_is_its_average(family: str, saved: Saved) -> None:
     row, theirs = saved(family)
     pixels = hub.pixels(row.input_size)
-    feature_map = theirs(prepared(row, pixels))
+    feature_map = theirs(hub.prepared(row, pixels))
     if isinstance(feature_map, dict):
         feature_map = feature_map[theirs.stage_names[-1]]
     assert [offered.kind for offered in row.offers] == [MEAN]
     expected = hub.numbers(feature_map).mean(axis=(1, 2))
-    np.testing.assert_allclose(vectors(row, pixels)[MEAN], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(hub.vectors(row, pixels)[MEAN], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("family", TOKENS)
 def test_the_vectors_of_tokens_are_those_of_the_family(family: str, saved: Saved) -> None:
     row, theirs = saved(family)
     pixels = hub.pixels(row.input_size)
-    image = prepared(row, pixels)
+    image = hub.prepared(row, pixels)
     patches = {"deit": 2, "dinov2-with-registers": 4, "dinov3": 5}.get(family, 1)
     tokens = tokens_of(theirs, image)
     assert tokens.shape[1] == patches + (32 // 8) ** 2
@@ -99,7 +67,7 @@ def test_the_vectors_of_tokens_are_those_of_the_family(family: str, saved: Saved
     earlier = [tokens_of(theirs, image, blocks)[:, 0] for blocks in (2, 3, 4)]
     expected = {CLS: cls, MEAN: mean, CLS_MEAN: np.hstack([cls, mean]), LAST4: np.hstack([*earlier, cls, mean])}
     assert [offered.kind for offered in row.offers] == ALL_KINDS and row.vector == CLS
-    for kind, vector in vectors(row, pixels).items():
+    for kind, vector in hub.vectors(row, pixels).items():
         np.testing.assert_allclose(vector, expected[kind], rtol=1e-4, atol=1e-5)
 
 
@@ -108,8 +76,8 @@ def test_dinov2s_last_blocks_are_its_pyramid(saved: Saved) -> None:
     again = type(theirs).from_config(theirs.get_config() | {"apply_layernorm": True})
     again.set_weights(theirs.get_weights())
     pixels = hub.pixels(row.input_size)
-    stages = keras.Model(again.inputs[0], again.pyramid_outputs)(prepared(row, pixels))
-    found = vectors(row, pixels)[LAST4][:, :64]
+    stages = keras.Model(again.inputs[0], again.pyramid_outputs)(hub.prepared(row, pixels))
+    found = hub.vectors(row, pixels)[LAST4][:, :64]
     expected = np.hstack([hub.numbers(stages[f"stage{number}"])[:, 0] for number in (2, 3, 4, 5)])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -117,9 +85,9 @@ def test_dinov2s_last_blocks_are_its_pyramid(saved: Saved) -> None:
 def test_what_is_pooled_by_attention_stands_for_the_class_token(saved: Saved) -> None:
     row, theirs = saved("siglip")
     pixels = hub.pixels(row.input_size)
-    image = prepared(row, pixels)
+    image = hub.prepared(row, pixels)
     tokens = keras.Model(theirs.inputs[0], theirs.post_layer_norm.output)(image)
-    found = vectors(row, pixels)
+    found = hub.vectors(row, pixels)
     np.testing.assert_allclose(found[CLS], hub.numbers(theirs({"images": image})), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found[MEAN], hub.numbers(tokens).mean(axis=1), rtol=1e-4, atol=1e-5)
     assert list(found) == [CLS, MEAN, CLS_MEAN]
@@ -131,9 +99,9 @@ def test_what_is_pooled_by_attention_stands_for_the_class_token(saved: Saved) ->
 def test_tokens_without_a_class_are_averaged(family: str, saved: Saved) -> None:
     row, theirs = saved(family)
     pixels = hub.pixels(row.input_size)
-    found = vectors(row, pixels)
+    found = hub.vectors(row, pixels)
     assert list(found) == [MEAN]
-    expected = tokens_of(theirs, prepared(row, pixels)).mean(axis=1)
+    expected = tokens_of(theirs, hub.prepared(row, pixels)).mean(axis=1)
     np.testing.assert_allclose(found[MEAN], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -151,17 +119,17 @@ def test_of_pictures_and_texts_the_image_tower_is_taken(kind: str, saved: Saved,
     both = hub_rows.row(str(tmp_path / "whole"), None)
     assert (both.offers, both.preprocessing, both.parameters) == (row.offers, row.preprocessing, row.parameters)
     pixels = hub.pixels(row.input_size)
-    np.testing.assert_allclose(ours(both, pixels)["vector"], ours(row, pixels)["vector"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(hub.ours(both, pixels)["vector"], hub.ours(row, pixels)["vector"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", sorted(hub.HEADS))
 def test_a_classifier_of_imagenet_gives_its_ten_best(family: str, saved: Saved) -> None:
     row, theirs = saved(family, with_head=True)
     pixels = hub.pixels(row.input_size)
-    answers = hub.numbers(theirs(prepared(row, pixels)))
+    answers = hub.numbers(theirs(hub.prepared(row, pixels)))
     if "activation" not in hub.HEADS[family].keywords:  # type: ignore[attr-defined]
         answers = hub.numbers(keras.ops.softmax(answers))
-    found = ours(row, pixels)
+    found = hub.ours(row, pixels)
     assert row.labels == 1000
     best = -np.sort(-answers)[:, :10]
     np.testing.assert_allclose(found["topk_prob"], best, rtol=1e-4)
@@ -173,7 +141,7 @@ def test_other_classifiers_give_none(tmp_path: Path) -> None:
     task = hub.models.ViTImageClassifier(hub.FAMILIES["vit"](), num_classes=7)
     task.save_to_preset(str(tmp_path / "seven"))
     row = hub_rows.row(str(tmp_path / "seven"), None)
-    assert row.labels == 7 and list(ours(row, hub.pixels())) == ["vector"]
+    assert row.labels == 7 and list(hub.ours(row, hub.pixels())) == ["vector"]
     (tmp_path / "seven/task.weights.h5").unlink()
     assert hub_rows.row(str(tmp_path / "seven"), None).labels == 0
 
@@ -184,8 +152,8 @@ def test_a_classifier_that_averages_all_tokens_makes_that_the_usual_vector(tmp_p
     row = hub_rows.row(str(tmp_path / "gap"), None)
     pixels = hub.pixels()
     assert row.vector == MEAN
-    tokens = tokens_of(network, prepared(row, pixels))
-    np.testing.assert_allclose(vectors(row, pixels)[MEAN], tokens.mean(axis=1), rtol=1e-4, atol=1e-5)
+    tokens = tokens_of(network, hub.prepared(row, pixels))
+    np.testing.assert_allclose(hub.vectors(row, pixels)[MEAN], tokens.mean(axis=1), rtol=1e-4, atol=1e-5)
 
 
 class TestSize:
@@ -196,8 +164,8 @@ class TestSize:
         pixels = hub.pixels(64)
         network = type(theirs).from_config(theirs.get_config() | {"image_shape": (64, 64, 3)})
         network.set_weights(theirs.get_weights())
-        expected = hub.numbers(network(prepared(other, pixels))).mean(axis=(1, 2))
-        np.testing.assert_allclose(ours(other, pixels)["vector"], expected, rtol=1e-4, atol=1e-5)
+        expected = hub.numbers(network(hub.prepared(other, pixels))).mean(axis=(1, 2))
+        np.testing.assert_allclose(hub.ours(other, pixels)["vector"], expected, rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("family", ["dinov2", "dinov3"])
     def test_dinos_do_as_kerashub_interpolates(self, family: str, saved: Saved) -> None:
@@ -206,8 +174,8 @@ class TestSize:
         assert other.name == f"hub-{family}@64"
         theirs = hub.models.Backbone.from_preset(str(row.folder), image_shape=(64, 64, 3))
         pixels = hub.pixels(64)
-        expected = tokens_of(theirs, prepared(row, pixels))[:, 0]
-        np.testing.assert_allclose(vectors(other, pixels)[CLS], expected, rtol=1e-4, atol=1e-5)
+        expected = tokens_of(theirs, hub.prepared(row, pixels))[:, 0]
+        np.testing.assert_allclose(hub.vectors(other, pixels)[CLS], expected, rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("family", ["vit", "deit", "clip", "siglip"])
     def test_learnt_position_embeddings_stay(self, family: str, saved: Saved) -> None:
@@ -237,6 +205,21 @@ def test_arrays_that_a_file_lacks_are_not_left_at_random(saved: Saved, tmp_path:
         kerashub._fill(lambda path: None, folder / "model.weights.h5", network.weights)
 
 
+def test_weights_in_several_files(tmp_path: Path) -> None:
+    network = hub.stirred(hub.FAMILIES["vit"]())
+    network.save_to_preset(str(tmp_path / "vit"), max_shard_size=2e-5)  # gigabytes
+    shards = sorted((tmp_path / "vit").glob("model_*.weights.h5"))
+    row, pixels = hub_rows.row(str(tmp_path / "vit"), None), hub.pixels()
+    found, digest = hub.vectors(row, pixels)[CLS], weights.obtain(row, None).sha256
+    assert len(shards) > 1
+    np.testing.assert_allclose(found, tokens_of(network, hub.prepared(row, pixels))[:, 0], rtol=1e-4, atol=1e-5)
+    shards[-1].write_bytes(shards[-1].read_bytes() + b"0")
+    assert weights.obtain(row, None).sha256 != digest
+    shards[0].unlink()
+    with refused(WeightsError, r"model\.weights\.json "):
+        build.build(row, weights.obtain(row, None))
+
+
 def test_another_backend_gives_the_same(saved: Saved) -> None:
     """Of a network without numbers PyTorch has no parameters: that of CLIP holds whole numbers, too."""
     need("torch")
@@ -256,7 +239,9 @@ np.save("vector.npy", model.predict(pixels, verbose=0)["vector"])
         "PYTHONPATH": str(ROOT),
     }
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(folder / "vector.npy"), ours(row, hub.pixels())["vector"], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        np.load(folder / "vector.npy"), hub.ours(row, hub.pixels())["vector"], rtol=1e-3, atol=1e-4
+    )
 
 
 def test_bfloat16_is_taken_by_the_trunk_alone(saved: Saved) -> None:
@@ -264,7 +249,7 @@ def test_bfloat16_is_taken_by_the_trunk_alone(saved: Saved) -> None:
     model = build.build(row, weights.obtain(row, None), "mixed_bfloat16")
     assert {output.dtype for name, output in model.output.items() if name != "topk_class"} == {"float32"}
     pixels = hub.pixels(row.input_size, count=16)
-    rounded, exact = hub.numbers(model(pixels)["vector"]), ours(row, pixels)["vector"]
+    rounded, exact = hub.numbers(model(pixels)["vector"]), hub.ours(row, pixels)["vector"]
     assert 0 < np.abs(rounded - exact).max() < 0.1
 
 
@@ -280,7 +265,7 @@ def test_openvino_gives_what_keras_gives(saved: Saved) -> None:
     networks = [engine.load(row, weights.obtain(row, None)) for row in rows]
     for row, network in zip(rows, networks, strict=True):
         pixels = hub.pixels(row.input_size, count=4)
-        found, expected = network.submit(pixels)(), ours(row, pixels)
+        found, expected = network.submit(pixels)(), hub.ours(row, pixels)
         assert np.abs(found.vector - expected["vector"]).max() <= 1e-4 * max(1, np.abs(expected["vector"]).max())
         if row.labels:
             np.testing.assert_allclose(found.topk_prob, expected["topk_prob"], atol=1e-4)
@@ -298,98 +283,3 @@ def _parts_are_the_whole(row: Backbone, pixels: NDArray[np.uint8], expected: Arr
     output = openvino.OpenVINONetwork(*parts).submit(pixels)()
     np.testing.assert_allclose(output.vector, expected["vector"], atol=1e-4 * max(1, np.abs(expected["vector"]).max()))
     np.testing.assert_allclose(output.topk_prob, expected["topk_prob"], atol=1e-4)
-
-
-class TestTraining:
-    @pytest.mark.parametrize(
-        ("family", "first"),
-        [
-            ("vit", "transformer_block_5"),
-            ("dinov2-with-registers", "layers_4"),
-            ("clip", "encoder_block_4"),
-            ("siglip", "head"),
-            ("resnet", "stack1_block0"),
-            ("mobilenet", "block_1_1"),
-        ],
-    )
-    def test_the_last_block_learns(self, family: str, first: str, saved: Saved) -> None:
-        from catsdogs.finetuning import fit
-        from catsdogs.finetuning.hyperparameters import complete_hyperparameters
-
-        row, _ = saved(family)
-        plan = complete_hyperparameters(f"hub:{row.folder}")
-        extractor, model = fit.build_model(plan, weights.obtain(row, None), 2, 0)
-        learning = [layer for layer in extractor.get_layer("network").layers if layer.trainable_weights]
-        assert first in learning[0].name and len(model.trainable_variables) < len(model.variables) / 2
-        frozen = {"BatchNormalization"}
-        parts = [part for layer in learning for part in layer._flatten_layers()]
-        assert not [part for part in parts if type(part).__name__ in frozen and part.trainable_weights]
-        pixels = hub.pixels(row.input_size)
-        found = hub.numbers(extractor(pixels * 1.0, training=False))
-        np.testing.assert_allclose(found, vectors(row, pixels)[row.vector], rtol=1e-4, atol=1e-4)
-
-    @pytest.mark.parametrize("family", ["dinov2", "mobilenet"])
-    def test_a_trained_network_does_without_its_preset(
-        self, family: str, saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from catsdogs.finetuning import fit
-        from catsdogs.finetuning.hyperparameters import complete_hyperparameters
-
-        monkeypatch.chdir(tmp_path)
-        row, _ = saved(family)
-        size = 64 if family == "mobilenet" else row.input_size
-        folder = trained.FOLDER / "mine"
-        plan = complete_hyperparameters(f"hub:{row.folder}", unfreeze="all", input_size=size)
-        path, model = fit.build_model(plan, weights.obtain(row, None), 2, 0)
-        for learnt in model.trainable_variables:
-            learnt.assign(learnt + 0.01)
-        hub_rows.copy_description(row.folder or Path(), folder)
-        path.save_weights(trained.weights_path(folder, trained.ALL))
-        (folder / trained.LEARNT_FILE).touch()
-        digests = {trained.ALL: trained.file_digest(trained.weights_path(folder, trained.ALL))}
-        learnt_from = trained.file_digest(folder / trained.LEARNT_FILE)
-        card = replace(CARD, base=row.name, input_size=size, weights=digests, learnt=learnt_from)
-        trained.write_card(folder, card)
-        mine = choice.choose(["mine"])[0]
-        assert (mine.input_size, mine.width, mine.vector, mine.source) == (size, row.width, row.vector, HUB)
-        pixels = hub.pixels(size)
-        expected = hub.numbers(path(pixels * 1.0, training=False))
-        np.testing.assert_allclose(ours(mine, pixels)["vector"], expected, rtol=1e-4, atol=1e-5)
-        before = trained.check_weights(folder)
-        content = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(content, indent=1))
-        assert trained.check_weights(folder) != before
-
-    def test_from_photographs_to_vectors(
-        self, saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
-    ) -> None:
-        from catsdogs.features import feature_file
-
-        monkeypatch.chdir(tmp_path)
-        row, _ = saved("vit")
-        shutil.copytree(row.folder or "", tmp_path / "presets" / "vit")
-        write_kaggle_folder(tmp_path / "data", cats=6, dogs=6, test=2)
-        start = ("--backbone", "hub:vit", "--weights-dir", "presets", "--data", "data")
-        how = ("--folds", "1", "--epochs", "2", "--batch-size", "4", "--tricks", "flip")
-        code, out, err = command("finetune", *start, *how)
-        assert (code, trained.names()) == (0, ["my-vit"]), out + err
-        card = trained.read_card(trained.FOLDER / "my-vit")
-        assert (card.base, card.input_size, sorted(card.weights)) == ("hub-vit", 32, ["all"])
-        shutil.rmtree(tmp_path / "presets")
-        code, out, err = command("features", "--backbones", "my-vit", "--data", "data", "--engine", "keras")
-        assert code == 0, out + err
-        file = feature_file.read_features(feature_file.path_of(Path("features"), "my-vit"))
-        assert file.width == 16 and len(file.ids["train"]) == 12
-        code, out, err = command("filters", "--name", "my-vit", "--data", "data/test")
-        assert code and "hub-vit has no convolution that stands alone" in err
-
-    def test_what_is_not_trained(self, saved: Saved) -> None:
-        for name in ("timm:vit_small_patch16_224", "timm-vit_small_patch16_224"):
-            with refused(UsageError, f"{name} is PyTorch's, and Keras's networks alone are trained here"):
-                choice.to_train(name)
-        with refused(UsageError, "@last4 says how photographs go through a finished network"):
-            choice.to_train(f"hub:{saved('vit')[0].folder}@last4")
-        with pytest.raises(UnknownNameError, match="No network to train is called 'none'"):
-            choice.to_train("none")
-        with refused(UsageError, "hub-vit is the name of a network already"):
-            trained.check_free("hub-vit", force=False)

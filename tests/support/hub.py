@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from catsdogs.networks import hub_rows, weights
 from catsdogs.networks.quiet import importing_keras
+from catsdogs.networks.table import Backbone
 
 with importing_keras():
     import keras
     import keras_hub
+
+    from catsdogs.networks import build
+
+Arrays = dict[str, NDArray[np.float32]]
+Saved = Callable[..., tuple[Backbone, Any]]
 
 models = keras_hub.models
 _SMALL = {"num_layers": 5, "num_heads": 2, "hidden_dim": 16}
@@ -125,3 +133,35 @@ def pixels(size: int = 32, count: int = 3, seed: int = 5) -> NDArray[np.uint8]:
 
 def numbers(tensor: Any) -> NDArray[Any]:
     return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def keeper(folders: pytest.TempPathFactory) -> Saved:
+    """Gives the row of a small network that KerasHub saved, and the network itself; each is made once."""
+    known: dict[tuple[str, bool], tuple[Backbone, Any]] = {}
+
+    def save(family: str, with_head: bool = False) -> tuple[Backbone, Any]:
+        if (family, with_head) not in known:
+            folder = folders.mktemp(family) / f"{family}{'-classifier' * with_head}"
+            theirs = save_family(folder, family, with_head)
+            known[family, with_head] = (hub_rows.row(str(folder), None), theirs)
+        return known[family, with_head]
+
+    return save
+
+
+def ours(row: Backbone, pixels: NDArray[np.uint8]) -> Arrays:
+    """What this program's network answers."""
+    answers = build.build(row, weights.obtain(row, None))(pixels, training=False)
+    return {name: numbers(answer) for name, answer in answers.items()}
+
+
+def vectors(row: Backbone, pixels: NDArray[np.uint8]) -> Arrays:
+    """Each vector that is offered, by its kind."""
+    whole = ours(row, pixels)["vector"]
+    assert whole.shape == (len(pixels), row.network.width)
+    return {kind: whole[:, start:stop] for kind, start, stop in row.offers}
+
+
+def prepared(row: Backbone, pixels: NDArray[np.uint8]) -> Any:
+    """What KerasHub's own network is given."""
+    return build.preprocess(keras.ops.array(pixels), row.preprocessing)
