@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.photographs import squares
+from benchmarks.pixels import squares
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
 from catsdogs.networks.engines.interface import Engine, Network, Output

@@ -2,17 +2,13 @@
 
 import io
 import os
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from catsdogs.demo import drawings
-from catsdogs.photographs import images
-from catsdogs.photographs.fitting import Fit
 from catsdogs.progress import Progress
 
 SIZE = (500, 375)  # in pixels, the most frequent size in Kaggle's Dogs vs. Cats
@@ -38,11 +34,6 @@ def draw(folder: Path, count: int) -> list[Path]:
             paths.append(path)
             bar.update()
     return paths
-
-
-def squares(path: Path, sides: Iterable[int]) -> dict[int, NDArray[np.uint8]]:
-    """Side -> the (side, side, 3) pixels of a file, decoded once and resized as ours are."""
-    return {fit.size: views[0] for fit, views in images.load(path.read_bytes(), map(Fit, sides)).by_fit.items()}
 
 
 def spread(paths: list[Path], count: int) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.photographs import squares
+from benchmarks.pixels import squares
 from catsdogs.networks import weights
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import RANDOM_WEIGHTS, Weights

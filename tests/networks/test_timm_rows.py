@@ -18,7 +18,8 @@ from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.networks import timm_rows
 from catsdogs.networks.table import CLS, CLS_MEAN, LAST4, MEAN, as_card, from_card, mean_and_deviation
 from catsdogs.photographs import fitting
-from catsdogs.photographs.fitting import CROP, SQUASH, squares
+from catsdogs.photographs.fitting import CROP, SQUASH
+from catsdogs.photographs.resizing import squares
 from tests.conftest import refused
 from tests.support import timm_networks  # noqa: F401 - registers them
 

@@ -203,7 +203,7 @@ def test_near_copies_share_a_fold(tmp_path: Path) -> None:
     assert folds["cat.1"] == folds["cat.3"] and folds["cat.5"] == folds["cat.8"]
     trained_here = replace(file, path=tmp_path / "mine.h5")
     assert duplicates.find_copies([trained_here]) == ()  # it brings the photographs of a class together
-    assert "no network of the table" in duplicates.why_not_near([trained_here])
+    assert "no pretrained network" in duplicates.why_not_near([trained_here])
 
 
 @pytest.mark.parametrize("name", ["probabilities", "grade"])
