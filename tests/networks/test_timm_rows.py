@@ -17,7 +17,7 @@ from timm.data import create_transform, resolve_model_data_config
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.networks import timm_rows
 from catsdogs.networks.table import CLS, CLS_MEAN, LAST4, MEAN, as_card, from_card, mean_and_deviation
-from catsdogs.photographs import fitting
+from catsdogs.photographs import resizing
 from catsdogs.photographs.fitting import CROP, SQUASH
 from catsdogs.photographs.resizing import squares
 from tests.conftest import refused
@@ -73,7 +73,7 @@ def test_the_vectors_that_a_family_offers(name: str, kinds: list[str]) -> None:
 )
 def test_pixels_are_those_of_timms_own_transform(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit where Pillow resizes. The compiled resizer rounds otherwise, see `fitting`."""
-    monkeypatch.setattr(fitting, "_HAS_COMPILED_RESIZER", False)
+    monkeypatch.setattr(resizing, "HAS_COMPILED_RESIZER", False)
     with torch.device("meta"):
         model = timm.create_model(name)
     row = timm_rows.row(name)
