@@ -93,8 +93,7 @@ def render(rates: dict[tuple[str, str], list[float]], limit: int, rounds: int) -
     for family, network in FAMILIES.items():
         (row,) = choose([network])
         mean = {way: sum(rates[network, way]) / len(rates[network, way]) for way in (*ENGINES, *LOOPS)}
-        spread = {way: f"{number(min(rates[network, way]))}-{number(max(rates[network, way]))}" for way in mean}
-        cells = [f"{number(mean[way])} ({spread[way]})" for way in (*ENGINES, *LOOPS)]
+        cells = [" and ".join(map(number, rates[network, way])) for way in mean]
         ratio = number(mean["openvino"] / max(mean[way] for way in LOOPS))
         kinds = ", ".join(offered.kind for offered in row.offers)
         lines.append((family, f"`{network}`", kinds, number(row.gflops), *cells, ratio))
@@ -102,9 +101,9 @@ def render(rates: dict[tuple[str, str], list[float]], limit: int, rounds: int) -
     return (
         "## Families of networks, beside timm's own loop\n\n"
         f"Written by `python -m benchmarks.families` on {datetime.now(UTC):%Y-%m-%d}; {machine()}. Photographs a "
-        f"second, from {limit} JPEGs to vectors, all vectors that a network offers in one pass; means and spread of "
-        f"{rounds} rounds in turn, random weights, float32. OpenVINO and PyTorch are this program's engines on the "
-        "processor. timm's loop is a DataLoader with timm's transforms and a worker for each core, batches of "
+        f"second, from {limit} JPEGs to vectors, all vectors that a network offers in one pass, in float32, with random "
+        f"weights; measured {'once' if rounds == 1 else f'{rounds} times in turn'}. OpenVINO and PyTorch are this "
+        "program's engines on the processor. timm's loop is a DataLoader with timm's transforms and a worker for each core, batches of "
         f"{BATCH}, in inference mode. The ratio is OpenVINO's to the faster of timm's two.\n\n{table(header, lines)}"
     )
 
