@@ -101,10 +101,11 @@ def render(rates: dict[tuple[str, str], list[float]], limit: int, rounds: int) -
     return (
         "## Families of networks, beside timm's own loop\n\n"
         f"Written by `python -m benchmarks.families` on {datetime.now(UTC):%Y-%m-%d}; {machine()}. Photographs a "
-        f"second, from {limit} JPEGs to vectors, all vectors that a network offers in one pass, in float32, with random "
-        f"weights; measured {'once' if rounds == 1 else f'{rounds} times in turn'}. OpenVINO and PyTorch are this "
-        "program's engines on the processor. timm's loop is a DataLoader with timm's transforms and a worker for each core, batches of "
-        f"{BATCH}, in inference mode. The ratio is OpenVINO's to the faster of timm's two.\n\n{table(header, lines)}"
+        f"second, from {limit} JPEGs to vectors, all vectors that a network offers in one pass, in float32, with "
+        f"random weights; measured {'once' if rounds == 1 else f'{rounds} times in turn'}. OpenVINO and PyTorch are "
+        "this program's engines on the processor. timm's loop is a DataLoader with timm's transforms and a worker for "
+        f"each core, batches of {BATCH}, in inference mode. The ratio is OpenVINO's to the faster of timm's two.\n\n"
+        f"{table(header, lines)}"
     )
 
 
