@@ -115,7 +115,7 @@ def run(network: str, way: str, folder: str) -> float:
         return _timms_loop(network, Path(folder), way == "compiled")
     (row,) = choose([network])
     kinds = [offered.kind for offered in row.offers]
-    names = vary([network], [kinds])
+    names = vary([network], vector=kinds)
     selection.create_engine(way, "float32", None).load(row.network, obtain(row, RANDOM_WEIGHTS))  # exported once
     job = Job("float32", tuple(choose(names)), Path(folder), Path(folder))
     return len(job.paths) / ours.run(job, way)

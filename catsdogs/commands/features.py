@@ -41,11 +41,11 @@ UNREADABLE_FILE = "unreadable.csv"
 )
 def features(flags: Flags, devices: str = "one") -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
-    from catsdogs.networks.choice import split_names, vary
+    from catsdogs.networks.choice import Variant, split_names, vary
 
     how = extraction_settings(flags)
-    variants = [split_names(text) for text in (flags.vector, flags.size, flags.resize, flags.views)]
-    names, folder = vary(network_names(flags), variants), flags.but(features=flags.out).place("features")
+    variants = {field: split_names(getattr(flags, field)) for field in Variant._fields}
+    names, folder = vary(network_names(flags), **variants), flags.but(features=flags.out).place("features")
     refuse_idle_weights(flags.weights_dir, names)
     check_writable(folder)
     dataset = look_at(flags)

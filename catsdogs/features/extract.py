@@ -30,7 +30,7 @@ from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
 from catsdogs.networks.engines.interface import AUTO
-from catsdogs.networks.table import Backbone
+from catsdogs.networks.table import KERAS, Backbone
 from catsdogs.networks.weights import obtain
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, Photograph
@@ -265,7 +265,9 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
     name = selection.engine_for(backbone, name)
     if AUTO in (name, precision):
         engine = engine_of(name, precision)
-        if precision == AUTO and engine.precision == "bfloat16" and not backbone.bfloat16:
+        # On a GPU the first photographs tell whether another maker's network bears it, see `worker.load_new_networks`.
+        is_tried = backbone.source != KERAS and engine.name != "openvino"
+        if precision == AUTO and engine.precision == "bfloat16" and not (backbone.bfloat16 or is_tried):
             engine = engine_of(engine.name, "float32")
         name, precision = engine.name, engine.precision
     # What an earlier run chose may not suit this one's batch size and devices.

@@ -44,7 +44,8 @@ class Variant(NamedTuple):
             kind = "size" if part.isdecimal() else next((name for name, known in kinds.items() if part in known), "")
             if not kind or kind in found:
                 known = ", ".join((*VECTORS, "a size in pixels", *RESIZES, *filter(None, VIEWS)))
-                raise UsageError(f"@{text}: {part} {'is a second ' + kind if kind else 'is none of these'}", known)
+                problem = f"a second {kind}" if kind else "no vector, size, way to resize or kind of views"
+                raise UsageError(f"@{text}: {part} is {problem}", f"Choose from: {known}")
             found[kind] = part
         return cls(**found | {"size": int(found.get("size", 0))})  # type: ignore[arg-type]
 
@@ -63,12 +64,19 @@ def expand(text: str) -> list[str]:
     return list(dict.fromkeys(f"{full}{at}{how}" for name, at, how in split for full in SHORTHANDS.get(name, (name,))))
 
 
-def vary(names: Sequence[str], variants: Sequence[Sequence[str]]) -> list[str]:
-    """Each name in each combination of variants: one of the first list, one of the second, and so on.
+def vary(names: Sequence[str], **variants: Sequence[str]) -> list[str]:
+    """Each name in each combination of variants, one of each field of `Variant`; an empty list changes nothing.
 
-    An empty list changes nothing.
+    Raises:
+        UsageError: a text that is none of its field.
     """
-    chosen = [texts or [""] for texts in variants]
+    for field, texts in variants.items():
+        for text in texts:
+            known = {"vector": VECTORS, "resize": RESIZES, "views": ("none", *filter(None, VIEWS))}.get(field, ())
+            if text not in known and not (field == "size" and text.isdecimal()):
+                choice = f"Choose from: {', '.join(known)}" if known else "Give it a number of pixels, such as 384"
+                raise UsageError(f"--{field} {text}: there is no such {field}", choice)
+    chosen = [texts or [""] for texts in variants.values()]
     combined = ["-".join(filter(None, texts)) for texts in itertools.product(*chosen)]
     return [f"{name}{'-' if '@' in name else '@'}{how}" if how else name for name in names for how in combined]
 
@@ -109,7 +117,7 @@ def choose(names: Iterable[str], weights_dir: str | None = None) -> list[Backbon
         row = _row(name, trained_here, weights_dir)
         rows[row.name] = row
     if not rows:
-        raise UnknownNameError("backbone", "", [*trained_here, *SHORTHANDS, *BACKBONES])
+        raise UnknownNameError("backbone", "", _choices(trained_here))
     return list(rows.values())
 
 
@@ -123,7 +131,10 @@ def to_train(name: str, weights_dir: str | None = None, size: int = 0) -> Backbo
     plain, at, text = name.partition("@")
     maker = _maker(plain)
     if maker == TIMM:
-        raise UsageError(f"{plain} is PyTorch's, and Keras's networks alone are trained here", "Give hub:PRESET, say")
+        raise UsageError(
+            f"{plain} is a network of PyTorch's, and only Keras's are trained here",
+            "Give --backbone a network of keras.applications, or hub:PRESET",
+        )
     if at:
         raise UsageError(f"@{text} says how photographs go through a finished network", "Give --size for another size")
     if maker == HUB:
@@ -133,6 +144,10 @@ def to_train(name: str, weights_dir: str | None = None, size: int = 0) -> Backbo
     if plain not in BACKBONES | SMALL:
         raise UnknownNameError("network to train", plain, [*SMALL, *BACKBONES])
     return (BACKBONES | SMALL)[plain]
+
+
+def _choices(trained_here: Sequence[str]) -> list[str]:
+    return [*trained_here, *SHORTHANDS, *BACKBONES, "timm:NAME", "hub:PRESET"]
 
 
 def _maker(name: str) -> str:
@@ -163,7 +178,7 @@ def _row(name: str, trained_here: Sequence[str], weights_dir: str | None) -> Bac
         if variant.size not in (0, usual.input_size):
             raise UsageError(f"{plain} was trained at {usual.input_size} pixels", "Leave --size out")
     else:
-        raise UnknownNameError("backbone", plain, [*trained_here, *SHORTHANDS, *BACKBONES])
+        raise UnknownNameError("backbone", plain, _choices(trained_here))
     return _varied(usual, sized, variant)
 
 

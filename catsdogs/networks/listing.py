@@ -1,5 +1,6 @@
 """Which networks can be named, and what each costs."""
 
+import difflib
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -35,7 +36,10 @@ def names(pattern: str) -> list[str]:
         known += [f"{TIMM}:{model}" for model in _models_of_timm()]
     found = [name for name in known if fnmatchcase(name.lower(), wanted)]
     if not found:
-        raise UnknownNameError("network", pattern, [*trained.names(), *BACKBONES, "timm:*"])
+        plain = re.sub(r"[*?\[\]]", "", wanted)
+        beginnings = {name.lower()[: len(plain)]: name for name in reversed(known)}
+        close = difflib.get_close_matches(plain, beginnings, n=5, cutoff=0)
+        raise UnknownNameError("network", pattern, [beginnings[beginning] for beginning in close])
     return found
 
 

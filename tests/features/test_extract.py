@@ -1,11 +1,14 @@
 """Extraction: what a first run writes, for one network and for several."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
+from catsdogs.features import extract as extract_module
 from catsdogs.features import feature_file, joining
 from catsdogs.features.extract import Settings
 from catsdogs.features.feature_file import SPLITS, Features
@@ -94,3 +97,27 @@ def test_auto_takes_bfloat16_only_for_networks_that_bear_it(
     recipe = feature_file.read_features(run(kaggle_folder, tmp_path, settings=settings, limit=3).paths[0]).recipe
     assert (recipe.engine, recipe.precision) == ("openvino", "float32")
     assert [row.name for row in BACKBONES.values() if row.bfloat16] == ["ResNet50", "InceptionV3", "Xception"]
+
+
+@pytest.mark.parametrize(
+    ("source", "engine", "expected"),
+    [("timm", "torch", "bfloat16"), ("hub", "keras", "bfloat16"), ("keras", "keras", "float32"),
+     ("timm", "openvino", "float32")],
+)  # fmt: skip
+def test_what_a_gpu_computes_in_is_tried_and_not_forbidden(
+    tmp_path: Path, source: str, engine: str, expected: str
+) -> None:
+    """OpenVINO tries nothing, and of the table's networks it is known which bear bfloat16."""
+    made: list[str] = []
+
+    def engine_of(name: str, precision: str) -> SimpleNamespace:
+        made.append(precision)
+        return SimpleNamespace(name=engine, precision="bfloat16" if precision == "auto" else precision)
+
+    row = replace(BACKBONES[LITE0], source=source)
+    recipe = extract_module._settle_recipe(row, tmp_path, Settings(weights_dir="random"), engine_of)  # type: ignore[arg-type]
+    assert (recipe.engine, recipe.precision, made[-1]) == (
+        engine,
+        expected,
+        "auto" if expected == "bfloat16" else expected,
+    )

@@ -107,7 +107,7 @@ def test_from_photographs_to_vectors(
 
 def test_what_is_not_trained(saved: Saved) -> None:
     for name in ("timm:vit_small_patch16_224", "timm-vit_small_patch16_224"):
-        with refused(UsageError, f"{name} is PyTorch's, and Keras's networks alone are trained here"):
+        with refused(UsageError, f"{name} is a network of PyTorch's, and only Keras's are trained here"):
             choice.to_train(name)
     with refused(UsageError, "@last4 says how photographs go through a finished network"):
         choice.to_train(f"hub:{saved('vit')[0].folder}@last4")

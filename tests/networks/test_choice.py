@@ -30,7 +30,11 @@ def test_a_variant_is_read_from_its_text(vector: str, size: int, resize: str, vi
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("crop-pad", "pad is a second resize"), ("224-320", "320 is a second size"), ("big", "big is none of these")],
+    [
+        ("crop-pad", "pad is a second resize"),
+        ("224-320", "320 is a second size"),
+        ("big", r"big is no vector, size, way to resize or kind of views\. Choose from: mean, cls"),
+    ],
 )
 def test_a_text_that_is_no_variant_is_refused(text: str, message: str) -> None:
     with refused(UsageError, message):
@@ -49,12 +53,21 @@ def test_what_is_as_usual_is_not_named() -> None:
 
 
 def test_flags_make_every_combination() -> None:
-    assert choice.vary(["a", "b@crop"], [["cls", "mean"], [], [], ["none", "flip"]]) == [
+    assert choice.vary(["a", "b@crop"], vector=["cls", "mean"], size=[], resize=[], views=["none", "flip"]) == [
         "a@cls-none", "a@cls-flip", "a@mean-none", "a@mean-flip",
         "b@crop-cls-none", "b@crop-cls-flip", "b@crop-mean-none", "b@crop-mean-flip",
     ]  # fmt: skip
-    assert choice.vary(["a"], [[], [], [], []]) == ["a"]
+    assert choice.vary(["a"], vector=[], size=[], resize=[], views=[]) == ["a"]
     assert choice.expand("lite@320,Xception") == [*(f"EfficientNetLite{n}@320" for n in range(3)), "Xception"]
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("size", "crop"), ("size", "none"), ("resize", "320"), ("vector", "flip"), ("views", "cls"), ("views", "flop")],
+)
+def test_a_flag_takes_its_own_kind_only(field: str, text: str) -> None:
+    with refused(UsageError, f"--{field} {text}: there is no such {field}"):
+        choice.vary(["a"], **{field: [text]})
 
 
 def test_a_variant_keeps_some_columns_of_its_network() -> None:

@@ -17,6 +17,9 @@ def test_patterns() -> None:
     assert listing.names("hub:anything") == ["hub:anything"]
     with refused(UnknownNameError, "No network is called 'resnet51'"):
         listing.names("resnet51")
+    need("timm")
+    with refused(UnknownNameError, r"Choose from: .*timm:vit_small"):
+        listing.names("timm:vit_smol*")
 
 
 def test_networks_of_timm() -> None:
