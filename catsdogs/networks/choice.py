@@ -6,11 +6,23 @@ What stands behind the `@` is how photographs go through the network, see `Varia
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from catsdogs.errors import UnknownNameError, UsageError
-from catsdogs.networks.table import BACKBONES, HUB, KERAS, MAKERS, MEAN, SHORTHANDS, SMALL, TIMM, VECTORS, Backbone
+from catsdogs.errors import UnknownNameError, UsageError, WeightsError
+from catsdogs.networks.table import (
+    BACKBONES,
+    HUB,
+    KERAS,
+    MAKERS,
+    MEAN,
+    RANDOM_WEIGHTS,
+    SHORTHANDS,
+    SMALL,
+    TIMM,
+    VECTORS,
+    Backbone,
+)
 from catsdogs.photographs.fitting import CROP, RESIZES, SQUASH, VIEWS
 
 _USUAL_SHARE = 0.875  # of the shorter side, which `crop` keeps where a network's makers name none
@@ -119,6 +131,20 @@ def choose(names: Iterable[str], weights_dir: str | None = None) -> list[Backbon
     if not rows:
         raise UnknownNameError("backbone", "", _choices(trained_here))
     return list(rows.values())
+
+
+def weights_folder(weights_dir: str | None) -> Path | None:
+    """The folder in which presets and weights are looked for first; None for none, and for the word `random`.
+
+    Raises:
+        WeightsError: it is not there.
+    """
+    if not weights_dir or weights_dir == RANDOM_WEIGHTS:
+        return None
+    folder = Path(weights_dir).expanduser()
+    if not folder.is_dir():
+        raise WeightsError(f"No such folder of weights: {folder}", "Check --weights-dir and CATSDOGS_WEIGHTS")
+    return folder
 
 
 def to_train(name: str, weights_dir: str | None = None, size: int = 0) -> Backbone:

@@ -170,7 +170,8 @@ def find(preset: str, weights_dir: str | None) -> Path | None:
         return _cached_download(preset)
     if found := _newest(given):
         return found
-    roots = [Path(weights_dir).expanduser()] if weights_dir else []
+    own = choice.weights_folder(weights_dir)
+    roots = [own] if own else []
     wanted = given.parts[-2:] if given.name.isdecimal() else given.parts[-1:]
     for root in (*roots, KAGGLE_INPUT, _kagglehub_cache()):
         for folder in _folders_in(root):

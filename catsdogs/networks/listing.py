@@ -45,8 +45,7 @@ def names(pattern: str) -> list[str]:
 
 def is_at_hand(backbone: Backbone, weights_dir: str | None) -> bool:
     """Whether the weights of a network are on this machine; a WeightsError if there is no such folder."""
-    folder = None if weights_dir == weights.RANDOM_WEIGHTS else weights_dir
-    return bool(backbone.trained) or weights.find_file(backbone, folder) is not None
+    return bool(backbone.trained) or weights.find_file(backbone, weights_dir) is not None
 
 
 def vectors(backbone: Backbone) -> Iterator[str]:

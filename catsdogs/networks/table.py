@@ -14,6 +14,7 @@ MEAN, CLS, CLS_MEAN, LAST4 = "mean", "cls", "cls+mean", "last4"
 VECTORS = (MEAN, CLS, CLS_MEAN, LAST4)  # see `Offered`
 KERAS, TIMM, HUB = "keras", "timm", "hub"  # who made a network: keras.applications or this program, timm, KerasHub
 MAKERS = (f"{TIMM}-", f"{HUB}-")  # with which the names of timm's and KerasHub's networks begin
+RANDOM_WEIGHTS = "random"  # in place of a folder of weights, and of the SHA-256 of a file
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 

@@ -15,11 +15,10 @@ import h5py
 
 from catsdogs.errors import DamagedError, WeightsError
 from catsdogs.files import seal, storage, trial
-from catsdogs.networks import hub_rows, timm_weights, trained
+from catsdogs.networks import choice, hub_rows, timm_weights, trained
 from catsdogs.networks.quiet import importing_keras, keras_home
-from catsdogs.networks.table import BACKBONES, HUB, TIMM, Backbone
+from catsdogs.networks.table import BACKBONES, HUB, RANDOM_WEIGHTS, TIMM, Backbone
 
-RANDOM_WEIGHTS = "random"  # in place of the SHA-256 of a weights file
 CLASSIFIER_BIAS_SHAPE = (1000,)
 
 
@@ -111,10 +110,7 @@ def find_file(backbone: Backbone, weights_dir: str | None) -> Path | None:
     if backbone.source == HUB and backbone.folder:  # which its row was read from
         return hub_rows.find_weights(backbone.folder)
     backbone = BACKBONES.get(backbone.base, backbone)  # at whatever size, its weights are those of its usual one
-    if weights_dir:
-        folder = Path(weights_dir).expanduser()
-        if not folder.is_dir():
-            raise WeightsError(f"No such folder of weights: {folder}", "Check --weights-dir and CATSDOGS_WEIGHTS")
+    if folder := choice.weights_folder(weights_dir):
         path = timm_weights.find(backbone, folder) if backbone.source == TIMM else _in_folder(backbone, folder)
         if path:
             return path

@@ -62,6 +62,7 @@ class TestFound:
     def test_where_presets_lie(self, place: str, saved: Path, tmp_path: Path) -> None:
         folder = tmp_path / place
         shutil.copytree(saved, folder)
+        (tmp_path / "weights").mkdir(exist_ok=True)
         by_path = place.startswith("by_path")
         names = ["by_path/small_vit", str(tmp_path / place)] if by_path else ["small_vit"]
         for name in names:
@@ -277,6 +278,8 @@ def test_a_preset_that_is_nowhere(tmp_path: Path) -> None:
         hub_rows.row("nowhere", str(tmp_path))
     with refused(WeightsError, "gopher://nowhere is no handle of a preset"):
         hub_rows.row("gopher://nowhere", None)
+    with refused(WeightsError, "No such folder of weights"):
+        hub_rows.row("nowhere", str(tmp_path / "gone"))
 
 
 def test_without_kerashub(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
