@@ -14,10 +14,11 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from catsdogs.errors import CatsdogsError, ClusterError, UsageError
-from catsdogs.features import extract, worker
+from catsdogs.features import extract, running, worker
 from catsdogs.features.cache import Cache
 from catsdogs.features.recipes import Recipe
-from catsdogs.features.worker import SHARD_ROWS, Done, Job, RunningNetwork, Settings, Stretch
+from catsdogs.features.running import Job, RunningNetwork, Settings
+from catsdogs.features.worker import SHARD_ROWS, Done, Stretch
 from catsdogs.files import storage
 from catsdogs.networks.quiet import quiet_import
 from catsdogs.networks.table import Backbone
@@ -179,7 +180,7 @@ class _Worker:
         self._dataset = Dataset(job.root, (), ())
         self._error = ""
         try:
-            self._members = worker.running_networks(job)
+            self._members = running.running_networks(job)
         except CatsdogsError as error:
             self._error = str(error)
 
@@ -204,8 +205,8 @@ def _living_nodes() -> list[dict[str, float]]:
 def _settle_on_worker(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
     """Settle the recipes, and load the networks: each is built once here before all workers need it."""
     recipes = extract.settle_recipes(job.backbones, job.out, job.settings)
-    networks = worker.running_networks(replace(job, recipes=recipes))
-    notes = worker.load_new_networks(job, networks, first)
+    networks = running.running_networks(replace(job, recipes=recipes))
+    notes = running.load_new_networks(job, networks, first)
     return tuple(network.cache.recipe for network in networks), notes
 
 

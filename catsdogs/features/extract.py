@@ -21,11 +21,12 @@ from catsdogs.errors import (
     UnreadablePhotographError,
     UsageError,
 )
-from catsdogs.features import feature_file, recipes, worker
+from catsdogs.features import feature_file, recipes, running, worker
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.feature_file import Unreadable
 from catsdogs.features.recipes import Recipe
-from catsdogs.features.worker import SHARD_ROWS, Done, Job, RunningNetwork, Settings, Stretch, running_networks
+from catsdogs.features.running import Job, RunningNetwork, Settings, running_networks
+from catsdogs.features.worker import SHARD_ROWS, Done, Stretch
 from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
@@ -91,7 +92,7 @@ class ThisMachine:
         `networks` are those of this process. Their caches know all shards when this ends.
         """
         if stretches:
-            self.notes += worker.load_new_networks(job, networks, stretches[0].photographs)
+            self.notes += running.load_new_networks(job, networks, stretches[0].photographs)
         yield from worker.compute_shards(Dataset(job.root, (), ()), networks, stretches, lambda: tick(1))
         self.notes += chain.from_iterable(network.notes for network in networks)
 
@@ -162,7 +163,7 @@ def settle_recipes(backbones: Sequence[Backbone], out: Path, settings: Settings)
     Raises:
         WeightsError, StoreError, UnknownNameError, UsageError: as `extract`.
     """
-    engine_of = worker.engines(settings)
+    engine_of = running.engines(settings)
     return tuple(_settle_recipe(backbone, out, settings, engine_of) for backbone in backbones)
 
 
@@ -255,7 +256,7 @@ def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
     return moved
 
 
-def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of: worker.EngineOf) -> Recipe:
+def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of: running.EngineOf) -> Recipe:
     path = feature_file.path_of(out, backbone.name)
     name, precision = settings.engine, settings.precision
     if storage.exists(path):
@@ -265,7 +266,7 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
     name = selection.engine_for(backbone, name)
     if AUTO in (name, precision):
         engine = engine_of(name, precision)
-        # On a GPU the first photographs tell whether another maker's network bears it, see `worker.load_new_networks`.
+        # On a GPU the first photographs tell whether another maker's network bears it, see `running.load_new_networks`.
         is_tried = backbone.source != KERAS and engine.name != "openvino"
         if precision == AUTO and engine.precision == "bfloat16" and not (backbone.bfloat16 or is_tried):
             engine = engine_of(engine.name, "float32")

@@ -19,7 +19,7 @@ from catsdogs.features import extract, feature_file, worker
 from catsdogs.features.cache import Cache
 from catsdogs.features.extract import Extraction
 from catsdogs.features.feature_file import SPLITS, Features
-from catsdogs.features.worker import Settings
+from catsdogs.features.running import Settings
 from catsdogs.files import object_store, storage
 from catsdogs.networks.engines import selection
 from catsdogs.photographs import images, tfrecord_writer

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs.features import extract, feature_file, worker
+from catsdogs.features import extract, feature_file, running
 from catsdogs.networks.engines import interface
 from catsdogs.photographs.dataset import Dataset
 from tests.conftest import need
@@ -23,7 +23,7 @@ class TestPrecisionIsTried:
         monkeypatch.setattr(engine, "fast_precision", lambda _: "float16")
 
     def test_what_agrees_is_kept(self, volta: None, make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
-        how = worker.Settings(engine="keras", batch_size=4)
+        how = running.Settings(engine="keras", batch_size=4)
         summary = extract.extract(make_dataset(), [LITE0.name], tmp_path / "features", how)
         assert feature_file.recipe_of(summary.paths[0]).precision == "float16" and summary.notes == []
 
@@ -31,7 +31,7 @@ class TestPrecisionIsTried:
         self, volta: None, make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(interface, "SMALLEST_COSINE", 1.1)
-        how = worker.Settings(engine="keras", batch_size=4)
+        how = running.Settings(engine="keras", batch_size=4)
         summary = extract.extract(make_dataset(), [LITE0.name], tmp_path / "features", how)
         assert feature_file.recipe_of(summary.paths[0]).precision == "float32"
         assert summary.notes == ["EfficientNetLite0 computes in float32: float16 gives other vectors here"]
