@@ -4,7 +4,6 @@ import contextlib
 import functools
 import hashlib
 import io
-import os
 import re
 import struct
 import warnings
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.files.cores import usable
 from catsdogs.photographs import filetypes, metadata
 from catsdogs.photographs.fitting import Fit
 from catsdogs.photographs.resizing import squares
@@ -331,7 +331,7 @@ def in_parallel(
     Threads suffice: Pillow, zlib and the hash release the interpreter's lock while they work.
     """
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="loader") as pool:
+    with ThreadPoolExecutor(threads or usable(), thread_name_prefix="loader") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
