@@ -26,7 +26,7 @@ from catsdogs.photographs.fitting import Fit
 from catsdogs.photographs.loading import Loaded, Loader, Request
 
 SHARD_ROWS = 256
-_WORTH_PROCESSES = 1000  # photographs: three seconds of one core, and starting a process takes a third of one
+WORTH_PROCESSES = 1000  # photographs: three seconds of one core, and starting a process takes a third of one
 _REMOTE_READERS = 32  # threads that mostly wait for an object store
 
 
@@ -65,7 +65,7 @@ def loader_of(job: Job, networks: Sequence[RunningNetwork], photographs: int) ->
         return loading.by_threads(max(cores, _REMOTE_READERS), SHARD_ROWS, fits)
     if all(network.cache.recipe.engine == "openvino" for network in networks):
         return loading.by_threads(max(1, cores // 2), SHARD_ROWS, fits)
-    if photographs < _WORTH_PROCESSES or cores == 1:
+    if photographs < WORTH_PROCESSES or cores == 1:
         return loading.by_threads(cores, SHARD_ROWS, fits)
     return loading.by_processes(cores, SHARD_ROWS, fits)
 

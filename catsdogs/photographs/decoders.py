@@ -39,9 +39,12 @@ _TRIES = 2  # of a photograph whose process died
 _MOST_DEATHS = 3  # of one process after the other, without a chunk done in between
 _SETTINGS = {
     # Each of many processes would start threads for matrices on every core, and has none to multiply.
-    **{"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
     # glibc would give the memory of a photograph back after each, and ask for it again: 470 page faults, 1 ms.
-    **{"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)},
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
 }
 _PACKAGE = Path(__file__).parents[2]
 
