@@ -150,9 +150,7 @@ class Cache:
 
     def known_of(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """(m,) keys and digests of all rows that have one of these hashed keys."""
-        own, digests = self._places.identities()
-        chosen = np.isin(own, keys)
-        return own[chosen], digests[chosen]
+        return self._places.of_keys(keys)
 
     @cached_property
     def _renamed(self) -> Renamed:

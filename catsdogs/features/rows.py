@@ -170,10 +170,14 @@ class Places:
         latest[found] = digests[order[at[found]]]
         return found, latest
 
-    def identities(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """(n,) keys and digests of all rows, in the order in which they were added."""
+    def of_keys(self, wanted: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """(m,) keys and digests of all rows that have one of these keys."""
         self._sort_in()
-        return self._sorted[:2]
+        _, digests, order, keys = self._sorted
+        wanted = np.unique(wanted)
+        firsts, ends = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, "right")
+        rows = np.array([row for first, end in zip(firsts, ends, strict=True) for row in range(first, end)], np.intp)
+        return keys[rows], digests[order[rows]]
 
 
 class Renamed:

@@ -29,7 +29,7 @@ _REMOTE_READERS = 32  # threads that mostly wait for an object store
 
 
 class Stretch(NamedTuple):
-    """The photographs to be read of a stretch, `SHARD_ROWS` successive rows of the data set."""
+    """The photographs to be read of a stretch, at most `SHARD_ROWS`, in the order of the data set; see `packing`."""
 
     number: int
     photographs: tuple[Photograph, ...]
