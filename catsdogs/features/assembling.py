@@ -40,9 +40,8 @@ class Labels:
     @classmethod
     def of(cls, train: Rows, classes: Sequence[str], task: Task | None, group_of: Mapping[str, str]) -> Self:
         """Those of training rows; `group_of`: id -> group."""
-        numbers = np.fromiter((photograph.label for photograph in train.photographs), np.int64, len(train))
         groups = feature_file.groups_of(train.ids if group_of else (), group_of)
-        return cls(numbers, tuple(classes), task or Task.of_classes(classes), groups)
+        return cls(train.labels, tuple(classes), task or Task.of_classes(classes), groups)
 
     @property
     def targets(self) -> NDArray[np.float64]:

@@ -101,6 +101,8 @@ class Cache:
             with contextlib.suppress(DamagedError, MissingError):
                 listed = self._listed_parts()
         self._is_indexed = found is not None
+        if storage.is_remote(folder):
+            self._stamps = storage.list_stamps(self._shards)
         # First those that a killed run wrote: of a row that changed, the feature file's counts.
         parts = _files_in(self._parts)
         unlisted = [path for path in parts if path not in listed]
@@ -121,7 +123,7 @@ class Cache:
         self._sources: list[Source] = []
         self._places = Places()
         self._seals: dict[Path, bytes] = {}  # of the files that were written here
-        self._stamps: dict[str, str] = {}  # of the shards in a store, when they were last listed
+        self._stamps = dict[str, str]()  # of the shards in a store, when they were last listed
 
     def __contains__(self, entry: DigestedPhotograph) -> bool:
         key = images.digest(entry.key.encode())
@@ -189,7 +191,7 @@ class Cache:
         whether the file had to be written.
         """
         rows = Rows.of(entries)
-        splits = {split: rows.of_split(split) for split in SPLITS}
+        splits = rows.by_split
         labels = Labels.of(splits["train"], classes, task, group_of)
         keys = np.concatenate([splits[split].keys for split in SPLITS])
         digests = np.concatenate([splits[split].digests for split in SPLITS])

@@ -127,7 +127,8 @@ def extract(
         networks = running_networks(job)
         set_aside += [path for network in networks for path in network.cache.set_aside]
         _refuse_other_dataset(dataset, networks)
-        present = [row for row in dataset.photographs if row.location not in dataset.absent]
+        absent = dataset.absent
+        present = [row for row in dataset.photographs if row.location not in absent] if absent else dataset.photographs
         photographs = dataset.photographs if limit is None or limit >= len(present) else _spread_evenly(present, limit)
         stamps = Stamps(out)
         packing = Packing(out / feature_file.SHARD_FOLDER, [network.cache.recipe for network in networks], SHARD_ROWS)
@@ -229,7 +230,7 @@ def _assemble(
 
     done = [assemble(network) for network in networks]
     written = {network.backbone.name: changed for network, (changed, _) in zip(networks, done, strict=True)}
-    return written, {split: len(done[0][1].of_split(split)) for split in feature_file.SPLITS}
+    return written, {split: len(done[0][1].by_split[split]) for split in feature_file.SPLITS}
 
 
 def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
@@ -246,8 +247,7 @@ def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
 
 def _recipe_of(path: Path) -> Recipe:
     """What a feature file was written with, from its index if it fits; raises as `feature_file.recipe_of`."""
-    found = index.fitting(path)
-    return found.recipe if found else feature_file.recipe_of(path)
+    return index.recipe_of(path) or feature_file.recipe_of(path)
 
 
 def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of: running.EngineOf) -> Recipe:

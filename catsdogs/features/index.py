@@ -77,9 +77,16 @@ def fitting(feature_file: Path) -> Index | None:
         StoreError: the index or one of the files cannot be looked at.
     """
     with suppress(MissingError, DamagedError), hdf5.reading(path_of(feature_file)) as file:
-        found = _read(file)
-        if found and found.pieces[0].name == feature_file.name and _is_as_it_says(feature_file, found):
-            return found
+        if _is_as_it_says(feature_file, file):
+            return _read(file)
+    return None
+
+
+def recipe_of(feature_file: Path) -> Recipe | None:
+    """The recipe in the index of a feature file, if that fits; raises as `fitting`."""
+    with suppress(MissingError, DamagedError), hdf5.reading(path_of(feature_file)) as file:
+        if _is_as_it_says(feature_file, file):
+            return _recipe_in(file)
     return None
 
 
@@ -143,41 +150,49 @@ def is_sealed(head: str) -> bool:
 
 
 def _read(file: h5py.File) -> Index | None:
-    if (file.attrs.get("format"), file.attrs.get("version")) != (_FORMAT, _VERSION):
-        return None
-    names = [one.name for one in fields(Recipe) if one.name not in DEFAULTS or one.name in file.attrs]
-    written = DEFAULTS | {name: file.attrs[name] for name in names}
-    recipe = Recipe(**{name: v.item() if isinstance(v, np.generic) else v for name, v in written.items()})
-    table = file["pieces"][...]
-    texts = ([text.decode() for text in table[name]] for name in ("name", "split", "backend", "seal", "state"))
-    pieces = tuple(
-        Piece(name, split, rows, backend, start, state)
-        for (name, split, backend, start, state), rows in zip(
-            zip(*texts, strict=True), table["rows"].tolist(), strict=True
-        )
-    )
-    keys, digests = file["key"][...], file["digest"][...]
-    if not pieces or not len(keys) == len(digests) == sum(piece.rows for piece in pieces):
+    pieces, keys, digests = _pieces_in(file), file["key"][...], file["digest"][...]
+    if not len(keys) == len(digests) == sum(piece.rows for piece in pieces):
         return None
     unreadable = tuple(map(tuple, file["unreadable"].asstr()[...].tolist()))
-    return Index(recipe, file.attrs["contents"], file.attrs["source"], unreadable, keys, digests, pieces)
+    contents, source = file.attrs["contents"], file.attrs["source"]
+    return Index(_recipe_in(file), contents, source, unreadable, keys, digests, pieces)
 
 
-def _is_as_it_says(feature_file: Path, index: Index) -> bool:
-    folder, expected = feature_file.parent, {piece.name: piece for piece in index.pieces}
-    is_remote = storage.is_remote(folder)
+def _recipe_in(file: h5py.File) -> Recipe:
+    names = [one.name for one in fields(Recipe) if one.name not in DEFAULTS or one.name in file.attrs]
+    written = DEFAULTS | {name: file.attrs[name] for name in names}
+    return Recipe(**{name: v.item() if isinstance(v, np.generic) else v for name, v in written.items()})
+
+
+def _pieces_in(file: h5py.File) -> tuple[Piece, ...]:
+    table = file["pieces"][...]
+    name, split, backend, start, state = (
+        [text.decode() for text in table[column]] for column in ("name", "split", "backend", "seal", "state")
+    )
+    return tuple(map(Piece, name, split, table["rows"].tolist(), backend, start, state))
+
+
+def _is_as_it_says(feature_file: Path, file: h5py.File) -> bool:
+    """Whether this is an index of the feature file, and every file is in the state that it knows."""
+    if (file.attrs.get("format"), file.attrs.get("version")) != (_FORMAT, _VERSION):
+        return False
+    expected = {piece.name: piece for piece in _pieces_in(file)}
+    if next(iter(expected), "") != feature_file.name:
+        return False
+    folder, is_remote = feature_file.parent, storage.is_remote(feature_file)
     found = states(folder, expected, is_remote)
     if "" in found.values() or found != {name: piece.state for name, piece in expected.items()}:
         return False
     # An object's stamp tells one content from another. Whose the feature file is, if two runs wrote it at once, only
     # its checksum tells.
     looked_at = [feature_file.name] if is_remote else list(expected)
-    for name in looked_at:
-        try:
-            if head(folder / name) != expected[name].seal:
-                return False
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise storage.read_error(folder / name, error) from None
-    return True
+    return all(_begins_with(folder / name, expected[name].seal) for name in looked_at)
+
+
+def _begins_with(path: Path, seal: str) -> bool:
+    try:
+        return head(path) == seal
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise storage.read_error(path, error) from None

@@ -1,5 +1,6 @@
 """Rows and where they lie: photographs, hashed keys and digests as arrays, which take some bytes a row."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple, Self, overload
@@ -60,16 +61,27 @@ class Rows(Sequence[DigestedPhotograph]):
 
     def chosen(self, rows: NDArray[np.intp]) -> Self:
         """Some of the rows; the very same if these are all, in order."""
-        if len(rows) == len(self) and (rows == np.arange(len(self))).all():
-            return self
-        some = type(self)([self.photographs[row] for row in rows], self.digests[rows])
-        some.__dict__["keys"] = self.keys[rows]
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            if len(rows) == len(self):
+                return self
+            own = slice(int(rows[0]), int(rows[-1]) + 1)
+            some = type(self)(self.photographs[own], self.digests[own])
+            some.__dict__["keys"] = self.keys[own]
+        else:
+            some = type(self)([self.photographs[row] for row in rows], self.digests[rows])
+            some.__dict__["keys"] = self.keys[rows]
         return some
 
-    def of_split(self, split: str) -> Self:
-        """The rows of `train` or `test`."""
-        is_own = np.fromiter((photograph.split == split for photograph in self.photographs), bool, len(self))
-        return self.chosen(np.flatnonzero(is_own))
+    @cached_property
+    def by_split(self) -> dict[str, Self]:
+        """Split -> its rows."""
+        is_train = np.fromiter((photograph.split == "train" for photograph in self.photographs), bool, len(self))
+        return {"train": self.chosen(np.flatnonzero(is_train)), "test": self.chosen(np.flatnonzero(~is_train))}
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """(n,) see `Photograph`."""
+        return np.fromiter((photograph.label for photograph in self.photographs), np.int64, len(self))
 
     @property
     def ids(self) -> list[str]:
@@ -104,30 +116,38 @@ class Places:
         self._sorted = (_NONE, _NONE, np.empty(0, np.uint32), _NONE)
         self._blocks: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]] = []
         self._late: dict[tuple[int, int], int] = {}  # (key, digest) of the rows that are not sorted in -> place
-        self._count = 0
+        self._count, self._is_sorted = 0, True  # whether all that is not late is sorted in
+        self._changing = threading.Lock()
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, keys: NDArray[np.uint64], digests: NDArray[np.uint64]) -> None:
-        """Add rows behind those that are there."""
-        self._blocks.append((keys, digests))
-        if len(keys) <= _MOST_LATE_ROWS:
-            self._late.update(zip(zip(keys.tolist(), digests.tolist(), strict=True), range(self._count, 2**62)))  # noqa: B905 - the numbers have no end
-        self._count += len(keys)
-        if len(self._late) > _MOST_LATE_ROWS or len(keys) > _MOST_LATE_ROWS:
+        """Add rows behind those that are there; no two of them have the same key."""
+        with self._changing:
+            if len(keys) <= _MOST_LATE_ROWS:
+                places = range(self._count, self._count + len(keys))
+                self._late.update(zip(zip(keys.tolist(), digests.tolist(), strict=True), places, strict=True))
+            else:
+                self._is_sorted = False
+            self._blocks.append((keys, digests))
+            self._count += len(keys)
+        if len(self._late) > _MOST_LATE_ROWS:
             self._sort_in()
 
     def _sort_in(self) -> None:
-        if not self._blocks:
-            return
-        keys, digests = (np.concatenate(arrays) for arrays in zip(self._sorted[:2], *self._blocks, strict=True))
-        order = np.argsort(keys, kind="stable").astype(np.uint32)
-        self._sorted = keys, digests, order, keys[order]
-        self._blocks, self._late = [], {}
+        with self._changing:
+            if not self._blocks:
+                return
+            keys, digests = (np.concatenate(arrays) for arrays in zip(self._sorted[:2], *self._blocks, strict=True))
+            order = np.argsort(keys, kind="stable").astype(np.uint32)
+            self._sorted = keys, digests, order, keys[order]
+            self._blocks, self._late, self._is_sorted = [], {}, True
 
     def find_one(self, key: int, digest: int) -> int:
         """The place of a row, or -1; of equal ones the last that was added counts."""
+        if not self._is_sorted:
+            self._sort_in()
         late = self._late.get((key, digest))
         if late is not None:
             return late
@@ -141,11 +161,12 @@ class Places:
 
     def find(self, wanted_keys: NDArray[np.uint64], wanted_digests: NDArray[np.uint64]) -> NDArray[np.int64]:
         """(n,) the place of each row, or -1; of equal ones the last that was added counts."""
+        if [len(keys) for keys, _ in self._blocks] == [self._count]:  # nothing but the feature file
+            keys, digests = self._blocks[0]
+            if np.array_equal(keys, wanted_keys) and np.array_equal(digests, wanted_digests):
+                return np.arange(len(keys))
         self._sort_in()
-        in_order, digests, order, keys = self._sorted
-        are_these = np.array_equal(in_order, wanted_keys) and np.array_equal(digests, wanted_digests)
-        if are_these and (keys[1:] != keys[:-1]).all():  # no row twice
-            return np.arange(len(keys))
+        _, digests, order, keys = self._sorted
         places = np.full(len(wanted_keys), -1, np.int64)
         at = np.searchsorted(keys, wanted_keys, "right").astype(np.int64) - 1
         open_ = np.flatnonzero(at >= 0)

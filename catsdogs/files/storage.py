@@ -188,6 +188,7 @@ def remove_all(paths: Iterable[Path]) -> None:
     there: list[Path] = []
     for path in paths:
         (there if is_remote(path) else here).append(path)
-    object_store.remove_objects(there)
+    if there:
+        object_store.remove_objects(there)
     for path in here:
         path.unlink(missing_ok=True)

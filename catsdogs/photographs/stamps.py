@@ -3,7 +3,7 @@
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from catsdogs.errors import DamagedError, MissingError, StoreError
 from catsdogs.files import atomic, hdf5, storage
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Photograph
-from catsdogs.photographs.locations import Location, is_folder
+from catsdogs.photographs.locations import is_folder
 
 STAMPS_FILE = ".photographs.h5"
 STAMPS_FORMAT = "catsdogs stamps"
@@ -48,13 +48,17 @@ class Stamps:
         def state_in(container: Path) -> Callable[[str], str]:
             return _of_objects(container) if storage.is_remote(container) else _of_files(container, settled)
 
-        def stamp(place: Location) -> int:
-            container, name = place
-            state = state_in(container)(name)
-            return images.digest(f"{name}\0{state}".encode()) if state else _NO_STAMP
+        def each() -> Iterator[int]:
+            last: Path | None = None
+            state_of: Callable[[str], str] = str
+            for photograph in photographs:
+                container, name = photograph.location
+                if container is not last:  # they stand together, and hashing a path takes as long as all else
+                    last, state_of = container, state_in(container)
+                state = state_of(name)
+                yield images.digest(f"{name}\0{state}".encode()) if state else _NO_STAMP
 
-        places = (photograph.location for photograph in photographs)
-        self._stamps = np.fromiter(map(stamp, places), np.uint64, len(photographs))
+        self._stamps = np.fromiter(each(), np.uint64, len(photographs))
         # No file, or one that changed so lately that another change may not show, has none.
         self._is_stamped = self._stamps != _NO_STAMP
         stamps, digests = self._kept

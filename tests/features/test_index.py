@@ -2,14 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
+import h5py
 import pytest
 
 from catsdogs.errors import DamagedError, StoreError
-from catsdogs.features import assembling, cache, feature_file, index, virtual
+from catsdogs.features import assembling, feature_file, index, virtual
 from catsdogs.features.cache import Cache
 from catsdogs.files import seal, storage
 from tests.conftest import refused
@@ -131,6 +130,7 @@ def test_it_is_not_believed_over_the_files(path: Path, change: str, which: int) 
     copy = path.parent.parent / f"{path.parent.name}-without"
     shutil.copytree(path.parent, copy)
     index.path_of(copy / path.name).unlink()
+    seal._check_once.cache_clear()  # as in another process
     assert index.fitting(path) is None
     ours, theirs = Cache(path.parent, recipe()), Cache(copy, recipe())
     assert [entry in ours for entry in ENTRIES] == [entry in theirs for entry in ENTRIES]
@@ -138,33 +138,23 @@ def test_it_is_not_believed_over_the_files(path: Path, change: str, which: int) 
     shutil.rmtree(copy)
 
 
-def test_damage_that_does_not_show_is_found_when_the_rows_are_read(path: Path) -> None:
+@pytest.mark.parametrize("who", ["a reader", "features"])
+def test_damage_that_does_not_show_is_found_when_the_rows_are_read(path: Path, who: str) -> None:
     """A bit that flips on the disk moves no time. Whoever reads the file says so, and the next run finds it."""
     file = files_of(path)[-1]
     data, status = file.read_bytes(), file.stat()
     file.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    seal._check_once.cache_clear()  # as in another process
     assert index.fitting(path) and all(entry in Cache(path.parent, recipe()) for entry in ENTRIES)
-    found = Cache(path.parent, recipe())  # before the damage is read, by a run that has a new row
-    new = table(["x"], [])
-    found.write_shard(rows_of(new), "none")
-    entries = [*ENTRIES[:230], *new, *ENTRIES[230:]][1:]
-    if path.suffix and len(files_of(path)) == 1:
-        with refused(DamagedError, "checksum is wrong"):
-            found.assemble(entries, ("a", "b"), [], "photographs")
-    else:
+    with refused(DamagedError, "checksum is wrong"):
+        if who == "features":  # which has to copy every row
+            Cache(path.parent, recipe()).assemble(ENTRIES[::-1], ("a", "b"), [], "photographs")
         for split in feature_file.SPLITS:
-            with pytest.raises(DamagedError) if split == "test" or len(files_of(path)) == 1 else _nothing():
-                feature_file.read_features(path).vectors(split)
+            feature_file.read_features(path).vectors(split)
     assert index.fitting(path) is None
     again = Cache(path.parent, recipe())
     assert not all(entry in again for entry in ENTRIES) and again.set_aside
-
-
-def _nothing() -> "pytest.MonkeyPatch.context":  # type: ignore[valid-type]
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 def test_a_recipe_of_another_kind_is_refused_as_without(path: Path) -> None:
@@ -176,8 +166,6 @@ def test_a_recipe_of_another_kind_is_refused_as_without(path: Path) -> None:
 def test_files_without_a_seal_have_no_index(tmp_path: Path) -> None:
     path = write_features(tmp_path, ENTRIES[:3]).path
     index.path_of(path).unlink()
-    import h5py
-
     with h5py.File(path) as sealed, h5py.File(tmp_path / "bare.h5", "w") as bare:
         for name in sealed:
             sealed.copy(name, bare)
@@ -229,5 +217,3 @@ def test_another_run_s_file_in_a_store_is_not_taken_for_ours(s3_bucket: str, mon
     ours.assemble(ENTRIES, ("a", "b"), [], "photographs")
     assert index.fitting(out / f"{NAME}.h5") is None
     assert sum(entry in Cache(out, recipe()) for entry in ENTRIES) == 100
-
-

@@ -197,7 +197,9 @@ def test_killed_while_it_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     try:
         cache.assemble(ENTRIES, ("a", "b"), [], "photographs")
     except KeyboardInterrupt:
-        check(feature_file.read_features(cache.path), old)
+        found = feature_file.read_features(cache.path)
+        has_merged = len(found.ids["train"]) == 230  # the index comes last
+        check(found, ENTRIES if has_merged else old)
     monkeypatch.setattr(hdf5, "writing", writing)
     assert missing_in(tmp_path) == []
     check(written(tmp_path))
