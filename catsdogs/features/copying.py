@@ -16,7 +16,7 @@ from catsdogs.features.virtual import dataset_name
 
 _COPIED_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what copying holds at a time
 _CHUNK_ROWS = 64
-_OPEN_FILES = 64
+_OPEN_FILES = 16  # each with HDF5's cache of chunks, a megabyte for a data set
 FIELDS = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
 Kinds = dict[str, tuple[tuple[int, ...], np.dtype]]  # field -> the shape of a row of it, and its type

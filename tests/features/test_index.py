@@ -200,6 +200,28 @@ def test_in_a_store(s3_bucket: str, s3_faults: Faults, monkeypatch: pytest.Monke
     assert not look_through(out) and index.fitting(out / f"{NAME}.h5")
 
 
+@pytest.mark.parametrize("count", [3, 30])
+def test_assembling_asks_a_store_once_for_each_shard(s3_bucket: str, s3_faults: Faults, count: int) -> None:
+    """Beyond a GET for each shard it takes the same few requests for any number of them, removal included."""
+    out, step = storage.place(f"{s3_bucket}/features"), len(ENTRIES) // count
+    writer = Cache(out, recipe())
+    for start in range(0, len(ENTRIES), step):
+        writer.write_shard(rows_of(ENTRIES[start : start + step]), "none")
+    s3_faults.requests.clear()
+    writer.assemble(ENTRIES, ("a", "b"), [], "photographs")
+    shards = [request for request in s3_faults.requests if ".shards" in request and request.startswith("GET")]
+    read = [request for request in shards if "?" not in request]
+    assert len(read) == len(set(read)) == -(-len(ENTRIES) // step)
+    assert len(s3_faults.requests) - len(read) <= 12
+    assert not [name for name in storage.list_stamps(out) if name.startswith(".shards")]
+    # A run that goes on after a kill reads each shard once, too, when it opens the cache.
+    for start in range(0, len(ENTRIES), step):
+        writer.write_shard(rows_of(ENTRIES[start : start + step]), "none")
+    s3_faults.requests.clear()
+    Cache(out, recipe()).assemble(ENTRIES[::-1], ("a", "b"), [], "photographs")
+    assert len(s3_faults.requests) - len(read) <= 22
+
+
 def test_another_run_s_file_in_a_store_is_not_taken_for_ours(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs at once: between this one's writing and its index, the other one puts its own file there."""
     out = storage.place(f"{s3_bucket}/features")
