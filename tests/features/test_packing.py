@@ -66,6 +66,16 @@ def test_what_is_left_after_a_kill_stays_together(
         stretches = left
 
 
+def test_forty_additions_scattered_over_five_thousand(tmp_path: Path) -> None:
+    """On a GPU, with batches of 256: one instead of one for each window that has any of them."""
+    count = 5120
+    keys, missing = hashed(map(str, range(count))), np.zeros(count, bool)
+    missing[np.random.default_rng(0).choice(count, 40, replace=False)] = True
+    windows = np.unique(np.flatnonzero(missing) // 256)
+    stretches = Packing(tmp_path, [recipe()], 256).stretches(keys, missing, np.ones(count, bool), False)
+    assert len(windows) == 18 and [len(rows) for rows in stretches] == [40]
+
+
 def test_a_whole_run_writes_nothing_down(tmp_path: Path) -> None:
     assert [len(rows) for rows in packed(tmp_path, np.ones(30, bool))] == [8, 8, 8, 6]
     absent = np.arange(30) % 7 > 0  # what is not there at all does not count
