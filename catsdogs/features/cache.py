@@ -101,14 +101,16 @@ class Cache:
             with contextlib.suppress(DamagedError, MissingError):
                 listed = self._listed_parts()
         self._is_indexed = found is not None
-        if storage.is_remote(folder):
-            self._stamps = storage.list_stamps(self._shards)
         # First those that a killed run wrote: of a row that changed, the feature file's counts.
         parts = _files_in(self._parts)
         unlisted = [path for path in parts if path not in listed]
         self._add_files(unlisted if found else [*unlisted, *(path for path in parts if path in listed)])
         self.existing: Existing | None = self._take_from(found) if found else self._read_existing()
-        self._add_files(_files_in(self._shards))
+        if storage.is_remote(folder):
+            self._stamps = storage.list_stamps(self._shards)
+            self._add_files(self._shards / name for name in sorted(self._stamps) if name.endswith(".h5"))
+        else:
+            self._add_files(_files_in(self._shards))
 
     def _name(self, folder: Path, recipe: Recipe) -> None:
         """Say where everything lies, and know of no row."""

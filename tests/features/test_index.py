@@ -195,7 +195,7 @@ def test_in_a_store(s3_bucket: str, s3_faults: Faults, monkeypatch: pytest.Monke
     s3_faults.requests.clear()
     assert not look_through(out)
     read = [request for request in s3_faults.requests if request.startswith("GET") and ".h5" in request]
-    assert len(s3_faults.requests) <= 12 and len(read) <= 2, s3_faults.requests
+    assert len(s3_faults.requests) <= 13 and len(read) <= 2, s3_faults.requests
     (out / f"{NAME}.h5").write_bytes((out / f"{NAME}.h5").read_bytes())  # put again: another time, the same content
     assert not look_through(out) and index.fitting(out / f"{NAME}.h5")
 
