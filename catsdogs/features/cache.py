@@ -206,7 +206,8 @@ class Cache:
         else:
             pieces = old.pieces
         if changed or not self._is_indexed:
-            self._write_index(Index(self.recipe, contents, source, tuple(unreadable), keys, digests, pieces))
+            with contextlib.suppress(MissingError):  # another run in a store removed a part meanwhile
+                self._write_index(Index(self.recipe, contents, source, tuple(unreadable), keys, digests, pieces))
         self._drop_unlisted_parts({self.path.parent / piece.name for piece in pieces})
         self._drop_shards()
         return changed
@@ -308,18 +309,23 @@ class Cache:
     def _write_index(self, content: Index) -> None:
         """Write the index, if every file is there and has a seal."""
         folder, pieces = self.path.parent, []
+        known = {piece.name: piece for piece in (self.existing.pieces if self.existing else ())}
         states = index.states(folder, {piece.name for piece in content.pieces}, storage.is_remote(folder))
         for piece in content.pieces:
-            path = folder / piece.name
+            path, state, earlier = folder / piece.name, states.get(piece.name), known.get(piece.name)
+            if state is None:
+                return
             if path in self._seals:
                 written = self._seals[path].hex()
             elif path == self.path and self.existing:
                 written = self.existing.head
+            elif earlier and earlier.state == state:
+                written = earlier.seal
             else:
-                written = piece.seal or index.head(path)
-            if piece.name not in states or not index.is_sealed(written):
+                written = index.head(path)
+            if not index.is_sealed(written):
                 return
-            pieces.append(piece._replace(seal=written, state=states[piece.name]))
+            pieces.append(piece._replace(seal=written, state=state))
         index.write(self.path, replace(content, pieces=tuple(pieces)))
 
     def _drop_unlisted_parts(self, listed: Container[Path]) -> None:

@@ -123,14 +123,13 @@ def states(folder: Path, names: Iterable[str], is_remote: bool) -> dict[str, str
         return {name: listed[name] for name in names if name in listed}
     found = {}
     for name in names:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            try:
-                status = os.stat(folder / name)  # noqa: PTH116 - quicker
-            except (FileNotFoundError, NotADirectoryError):
-                raise
-            except OSError as error:
-                raise storage.read_error(folder / name, error) from None
-            found[name] = f"{status.st_size} {status.st_mtime_ns}"
+        try:
+            status = os.stat(folder / name)  # noqa: PTH116 - quicker
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise storage.read_error(folder / name, error) from None
+        found[name] = f"{status.st_size} {status.st_mtime_ns}"
     return found
 
 
@@ -140,8 +139,18 @@ def size_in(state: str) -> int:
 
 
 def head(path: Path) -> str:
-    """The first bytes of a file in hexadecimal digits, see `Piece.seal`; raises as `storage.read_bytes`."""
-    return storage.read_bytes(path, 0, seal.SEAL_BYTES).hex()
+    """The first bytes of a file in hexadecimal digits, see `Piece.seal`.
+
+    Raises:
+        MissingError: there is no such file.
+        StoreError: it cannot be read.
+    """
+    try:
+        return storage.read_bytes(path, 0, seal.SEAL_BYTES).hex()
+    except FileNotFoundError:
+        raise MissingError(f"{path} is missing", "Run the same command again") from None
+    except OSError as error:
+        raise storage.read_error(path, error) from None
 
 
 def is_sealed(head: str) -> bool:
@@ -186,13 +195,4 @@ def _is_as_it_says(feature_file: Path, file: h5py.File) -> bool:
     # An object's stamp tells one content from another. Whose the feature file is, if two runs wrote it at once, only
     # its checksum tells.
     looked_at = [feature_file.name] if is_remote else list(expected)
-    return all(_begins_with(folder / name, expected[name].seal) for name in looked_at)
-
-
-def _begins_with(path: Path, seal: str) -> bool:
-    try:
-        return head(path) == seal
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise storage.read_error(path, error) from None
+    return all(head(folder / name) == expected[name].seal for name in looked_at)  # one that is gone does not fit
