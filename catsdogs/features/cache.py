@@ -5,35 +5,31 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from itertools import chain, repeat
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs import __version__
 from catsdogs.errors import DamagedError, MissingError, StoreError
-from catsdogs.features import feature_file, recipes, virtual
-from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Features, Unreadable
+from catsdogs.features import assembling, feature_file, index, recipes, virtual
+from catsdogs.features.assembling import Assembly, Labels
+from catsdogs.features.copying import FIELDS, Copying, Source
+from catsdogs.features.feature_file import SHARD_FOLDER, SPLITS, Unreadable
+from catsdogs.features.index import Index, Piece
 from catsdogs.features.recipes import Recipe
-from catsdogs.features.virtual import Part, dataset_name
-from catsdogs.files import atomic, cards, hdf5, storage
-from catsdogs.photographs import label_texts
-from catsdogs.photographs.dataset import Photograph
+from catsdogs.features.rows import DigestedPhotograph as DigestedPhotograph
+from catsdogs.features.rows import Places, Renamed, Rows, hashed
+from catsdogs.files import atomic, hdf5, storage
+from catsdogs.photographs import images
 from catsdogs.photographs.task import Task
 
-_COPIED_ROWS = 512  # rows of 2,048 float32 are 4 MiB: what assembling holds at a time, two or three times
-_MANY_CLASSES = 500  # names of 100 letters fit into the 64 KB of a plain attribute
-_CHUNK_ROWS = 64
 _TEXT = h5py.string_dtype()
 _KEY_DIGITS = 12  # of a recipe's hash; a folder of shards is called `<Backbone>-<digits>`
-_FIELDS = ("digest", "vector", "statistics", "topk_class", "topk_prob")
 
 
 @dataclass(frozen=True)
@@ -56,65 +52,25 @@ class ShardRows:
     topk_prob: NDArray[np.float32] | None = None
 
 
-class DigestedPhotograph(NamedTuple):
-    """A readable photograph and the digest of its bytes. It is the identity of a row."""
-
-    photograph: Photograph
-    digest: int
-
-    @property
-    def key(self) -> str:
-        """The row's name: `train/cat.0`."""
-        return f"{self.photograph.split}/{self.photograph.id}"
-
-
-class _Labels(NamedTuple):
-    """What is known of the training rows besides their photographs, as in `Features`."""
-
-    numbers: NDArray[np.int64]
-    classes: tuple[str, ...]
-    task: Task
-    groups: NDArray[np.object_]
-
-    @classmethod
-    def of(
-        cls, rows: Sequence[DigestedPhotograph], classes: Sequence[str], task: Task | None, group_of: Mapping[str, str]
-    ) -> Self:
-        numbers = np.array([row.photograph.label for row in rows], np.int64)
-        groups = feature_file.groups_of([row.photograph.id for row in rows], group_of)
-        return cls(numbers, tuple(classes), task or Task.of_classes(classes), groups)
-
-    @property
-    def targets(self) -> NDArray[np.float64]:
-        return label_texts.table_of(self.task, self.classes)[self.numbers]
-
-    @property
-    def version(self) -> int:
-        return feature_file.VERSION if self.targets.size or self.groups.size else feature_file.OLDEST_VERSION
-
-    def are_those_of(self, file: Features) -> bool:
-        groups = file.groups.tolist() == self.groups.tolist()
-        told = (file.classes, file.task) == (self.classes, self.task)
-        return groups and told and file.labels.tolist() == self.numbers.tolist()
-
-    def write(self, file: h5py.File) -> None:
-        text = h5py.string_dtype()
-        file["label"] = self.numbers
-        file["label"].attrs["classes"] = np.array(self.classes, dtype=text)
-        if self.targets.size:
-            file["targets"] = self.targets
-            file["targets"].attrs["names"] = np.array(self.task.names or self.task.targets, dtype=text)
-        if self.groups.size:
-            file.create_dataset("group", data=self.groups, dtype=text)
-
-
 @dataclass(frozen=True)
-class _RowSource:
-    """Where rows lie, and what computed them: a split of the feature file; or a shard or part, whose split is empty."""
+class Existing:
+    """A feature file as it was when the cache was opened.
 
-    path: Path
-    split: str
-    backend: str
+    Attributes:
+        source: the data set's root.
+        contents: see `assembling.hash_of`.
+        keys, digests: (n,) uint64 of its rows, in order.
+        pieces: where the rows lie, see `Index`; without seals and states where there was no index.
+        head: the first bytes of the file, before it was read.
+    """
+
+    source: str
+    unreadable: tuple[Unreadable, ...]
+    contents: str
+    keys: NDArray[np.uint64]
+    digests: NDArray[np.uint64]
+    pieces: tuple[Piece, ...]
+    head: str = ""
 
 
 class Cache:
@@ -123,6 +79,8 @@ class Cache:
     A row is looked up by its key and digest. Rows of the feature file are also looked up by the digest alone, so a
     photograph may be renamed. Rows of shards are not: which rows a run computes, and in which batches, must not depend
     on where an earlier run was killed. So the results are the same bit for bit.
+
+    What the feature file and its parts hold is taken from their index, if that fits; else they are read.
 
     Attributes:
         existing: the feature file as it was when the cache was opened.
@@ -133,6 +91,29 @@ class Cache:
     """
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self._name(folder, recipe)
+        found = index.fitting(self.path)
+        listed: set[Path] = set()
+        if found:
+            self._refuse_other(found.recipe)
+            listed = {folder / piece.name for piece in found.pieces}
+        else:
+            with contextlib.suppress(DamagedError, MissingError):
+                listed = self._listed_parts()
+        self._is_indexed = found is not None
+        # First those that a killed run wrote: of a row that changed, the feature file's counts.
+        parts = _files_in(self._parts)
+        unlisted = [path for path in parts if path not in listed]
+        self._add_files(unlisted if found else [*unlisted, *(path for path in parts if path in listed)])
+        self.existing: Existing | None = self._take_from(found) if found else self._read_existing()
+        if storage.is_remote(folder):
+            self._stamps = storage.list_stamps(self._shards)
+            self._add_files(self._shards / name for name in sorted(self._stamps) if name.endswith(".h5"))
+        else:
+            self._add_files(_files_in(self._shards))
+
+    def _name(self, folder: Path, recipe: Recipe) -> None:
+        """Say where everything lies, and know of no row."""
         self.recipe = recipe
         self.path = feature_file.path_of(folder, recipe.backbone)
         # Recipes did not have the newer fields before there was a choice.
@@ -141,39 +122,59 @@ class Cache:
         self._shards = folder / SHARD_FOLDER / f"{recipe.backbone}-{key}"
         self._parts = virtual.parts_folder(self.path) / key
         self.set_aside: list[Path] = []
-        self._sources: list[_RowSource] = []
-        # (key, digest) or the digest alone -> the number of a source, and the row in it
-        self._places: dict[tuple[str, int], tuple[int, int]] = {}
-        self._renamed: dict[int, tuple[int, int]] = {}
-        listed: set[Path] = set()
-        with contextlib.suppress(DamagedError, MissingError):
-            listed = self._listed_parts()
-        # First those that a killed run wrote: of a row that changed, the feature file's counts.
-        self._add_files(sorted(_files_in(self._parts), key=listed.__contains__))
-        self.existing = self._read_existing()
-        if self.existing:
-            self._add_existing(self.existing)
-        self._add_files(_files_in(self._shards))
+        self._sources: list[Source] = []
+        self._places = Places()
+        self._seals: dict[Path, bytes] = {}  # of the files that were written here
+        self._stamps = dict[str, str]()  # of the shards in a store, when they were last listed
 
     def __contains__(self, entry: DigestedPhotograph) -> bool:
-        return (entry.key, entry.digest) in self._places or entry.digest in self._renamed
+        key = images.digest(entry.key.encode())
+        return self._places.find_one(key, entry.digest) >= 0 or self._is_renamed(entry.digest)
+
+    def _is_renamed(self, digest: int) -> bool:
+        return bool((self._renamed.find(np.array([digest], np.uint64)) >= 0).all())
 
     @property
-    def identities(self) -> KeysView[tuple[str, int]]:
-        """The key and digest of every row, those of the feature file before those of the shards."""
-        return self._places.keys()
+    def is_new(self) -> bool:
+        """Whether there is no feature file."""
+        return self.existing is None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is not a single row."""
+        return len(self._places) == 0
+
+    def holds(self, rows: Rows) -> NDArray[np.bool_]:
+        """(n,) whether there is a row of each, under its own key."""
+        return self._places.find(rows.keys, rows.digests) >= 0
+
+    def latest(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+        """(n,) whether there is a row of each hashed key, and its digest; a shard's counts more than the file's."""
+        return self._places.latest(keys)
+
+    def known_of(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """(m,) keys and digests of all rows that have one of these hashed keys."""
+        return self._places.of_keys(keys)
+
+    @cached_property
+    def _renamed(self) -> Renamed:
+        """The rows of the feature file by their digests alone; of copies the first counts."""
+        if self.existing is None:
+            return Renamed(np.empty(0, np.uint64), np.empty(0, np.int64))
+        keys, digests = self.existing.keys, self.existing.digests
+        return Renamed(digests, self._places.find(keys, digests))
 
     def write_shard(self, rows: ShardRows, backend: str) -> None:
         """Write finished rows, and what computed them. From now on they survive a kill."""
-        arrays = {field: getattr(rows, field) for field in _FIELDS if getattr(rows, field) is not None}
+        arrays = {field: getattr(rows, field) for field in FIELDS if getattr(rows, field) is not None}
         arrays["vector"] = rows.vector.astype(self.recipe.dtype)
-        path = self._shards / _name_by_rows(rows.key, rows.digest)
+        path = self._shards / assembling.name_by_rows(rows.key, rows.digest)
         with hdf5.writing(path) as file:
-            file.create_dataset("key", data=rows.key, dtype=h5py.string_dtype())
+            file.create_dataset("key", data=rows.key, dtype=_TEXT)
             for field, array in arrays.items():
                 file[field] = array
             file.attrs["backend"] = backend
-        self._add(_RowSource(path, "", backend), rows.key, rows.digest)
+        self._add(path, "", backend, hashed(rows.key), rows.digest)
 
     def assemble(
         self,
@@ -191,109 +192,166 @@ class Cache:
         `learnt`, `gflops`, `source` and `task` are as in `Features`; `group_of`: id -> group of training rows. Returns
         whether the file had to be written.
         """
-        splits = {split: [entry for entry in entries if entry.photograph.split == split] for split in SPLITS}
-        labels = _Labels.of(splits["train"], classes, task, group_of)
-        changed = not self._is_current(splits, labels, unreadable, source)
-        if changed:
-            places = {split: [self._place(row) for row in rows] for split, rows in splits.items()}
-            in_parts = splits if len(entries) > virtual.VIRTUAL_ROWS else {}
-            parts = {split: self._write_parts(rows, places[split]) for split, rows in in_parts.items()}
-            with hdf5.writing(self.path, has_long_attributes=len(classes) > _MANY_CLASSES) as file:
-                file.attrs.update(self.recipe.as_dict())
-                file.attrs.update(
-                    format=feature_file.FORMAT,
-                    version=labels.version,
-                    task=cards.as_json(asdict(labels.task)),
-                    source=source,
-                    learnt=learnt,
-                    gflops=gflops,
-                    backend=self._backend(chain(*places.values())),
-                    package_version=__version__,
-                    created=datetime.now(UTC).isoformat(timespec="seconds"),
-                )
-                for split, rows in splits.items():
-                    file.create_dataset(f"{split}_id", data=[row.photograph.id for row in rows], dtype=_TEXT)
-                    if parts.get(split):
-                        file[f"{split}_digest"] = np.array([row.digest for row in rows], np.uint64)
-                        kinds = {field: kind for field, kind in self._kinds().items() if field != "digest"}
-                        virtual.write_virtual(file, split, parts[split], kinds)
-                    else:
-                        self._copy_rows(file, split, places[split])
-                labels.write(file)
-                table = np.array(unreadable, object).reshape(len(unreadable), len(Unreadable._fields))
-                file.create_dataset("unreadable", dtype=_TEXT, data=table)
-        self._drop_unlisted_parts()
+        rows = Rows.of(entries)
+        splits = rows.by_split
+        labels = Labels.of(splits["train"], classes, task, group_of)
+        keys = np.concatenate([splits[split].keys for split in SPLITS])
+        digests = np.concatenate([splits[split].digests for split in SPLITS])
+        contents = assembling.hash_of(keys, digests, labels, unreadable, source)
+        old = self.existing
+        changed = old is None or old.contents != contents
+        if old is None or changed:
+            others = {"source": source, "learnt": learnt, "gflops": gflops}
+            pieces = self._write(splits, labels, unreadable, others)
+        else:
+            pieces = old.pieces
+        if changed or not self._is_indexed:
+            with contextlib.suppress(MissingError):  # another run in a store removed a part meanwhile
+                self._write_index(Index(self.recipe, contents, source, tuple(unreadable), keys, digests, pieces))
+        self._drop_unlisted_parts({self.path.parent / piece.name for piece in pieces})
         self._drop_shards()
         return changed
 
-    def _place(self, entry: DigestedPhotograph) -> tuple[int, int]:
-        return self._places.get((entry.key, entry.digest)) or self._renamed[entry.digest]
+    def _write(
+        self, splits: Mapping[str, Rows], labels: Labels, unreadable: Sequence[Unreadable], others: Mapping[str, object]
+    ) -> tuple[Piece, ...]:
+        """Write the feature file, and return what lies where."""
+        if storage.is_remote(self.path):
+            self._stamps = storage.list_stamps(self._shards)
+        places = {split: self._place(rows) for split, rows in splits.items()}
+        assembly = Assembly(
+            self.path, self._parts, self.recipe, splits, places, labels, unreadable, others, self._seals
+        )
+        with Copying(self._sources, self._reading) as copying:
+            return assembly.write(copying)
 
-    def _add(self, source: _RowSource, keys: Iterable[str], digests: NDArray[np.uint64]) -> None:
-        identities = list(zip(keys, digests.tolist(), strict=True))
-        self._places.update(zip(identities, zip(repeat(len(self._sources)), range(len(identities))), strict=True))
-        self._sources.append(source)
+    def _reading(self, path: Path) -> contextlib.AbstractContextManager[h5py.File]:
+        return feature_file.reading_rows(path, self._stamps.get(path.name, "") if path.parent == self._shards else "")
+
+    def _place(self, rows: Rows) -> NDArray[np.int64]:
+        """(n,) where rows lie that the cache has."""
+        places = self._places.find(rows.keys, rows.digests)
+        if (places < 0).any():
+            places = np.where(places < 0, self._renamed.find(rows.digests), places)
+        if (places < 0).any():
+            raise KeyError(rows[int(places.argmin())].key)
+        return places
+
+    def _add(self, path: Path, split: str, backend: str, keys: NDArray[np.uint64], digests: NDArray[np.uint64]) -> None:
+        self._sources.append(Source(path, split, backend, len(self._places), len(keys)))
+        self._places.add(keys, digests)
+
+    def _add_files(self, paths: Iterable[Path]) -> None:
+        """Add the rows of shards or parts. A damaged one is set aside: it was whole when it got its name."""
+        for path in paths:
+            try:
+                with self._reading(path) as file:
+                    keys = hashed(file["key"].asstr()[...])
+                    self._add(path, "", file.attrs["backend"], keys, file["digest"][...])
+            except DamagedError:
+                self.set_aside.append(hdf5.set_aside(path, self.path.parent))
 
     def _listed_parts(self) -> set[Path]:
         """The parts of the feature file, whether they are there or not."""
         with feature_file.reading_rows(self.path) as file:
             return {self.path.parent / part.name for split in SPLITS for part in virtual.parts_of(file, split)}
 
-    def _add_files(self, paths: Iterable[Path]) -> None:
-        """Add the rows of shards or parts. A damaged one is set aside: it was whole when it got its name."""
-        for path in paths:
-            try:
-                with feature_file.reading_rows(path) as file:
-                    source = _RowSource(path, "", file.attrs["backend"])
-                    self._add(source, file["key"].asstr()[...], file["digest"][...])
-            except DamagedError:
-                self.set_aside.append(hdf5.set_aside(path, self.path.parent))
+    def _take_from(self, found: Index) -> Existing:
+        """What the index says of the feature file, whose rows are added."""
+        start = len(self._places)
+        for piece in found.pieces:
+            if piece.rows:
+                path = self.path.parent / piece.name
+                self._sources.append(Source(path, piece.split, piece.backend, start, piece.rows))
+                start += piece.rows
+        self._places.add(found.keys, found.digests)
+        unreadable = tuple(Unreadable(*row) for row in found.unreadable)
+        return Existing(found.source, unreadable, found.contents, found.keys, found.digests, found.pieces)
 
-    def _add_existing(self, existing: Features) -> None:
-        """Add the rows of the feature file, those in its parts being there already; and all by their digests alone."""
-        with feature_file.reading_rows(self.path) as file:
-            for split in SPLITS:
-                if not virtual.parts_of(file, split):
-                    source = _RowSource(self.path, split, file.attrs["backend"])
-                    self._add(source, (f"{split}/{id}" for id in existing.ids[split]), existing.digests[split])
-        for split in SPLITS:
-            for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True):
-                self._renamed.setdefault(digest, self._places[f"{split}/{id}", digest])  # of copies the first counts
-
-    def _read_existing(self) -> Features | None:
-        """The feature file. If it or a part of it is damaged or missing, it is set aside, and there is none."""
+    def _read_existing(self) -> Existing | None:
+        """The feature file, whose rows are added. If it or a part is damaged or missing, it is set aside."""
         if not storage.exists(self.path):
             return None
         try:
-            differences = feature_file.recipe_of(self.path).differences(self.recipe)
-            if differences:
-                raise StoreError(
-                    f"{self.path} was written with {'; '.join(differences)}",
-                    "Ask for what it was written with, choose another folder with --out, or delete it",
-                )
-            return feature_file.read_features(self.path)
+            self._refuse_other(feature_file.recipe_of(self.path))
+            head = index.head(self.path)
+            features = feature_file.read_features(self.path)
         except DamagedError:
             self.set_aside.append(hdf5.set_aside(self.path, self.path.parent))
             return None
+        keys, digests = assembling.identities_in(features)
+        pieces, start = [Piece(self.path.name, "", 0, "")], 0
+        backends = {source.path: source.backend for source in self._sources}
+        with feature_file.reading_rows(self.path) as file:
+            for split in SPLITS:
+                end = start + len(features.ids[split])
+                if parts := virtual.parts_of(file, split):
+                    own = [(part, backends[self.path.parent / part.name]) for part in parts]
+                    pieces += [Piece(part.name, "", part.rows, backend) for part, backend in own]
+                else:
+                    pieces.append(Piece(self.path.name, split, end - start, file.attrs["backend"]))
+                    self._add(self.path, split, file.attrs["backend"], keys[start:end], digests[start:end])
+                start = end
+        contents = assembling.hash_in(features, keys, digests)
+        # If another run replaced the file meanwhile, in a store, its index must not be that of the one before.
+        is_same = head == index.head(self.path)
+        return Existing(
+            features.source, features.unreadable, contents, keys, digests, tuple(pieces), head if is_same else ""
+        )
 
-    def _drop_unlisted_parts(self) -> None:
+    def _refuse_other(self, written: Recipe) -> None:
+        if differences := written.differences(self.recipe):
+            raise StoreError(
+                f"{self.path} was written with {'; '.join(differences)}",
+                "Ask for what it was written with, choose another folder with --out, or delete it",
+            )
+
+    def _write_index(self, content: Index) -> None:
+        """Write the index, if every file is there and has a seal."""
+        folder, pieces = self.path.parent, []
+        known = {piece.name: piece for piece in (self.existing.pieces if self.existing else ())}
+        states = index.states(folder, {piece.name for piece in content.pieces}, storage.is_remote(folder))
+        for piece in content.pieces:
+            path, state, earlier = folder / piece.name, states.get(piece.name), known.get(piece.name)
+            if state is None:
+                return
+            if path in self._seals:
+                written = self._seals[path].hex()
+            elif path == self.path and self.existing:
+                written = self.existing.head
+            elif earlier and earlier.state == state:
+                written = earlier.seal
+            else:
+                written = index.head(path)
+            if not index.is_sealed(written):
+                return
+            pieces.append(piece._replace(seal=written, state=state))
+        index.write(self.path, replace(content, pieces=tuple(pieces)))
+
+    def _drop_unlisted_parts(self, listed: Container[Path]) -> None:
         """Remove the parts that are not of the feature file, and what a killed run left among them.
 
+        In a store another run may have put its own feature file there: then its parts stay.
+
         Raises:
-            StoreError: the feature file cannot be read, so nobody knows which these are; or they cannot be removed.
+            StoreError: they cannot be removed.
         """
-        folder, listed = virtual.parts_folder(self.path), self._listed_parts()
+        folder = virtual.parts_folder(self.path)
         if not storage.exists(folder):
             return
         with _removing(folder):
-            if not listed:
-                storage.remove(folder)
-                return
             if storage.is_remote(folder):
                 paths = [folder / name for name in storage.list_stamps(folder)]
             else:
                 paths = [path for path in folder.rglob("*") if path.is_file()]
-            storage.remove_all([path for path in paths if path not in listed])
+            unlisted = [path for path in paths if path not in listed]
+            ours = self._seals[self.path].hex() if self.path in self._seals else ""
+            if storage.is_remote(folder) and unlisted and ours and index.head(self.path) != ours:
+                return
+            if len(unlisted) < len(paths):
+                storage.remove_all(unlisted)
+            else:
+                storage.remove(folder)
 
     def _drop_shards(self) -> None:
         """Remove the shards that have been assembled. In a store others may write there, too: only this run's own go.
@@ -314,65 +372,6 @@ class Cache:
                 if of_network.fullmatch(name):
                     storage.remove(self._shards.parent / name)
 
-    def _backend(self, places: Iterable[tuple[int, int]]) -> str:
-        """What computed these rows."""
-        used = {number for number, _ in places}
-        return ",".join(sorted({name for number in used for name in self._sources[number].backend.split(",")}))
-
-    def _write_parts(self, rows: Sequence[DigestedPhotograph], places: Sequence[tuple[int, int]]) -> list[Part]:
-        """Copy rows, given as (source, row in it), into parts; those that are there stay."""
-        parts = []
-        for stretch in virtual.part_rows(np.array([row.digest for row in rows], np.uint64)):
-            keys = np.array([row.key for row in rows[stretch]], object)
-            digests = np.array([row.digest for row in rows[stretch]], np.uint64)
-            path = self._parts / _name_by_rows(keys, digests)
-            if not storage.exists(path):
-                with hdf5.writing(path) as file:
-                    file.create_dataset("key", data=keys, dtype=h5py.string_dtype())
-                    self._copy_rows(file, "", places[stretch])
-                    file.attrs["backend"] = self._backend(places[stretch])
-            parts.append(Part("/".join(path.parts[-3:]), len(keys), storage.size(path)))
-        return parts
-
-    def _is_current(
-        self,
-        splits: Mapping[str, Sequence[DigestedPhotograph]],
-        labels: _Labels,
-        unreadable: Sequence[Unreadable],
-        source: str,
-    ) -> bool:
-        """Whether the feature file as it is holds all this already."""
-        old = self.existing
-        if old is None or (old.unreadable, old.source) != (tuple(unreadable), source) or not labels.are_those_of(old):
-            return False
-        return all(
-            old.ids[split].tolist() == [entry.photograph.id for entry in entries]
-            and old.digests[split].tolist() == [entry.digest for entry in entries]
-            for split, entries in splits.items()
-        )
-
-    def _copy_rows(self, file: h5py.File, split: str, places: Sequence[tuple[int, int]]) -> None:
-        """Copy rows, given as (source, row in it), block by block into new data sets: of a split, or of a part."""
-        for field, (shape, dtype) in self._kinds().items():
-            chunks = (min(len(places), _CHUNK_ROWS), *shape) if places else None
-            target = file.create_dataset(dataset_name(split, field), (len(places), *shape), dtype, chunks=chunks)
-            for start in range(0, len(places), _COPIED_ROWS):
-                block = np.array(places[start : start + _COPIED_ROWS])
-                values = np.empty((len(block), *shape), dtype)
-                for number in np.unique(block[:, 0]):
-                    own = block[:, 0] == number
-                    source = self._sources[number]
-                    with feature_file.reading_rows(source.path) as opened:
-                        values[own] = virtual.read_chosen(opened[dataset_name(source.split, field)], block[own, 1])
-                target[start : start + len(block)] = values
-
-    def _kinds(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Each field that there is of every row -> the shape of a row of it, and its type."""
-        source = self._sources[0]
-        with feature_file.reading_rows(source.path) as file:
-            named = [(field, dataset_name(source.split, field)) for field in _FIELDS]
-            return {field: (file[name].shape[1:], file[name].dtype) for field, name in named if name in file}
-
 
 @contextlib.contextmanager
 def _removing(folder: Path) -> Iterator[None]:
@@ -383,11 +382,6 @@ def _removing(folder: Path) -> Iterator[None]:
         raise StoreError(
             f"What was assembled from {folder} cannot be removed: {reason}", "Run the same command again"
         ) from None
-
-
-def _name_by_rows(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:
-    """The name of a shard or part follows from its rows: whoever writes the same rows writes the same file."""
-    return hashlib.sha256(digests.tobytes() + "\n".join(keys).encode()).hexdigest()[:24] + ".h5"
 
 
 def _files_in(folder: Path) -> list[Path]:

@@ -8,16 +8,20 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, DataContext
 
 from catsdogs.errors import CatsdogsError, ClusterError, UsageError
 from catsdogs.features import extract, running, worker
 from catsdogs.features.cache import Cache
 from catsdogs.features.recipes import Recipe
+from catsdogs.features.rows import Rows
 from catsdogs.features.running import Job, RunningNetwork, Settings
+from catsdogs.features.told import ToldCache
 from catsdogs.features.worker import SHARD_ROWS, Done, Stretch
 from catsdogs.files import storage
 from catsdogs.networks.quiet import quiet_import
@@ -130,8 +134,10 @@ class Cluster(extract.ThisMachine):
             one.number: one._replace(photographs=tuple(map(_with_full_path, one.photographs))) for one in stretches
         }
         reasons: dict[int, str] = {}
-        for _ in range(POOLS_TRIED):
-            for done in self._once(job, list(waiting.values())):
+        for turn in range(POOLS_TRIED):
+            if turn:  # what workers wrote whose word was lost
+                _open_again(job, networks)
+            for done in self._once(job, [_told(stretch, networks) for stretch in waiting.values()]):
                 if done.failure:
                     reasons[done.number] = done.failure
                     continue
@@ -141,10 +147,9 @@ class Cluster(extract.ThisMachine):
                 break
         for number in waiting:
             yield Done(number, failure=reasons.get(number, _DIED))
-        for network, recipe in zip(networks, job.recipes, strict=True):
-            network.cache = Cache(job.out, recipe)
+        _open_again(job, networks)
 
-    def _once(self, job: Job, stretches: Sequence[Stretch]) -> Iterator[Done]:
+    def _once(self, job: Job, stretches: Sequence["_Told"]) -> Iterator[Done]:
         """The outcome of each stretch, except for those whose worker died."""
         context = DataContext.get_current()
         context.enable_progress_bars = False
@@ -161,7 +166,7 @@ class Cluster(extract.ThisMachine):
         waiting = ray.data.from_items(items, override_num_blocks=len(items))
         results = waiting.map_batches(
             _Worker,
-            fn_constructor_args=(job, sum(len(stretch.photographs) for stretch in stretches)),
+            fn_constructor_args=(job, sum(len(told.stretch.photographs) for told in stretches)),
             batch_size=1,
             batch_format="numpy",
             compute=pool,
@@ -173,21 +178,42 @@ class Cluster(extract.ThisMachine):
             yield row["done"]
 
 
+class _Told(NamedTuple):
+    """A stretch, and of each network the keys and digests of the rows that there are of its photographs already."""
+
+    stretch: Stretch
+    known: tuple[tuple[NDArray[np.uint64], NDArray[np.uint64]], ...]
+
+
+def _told(stretch: Stretch, networks: Sequence[RunningNetwork]) -> _Told:
+    keys = Rows(stretch.photographs, np.zeros(len(stretch.photographs), np.uint64)).keys
+    return _Told(stretch, tuple(network.cache.known_of(keys) for network in networks))
+
+
+def _open_again(job: Job, networks: Sequence[RunningNetwork]) -> None:
+    """Let the caches know the shards that workers have written."""
+    for network, recipe in zip(networks, job.recipes, strict=True):
+        network.cache = Cache(job.out, recipe)
+
+
 class _Worker:
     """An actor: networks that stay loaded, and the shard function."""
 
     def __init__(self, job: Job, photographs: int) -> None:
         self._error = ""
         try:
-            self._members = running.running_networks(job)
+            self._members = running.running_networks(job, ToldCache)
             self._loader = worker.loader_of(job, self._members, photographs)
         except CatsdogsError as error:
             self._error = str(error)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Done]]:
-        stretch: Stretch = batch["stretch"][0]
+        stretch, known = batch["stretch"][0]
         if self._error:
             return {"done": [Done(stretch.number, failure=self._error)]}
+        for network, rows in zip(self._members, known, strict=True):
+            with network.writing:
+                cast(ToldCache, network.cache).tell(*rows)
         try:
             (done,) = worker.compute_shards(self._members, [stretch], self._loader)
         except Exception as error:  # any failure is reported with its stretch, and the other stretches go on
@@ -205,7 +231,7 @@ def _living_nodes() -> list[dict[str, float]]:
 def _settle_on_worker(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Recipe, ...], list[str]]:
     """Settle the recipes, and load the networks: each is built once here before all workers need it."""
     recipes = extract.settle_recipes(job.backbones, job.out, job.settings)
-    networks = running.running_networks(replace(job, recipes=recipes))
+    networks = running.running_networks(replace(job, recipes=recipes), ToldCache)
     notes = running.load_new_networks(job, networks, first)
     return tuple(network.cache.recipe for network in networks), notes
 

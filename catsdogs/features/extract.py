@@ -5,7 +5,8 @@ This module plans and assembles. `worker` computes, on this machine or, see `clu
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -21,28 +22,29 @@ from catsdogs.errors import (
     UnreadablePhotographError,
     UsageError,
 )
-from catsdogs.features import feature_file, recipes, running, worker
-from catsdogs.features.cache import Cache, DigestedPhotograph
+from catsdogs.features import feature_file, index, planning, recipes, running, worker
+from catsdogs.features.cache import DigestedPhotograph
 from catsdogs.features.feature_file import Unreadable
+from catsdogs.features.packing import Packing
 from catsdogs.features.recipes import Recipe
+from catsdogs.features.rows import Places, Rows
 from catsdogs.features.running import Job, RunningNetwork, Settings, running_networks
 from catsdogs.features.worker import SHARD_ROWS, Done, Stretch
-from catsdogs.files import atomic, hdf5, locks, storage
+from catsdogs.files import hdf5, locks, storage
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import selection
 from catsdogs.networks.engines.interface import AUTO
 from catsdogs.networks.table import KERAS, Backbone
 from catsdogs.networks.weights import obtain
 from catsdogs.photographs import images
-from catsdogs.photographs.dataset import Dataset, Photograph
-from catsdogs.photographs.locations import ABSENT, Location
+from catsdogs.photographs.dataset import Dataset
 from catsdogs.photographs.stamps import Stamps
 from catsdogs.progress import Progress
 
 DTYPES = ("float32", "float16")
 _COMPARED = 32  # photographs that are read to tell whether a feature file was made from this data set
+_ASSEMBLED_AT_ONCE = 3  # each holds some 20 MB
 _Row = TypeVar("_Row")
-Outcome = DigestedPhotograph | Unreadable
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class ThisMachine:
             self.notes += running.load_new_networks(job, networks, stretches[0].photographs)
             count = sum(len(stretch.photographs) for stretch in stretches)
             with worker.loader_of(job, networks, count) as loader:
-                yield from worker.compute_shards(networks, stretches, loader, lambda: tick(1))
+                is_first = all(network.cache.is_empty for network in networks)
+                yield from worker.compute_shards(networks, stretches, loader, lambda: tick(1), is_first)
         self.notes += chain.from_iterable(network.notes for network in networks)
 
 
@@ -129,21 +132,22 @@ def extract(
         networks = running_networks(job)
         set_aside += [path for network in networks for path in network.cache.set_aside]
         _refuse_other_dataset(dataset, networks)
-        present = [row for row in dataset.photographs if row.location not in dataset.absent]
+        absent = dataset.absent
+        present = [row for row in dataset.photographs if row.location not in absent] if absent else dataset.photographs
         photographs = dataset.photographs if limit is None or limit >= len(present) else _spread_evenly(present, limit)
         stamps = Stamps(out)
-        outcomes, computed = _compute_missing(job, networks, photographs, stamps, schedule, dataset.absent)
+        packing = Packing(out / feature_file.SHARD_FOLDER, [network.cache.recipe for network in networks], SHARD_ROWS)
+        outcomes = planning.look(photographs, stamps, networks, dataset.absent)
+        computed = _compute_missing(job, networks, outcomes, packing, schedule)
         written, rows = _assemble(dataset, networks, outcomes)
-        stamps.keep(
-            [row.digest if isinstance(row, DigestedPhotograph) else None for row in outcomes],
-            others=len(outcomes) < len(dataset.photographs),
-        )
+        packing.forget()
+        stamps.keep(outcomes.digests, outcomes.known, others=len(photographs) < len(dataset.photographs))
     return Extraction(
         paths=[network.cache.path for network in networks],
         computed={backbone.name: computed[backbone.name] for backbone in backbones},
         written=written,
         rows=rows,
-        unreadable=[row for row in outcomes if isinstance(row, Unreadable)],
+        unreadable=outcomes.unreadable,
         set_aside=set_aside,
         notes=schedule.notes,
     )
@@ -170,27 +174,13 @@ def settle_recipes(backbones: Sequence[Backbone], out: Path, settings: Settings)
 
 
 def _compute_missing(
-    job: Job,
-    networks: list[RunningNetwork],
-    photographs: Sequence[Photograph],
-    stamps: Stamps,
-    schedule: ThisMachine,
-    absent: Container[Location],
-) -> tuple[list[Outcome], Counter[str]]:
-    """Read the photographs that are new or changed, and compute missing rows.
-
-    Returns the outcome of each photograph, in order, and network -> rows computed.
-    """
-    outcomes: list[Outcome | None] = [*_cached_everywhere(photographs, stamps.look(photographs), networks)]
-    for row, photograph in enumerate(photographs):
-        if photograph.location in absent:
-            outcomes[row] = Unreadable(photograph.split, photograph.id, ABSENT)
-    _check_free_space([photographs[row] for row, known in enumerate(outcomes) if known is None], networks, job.out)
-    places = [
-        [row for row in range(start, min(start + SHARD_ROWS, len(photographs))) if outcomes[row] is None]
-        for start in range(0, len(photographs), SHARD_ROWS)
-    ]
-    stretches = [Stretch(number, tuple(photographs[row] for row in rows)) for number, rows in enumerate(places) if rows]
+    job: Job, networks: list[RunningNetwork], outcomes: planning.Outcomes, packing: Packing, schedule: ThisMachine
+) -> Counter[str]:
+    """Read the photographs that are new or changed, and compute missing rows; returns network -> rows computed."""
+    photographs, missing = outcomes.photographs, outcomes.missing
+    planning.check_free_space(outcomes.looked_at, np.flatnonzero(missing), networks, job.out)
+    places = planning.stretches(outcomes, networks, packing)
+    stretches = [Stretch(number, tuple(photographs[row] for row in rows)) for number, rows in enumerate(places)]
     computed: Counter[str] = Counter()
     failures = []
     with Progress(sum(map(len, places)), "photographs", "photo") as bar:
@@ -199,12 +189,11 @@ def _compute_missing(
                 failures.append(done)
                 continue
             computed.update(done.computed)
-            for row, outcome in zip(places[done.number], done.outcomes, strict=True):
-                photograph = photographs[row]
+            for row, outcome in zip(places[done.number].tolist(), done.outcomes, strict=True):
                 if isinstance(outcome, str):
-                    outcomes[row] = Unreadable(photograph.split, photograph.id, outcome)
+                    outcomes.reasons[row] = outcome
                 else:
-                    outcomes[row] = DigestedPhotograph(photograph, outcome)
+                    outcomes.digests[row], outcomes.known[row] = outcome, True
     if failures:
         first, rows = failures[0], places[failures[0].number]
         raise StoreError(
@@ -212,27 +201,27 @@ def _compute_missing(
             f"{photographs[rows[0]].split}/{photographs[rows[0]].id}: {first.failure}",
             "Run the same command again: all others are kept, and only these are computed",
         )
-    return [outcome for outcome in outcomes if outcome is not None], computed
+    return computed
 
 
 def _assemble(
-    dataset: Dataset, networks: Sequence[RunningNetwork], outcomes: Sequence[Outcome]
+    dataset: Dataset, networks: Sequence[RunningNetwork], outcomes: planning.Outcomes
 ) -> tuple[dict[str, bool], dict[str, int]]:
     """Write the feature files: `written` and `rows` of `Extraction`; raises DatasetError if nothing can be read."""
-    fresh = [row for row in outcomes if isinstance(row, DigestedPhotograph)]
-    unreadable = [row for row in outcomes if isinstance(row, Unreadable)]
-    if not fresh:
+    fresh, unreadable = outcomes.readable, outcomes.unreadable
+    if not len(fresh):
         raise DatasetError(
-            f"None of the {len(outcomes):,} photographs of {dataset.root} can be read; "
+            f"None of the {len(outcomes.photographs):,} photographs of {dataset.root} can be read; "
             f"{unreadable[0].id}: {unreadable[0].reason}",
             "Check the files",
         )
-    written, rows = {}, []
-    for network in networks:
+    is_limited = len(outcomes.photographs) < len(dataset.photographs)
+
+    def assemble(network: RunningNetwork) -> tuple[bool, Rows]:
         entries, listed = fresh, unreadable
-        if len(outcomes) < len(dataset.photographs):  # the run is limited
-            entries, listed = _with_kept(dataset, fresh, unreadable, network.cache)
-        written[network.backbone.name] = network.cache.assemble(
+        if is_limited:
+            entries, listed = planning.with_kept(dataset, fresh, unreadable, network.cache)
+        written = network.cache.assemble(
             entries,
             dataset.classes,
             listed,
@@ -242,8 +231,14 @@ def _assemble(
             dataset.task,
             dataset.groups,
         )
-        rows.append(Counter(entry.photograph.split for entry in entries))
-    return written, {split: rows[0][split] for split in feature_file.SPLITS}
+        return written, entries
+
+    _ = fresh.by_split  # for all of them
+    # Files wait for the disk or a store, so three of them at once take half of the time that they take in turn.
+    with ThreadPoolExecutor(_ASSEMBLED_AT_ONCE, "assembling") as pool:
+        done = list(pool.map(assemble, networks))
+    written = {network.backbone.name: changed for network, (changed, _) in zip(networks, done, strict=True)}
+    return written, {split: len(done[0][1].by_split[split]) for split in feature_file.SPLITS}
 
 
 def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
@@ -252,17 +247,22 @@ def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
     for path in (feature_file.path_of(out, backbone.name) for backbone in backbones):
         try:
             if storage.exists(path):
-                feature_file.recipe_of(path)
+                _recipe_of(path)
         except DamagedError:
             moved.append(hdf5.set_aside(path, out))
     return moved
+
+
+def _recipe_of(path: Path) -> Recipe:
+    """What a feature file was written with, from its index if it fits; raises as `feature_file.recipe_of`."""
+    return index.recipe_of(path) or feature_file.recipe_of(path)
 
 
 def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of: running.EngineOf) -> Recipe:
     path = feature_file.path_of(out, backbone.name)
     name, precision = settings.engine, settings.precision
     if storage.exists(path):
-        existing = feature_file.recipe_of(path)
+        existing = _recipe_of(path)
         name = existing.engine if name == AUTO else name
         precision = existing.precision if precision == AUTO else precision
     name = selection.engine_for(backbone, name)
@@ -279,37 +279,10 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
     return recipes.of_network(backbone, weights, name, precision, settings.dtype)
 
 
-def _cached_everywhere(
-    photographs: Sequence[Photograph], digests: Sequence[int | None], networks: Sequence[RunningNetwork]
-) -> list[DigestedPhotograph | None]:
-    """The photographs that need no reading, else None: the digest is remembered, and no network lacks the row."""
-    everywhere = set.intersection(*(set(network.cache.identities) for network in networks))
-    entries = [
-        None if digest is None else DigestedPhotograph(row, digest)
-        for row, digest in zip(photographs, digests, strict=True)
-    ]
-    return [entry if entry and (entry.key, entry.digest) in everywhere else None for entry in entries]
-
-
 def _spread_evenly(rows: Sequence[_Row], limit: int) -> Sequence[_Row]:
     if limit >= len(rows):
         return rows
     return [rows[position] for position in np.linspace(0, len(rows) - 1, limit).round().astype(int)]
-
-
-def _with_kept(
-    dataset: Dataset, fresh: Sequence[DigestedPhotograph], unreadable: Sequence[Unreadable], cache: Cache
-) -> tuple[list[DigestedPhotograph], list[Unreadable]]:
-    """Add the rows cached of photographs that a limited run did not look at, in the order of the table."""
-    digests = dict(cache.identities) | {entry.key: entry.digest for entry in fresh}
-    reasons = {row[:2]: row for row in (*(cache.existing.unreadable if cache.existing else ()), *unreadable)}
-    for entry in fresh:
-        reasons.pop((entry.photograph.split, entry.photograph.id), None)
-    entries = [DigestedPhotograph(photograph, 0) for key, photograph in dataset.by_key.items() if key not in reasons]
-    return (
-        [entry._replace(digest=digests[entry.key]) for entry in entries if entry.key in digests],
-        [reasons[key] for key in dataset.by_key if key in reasons],
-    )
 
 
 def _refuse_other_dataset(dataset: Dataset, networks: Sequence[RunningNetwork]) -> None:
@@ -321,18 +294,18 @@ def _refuse_other_dataset(dataset: Dataset, networks: Sequence[RunningNetwork]) 
         existing = network.cache.existing
         if existing is None or existing.source == str(dataset.root.resolve()):
             continue
-        rows = [
-            (dataset.by_key.get((split, id)), digest)
-            for split in feature_file.SPLITS
-            for id, digest in zip(existing.ids[split], existing.digests[split].tolist(), strict=True)
-        ]
-        shared = [DigestedPhotograph(photograph, digest) for photograph, digest in rows if photograph]
+        rows = Rows(dataset.photographs, np.zeros(len(dataset.photographs), np.uint64))
+        written = Places()
+        written.add(existing.keys, existing.digests)
+        found, digests = written.latest(rows.keys)
+        shared = Rows(dataset.photographs, digests).chosen(np.flatnonzero(found))
+        count = len(existing.keys)
         difference = (
-            f"has only {len(shared):,} of them" if len(shared) < len(rows) / 2 else _changed_pictures(dataset, shared)
+            f"has only {len(shared):,} of them" if len(shared) < count / 2 else _changed_pictures(dataset, shared)
         )
         if difference:
             raise StoreError(
-                f"{existing.path} holds {len(rows):,} photographs of {existing.source}; {dataset.root} {difference}",
+                f"{network.cache.path} holds {count:,} photographs of {existing.source}; {dataset.root} {difference}",
                 "Choose another folder with --out, or delete the file",
             )
 
@@ -345,13 +318,3 @@ def _changed_pictures(dataset: Dataset, entries: Sequence[DigestedPhotograph]) -
             same.append(images.digest(dataset.read(entry.photograph)) == entry.digest)
     changed = same.count(False)
     return f"has other pictures under {changed} of {len(same)} names compared" if changed > len(same) / 2 else ""
-
-
-def _check_free_space(photographs: Sequence[Photograph], networks: Sequence[RunningNetwork], out: Path) -> None:
-    """Refuse a disk that is too small: a row that is missing lies there twice, in its shard and in the feature file."""
-    keys, needed = [DigestedPhotograph(photograph, 0).key for photograph in photographs], 0
-    for network in networks if keys else ():
-        cached = {key for key, _ in network.cache.identities}
-        row = network.backbone.width * np.dtype(network.cache.recipe.dtype).itemsize
-        needed += 2 * row * sum(key not in cached for key in keys)
-    atomic.check_free_space(out, needed)

@@ -6,7 +6,7 @@ The latter are `train`, `test` and `label` without ids, which the data set suppl
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import DatasetError, StoreError
-from catsdogs.features import virtual
+from catsdogs.errors import DamagedError, DatasetError, StoreError
+from catsdogs.features import index, virtual
 from catsdogs.features.recipes import DEFAULTS, Recipe
 from catsdogs.files import cards, hdf5, storage
 from catsdogs.networks.choice import file_name
@@ -250,10 +250,23 @@ def has_labels(path: Path) -> bool:
         return all(f"{split}_topk_class" in file for split in SPLITS)
 
 
-def reading_rows(path: Path) -> AbstractContextManager[h5py.File]:
-    """A feature file, shard or part to read from; raises as `hdf5.reading`."""
+@contextmanager
+def reading_rows(path: Path, stamp: str = "") -> Iterator[h5py.File]:
+    """A feature file, shard or part to read from; raises as `hdf5.reading`.
+
+    Args:
+        stamp: of an object, if a listing has just told it.
+    """
     # `features` sets a damaged one aside, and computes its rows again.
-    return hdf5.reading(path, "Run this again" if path.parent.parent.name == SHARD_FOLDER else how_to_write(path.stem))
+    owner = virtual.owner_of(path)
+    is_shard = path.parent.parent.name == SHARD_FOLDER
+    remedy = "Run this again" if is_shard else how_to_write((owner or path).stem)
+    try:
+        with hdf5.reading(path, remedy, stamp) as file:
+            yield file
+    except DamagedError:
+        index.forget(owner or path)
+        raise
 
 
 def _read_recipe(path: Path, file: h5py.File) -> Recipe:

@@ -96,6 +96,8 @@ class RunningNetwork:
 
     def learnt_from(self, entries: Sequence[DigestedPhotograph]) -> int:
         """How many of these photographs the member that they go through has learnt from."""
+        if not self.member_of_digest:
+            return 0
         return sum(self.member_of_digest.get(entry.digest) == 0 for entry in entries)
 
     @property
@@ -114,8 +116,11 @@ class RunningNetwork:
         return self.loaded[member]
 
 
-def running_networks(job: Job) -> list[RunningNetwork]:
+def running_networks(job: Job, cache_of: Callable[[Path, Recipe], Cache] = Cache) -> list[RunningNetwork]:
     """The networks of a job, each with its cache; none is loaded yet.
+
+    Args:
+        cache_of: opens the cache of a recipe in a folder.
 
     Raises:
         WeightsError: the weights are missing on this machine, or are others than the job's.
@@ -130,7 +135,7 @@ def running_networks(job: Job) -> list[RunningNetwork]:
                 f"{backbone.name} has the weights {weights.sha256[:12]}… on this machine, not {recipe.weights[:12]}…",
                 "Give every machine the same weights",
             )
-        networks.append(RunningNetwork(backbone, weights, Cache(job.out, recipe), engine_of, shared=shared))
+        networks.append(RunningNetwork(backbone, weights, cache_of(job.out, recipe), engine_of, shared=shared))
     return networks
 
 
@@ -143,7 +148,7 @@ def load_new_networks(job: Job, networks: Sequence[RunningNetwork], photographs:
     Raises:
         WeightsError: the weights do not fit.
     """
-    new = [(one, member) for one in networks if one.cache.existing is None for member in (0, *one.fold_weights)]
+    new = [(one, member) for one in networks if one.cache.is_new for member in (0, *one.fold_weights)]
     notes = []
     with Progress(len(new), "preparing", "network") as bar:
         for network, member in new:
@@ -161,7 +166,7 @@ def load_new_networks(job: Job, networks: Sequence[RunningNetwork], photographs:
 def _is_exact(job: Job, network: RunningNetwork, photographs: Sequence[Photograph]) -> bool:
     """Whether a network gives some photographs the vectors that it gives in float32, or is known to."""
     recipe, backbone = network.cache.recipe, network.backbone
-    if recipe.engine == "openvino" or recipe.precision == "float32" or network.cache.identities:
+    if recipe.engine == "openvino" or recipe.precision == "float32" or not network.cache.is_empty:
         return True  # an earlier run tried it before it wrote shards
     dataset, fit, pixels = Dataset(job.root, (), ()), backbone.fit, []
     for photograph in photographs[:_TRIED_PHOTOGRAPHS]:

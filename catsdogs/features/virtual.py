@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import DamagedError, MissingError
+from catsdogs.features import index
 from catsdogs.files import hdf5, storage
 
 VIRTUAL_ROWS = 500_000  # above them, a file is written as virtual data sets
@@ -40,6 +41,13 @@ class Part(NamedTuple):
 def parts_folder(path: Path) -> Path:
     """Where the parts of a feature file lie."""
     return path.with_name(f"{path.stem}.shards")
+
+
+def owner_of(part: Path) -> Path | None:
+    """The feature file whose part a file is; None if it is none."""
+    folder = part.parent.parent
+    is_part = folder.name.endswith(".shards") and _PART_NAME.fullmatch(f"{part.parent.name}/{part.name}")
+    return folder.with_name(f"{folder.name.removesuffix('.shards')}.h5") if is_part and folder.name[:1] != "." else None
 
 
 def part_rows(digests: NDArray[np.uint64]) -> Iterator[slice]:
@@ -145,6 +153,7 @@ def _part(path: Path, part: Part) -> Iterator[h5py.File]:
         with hdf5.reading(path.parent / part.name) as file:
             yield file
     except (DamagedError, MissingError) as error:
+        index.forget(path)
         raise _lost(path, error.problem) from None
 
 

@@ -31,7 +31,7 @@ _REMOTE_READERS = 32  # threads that mostly wait for an object store
 
 
 class Stretch(NamedTuple):
-    """The photographs to be read of a stretch, `SHARD_ROWS` successive rows of the data set."""
+    """The photographs to be read of a stretch, at most `SHARD_ROWS`, in the order of the data set; see `packing`."""
 
     number: int
     photographs: tuple[Photograph, ...]
@@ -75,22 +75,24 @@ def compute_shards(
     stretches: Iterable[Stretch],
     loader: Loader,
     tick: Callable[[], object] = lambda: None,
+    is_first: bool = False,
 ) -> Iterator[Done]:
     """Load each photograph, compute the rows it lacks, and write a shard for each network, stretch by stretch.
 
     While one stretch is computed, the next is decoded and the last one written. `tick` is called for each photograph.
+    `is_first` says that no network has any of these rows, so that nobody looks for them.
 
     Raises:
         StoreError: a shard cannot be written, or an object store went on failing.
     """
     stretches = list(stretches)
-    stream = loader.stream(_request(networks, stretch) for stretch in stretches)
+    stream = loader.stream(_request(() if is_first else networks, stretch) for stretch in stretches)
     writing: Future[Done] | None = None
     # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
     with ThreadPoolExecutor(1, "writer") as writer, contextlib.closing(stream):
         for stretch, loaded in zip(stretches, stream, strict=True):
             try:
-                shards, outcomes = _compute(networks, stretch, loaded, tick)
+                shards, outcomes = _compute(networks, stretch, loaded, tick, is_first)
             except BaseException:
                 loaded.release()
                 raise
@@ -102,9 +104,9 @@ def compute_shards(
 
 
 def _request(networks: Sequence[RunningNetwork], stretch: Stretch) -> Request:
-    """The photographs of a stretch, to be decoded at the sizes of the networks that lack their rows."""
+    """The photographs of a stretch, to be decoded at the sizes of the networks that lack their rows; or at all."""
     locations = [photograph.location for photograph in stretch.photographs]
-    if not any(network.cache.identities for network in networks):
+    if not networks:
         return Request(locations)
 
     def choose(rows: Sequence[int], digests: Sequence[int]) -> list[set[Fit]]:
@@ -115,7 +117,11 @@ def _request(networks: Sequence[RunningNetwork], stretch: Stretch) -> Request:
 
 
 def _compute(
-    networks: Sequence[RunningNetwork], stretch: Stretch, loaded: Loaded, tick: Callable[[], object]
+    networks: Sequence[RunningNetwork],
+    stretch: Stretch,
+    loaded: Loaded,
+    tick: Callable[[], object],
+    is_first: bool,
 ) -> tuple[list["_Shard"], tuple[int | str, ...]]:
     """Send the photographs of a stretch through the networks. Returns their shards, and the outcomes of `Done`."""
     batches = _Batches(loaded.block)
@@ -126,7 +132,7 @@ def _compute(
         if not reason:
             entry = DigestedPhotograph(photograph, int(loaded.block.digest[row]))
             for shard in shards:
-                if entry not in shard.network.cache:
+                if is_first or entry not in shard.network.cache:
                     shard.add(entry, row)
         outcomes.append(reason or entry.digest)
         tick()

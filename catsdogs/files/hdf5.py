@@ -14,10 +14,15 @@ from catsdogs.files.atomic import replacing, write_errors
 
 
 @contextlib.contextmanager
-def writing(path: Path, has_long_attributes: bool = False) -> Iterator[h5py.File]:
+def writing(
+    path: Path, has_long_attributes: bool = False, seals: dict[Path, bytes] | None = None
+) -> Iterator[h5py.File]:
     """A new HDF5 file, sealed, that appears under its name only once it is whole and on the disk.
 
     Attributes of more than 64 KB, the names of some thousand classes, take the format of HDF5 1.8.
+
+    Args:
+        seals: gets the file's seal under its path, when the file is there.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
@@ -28,7 +33,9 @@ def writing(path: Path, has_long_attributes: bool = False) -> Iterator[h5py.File
             yield file
         if disk.error:
             raise disk.error
-        seal.seal(temporary)
+        written = seal.seal(temporary)
+    if seals is not None:
+        seals[path] = written
 
 
 class _Disk:
@@ -68,8 +75,11 @@ class _Disk:
 
 
 @contextlib.contextmanager
-def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
+def reading(path: Path, remedy: str = "Run this again", stamp: str = "") -> Iterator[h5py.File]:
     """An HDF5 file to read from, checked against its seal first or, without one, tried out in another process.
+
+    Args:
+        stamp: of an object, if a listing has just told it.
 
     Raises:
         DamagedError: its checksum is wrong, or it does not parse.
@@ -77,7 +87,7 @@ def reading(path: Path, remedy: str = "Run this again") -> Iterator[h5py.File]:
         StoreError: it cannot be read, which says nothing of its content; or another program has it open to write.
     """
     try:
-        copy = storage.local(path)
+        copy = storage.local(path, stamp)
         try:  # before HDF5 parses a damaged file in this process
             if not seal.check_seal(copy):
                 trial.try_out(copy)

@@ -8,11 +8,13 @@ breaks connections, 5 times in 13 s if it answers 500, and 6 times in 2 s if bod
 `REQUEST_ATTEMPTS`, and in every store.
 """
 
+import contextlib
 import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -29,6 +31,9 @@ S3_CLIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_at
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
 # Where a whole object appears at once, and a rename would only be a second copy.
 _WITHOUT_RENAME = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
+_REMOVES_AT_ONCE = ("s3", "s3a", "gs", "gcs")
+_MAGIC = set("*?[")  # of patterns, which `rm` takes
+_REMOVED_AT_ONCE = 16  # where a request removes one
 _KEPT_BYTES = 4 * 2**30  # of all local copies together; the newest is kept whatever its size
 
 _Result = TypeVar("_Result")
@@ -171,16 +176,24 @@ def _stamp_of(info: dict[str, Any]) -> str:
     return values and f"{info['size']} {values}"
 
 
-def local_copy(path: Path) -> Path:
+def size_in(stamp: str) -> int:
+    """The bytes of an object that has this stamp."""
+    return int(stamp.split()[0])
+
+
+def local_copy(path: Path, stamp: str = "") -> Path:
     """A copy of an object on this machine, kept while the object stays the same and this process lives.
+
+    `stamp` is the object's, if it is known already.
 
     fsspec's `filecache` knows no bound of bytes, and does not compare a copy's with what the store says.
     """
     with _copying:
-        found = info(path)
-        key = str(path), _stamp_of(found)
+        found = {} if stamp else info(path)
+        key = str(path), stamp or _stamp_of(found)
         if key not in _copies or not key[1]:
-            folder, size = tempfile.TemporaryDirectory(prefix="catsdogs-"), int(found["size"])
+            folder = tempfile.TemporaryDirectory(prefix="catsdogs-")
+            size = int(found["size"] if found else size_in(stamp))
             _download(path, Path(folder.name) / path.name, size)
             _copies[key] = folder, size
         _copies.move_to_end(key)
@@ -218,6 +231,27 @@ def upload(source: Path, target: Path) -> None:
     retry(target, copy)
 
 
-def remove_object(path: Path) -> None:
-    """Remove an object, or raise a FileNotFoundError."""
-    retry(path, lambda: _store(path).rm_file(_key(path)), "removed")  # not `rm`, to which `a*` is a pattern
+def remove_objects(paths: Sequence[Path]) -> None:
+    """Remove these objects, in as few requests as the store allows; absent ones are fine.
+
+    What a store leaves out of such a request it may not say, so what is still there is removed one by one.
+    """
+
+    def remove_one(path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            retry(path, lambda: _store(path).rm_file(_key(path)), "removed")
+
+    plain = [path for path in paths if path.protocol in _REMOVES_AT_ONCE and not _MAGIC & set(_key(path))]  # type: ignore[attr-defined]  # a place in a store has one
+    if len(plain) > 1:
+        store, keys = _store(plain[0]), [_key(path) for path in plain]
+
+        def remove() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                store.rm(keys)
+
+        retry(plain[0].parent, remove, "removed")
+        left = {str(folder / name) for folder in {path.parent for path in plain} for name in list_stamps(folder)}
+        removed = {str(path) for path in plain} - left
+        paths = [path for path in paths if str(path) not in removed]
+    with ThreadPoolExecutor(_REMOVED_AT_ONCE) as pool:
+        list(pool.map(remove_one, paths))

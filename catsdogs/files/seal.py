@@ -26,14 +26,15 @@ except ImportError:  # Windows, where a file that is open for writing cannot be 
     fcntl = None  # type: ignore[assignment]
 
 USER_BLOCK_BYTES = 512  # the least user block that HDF5 allows
-_SEAL_MAGIC = b"catsdogs sealed\n"
+SEAL_MAGIC = b"catsdogs sealed\n"
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # the start of a file without a user block
 _SEAL = struct.Struct("<16sQI")  # magic, length and CRC-32C of the bytes behind the block
+SEAL_BYTES = _SEAL.size
 _CHUNK_BYTES = 2**20
 
 
-def seal(path: Path) -> None:
-    """Write the seal into the user block of a finished file.
+def seal(path: Path) -> bytes:
+    """Write the seal into the user block of a finished file, and return it.
 
     Raises:
         OSError: it cannot be written.
@@ -41,7 +42,14 @@ def seal(path: Path) -> None:
     with path.open("r+b") as file:
         length, checksum = _measure(file)
         file.seek(0)
-        file.write(_SEAL.pack(_SEAL_MAGIC, length, checksum))
+        written = _SEAL.pack(SEAL_MAGIC, length, checksum)
+        file.write(written)
+    return written
+
+
+def size_told_by(written: bytes) -> int:
+    """The bytes of the file that has this seal."""
+    return USER_BLOCK_BYTES + int(_SEAL.unpack(written)[1])
 
 
 def check_seal(path: Path) -> bool:
@@ -61,7 +69,7 @@ def _check_once(path: Path, size: int, changed: int, inode: int) -> bool:
         head = file.read(_SEAL.size)
         if head.startswith(_HDF5):
             return False
-        if len(head) < _SEAL.size or _SEAL.unpack(head) != (_SEAL_MAGIC, *_measure(file)):
+        if len(head) < _SEAL.size or _SEAL.unpack(head) != (SEAL_MAGIC, *_measure(file)):
             share(file)
             raise DamagedError(f"{path} is cut short or damaged: its checksum is wrong", "Delete it")
     return True

@@ -4,13 +4,11 @@ A place is a `Path`, or what `object_store` makes of a URL, which has the same m
 Functions that reach a store raise a StoreError where it goes on failing or refuses the request.
 """
 
-import contextlib
 import errno
 import os
 import re
 import shutil
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -30,7 +28,6 @@ _PASSING = (
     *("ECONNABORTED", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO"),
 )
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
-_REMOVED_AT_ONCE = 16
 
 
 def place(text: str | Path) -> Path:
@@ -121,13 +118,16 @@ def open_by_ranges(path: Path) -> BinaryIO:
     return cast(BinaryIO, Ranges(path))
 
 
-def local(path: Path) -> Path:
+def local(path: Path, stamp: str = "") -> Path:
     """The same file on this machine: itself, or a copy that is kept while its object does not change.
+
+    Args:
+        stamp: the object's, if a listing has just told it. Then the store is not asked for it.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    return object_store.local_copy(path) if is_remote(path) else path
+    return object_store.local_copy(path, stamp) if is_remote(path) else path
 
 
 def error_number(text: str) -> int:
@@ -184,9 +184,11 @@ def remove_all(paths: Iterable[Path]) -> None:
         OSError: a local file cannot be removed.
     """
 
-    def remove_one(path: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            object_store.remove_object(path) if is_remote(path) else path.unlink()
-
-    with ThreadPoolExecutor(_REMOVED_AT_ONCE) as pool:
-        list(pool.map(remove_one, paths))
+    here: list[Path] = []
+    there: list[Path] = []
+    for path in paths:
+        (there if is_remote(path) else here).append(path)
+    if there:
+        object_store.remove_objects(there)
+    for path in here:
+        path.unlink(missing_ok=True)

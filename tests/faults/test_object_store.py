@@ -201,7 +201,7 @@ def test_a_run_that_writes_to_the_store_is_killed_and_goes_on(
     assert len(storage.list_stamps(out)) == 1  # a shard
     assert f"{sum(_COUNTS) - STRETCH} of them computed now" in features(s3_bucket)
     assert same_rows(out / f"{BACKBONE}.h5", reference)
-    assert sorted(storage.list_stamps(out)) == [".photographs.h5", f"{BACKBONE}.h5"]
+    assert sorted(storage.list_stamps(out)) == [f".{BACKBONE}.index", ".photographs.h5", f"{BACKBONE}.h5"]
     assert "up to date" in features(s3_bucket)
     saw("a run with `--out s3://` killed after its first shard: the next computed the rest")
 
@@ -220,7 +220,7 @@ def test_two_runs_at_once_in_a_store(
         _, err = asleep.communicate(timeout=300)
     assert asleep.returncode == 1 and re.search(r"/out/\.shards/\S+\.h5 is missing\. ", err.splitlines()[-1]), err
     assert "up to date" in features(s3_bucket) and same_rows(path, reference)
-    assert sorted(storage.list_stamps(path.parent)) == [".photographs.h5", path.name]
+    assert sorted(storage.list_stamps(path.parent)) == [f".{BACKBONE}.index", ".photographs.h5", path.name]
     saw("two runs at once in a store: one named the shard that the other had removed; the same command went on")
 
 

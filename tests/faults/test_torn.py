@@ -167,11 +167,11 @@ def test_a_torn_feature_file_is_known_by_its_checksum(
 
 def test_a_torn_file_of_stamps_only_costs_time(project: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(project / "features" / stamps.STAMPS_FILE, tmp_path))
-    whole = stamps._read_stamps(path)
+    whole = [array.tolist() for array in stamps._read_stamps(path)]
     for number, (_, data) in enumerate(torn(path.read_bytes(), seed=1)):
         other = tmp_path / f"{number}.h5"
         other.write_bytes(data)
-        assert stamps._read_stamps(other) in ({}, whole)
+        assert [array.tolist() for array in stamps._read_stamps(other)] in ([[], []], whole)
 
 
 def test_torn_shards_are_computed_again(tmp_path: Path, saw: Callable[[str], None]) -> None:

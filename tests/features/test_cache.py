@@ -94,7 +94,11 @@ def test_leftovers_of_a_killed_run_go(tmp_path: Path) -> None:
     for path in (*leftovers, other):
         path.write_bytes(b"half a file")
     assembled(cache)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [other.name, "ResNet50.h5"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        ".ResNet50.index",
+        other.name,
+        "ResNet50.h5",
+    ]
 
 
 @pytest.mark.parametrize("keep", [0, 7, 2000, -1])
@@ -137,7 +141,7 @@ def test_a_renamed_photograph_is_not_taken_from_a_shard(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_more_rows_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
-    monkeypatch.setattr("catsdogs.features.cache._COPIED_ROWS", 64)
+    monkeypatch.setattr("catsdogs.features.copying._COPIED_ROWS", 64)
     entries = table([f"t{n:04}" for n in range(300)], [str(n) for n in range(130)])
     cache = Cache(tmp_path, recipe(dtype=dtype))
     for start in range(7):
@@ -159,7 +163,7 @@ def test_shard_that_is_damaged_later_is_named(tmp_path: Path) -> None:
 
 
 def test_assembling_holds_no_more_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("catsdogs.features.cache._COPIED_ROWS", 50)
+    monkeypatch.setattr("catsdogs.features.copying._COPIED_ROWS", 50)
     entries = table([str(n) for n in range(600)], [])
     cache = Cache(tmp_path, recipe())
     for start in range(0, len(entries), 50):

@@ -5,6 +5,7 @@ More of what may happen to workers and nodes is in tests/faults/test_cluster.py.
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +16,16 @@ from typing import Any
 import pytest
 
 from catsdogs.errors import CatsdogsError, ClusterError, StoreError, UsageError, WeightsError
-from catsdogs.features import feature_file
+from catsdogs.features import extract as extract_module
+from catsdogs.features import feature_file, running, virtual
 from catsdogs.features.extract import Settings, extract
+from catsdogs.features.running import Job
+from catsdogs.features.worker import Stretch
+from catsdogs.files import hdf5
 from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs.dataset import Location, scan
 from tests.conftest import need, refused
-from tests.support.datasets import write_kaggle_folder
+from tests.support.datasets import jpeg, write_kaggle_folder
 from tests.support.extraction import content
 
 need("ray")
@@ -141,6 +146,34 @@ def test_weights_are_refused_before_any_photograph_is_read(ray: cluster.Cluster,
     settings = Settings(str(tmp_path / "none"), batch_size=4)
     with refused(WeightsError, "No such folder of weights"):
         extract(scan(data), ["ResNet50"], tmp_path / "out", settings, schedule=ray)
+
+
+def test_a_worker_reads_only_what_concerns_its_stretches(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An addition, and a renamed photograph: neither parts nor vectors are read for it, nor another's shards."""
+    monkeypatch.setattr(virtual, "VIRTUAL_ROWS", 10)
+    copied = tmp_path / "data"
+    shutil.copytree(data, copied)
+    out = tmp_path / "out"
+    recipes = extract_module.settle_recipes((BACKBONES[LITE0],), out, SETTINGS)
+    extract(scan(copied), [LITE0], out, SETTINGS)
+    (copied / "train/dog.50.jpg").write_bytes(jpeg(1234))
+    (copied / "train/dog.0.jpg").rename(copied / "train/dog.60.jpg")
+    dataset, read = scan(copied), []
+    job = Job(copied, (BACKBONES[LITE0],), recipes, out, SETTINGS)
+    reading = hdf5.reading
+
+    def noting(path: Path, *more: Any) -> Any:
+        read.append(path.name)
+        return reading(path, *more)
+
+    rows = [row for row in dataset.photographs if row.id in ("dog.50", "dog.60", "dog.1")]
+    told = cluster._told(Stretch(3, tuple(rows)), running.running_networks(job))
+    monkeypatch.setattr(hdf5, "reading", noting)
+    (done,) = cluster._Worker(job)({"stretch": [told]})["done"]
+    assert (done.number, done.computed, done.failure, len(done.outcomes)) == (3, {LITE0: 1}, "", 3)
+    assert set(read) == {f".{LITE0}.index"}  # to see that dog.60 was renamed
 
 
 @pytest.mark.parametrize(

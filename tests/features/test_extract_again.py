@@ -230,7 +230,7 @@ class TestLimit:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("catsdogs.features.extract.Cache.assemble", interrupted)
+            patch.setattr("catsdogs.features.cache.Cache.assemble", interrupted)
             run(kaggle_folder, tmp_path)
         summary = run(kaggle_folder, tmp_path, limit=1)
         assert summary.computed == {LITE0: 0}

@@ -13,7 +13,6 @@ import h5py
 import pytest
 
 from catsdogs.errors import (
-    CatsdogsError,
     DamagedError,
     MissingError,
     StoreError,
@@ -176,6 +175,8 @@ def test_wherever_it_fails(folder: Path, monkeypatch: pytest.MonkeyPatch, module
     ids=["KeyError", "RuntimeError", "allocation", "MemoryError"],
 )  # fmt: skip
 def test_whatever_h5py_makes_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    for path in folder.glob(".*.index"):
+        path.unlink()
     before = contents(folder)
 
     def failing(*_: object) -> None:
@@ -228,21 +229,21 @@ def test_no_process_to_try_a_file_out(folder: Path, monkeypatch: pytest.MonkeyPa
     assert contents(folder) == before
 
 
-def test_shards_stay_when_the_assembled_file_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_stay_when_the_feature_file_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which parts a feature file refers to, nobody knows then, so none is removed."""
-    cache = Cache(folder, recipe("Virtual"))
+    (folder / ".Virtual.index").unlink()
     before = contents(folder)
     reading = feature_file.reading_rows
 
-    def failing(path: Path) -> object:
-        if path == cache.path:
-            raise DamagedError(f"{path} is cut short or damaged: torn", "Again")
-        return reading(path)
+    def failing(path: Path, stamp: str = "") -> object:
+        if path.name == "Virtual.h5":
+            raise storage.read_error(path, OSError(errno.EIO, "x"))
+        return reading(path, stamp)
 
     with monkeypatch.context() as patch:
         patch.setattr(feature_file, "reading_rows", failing)
-        with refused(CatsdogsError, "torn"):
-            cache.assemble(ENTRIES, ("a", "b"), [], "photographs")
+        with refused(StoreError, "Input/output error"):
+            Cache(folder, recipe("Virtual")).assemble(ENTRIES, ("a", "b"), [], "photographs")
     assert contents(folder) == before
 
 

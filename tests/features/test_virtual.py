@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -187,7 +188,7 @@ def test_killed_while_it_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     cache.write_shard(rows_of(ENTRIES[100:150]), "none")
     writing, count = hdf5.writing, iter(range(kill))
 
-    def dying(path: Path, **more: bool) -> object:
+    def dying(path: Path, **more: Any) -> object:
         if next(count, None) is None:
             raise KeyboardInterrupt
         return writing(path, **more)
@@ -196,7 +197,9 @@ def test_killed_while_it_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     try:
         cache.assemble(ENTRIES, ("a", "b"), [], "photographs")
     except KeyboardInterrupt:
-        check(feature_file.read_features(cache.path), old)
+        found = feature_file.read_features(cache.path)
+        has_merged = len(found.ids["train"]) == 230  # the index comes last
+        check(found, ENTRIES if has_merged else old)
     monkeypatch.setattr(hdf5, "writing", writing)
     assert missing_in(tmp_path) == []
     check(written(tmp_path))

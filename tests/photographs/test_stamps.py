@@ -1,12 +1,14 @@
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from catsdogs.photographs import images, stamps
-from catsdogs.photographs.dataset import Dataset, scan, scan_unlabelled
+from catsdogs.photographs.dataset import Dataset, Photograph, scan, scan_unlabelled
 from catsdogs.photographs.stamps import STAMPS_FILE, Stamps
 from tests.support.datasets import jpeg, write_kaggle_folder
 from tests.support.features import opened
@@ -23,13 +25,19 @@ def digests(dataset: Dataset) -> list[int]:
 
 
 def known(dataset: Dataset, folder: Path) -> list[int | None]:
-    return Stamps(folder).look(dataset.photographs)
+    found = Stamps(folder).look(dataset.photographs)
+    return [digest if is_known else None for digest, is_known in zip(*map(np.ndarray.tolist, found), strict=True)]
 
 
 def keep(dataset: Dataset, folder: Path) -> None:
     remembered = Stamps(folder)
     remembered.look(dataset.photographs)
-    remembered.keep(digests(dataset), others=False)
+    remembered.keep(*read(dataset.photographs, dataset), others=False)
+
+
+def read(rows: Sequence[Photograph], dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The digests of photographs, all of them known."""
+    return np.array([images.digest(dataset.read(row)) for row in rows], np.uint64), np.ones(len(rows), bool)
 
 
 def same_times(path: Path, status: os.stat_result) -> None:
@@ -102,13 +110,15 @@ class TestRemembered:
         for others, remembered in ((True, 11), (False, len(some))):
             limited = Stamps(tmp_path)
             limited.look(some)
-            limited.keep([images.digest(dataset.read(row)) for row in some], others)
+            limited.keep(*read(some, dataset), others)
             assert sum(digest is not None for digest in known(dataset, tmp_path)) == remembered
 
     def test_what_could_not_be_read_is_not_kept(self, tmp_path: Path, dataset: Dataset) -> None:
         remembered = Stamps(tmp_path)
         remembered.look(dataset.photographs)
-        remembered.keep([None, *digests(dataset)[1:]], others=False)
+        found, is_known = read(dataset.photographs, dataset)
+        is_known[0] = False
+        remembered.keep(found, is_known, others=False)
         assert known(dataset, tmp_path) == [None, *digests(dataset)[1:]]
 
     @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ def content(path: Path) -> dict[str, object]:
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(
-        path.name for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", stamps.STAMPS_FILE)
-    )
+    """The names of all files but the lock, and what only saves reading."""
+    names = (path.name for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name not in (".lock", stamps.STAMPS_FILE) and name[-6:] != ".index")
 
 
 def vector(features: Features, split: str, id: str) -> np.ndarray:

@@ -21,7 +21,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """A file to tamper with, sealed again afterwards: what is not what it seems, and still whole."""
     with h5py.File(path, "r+") as file:
         yield file
-    if path.read_bytes().startswith(seal._SEAL_MAGIC):
+    if path.read_bytes().startswith(seal.SEAL_MAGIC):
         seal.seal(path)
 
 
