@@ -37,7 +37,7 @@ class TestExport:
 
         made: list[Path] = []
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr(export._exporter, "export", write)
+        monkeypatch.setattr(export._Exporter, "export", lambda _, *how: write(*how))
         path = export.exported(LITE0, Weights(None, "random"))
         victim = path.with_suffix(".xml" if damage == "remove" else ".bin")
         whole = victim.read_bytes()
@@ -63,20 +63,20 @@ class TestExport:
         monkeypatch.setattr(subprocess, "Popen", start)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         engine = selection.create_engine("openvino", "float32", 1)
-        with h5py.File(tmp_path / "MobileNet.weights.h5", "w") as file:
+        with h5py.File(tmp_path / "DenseNet121.weights.h5", "w") as file:
             file["a"] = [1.0]
         loaded = [engine.load(LITE0, Weights(None, "random"))]
-        with refused(WeightsError, "does not fit MobileNet"):
-            engine.load(BACKBONES["MobileNet"], weights.obtain(BACKBONES["MobileNet"], str(tmp_path)))
-        loaded.append(engine.load(BACKBONES["MobileNetV3Small"], Weights(None, "random")))
+        with refused(WeightsError, "does not fit DenseNet121"):
+            engine.load(BACKBONES["DenseNet121"], weights.obtain(BACKBONES["DenseNet121"], str(tmp_path)))
+        loaded.append(engine.load(BACKBONES["MobileNetV2"], Weights(None, "random")))
         assert len(started) == 1 and started[0].poll() is None
         loaded[0].submit(np.zeros((1, 224, 224, 3), np.uint8))()
         assert started[0].poll() == 0
         # Killed while it exports, it is named as the reason; the next network gets another one.
-        begun = export._exporter._started()
+        begun = export._exporters["openvino"]._started()
         begun.kill()
         begun.wait()
-        engine.load(BACKBONES["MobileNet"], Weights(None, "random"))
+        engine.load(BACKBONES["DenseNet121"], Weights(None, "random"))
         assert len(started) == 3
         export.release()
         assert not list(tmp_path.rglob("*.tmp"))
@@ -96,7 +96,7 @@ class TestExport:
         monkeypatch.syspath_prepend(tmp_path)
         export.release()  # so that a process is started that finds no TensorFlow
         with refused(WeightsError, r"cannot be exported for OpenVINO: .*no tensorflow here\. Install tensorflow"):
-            export.exported(BACKBONES["MobileNetV2"], Weights(None, "random"))
+            export.exported(BACKBONES["MobileNet"], Weights(None, "random"))
 
     def test_modules_in_the_folder_of_the_call_are_not_meant(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
