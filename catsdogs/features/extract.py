@@ -91,10 +91,11 @@ class ThisMachine:
 
         `networks` are those of this process. Their caches know all shards when this ends.
         """
-        if stretches:
-            self.notes += running.load_new_networks(job, networks, stretches[0].photographs)
-        yield from worker.compute_shards(Dataset(job.root, (), ()), networks, stretches, lambda: tick(1))
-        self.notes += chain.from_iterable(network.notes for network in networks)
+        if not stretches:
+            return
+        with running.loading_new_networks(job, networks, stretches[0].photographs) as notes:
+            yield from worker.compute_shards(Dataset(job.root, (), ()), networks, stretches, lambda: tick(1))
+        self.notes += [*notes, *chain.from_iterable(network.notes for network in networks)]
 
 
 def extract(
@@ -266,7 +267,8 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
     name = selection.engine_for(backbone, name)
     if AUTO in (name, precision):
         engine = engine_of(name, precision)
-        # On a GPU the first photographs tell whether another maker's network bears it, see `running.load_new_networks`.
+        # On a GPU the first photographs tell whether another maker's network bears it, see
+        # `running.loading_new_networks`.
         is_tried = backbone.source != KERAS and engine.name != "openvino"
         if precision == AUTO and engine.precision == "bfloat16" and not (backbone.bfloat16 or is_tried):
             engine = engine_of(engine.name, "float32")
