@@ -257,6 +257,8 @@ def _export_function(library: str) -> Callable[[Backbone, Weights, str], None]:
             from catsdogs.networks.engines import timm_models
 
         return timm_models.export
+    for unused in ("jax", "matplotlib"):  # Keras would import them if they are there: a third of its start
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     from catsdogs.networks.engines import keras_export
 
     if library == _TENSORFLOW:
