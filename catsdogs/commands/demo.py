@@ -58,7 +58,7 @@ def demo(flags: Flags, data: str | None = None, competition: str | None = None) 
             f"--data {data} would do nothing: --competition {competition} draws its own pictures",
             "Leave one of them out",
         )
-    from catsdogs.features.running import expect
+    from catsdogs.features.extract import expect
     from catsdogs.networks.choice import expand
 
     name = of_kind(competition) if competition else f"{DEMO}-{Path(data).resolve().name}" if data else DEMO

@@ -41,7 +41,7 @@ UNREADABLE_FILE = "unreadable.csv"
 )
 def features(flags: Flags, devices: str = "one") -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
-    from catsdogs.features.running import expect
+    from catsdogs.features.extract import expect
     from catsdogs.networks.choice import Variant, split_names, vary
 
     how = extraction_settings(flags)

@@ -29,7 +29,7 @@ from catsdogs.features.running import Job, RunningNetwork, Settings, running_net
 from catsdogs.features.worker import SHARD_ROWS, Done, Stretch
 from catsdogs.files import atomic, hdf5, locks, storage
 from catsdogs.networks.choice import choose
-from catsdogs.networks.engines import selection
+from catsdogs.networks.engines import export, selection
 from catsdogs.networks.engines.interface import AUTO
 from catsdogs.networks.table import KERAS, Backbone
 from catsdogs.networks.weights import obtain
@@ -146,6 +146,18 @@ def extract(
         set_aside=set_aside,
         notes=schedule.notes,
     )
+
+
+def expect(names: Sequence[str], settings: Settings, out: Path) -> None:
+    """Begin what a first run has to wait for, before its photographs are known: the process that exports networks.
+
+    Raises:
+        UnknownNameError, WeightsError: as `choice.choose`.
+    """
+    if selection.is_openvino(settings.engine, settings.devices):
+        backbones = choose(names, settings.weights_dir)
+        new = [backbone for backbone in backbones if not storage.exists(feature_file.path_of(out, backbone.name))]
+        export.expect([backbone.network for backbone in new])
 
 
 def _check_request(settings: Settings, limit: int | None) -> None:

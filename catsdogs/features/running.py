@@ -12,12 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from catsdogs.errors import UnreadablePhotographError, UsageError, WeightsError
-from catsdogs.features import feature_file
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.recipes import Recipe
-from catsdogs.files import storage
 from catsdogs.networks import trained
-from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import export, interface, selection
 from catsdogs.networks.engines.interface import AUTO, Engine, Network
 from catsdogs.networks.table import Backbone
@@ -150,18 +147,6 @@ def running_networks(job: Job) -> list[RunningNetwork]:
         cache = Cache(job.out, recipe)
         networks.append(RunningNetwork(backbone, weights, cache, engine_of, shared=shared, loading=loading))
     return networks
-
-
-def expect(names: Sequence[str], settings: Settings, out: Path) -> None:
-    """Begin what a first run has to wait for, before its photographs are known: the process that exports networks.
-
-    Raises:
-        UnknownNameError, WeightsError: as `choice.choose`.
-    """
-    if selection.is_openvino(settings.engine, settings.devices):
-        backbones = choose(names, settings.weights_dir)
-        new = [backbone for backbone in backbones if not storage.exists(feature_file.path_of(out, backbone.name))]
-        export.expect([backbone.network for backbone in new])
 
 
 @contextlib.contextmanager

@@ -30,20 +30,22 @@ from catsdogs.networks.weights import Weights
 NETWORK_FILE = "network.xml"
 SUMS_FILE = "SHA256SUMS"
 # The networks whose files from Keras's OpenVINO backend give the same numbers, bit for bit, as those from TensorFlow.
-# Of others the backend rounds in another order, or fixes the number of photographs in a batch to one.
+# The backend rounds the activations and normalisations of the others in another order.
 TRACED = frozenset(
-    f"{family}{size}"
-    for family, sizes in {
+    f"{family}{kind}"
+    for family, kinds in {
         "DenseNet": ("121", "169", "201"),
         "EfficientNetLite": ("0", "1", "2"),
         "Inception": ("V3", "ResNetV2"),
-        "MobileNet": ("V2",),
+        "MobileNet": ("", "V2", "V3Small", "V3Large"),
         "NASNet": ("Mobile", "Large"),
         "ResNet": ("50", "101", "152", "50V2", "101V2", "152V2"),
         "VGG": ("16", "19"),
         "Xception": ("",),
+        "four-conv": ("",),
+        "squeezenet": ("",),
     }.items()
-    for size in sizes
+    for kind in kinds
 )
 _NETWORKS = Path(__file__).parents[1]
 _ANSWER = "\x1e"  # the process that exports begins its answer with it; all else that it writes are messages

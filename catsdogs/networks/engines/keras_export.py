@@ -99,12 +99,22 @@ def _trace(model: keras.Model, path: Path) -> None:
             _normalise_as_tensorflow(node)
         elif node.get_type_name() == "TopK":
             node.set_attribute("stable", True)
+        elif node.get_type_name() == "Reshape" and node.get_input_partial_shape(0)[0].is_dynamic:
+            _keep_batch(node)
     for name, result in zip(sorted(model.output), graph.get_results(), strict=True):  # as Keras flattens a dictionary
         result.output(0).get_tensor().set_names({name})
     FrontEndManager().load_by_framework("tf").normalize(graph)
     openvino.serialize(graph, path)
     for file in (raw, raw.with_suffix(".bin")):
         file.unlink()
+
+
+def _keep_batch(node: "openvino.Node") -> None:
+    """Let a reshaping keep the number of photographs, which was one when it was traced."""
+    shape = node.input_value(1).get_node()
+    if shape.get_type_name() == "Constant" and (numbers := shape.get_vector().tolist())[0] == 1:
+        kept = opset13.reshape(node.input_value(0), opset13.constant([0, *numbers[1:]]), special_zero=True)
+        node.output(0).replace(kept.output(0))
 
 
 def _normalise_as_tensorflow(node: "openvino.Node") -> None:

@@ -7,12 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from catsdogs.networks import build, weights
-from catsdogs.networks.engines import export, openvino, selection
+from catsdogs.networks import build, trained, weights
+from catsdogs.networks.engines import export, keras_export, openvino, selection
 from catsdogs.networks.engines.interface import Output
 from catsdogs.networks.table import BACKBONES, Backbone
 from catsdogs.networks.weights import Weights
 from tests.conftest import need
+from tests.support.networks import CARD
+
+exported = export.exported
 
 # At sizes that are quick. The others of `TRACED` were compared likewise, but for their classifiers.
 SIZES = {
@@ -48,6 +51,48 @@ def test_the_same_numbers_bit_for_bit(name: str, tmp_path: Path, monkeypatch: py
         for array, expected in zip(one, other, strict=True):
             np.testing.assert_array_equal(array, expected)
     export.release()
+
+
+def test_members_are_one_model_with_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member's numbers do not depend on those exported before it, nor on how."""
+    monkeypatch.chdir(tmp_path)
+    row = trained.row(_trained_in_folds(trained.FOLDER / "mine"))
+    members = [weights.obtain(row, None), *weights.of_folds(row).values()]
+    one_after_the_other = keras_export.Exporter()
+    for number, member in enumerate(members):
+        one_after_the_other.export(row.network, member, str(tmp_path / f"{number}.xml"))  # on this process's backend
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, row.input_size, row.input_size, 3), np.uint8)
+    vectors = []
+    for number, member in enumerate(members):
+        network = selection.create_engine("openvino", "float32", 2).load(row.network, member)
+        vectors.append(network.submit(pixels)().vector)
+        monkeypatch.setattr(export, "exported", lambda *_, path=tmp_path / f"{number}.xml": path)
+        other = selection.create_engine("openvino", "float32", 2).load(row.network, member)
+        np.testing.assert_array_equal(other.submit(pixels)().vector, vectors[-1])
+        monkeypatch.setattr(export, "exported", exported)
+    assert not any(np.array_equal(vectors[0], other) for other in vectors[1:])
+    export.release()
+
+
+def _trained_in_folds(folder: Path) -> Path:
+    """A small network, its member `all` and one for each of two folds, as if they had learnt."""
+    folder.mkdir(parents=True)
+    sums = {}
+    for number, member in enumerate((trained.ALL, "fold-1", "fold-2")):
+        keras.utils.set_random_seed(number)
+        path = build.build_path("four-conv", 32, batch_norm=True)
+        path = path if member == trained.ALL else build.with_language(path)
+        file = trained.weights_path(folder, member)
+        path.save_weights(file)
+        sums[member] = trained.file_digest(file)
+    learnt = trained.Learnt(
+        np.array(["a", "b"], object), np.array([7, 8], np.uint64), np.array([0, 1]), np.array([1, 2])
+    )
+    trained.write_learnt(folder, learnt, CARD.classes, {})
+    digest = trained.file_digest(folder / trained.LEARNT_FILE)
+    trained.write_card(folder, replace(CARD, tricks=("batch-norm",), weights=sums, learnt=digest))
+    return folder
 
 
 def _drawn_weights(backbone: Backbone, folder: Path) -> Weights:
