@@ -16,6 +16,7 @@ from catsdogs.errors import UsageError
 DEMO = "demo"
 DEMO_HEAD = "dropout-sigmoid"
 DEMO_DATA = Path("data") / DEMO
+NETWORKS = "lite"
 NETWORK_OF_COMPETITIONS = "EfficientNetLite0"  # the smallest of the embedded ones: their pictures are a hundred
 # The settings in invoke.yaml are for photographs of one's own, and say nothing of drawings.
 _NO_SETTINGS = dict.fromkeys(("labels", "images", "positive", "kind", "groups", "metric", "competition"), "")
@@ -36,7 +37,7 @@ class _Tour(NamedTuple):
     name: str
     data: Path
     truth: Path
-    backbones: str = "lite"
+    backbones: str = NETWORKS
     flags: Mapping[str, str] = {}
     next_steps: tuple[str, ...] = (
         "fetch --source microsoft",
@@ -57,11 +58,16 @@ def demo(flags: Flags, data: str | None = None, competition: str | None = None) 
             f"--data {data} would do nothing: --competition {competition} draws its own pictures",
             "Leave one of them out",
         )
+    from catsdogs.features.extract import expect
+    from catsdogs.networks.choice import expand
+
+    name = of_kind(competition) if competition else f"{DEMO}-{Path(data).resolve().name}" if data else DEMO
+    networks = NETWORK_OF_COMPETITIONS if competition else NETWORKS
+    expect(expand(networks), extraction_settings(flags), flags.place("features") / name)  # while pictures are drawn
     if competition:
         tour = _draw_competition(competition)
     elif data:
-        root = Path(data)
-        tour = _Tour(f"{DEMO}-{root.resolve().name}", root, root / "truth.csv")
+        tour = _Tour(name, Path(data), Path(data) / "truth.csv")
     else:
         tour = _draw_pets()
     _make(flags.but(**tour.flags), tour)

@@ -41,6 +41,7 @@ UNREADABLE_FILE = "unreadable.csv"
 )
 def features(flags: Flags, devices: str = "one") -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
+    from catsdogs.features.extract import expect
     from catsdogs.networks.choice import Variant, split_names, vary
 
     how = extraction_settings(flags)
@@ -48,6 +49,8 @@ def features(flags: Flags, devices: str = "one") -> None:
     names, folder = vary(network_names(flags), **variants), flags.but(features=flags.out).place("features")
     refuse_idle_weights(flags.weights_dir, names)
     check_writable(folder)
+    if flags.cluster is None:
+        expect(names, how, folder)
     dataset = look_at(flags)
     count = optional_number("limit", flags.limit)
     with _schedule(flags) as schedule:

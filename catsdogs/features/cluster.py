@@ -232,7 +232,9 @@ def _settle_on_worker(job: Job, first: tuple[Photograph, ...]) -> tuple[tuple[Re
     """Settle the recipes, and load the networks: each is built once here before all workers need it."""
     recipes = extract.settle_recipes(job.backbones, job.out, job.settings)
     networks = running.running_networks(replace(job, recipes=recipes), ToldCache)
-    notes = running.load_new_networks(job, networks, first)
+    with running.loading_new_networks(job, networks, first) as notes:
+        for network in networks:
+            network.load()
     return tuple(network.cache.recipe for network in networks), notes
 
 

@@ -32,7 +32,7 @@ from catsdogs.features.running import Job, RunningNetwork, Settings, running_net
 from catsdogs.features.worker import SHARD_ROWS, Done, Stretch
 from catsdogs.files import hdf5, locks, storage
 from catsdogs.networks.choice import choose
-from catsdogs.networks.engines import selection
+from catsdogs.networks.engines import export, selection
 from catsdogs.networks.engines.interface import AUTO
 from catsdogs.networks.table import KERAS, Backbone
 from catsdogs.networks.weights import obtain
@@ -93,13 +93,16 @@ class ThisMachine:
 
         `networks` are those of this process. Their caches know all shards when this ends.
         """
-        if stretches:
-            self.notes += running.load_new_networks(job, networks, stretches[0].photographs)
-            count = sum(len(stretch.photographs) for stretch in stretches)
-            with worker.loader_of(job, networks, count) as loader:
-                is_first = all(network.cache.is_empty for network in networks)
-                yield from worker.compute_shards(networks, stretches, loader, lambda: tick(1), is_first)
-        self.notes += chain.from_iterable(network.notes for network in networks)
+        if not stretches:
+            return
+        count = sum(len(stretch.photographs) for stretch in stretches)
+        with (
+            running.loading_new_networks(job, networks, stretches[0].photographs) as notes,
+            worker.loader_of(job, networks, count) as loader,
+        ):
+            is_first = all(network.cache.is_empty for network in networks)
+            yield from worker.compute_shards(networks, stretches, loader, lambda: tick(1), is_first)
+        self.notes += [*notes, *chain.from_iterable(network.notes for network in networks)]
 
 
 def extract(
@@ -151,6 +154,18 @@ def extract(
         set_aside=set_aside,
         notes=schedule.notes,
     )
+
+
+def expect(names: Sequence[str], settings: Settings, out: Path) -> None:
+    """Begin what a first run has to wait for, before its photographs are known: the process that exports networks.
+
+    Raises:
+        UnknownNameError, WeightsError: as `choice.choose`.
+    """
+    if selection.is_openvino(settings.engine, settings.devices):
+        backbones = choose(names, settings.weights_dir)
+        new = [backbone for backbone in backbones if not storage.exists(feature_file.path_of(out, backbone.name))]
+        export.expect([backbone.network for backbone in new])
 
 
 def _check_request(settings: Settings, limit: int | None) -> None:
@@ -268,7 +283,8 @@ def _settle_recipe(backbone: Backbone, out: Path, settings: Settings, engine_of:
     name = selection.engine_for(backbone, name)
     if AUTO in (name, precision):
         engine = engine_of(name, precision)
-        # On a GPU the first photographs tell whether another maker's network bears it, see `running.load_new_networks`.
+        # On a GPU the first photographs tell whether another maker's network bears it, see
+        # `running.loading_new_networks`.
         is_tried = backbone.source != KERAS and engine.name != "openvino"
         if precision == AUTO and engine.precision == "bfloat16" and not (backbone.bfloat16 or is_tried):
             engine = engine_of(engine.name, "float32")

@@ -3,7 +3,8 @@
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from catsdogs.errors import UnreadablePhotographError, UsageError, WeightsError
 from catsdogs.features.cache import Cache, DigestedPhotograph
 from catsdogs.features.recipes import Recipe
 from catsdogs.networks import trained
-from catsdogs.networks.engines import interface, selection
+from catsdogs.networks.engines import export, interface, selection
 from catsdogs.networks.engines.interface import AUTO, Engine, Network
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights, obtain, of_folds
@@ -80,6 +81,7 @@ class RunningNetwork:
     writing: threading.Lock = field(default_factory=threading.Lock)  # a worker may have two stretches under way
     loaded: dict[int, Network] = field(default_factory=dict)
     shared: "dict[tuple[object, ...], Network]" = field(default_factory=dict)  # with all networks of the job
+    loading: list[Future[None]] = field(default_factory=list)  # likewise, of those that load in the background
 
     @property
     def engine(self) -> Engine:
@@ -106,6 +108,17 @@ class RunningNetwork:
         return [network.note for network in self.loaded.values() if network.note]
 
     def load(self, member: int = 0) -> Network:
+        """The network, once all are loaded that load in the background: if one does not fit, nothing is computed.
+
+        Raises:
+            WeightsError: the weights of one of them do not fit.
+        """
+        for others in self.loading:
+            others.result()
+        return self.load_now(member)
+
+    def load_now(self, member: int = 0) -> Network:
+        """The network, without waiting for others."""
         if member not in self.loaded:
             weights = self.fold_weights[member] if member else self.weights
             network, recipe = self.backbone.network, self.cache.recipe
@@ -128,6 +141,7 @@ def running_networks(job: Job, cache_of: Callable[[Path, Recipe], Cache] = Cache
     """
     engine_of, networks = engines(job.settings), []
     shared: dict[tuple[object, ...], Network] = {}
+    loading: list[Future[None]] = []
     for backbone, recipe in zip(job.backbones, job.recipes, strict=True):
         weights = obtain(backbone, job.settings.weights_dir)
         if weights.sha256 != recipe.weights:
@@ -135,32 +149,52 @@ def running_networks(job: Job, cache_of: Callable[[Path, Recipe], Cache] = Cache
                 f"{backbone.name} has the weights {weights.sha256[:12]}… on this machine, not {recipe.weights[:12]}…",
                 "Give every machine the same weights",
             )
-        networks.append(RunningNetwork(backbone, weights, cache_of(job.out, recipe), engine_of, shared=shared))
+        cache = cache_of(job.out, recipe)
+        networks.append(RunningNetwork(backbone, weights, cache, engine_of, shared=shared, loading=loading))
     return networks
 
 
-def load_new_networks(job: Job, networks: Sequence[RunningNetwork], photographs: Sequence[Photograph]) -> list[str]:
+@contextlib.contextmanager
+def loading_new_networks(
+    job: Job, networks: Sequence[RunningNetwork], photographs: Sequence[Photograph]
+) -> Iterator[list[str]]:
     """Load the networks that have no feature file yet. Where there is one, these very weights have fitted before.
 
-    A precision that was chosen for a GPU is tried on the first of the photographs. If their vectors are not those of
-    float32, the network computes in float32. Returns a sentence for each such network.
+    Those of OpenVINO load in the background of the block, which begins with the decoding of photographs. See
+    `RunningNetwork.load`. A precision that was chosen for a GPU is tried on the first of the photographs. If their
+    vectors are not those of float32, the network computes in float32. The value is a sentence for each such network.
 
     Raises:
         WeightsError: the weights do not fit.
     """
     new = [(one, member) for one in networks if one.cache.is_new for member in (0, *one.fold_weights)]
-    notes = []
-    with Progress(len(new), "preparing", "network") as bar:
-        for network, member in new:
+    later = [(one, member) for one, member in new if one.engine.name == "openvino"]
+    now = [(one, member) for one, member in new if one.engine.name != "openvino"]
+    bar, notes = Progress(len(new), "preparing", "network"), []
+    with bar if not later else contextlib.nullcontext():
+        for network, member in now:
             if member == 0 and job.settings.precision == AUTO and not _is_exact(job, network, photographs):
                 rounded = network.cache.recipe.precision
                 notes.append(f"{network.backbone.name} computes in float32: {rounded} gives other vectors here")
                 # Rows cached in the other precision are not used.
                 network.cache = Cache(job.out, replace(network.cache.recipe, precision="float32"))
                 network.loaded.clear()
-            network.load(member)
+            network.load_now(member)
             bar.update()
-    return notes
+    with ThreadPoolExecutor(1, "preparing") as background:
+        if later:
+            networks[0].loading.append(background.submit(_load_all, later, bar))
+        yield notes
+    for loading in networks[0].loading:  # if no photograph could be read, nobody has waited for it
+        loading.result()
+
+
+def _load_all(new: Sequence[tuple[RunningNetwork, int]], bar: Progress) -> None:
+    """Load networks one after the other, in one process that exports those that were never exported."""
+    with bar, export.kept():
+        for network, member in new:
+            network.load_now(member)
+            bar.update()
 
 
 def _is_exact(job: Job, network: RunningNetwork, photographs: Sequence[Photograph]) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import keras
 import numpy as np
@@ -67,10 +67,8 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
         keras.utils.set_random_seed(RANDOM_SEED)
     image = keras.Input((backbone.input_size, backbone.input_size, 3), dtype="uint8", name="image")
     if backbone.trained:
-        assert weights.path  # noqa: S101 - `obtain` gives a trained network no random weights
         with _computing_in(policy):
-            path = read_path(backbone.trained, weights.path.name.removesuffix(".weights.h5"))
-            vector = path(keras.ops.cast(image, "float32"))
+            vector = read_path(backbone.trained, member_of(weights))(keras.ops.cast(image, "float32"))
             return keras.Model(image, {"vector": keras.layers.Identity(dtype="float32", name="vector")(vector)})
     parts = pretrained(backbone, weights, policy)
     feature_map = parts.trunk(preprocess(image, backbone.preprocessing))
@@ -80,35 +78,6 @@ def build(backbone: Backbone, weights: Weights, policy: str = "float32") -> kera
         top = keras.ops.top_k(keras.ops.cast(parts.classifier(feature_map), "float32"), TOP_K)
         outputs |= {"topk_prob": top[0], "topk_class": top[1]}
     return keras.Model(image, outputs, name=backbone.name)
-
-
-def export(backbone: Backbone, weights: Weights, path: str) -> None:
-    """Write the model of `build` as an OpenVINO file, `.xml`; on the TensorFlow backend.
-
-    Raises:
-        WeightsError: as `build`.
-    """
-    keras.utils.clear_session()
-    model = build(backbone, weights)
-    parts = (model.trainable_variables, model.non_trainable_variables)
-    numbers = [[keras.ops.convert_to_numpy(variable) for variable in part] for part in parts]
-    # The same network with constants in place of variables: at each step of a graph OpenVINO visits all variables. Of
-    # Xception that takes 4.6 s of processor time, with constants 3.9 s; of EfficientNetLite0 3.8 s and 2.6 s.
-    constant = Answering(lambda image: model.stateless_call(*numbers, image, training=False)[0])
-    signature = keras.InputSpec(shape=model.input_shape, dtype=model.input.dtype, name=model.input.name)
-    constant.export(path, format="openvino", verbose=False, input_signature=[signature])
-
-
-class Answering(keras.Model):
-    """A function as a model without weights."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self._function = function
-        self.built = True
-
-    def call(self, image: Any) -> Any:
-        return self._function(image)
 
 
 def pretrained(backbone: Backbone, weights: Weights, policy: str = "float32") -> "Pretrained | HubNetwork":
@@ -184,9 +153,20 @@ def read_path(folder: Path, member: str) -> keras.Model:
     path = build_path(card.base, card.input_size, batch_norm="batch-norm" in card.tricks, folder=folder)
     if member != trained.ALL:
         path = with_language(path)
-    remedy = f"Train {card.name} again with --force"
-    fill(path.load_weights, trained.weights_path(folder, member), path.name, remedy)
+    fill_member(path.load_weights, folder, member)
     return path
+
+
+def fill_member(load: Callable[[Path], object], folder: Path, member: str) -> None:
+    """Load a member's weights by `load_weights` of a model of its layers; raises as `read_path`."""
+    card = trained.read_card(folder)
+    fill(load, trained.weights_path(folder, member), card.base, f"Train {card.name} again with --force")
+
+
+def member_of(weights: Weights) -> str:
+    """Which member of a trained network these weights are."""
+    assert weights.path  # noqa: S101 - `obtain` gives a trained network no random weights
+    return weights.path.name.removesuffix(".weights.h5")
 
 
 def preprocess(image: keras.KerasTensor, mode: str) -> keras.KerasTensor:

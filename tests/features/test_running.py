@@ -1,15 +1,50 @@
-"""The precision of a GPU, tried before shards are computed."""
+"""Networks that load while photographs are decoded; the precision of a GPU, tried before shards are computed."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 
+from catsdogs.errors import WeightsError
 from catsdogs.features import extract, feature_file, running
-from catsdogs.networks.engines import interface
+from catsdogs.networks.engines import export, interface
+from catsdogs.networks.table import Backbone
+from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset
-from tests.conftest import need
+from tests.conftest import need, refused
 from tests.support.engines import LITE0
+
+
+class TestNetworksLoadInTheBackground:
+    def test_no_shard_is_written_beside_weights_that_do_not_fit(
+        self, make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first network is ready, and photographs are decoded, before the second one turns out not to fit."""
+
+        def load(photograph: bytes, fits: object) -> object:
+            decoded.append(photograph)
+            some_are.set()
+            return images_load(photograph, fits)
+
+        def export_one(self: export._Exporter, backbone: Backbone, *how: object) -> None:
+            if backbone.name == "DenseNet121":
+                assert some_are.wait(timeout=60)
+            export_it(self, backbone, *how)
+
+        decoded: list[bytes] = []
+        some_are = threading.Event()
+        images_load, export_it = images.load, export._Exporter.export
+        need(str(LITE0.package))
+        monkeypatch.setattr(images, "load", load)
+        monkeypatch.setattr(export._Exporter, "export", export_one)
+        with h5py.File(tmp_path / "DenseNet121.weights.h5", "w") as file:
+            file["a"] = [1.0]
+        how = running.Settings(engine="openvino", batch_size=4, weights_dir=str(tmp_path))
+        with refused(WeightsError, r"does not fit DenseNet121"):
+            extract.extract(make_dataset(), [LITE0.name, "DenseNet121"], tmp_path / "features", how)
+        assert decoded and not list((tmp_path / "features").rglob("*.h5"))
 
 
 class TestPrecisionIsTried:

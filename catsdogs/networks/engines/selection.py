@@ -54,6 +54,11 @@ def engine_for(backbone: Backbone, name: str) -> str:
     return name
 
 
+def is_openvino(name: str, devices: str) -> bool:
+    """Whether an engine that is asked for, or `auto` on this machine, is sure to be OpenVINO."""
+    return name == "openvino" or (name == AUTO and devices != "all" and not _accelerator_in_sight())
+
+
 def _has_cuda() -> bool:
     if not _accelerator_in_sight():
         return False

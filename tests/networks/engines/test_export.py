@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from benchmarks import structure
 from catsdogs.errors import WeightsError
 from catsdogs.networks import weights
 from catsdogs.networks.engines import export, selection
@@ -37,7 +38,7 @@ class TestExport:
 
         made: list[Path] = []
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr(export._exporter, "export", write)
+        monkeypatch.setattr(export._Exporter, "export", lambda _, *how: write(*how))
         path = export.exported(LITE0, Weights(None, "random"))
         victim = path.with_suffix(".xml" if damage == "remove" else ".bin")
         whole = victim.read_bytes()
@@ -63,23 +64,56 @@ class TestExport:
         monkeypatch.setattr(subprocess, "Popen", start)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         engine = selection.create_engine("openvino", "float32", 1)
-        with h5py.File(tmp_path / "MobileNet.weights.h5", "w") as file:
+        with h5py.File(tmp_path / "DenseNet121.weights.h5", "w") as file:
             file["a"] = [1.0]
         loaded = [engine.load(LITE0, Weights(None, "random"))]
-        with refused(WeightsError, "does not fit MobileNet"):
-            engine.load(BACKBONES["MobileNet"], weights.obtain(BACKBONES["MobileNet"], str(tmp_path)))
-        loaded.append(engine.load(BACKBONES["MobileNetV3Small"], Weights(None, "random")))
+        with refused(WeightsError, "does not fit DenseNet121"):
+            engine.load(BACKBONES["DenseNet121"], weights.obtain(BACKBONES["DenseNet121"], str(tmp_path)))
+        loaded.append(engine.load(BACKBONES["MobileNetV2"], Weights(None, "random")))
         assert len(started) == 1 and started[0].poll() is None
         loaded[0].submit(np.zeros((1, 224, 224, 3), np.uint8))()
         assert started[0].poll() == 0
         # Killed while it exports, it is named as the reason; the next network gets another one.
-        begun = export._exporter._started()
+        begun = export._exporters["openvino"]._started()
         begun.kill()
         begun.wait()
-        engine.load(BACKBONES["MobileNet"], Weights(None, "random"))
+        engine.load(BACKBONES["DenseNet121"], Weights(None, "random"))
         assert len(started) == 3
         export.release()
         assert not list(tmp_path.rglob("*.tmp"))
+
+    def test_it_starts_before_it_is_needed_and_stays_while_others_compute(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        export.release()
+        exporter = export._exporters["openvino"]
+        export.expect([LITE0])
+        begun = exporter._process
+        assert begun and begun.poll() is None
+        with export.kept():
+            export.exported(LITE0, Weights(None, "random"))
+            export.release()
+            assert exporter._process is begun and begun.poll() is None
+        assert begun.poll() == 0
+        export.expect([LITE0])
+        assert exporter._process is None
+
+    @pytest.mark.parametrize("source", export.CODE)
+    def test_the_name_of_a_file_depends_on_the_code_that_makes_it(self, source: str) -> None:
+        """All that the exporting modules import of `networks/`, but for what finds the row and the weights."""
+        networks = Path(export.__file__).parents[1]
+        named = {path for pattern in export.CODE[source] for path in networks.glob(pattern)}
+        assert named
+        # The row and the weights are in the name by what they hold; the rest concerns other makers' networks.
+        known = {"choice.py", "hub.py", "hub_rows.py", "quiet.py", "table.py", "timm_weights.py", "trained.py"}
+        known |= {"__init__.py", "engines/interface.py", "weights.py"}
+        for path in named:
+            for name in structure.imports(path):
+                parts = name.split(".")[2:] if name.startswith("catsdogs.networks.") else []
+                found = [networks.joinpath(*parts[:end]).with_suffix(".py") for end in range(len(parts), 0, -1)]
+                for module in [module for module in found if module.exists()][:1]:
+                    assert module in named or str(module.relative_to(networks)) in known, f"{path.name}: {name}"
 
     def test_weights_that_do_not_fit(self, tmp_path: Path) -> None:
         with h5py.File(tmp_path / "Xception.weights.h5", "w") as file:
@@ -96,7 +130,7 @@ class TestExport:
         monkeypatch.syspath_prepend(tmp_path)
         export.release()  # so that a process is started that finds no TensorFlow
         with refused(WeightsError, r"cannot be exported for OpenVINO: .*no tensorflow here\. Install tensorflow"):
-            export.exported(BACKBONES["MobileNetV2"], Weights(None, "random"))
+            export.exported(BACKBONES["EfficientNetB0"], Weights(None, "random"))
 
     def test_modules_in_the_folder_of_the_call_are_not_meant(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
