@@ -39,7 +39,7 @@ class Settings:
     precision: str = AUTO
     batch_size: int | None = None
     dtype: str = "float32"
-    devices: str = "one"
+    devices: str = AUTO
     cores: int | None = None
 
 
@@ -146,15 +146,18 @@ def load_new_networks(job: Job, networks: Sequence[RunningNetwork], photographs:
     new = [(one, member) for one in networks if one.cache.existing is None for member in (0, *one.fold_weights)]
     notes = []
     with Progress(len(new), "preparing", "network") as bar:
-        for network, member in new:
-            if member == 0 and job.settings.precision == AUTO and not _is_exact(job, network, photographs):
-                rounded = network.cache.recipe.precision
+        for network, member in new:  # all of them first: on a GPU they compile side by side
+            network.load(member)
+            bar.update()
+        for network in {id(one): one for one, _ in new}.values() if job.settings.precision == AUTO else ():
+            if not _is_exact(job, network, photographs):
+                rounded, members = network.cache.recipe.precision, list(network.loaded)
                 notes.append(f"{network.backbone.name} computes in float32: {rounded} gives other vectors here")
                 # Rows cached in the other precision are not used.
                 network.cache = Cache(job.out, replace(network.cache.recipe, precision="float32"))
                 network.loaded.clear()
-            network.load(member)
-            bar.update()
+                for member in members:
+                    network.load(member)
     return notes
 
 
