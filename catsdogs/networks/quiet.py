@@ -20,7 +20,7 @@ from catsdogs.errors import UsageError
 INSTALL_TIMM = 'Install it: pip install "catsdogs[timm]"'
 _BACKENDS = ("tensorflow", "jax", "torch")
 _CARDS = "/proc/driver/nvidia/gpus/*/information"  # where NVIDIA's driver describes them
-_GPUS = "XLA_GPU_JIT"  # TensorFlow's name for what it compiles for GPUs: tensorflow/compiler/tf2xla/tf2xla_defs.h
+_GPUS = "GPU"  # the kind of device that TensorFlow keeps compiled code for; on processors it compiles nothing
 _KNOWS_AUTOTUNE = (2, 21)  # the release of TensorFlow in which the flag was found
 _MOST_COMPILED = 2**31  # bytes that JAX keeps; what was not used for longest goes first
 _DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
@@ -96,25 +96,24 @@ def keep_compiled() -> None:
     """
     from catsdogs.files.atomic import cache_folder
 
-    try:
+    with contextlib.suppress(OSError):  # where nothing can be kept, each run compiles
         folder = cache_folder() / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # then each run compiles
-        return
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "jax"))
-    # Small functions, too: the making of weights is many of them.
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_MOST_COMPILED))
-    cards = sorted(line for path in glob.glob(_CARDS) for line in _lines(path) if line.startswith("Model"))  # noqa: PTH207
-    if not cards or not (release := _release("tensorflow")):
-        return
-    digest = hashlib.sha256(repr((release, cards)).encode()).hexdigest()[:16]
-    kept = folder / f"tensorflow-{digest}"
-    _add_flags("TF_XLA_FLAGS", tf_xla_persistent_cache_directory=kept, tf_xla_persistent_cache_device_types=_GPUS)
-    if tuple(map(int, re.findall(r"\d+", release)[:2])) >= _KNOWS_AUTOTUNE:  # XLA ends the process at an unknown flag
-        with contextlib.suppress(OSError):
-            (folder / "kernels").mkdir(exist_ok=True)
-            _add_flags("XLA_FLAGS", xla_gpu_per_fusion_autotune_cache_dir=folder / "kernels")
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "jax"))
+        # Small functions, too: the making of weights is many of them.
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_MOST_COMPILED))
+        cards = sorted(line for path in glob.glob(_CARDS) for line in _lines(path) if line.startswith("Model"))  # noqa: PTH207
+        if not cards or not (release := _release("tensorflow")):
+            return
+        kept = folder / f"tensorflow-{hashlib.sha256(repr((release, cards)).encode()).hexdigest()[:16]}"
+        kept.mkdir(exist_ok=True)
+        _add_flags("TF_XLA_FLAGS", tf_xla_persistent_cache_directory=kept, tf_xla_persistent_cache_device_types=_GPUS)
+        if tuple(map(int, re.findall(r"\d+", release)[:2])) < _KNOWS_AUTOTUNE:
+            return  # XLA ends the process at a flag that it does not know
+        kernels = folder / "kernels"
+        kernels.mkdir(exist_ok=True)
+        _add_flags("XLA_FLAGS", xla_gpu_per_fusion_autotune_cache_dir=kernels)
 
 
 def _add_flags(variable: str, **flags: object) -> None:

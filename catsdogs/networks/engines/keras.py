@@ -93,7 +93,7 @@ class KerasNetwork(QueuedNetwork):
         self._variables: list[Any] = [None] * engine.copies
 
     def _warm(self) -> None:
-        pixels = np.zeros((self._rows, self._side, self._side, 3), np.uint8)
+        pixels = np.zeros((self._rows, *self._models[0].input_shape[1:]), np.uint8)
         # One after the other: what the compiler found out about the first GPU serves for the others, so that all
         # compute by the same kernels.
         for copy, model in enumerate(self._models):

@@ -95,7 +95,7 @@ class QueuedNetwork:
 
     def __init__(self, engine: QueuedEngine, name: str, side: int) -> None:
         self.note = ""
-        self._engine, self._name, self._side = engine, name, side
+        self._engine, self._name = engine, name
         self._rows = rows_at_once(engine.batch_size, side, engine.precision, engine.memory)
         self._warming: list[Future[None]] = []
 
