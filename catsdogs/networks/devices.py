@@ -72,15 +72,34 @@ def cards_in_use(choice: str) -> list[Card]:
 
 
 def cuda_cards() -> list[Card]:
-    """The GPUs that PyTorch sees."""
+    """The GPUs that PyTorch can use. It also lists those that it brings no code for, and fails at the first use of one.
+
+    So it is with a P100 since its packages are of CUDA 12.8: https://github.com/Kaggle/docker-python/issues/1546.
+    """
     import torch
 
     if not torch.cuda.is_available():
         return []
+    built_for = torch.cuda.get_arch_list()
     found = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     return [
-        Card(f"cuda:{number}", one.name, (one.major, one.minor), one.total_memory) for number, one in enumerate(found)
+        Card(f"cuda:{number}", one.name, (one.major, one.minor), one.total_memory)
+        for number, one in enumerate(found)
+        if _has_code((one.major, one.minor), built_for)
     ]
+
+
+def _has_code(capability: tuple[int, int], built_for: Sequence[str]) -> bool:
+    """Whether a library built for `sm_75` and the like, and `compute_90` to be compiled on the way, runs on a card.
+
+    Code runs on later minor versions of its major version; what is compiled on the way, on all later versions. Of AMD's
+    cards, `gfx90a`, nothing is known, and PyTorch is believed.
+    """
+    named = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name) for name in built_for]
+    versions = [(found[1], (int(found[2]), int(found[3]))) for found in named if found]
+    return not versions or any(
+        version <= capability and (kind == "compute" or version[0] == capability[0]) for kind, version in versions
+    )
 
 
 def _card_of_jax(device: Any) -> Card:

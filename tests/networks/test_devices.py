@@ -266,6 +266,7 @@ def described(backend: str, kinds: list[object], monkeypatch: pytest.MonkeyPatch
         cuda = SimpleNamespace(
             is_available=lambda: any(kinds),
             device_count=lambda: len(kinds),
+            get_arch_list=list,
             get_device_properties=lambda number: properties[number],
         )
         monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
@@ -299,6 +300,25 @@ def test_cards_of_one_model_share_the_work(backend: str, monkeypatch: pytest.Mon
     assert [card.name for card in devices.cards_in_use("one")] == [f"{kind}:0"]
     described(backend, [], monkeypatch)
     assert devices.cards_in_use("auto") == [] and devices.smallest_memory([]) is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "runs"),
+    [
+        ((6, 0), ["sm_70", "sm_75", "sm_120"], False),  # a P100 and a package of CUDA 12.8
+        ((6, 0), ["sm_50", "sm_60", "sm_70"], True),
+        ((7, 5), ["sm_70", "sm_80"], True),
+        ((8, 9), ["sm_80", "sm_86", "sm_90a"], True),
+        ((9, 0), ["sm_90a"], True),
+        ((10, 0), ["sm_90", "sm_120"], False),
+        ((12, 1), ["sm_90", "compute_90"], True),
+        ((7, 0), ["compute_90"], False),
+        ((9, 0), ["gfx90a"], True),
+        ((9, 0), [], True),
+    ],
+)
+def test_a_card_that_a_library_has_no_code_for(capability: tuple[int, int], built_for: list[str], runs: bool) -> None:
+    assert devices._has_code(capability, built_for) is runs
 
 
 @pytest.mark.parametrize(

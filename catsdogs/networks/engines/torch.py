@@ -78,7 +78,7 @@ def has_cuda() -> bool:
     """Whether PyTorch can use a GPU; it warns of drivers that it cannot use."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return bool(torch.cuda.is_available())
+        return bool(devices.cuda_cards())
 
 
 def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

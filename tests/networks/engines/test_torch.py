@@ -101,10 +101,16 @@ class TestSelection:
     def test_auto_is_openvino_without_a_gpu_and_pytorch_with_one(
         self, row: Backbone, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for gpus, driver, name in ((0, True, "openvino"), (1, True, "torch"), (1, False, "openvino")):
+        monkeypatch.setattr(selection.shutil, "which", lambda _: None)
+        for cards, driver, name in (
+            ([], True, "openvino"),
+            ([T4], True, "torch"),
+            ([T4], False, "openvino"),
+            ([P100], True, "openvino"),  # this PyTorch has no code for it
+        ):
             monkeypatch.setattr(selection, "ACCELERATORS", (os.devnull,) if driver else ())
-            monkeypatch.setattr(selection.shutil, "which", lambda _: None)
-            monkeypatch.setattr(torch.cuda, "is_available", lambda gpus=gpus: bool(gpus))
+            Cards(monkeypatch, *cards)
+            monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_70", "sm_75", "sm_80"])
             assert selection.engine_for(row, "auto") == name
 
     def test_others_are_left_to_what_suits_keras(self) -> None:
@@ -134,6 +140,7 @@ class Cards:
         ]
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(found))
+        monkeypatch.setattr(torch.cuda, "get_arch_list", list)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties[number])
         monkeypatch.setattr(torch.cuda, "Stream", lambda device: device)
 
