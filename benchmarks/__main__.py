@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import accuracy, page, photographs, report, rows
+from benchmarks import accuracy, loader, page, photographs, report, rows
 from benchmarks.contenders import COLUMNS, Column, by_name
 from benchmarks.report import Record
 from benchmarks.rows import CLASSIC, LITE0, MEMORY_COUNTS, ROWS, Failure, Measurement, Row
@@ -24,8 +24,11 @@ _TRIAL_PHOTOGRAPHS = 64  # of which the contenders make batches of the size that
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and write the report."""
-    options = _parse(arguments)
+    """Measure, and write the report; or, if the first argument is `loader`, that part of it."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["loader"]:
+        return loader.main(given[1:])
+    options = _parse(given)
     try:
         for record in benchmark(options):
             with replacing(options.out) as temporary:

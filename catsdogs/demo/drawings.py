@@ -5,7 +5,6 @@
 
 import io
 import math
-import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +18,7 @@ from PIL import Image, ImageColor, ImageFilter
 
 from catsdogs.demo.easel import RADIAL, SHAPES, Coat, Colour, Easel, Patch, Reals, blob, clouds, filled, snapshot, turn
 from catsdogs.errors import DatasetError
+from catsdogs.files.cores import usable
 from catsdogs.progress import Progress
 
 TRAIN_PER_CLASS = 200
@@ -246,6 +246,6 @@ def _draw_files(folder: Path, motifs: dict[str, str], seed: int) -> None:
         data = jpeg.getvalue()
         (folder / name).write_bytes(data[: len(data) // 2] if motif == "truncated" else data)
 
-    with Progress(len(motifs), "drawing", "picture") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with Progress(len(motifs), "drawing", "picture") as progress, ThreadPoolExecutor(usable()) as pool:
         for _ in pool.map(draw, enumerate(motifs)):
             progress.update()

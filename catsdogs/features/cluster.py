@@ -161,7 +161,7 @@ class Cluster(extract.ThisMachine):
         waiting = ray.data.from_items(items, override_num_blocks=len(items))
         results = waiting.map_batches(
             _Worker,
-            fn_constructor_args=(job,),
+            fn_constructor_args=(job, sum(len(stretch.photographs) for stretch in stretches)),
             batch_size=1,
             batch_format="numpy",
             compute=pool,
@@ -176,11 +176,11 @@ class Cluster(extract.ThisMachine):
 class _Worker:
     """An actor: networks that stay loaded, and the shard function."""
 
-    def __init__(self, job: Job) -> None:
-        self._dataset = Dataset(job.root, (), ())
+    def __init__(self, job: Job, photographs: int) -> None:
         self._error = ""
         try:
             self._members = running.running_networks(job)
+            self._loader = worker.loader_of(job, self._members, photographs)
         except CatsdogsError as error:
             self._error = str(error)
 
@@ -189,7 +189,7 @@ class _Worker:
         if self._error:
             return {"done": [Done(stretch.number, failure=self._error)]}
         try:
-            (done,) = worker.compute_shards(self._dataset, self._members, [stretch])
+            (done,) = worker.compute_shards(self._members, [stretch], self._loader)
         except Exception as error:  # any failure is reported with its stretch, and the other stretches go on
             done = Done(stretch.number, failure=str(error) or type(error).__name__)
         return {"done": [done]}

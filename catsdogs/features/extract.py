@@ -93,7 +93,9 @@ class ThisMachine:
         """
         if stretches:
             self.notes += running.load_new_networks(job, networks, stretches[0].photographs)
-        yield from worker.compute_shards(Dataset(job.root, (), ()), networks, stretches, lambda: tick(1))
+            count = sum(len(stretch.photographs) for stretch in stretches)
+            with worker.loader_of(job, networks, count) as loader:
+                yield from worker.compute_shards(networks, stretches, loader, lambda: tick(1))
         self.notes += chain.from_iterable(network.notes for network in networks)
 
 

@@ -4,27 +4,29 @@ A stretch's batches depend on nothing but its photographs. So it gives the same 
 worker, beside whichever others, and after however many kills.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import UnreadablePhotographError
 from catsdogs.features.cache import DigestedPhotograph, ShardRows
-from catsdogs.features.running import RunningNetwork
+from catsdogs.features.running import Job, RunningNetwork
 from catsdogs.files import storage
-from catsdogs.networks.engines import interface, selection
-from catsdogs.networks.engines.interface import Output
-from catsdogs.photographs import images
-from catsdogs.photographs.dataset import Dataset, Photograph
-from catsdogs.photographs.images import Pixels
+from catsdogs.files.cores import usable
+from catsdogs.networks.engines import interface
+from catsdogs.networks.engines.interface import Network, Output
+from catsdogs.photographs import loading
+from catsdogs.photographs.blocks import Block
+from catsdogs.photographs.dataset import Photograph
+from catsdogs.photographs.fitting import Fit
+from catsdogs.photographs.loading import Loaded, Loader, Request
 
 SHARD_ROWS = 256
+WORTH_PROCESSES = 1000  # photographs: three seconds of one core, and starting a process takes a third of one
 _REMOTE_READERS = 32  # threads that mostly wait for an object store
 
 
@@ -50,62 +52,117 @@ class Done(NamedTuple):
     failure: str = ""
 
 
+def loader_of(job: Job, networks: Sequence[RunningNetwork], photographs: int) -> Loader:
+    """What loads so many photographs for the networks, on as many cores as this worker has.
+
+    OpenVINO computes on every core, and more threads take the processor's caches from it: 4 % on two cores. For a GPU
+    every core loads, and by processes, which Python's lock does not hold up but which take a moment to start. Threads
+    wait for an object store, which takes longer than decoding.
+    """
+    fits = {network.backbone.fit for network in networks}
+    cores = job.settings.cores or usable()
+    if storage.is_remote(job.root):
+        return loading.by_threads(max(cores, _REMOTE_READERS), SHARD_ROWS, fits)
+    if all(network.cache.recipe.engine == "openvino" for network in networks):
+        return loading.by_threads(max(1, cores // 2), SHARD_ROWS, fits)
+    if photographs < WORTH_PROCESSES or cores == 1:
+        return loading.by_threads(cores, SHARD_ROWS, fits)
+    return loading.by_processes(cores, SHARD_ROWS, fits)
+
+
 def compute_shards(
-    dataset: Dataset,
     networks: Sequence[RunningNetwork],
     stretches: Iterable[Stretch],
+    loader: Loader,
     tick: Callable[[], object] = lambda: None,
 ) -> Iterator[Done]:
     """Load each photograph, compute the rows it lacks, and write a shard for each network, stretch by stretch.
 
-    While one stretch is computed, the next is decoded and the last one written. Of the data set only `read` is used.
-    `tick` is called for each photograph.
+    While one stretch is computed, the next is decoded and the last one written. `tick` is called for each photograph.
 
     Raises:
         StoreError: a shard cannot be written, or an object store went on failing.
     """
     stretches = list(stretches)
-    threads, ahead = max(selection.decoding_threads(network.cache.recipe.engine) for network in networks)
-    if storage.is_remote(dataset.root):
-        threads = max(threads, _REMOTE_READERS)
-    photographs = chain.from_iterable(stretch.photographs for stretch in stretches)
-    stream = images.in_parallel(partial(_load_photograph, dataset, networks), photographs, ahead, threads)
+    stream = loader.stream(_request(networks, stretch) for stretch in stretches)
     writing: Future[Done] | None = None
     # A thread of its own waits for a shard's results and writes them, so that the networks never wait for the disk.
-    with ThreadPoolExecutor(1, "writer") as writer:
-        for stretch in stretches:
-            batches: _Batches = {}
-            shards = [_Shard(network, batches) for network in networks]
-            outcomes = []
-            for _ in stretch.photographs:
-                loaded = next(stream)
-                for shard in shards:
-                    if loaded.pixels and shard.network.backbone.name in loaded.needed_by:
-                        shard.add(loaded.entry, loaded.pixels)
-                outcomes.append(loaded.reason or loaded.entry.digest)
-                tick()
-            for shard in shards:
-                shard.close()
+    with ThreadPoolExecutor(1, "writer") as writer, contextlib.closing(stream):
+        for stretch, loaded in zip(stretches, stream, strict=True):
+            try:
+                shards, outcomes = _compute(networks, stretch, loaded, tick)
+            except BaseException:
+                loaded.release()
+                raise
             if writing:
                 yield writing.result()
-            writing = writer.submit(_write_shards, stretch.number, shards, tuple(outcomes))
+            writing = writer.submit(_write_shards, stretch.number, shards, outcomes, loaded)
         if writing:
             yield writing.result()
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """A photograph that was read: its pixels if a network needs them, or the reason why it cannot be read."""
+def _request(networks: Sequence[RunningNetwork], stretch: Stretch) -> Request:
+    """The photographs of a stretch, to be decoded at the sizes of the networks that lack their rows."""
+    locations = [photograph.location for photograph in stretch.photographs]
+    if not any(network.cache.identities for network in networks):
+        return Request(locations)
 
-    entry: DigestedPhotograph
-    needed_by: tuple[str, ...] = ()
-    pixels: Pixels | None = None
-    reason: str = ""
+    def choose(rows: Sequence[int], digests: Sequence[int]) -> list[set[Fit]]:
+        entries = map(DigestedPhotograph, (stretch.photographs[row] for row in rows), digests)
+        return [{network.backbone.fit for network in networks if entry not in network.cache} for entry in entries]
+
+    return Request(locations, choose)
 
 
-# Loaded network, fit, and the squares in a batch by photograph and view -> its output. What several vectors of a
-# network need alike is computed once, and none depends on whether another is computed, too.
-_Batches = dict[tuple[object, ...], Callable[[], Output]]
+def _compute(
+    networks: Sequence[RunningNetwork], stretch: Stretch, loaded: Loaded, tick: Callable[[], object]
+) -> tuple[list["_Shard"], tuple[int | str, ...]]:
+    """Send the photographs of a stretch through the networks. Returns their shards, and the outcomes of `Done`."""
+    batches = _Batches(loaded.block)
+    shards = [_Shard(network, batches) for network in networks]
+    outcomes: list[int | str] = []
+    for row, photograph in enumerate(stretch.photographs):
+        reason = loaded.wait(row)
+        if not reason:
+            entry = DigestedPhotograph(photograph, int(loaded.block.digest[row]))
+            for shard in shards:
+                if entry not in shard.network.cache:
+                    shard.add(entry, row)
+        outcomes.append(reason or entry.digest)
+        tick()
+    for shard in shards:
+        shard.close()
+    return shards, tuple(outcomes)
+
+
+class _Batches:
+    """The batches of a stretch. Networks of one input size are given the same array, which is uploaded once.
+
+    What several vectors of a network need alike is computed once, and none depends on whether another is computed, too.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self._pixels: dict[tuple[object, ...], NDArray[np.uint8]] = {}
+        self._outputs: dict[tuple[object, ...], Callable[[], Output]] = {}
+
+    def submit(self, network: Network, fit: Fit, size: int, squares: tuple[int, ...]) -> Callable[[], Output]:
+        """Start on some squares of the block; a batch that is not full is filled up with black."""
+        key = (fit, size, squares)
+        if key not in self._pixels:
+            self._pixels[key] = self._gather(fit, size, squares)
+        if (network, *key) not in self._outputs:
+            self._outputs[network, *key] = network.submit(self._pixels[key])
+        return self._outputs[network, *key]
+
+    def _gather(self, fit: Fit, size: int, squares: tuple[int, ...]) -> NDArray[np.uint8]:
+        source, first, count = self.block.squares[fit], squares[0], len(squares)
+        if count == size and squares == tuple(range(first, first + size)):
+            return source[first : first + size]
+        batch = np.zeros((size, *source.shape[1:]), np.uint8)
+        for place, square in enumerate(squares):
+            batch[place] = source[square]
+        return batch
 
 
 @dataclass
@@ -113,85 +170,71 @@ class _Shard:
     """The photographs of one stretch on their way through one network.
 
     Each member of the network gathers batches of its own: `waiting` is member -> the squares of its next batch, each
-    with its row, and its photograph's key and view; `results` are the rows of each batch under way, and the function
-    that waits for its output. A row goes in once for each of its views.
+    with its photograph's place among `entries`; `results` are the places of each batch under way, and the function that
+    waits for its output. A photograph goes in once for each of its views.
     """
 
     network: RunningNetwork
     batches: _Batches
     entries: list[DigestedPhotograph] = field(default_factory=list)
-    statistics: list[NDArray[np.float32]] = field(default_factory=list)
-    waiting: dict[int, list[tuple[int, tuple[str, int], NDArray[np.uint8]]]] = field(default_factory=dict)
+    rows: list[int] = field(default_factory=list)
+    waiting: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     results: list[tuple[list[int], Callable[[], Output]]] = field(default_factory=list)
 
-    def add(self, entry: DigestedPhotograph, pixels: Pixels) -> None:
-        member = self.network.member_of_digest.get(entry.digest, 0)
-        for view, square in enumerate(pixels.by_fit[self.network.backbone.fit]):
+    def add(self, entry: DigestedPhotograph, row: int) -> None:
+        member, views = self.network.member_of_digest.get(entry.digest, 0), self.network.backbone.fit.view_count
+        for square in range(row * views, (row + 1) * views):
             waiting = self.waiting.setdefault(member, [])
-            waiting.append((len(self.entries), (entry.key, view), square))
+            waiting.append((len(self.entries), square))
             if len(waiting) == self.network.engine.batch_size:
                 self._submit(member)
         self.entries.append(entry)
-        self.statistics.append(pixels.statistics)
+        self.rows.append(row)
 
     def close(self) -> None:
         """Compute the batches that are not full; they are filled up, so that compiled networks see a single shape."""
         for member in list(self.waiting):
             self._submit(member)
 
-    def write(self) -> int:
-        """Wait for the network and write the rows; returns how many there are."""
+    def finish(self) -> ShardRows | None:
+        """Wait for the network. Returns the rows, None if there are none."""
         if not self.entries:
-            return 0
+            return None
         outputs = [result() for _, result in self.results]
-        order = np.argsort(np.concatenate([rows for rows, _ in self.results]), kind="stable")
+        order = np.argsort(np.concatenate([places for places, _ in self.results]), kind="stable")
 
         def gather(name: str) -> NDArray:
             batches = zip(outputs, self.results, strict=True)
-            return np.concatenate([getattr(output, name)[: len(rows)] for output, (rows, _) in batches])[order]
+            return np.concatenate([getattr(output, name)[: len(places)] for output, (places, _) in batches])[order]
 
         labelled = outputs[0].topk_class is not None
         squares = Output(gather("vector"), *((gather("topk_prob"), gather("topk_class")) if labelled else ()))
         output = interface.per_photograph(squares, self.network.backbone)
-        rows = ShardRows(
+        return ShardRows(
             key=np.array([entry.key for entry in self.entries], object),
             digest=np.array([entry.digest for entry in self.entries], np.uint64),
             vector=output.vector,
-            statistics=np.stack(self.statistics),
+            statistics=self.batches.block.statistics[self.rows],
             topk_class=output.topk_class,
             topk_prob=output.topk_prob,
         )
-        with self.network.writing:
-            self.network.cache.write_shard(rows, self.network.engine.backend)
-        return len(self.entries)
 
     def _submit(self, member: int) -> None:
-        size, fit = self.network.engine.batch_size, self.network.backbone.fit
-        waiting = self.waiting.pop(member)
-        rows, network = [row for row, _, _ in waiting], self.network.load(member)
-        key = (network, fit, *(name for _, name, _ in waiting))
-        if key not in self.batches:
-            batch = np.zeros((size, fit.size, fit.size, 3), np.uint8)
-            for place, (_, _, pixels) in enumerate(waiting):
-                batch[place] = pixels
-            self.batches[key] = network.submit(batch)
-        self.results.append((rows, self.batches[key]))
+        engine, network = self.network.engine, self.network.load(member)
+        places, squares = zip(*self.waiting.pop(member), strict=True)
+        result = self.batches.submit(network, self.network.backbone.fit, engine.batch_size, squares)
+        self.results.append((list(places), result))
 
 
-def _load_photograph(dataset: Dataset, networks: Sequence[RunningNetwork], photograph: Photograph) -> _Loaded:
-    """Read a photograph, and decode it at the sizes of the networks that lack its row."""
-    entry = DigestedPhotograph(photograph, 0)
+def _write_shards(number: int, shards: Sequence[_Shard], outcomes: tuple[int | str, ...], loaded: Loaded) -> Done:
     try:
-        data = dataset.read(photograph)
-        entry = DigestedPhotograph(photograph, images.digest(data))
-        needing = [network for network in networks if entry not in network.cache]
-        if not needing:
-            return _Loaded(entry)
-        names = tuple(network.backbone.name for network in needing)
-        return _Loaded(entry, names, images.load(data, {network.backbone.fit for network in needing}))
-    except UnreadablePhotographError as error:
-        return _Loaded(entry, reason=error.reason)
-
-
-def _write_shards(number: int, shards: Sequence[_Shard], outcomes: tuple[int | str, ...]) -> Done:
-    return Done(number, outcomes, {shard.network.backbone.name: shard.write() for shard in shards})
+        finished = [(shard.network, shard.finish()) for shard in shards]
+    finally:
+        loaded.release()  # the networks are done with its pixels
+    for network, rows in finished:
+        if rows:
+            with network.writing:
+                network.cache.write_shard(rows, network.engine.backend)
+    return Done(
+        number, outcomes, {network.backbone.name: len(rows.digest) if rows else 0 for network, rows in finished}
+    )

@@ -2,12 +2,14 @@
 
 __all__ = [
     "answer",
+    "blocks",
     "dataset",
     "description",
     "filetypes",
     "fitting",
     "images",
     "label_texts",
+    "loading",
     "locations",
     "names",
     "recognition",

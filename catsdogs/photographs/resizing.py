@@ -7,13 +7,14 @@ from PIL import Image
 from catsdogs.photographs.fitting import CROP, CROPS5, FILTERS, FLIP, HAS_COMPILED_RESIZER, SQUASH, Colour, Fit
 
 
-def squares(image: Image.Image, fit: Fit) -> NDArray[np.uint8]:
-    """An RGB picture as (view_count, size, size, 3) squares.
+def squares(pixels: NDArray[np.uint8], fit: Fit) -> NDArray[np.uint8]:
+    """An RGB picture (height, width, 3) as (view_count, size, size, 3) squares.
 
     The geometry, rounding included, is that of timm's transforms for evaluation: `transforms_imagenet_eval` in
     timm/data/transforms_factory.py, whose modes are called squash, center and border.
     """
-    whole = _cut(_resize(image, _resized_size(image.size, fit), fit.interpolation), fit.whole, fit.fill)
+    height, width, _ = pixels.shape
+    whole = _cut(_resize(pixels, _resized_size((width, height), fit), fit.interpolation), fit.whole, fit.fill)
     if fit.views == FLIP:
         return np.stack([whole, whole[:, ::-1]])
     if fit.views == CROPS5:
@@ -46,13 +47,15 @@ def _cut(pixels: NDArray[np.uint8], side: int, fill: Colour) -> NDArray[np.uint8
     return pixels[top : top + side, left : left + side]
 
 
-def _resize(image: Image.Image, size: tuple[int, int], interpolation: str) -> NDArray[np.uint8]:
+def _resize(pixels: NDArray[np.uint8], size: tuple[int, int], interpolation: str) -> NDArray[np.uint8]:
     if not HAS_COMPILED_RESIZER:
-        return np.asarray(image.resize(size, Image.Resampling[interpolation.upper()]))
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling[interpolation.upper()]))
     # Compiled for SIMD, it takes a third of the time of Pillow's resize. Building a network does without it.
-    from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
+    from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 
-    resized, kind = Image.new("RGB", size), getattr(FilterType, FILTERS[interpolation].replace("-", "_"))
-    options = ResizeOptions(resize_alg=ResizeAlg.convolution(kind), use_alpha=False)
-    Resizer().resize_pil(image, resized, options)
-    return np.asarray(resized)
+    height, width, _ = pixels.shape
+    whole = ImageData(width, height, PixelType.U8x3, pixels.tobytes())
+    resized = ImageData(*size, PixelType.U8x3)
+    kind = getattr(FilterType, FILTERS[interpolation].replace("-", "_"))
+    Resizer().resize(whole, resized, ResizeOptions(resize_alg=ResizeAlg.convolution(kind), use_alpha=False))
+    return np.frombuffer(resized.get_buffer(), np.uint8).reshape(size[1], size[0], 3)

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from PIL import Image
 from catsdogs.errors import DatasetError, StoreError, UnreadablePhotographError, UsageError
 from catsdogs.files import locks
 from catsdogs.files.atomic import replacing, write_errors
+from catsdogs.files.cores import usable
 from catsdogs.photographs import images, tfexample
 from catsdogs.photographs.dataset import Dataset, Photograph
 from catsdogs.photographs.tfrecord import (
@@ -98,7 +98,7 @@ def _write_set(
     _clear(out)
     with Progress(sum(row.location not in dataset.absent for row in rows), "writing shards", "photo") as bar:
         prepare = partial(_example, dataset, size=size)
-        prepared = zip(rows, images.in_parallel(prepare, rows, ahead=4 * (os.cpu_count() or 1)), strict=True)
+        prepared = zip(rows, images.in_parallel(prepare, rows, ahead=4 * usable()), strict=True)
 
         def readable(count: int) -> Iterator[bytes]:
             for photograph, example in islice(prepared, count):

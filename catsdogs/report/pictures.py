@@ -1,11 +1,11 @@
 """Small pictures of photographs, as data URIs inside the page; or the reason why one cannot be shown."""
 
 import base64
-import os
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from catsdogs.errors import UnreadablePhotographError
+from catsdogs.files.cores import usable
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset
 from catsdogs.progress import Progress
@@ -13,7 +13,6 @@ from catsdogs.report.evidence import Evidence
 
 GALLERY_SIDE, MAP_SIDE = 180, 72  # pixels
 _JPEG_QUALITY = {GALLERY_SIDE: 75, MAP_SIDE: 60}
-_AHEAD = 4 * (os.cpu_count() or 1)
 
 
 class PictureKey(NamedTuple):
@@ -62,5 +61,5 @@ def make_pictures(keys: Collection[PictureKey], dataset: Dataset | None, evidenc
         return Picture("data:image/jpeg;base64," + base64.b64encode(small).decode(), "")
 
     ordered = sorted(set(keys))
-    made = Progress(len(ordered), "thumbnails", "picture", iterable=images.in_parallel(picture, ordered, _AHEAD))
+    made = Progress(len(ordered), "thumbnails", "picture", iterable=images.in_parallel(picture, ordered, 4 * usable()))
     return dict(zip(ordered, made, strict=True))

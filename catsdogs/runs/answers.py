@@ -1,6 +1,5 @@
 """A run that answers for one photograph at once, and says why: its networks' labels, the nearest photographs."""
 
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from catsdogs.cleaning.votes import are_plain_pets, collect_votes, expected_labe
 from catsdogs.errors import CatsdogsError, StoreError
 from catsdogs.features import feature_file, joining, neighbours
 from catsdogs.features.feature_file import Features
+from catsdogs.files.cores import usable
 from catsdogs.networks import imagenet
 from catsdogs.networks.engines.interface import Output
 from catsdogs.photographs import images
@@ -100,7 +100,7 @@ class Predictor:
         except CatsdogsError as error:
             self.no_neighbours = str(error)
         # A decoded photograph takes up to some hundred megabytes, and more of them than cores are done no sooner.
-        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._decoding = threading.BoundedSemaphore(usable())
         # Few heads say whether threads may share them; and several matrix products at once take each other's cores:
         # 25,000 photographs of three networks are searched 64 times a second by one thread, 15 times by eight.
         self._judging = threading.Lock()

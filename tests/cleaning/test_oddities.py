@@ -35,7 +35,7 @@ def test_real_photographs_lie_above_the_lines_and_a_logo_below(shared_photograph
     data = dataset.scan(shared_photographs)
     photos = [photo for number, photo in enumerate(data.of("train")) if number % 10 == 0 or photo.id == "dog.4367"]
     file = in_memory("One", [PET_TOP] * len(photos))
-    statistics = np.array([images.statistics(images.decode(data.read(photo))) for photo in photos])
+    statistics = np.array([images.statistics(np.asarray(images.decode(data.read(photo)))) for photo in photos])
     file = dataclasses.replace(file, statistics=file.statistics | {"train": statistics})
     odd = {photos[int(suspect.id)].id for suspect in outliers.find_outliers([file])}
     assert odd == {"dog.4367"}

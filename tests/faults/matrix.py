@@ -29,6 +29,10 @@ ROWS = {
         "the second writer is refused; a stale lock is taken over",
     ),
     "photographs": Row("photographs changed, renamed, removed, added between runs", "exactly those rows follow"),
+    "loading": Row(
+        "a process that loads photographs is killed, frozen, or crashed by a file; memory cannot be shared",
+        "a photograph that crashes it twice is named, all others are loaded; nothing outlives a killed run",
+    ),
     "cluster": Row(
         "a worker or node killed, a network cut between nodes, a slow node", "finished, nothing lost, nothing twice"
     ),

@@ -16,8 +16,9 @@ from catsdogs.networks import weights
 from catsdogs.networks.engines import openvino
 from catsdogs.networks.table import BACKBONES
 from catsdogs.photographs import images
-from catsdogs.photographs.dataset import Dataset, scan
+from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.fitting import Fit
+from catsdogs.photographs.locations import Reader
 from tests.support.extraction import CATS, DOGS, LITE0, LITE1, TEST, files_in, run
 
 pytestmark = pytest.mark.usefixtures("lite_networks")
@@ -45,7 +46,9 @@ def test_two_networks_in_one_pass_decode_each_photograph_once(
     resized: list[set[Fit]] = []
     load = images.load
     monkeypatch.setattr(
-        images, "load", lambda data, fits: loaded.append(data) or resized.append({*fits}) or load(data, fits)
+        images,
+        "load",
+        lambda data, fits, side: loaded.append(data) or resized.append({*fits}) or load(data, fits, side),
     )
     summary = run(kaggle_folder, tmp_path, LITE0, LITE1)
     assert len(loaded) == len(set(loaded)) == 11 and resized == [{BACKBONES[LITE0].fit, BACKBONES[LITE1].fit}] * 11
@@ -68,10 +71,10 @@ def test_what_a_table_lists_and_is_not_there_is_not_waited_for(
     listed = [f"train/{id}.jpg,{id[:3]}\n" for id in CATS + DOGS] + [f"train/gone.{n}.jpg,cat\n" for n in range(8)]
     (kaggle_folder / "labels.csv").write_text("file,label\n" + "".join(listed))
     asked: list[str] = []
-    read = Dataset.read
-    monkeypatch.setattr(Dataset, "read", lambda dataset, row: asked.append(row.id) or read(dataset, row))
+    read = Reader.read
+    monkeypatch.setattr(Reader, "read", lambda self, place: asked.append(Path(place.name).stem) or read(self, place))
     summary = run(kaggle_folder, tmp_path)
-    assert sorted(asked) == sorted(CATS + DOGS + TEST) and summary.rows == {"train": 8, "test": 3}
+    assert sorted(set(asked) - {"labels"}) == sorted(CATS + DOGS + TEST) and summary.rows == {"train": 8, "test": 3}
     assert len(summary.unreadable) == 8 and {row.reason for row in summary.unreadable} == {"no such file"}
     assert "| 11/11 [" in capfd.readouterr().err
     limited = run(kaggle_folder, tmp_path / "limited", limit=4)

@@ -17,7 +17,7 @@ from catsdogs.features.extract import Settings
 from catsdogs.features.feature_file import SPLITS, Features
 from catsdogs.networks.engines import selection
 from catsdogs.photographs import stamps
-from catsdogs.photographs.dataset import Dataset
+from catsdogs.photographs.locations import Reader
 from tests.conftest import refused
 from tests.support.datasets import jpeg
 from tests.support.extraction import CATS, DOGS, LITE0, LITE1, TEST, content, run, vector
@@ -105,8 +105,8 @@ class TestUnchanged:
     @pytest.fixture
     def ids_read(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ids: list[str] = []
-        read = Dataset.read
-        monkeypatch.setattr(Dataset, "read", lambda self, row: ids.append(row.id) or read(self, row))
+        read = Reader.read
+        monkeypatch.setattr(Reader, "read", lambda self, place: ids.append(Path(place.name).stem) or read(self, place))
         return ids
 
     def test_only_what_changed_is_read(self, cached: Path, kaggle_folder: Path, ids_read: list[str]) -> None:
@@ -176,11 +176,12 @@ class TestUnchanged:
             import sys
             from pathlib import Path
             from catsdogs.photographs import stamps
-            from catsdogs.photographs.dataset import Dataset, scan
+            from catsdogs.photographs.dataset import scan
+            from catsdogs.photographs.locations import Reader
             from catsdogs.features.extract import extract
 
             stamps.SETTLED_NS = -(10**12)
-            Dataset.read = None  # no photograph is read
+            Reader.read = None  # no photograph is read
             print(extract(scan(Path(sys.argv[1])), ["EfficientNetLite0"], Path(sys.argv[2])).computed)
             print({"jax", "keras", "openvino", "tensorflow", "torch"} & set(sys.modules))
         """

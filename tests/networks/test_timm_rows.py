@@ -80,7 +80,7 @@ def test_pixels_are_those_of_timms_own_transform(name: str, monkeypatch: pytest.
     waves = np.add.outer(np.arange(600) / 60, np.arange(500) / 40)
     image = Image.fromarray((127 + 120 * np.sin(waves[..., None] + np.arange(3))).astype(np.uint8))
     expected = create_transform(**resolve_model_data_config(model))(image).numpy()
-    (pixels,) = squares(image, row.fit)
+    (pixels,) = squares(np.asarray(image), row.fit)
     mean, deviation = (np.array(part) for part in mean_and_deviation(row.preprocessing) or ())
     assert pixels.shape == (row.input_size, row.input_size, 3)
     np.testing.assert_allclose((pixels / 255 - mean) / deviation, expected.transpose(1, 2, 0), atol=1e-5)

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -156,7 +156,7 @@ def test_large_jpegs_are_decoded_small_and_look_the_same() -> None:
     for data in (encoded(large, "JPEG"), encoded(turned, "JPEG", exif=exif)):
         small, whole = images.load(data, [Fit(100), Fit(224)]), images.decode(data)
         assert whole.size == (1600, 1200) and small.statistics[:2].tolist() == [1600, 1200]
-        assert np.abs(small.statistics - images.statistics(whole))[2] < 1
+        assert np.abs(small.statistics - images.statistics(np.asarray(whole)))[2] < 1
         for fit, (array,) in small.by_fit.items():
             expected = np.asarray(whole.resize((fit.size, fit.size), Image.Resampling.BICUBIC), int)
             assert np.abs(array - expected).max() <= 8 and np.abs(array - expected).mean() < 1
@@ -164,16 +164,67 @@ def test_large_jpegs_are_decoded_small_and_look_the_same() -> None:
 
 def test_load_decodes_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     data, decoded = jpeg(5, (1600, 1200)), []
-    resize = Image.Image.resize
-    monkeypatch.setattr(Image.Image, "resize", lambda image, *rest: decoded.append(image.size) or resize(image, *rest))
+    squares = images.squares
+    monkeypatch.setattr(images, "squares", lambda pixels, fit: decoded.append(pixels.shape) or squares(pixels, fit))
     images.load(data, [Fit(100)])
-    assert set(decoded) == {(400, 300)}  # a quarter: an eighth would be less than twice the side
+    images.load(data, [Fit(100)], side=300)
+    assert decoded == [(300, 400, 3), (600, 800, 3)]  # an eighth would be less than twice the side
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.sampled_from(("RGB", "L", "CMYK")),
+    st.booleans(),
+    st.sampled_from((0, 1, 2)),
+    st.integers(5, 100),
+    st.integers(0, 9),
+    st.sampled_from((2, 7, 40)),
+)
+def test_a_jpegs_pixels_are_those_of_pillow(
+    width: int,
+    height: int,
+    mode: str,
+    progressive: bool,
+    subsampling: int,
+    quality: int,
+    orientation: int,
+    side: int,
+) -> None:
+    """Bit for bit, turned upright: rows computed before simplejpeg decoded them stay what they are."""
+    noise = np.random.default_rng(quality).integers(0, 256, (height // 3 + 1, width // 3 + 1, 3), np.uint8)
+    picture = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": quality, "exif": exif, "progressive": progressive}
+    data = encoded(picture, "JPEG", **options, **({} if mode == "L" else {"subsampling": subsampling}))
+    theirs, size = images._decode(data, side)
+    ours, our_size = images._decode_array(data, side)
+    assert our_size == size and np.array_equal(ours, np.asarray(theirs))
+    by_pillow = np.asarray(theirs.resize((64, 64), Image.Resampling.NEAREST))
+    contrast, colours = (
+        (by_pillow @ np.array([0.299, 0.587, 0.114])).std(),
+        len(np.unique(by_pillow.reshape(-1, 3) // 8, axis=0)),
+    )
+    assert images.statistics(ours, size).tolist() == np.array([*size, contrast, colours], np.float32).tolist()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
+def test_a_damaged_jpeg_is_what_pillow_makes_of_it(share: float) -> None:
+    whole = jpeg(3, (300, 200))
+    data = whole[: int(len(whole) * share)]
+    with pytest.raises(UnreadablePhotographError) as theirs:
+        images.decode(data)
+    with pytest.raises(UnreadablePhotographError) as ours:
+        images.load(data, [Fit(32)])
+    assert ours.value.reason == theirs.value.reason
 
 
 def test_statistics_tell_a_blank_from_a_photograph() -> None:
     assert images.STATISTICS == ("width", "height", "contrast", "colours")
-    assert images.statistics(Image.new("RGB", (33, 44), RED)).tolist() == pytest.approx([33, 44, 0, 1], abs=1e-6)
-    _, _, contrast, colours = images.statistics(images.decode(jpeg(3, (300, 200))))
+    assert images.statistics(np.full((44, 33, 3), RED, np.uint8)).tolist() == pytest.approx([33, 44, 0, 1], abs=1e-6)
+    _, _, contrast, colours = images.statistics(np.asarray(images.decode(jpeg(3, (300, 200)))))
     assert contrast > 20 and colours > 200
 
 

@@ -38,10 +38,10 @@ def test_a_square_is_that_of_timm(
     noise = np.random.default_rng(width * height).integers(0, 256, (height // 5 + 1, width // 5 + 1, 3), np.uint8)
     picture = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
     fit = Fit(size, resize, share, interpolation, FILL)
-    ours = squares(picture, fit)
+    ours = squares(np.asarray(picture), fit)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resizing, "HAS_COMPILED_RESIZER", False)
-        by_pillow = squares(picture, fit)
+        by_pillow = squares(np.asarray(picture), fit)
     transform = data.create_transform(
         (3, size, size),
         crop_pct=share,
@@ -60,7 +60,9 @@ def test_a_picture_is_squashed_cropped_and_padded(picture: Image.Image) -> None:
     """On a picture whose left and right quarters are red, and the rest of which is green."""
     flag = Image.new("RGB", (400, 200), (200, 0, 0))
     flag.paste((0, 200, 0), (100, 0, 300, 200))
-    (squashed,), (cropped,), (padded,) = (squares(flag, Fit(40, resize, fill=(1, 2, 3))) for resize in RESIZES)
+    (squashed,), (cropped,), (padded,) = (
+        squares(np.asarray(flag), Fit(40, resize, fill=(1, 2, 3))) for resize in RESIZES
+    )
     assert squashed[20, 5].tolist() == [200, 0, 0] and squashed[20, 20].tolist() == [0, 200, 0]
     assert (cropped[:, 2:38] == [0, 200, 0]).all()
     assert (padded[:10] == [1, 2, 3]).all() and (padded[30:] == [1, 2, 3]).all()
@@ -69,16 +71,16 @@ def test_a_picture_is_squashed_cropped_and_padded(picture: Image.Image) -> None:
 
 @pytest.mark.parametrize("resize", RESIZES)
 def test_flip_adds_the_mirror_image(picture: Image.Image, resize: str) -> None:
-    (plain,) = squares(picture, Fit(64, resize, 0.9))
-    both = squares(picture, Fit(64, resize, 0.9, views=FLIP))
+    (plain,) = squares(np.asarray(picture), Fit(64, resize, 0.9))
+    both = squares(np.asarray(picture), Fit(64, resize, 0.9, views=FLIP))
     assert np.array_equal(both[0], plain) and np.array_equal(both[1], plain[:, ::-1])
 
 
 @pytest.mark.parametrize("resize", RESIZES)
 def test_five_crops_are_those_of_torchvision(picture: Image.Image, resize: str) -> None:
     transforms = pytest.importorskip("torchvision.transforms", reason="torchvision is not installed")
-    (whole,) = squares(picture, Fit(80, resize))
-    five = squares(picture, Fit(70, resize, views=CROPS5))
+    (whole,) = squares(np.asarray(picture), Fit(80, resize))
+    five = squares(np.asarray(picture), Fit(70, resize, views=CROPS5))
     corners = [np.asarray(crop) for crop in transforms.FiveCrop(70)(Image.fromarray(whole))]
     assert five.shape == (5, 70, 70, 3)
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(five, [corners[4], *corners[:4]], strict=True))
@@ -87,7 +89,7 @@ def test_five_crops_are_those_of_torchvision(picture: Image.Image, resize: str) 
 def test_a_line_of_pixels_becomes_a_square() -> None:
     for size in ((900, 1), (1, 900)):
         for resize in RESIZES:
-            assert squares(Image.new("RGB", size, "white"), Fit(16, resize)).shape == (1, 16, 16, 3)
+            assert squares(np.full((*size, 3), 255, np.uint8), Fit(16, resize)).shape == (1, 16, 16, 3)
 
 
 def test_a_large_jpeg_is_decoded_small_and_cropped_alike() -> None:
@@ -97,5 +99,5 @@ def test_a_large_jpeg_is_decoded_small_and_cropped_alike() -> None:
     small, whole = images.load(data, fits).by_fit, images.decode(data)
     assert large.size == whole.size
     for fit in fits:
-        difference = np.abs(small[fit].astype(int) - squares(whole, fit))
+        difference = np.abs(small[fit].astype(int) - squares(np.asarray(whole), fit))
         assert difference.mean() < 1

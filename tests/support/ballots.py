@@ -65,7 +65,7 @@ def write_voters(
                 key=np.array([entry.key for entry in entries], object),
                 digest=np.array([entry.digest for entry in entries], np.uint64),
                 vector=np.zeros((len(entries), 3), np.float32),
-                statistics=np.array([images.statistics(images.decode(content)) for content, _ in decoded]),
+                statistics=np.array([images.statistics(np.asarray(images.decode(content))) for content, _ in decoded]),
                 topk_class=np.array(classes, np.int16) if voting else None,
                 topk_prob=np.tile(PROBABILITIES, (len(entries), 1)) if voting else None,
             ),

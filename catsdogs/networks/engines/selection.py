@@ -78,16 +78,6 @@ def exact_vectors(engine: str, backbone: Backbone, weights: Weights, pixels: NDA
     return keras.exact_vectors(backbone, weights, pixels)
 
 
-def decoding_threads(name: str) -> tuple[int, int]:
-    """How many threads decode for an engine, and how many photographs may wait for it.
-
-    OpenVINO computes on every core, and more threads take the processor's caches from it: 4 % on two cores. For a GPU
-    every core decodes, two of its batches ahead.
-    """
-    cores = os.cpu_count() or 1
-    return (max(1, cores // 2), 128) if name == "openvino" else (cores, 512)
-
-
 def create_engine(
     name: str, precision: str, batch_size: int | None, devices: str = AUTO, cores: int | None = None
 ) -> Engine:
