@@ -3,13 +3,13 @@
 `python -m benchmarks.gpu_process run JOB` or `... alone JOB`, where the job is JSON, see `Job`.
 """
 
+import contextlib
 import json
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import count, cycle, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from catsdogs.networks.engines import selection
 from catsdogs.networks.engines.interface import Output
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Dataset, scan
+from catsdogs.photographs.loading import Request
 
 LEAST_BATCHES = 4  # of a timing
 _WAITING = 8  # results not yet fetched
@@ -95,10 +96,11 @@ def alone(job: Job) -> dict[str, Any]:
     """Part -> photographs a second, once warm; network -> the smallest cosine of its vectors to those in float32."""
     settings, backbones, dataset = job.settings, tuple(choose(job.backbones, job.weights_dir)), scan(Path(job.data))
     recipes = extract.settle_recipes(backbones, Path(job.out), settings)
-    networks = running.running_networks(Extraction(dataset.root, backbones, recipes, Path(job.out), settings))
+    extraction = Extraction(dataset.root, backbones, recipes, Path(job.out), settings)
+    networks = running.running_networks(extraction)
     for network in networks:
         network.load()
-    rates = {"decoding alone": _decoding(dataset, networks, job.seconds)}
+    rates = {"decoding alone": _decoding(extraction, dataset, networks, job.seconds)}
     for network in networks:
         rates[f"{network.backbone.name} alone"] = _computing([network], job.seconds)
     rates["networks alone, in one pass"] = _computing(networks, job.seconds)
@@ -114,19 +116,26 @@ def alone(job: Job) -> dict[str, Any]:
     }
 
 
-def _decoding(dataset: Dataset, networks: list[RunningNetwork], seconds: float) -> float:
-    """By what loads photographs for `features`, with nothing to compute."""
-    threads, ahead = max(selection.decoding_threads(network.cache.recipe.engine) for network in networks)
-    work = partial(worker._load_photograph, dataset, networks)
-    stream = images.in_parallel(work, cycle(dataset.photographs), ahead, threads)
-    deque(islice(stream, 64), maxlen=0)
-    started, number = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds or number < 64:
-        next(stream)
-        number += 1
-    rate = number / (time.perf_counter() - started)
-    stream.close()  # type: ignore[attr-defined]
-    return rate
+def _decoding(job: Extraction, dataset: Dataset, networks: list[RunningNetwork], seconds: float) -> float:
+    """By what loads photographs for `features`, with nothing to compute; from the second block on."""
+    locations = cycle(photograph.location for photograph in dataset.photographs)
+    requests = (Request(list(islice(locations, worker.SHARD_ROWS))) for _ in count())
+    started, number = 0.0, 0
+    with (
+        worker.loader_of(job, networks, len(dataset.photographs)) as loader,
+        contextlib.closing(loader.stream(requests)) as stream,
+    ):
+        for loaded in stream:
+            for row in range(worker.SHARD_ROWS):
+                loaded.wait(row)
+            loaded.release()
+            if not started:
+                started = time.perf_counter()
+                continue
+            number += worker.SHARD_ROWS
+            if time.perf_counter() - started > seconds:
+                break
+        return number / (time.perf_counter() - started)
 
 
 def _computing(networks: list[RunningNetwork], seconds: float) -> float:
