@@ -35,11 +35,12 @@ UNREADABLE_FILE = "unreadable.csv"
     precision="auto, float32, bfloat16 or float16; auto is that of the feature file, else the fastest safe one",
     batch_size="photographs in a batch",
     dtype="how vectors are stored: float32 or float16",
+    devices="auto, one or all: auto is every GPU of one model, all is every TPU core or simulated device, too",
     out=HELP["features"],
     limit="read at most so many photographs, spread over the data set",
     cluster="compute on a Ray cluster: its address (host:6379); or auto: the one this machine is in, else this machine",
 )
-def features(flags: Flags, devices: str = "one") -> None:
+def features(flags: Flags, devices: str = "auto") -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
     from catsdogs.features.extract import expect
     from catsdogs.networks.choice import Variant, split_names, vary

@@ -198,7 +198,7 @@ def _plan(flags: Flags, base: str, tricks: str | None) -> "Hyperparameters":
         flags.number("seed"),
         weights_folder(flags),
     )
-    check_batch(plan.batch_size, flags.devices)
+    check_batch(plan.batch_size, flags.devices or "one")
     if weights_dir and plan.from_scratch:
         raise UsageError(
             f"{plan.base} starts from random weights, so --weights-dir {weights_dir} would do nothing", "Leave it out"
@@ -243,7 +243,7 @@ def _train(flags: Flags, lesson: "Lesson", plan: "Hyperparameters", name: str, *
     with importing_keras():
         from catsdogs.finetuning import finetune as training
 
-    how = {"device_choice": flags.devices, "weights_dir": weights_folder(flags), "force": flags.force}
+    how = {"device_choice": flags.devices or "one", "weights_dir": weights_folder(flags), "force": flags.force}
     return training.finetune(lesson, plan, name=name, command=command_line(), **how, **teaching)
 
 

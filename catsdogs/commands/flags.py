@@ -94,7 +94,7 @@ def extraction_settings(flags: Flags) -> "Settings":
         precision=flags.text("precision"),
         batch_size=optional_number("batch-size", flags.text("batch_size")),
         dtype=flags.text("dtype"),
-        devices=flags.devices,
+        devices=flags.devices or "auto",
     )
 
 

@@ -70,7 +70,7 @@ class Flags(SimpleNamespace):
     """
 
     def __init__(self, c: Context, **given: Any) -> None:
-        super().__init__(**dict.fromkeys(HELP) | {"devices": "one", "c": c} | given)
+        super().__init__(**dict.fromkeys(HELP) | {"c": c} | given)
 
     def but(self, **others: Any) -> "Flags":
         """The same flags, with others in place of some."""

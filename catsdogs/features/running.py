@@ -40,7 +40,7 @@ class Settings:
     precision: str = AUTO
     batch_size: int | None = None
     dtype: str = "float32"
-    devices: str = "one"
+    devices: str = AUTO
     cores: int | None = None
 
 
@@ -113,9 +113,13 @@ class RunningNetwork:
         Raises:
             WeightsError: the weights of one of them do not fit.
         """
+        self.wait()
+        return self.load_now(member)
+
+    def wait(self) -> None:
+        """Wait until all are loaded that load in the background; raises as `load`."""
         for others in self.loading:
             others.result()
-        return self.load_now(member)
 
     def load_now(self, member: int = 0) -> Network:
         """The network, without waiting for others."""
@@ -160,41 +164,45 @@ def loading_new_networks(
 ) -> Iterator[list[str]]:
     """Load the networks that have no feature file yet. Where there is one, these very weights have fitted before.
 
-    Those of OpenVINO load in the background of the block, which begins with the decoding of photographs. See
-    `RunningNetwork.load`. A precision that was chosen for a GPU is tried on the first of the photographs. If their
+    They load in the background of the block, which begins with the decoding of photographs. See `RunningNetwork.load`.
+    A precision that was chosen for a GPU is tried on the first of the photographs. If their
     vectors are not those of float32, the network computes in float32. The value is a sentence for each such network.
 
     Raises:
         WeightsError: the weights do not fit.
     """
     new = [(one, member) for one in networks if one.cache.is_new for member in (0, *one.fold_weights)]
-    later = [(one, member) for one, member in new if one.engine.name == "openvino"]
-    now = [(one, member) for one, member in new if one.engine.name != "openvino"]
-    bar, notes = Progress(len(new), "preparing", "network"), []
-    with bar if not later else contextlib.nullcontext():
-        for network, member in now:
-            if member == 0 and job.settings.precision == AUTO and not _is_exact(job, network, photographs):
-                rounded = network.cache.recipe.precision
-                notes.append(f"{network.backbone.name} computes in float32: {rounded} gives other vectors here")
-                # Rows cached in the other precision are not used.
-                network.cache = Cache(job.out, replace(network.cache.recipe, precision="float32"))
-                network.loaded.clear()
-            network.load_now(member)
-            bar.update()
+    notes: list[str] = []
     with ThreadPoolExecutor(1, "preparing") as background:
-        if later:
-            networks[0].loading.append(background.submit(_load_all, later, bar))
+        if new:
+            bar = Progress(len(new), "preparing", "network")
+            networks[0].loading.append(background.submit(_prepare, job, new, photographs, bar, notes))
         yield notes
     for loading in networks[0].loading:  # if no photograph could be read, nobody has waited for it
         loading.result()
 
 
-def _load_all(new: Sequence[tuple[RunningNetwork, int]], bar: Progress) -> None:
-    """Load networks one after the other, in one process that exports those that were never exported."""
+def _prepare(
+    job: Job,
+    new: Sequence[tuple[RunningNetwork, int]],
+    photographs: Sequence[Photograph],
+    bar: Progress,
+    notes: list[str],
+) -> None:
+    """Load networks, in one process that exports those that were never exported, and try their precision."""
     with bar, export.kept():
-        for network, member in new:
+        for network, member in new:  # all of them first: on a GPU they compile side by side
             network.load_now(member)
             bar.update()
+    for network in {id(one): one for one, _ in new}.values() if job.settings.precision == AUTO else ():
+        if not _is_exact(job, network, photographs):
+            rounded, members = network.cache.recipe.precision, list(network.loaded)
+            notes.append(f"{network.backbone.name} computes in float32: {rounded} gives other vectors here")
+            # Rows cached in the other precision are not used.
+            network.cache = Cache(job.out, replace(network.cache.recipe, precision="float32"))
+            network.loaded.clear()
+            for member in members:
+                network.load_now(member)
 
 
 def _is_exact(job: Job, network: RunningNetwork, photographs: Sequence[Photograph]) -> bool:
@@ -211,7 +219,7 @@ def _is_exact(job: Job, network: RunningNetwork, photographs: Sequence[Photograp
     batch = np.zeros((max(network.engine.batch_size, len(pixels)), fit.size, fit.size, 3), np.uint8)
     batch[: len(pixels)] = pixels
     try:
-        rounded = network.load().submit(batch)().vector[: len(pixels)]
+        rounded = network.load_now().submit(batch)().vector[: len(pixels)]
     except UsageError:  # numbers beyond its range
         return False
     exact = selection.exact_vectors(recipe.engine, backbone.network, network.weights, batch[: len(pixels)])

@@ -92,6 +92,11 @@ def compute_shards(
     with ThreadPoolExecutor(1, "writer") as writer, contextlib.closing(stream):
         for stretch, loaded in zip(stretches, stream, strict=True):
             try:
+                if writing is None:
+                    for network in networks:
+                        network.wait()
+                    # A precision that was tried and refused has brought other caches.
+                    is_first = is_first and all(network.cache.is_empty for network in networks)
                 shards, outcomes = _compute(networks, stretch, loaded, tick, is_first)
             except BaseException:
                 loaded.release()

@@ -1,30 +1,152 @@
-"""All devices of a machine used as one: each computes a part of every batch, and all hold the same weights.
+"""The devices of a machine: which cards there are and what they are good at, and all devices used as one.
 
-On JAX this is Keras's distribution API, on TensorFlow `tf.distribute`. Both remember the scope per thread.
+Features deal whole batches out to GPUs of one model, see `engines.queued`. Training, TPUs and simulated devices share
+every batch: each device computes a part of it, and all hold the same weights. On JAX this is Keras's distribution API,
+on TensorFlow `tf.distribute`. Both remember the scope per thread.
 """
 
 import contextlib
 import functools
 import os
 import re
-from typing import Any
+import shutil
+import subprocess
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from catsdogs.errors import UnknownNameError, UsageError
 
 CHOICES = ("one", "all")
+AUTO = "auto"  # for features: all GPUs of one model, else one device
 TPUS = ("/dev/accel0", "/dev/vfio/0")  # Google's, old and new
 
 
-def check_choice(devices: str) -> None:
-    """Refuse what is not one of `CHOICES`.
+class Card(NamedTuple):
+    """A GPU: its name as `keras.device` or `torch.device` takes it, its model, its memory in bytes if it is known."""
+
+    name: str
+    model: str
+    capability: object = None
+    memory: int | None = None
+
+
+def check_choice(devices: str, known: Sequence[str] = CHOICES) -> None:
+    """Refuse what is not one of those known.
 
     Raises:
         UnknownNameError: it is not.
     """
-    if devices not in CHOICES:
-        raise UnknownNameError("choice of devices", devices, list(CHOICES))
+    if devices not in known:
+        raise UnknownNameError("choice of devices", devices, list(known))
+
+
+def chosen(choice: str, cards: Sequence[Card]) -> list[Card]:
+    """The GPUs to deal batches out to: the first, or with `auto` and `all` each that is of the first one's model.
+
+    Two models round differently, and which of them computed a row would be chance.
+    """
+    return [card for card in cards if card.model == cards[0].model] if choice != "one" else list(cards[:1])
+
+
+def cards_in_use(choice: str) -> list[Card]:
+    """The GPUs that Keras deals batches out to; none where it sees no GPU."""
+    backend = _backend()
+    if backend == "jax":
+        import jax
+
+        found = [device for device in jax.local_devices() if device.platform == "gpu"]
+        return chosen(choice, [_card_of_jax(device) for device in found])
+    if backend == "torch":
+        return chosen(choice, cuda_cards())
+    import tensorflow as tf
+
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    memory = _memory_by_nvidia() if details else None
+    cards = [
+        Card(f"gpu:{number}", str(known.get("device_name")), known.get("compute_capability"), memory)
+        for number, known in enumerate(details)
+    ]
+    return chosen(choice, cards)
+
+
+def cuda_cards() -> list[Card]:
+    """The GPUs that PyTorch can use. It also lists those that it brings no code for, and fails at the first use of one.
+
+    So it is with a P100 since its packages are of CUDA 12.8: https://github.com/Kaggle/docker-python/issues/1546.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    built_for = torch.cuda.get_arch_list()
+    found = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    return [
+        Card(f"cuda:{number}", one.name, (one.major, one.minor), one.total_memory)
+        for number, one in enumerate(found)
+        if _has_code((one.major, one.minor), built_for)
+    ]
+
+
+def _has_code(capability: tuple[int, int], built_for: Sequence[str]) -> bool:
+    """Whether a library built for `sm_75` and the like, and `compute_90` to be compiled on the way, runs on a card.
+
+    Code runs on later minor versions of its major version; what is compiled on the way, on all later versions. Of AMD's
+    cards, `gfx90a`, nothing is known, and PyTorch is believed.
+    """
+    named = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name) for name in built_for]
+    versions = [(found[1], (int(found[2]), int(found[3]))) for found in named if found]
+    return not versions or any(
+        version <= capability and (kind == "compute" or version[0] == capability[0]) for kind, version in versions
+    )
+
+
+def _card_of_jax(device: Any) -> Card:
+    memory = (device.memory_stats() or {}).get("bytes_limit")  # what JAX takes of it, three quarters
+    return Card(f"gpu:{device.id}", device.device_kind, getattr(device, "compute_capability", None), memory)
+
+
+def _memory_by_nvidia() -> int | None:
+    """The memory of the machine's smallest GPU in bytes, by NVIDIA's own tool: TensorFlow does not tell."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    command = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20).stdout  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    mebibytes = [int(line) for line in told.split() if line.isdigit()]
+    return min(mebibytes) * 2**20 if mebibytes else None
+
+
+def smallest_memory(cards: Sequence[Card]) -> int | None:
+    """In bytes; None where it is not known."""
+    return min((card.memory for card in cards if card.memory), default=None)
+
+
+def sum_in_float32(backend: str) -> None:
+    """Let products of float16 and bfloat16 be summed in float32 on GPUs.
+
+    cuDNN's convolutions and cuBLAS's matrix products do on TensorFlow and JAX, unless their flags say otherwise.
+    PyTorch lets cuBLAS split a long sum into parts that are added in float16, unless it is told not to:
+    https://docs.pytorch.org/docs/stable/notes/numerical_accuracy.html, reduced precision reduction.
+    """
+    if backend == "torch":
+        import torch
+
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+
+def tensorflow_errors() -> tuple[type[Exception], ...]:
+    """What TensorFlow raises where something fails in it; nothing on other backends."""
+    if _backend() != "tensorflow":
+        return ()
+    import tensorflow as tf
+
+    return (tf.errors.OpError,)
 
 
 def device_count(devices: str) -> int:
@@ -77,41 +199,42 @@ def on_accelerator(devices: str) -> bool:
 
 
 def fast_precision(devices: str) -> str:
-    """The fastest precision for models built in `scope(devices)`: `bfloat16`, `float16` or `float32`.
+    """The fastest precision for features on the devices chosen: `bfloat16`, `float16` or `float32`.
 
-    NVIDIA's cards have units for bfloat16 from compute capability 8.0 (Ampere), and for float16 from 7.0 (Volta, and
-    the T4): https://docs.nvidia.com/cuda/cuda-c-programming-guide, features by compute capability. Without such units
-    a card is no faster in them, or much slower. TPUs compute in bfloat16. Nothing is known of other accelerators, and
-    float32 is right on all.
+    TPUs compute in bfloat16. Of GPUs the compute capability decides, see `precision_of`. Nothing is known of other
+    accelerators, and float32 is right on all.
     """
-    if not on_accelerator(devices):
-        return "float32"
+    cards = cards_in_use(devices)
+    if cards:
+        return precision_of(cards[0].capability)
+    shared = devices if devices in CHOICES else "one"
+    return "bfloat16" if on_accelerator(shared) and _is_tpu() else "float32"
+
+
+def _is_tpu() -> bool:
+    """Whether Keras's accelerator, which is no GPU, is a TPU."""
     backend = _backend()
     if backend == "jax":
         import jax
 
-        if jax.devices()[0].platform == "tpu":
-            return "bfloat16"
-        found = [getattr(device, "compute_capability", None) for device in jax.devices()]
-    elif backend == "tensorflow":
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        if not gpus:  # so it is a TPU
-            return "bfloat16"
-        found = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
-    else:
-        import torch
-
-        found = [torch.cuda.get_device_capability(0) if torch.cuda.is_available() else None]
-    # The oldest of several cards decides.
-    return precision_of(*(found if devices == "all" else found[:1]))
+        return bool(jax.devices()[0].platform == "tpu")
+    return backend == "tensorflow"
 
 
-def precision_of(*capabilities: object) -> str:
-    """The fastest precision of all NVIDIA cards of these compute capabilities, see `fast_precision`."""
-    capability = min(map(_version_numbers, capabilities))
-    return "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
+def precision_of(capability: object) -> str:
+    """The fastest precision of an NVIDIA card of a compute capability such as "7.5" or (7, 5).
+
+    Cards have units for bfloat16 from 8.0 (Ampere), and for float16 from 7.0 (Volta, and the T4). The P100, 6.0,
+    computes in float16 at twice the rate of float32, 6.1 at a sixty-fourth of it:
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide, throughput of native arithmetic instructions. But on a P100,
+    too, sums are of float32, see `sum_in_float32`: its units have no product of float16 that is added up in float32, so
+    cuDNN and cuBLAS read and write float16, and compute in float32. What it gains is half the bytes to move. Without
+    such units a card is no faster, or much slower.
+    """
+    version = _version_numbers(capability)
+    if version >= (8, 0):
+        return "bfloat16"
+    return "float16" if version >= (7, 0) or version == (6, 0) else "float32"
 
 
 def _version_numbers(capability: object) -> tuple[int, int]:

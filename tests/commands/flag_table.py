@@ -108,7 +108,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--limit": Refused("0", "A limit of 0", ("--data", "data", *ON)),
         "--classes": Refused("cow,dog", "cow", ("--data", "data", *ON)),
         "--holdout": Refused("2", "--holdout 2", ("--data", "data", *ON)),
-        "--devices": Refused("many", "one, all", ("--data", "data", *ON)),
+        "--devices": Refused("many", "auto, one, all", ("--data", "data", *ON)),
         "--cluster": Refused("nonsense", "--cluster", ("--data", "data", *ON)),
     },
     "networks": {

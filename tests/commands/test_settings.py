@@ -27,7 +27,7 @@ def test_a_flag_counts_more_than_a_setting_and_that_more_than_the_default() -> N
 
 def test_a_flag_that_a_command_does_not_have_is_none_and_another_name_a_mistake_of_ours() -> None:
     given = Flags(context())
-    assert (given.holdout, given.classes, given.devices) == (None, None, "one")
+    assert (given.holdout, given.classes, given.devices) == (None, None, None)
     with pytest.raises(AttributeError):
         given.hold_out  # noqa: B018 - the name is the test
 

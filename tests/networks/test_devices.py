@@ -231,50 +231,108 @@ def test_a_tpu_that_tensorflow_cannot_start(on_two_devices: Callable) -> None:
     assert last.endswith("Install tensorflow-tpu, or set KERAS_BACKEND=jax.")
 
 
-def described(backend: str, kinds: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with these GPUs, as the backend describes them: a compute capability, a name for another, or "tpu"."""
+def described(backend: str, kinds: list[object], monkeypatch: pytest.MonkeyPatch, models: str = "AAAA") -> None:
+    """A machine with these GPUs, as the backend describes them: a compute capability, a name for another, or "tpu".
+
+    `models` has a letter for each.
+    """
     monkeypatch.setattr(devices, "_backend", lambda: backend)
     monkeypatch.setattr(devices, "on_accelerator", lambda _: bool(kinds))
     tpu = "tpu" in kinds
     if backend == "jax":
         parts = [{"platform": "tpu"} if tpu else {"platform": "gpu", "compute_capability": kind} for kind in kinds]
-        found = [SimpleNamespace(**{name: value for name, value in part.items() if value}) for part in parts]
-        monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(devices=lambda: found))
+        found = [
+            SimpleNamespace(id=number, device_kind=models[number], memory_stats=lambda: {"bytes_limit": 12}, **known)
+            for number, known in enumerate({name: value for name, value in part.items() if value} for part in parts)
+        ]
+        library = SimpleNamespace(devices=lambda: found, local_devices=lambda: found)
+        monkeypatch.setitem(sys.modules, "jax", library)
     elif backend == "tensorflow":
-        details = [{"compute_capability": kind} if kind else {"device_name": "METAL"} for kind in kinds]
+        monkeypatch.setattr(devices, "_memory_by_nvidia", lambda: 12)
+        details = [
+            {"compute_capability": kind, "device_name": models[number]} if kind else {"device_name": "METAL"}
+            for number, kind in enumerate(kinds)
+        ]
         config = SimpleNamespace(
             list_physical_devices=lambda kind: [] if tpu else list(range(len(kinds))),
             experimental=SimpleNamespace(get_device_details=lambda number: details[number]),
         )
         monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
     else:
-        capability = SimpleNamespace(
-            is_available=lambda: any(kinds), get_device_capability=lambda number=0: kinds[number]
+        properties = [
+            SimpleNamespace(name=models[number], major=major, minor=minor, total_memory=12)
+            for number, (major, minor) in enumerate(kind or (0, 0) for kind in kinds)
+        ]
+        cuda = SimpleNamespace(
+            is_available=lambda: any(kinds),
+            device_count=lambda: len(kinds),
+            get_arch_list=list,
+            get_device_properties=lambda number: properties[number],
         )
-        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=capability))
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 @pytest.mark.parametrize(
     ("major", "minor", "precision"),
     [
-        *((6, 0, "float32"), (6, 1, "float32"), (5, 2, "float32"), (3, 7, "float32")),
+        *((6, 0, "float16"), (6, 1, "float32"), (6, 2, "float32"), (5, 2, "float32"), (3, 7, "float32")),
         *((7, 0, "float16"), (7, 5, "float16")),
         *((8, 0, "bfloat16"), (8, 6, "bfloat16"), (8, 9, "bfloat16"), (9, 0, "bfloat16"), (12, 0, "bfloat16")),
     ],
 )
-def test_the_precision_is_what_the_card_has_units_for(
+def test_the_precision_is_what_the_card_is_fast_in(
     backend: str, major: int, minor: int, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     described(backend, [f"{major}.{minor}" if backend == "jax" else (major, minor)], monkeypatch)
-    assert devices.fast_precision("one") == precision
+    assert devices.fast_precision("one") == devices.fast_precision("auto") == precision
 
 
-def test_of_several_cards_the_oldest_decides_if_all_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    described("jax", ["8.0", "7.5"], monkeypatch)
-    assert (devices.fast_precision("one"), devices.fast_precision("all")) == ("bfloat16", "float16")
-    described("tensorflow", [(8, 0), (6, 0)], monkeypatch)
-    assert (devices.fast_precision("one"), devices.fast_precision("all")) == ("bfloat16", "float32")
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_cards_of_one_model_share_the_work(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ["7.5", "7.5", "8.0", "7.5"] if backend == "jax" else [(7, 5), (7, 5), (8, 0), (7, 5)]
+    described(backend, kinds, monkeypatch, "TTAT")
+    kind = "cuda" if backend == "torch" else "gpu"
+    for choice in ("auto", "all"):
+        cards = devices.cards_in_use(choice)
+        assert [card.name for card in cards] == [f"{kind}:0", f"{kind}:1", f"{kind}:3"]
+        assert devices.smallest_memory(cards) == 12 and devices.fast_precision(choice) == "float16"
+    assert [card.name for card in devices.cards_in_use("one")] == [f"{kind}:0"]
+    described(backend, [], monkeypatch)
+    assert devices.cards_in_use("auto") == [] and devices.smallest_memory([]) is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "runs"),
+    [
+        ((6, 0), ["sm_70", "sm_75", "sm_120"], False),  # a P100 and a package of CUDA 12.8
+        ((6, 0), ["sm_50", "sm_60", "sm_70"], True),
+        ((7, 5), ["sm_70", "sm_80"], True),
+        ((8, 9), ["sm_80", "sm_86", "sm_90a"], True),
+        ((9, 0), ["sm_90a"], True),
+        ((10, 0), ["sm_90", "sm_120"], False),
+        ((12, 1), ["sm_90", "compute_90"], True),
+        ((7, 0), ["compute_90"], False),
+        ((9, 0), ["gfx90a"], True),
+        ((9, 0), [], True),
+    ],
+)
+def test_a_card_that_a_library_has_no_code_for(capability: tuple[int, int], built_for: list[str], runs: bool) -> None:
+    assert devices._has_code(capability, built_for) is runs
+
+
+@pytest.mark.parametrize(
+    ("told", "memory"), [("15360\n16384\n", 15360 * 2**20), ("", None), ("[N/A]\n", None), ("no devices", None)]
+)
+def test_memory_as_nvidia_s_tool_tells_it(
+    told: str, memory: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "told").write_text(told)
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path / 'told'}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert devices._memory_by_nvidia() == memory
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])

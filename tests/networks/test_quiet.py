@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from catsdogs.networks import build, weights
+from catsdogs.networks import build, quiet, weights
 from catsdogs.networks.quiet import _send_elsewhere, keras_home, quiet_import, settle_keras
 from catsdogs.networks.table import BACKBONES, SMALL
 
@@ -139,3 +139,106 @@ def test_features_finetune_and_exports_with_the_file_of_keras_1(home: Path, tmp_
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines() == ["(1, 576)", "(None, 2)"]
     assert json.loads((home / "keras.json").read_text())["backend"] == "theano"
+
+
+class TestCompiledCodeIsKept:
+    """In the user's cache, between runs."""
+
+    VARIABLES = ("JAX_COMPILATION_CACHE_DIR", "TF_XLA_FLAGS", "XLA_FLAGS")
+
+    @pytest.fixture(autouse=True)
+    def clean(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        for name in self.VARIABLES:
+            monkeypatch.setenv(name, "")  # so that what is set is undone
+            monkeypatch.delenv(name)
+        for name in ("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "JAX_COMPILATION_CACHE_MAX_SIZE"):
+            monkeypatch.setenv(name, "1")
+
+    @pytest.fixture
+    def cards(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Where a driver describes a T4 each; the parts that differ from machine to machine are not for the cache."""
+        for number in range(2):
+            (tmp_path / str(number)).mkdir()
+            (tmp_path / str(number) / "information").write_text(f"Model: \t Tesla T4\nBus Location: 000{number}\n")
+        monkeypatch.setattr(quiet, "_CARDS", f"{tmp_path}/?/information")
+        return tmp_path / "1" / "information"
+
+    def test_without_a_card_there_is_nothing_for_tensorflow(self, tmp_path: Path) -> None:
+        quiet.keep_compiled()
+        assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "cache" / "catsdogs" / "compiled" / "jax")
+        assert "TF_XLA_FLAGS" not in os.environ and "XLA_FLAGS" not in os.environ
+
+    def test_each_set_of_cards_and_release_has_its_own_folder(
+        self, cards: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def folder() -> str:
+            monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+            quiet.keep_compiled()
+            return os.environ["TF_XLA_FLAGS"].split()[0].partition("=")[2]
+
+        first = folder()
+        cards.write_text("Model: \t Tesla T4\nBus Location: 0009\n")
+        assert folder() == first
+        cards.write_text("Model: \t Tesla P100\n")
+        assert folder() != first
+        cards.write_text("Model: \t Tesla T4\n")
+        monkeypatch.setattr(quiet, "_release", lambda _: "2.22.0")
+        assert folder() != first
+
+    def test_an_older_tensorflow_is_given_no_flag_it_may_not_know(
+        self, cards: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(quiet, "_release", lambda _: "2.19.1")
+        quiet.keep_compiled()
+        assert "persistent_cache_directory" in os.environ["TF_XLA_FLAGS"] and "XLA_FLAGS" not in os.environ
+
+    def test_what_the_user_has_set_stays(self, cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        given = {
+            "JAX_COMPILATION_CACHE_DIR": "/mine",
+            "TF_XLA_FLAGS": "--tf_xla_persistent_cache_directory=/mine",
+            "XLA_FLAGS": "--xla_dump_to=/there",
+        }
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        for _ in range(2):
+            quiet.keep_compiled()
+        assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/mine"
+        assert os.environ["TF_XLA_FLAGS"].startswith(given["TF_XLA_FLAGS"] + " --tf_xla_persistent_cache_device_types=")
+        assert os.environ["TF_XLA_FLAGS"].count("--") == 2
+        assert os.environ["XLA_FLAGS"].startswith("--xla_dump_to=/there --xla_gpu_per_fusion_autotune_cache_dir=")
+        assert os.environ["XLA_FLAGS"].count("--") == 2
+
+    def test_a_cache_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "cache").write_text("a file")
+        quiet.keep_compiled()
+        assert not os.environ.keys() & set(self.VARIABLES)
+
+    @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+    def test_a_second_run_finds_it(self, cards: Path, tmp_path: Path, backend: str) -> None:
+        """TensorFlow's compiler, too, works on the processor if it is told to."""
+        pytest.importorskip(backend)
+        code = """
+            import os, sys
+            from catsdogs.networks import quiet
+
+            quiet._CARDS, quiet._GPUS = sys.argv[1], "CPU"
+            with quiet.importing_keras():
+                import keras
+            import numpy as np
+
+            model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, kernel_initializer="ones")])
+            model.compile(jit_compile=True)
+            print(model.predict_on_batch(np.ones((2, 8, 8, 3), np.float32)).sum())
+        """
+        command = [sys.executable, "-c", textwrap.dedent(code), f"{tmp_path}/?/information"]
+        environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        environment["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
+        kept = []
+        for _ in range(2):
+            ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+            assert ended.stdout.split() == [str(27.0 * 2 * 36 * 4)], ended.stderr
+            found = (tmp_path / "cache" / "catsdogs" / "compiled").rglob("*")
+            files = {path: path.stat().st_mtime_ns for path in found if path.is_file() and path.stat().st_size > 8}
+            kept.append({path: time for path, time in files.items() if not path.name.endswith("-atime")})
+        assert kept[0] and kept[0] == kept[1]

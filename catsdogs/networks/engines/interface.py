@@ -45,7 +45,9 @@ class Network(Protocol):
     def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
         """Start on a batch (b, size, size, 3); the returned function waits for its result.
 
-        It blocks while too many batches are under way, so that memory stays flat.
+        It blocks while too many batches are under way, so that memory stays flat. The pixels must stay as they are
+        until the result is there. Networks with inputs of one size are best given the same array, right after another:
+        an engine on a GPU uploads it once. Memory that is filled again is given as a new array, a new view of it.
         """
         ...
 

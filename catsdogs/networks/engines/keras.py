@@ -1,64 +1,66 @@
 """The Keras engine: CPU or GPU, on the TensorFlow, JAX and PyTorch backends."""
 
-import gc
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import contextlib
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import UsageError
+from catsdogs.networks import devices
 from catsdogs.networks.build import build
-from catsdogs.networks.devices import (
-    device_count,
-    fast_precision,
-    on_accelerator,
-    ran_out_of_memory,
-    scope,
-    split_batch,
-)
-from catsdogs.networks.engines.interface import AUTO, Output
+from catsdogs.networks.devices import device_count, fast_precision, on_accelerator, scope, split_batch
+from catsdogs.networks.engines.interface import AUTO
+from catsdogs.networks.engines.queued import CPU_BATCH_SIZE, GPU_BATCH_SIZE, QueuedEngine, QueuedNetwork
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 
-CPU_BATCH_SIZE = 32
-GPU_BATCH_SIZE = 256
-_BATCHES_UNDER_WAY = 4
-# A batch under way in parts of so many rows: their outputs, which a GPU may still be computing, or the failure.
-_Started = tuple[int, list[dict[str, Any]] | Exception]
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
-class KerasEngine:
-    """Starts batches on one thread and waits for them on another.
+class KerasEngine(QueuedEngine):
+    """See `QueuedEngine`. Several GPUs are dealt whole batches.
 
-    To start a batch on a GPU only queues it. So the next batch is copied and queued while this one computes. Where
-    several devices share a batch, its size is rounded up to a multiple of their number.
+    The cores of a TPU, and simulated devices, share each batch instead: its size is a multiple of their number.
     """
 
     name = "keras"
 
-    def __init__(self, precision: str = AUTO, batch_size: int | None = None, devices: str = "one") -> None:
-        self.on_gpu = on_accelerator(devices)
-        self.precision = fast_precision(devices) if precision == AUTO else precision
-        self.backend = keras.backend.backend()
-        size, self.parts = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE), device_count(devices)
-        self.batch_size = -(-size // self.parts) * self.parts
-        self.devices = devices
-        self.starter = ThreadPoolExecutor(1, thread_name_prefix="keras-start")
-        self.finisher = ThreadPoolExecutor(1, thread_name_prefix="keras-finish")
-        self.places = threading.BoundedSemaphore(_BATCHES_UNDER_WAY)
+    def __init__(self, precision: str = AUTO, batch_size: int | None = None, choice: str = "one") -> None:
+        cards = devices.cards_in_use(choice)
+        self.devices = "all" if choice == "all" and not cards else "one"  # what shares a batch
+        self.on_gpu = bool(cards) or on_accelerator(self.devices)
+        self.backend, self.parts = keras.backend.backend(), device_count(self.devices)
+        # Where Keras places models by itself, it is not told to.
+        self.seats = [card.name for card in cards] if len(cards) > 1 else [None]
+        devices.sum_in_float32(self.backend)
+        size = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE)
+        super().__init__(
+            fast_precision(choice) if precision == AUTO else precision,
+            -(-size // self.parts) * self.parts,
+            len(self.seats),
+            devices.smallest_memory(cards),
+        )
 
     def load(self, backbone: Backbone, weights: Weights) -> "KerasNetwork":
-        """Build the network, and let Keras compile it where that pays.
+        """Build the network, and let Keras compile it where that pays, beside others and whatever follows.
 
         Keras's `auto` compiles on JAX, and on TensorFlow with a GPU: on a CPU, XLA is slower than plain TensorFlow.
         PyTorch runs eagerly: its compiler breaks off at nearly every layer of Keras, after minutes.
         """
         return KerasNetwork(self, backbone, weights)
+
+    @contextlib.contextmanager
+    def seat(self, copy: int) -> Any:
+        """The context in which a copy of a network is built and run."""
+        name = self.seats[copy]
+        with scope(self.devices) if name is None else keras.device(name):
+            yield
+
+    def upload(self, pixels: NDArray[np.uint8], copy: int) -> Any:
+        """See `QueuedEngine.upload`. A network's input is uint8, so Keras converts nothing on the way."""
+        with self.seat(copy):
+            return split_batch(pixels, self.devices) if self.parts > 1 else keras.ops.convert_to_tensor(pixels)
 
 
 def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -68,102 +70,64 @@ def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8
     return vectors
 
 
-class KerasNetwork:
-    """One loaded model. It does what `Model.predict_on_batch` does, without waiting for the result.
+class KerasNetwork(QueuedNetwork):
+    """One loaded model, or a copy on each GPU. It does what `Model.predict_on_batch` does, without waiting for it."""
 
-    A batch that the memory of a GPU cannot take is computed in two halves, and so are all after it.
-    """
+    _engine: KerasEngine
 
     def __init__(self, engine: KerasEngine, backbone: Backbone, weights: Weights) -> None:
-        self.note = ""
-        self._engine, self._backbone, self._weights = engine, backbone, weights
-        self._model = self._make()
-        self._name = self._model.name
-        self._rows = engine.batch_size
-        self._variables: Any = None
+        self._backbone, self._weights = backbone, weights
+        super().__init__(engine, backbone.name, backbone.input_size)
+        self._make()
+        if self._models[0].jit_compile:
+            self.warm_up()
 
-    def _make(self) -> keras.Model:
-        with scope(self._engine.devices):
-            model = build(self._backbone, self._weights, _POLICIES[self._engine.precision])
-            model.compile(jit_compile="auto")
-        return model
+    def _make(self) -> None:
+        engine = self._engine
+        self._models: list[keras.Model] = []
+        for copy in range(engine.copies):
+            with engine.seat(copy):
+                model = build(self._backbone, self._weights, _POLICIES[engine.precision])
+                model.compile(jit_compile="auto")
+            self._models.append(model)
+        self._variables: list[Any] = [None] * engine.copies
 
-    def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
-        """See `interface.Network.submit`.
+    def _warm(self) -> None:
+        pixels = np.zeros((self._rows, *self._models[0].input_shape[1:]), np.uint8)
+        # One after the other: what the compiler found out about the first GPU serves for the others, so that all
+        # compute by the same kernels.
+        for copy, model in enumerate(self._models):
+            try:
+                self._start(self._engine.upload(pixels, copy), copy)
+            except devices.tensorflow_errors() as error:
+                if devices.ran_out_of_memory(error):
+                    raise
+                # Its compiler, or its file of compiled code, failed: plain TensorFlow does without.
+                self.note = f"{self._name} is not compiled: {(str(error).strip() or 'XLA failed').splitlines()[0]}"
+                model.compile(jit_compile=False)
+                model.predict_function = None
 
-        What it returns raises UsageError if not even one photograph fits, or the precision cannot hold the numbers.
-        """
-        self._engine.places.acquire()
-        started = self._engine.starter.submit(self._try, pixels)
-        return self._engine.finisher.submit(self._finish, pixels, started).result
-
-    def _try(self, pixels: NDArray[np.uint8]) -> _Started:
-        try:
-            return self._rows, [self._start(part) for part in self._parts(pixels)]
-        except Exception as error:  # the thread that waits raises it
-            return self._rows, error
-
-    def _parts(self, pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-        """The batch in parts of one shape, which is all that a compiled network should see; the last is filled up."""
-        for start in range(0, len(pixels), self._rows):
-            part = pixels[start : start + self._rows]
-            missing = self._rows - len(part) if start else 0
-            yield np.pad(part, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else part
-
-    def _start(self, pixels: NDArray[np.uint8]) -> dict[str, Any]:
+    def _start(self, batch: Any, copy: int) -> dict[str, Any]:
         """The outputs, which a GPU may still be computing."""
-        with scope(self._engine.devices):
-            parts = split_batch(pixels, self._engine.devices)
-            if self._model.predict_function is None:  # Keras makes it, and what else it needs, for the first batch
-                return self._model.predict_on_batch(parts)
-            if keras.backend.backend() != "jax":
-                return self._model.predict_function([(parts,)])
+        model = self._models[copy]
+        with self._engine.seat(copy):
+            if model.predict_function is None:  # Keras makes it, and what else it needs, for the first batch
+                return model.predict_on_batch(batch)
+            if self._engine.backend != "jax":
+                return model.predict_function([(batch,)])
             # On JAX the function takes the variables, uses their memory again, and hands them back.
-            if self._variables is None:
-                groups = (self._model.trainable_variables, self._model.non_trainable_variables)
-                self._variables = tuple([variable.value for variable in group] for group in groups)
-            outputs, self._variables = self._model.predict_function(self._variables, iter([(parts,)]))
+            if self._variables[copy] is None:
+                groups = (model.trainable_variables, model.non_trainable_variables)
+                self._variables[copy] = tuple([variable.value for variable in group] for group in groups)
+            outputs, self._variables[copy] = model.predict_function(self._variables[copy], iter([(batch,)]))
             return outputs
 
-    def _finish(self, pixels: NDArray[np.uint8], waiting: Future[_Started]) -> Output:
-        try:
-            while True:
-                rows, outputs = waiting.result()
-                try:
-                    return self._output(outputs, len(pixels))
-                except Exception as error:
-                    if not ran_out_of_memory(error):
-                        raise
-                    waiting = self._engine.starter.submit(self._try_smaller, pixels, rows, error)
-        finally:
-            self._engine.places.release()
+    def _fetch(self, started: dict[str, Any]) -> dict[str, NDArray]:
+        return {name: keras.ops.convert_to_numpy(tensor) for name, tensor in started.items()}
 
-    def _output(self, outputs: list[dict[str, Any]] | Exception, count: int) -> Output:
-        if isinstance(outputs, Exception):
-            raise outputs
-        parts = [{name: keras.ops.convert_to_numpy(tensor) for name, tensor in part.items()} for part in outputs]
-        output = {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
-        precision = self._engine.precision
-        if precision != "float32" and not np.isfinite(output["vector"]).all():
-            raise UsageError(f"{self._name} gives numbers that {precision} cannot hold", "Give --precision float32")
-        if "topk_class" in output:
-            output["topk_class"] = output["topk_class"].astype(np.int16)
-        return Output(**output)
+    def _half(self, rows: int) -> int:
+        return rows // 2 // self._engine.parts * self._engine.parts
 
-    def _try_smaller(self, pixels: NDArray[np.uint8], failed: int, error: Exception) -> _Started:
-        """Start on a batch again, on the starter's thread, in halves of the parts that did not fit."""
-        if failed <= self._rows:  # and not halved since, for an earlier batch
-            parts = self._engine.parts
-            smaller = failed // 2 // parts * parts
-            if not smaller:
-                raise UsageError(
-                    f"{self._name} does not fit into the memory of the GPU",
-                    "End other programs that use it, or give --engine openvino",
-                ) from error
-            self._rows = smaller
-            self.note = f"{self._name}: {failed:,} photographs at once do not fit into the GPU's memory, {smaller:,} do"
-            # What failed may have taken the variables along; and room is made before more is asked for.
-            self._model = self._variables = error.__traceback__ = None
-            gc.collect()
-            self._model = self._make()
-        return self._try(pixels)
+    def _make_room(self) -> None:
+        self._models, self._variables = [], []  # what failed may have taken the variables along
+        self._make()

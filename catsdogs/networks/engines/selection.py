@@ -7,16 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import UnknownNameError, UsageError
-from catsdogs.networks.devices import check_choice as check_devices
+from catsdogs.networks import devices as machine
 from catsdogs.networks.engines.interface import AUTO, ENGINES, PRECISIONS, Engine
 from catsdogs.networks.quiet import importing_keras, importing_timm
 from catsdogs.networks.table import TIMM, Backbone
 from catsdogs.networks.weights import Weights
 
+DEVICES = (machine.AUTO, *machine.CHOICES)
 ACCELERATORS = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")  # NVIDIA, AMD, and Google's TPUs, old and new
 
 
-def check_engine(name: str, precision: str, batch_size: int | None, devices: str = "one") -> None:
+def check_engine(name: str, precision: str, batch_size: int | None, devices: str = AUTO) -> None:
     """Refuse what `create_engine` would refuse, without making an engine.
 
     Raises:
@@ -27,14 +28,12 @@ def check_engine(name: str, precision: str, batch_size: int | None, devices: str
             raise UnknownNameError(kind, given, [AUTO, *known])
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"A batch size of {batch_size}", "Give --batch-size a number above 0")
-    check_devices(devices)
+    machine.check_choice(devices, DEVICES)
     if name == "openvino" and devices == "all":
         raise UsageError(
             "OpenVINO uses every core of the processor, and no other device, whatever --devices says",
             "Leave --devices out, or give --engine keras",
         )
-    if name == "torch" and devices == "all":
-        raise UsageError("The PyTorch engine uses one GPU, whatever --devices says", "Leave --devices out")
     if name == "openvino" and precision == "float16":
         raise UsageError("OpenVINO does not compute in float16 here", "Give --precision float32, or --engine keras")
 
@@ -85,11 +84,12 @@ def exact_vectors(engine: str, backbone: Backbone, weights: Weights, pixels: NDA
 
 
 def create_engine(
-    name: str, precision: str, batch_size: int | None, devices: str = "one", cores: int | None = None
+    name: str, precision: str, batch_size: int | None, devices: str = AUTO, cores: int | None = None
 ) -> Engine:
-    """The engine of that name. `auto` is what suits the machine; with all devices it is Keras, which alone uses them.
+    """The engine of that name. `auto` is what suits the machine; with all devices it is Keras, which uses TPUs, too.
 
-    Without a batch size the engine takes its own, without a number of cores all.
+    The devices `auto` are all GPUs of the first one's model, else one device. Without a batch size the engine takes its
+    own, without a number of cores all.
 
     Raises:
         UnknownNameError, UsageError: no such engine, precision, batch size or choice of devices, Keras lacks its
@@ -102,7 +102,7 @@ def create_engine(
         with importing_timm():
             from catsdogs.networks.engines.torch import TorchEngine
 
-        return TorchEngine(precision, batch_size, cores)
+        return TorchEngine(precision, batch_size, cores, devices)
     if name == "keras" or (name == AUTO and _accelerator_in_sight()):  # worth the seconds to import Keras and ask it
         with importing_keras():
             from catsdogs.networks.engines.keras import KerasEngine

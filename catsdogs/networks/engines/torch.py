@@ -1,79 +1,84 @@
 """The PyTorch engine: timm's networks on a GPU, or on the CPU if it is asked for."""
 
-import gc
-import threading
+import contextlib
+import copy as copies
 import warnings
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from catsdogs.errors import UsageError
-from catsdogs.networks.devices import precision_of, ran_out_of_memory
+from catsdogs.networks import devices
 from catsdogs.networks.engines import timm_models
-from catsdogs.networks.engines.interface import AUTO, Output
+from catsdogs.networks.engines.interface import AUTO
+from catsdogs.networks.engines.queued import CPU_BATCH_SIZE, GPU_BATCH_SIZE, QueuedEngine, QueuedNetwork
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import Weights
 
-CPU_BATCH_SIZE = 32
-GPU_BATCH_SIZE = 256
-_BATCHES_UNDER_WAY = 4
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class _Queued(NamedTuple):
-    """Outputs of a part of a batch on their way into this machine's memory, and what says that they are there."""
+class _OnItsWay(NamedTuple):
+    """Tensors that are being copied, and what says that they are there; None where they are."""
 
-    outputs: dict[str, torch.Tensor]
+    tensors: Any
     arrival: "torch.cuda.Event | None"
 
 
-# A batch under way in parts of so many rows, or the failure.
-_Started = tuple[int, list[_Queued] | Exception]
+class TorchEngine(QueuedEngine):
+    """See `QueuedEngine`.
 
-
-class TorchEngine:
-    """Starts batches on one thread and waits for them on another, as the Keras engine does.
-
-    To start a batch on a GPU only queues it: its upload from pinned memory, the network, and the way back. Matrices
-    and convolutions compute in what the card has units for, in blocks of channels last; from the pooling on all is
-    float32. Networks are not compiled: that takes a minute or more, in which a GPU sees ten thousands of photographs.
-    None of this was tried on a GPU yet.
+    A batch goes up from pinned memory, on a stream of its own beside the one that computes. Matrices and convolutions
+    compute in what the card has units for, in blocks of channels last; from the pooling on all is float32. Networks are
+    not compiled: that takes a minute or more, in which a GPU sees ten thousands of photographs. None of this was tried
+    on a GPU yet.
     """
 
     name = "torch"
     backend = "torch"
 
-    def __init__(self, precision: str = AUTO, batch_size: int | None = None, cores: int | None = None) -> None:
+    def __init__(
+        self,
+        precision: str = AUTO,
+        batch_size: int | None = None,
+        cores: int | None = None,
+        choice: str = "one",
+    ) -> None:
         self.on_gpu = has_cuda()
+        cards = devices.chosen(choice, devices.cuda_cards()) if self.on_gpu else []
         if precision == AUTO:
-            precision = precision_of(torch.cuda.get_device_capability()) if self.on_gpu else "float32"
-        self.precision = precision
-        self.device = torch.device("cuda" if self.on_gpu else "cpu")
-        self.batch_size = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE)
+            precision = devices.precision_of(cards[0].capability) if cards else "float32"
+        self.seats = [torch.device(card.name) for card in cards] or [torch.device("cpu")]
+        self._uploading = [torch.cuda.Stream(seat) for seat in self.seats] if cards else []
+        devices.sum_in_float32(self.backend)
         if cores and not self.on_gpu:
             torch.set_num_threads(cores)
-        self.starter = ThreadPoolExecutor(1, thread_name_prefix="torch-start")
-        self.finisher = ThreadPoolExecutor(1, thread_name_prefix="torch-finish")
-        self.places = threading.BoundedSemaphore(_BATCHES_UNDER_WAY)
+        size = batch_size or (GPU_BATCH_SIZE if self.on_gpu else CPU_BATCH_SIZE)
+        super().__init__(precision, size, len(self.seats), devices.smallest_memory(cards))
 
     def load(self, backbone: Backbone, weights: Weights) -> "TorchNetwork":
-        """Build the network and put it on the GPU.
+        """Build the network and put a copy of it on each GPU.
 
         Raises:
             WeightsError: the weights do not fit.
         """
         return TorchNetwork(self, backbone, weights)
 
+    def upload(self, pixels: NDArray[np.uint8], copy: int) -> _OnItsWay:
+        """See `QueuedEngine.upload`."""
+        batch = torch.from_numpy(np.ascontiguousarray(pixels))
+        if not self.on_gpu:
+            return _OnItsWay(batch, None)
+        with torch.cuda.stream(self._uploading[copy]):
+            return _OnItsWay(batch.pin_memory().to(self.seats[copy], non_blocking=True), _event())
+
 
 def has_cuda() -> bool:
     """Whether PyTorch can use a GPU; it warns of drivers that it cannot use."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return bool(torch.cuda.is_available())
+        return bool(devices.cuda_cards())
 
 
 def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -83,92 +88,50 @@ def exact_vectors(backbone: Backbone, weights: Weights, pixels: NDArray[np.uint8
     return vectors
 
 
-class TorchNetwork:
-    """One loaded network. A batch that the memory of a GPU cannot take is computed in halves, and so are all after it.
+class TorchNetwork(QueuedNetwork):
+    """One loaded network, or a copy on each GPU. Computing is eager."""
 
-    Computing is eager, so that parts of a batch may differ in size.
-    """
+    _engine: TorchEngine
 
     def __init__(self, engine: TorchEngine, backbone: Backbone, weights: Weights) -> None:
-        self.note = ""
-        self._engine, self._name = engine, backbone.name
-        module = timm_models.build(backbone, weights)
-        self._module = module.to(engine.device, memory_format=torch.channels_last)
-        self._rows = engine.batch_size
+        super().__init__(engine, backbone.name, backbone.input_size)
+        first = timm_models.build(backbone, weights)
+        # Copied before they are moved: to move a module changes it.
+        made = [first, *(copies.deepcopy(first) for _ in engine.seats[1:])]
+        self._modules = [
+            one.to(seat, memory_format=torch.channels_last) for one, seat in zip(made, engine.seats, strict=True)
+        ]
 
-    def submit(self, pixels: NDArray[np.uint8]) -> Callable[[], Output]:
-        """See `interface.Network.submit`.
-
-        What it returns raises UsageError if not even one photograph fits, or the precision cannot hold the numbers.
-        """
-        self._engine.places.acquire()
-        started = self._engine.starter.submit(self._try, pixels)
-        return self._engine.finisher.submit(self._finish, pixels, started).result
-
-    def _try(self, pixels: NDArray[np.uint8]) -> _Started:
-        rows = self._rows
-        try:
-            return rows, [self._start(pixels[first : first + rows]) for first in range(0, len(pixels), rows)]
-        except Exception as error:  # the thread that waits raises it
-            return rows, error
-
-    def _start(self, pixels: NDArray[np.uint8]) -> _Queued:
-        engine = self._engine
-        batch = torch.from_numpy(np.ascontiguousarray(pixels))
-        if engine.on_gpu:
-            batch = batch.pin_memory().to(engine.device, non_blocking=True)
-        rounds = engine.precision != "float32"
-        with torch.inference_mode():
-            with torch.autocast(engine.device.type, _DTYPES[engine.precision], enabled=rounds, cache_enabled=False):
-                read = self._module.trunk(batch)
-            outputs = self._module.answer(read)
+    def _start(self, batch: _OnItsWay, copy: int) -> _OnItsWay:
+        engine, pixels, module = self._engine, batch.tensors, self._modules[copy]
+        kind, rounds = engine.seats[copy].type, engine.precision != "float32"
+        with torch.inference_mode(), self._on(copy):
+            if batch.arrival:
+                stream = torch.cuda.current_stream()
+                stream.wait_event(batch.arrival)
+                pixels.record_stream(stream)  # its memory is used again no earlier than this stream is done with it
+            with torch.autocast(kind, _DTYPES[engine.precision], enabled=rounds, cache_enabled=False):
+                read = module.trunk(pixels)
+            outputs = module.answer(read)
             if not engine.on_gpu:
-                return _Queued(outputs, None)
-            outputs = {name: tensor.to("cpu", non_blocking=True) for name, tensor in outputs.items()}
-            arrival = torch.cuda.Event()
-            arrival.record()
-        return _Queued(outputs, arrival)
+                return _OnItsWay(outputs, None)
+            return _OnItsWay({name: one.to("cpu", non_blocking=True) for name, one in outputs.items()}, _event())
 
-    def _finish(self, pixels: NDArray[np.uint8], waiting: Future[_Started]) -> Output:
-        try:
-            while True:
-                rows, parts = waiting.result()
-                try:
-                    return self._output(parts)
-                except Exception as error:
-                    if not ran_out_of_memory(error):
-                        raise
-                    waiting = self._engine.starter.submit(self._try_smaller, pixels, rows, error)
-        finally:
-            self._engine.places.release()
+    def _on(self, copy: int) -> "contextlib.AbstractContextManager[Any]":
+        return torch.cuda.device(self._engine.seats[copy]) if self._engine.on_gpu else contextlib.nullcontext()
 
-    def _output(self, parts: list[_Queued] | Exception) -> Output:
-        if isinstance(parts, Exception):
-            raise parts
-        for part in parts:
-            if part.arrival:
-                part.arrival.synchronize()
-        output = {name: np.concatenate([part.outputs[name].numpy() for part in parts]) for name in parts[0].outputs}
-        precision = self._engine.precision
-        if precision != "float32" and not np.isfinite(output["vector"]).all():
-            raise UsageError(f"{self._name} gives numbers that {precision} cannot hold", "Give --precision float32")
-        if "topk_class" in output:
-            output["topk_class"] = output["topk_class"].astype(np.int16)
-        return Output(**output)
+    def _fetch(self, started: _OnItsWay) -> dict[str, NDArray]:
+        if started.arrival:
+            started.arrival.synchronize()
+        return {name: tensor.numpy() for name, tensor in started.tensors.items()}
 
-    def _try_smaller(self, pixels: NDArray[np.uint8], failed: int, error: Exception) -> _Started:
-        """Start on a batch again, on the starter's thread, in halves of the parts that did not fit."""
-        if failed <= self._rows:  # and not halved since, for an earlier batch
-            smaller = failed // 2
-            if not smaller:
-                raise UsageError(
-                    f"{self._name} does not fit into the memory of the GPU",
-                    "End other programs that use it, or give --engine openvino",
-                ) from error
-            self._rows = smaller
-            self.note = f"{self._name}: {failed:,} photographs at once do not fit into the GPU's memory, {smaller:,} do"
-            error.__traceback__ = None  # it holds what was computed so far
-            gc.collect()
-            if self._engine.on_gpu:
-                torch.cuda.empty_cache()
-        return self._try(pixels)
+    def _make_room(self) -> None:
+        if self._engine.on_gpu:
+            torch.cuda.empty_cache()
+
+
+def _event() -> "torch.cuda.Event":
+    """What says that all queued so far on the current stream is done."""
+    event = torch.cuda.Event()
+    event.record()
+    return event

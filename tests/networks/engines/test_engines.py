@@ -49,7 +49,7 @@ def test_unknown_names_list_the_valid_ones() -> None:
 def test_all_devices_are_keras_s() -> None:
     with refused(UsageError, r"OpenVINO uses every core .* Leave --devices out, or give --engine keras"):
         selection.create_engine("openvino", "float32", None, "all")
-    with refused(UnknownNameError, r"No choice of devices is called 'both'\. Choose from: one, all"):
+    with refused(UnknownNameError, r"No choice of devices is called 'both'\. Choose from: auto, one, all"):
         selection.check_engine("auto", "auto", None, "both")
     engine = selection.create_engine("auto", "float32", 6, "all")
     assert engine.name == "keras" and engine.batch_size >= 6

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from catsdogs.errors import UsageError
-from catsdogs.networks import devices, timm_rows
+from catsdogs.networks import timm_rows
 from catsdogs.networks.engines import selection
 from catsdogs.networks.engines import torch as engine
 from catsdogs.networks.engines.interface import agree
+from catsdogs.networks.engines.queued import GPU_BATCH_SIZE
 from catsdogs.networks.table import BACKBONES, HUB, Backbone
 from catsdogs.networks.weights import RANDOM_WEIGHTS, Weights
 from tests.conftest import refused
@@ -56,10 +58,10 @@ class TestOutOfMemory:
     def fits(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         fitting, start = [3], engine.TorchNetwork._start
 
-        def limited(self: engine.TorchNetwork, pixels: NDArray[np.uint8]) -> object:
-            if len(pixels) > fitting[0]:
+        def limited(self: engine.TorchNetwork, batch: engine._OnItsWay, copy: int) -> object:
+            if len(batch.tensors) > fitting[0]:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return start(self, pixels)
+            return start(self, batch, copy)
 
         monkeypatch.setattr(engine.TorchNetwork, "_start", limited)
         return fitting
@@ -90,7 +92,7 @@ class TestOutOfMemory:
 def test_numbers_beyond_a_precision(row: Backbone, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     network = selection.create_engine("torch", "float16", BATCH).load(row, RANDOM)
     with torch.no_grad():
-        network._module.model.norm.weight.fill_(torch.inf)  # type: ignore[attr-defined]
+        network._modules[0].model.norm.weight.fill_(torch.inf)  # type: ignore[attr-defined]
     with refused(UsageError, r"gives numbers that float16 cannot hold\. Give --precision float32"):
         network.submit(pixels)()
 
@@ -99,10 +101,16 @@ class TestSelection:
     def test_auto_is_openvino_without_a_gpu_and_pytorch_with_one(
         self, row: Backbone, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for gpus, driver, name in ((0, True, "openvino"), (1, True, "torch"), (1, False, "openvino")):
+        monkeypatch.setattr(selection.shutil, "which", lambda _: None)
+        for cards, driver, name in (
+            ([], True, "openvino"),
+            ([T4], True, "torch"),
+            ([T4], False, "openvino"),
+            ([P100], True, "openvino"),  # this PyTorch has no code for it
+        ):
             monkeypatch.setattr(selection, "ACCELERATORS", (os.devnull,) if driver else ())
-            monkeypatch.setattr(selection.shutil, "which", lambda _: None)
-            monkeypatch.setattr(torch.cuda, "is_available", lambda gpus=gpus: bool(gpus))
+            Cards(monkeypatch, *cards)
+            monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_70", "sm_75", "sm_80"])
             assert selection.engine_for(row, "auto") == name
 
     def test_others_are_left_to_what_suits_keras(self) -> None:
@@ -117,19 +125,87 @@ class TestSelection:
         with refused(UsageError, r"The engine torch does not run Xception\. Give --engine keras or openvino"):
             selection.engine_for(BACKBONES["Xception"], "torch")
 
-    def test_it_uses_one_gpu(self) -> None:
-        with refused(UsageError, "uses one GPU"):
-            selection.create_engine("torch", "auto", None, "all")
+    def test_without_a_gpu_all_devices_are_the_processor(self) -> None:
+        made = selection.create_engine("torch", "auto", None, "all")
+        assert made.precision == "float32" or torch.cuda.is_available()
 
-    def test_precision_follows_the_card(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert engine.TorchEngine().precision == "float32" or torch.cuda.is_available()
-        for capability, precision in (
-            ((9, 0), "bfloat16"),
-            ((8, 0), "bfloat16"),
-            ((7, 5), "float16"),
-            ((6, 0), "float32"),
-        ):
-            monkeypatch.setattr(engine, "has_cuda", lambda: True)
-            monkeypatch.setattr(torch.cuda, "get_device_capability", lambda capability=capability: capability)
-            assert engine.TorchEngine().precision == precision == devices.precision_of(capability)
-            assert engine.TorchEngine("float32").batch_size == engine.GPU_BATCH_SIZE
+
+class Cards:
+    """GPUs that are stood in for: this machine's processor computes for them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *found: tuple[str, tuple[int, int], int]) -> None:
+        properties = [
+            SimpleNamespace(name=model, major=major, minor=minor, total_memory=memory)
+            for model, (major, minor), memory in found
+        ]
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(found))
+        monkeypatch.setattr(torch.cuda, "get_arch_list", list)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties[number])
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: device)
+
+
+T4, P100, A100 = ("Tesla T4", (7, 5), 2**34), ("Tesla P100-PCIE-16GB", (6, 0), 2**34), ("A100", (8, 0), 40 * 2**30)
+
+
+class TestGPUs:
+    @pytest.mark.parametrize(
+        ("card", "precision"),
+        [
+            (("H100", (9, 0), 80 * 2**30), "bfloat16"),
+            (A100, "bfloat16"),
+            (T4, "float16"),
+            (P100, "float16"),
+            (("GTX 1080", (6, 1), 2**33), "float32"),
+        ],
+    )
+    def test_precision_follows_the_card(self, card: tuple, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        Cards(monkeypatch, card)
+        made = engine.TorchEngine()
+        assert made.precision == precision and made.batch_size == GPU_BATCH_SIZE and made.memory == card[2]
+
+    @pytest.mark.parametrize(
+        ("cards", "choice", "used"),
+        [
+            ([T4, T4], "auto", [0, 1]),
+            ([T4, T4], "all", [0, 1]),
+            ([T4, T4], "one", [0]),
+            ([A100, T4, A100], "auto", [0, 2]),
+            ([T4, A100], "all", [0]),
+        ],
+    )
+    def test_all_of_one_model_are_used(
+        self, cards: list, choice: str, used: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Cards(monkeypatch, *cards)
+        made = engine.TorchEngine(choice=choice)
+        assert [seat.index for seat in made.seats] == used and made.copies == len(used)
+
+    def test_sums_are_of_float32(self) -> None:
+        settings = torch.backends.cuda.matmul
+        settings.allow_fp16_reduced_precision_reduction = settings.allow_bf16_reduced_precision_reduction = True
+        engine.TorchEngine("float32")
+        assert not settings.allow_fp16_reduced_precision_reduction
+        assert not settings.allow_bf16_reduced_precision_reduction
+
+    def test_copies_share_the_work_and_give_the_same_bits(
+        self, row: Backbone, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = engine.TorchEngine("float32", BATCH)
+        made.seats, made.copies = [torch.device("cpu")] * 2, 2
+        networks, seats = [made.load(row, RANDOM) for _ in range(2)], []
+        start = engine.TorchNetwork._start
+
+        def noted(self: engine.TorchNetwork, batch: engine._OnItsWay, copy: int) -> object:
+            seats.append(copy)
+            return start(self, batch, copy)
+
+        monkeypatch.setattr(engine.TorchNetwork, "_start", noted)
+        first, second = networks[0]._modules
+        assert first is not second
+        assert {one.data_ptr() for one in first.parameters()}.isdisjoint(one.data_ptr() for one in second.parameters())
+        batches = [pixels.copy() for _ in range(4)]
+        results = [network.submit(batch) for batch in batches for network in networks]
+        exact = results[0]().vector
+        assert all(np.array_equal(result().vector, exact) for result in results)
+        assert seats == [0, 0, 1, 1] * 2
