@@ -37,15 +37,8 @@ _CHUNK = 8  # photographs
 _CHUNKS_AHEAD = 2  # for each process, so that it never waits for the next
 _TRIES = 2  # of a photograph whose process died
 _MOST_DEATHS = 3  # of one process after the other, without a chunk done in between
-_SETTINGS = {
-    # Each of many processes would start threads for matrices on every core, and has none to multiply.
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    # glibc would give the memory of a photograph back after each, and ask for it again: 470 page faults, 1 ms.
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
-    "MALLOC_TRIM_THRESHOLD_": str(2**28),
-}
+# Each of many processes would start threads for matrices on every core, and has none to multiply.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _PACKAGE = Path(__file__).parents[2]
 
 
@@ -228,7 +221,7 @@ class _Process:
             search = os.pathsep.join([str(_PACKAGE), *filter(None, sys.path)])
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", MODULE, *arguments],
-                env=os.environ | _SETTINGS | {"PYTHONPATH": search},
+                env=os.environ | _ONE_THREAD | {"PYTHONPATH": search},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), memory),
             )
@@ -285,6 +278,7 @@ def main() -> None:
         return [[fits[number] for number in one] for one in answers.get()]
 
     read = Reader().read
+    blocks.keep_freed_memory()
     while True:
         task = tasks.get()
         photographs = {

@@ -126,6 +126,7 @@ class Threads:
     chunk = 1
 
     def __init__(self, count: int, rows: int, fits: Sequence[Fit]) -> None:
+        blocks.keep_freed_memory()
         self.blocks = [Block(rows, fits) for _ in range(_BLOCKS)]
         self._read = Reader().read
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="loader")

@@ -171,7 +171,7 @@ def test_a_worker_reads_only_what_concerns_its_stretches(
     rows = [row for row in dataset.photographs if row.id in ("dog.50", "dog.60", "dog.1")]
     told = cluster._told(Stretch(3, tuple(rows)), running.running_networks(job))
     monkeypatch.setattr(hdf5, "reading", noting)
-    (done,) = cluster._Worker(job)({"stretch": [told]})["done"]
+    (done,) = cluster._Worker(job, 3)({"stretch": [told]})["done"]
     assert (done.number, done.computed, done.failure, len(done.outcomes)) == (3, {LITE0: 1}, "", 3)
     assert set(read) == {f".{LITE0}.index"}  # to see that dog.60 was renamed
 

@@ -23,10 +23,10 @@ class TestNetworksLoadInTheBackground:
     ) -> None:
         """The first network is ready, and photographs are decoded, before the second one turns out not to fit."""
 
-        def load(photograph: bytes, fits: object) -> object:
+        def load(photograph: bytes, *how: object) -> object:
             decoded.append(photograph)
             some_are.set()
-            return images_load(photograph, fits)
+            return images_load(photograph, *how)
 
         def export_one(self: export._Exporter, backbone: Backbone, *how: object) -> None:
             if backbone.name == "DenseNet121":

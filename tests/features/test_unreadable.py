@@ -255,7 +255,7 @@ def test_too_many_open_files_says_what_helps(folder: Path) -> None:
 def test_a_network_in_the_cache_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     network = BACKBONES["VGG16"], weights.Weights(None, "random")
-    monkeypatch.setattr(export._exporter, "export", lambda backbone, weights, path: path.write_text("a network"))
+    monkeypatch.setattr(export._Exporter, "export", lambda self, row, found, path: path.write_text("a network"))
     assert export.exported(*network).read_text() == "a network"
     before, action = contents(tmp_path), Path.open
 

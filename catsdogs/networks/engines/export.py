@@ -30,16 +30,16 @@ from catsdogs.networks.weights import Weights
 NETWORK_FILE = "network.xml"
 SUMS_FILE = "SHA256SUMS"
 # The networks whose files from Keras's OpenVINO backend give the same numbers, bit for bit, as those from TensorFlow.
-# The backend rounds the activations and normalisations of the others in another order.
+# Of the others it rounds activations and normalisations in another order, or they were not compared.
 TRACED = frozenset(
     f"{family}{kind}"
     for family, kinds in {
-        "DenseNet": ("121", "169", "201"),
+        "DenseNet": ("121", "169"),
         "EfficientNetLite": ("0", "1", "2"),
         "Inception": ("V3", "ResNetV2"),
-        "MobileNet": ("", "V2", "V3Small", "V3Large"),
-        "NASNet": ("Mobile", "Large"),
-        "ResNet": ("50", "101", "152", "50V2", "101V2", "152V2"),
+        "MobileNet": ("", "V2", "V3Small"),
+        "NASNet": ("Mobile",),
+        "ResNet": ("50", "50V2"),
         "VGG": ("16", "19"),
         "Xception": ("",),
         "four-conv": ("",),
