@@ -98,6 +98,7 @@ def run(data: str, out: str, backbones: str, cores: str, how: str, milliseconds:
 def bare(data: str, backbones: str) -> dict[str, float]:
     """Photographs a second of one process that decodes and resizes."""
     fits, paths = _fits(backbones), sorted(path for path in Path(data).rglob("*") if path.is_file())
+    blocks.keep_freed_memory()  # as `features` does
     started = time.perf_counter()
     for path in paths:
         images.load(path.read_bytes(), fits)

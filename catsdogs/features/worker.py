@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -192,12 +193,20 @@ class _Shard:
     waiting: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     results: list[tuple[list[int], Callable[[], Output]]] = field(default_factory=list)
 
+    @cached_property
+    def fit(self) -> Fit:
+        return self.network.backbone.fit
+
+    @cached_property
+    def batch_size(self) -> int:
+        return self.network.engine.batch_size
+
     def add(self, entry: DigestedPhotograph, row: int) -> None:
-        member, views = self.network.member_of_digest.get(entry.digest, 0), self.network.backbone.fit.view_count
+        member, views = self.network.member_of_digest.get(entry.digest, 0), self.fit.view_count
         for square in range(row * views, (row + 1) * views):
             waiting = self.waiting.setdefault(member, [])
             waiting.append((len(self.entries), square))
-            if len(waiting) == self.network.engine.batch_size:
+            if len(waiting) == self.batch_size:
                 self._submit(member)
         self.entries.append(entry)
         self.rows.append(row)
@@ -231,9 +240,8 @@ class _Shard:
         )
 
     def _submit(self, member: int) -> None:
-        engine, network = self.network.engine, self.network.load(member)
         places, squares = zip(*self.waiting.pop(member), strict=True)
-        result = self.batches.submit(network, self.network.backbone.fit, engine.batch_size, squares)
+        result = self.batches.submit(self.network.load(member), self.fit, self.batch_size, squares)
         self.results.append((list(places), result))
 
 
