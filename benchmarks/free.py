@@ -86,12 +86,13 @@ def run(data: str, out: str, backbones: str, cores: str, how: str, milliseconds:
     """Photographs a second of `features` with free networks, and the seconds to its first shard."""
     selection.create_engine = lambda *_, **__: FreeEngine()
     worker.WORTH_PROCESSES = sys.maxsize if how == "threads" else 0
+    selection.accelerator_in_sight = lambda: True
     if milliseconds:
         os.environ["SLEEP_MILLISECONDS"] = milliseconds  # the decoding processes inherit it
         decoders.MODULE = "benchmarks.sleeping"
     dataset, timed = scan(Path(data)), _Timed()
-    how_ = Settings(weights_dir=RANDOM_WEIGHTS, engine="keras", precision="float32", cores=int(cores))
-    extract.extract(dataset, backbones.split(","), Path(out), how_, schedule=timed)
+    settings = Settings(weights_dir=RANDOM_WEIGHTS, engine="keras", precision="float32", cores=int(cores))
+    extract.extract(dataset, backbones.split(","), Path(out), settings, schedule=timed)
     return {"rate": timed.rate, "first": timed.seen[0][0]}
 
 

@@ -276,9 +276,7 @@ def _read_recipe(path: Path, file: h5py.File) -> Recipe:
         )
     if file.attrs["version"] > VERSION:
         raise StoreError(f"{path} has version {file.attrs['version']}, newer than {VERSION}", "Upgrade catsdogs")
-    names = [one.name for one in fields(Recipe) if one.name not in DEFAULTS or one.name in file.attrs]
-    written = DEFAULTS | {name: file.attrs[name] for name in names}
-    recipe = Recipe(**{name: v.item() if isinstance(v, np.generic) else v for name, v in written.items()})
+    recipe = Recipe.read(file.attrs)
     if recipe.backbone != path.stem:
         raise StoreError(
             f"{path} holds vectors of {recipe.backbone}", f"Rename it to {recipe.backbone}.h5, or delete it"

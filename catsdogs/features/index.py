@@ -7,7 +7,7 @@ counts while every file is as it says, and whoever finds a file damaged removes 
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import CatsdogsError, DamagedError, MissingError, StoreError
-from catsdogs.features.recipes import DEFAULTS, Recipe
+from catsdogs.features.recipes import Recipe
 from catsdogs.files import hdf5, seal, storage
 
 _FORMAT, _VERSION = "catsdogs index", 1
@@ -86,7 +86,7 @@ def recipe_of(feature_file: Path) -> Recipe | None:
     """The recipe in the index of a feature file, if that fits; raises as `fitting`."""
     with suppress(MissingError, DamagedError), hdf5.reading(path_of(feature_file)) as file:
         if _is_as_it_says(feature_file, file):
-            return _recipe_in(file)
+            return Recipe.read(file.attrs)
     return None
 
 
@@ -164,13 +164,7 @@ def _read(file: h5py.File) -> Index | None:
         return None
     unreadable = tuple(map(tuple, file["unreadable"].asstr()[...].tolist()))
     contents, source = file.attrs["contents"], file.attrs["source"]
-    return Index(_recipe_in(file), contents, source, unreadable, keys, digests, pieces)
-
-
-def _recipe_in(file: h5py.File) -> Recipe:
-    names = [one.name for one in fields(Recipe) if one.name not in DEFAULTS or one.name in file.attrs]
-    written = DEFAULTS | {name: file.attrs[name] for name in names}
-    return Recipe(**{name: v.item() if isinstance(v, np.generic) else v for name, v in written.items()})
+    return Index(Recipe.read(file.attrs), contents, source, unreadable, keys, digests, pieces)
 
 
 def _pieces_in(file: h5py.File) -> tuple[Piece, ...]:

@@ -1,7 +1,8 @@
 """Recipes: what the numbers of a feature file depend on, besides its photographs."""
 
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 from catsdogs.networks.table import POOLED, Backbone
 from catsdogs.photographs.fitting import SQUASH
@@ -27,6 +28,13 @@ class Recipe:
     vector: str = POOLED
     resize: str = SQUASH
     views: str = ""
+
+    @classmethod
+    def read(cls, attributes: Mapping[str, Any]) -> Self:
+        """The recipe in the attributes of a file, which may lack the newer fields; raises KeyError for another."""
+        names = [one.name for one in fields(cls) if one.name not in DEFAULTS or one.name in attributes]
+        written = DEFAULTS | {name: attributes[name] for name in names}
+        return cls(**{name: value.item() if hasattr(value, "item") else value for name, value in written.items()})
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields, without those that older programs do not know where they say nothing."""

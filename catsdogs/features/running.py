@@ -165,8 +165,8 @@ def loading_new_networks(
     """Load the networks that have no feature file yet. Where there is one, these very weights have fitted before.
 
     They load in the background of the block, which begins with the decoding of photographs. See `RunningNetwork.load`.
-    A precision that was chosen for a GPU is tried on the first of the photographs. If their
-    vectors are not those of float32, the network computes in float32. The value is a sentence for each such network.
+    A precision that was chosen for a GPU is tried on the first of the photographs. If their vectors are not those of
+    float32, the network computes in float32. The value is a sentence for each such network.
 
     Raises:
         WeightsError: the weights do not fit.

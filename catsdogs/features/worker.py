@@ -18,7 +18,7 @@ from catsdogs.features.cache import DigestedPhotograph, ShardRows
 from catsdogs.features.running import Job, RunningNetwork
 from catsdogs.files import storage
 from catsdogs.files.cores import usable
-from catsdogs.networks.engines import interface
+from catsdogs.networks.engines import interface, selection
 from catsdogs.networks.engines.interface import Network, Output
 from catsdogs.photographs import loading
 from catsdogs.photographs.blocks import Block
@@ -56,9 +56,9 @@ class Done(NamedTuple):
 def loader_of(job: Job, networks: Sequence[RunningNetwork], photographs: int) -> Loader:
     """What loads so many photographs for the networks, on as many cores as this worker has.
 
-    OpenVINO computes on every core, and more threads take the processor's caches from it: 4 % on two cores. For a GPU
-    every core loads, and by processes, which Python's lock does not hold up but which take a moment to start. Threads
-    wait for an object store, which takes longer than decoding.
+    OpenVINO computes on every core, and more threads take the processor's caches from it: 4 % on two cores. Beside a
+    GPU every core loads, by processes, which Python's lock does not hold up but which take a moment to start. Where the
+    processor computes, networks are the slower half, so threads do. They also wait for an object store.
     """
     fits = {network.backbone.fit for network in networks}
     cores = job.settings.cores or usable()
@@ -66,7 +66,7 @@ def loader_of(job: Job, networks: Sequence[RunningNetwork], photographs: int) ->
         return loading.by_threads(max(cores, _REMOTE_READERS), SHARD_ROWS, fits)
     if all(network.cache.recipe.engine == "openvino" for network in networks):
         return loading.by_threads(max(1, cores // 2), SHARD_ROWS, fits)
-    if photographs < WORTH_PROCESSES or cores == 1:
+    if photographs < WORTH_PROCESSES or cores == 1 or not selection.accelerator_in_sight():
         return loading.by_threads(cores, SHARD_ROWS, fits)
     return loading.by_processes(cores, SHARD_ROWS, fits)
 

@@ -56,7 +56,7 @@ class _Chunk:
         if not self.missing and not self.future.done():
             self.future.set_result(self.reasons)
 
-    def fail(self, error: StoreError) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(error)
 
@@ -94,7 +94,6 @@ class Processes:
     def submit(self, block: int, photographs: dict[int, Location], choose: Choose | None) -> "Future[dict[int, str]]":
         """See `loading.Hands.submit`."""
         chunk = _Chunk(len(photographs))
-        chunk.future.set_running_or_notify_cancel()
         self.tasks.put(_Task(chunk, block, photographs, choose))
         return chunk.future
 
@@ -126,15 +125,16 @@ class _Driver:
             task = self._under_way[0]
             try:
                 reasons = self._answer(task)
-            except StoreError as error:
-                task.chunk.fail(error)
             except (EOFError, OSError) as error:
                 self._replace_dead(f"took more than {PATIENCE:g} s" if isinstance(error, TimeoutError) else "")
-                continue
+            except Exception as error:  # whoever waits for the chunk raises it; the process may wait for an answer
+                task.chunk.fail(error)
+                self._under_way.popleft()
+                self._replace_dead("")
             else:
                 task.chunk.finish(len(task.photographs), reasons)
-            self._under_way.popleft()
-            self._deaths = 0
+                self._under_way.popleft()
+                self._deaths = 0
         self._process.end()
 
     def _send(self) -> bool:
@@ -152,9 +152,10 @@ class _Driver:
         if self._is_closing:
             return None
         with contextlib.suppress(queue.Empty):
-            task = self._pool.tasks.get(block=is_needed)
-            self._is_closing = task is None
-            return task
+            while task := self._pool.tasks.get(block=is_needed):
+                if task.chunk.future.set_running_or_notify_cancel():
+                    return task
+            self._is_closing = True
         return None
 
     def _answer(self, task: _Task) -> dict[int, str]:
@@ -186,15 +187,16 @@ class _Driver:
 
     def _split(self, task: _Task, cause: str) -> None:
         """Put what is missing of a task back: those photographs alone that its process was at when it died."""
-        state, rest = self._pool.blocks[task.block].state, {}
+        states, rest = self._pool.blocks[task.block].state, {}
         for row, location in task.photographs.items():
-            if state[row] == State.LOADED:
+            state, states[row] = State(states[row]), State.WAITING  # the next process may die before it comes to it
+            if state == State.LOADED:
                 task.chunk.finish(1, {})
-            elif state[row] not in (State.READING, State.DECODING):
+            elif state not in (State.READING, State.DECODING):
                 rest[row] = location
             elif task.tries < _TRIES:
                 self._again.append(replace(task, photographs={row: location}, tries=task.tries + 1))
-            elif state[row] == State.DECODING:
+            elif state == State.DECODING:
                 task.chunk.finish(1, {row: f"the process that decoded it {cause}, {_TRIES} times"})
                 self._deaths = 0
             else:

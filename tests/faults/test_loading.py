@@ -15,6 +15,7 @@ import pytest
 from catsdogs.errors import StoreError
 from catsdogs.features import extract, feature_file, worker
 from catsdogs.features.running import Settings
+from catsdogs.networks.engines import selection
 from catsdogs.photographs import decoders, loading
 from catsdogs.photographs.dataset import scan
 from catsdogs.photographs.fitting import Fit
@@ -148,10 +149,12 @@ RUN = """
     from pathlib import Path
     from catsdogs.features import extract, worker
     from catsdogs.features.running import Settings
+    from catsdogs.networks.engines import selection
     from catsdogs.photographs.dataset import scan
 
     extract.SHARD_ROWS = 8
     worker.WORTH_PROCESSES = 1
+    selection.accelerator_in_sight = lambda: True
     how = Settings(weights_dir="random", engine="keras", batch_size=4, cores=2)
     extract.extract(scan(Path(sys.argv[1])), ["EfficientNetLite0"], Path(sys.argv[2]), how)
 """
@@ -204,6 +207,7 @@ def test_features_name_what_crashes_a_decoder(hostile: None, tmp_path: Path, mon
     with (root / "train/dog.2.jpg").open("ab") as file:
         file.write(CRASHES)
     monkeypatch.setattr(worker, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(selection, "accelerator_in_sight", lambda: True)
     how = Settings(weights_dir="random", engine="keras", batch_size=4, cores=2)
     summary = extract.extract(scan(root), [LITE0], tmp_path / "features", how)
     assert [(row.id, row.reason) for row in summary.unreadable] == [

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from catsdogs.errors import StoreError
 from catsdogs.photographs import decoders, images, loading
 from catsdogs.photographs.fitting import FLIP, Fit
 from catsdogs.photographs.loading import Loader, Request
@@ -140,3 +141,26 @@ def test_a_stretch_begins_while_another_is_used_and_blocks_are_bounded(photograp
             rest.append([loaded.wait(row) for row in range(4)])
             loaded.release()
         assert rest == [[""] * 4] * 5
+
+
+@pytest.mark.parametrize("make", [loading.by_threads, loading.by_processes])
+def test_what_fails_while_it_is_chosen_is_raised_to_who_waits(make: object, photographs: list[Location]) -> None:
+    def choose(rows: Sequence[int], digests: Sequence[int]) -> list[Iterable[Fit]]:
+        raise StoreError("The digests cannot be read", "Try again")
+
+    assert callable(make)
+    loader: Loader = make(2, ROWS, FITS)
+    with loader, pytest.raises(StoreError, match="The digests cannot be read"):
+        (loaded,) = loader.stream([Request(photographs[:ROWS], choose)])
+        loaded.wait(0)
+
+
+def test_photographs_that_nobody_waits_for_any_more_are_not_loaded(photographs: list[Location]) -> None:
+    """As when a run is interrupted."""
+    many = Request([photographs[0]] * 2000)
+    with loading.by_processes(1, 2000, [SMALL]) as loader:
+        stream = loader.stream([many])
+        loaded = next(stream)
+        assert loaded.wait(0) == ""
+        loaded.release()
+        assert np.count_nonzero(loaded.block.state) < 1000

@@ -55,11 +55,11 @@ def engine_for(backbone: Backbone, name: str) -> str:
 
 def is_openvino(name: str, devices: str) -> bool:
     """Whether an engine that is asked for, or `auto` on this machine, is sure to be OpenVINO."""
-    return name == "openvino" or (name == AUTO and devices != "all" and not _accelerator_in_sight())
+    return name == "openvino" or (name == AUTO and devices != "all" and not accelerator_in_sight())
 
 
 def _has_cuda() -> bool:
-    if not _accelerator_in_sight():
+    if not accelerator_in_sight():
         return False
     with importing_timm():
         from catsdogs.networks.engines import torch
@@ -67,7 +67,8 @@ def _has_cuda() -> bool:
     return torch.has_cuda()
 
 
-def _accelerator_in_sight() -> bool:
+def accelerator_in_sight() -> bool:
+    """Whether there may be a GPU or TPU, without a library being asked."""
     return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ACCELERATORS))
 
 
@@ -103,7 +104,7 @@ def create_engine(
             from catsdogs.networks.engines.torch import TorchEngine
 
         return TorchEngine(precision, batch_size, cores, devices)
-    if name == "keras" or (name == AUTO and _accelerator_in_sight()):  # worth the seconds to import Keras and ask it
+    if name == "keras" or (name == AUTO and accelerator_in_sight()):  # worth the seconds to import Keras and ask it
         with importing_keras():
             from catsdogs.networks.engines.keras import KerasEngine
 
