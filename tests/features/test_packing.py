@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from catsdogs.features import feature_file, packing
 from catsdogs.features.packing import Packing
 from catsdogs.features.rows import hashed
+from catsdogs.files import storage
 from tests.support.datasets import jpeg, write_kaggle_folder
 from tests.support.extraction import LITE0, files_in
 from tests.support.features import recipe
 
+pytest_plugins = ("tests.support.s3",)
 WINDOW = 8
 KEYS = hashed(f"train/{n}" for n in range(100))
 MASKS = st.lists(st.booleans(), min_size=1, max_size=100)
@@ -125,6 +127,7 @@ _RUN = """
     from pathlib import Path
     import numpy as np
     from catsdogs.features import cache, extract
+    from catsdogs.files import storage
     from catsdogs.networks.engines import selection
     from catsdogs.photographs import stamps
     from catsdogs.photographs.dataset import scan
@@ -161,13 +164,13 @@ _RUN = """
 
     cache.Cache.write_shard, selection.create_engine = write_and_die, watched
     done = extract.extract(
-        scan(Path(data)), ["EfficientNetLite0"], Path(out), extract.Settings(engine=engine, batch_size=4)
+        scan(Path(data)), ["EfficientNetLite0"], storage.place(out), extract.Settings(engine=engine, batch_size=4)
     )
     print(json.dumps({"computed": done.computed, "batches": batches}))
 """
 
 
-def features(data: Path, out: Path, engine: str, kill: int = 0) -> dict[str, Any] | None:
+def features(data: Path, out: Path | str, engine: str, kill: int = 0) -> dict[str, Any] | None:
     """What a run did; None if it was killed."""
     command = [sys.executable, "-c", textwrap.dedent(_RUN), str(data), str(out), engine, str(kill)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
@@ -210,3 +213,20 @@ def test_scattered_additions_after_a_kill(tmp_path: Path, engine: str) -> None:
     assert rest["batches"] == whole["batches"][2:]
     assert rows_in(tmp_path / "killed") == rows_in(tmp_path / "undisturbed")
     assert files_in(tmp_path / "killed") == [f"{LITE0}.h5"]
+
+
+@pytest.mark.usefixtures("lite_networks")
+def test_scattered_additions_after_a_kill_in_a_store(tmp_path: Path, s3_bucket: str) -> None:
+    data = write_kaggle_folder(tmp_path / "data", 20, 20, 4)
+    undisturbed, killed = f"{s3_bucket}/undisturbed", f"{s3_bucket}/killed"
+    for out in (undisturbed, killed):
+        features(data, out, "openvino")
+    for number in range(20):
+        (data / f"train/{('cat', 'dog')[number % 2]}.{number}.5.jpg").write_bytes(jpeg(1000 + number))
+    whole = features(data, undisturbed, "openvino")
+    features(data, killed, "openvino", kill=1)
+    rest = features(data, killed, "openvino")
+    assert whole is not None and rest is not None
+    assert rest["computed"] == {LITE0: 12} and rest["batches"] == whole["batches"][2:]
+    assert rows_in(storage.place(killed)) == rows_in(storage.place(undisturbed))
+    assert not storage.names_in(storage.place(f"{killed}/.shards"), ".json")
