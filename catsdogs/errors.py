@@ -36,6 +36,10 @@ class CatsdogsError(Exception):
         return " ".join(f"{self.problem}. {self.remedy}.".split())
 
 
+class FitWarning(UserWarning):
+    """What a user should know of a fit that went on all the same; the command line shows it as a line of its own."""
+
+
 class UsageError(CatsdogsError):
     """A flag whose value cannot be used."""
 

@@ -82,9 +82,11 @@ def test_a_run_is_trained_again_by_the_rules_of_its_time(tmp_path: Path, name: s
     files = [features(backbone) for backbone in known["backbones"]]
     run_card.rows_of(run, files)
     again = training.train(files, run_card.plan_of(run), name="again", submissions=tmp_path, command="again")
-    assert (again.version, again.scores[0].log_loss) == (known["version"], pytest.approx(known["score"], abs=1e-6))
+    # Fits came within 1e-5 of the least squares then; now there is a closed form.
+    assert (again.version, again.scores[0].log_loss) == (known["version"], pytest.approx(known["score"], abs=1e-5))
+    assert again.settings.items() >= ({"penalty": 1.0} if name == "ridge" else {"search": "five"}).items()
     probabilities, fold = out_of_fold.read_out_of_fold(tmp_path / "again", again, files[0])
-    np.testing.assert_allclose(probabilities, known["out_of_fold"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities, known["out_of_fold"], rtol=0, atol=1e-4)
     assert fold.tolist() == known["fold"]
 
 

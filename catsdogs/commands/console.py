@@ -8,7 +8,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import invoke
 
 from catsdogs import __version__
 from catsdogs.commands.settings import HELP, Flags
-from catsdogs.errors import SHOWN, CatsdogsError, StoreError, UsageError
+from catsdogs.errors import SHOWN, CatsdogsError, FitWarning, StoreError, UsageError
 from catsdogs.files import storage
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
@@ -45,7 +46,8 @@ def task(order: str = "", iterable: Sequence[str] = (), **helps: str) -> Callabl
         def guarded(c: invoke.Context, **given: Any) -> None:
             try:
                 _refuse_what_is_no_text(given)
-                body(Flags(c, **given), **{name: given[name] for name in own if name in given})
+                with _saying_warnings():
+                    body(Flags(c, **given), **{name: given[name] for name in own if name in given})
             except CatsdogsError as error:
                 rest = _where_all_are_listed(error, Path(f"catsdogs-{body.__name__}.csv"))
                 raise invoke.Exit(f"{program()} {body.__name__}: {error}{rest}", code=error.exit_code) from None
@@ -60,6 +62,25 @@ def task(order: str = "", iterable: Sequence[str] = (), **helps: str) -> Callabl
         return invoke.task(auto_shortflags=False, help=texts, iterable=list(iterable))(guarded)
 
     return decorate
+
+
+@contextlib.contextmanager
+def _saying_warnings() -> Iterator[None]:
+    """Show a `FitWarning` as a line, each text once, where Python would show a file and a line of code."""
+    said = set[str]()
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def shown(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if not issubclass(category, FitWarning):
+                show(message, category, *where)
+            elif str(message) not in said:
+                said.add(str(message))
+                say(message)
+
+        warnings.simplefilter("always", FitWarning)
+        warnings.showwarning = shown  # type: ignore[assignment]
+        yield
 
 
 class Program(invoke.Program):

@@ -17,17 +17,32 @@ def epochs_and_batches(rows: int, batch_size: int, min_epochs: int, min_updates:
 
 
 class Adam:
-    """Updates an array in place, at a rate that falls from `rate` to 0 along a cosine in `updates` steps."""
+    """Updates an array in place, at a rate that falls from `rate` to 0 along a cosine in `updates` steps.
 
-    def __init__(self, theta: NDArray[np.float32], rate: float, updates: int) -> None:
+    The rate is the same for all, or an array that fits theirs.
+    """
+
+    def __init__(self, theta: NDArray[np.float32], rate: float | NDArray[np.float32], updates: int) -> None:
         self._theta, self._rate, self._updates = theta, rate, updates
-        self._mean, self._square, self._step = np.zeros_like(theta), np.zeros_like(theta), 0
+        self._mean, self._square, self._work = np.zeros_like(theta), np.zeros_like(theta), np.empty_like(theta)
+        self._step = 0
 
     def update(self, gradient: NDArray[np.float32]) -> None:
-        rate = self._rate * (1 + math.cos(math.pi * self._step / self._updates)) / 2
+        """One step; in place, for of many classes the arrays are larger than any cache."""
+        share, work = (1 + math.cos(math.pi * self._step / self._updates)) / 2, self._work
         self._step += 1
         first, second = _BETAS
-        self._mean += (1 - first) * (gradient - self._mean)
-        self._square += (1 - second) * (gradient**2 - self._square)
-        mean = self._mean / (1 - first**self._step)
-        self._theta -= rate * mean / (np.sqrt(self._square / (1 - second**self._step)) + _EPSILON)
+        np.subtract(gradient, self._mean, out=work)
+        work *= 1 - first
+        self._mean += work
+        np.multiply(gradient, gradient, out=work)
+        work -= self._square
+        work *= 1 - second
+        self._square += work
+        np.sqrt(self._square, out=work)
+        work *= 1 / math.sqrt(1 - second**self._step)
+        work += _EPSILON
+        np.divide(self._mean, work, out=work)
+        work *= share / (1 - first**self._step)
+        work *= self._rate
+        self._theta -= work

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from catsdogs.features.folds import bins_of, deal, deal_labels
 from catsdogs.features.scaling import Array, Vectors
-from catsdogs.heads._convex import InnerSplit, Target, dense, held_out_rows, log_loss_of, share_loss, weighed
+from catsdogs.heads._convex import InnerSplit, Target, dense, log_loss_of, share_loss, units_of, weighed
 
 # Penalties are set for a prior on the whole weight vector, whatever its length: the variance of a coefficient is
 # PRIOR_VARIANCE / width. 100 is what 1,600 photographs on 3,840 and 5,888 columns ask for, each within a factor of 2.
@@ -25,7 +25,7 @@ PRIOR_VARIANCE = 100.0
 UNSEEN = 0.5  # rows of each side that are added to a label of one side only, as at `calibration.UNSEEN_MISTAKES`
 INNER_FOLDS = 5
 INNER_ROWS = 4000  # held-out rows after which a handful of numbers is known well enough
-_BEYOND_CACHES = 2**25  # numbers: 128 MB of float32, beyond any processor's cache
+_BEYOND_CACHES = 2**25  # numbers, times units: 128 MB of float32, beyond any processor's cache
 
 
 def inner_splits(target: Target, random_state: int, groups: NDArray[np.int64] | None = None) -> list[InnerSplit]:
@@ -69,6 +69,11 @@ def _until_enough(splits: list[InnerSplit]) -> list[InnerSplit]:
     held_out = np.cumsum([len(rows) for _, rows in splits])
     enough = next((n for n in range(1, len(splits)) if held_out[n - 1] >= INNER_ROWS), len(splits))
     return splits[:enough]
+
+
+def held_out_rows(splits: Sequence[InnerSplit]) -> NDArray[np.intp]:
+    """The held-out rows of splits, one split after the other."""
+    return np.concatenate([held_out for _, held_out in splits])
 
 
 def columns_of(widths: Sequence[int], width: int) -> list[slice]:
@@ -168,6 +173,19 @@ class Lesson(NamedTuple):
     weights: Array | None = None
     validation: tuple[Vectors, Target] | None = None
 
+    def only(self, shares: NDArray[np.intp]) -> "Lesson":
+        """The lesson of some of the shares; that of classes as it is."""
+        if self.target.ndim == 1:
+            return self
+        weights = self.weights[:, shares] if self.weights is not None and self.weights.ndim == 2 else self.weights
+        return self._replace(target=self.target[:, shares], weights=weights)
+
+    def of_rows(self, rows: NDArray[np.intp]) -> "Lesson":
+        """The lesson of some rows, with the classes that occur there."""
+        target = self.target[rows] if self.target.ndim == 2 else np.unique(self.target[rows], return_inverse=True)[1]
+        groups = None if self.groups is None else self.groups[rows]
+        return Lesson(target, self.is_number, groups, None if self.weights is None else self.weights[rows])
+
     def held_out(self, splits: Sequence[InnerSplit]) -> tuple[Target, Array | None]:
         """The target and weights of the held-out rows of splits, one after the other."""
         rows = held_out_rows(splits)
@@ -239,7 +257,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
     def _learn_all(self, X: Vectors, lesson: Lesson) -> None:
         # Products with few rows end sooner than a second thread wakes up: twenty times sooner beside other work.
-        with threadpool_limits(1 if X.size < _BEYOND_CACHES else None):
+        with threadpool_limits(1 if X.size * units_of(lesson.target) < _BEYOND_CACHES else None):
             self._learn(X, lesson)
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:

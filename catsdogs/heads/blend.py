@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from catsdogs.features.scaling import Vectors
-from catsdogs.heads import _convex, _linear
+from catsdogs.heads import _linear, _penalties
+from catsdogs.heads._convex import DesignMatrix
 from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
 from catsdogs.heads.ridge import RIDGE
 
@@ -22,23 +23,29 @@ class Blend(SharesHead):
 
     Attributes:
         widths: columns of each network, in their order; none means that there is one network.
+        penalty: of each member, times the usual one; None chooses it by inner validation, see `_penalties`.
         weights_: (members,), the networks' in their order, then that of least squares.
     """
 
     widths: tuple[int, ...] = ()
+    penalty: float | None = None
     random_state: int = 0
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
-        splits, loss = lesson.splits(self.random_state), _convex.log_loss_of(lesson.target)
+        splits, matrix = lesson.splits(self.random_state), DesignMatrix(X)
         labels, weights = lesson.held_out(splits)
         columns = _linear.columns_of(self.widths, X.shape[1])
         networks = [
-            _convex.fit_and_hold_out(X[:, part], lesson.target, loss, width / PRIOR_VARIANCE, splits, lesson.weights)
-            for part, width in ((part, part.stop - part.start) for part in columns)
+            _penalties.fit(
+                matrix.part(part),
+                lesson,
+                (part.stop - part.start) / PRIOR_VARIANCE,
+                splits,
+                _penalties.steps_of(self.penalty),
+            )
+            for part in columns
         ]
-        ridge = _convex.fit_and_hold_out(
-            X, lesson.target, _convex.squared_loss, RIDGE * X.shape[1], splits, lesson.weights
-        )
+        ridge = _penalties.fit_squares(matrix, lesson, RIDGE * X.shape[1], splits, _penalties.steps_of(self.penalty))
         scale, offset = lesson.logits_of(ridge.held_out, splits)
         logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out + offset])
         self.weights_, offsets = _linear.joining_weights(

@@ -4,36 +4,43 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
+from catsdogs.errors import FitWarning
 from catsdogs.features.scaling import Array, Scaling, Vectors
 from catsdogs.heads import _convex
-from catsdogs.heads._adam import Adam, epochs_and_batches
-from catsdogs.heads._convex import Target
-from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
+from catsdogs.heads._convex import Target, dense, is_right
+from catsdogs.heads._descent import Descent, Pace
+from catsdogs.heads._linear import Lesson, SharesHead
+from catsdogs.heads._penalties import STEP, prior_of, sums
 
 NUMBERS_UPDATES = 4  # times those of classes: numbers are told to more digits
-_LEAST_SHARE = 1e-3
+MOST_DROPOUT = 255 / 256  # masks are drawn from bytes
+STEPS = np.arange(-6.0, 9.0, 2.0)  # of the penalties that are tried, see `_penalties`
+PART_TO_SEARCH = 2  # of the epochs and updates, in which penalties are told apart
+FEW_UNITS, MOST_UNITS = 64, 4096  # of heads that learn together: beyond the first for one split, beyond the other none
 
 
 @dataclass(eq=False, repr=False)
 class DropoutSigmoid(SharesHead):
-    """Dropout and a dense layer, trained by Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980).
+    """Dropout and a dense layer, trained by Adam, see `_descent`.
 
-    It is written in NumPy, for the gradient of a single layer is one product: a fit takes a fraction of Keras's time
-    and imports no deep-learning library. Columns are standardised, or those with large figures would learn long before
-    the others. The learning rate falls to 0 along a cosine, so that the last batches do not decide. The weights are
-    drawn to 0 as in a logistic regression of the same prior, for many updates overfit; so the number of epochs matters
-    little.
+    Columns are standardised, or those with large figures would learn long before the others. The learning rate falls to
+    0 along a cosine, so that the last batches do not decide. The weights are drawn to 0 as in a logistic regression,
+    for many updates overfit; so the number of epochs matters little. How strongly is chosen on held-out rows, from
+    heads with eight penalties that learn for a shorter time. Hundreds of classes, and rows that are read in blocks,
+    take the usual penalty.
 
     Attributes:
-        dropout: the share of columns that is left out of each update, to the nearest 256th.
+        dropout: the share of columns that is left out of each update, to the nearest 256th; below 1.
         learning_rate: of Adam, times a coefficient's standard deviation a priori: 0.001 for 3,600 columns.
         batch_size: rows to an update, at most a sixteenth of all.
         min_epochs, min_updates: as many epochs as give both; few photographs need more epochs.
+        penalty: times the usual one; None chooses it.
+        penalty_: (1,) what was taken; (k,) of shares, if it was chosen.
         history_: one figure per epoch for `loss` and `accuracy` (of the rows as they were learnt from, with dropout)
             and, with a validation set, `val_loss` and `val_accuracy`.
     """
@@ -43,6 +50,7 @@ class DropoutSigmoid(SharesHead):
     batch_size: int = 128
     min_epochs: int = 5
     min_updates: int = 400
+    penalty: float | None = None
     random_state: int = 0
 
     def fit(
@@ -58,118 +66,98 @@ class DropoutSigmoid(SharesHead):
         return self._fit(X, y, validation, groups, sample_weight)
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
-        target, allowed = lesson.target, np.ones((1, len(X)), bool)
-        more = NUMBERS_UPDATES if lesson.is_number else 1
-        descent = _Descent([self], _convex.scaling_of(X), _convex.units_of(target), allowed.sum(axis=1), more)
+        scaling, units, history = _convex.scaling_of(X), _convex.units_of(lesson.target), dict[str, list[float]]()
+        self.penalty_ = self._chosen(X, lesson, scaling) if self.penalty is None else np.full(1, self.penalty)
+        pace, every = self._pace(lesson.is_number), np.ones((1, len(X)), bool)
+        descent = Descent(pace, scaling, units, np.array([len(X)]), self.penalty_)
+        for _ in range(descent.epochs):
+            descent.learn(X, lesson.target, every, 1, lesson.weights)
+            self.coef_, self.intercept_ = descent.end_epoch()[0]
+            if lesson.validation:
+                logits, right = self._logits(lesson.validation[0]), lesson.validation[1]
+                history.setdefault("val_loss", []).append(float(_convex.log_loss_of(right)(logits, right)[0].mean()))
+                history.setdefault("val_accuracy", []).append(float(is_right(logits, right).mean()))
+        self.history_ = descent.history(0) | history
+
+    def _pace(self, is_number: bool, part: int = 1) -> Pace:
+        """How to learn, in one `part` of the usual epochs and updates."""
+        if not 0 <= self.dropout <= MOST_DROPOUT:
+            raise ValueError(f"a dropout of {self.dropout:g}; it takes 0 to {MOST_DROPOUT:g}, or no column is left")
+        updates = self.min_updates * (NUMBERS_UPDATES if is_number else 1)
+        epochs, updates = math.ceil(self.min_epochs / part), math.ceil(updates / part)
+        return Pace(self.dropout, self.learning_rate, self.batch_size, epochs, updates, self.random_state)
+
+    def _chosen(self, X: Vectors, lesson: Lesson, scaling: Scaling) -> Array:
+        """(1,) the penalty that serves held-out rows best, times the usual one; (k,) of shares, each its own.
+
+        Heads with all penalties learn together, from what some splits leave of the rows.
+        """
+        target, units = lesson.target, _convex.units_of(lesson.target)
+        at_once = max(1, FEW_UNITS // (len(STEPS) * units))
+        try:
+            splits = lesson.splits(self.random_state)[:at_once] if len(STEPS) * units <= MOST_UNITS else []
+        except ValueError:  # every class has a single row, so none can be held out
+            splits = []
+        if not splits:
+            return np.ones(1)
+        learnt = [np.isin(np.arange(len(X)), rows) for rows, _ in splits]
+        allowed, penalties = np.repeat(learnt, len(STEPS), axis=0), np.tile(STEP**STEPS, len(splits))
+        pace = self._pace(lesson.is_number, PART_TO_SEARCH)
+        descent = Descent(pace, scaling, units, allowed.sum(axis=1), penalties[:, np.newaxis])
         for _ in range(descent.epochs):
             descent.learn(X, target, allowed, 1, lesson.weights)
-            descent.end_epoch()
-            if lesson.validation:
-                logits, watched = self._logits(lesson.validation[0]), lesson.validation[1]
-                losses = _convex.log_loss_of(watched)(logits, watched)[0]
-                self._note("val_", losses, _is_right(logits, watched))
+            found = descent.end_epoch()
+        losses = np.array([[prior_of(step)] for step in STEPS.tolist()])
+        for number, (_, rows) in enumerate(splits):
+            own = None if lesson.weights is None else lesson.weights[rows]
+            heads = found[number * len(STEPS) : (number + 1) * len(STEPS)]
+            scores = [dense(X[rows], coef.T, intercept) for coef, intercept in heads]
+            losses = losses + [sums(_convex.log_loss_of(target), one, target[rows], own) for one in scores]
+        best = losses.argmin(axis=0)
+        if ((best == 0) | (best == len(STEPS) - 1)).any():
+            last = f"The penalty of dropout-sigmoid, {STEP ** STEPS[best].max():.3g} times the usual, is the last tried"
+            warn(f"{last}: one beyond it may be better", FitWarning, stacklevel=2)
+        return STEP ** STEPS[best]
 
     @staticmethod
     def streamed(
         heads: "Sequence[DropoutSigmoid]", scaling: Scaling, classes: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> "_Descent":
+    ) -> "_Streamed":
         """Heads that learn together from blocks of rows; see `streaming.Learner`."""
         for head in heads:
-            head.classes_, head.n_features_in_ = classes, len(scaling.mean)
-        return _Descent(heads, scaling, _convex.units_of(classes), rows)
+            head.classes_ = classes
+        return _Streamed(heads, scaling, _convex.units_of(classes), rows)
 
     @staticmethod
     def streamed_shares(
         heads: "Sequence[DropoutSigmoid]", scaling: Scaling, columns: int, rows: NDArray[np.int64], is_number: bool
-    ) -> "_Descent":
+    ) -> "_Streamed":
         """The same for the (n, columns) shares of `fit_shares`."""
-        for head in heads:
-            head.n_features_in_ = len(scaling.mean)
-        return _Descent(heads, scaling, columns, rows, NUMBERS_UPDATES if is_number else 1)
-
-    def _note(self, prefix: str, losses: Array, right: NDArray[np.bool_]) -> None:
-        for name, values in (("loss", losses), ("accuracy", right)):
-            self.history_.setdefault(prefix + name, []).append(float(values.mean()))
+        return _Streamed(heads, scaling, columns, rows, is_number)
 
 
-class _Descent:
-    """Adam on the weights of one or several heads at once: each column of `theta` is a unit of one of them.
-
-    Heads that learn together share batches and masks, so that all their gradients are one product.
-
-    Attributes:
-        epochs: how often to go through all rows.
-    """
+class _Streamed:
+    """Heads that learn together from blocks of rows, all with the usual penalty, unless they were given one."""
 
     def __init__(
         self,
-        heads: "Sequence[DropoutSigmoid]",
+        heads: Sequence[DropoutSigmoid],
         scaling: Scaling,
         units: int,
         rows: NDArray[np.int64],
-        more: int = 1,
+        is_number: bool = False,
     ) -> None:
-        """`rows`: how many each head learns from; `more`: how many times the usual updates it takes."""
-        first, fewest = heads[0], int(rows.min())
-        least = more * first.min_updates
-        self.epochs, self._updates = epochs_and_batches(fewest, first.batch_size, first.min_epochs, least)
-        self._random = np.random.default_rng(first.random_state)
-        self._heads, self._scaling, self._units, self._dropout = heads, scaling, units, first.dropout
-        self._left_out = math.ceil(256 * first.dropout)
-        self._theta = np.zeros((len(scaling.mean) + 1, len(heads) * units), np.float32)
-        variance = PRIOR_VARIANCE / len(scaling.mean)
-        rate = first.learning_rate * math.sqrt(variance)
-        self._adam = Adam(self._theta, rate, self.epochs * self._updates)
-        self._decay = np.repeat(1 / (variance * rows), units).astype(np.float32)
-        self._seen: list[list[tuple[Array, NDArray[np.bool_]]]] = [[] for _ in heads]
+        penalty = np.ones(1) if heads[0].penalty is None else np.full(1, heads[0].penalty)
+        self._heads, self._descent = heads, Descent(heads[0]._pace(is_number), scaling, units, rows, penalty)
+        self.epochs = self._descent.epochs
         for head in heads:
-            head.history_ = {}
+            head.n_features_in_, head.penalty_ = len(scaling.mean), penalty
 
-    def learn(
-        self, X: Vectors, target: Target, allowed: NDArray[np.bool_], share: float, weights: Array | None = None
-    ) -> None:
-        """One update after another from the rows of a block, which are `share` of all."""
-        if target.ndim == 2 and not self._theta.any():
-            self._start_at(np.concatenate([target[rows if rows.any() else ...].mean(axis=0) for rows in allowed]))
-        for rows in np.array_split(self._random.permutation(len(X)), max(1, round(share * self._updates))):
-            block, own = X[rows], None if weights is None else weights[rows]
-            self._step(self._scaling.apply(block, out=block), target[rows], allowed[:, rows], own)
-
-    def _start_at(self, shares: Array) -> None:
-        """Begin with the mean shares of all units in place of one half, which rare labels would take long to leave."""
-        self._theta[-1] = logit(np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE))
-
-    def _step(self, kept: Vectors, target: Target, allowed: NDArray[np.bool_], weights: Array | None) -> None:
-        """One update from standardised rows, which it overwrites; `allowed`, (heads, n): who may learn from which."""
-        kept *= self._random.integers(0, 256, kept.shape, dtype=np.uint8) >= self._left_out
-        # Inverted dropout: what is kept counts for what is left out.
-        logits = (kept @ self._theta[:-1] / (1 - self._dropout) + self._theta[-1]).astype(np.float64)
-        slopes = np.empty(logits.shape, np.float32)
-        for number, rows in enumerate(allowed):
-            columns = slice(number * self._units, (number + 1) * self._units)
-            losses, residuals = _convex.log_loss_of(target)(logits[:, columns], target)
-            if weights is not None:
-                residuals = _convex.weighed(residuals, weights)
-            slopes[:, columns] = residuals * rows[:, np.newaxis] / max(1, rows.sum())
-            self._seen[number].append((losses[rows], _is_right(logits[:, columns], target)[rows]))
-        gradient = kept.T @ (slopes / (1 - self._dropout)) + self._decay * self._theta[:-1]
-        self._adam.update(np.vstack((gradient, slopes.sum(axis=0))))
+    def learn(self, X: Vectors, target: Target, allowed: NDArray[np.bool_], share: float) -> None:
+        self._descent.learn(X, target, allowed, share)
 
     def end_epoch(self) -> None:
         """Give the heads what was learnt so far."""
-        for number, head in enumerate(self._heads):
-            theta = self._theta[:, number * self._units : (number + 1) * self._units].astype(np.float64)
-            coef, head.intercept_ = self._scaling.unscaled(theta[:-1], theta[-1])
-            head.coef_ = coef.T
-            head._note("", *map(np.concatenate, zip(*self._seen[number], strict=True)))
-            self._seen[number] = []
-
-
-def _is_right(logits: Array, target: Target) -> NDArray[np.bool_]:
-    """(n,) whether a class is right, or (n, k) whether a share is on its side of one half."""
-    if target.ndim == 2:
-        sides: NDArray[np.bool_] = (logits > 0) == (target > 0.5)
-        return sides
-    predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
-    is_right: NDArray[np.bool_] = predicted == target
-    return is_right
+        for number, (head, found) in enumerate(zip(self._heads, self._descent.end_epoch(), strict=True)):
+            head.coef_, head.intercept_ = found
+            head.history_ = self._descent.history(number)

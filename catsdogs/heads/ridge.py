@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from catsdogs.features.scaling import Array, Vectors
-from catsdogs.heads import _convex
+from catsdogs.heads import _penalties
+from catsdogs.heads._convex import DesignMatrix
 from catsdogs.heads._linear import Lesson, SharesHead
 
 RIDGE = 0.1  # times width: a prior variance of 10 / width for each coefficient, and noise of variance 1
@@ -18,15 +19,19 @@ class Ridge(SharesHead):
 
     Attributes:
         scale: None chooses it by the log loss of inner validation.
+        penalty: times the usual one; None chooses it by inner validation, see `_penalties`.
         scale_: what was taken; (k,) for labels, if it was chosen, and then there is an offset, too.
     """
 
     scale: float | None = None
+    penalty: float | None = None
     random_state: int = 0
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
-        target, splits = lesson.target, lesson.splits(self.random_state)
-        fitted = _convex.fit_and_hold_out(X, target, _convex.squared_loss, RIDGE * X.shape[1], splits, lesson.weights)
+        splits = lesson.splits(self.random_state)
+        fitted = _penalties.fit_squares(
+            DesignMatrix(X), lesson, RIDGE * X.shape[1], splits, _penalties.steps_of(self.penalty)
+        )
         self.is_number_ = lesson.is_number
         if lesson.is_number:
             self.scale_, offset = 1.0, 0.0

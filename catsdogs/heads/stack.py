@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from catsdogs.features.scaling import Vectors
-from catsdogs.heads import _convex, _linear
+from catsdogs.heads import _linear, _penalties
+from catsdogs.heads._convex import DesignMatrix
 from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
 
 WEIGHT_DEVIATION = 1.0  # of a network's weight from 0, a priori
@@ -17,16 +18,20 @@ class Stack(SharesHead):
 
     Attributes:
         widths: columns of each network, in their order; none means that there is one network.
+        penalty: of each member, times the usual one; None chooses it by inner validation, see `_penalties`.
         weights_: (networks,).
     """
 
     widths: tuple[int, ...] = ()
+    penalty: float | None = None
     random_state: int = 0
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
-        splits, loss = lesson.splits(self.random_state), _convex.log_loss_of(lesson.target)
+        splits = lesson.splits(self.random_state)
         parts = [
-            _convex.fit_and_hold_out(part, lesson.target, loss, part.shape[1] / PRIOR_VARIANCE, splits, lesson.weights)
+            _penalties.fit(
+                DesignMatrix(part), lesson, part.shape[1] / PRIOR_VARIANCE, splits, _penalties.steps_of(self.penalty)
+            )
             for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
         ]
         logits, (labels, weights) = np.stack([part.held_out for part in parts]), lesson.held_out(splits)

@@ -94,7 +94,7 @@ class Twin(LinearHead):
             left, right = balanced_pairs(labels, random)
             pair_logits.append(paired_logits(embedded[left], embedded[right], self.join_, self.bias_))
             same.append(labels[left] == labels[right])
-        self.class_scale_ = _linear.best_scale(np.concatenate(class_logits), target[_convex.held_out_rows(splits)])
+        self.class_scale_ = _linear.best_scale(np.concatenate(class_logits), target[_linear.held_out_rows(splits)])
         self.pair_scale_ = _linear.best_scale(
             np.concatenate(pair_logits)[:, np.newaxis], np.concatenate(same).astype(np.int64)
         )

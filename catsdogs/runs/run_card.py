@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs import heads
 from catsdogs.competition.grading import TRUTH_FILE
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, to_choose_from
 from catsdogs.features import joining, recipes
@@ -281,7 +282,17 @@ def plan_of(run: Run) -> Plan:
     check_head_file(run)
     alike = {field.name: getattr(run, field.name) for field in fields(Plan) if hasattr(run, field.name)}
     sample = None if run.version == OLDEST else run.sample_submission
+    alike["settings"] = _settings_of(run)
     return Plan(**alike, drop=set(run.dropped), relabel=run.relabelled, sample_digest=sample)
+
+
+_BEFORE_SEARCHES = {"penalty": 1.0, "search": "five"}  # what heads did before they searched for penalties
+
+
+def _settings_of(run: Run) -> dict[str, Any]:
+    """Its head's settings, also those that there were not yet when it was trained."""
+    known = heads.settings_of(heads.create(run.head, kind=run.task.kind))
+    return {name: value for name, value in _BEFORE_SEARCHES.items() if name in known} | dict(run.settings)
 
 
 def check_vectors(run: Run, files: Sequence[Features]) -> None:

@@ -16,6 +16,8 @@ from catsdogs import heads
 from catsdogs.errors import TrainingError
 from catsdogs.features.scaling import Scaling
 from catsdogs.heads import _convex, _linear
+from catsdogs.heads._linear import Lesson
+from catsdogs.heads._penalties import Squares
 from catsdogs.photographs.task import CLASSES, LABELS, NUMBER, ORDINAL
 from catsdogs.scoring import crossval, kept_heads
 from tests.conftest import refused
@@ -48,12 +50,14 @@ def test_labels_learnt_at_once_are_those_learnt_one_by_one() -> None:
 
 def test_numbers_by_least_squares_are_ridge_regression() -> None:
     X, scores = drawn(noise=0.2)
-    design = _convex.DesignMatrix(X, _convex.squared_loss, 5.0)
+    design = _convex.DesignMatrix(X)
     shares = (scores - scores.min()) / np.ptp(scores)
-    theta = design.minimise(shares, 5.0)
+    theta = design.minimise(_convex.squared_loss, shares, 5.0)[:, 0]
     scaled = StandardScaler().fit_transform(X.astype(np.float64))
     oracle = Ridge(5.0).fit(scaled, 2 * shares - 1)
     np.testing.assert_allclose(design.scores(theta), oracle.predict(scaled), atol=2e-3)
+    closed = Squares(design, Lesson(shares, is_number=True), np.arange(len(X))).solve(5.0)
+    np.testing.assert_allclose(design.scores(closed), oracle.predict(scaled), atol=1e-4)
 
 
 @pytest.mark.parametrize("loss", [_convex.share_loss, _convex.squared_loss])
