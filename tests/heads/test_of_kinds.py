@@ -255,10 +255,10 @@ def test_heads_that_cannot_serve_say_why(name: str, kind: str, why: str) -> None
 
 @pytest.mark.parametrize("kind", [LABELS, NUMBER, ORDINAL])
 def test_settings_are_those_of_the_head_within(kind: str) -> None:
-    head = heads.create("logistic", 3, kind=kind, C=0.5)
-    assert heads.settings_of(head) == {"C": 0.5}
+    head, settings = heads.create("logistic", 3, kind=kind, C=0.5), {"C": 0.5, "search": "wide"}
+    assert heads.settings_of(head) == settings
     assert heads.class_of(head) is heads.find("logistic")
-    assert heads.settings_of(heads.create("logistic", 3, kind=kind, **heads.settings_of(head))) == {"C": 0.5}
+    assert heads.settings_of(heads.create("logistic", 3, kind=kind, **heads.settings_of(head))) == settings
 
 
 def test_predictions_of_another_kind_are_refused() -> None:
