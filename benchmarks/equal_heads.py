@@ -22,7 +22,7 @@ from catsdogs.progress import Progress
 from catsdogs.scoring import calibration, crossval, measuring, simultaneous, training_plan
 from catsdogs.scoring.measuring import Measurement
 
-COMPARISONS, ROWS, FOLDS, SEED = 1000, 1600, 5, 2018
+COMPARISONS, ROWS, FOLDS, SEED = 500, 1600, 5, 2018
 SETS = ("lite", "lite,Xception")
 ERRORS = (1, 2, 3, 4)  # by how many standard errors of a difference one head is worse, in turn
 
@@ -139,7 +139,7 @@ def cases(folder: Path | None) -> list[Case]:
     found = [Case(f"{entries} heads", partial(normal, entries, 1, 0.0)) for entries in (2, 6, 12, 20)]
     for repeats in (2, 3, 5):
         found.append(Case(f"12 heads, {repeats} deals that differ", partial(normal, 12, repeats, 1.0)))
-    found.append(Case("12 heads by the area under the curve", partial(areas, 12), -1, COMPARISONS // 2))
+    found.append(Case("6 heads by the area under the curve", partial(areas, 6), -1, COMPARISONS // 2))
     if folder:
         losses = real_losses(folder)
         found.append(Case(f"{len(losses)} real tables of losses", partial(resampled, losses)))
