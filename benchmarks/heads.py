@@ -143,6 +143,7 @@ def _scores(scores: Scores) -> str:
 
 Log loss and accuracy: {compared.measured_on}.
 Repeat r draws the folds with seed {SEED} + r. Seconds: to fit the {FOLDS} folds once, whatever else the machine did.
+{comparison_table.noise_in_words(compared)}
 {comparison_table.conclusion(compared)}
 
 {table(header, lines)}
@@ -150,7 +151,7 @@ Ratios of log losses on the same photographs and folds. C of the plain logistic 
 {", ".join(f"{C:g}" for C in head_scores.GRID)} on these very figures, which favours it.
 The true temperature is fitted on the labels that it is scored by, which favours it too. Delivered is what `train`
 delivers, calibrated. The paired difference is first minus second, and errors says how many of its own standard errors
-that is. Within {STANDARD_ERRORS} it is noise.
+that is. Of one difference named beforehand, chance alone exceeds {STANDARD_ERRORS:g} in one case of twenty.
 
 {_ratios(scores.ratios)}
 {_handling(scores)}"""
@@ -191,7 +192,8 @@ def _handling(scores: Scores) -> str:
 In each fold suspects are found among the photographs learnt from, by an inner cross-validation of `{DEFAULT}` that
 never looks at those held out: {scores.suspects:.1f} on average. Held-out photographs are scored against the labels as
 given, mean of {scores.handling_repeats} x {FOLDS} folds, calibrated as above.
-In brackets: the paired difference in its standard errors.
+In brackets: the paired difference in its standard errors, of which one beyond {STANDARD_ERRORS:g} is no surprise
+among so many.
 {sides}
 {table(header, lines)}"""
 

@@ -17,7 +17,7 @@ from catsdogs.networks.quiet import importing_keras
 from catsdogs.photographs import images, tfrecord
 from catsdogs.photographs.dataset import scan
 from catsdogs.runs import out_of_fold, run_card, training
-from catsdogs.scoring.comparison import read_comparison
+from catsdogs.scoring.comparison_file import read_comparison
 from catsdogs.scoring.training_plan import NEWEST, OLDEST
 
 KEPT = Path(__file__).with_name("kept")

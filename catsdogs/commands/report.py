@@ -9,7 +9,7 @@ from catsdogs.commands.settings import SUBMISSIONS, Flags
 def report(flags: Flags, name: str) -> None:
     """Write submissions/<name>/report.html: scores, curves, mistakes, suspects and a map, in one file to look at."""
     from catsdogs import report as page
-    from catsdogs.scoring.comparison import COMPARISON_FILE
+    from catsdogs.scoring.comparison_file import COMPARISON_FILE
 
     _, files = read_run_and_files(flags, name)
     dataset = find_dataset(flags.data, files[0].source, files[0].task)

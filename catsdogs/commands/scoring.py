@@ -18,7 +18,7 @@ def compare(flags: Flags, repeats: str = "1") -> None:
     """Every head on every set of networks, on the same folds: their scores, and which differences are noise."""
     from catsdogs import heads
     from catsdogs.networks.choice import split_names
-    from catsdogs.scoring import comparison, comparison_chart, comparison_table
+    from catsdogs.scoring import comparison, comparison_chart, comparison_file, comparison_table
 
     given_sets = flags.backbones or [flags.setting("backbones")]
     all_networks = flags.but(backbones=",".join(given_sets))
@@ -38,8 +38,8 @@ def compare(flags: Flags, repeats: str = "1") -> None:
     decided = corrections(flags, files)
     compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided)
     say(comparison_table.format_table(compared))
-    write(SUBMISSIONS / comparison.COMPARISON_FILE, comparison.write_comparison, compared)
-    write(SUBMISSIONS / comparison.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)
+    write(SUBMISSIONS / comparison_file.COMPARISON_FILE, comparison_file.write_comparison, compared)
+    write(SUBMISSIONS / comparison_file.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)
     best = compared.entries[0]
     given = {name: getattr(flags, name) for name in ("folds", "seed", "outliers", "metric", "groups")}
     given |= {"features": str(flags.place("features")), "data": flags.data}

@@ -58,7 +58,8 @@ def fewshot(flags: Flags, shots: str = "5", repeats: str = "20", name: str = "fe
     write(SUBMISSIONS / f"{name}.csv", few_shot.write_few_shot, accuracies)
     if len(files[0].ids["test"]):
         path = SUBMISSIONS / f"{name}-test.csv"
-        rows = few_shot.classify(path, setup)
+        rows, scaled = few_shot.classify(path, setup)
         wrote(path, f"the test rows, from all labelled examples; rows: {rows:,}")
+        say(f"probabilities: scaled {scaled}")
     if not flags.twin:
         next_steps(f"train --head twin --name twins{as_flags(flags, backbones=flags.backbones)}")

@@ -9,7 +9,7 @@ from catsdogs.files.atomic import replacing
 from catsdogs.photographs.dataset import Dataset
 from catsdogs.report import choices, evidence, kinds, measures, page, pictures
 from catsdogs.runs import run_card
-from catsdogs.scoring.comparison import read_comparison
+from catsdogs.scoring.comparison_file import read_comparison
 
 __all__ = ["write_report"]
 

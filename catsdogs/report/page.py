@@ -19,7 +19,7 @@ from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Picture
 from catsdogs.report.tiles import Tile, TileMaker
 from catsdogs.runs.run_card import Run
 from catsdogs.scoring.comparison import Comparison
-from catsdogs.scoring.comparison_table import as_measure, measures_beside
+from catsdogs.scoring.comparison_table import as_measure, measures_beside, noise_in_words
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -81,6 +81,7 @@ def render_page(
         curves=curves,
         compared=compared,
         beside=measures_beside(compared) if compared else [],
+        noise=noise_in_words(compared) if compared else "",
         test_sample=[tiles.tile("test", row) for row in chosen.test_sample],
         worst=[tiles.tile("train", row) for row in chosen.worst],
         worst_title="Worst and most doubtful" if len(chosen.doubtful) else "The worst",

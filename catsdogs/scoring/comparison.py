@@ -1,4 +1,4 @@
-"""Compares heads on sets of networks, all on the same folds, and says which differences are noise."""
+"""Compares heads on sets of networks, all on the same folds, and says which differences are noise: `simultaneous`."""
 
 import math
 import re
@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +19,26 @@ from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.scaling import Vectors
-from catsdogs.files import tables
 from catsdogs.photographs.task import Task
 from catsdogs.progress import Progress
-from catsdogs.scoring import crossval, judging, kept_heads, measuring, metrics, streaming
+from catsdogs.scoring import (
+    crossval,
+    judging,
+    kept_heads,
+    measuring,
+    metrics,
+    process_memory,
+    simultaneous,
+    streaming,
+)
 from catsdogs.scoring.measuring import Measurement
 from catsdogs.scoring.metrics import LOG_LOSS
 from catsdogs.scoring.training_plan import TrainingRows, check_trainable
 
-COMPARISON_FILE, COMPARISON_CHART_FILE = "compare.csv", "compare.png"
 NOISE, WORSE = "noise", "worse"
-STANDARD_ERRORS = 2  # a difference within as many of its own is noise: chance alone gives that 19 times of 20
-COLUMNS = (
-    "rank", "head", "backbones", "log_loss", "standard_error", "difference", "difference_error", "verdict", "accuracy",
-    "seconds", "folds", "repeats", "rows",
-)  # fmt: skip
-_UNKNOWN = ("log_loss", "standard_error", "accuracy")  # which are empty of what has none, such as numbers
-COLUMNS_OF_A_METRIC = ("metric", "value", "value_error")  # further ones, where it is not log loss that ranks
-COLUMNS_OF_COST = ("gflops",)  # further ones, where it is known
-_JOINT = re.compile(r"(?<!@cls)\+|\+(?!mean(?:[-+]|$))")  # between networks; not that of the vector `cls+mean`
+# A difference named beforehand is noise within as many of its own: chance alone gives that 19 times of 20. It is the
+# limit of tables that were written before `noise_limit` stood in them.
+STANDARD_ERRORS = simultaneous.BEFOREHAND
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,14 @@ class Entry:
         log_loss, accuracy: over all photographs, each of which counts with its mean over the repeats.
         standard_error: of the log loss, over photographs. It says nothing of other photographs to learn from.
         difference, difference_error: the metric's value minus the first line's, on the same photographs; its standard
-            error.
+            error, see `simultaneous.family`. Copies and groups count as one photograph in it.
         seconds: to fit and ask all folds of one repeat; the median of the repeats.
-        verdict: empty for the first line; `NOISE` where the difference is within two standard errors; else `WORSE`.
+        verdict: empty for the first line; `NOISE` where the difference is within `Comparison.limit` standard errors;
+            else `WORSE`.
         value, value_error: of the metric, where it is not log loss, and its standard error.
         gflops: billions of floating-point operations that the networks take for a photograph, if all are known.
+        memory: bytes by which this process grew at most while the folds of a repeat were fitted and asked, the vectors
+            themselves not counted; of the repeats the most. See `process_memory.rise`.
     """
 
     head: str
@@ -68,6 +71,7 @@ class Entry:
     value: float = math.nan
     value_error: float = math.nan
     gflops: float = math.nan
+    memory: float = math.nan
 
     @property
     def networks(self) -> str:
@@ -86,6 +90,7 @@ class Comparison:
         measured_on, refused: in words, and a sentence for each head and set of networks that could not be fitted; both
             are empty of a table that was read back.
         written: when that table was written, in seconds since 1970.
+        limit: how many of its standard errors a difference may have and still be noise.
     """
 
     entries: tuple[Entry, ...]
@@ -96,6 +101,7 @@ class Comparison:
     refused: tuple[str, ...] = ()
     written: float = 0.0
     metric: str = LOG_LOSS
+    limit: float = STANDARD_ERRORS
 
     @property
     def is_by_log_loss(self) -> bool:
@@ -119,6 +125,19 @@ class Comparison:
     def label(self, entry: Entry) -> str:
         """What tells a line from the others: its head, and its networks where there are several sets."""
         return entry.head if len(self.networks) == 1 else f"{entry.head} on {entry.networks}"
+
+
+class _Outcome(NamedTuple):
+    """An entry as if it were the first, and what ranks it.
+
+    Attributes:
+        measured: the mean of the deals; what hangs together is one part of it.
+        deals: the value of each deal.
+    """
+
+    entry: Entry
+    measured: Measurement
+    deals: list[float]
 
 
 _Folds = Mapping[int, NDArray[np.int64]]  # the seed of each repeat -> the (n_train,) numbers of its folds
@@ -169,10 +188,9 @@ def compare(
         raise refusals[0]
     refused = tuple(refusal.problem for refusal in refusals)
     measured_on = _measured_on(rows, dealt, folds, task)
-    entries = _ranked(fitted, metrics.find(task.metric).higher_is_better)
-    return Comparison(
-        entries, int(np.count_nonzero(_scored(dealt))), folds, repeats, measured_on, refused, metric=task.metric
-    )
+    entries, limit = _ranked(fitted, metrics.find(task.metric).higher_is_better, folds)
+    scored = int(np.count_nonzero(_scored(dealt)))
+    return Comparison(entries, scored, folds, repeats, measured_on, refused, metric=task.metric, limit=limit)
 
 
 def _check_arguments(sets: Sequence[Sequence[Features]], head_names: Sequence[str], repeats: int, kind: str) -> None:
@@ -198,10 +216,10 @@ def _outcomes(
     dealt: _Folds,
     task: Task,
     progress: Progress,
-) -> list[tuple[Entry, Measurement] | TrainingError]:
+) -> list[_Outcome | TrainingError]:
     """Of every head on one set of networks, whose vectors are in memory no longer than this takes."""
     X = None if streaming.is_needed(files) else joining.Joined(files, "train", first=rows.first).read()
-    outcomes: list[tuple[Entry, Measurement] | TrainingError] = []
+    outcomes: list[_Outcome | TrainingError] = []
     for name in head_names:
         progress.set_description(name)
         try:
@@ -219,38 +237,42 @@ def _outcome(
     dealt: _Folds,
     task: Task,
     advance: Callable[..., object],
-) -> tuple[Entry, Measurement]:
-    """The entry of one head, as if it were the first, and what it is ranked by; without `X` it is streamed."""
+) -> _Outcome:
+    """What one head comes to; without `X` it is streamed."""
     widths, right, target, values = (
         tuple(file.width for file in files),
         rows.truth,
         rows.to_learn,
         judging.grades_of(task, rows.first.classes),
     )
-    losses, by_metric, accuracy, seconds = list[Measurement](), list[Measurement](), 0.0, []
+    losses, by_metric, accuracy, seconds, memory = list[Measurement](), list[Measurement](), 0.0, [], []
     scored = _scored(dealt)
     for seed, fold in dealt.items():
         make = partial(heads.create, head, seed, widths, task.kind)
         of_rows = target, rows.kept, fold
-        if X is None:
-            crossed = streaming.cross_validate_blocks(files, *of_rows, make, seed, first=rows.first, kind=task.kind)
-            advance(len(crossed.heads))
-        else:
-            crossed = crossval.cross_validate(X, *of_rows, make, advance, pictures=rows.groups, kind=task.kind)
+        with process_memory.rise() as rise:
+            if X is None:
+                crossed = streaming.cross_validate_blocks(files, *of_rows, make, seed, first=rows.first, kind=task.kind)
+                advance(len(crossed.heads))
+            else:
+                crossed = crossval.cross_validate(X, *of_rows, make, advance, pictures=rows.groups, kind=task.kind)
         judged = judging.cross_fitted(crossed.predictions, right, fold, task, values)
         losses.append(judging.measure_log_loss(judged, right, task, scored))
         accuracy += judging.accuracy(judged, right, task, scored) / len(dealt)
         if task.metric != LOG_LOSS:
             by_metric.append(judging.measure(judged, right, task, scored))
         seconds.append(crossed.seconds)
+        memory.append(rise.value)
     backbones, typical = tuple(file.name for file in files), float(np.median(seconds))
     loss = measuring.mean_of(losses)
     found = (loss.value, loss.standard_error, accuracy, 0.0, 0.0, typical, "")
-    entry = Entry(head, backbones, *found, gflops=_gflops(files))
-    if task.metric == LOG_LOSS:
-        return entry, loss
-    measured = measuring.mean_of(by_metric)
-    return replace(entry, value=measured.value, value_error=measured.standard_error), measured
+    entry = Entry(head, backbones, *found, gflops=_gflops(files), memory=max(memory))
+    if task.metric != LOG_LOSS:
+        measured = measuring.mean_of(by_metric)
+        entry = replace(entry, value=measured.value, value_error=measured.standard_error)
+    ranking = by_metric or losses
+    together = measuring.mean_of([one.together(rows.pictures[scored]) for one in ranking])
+    return _Outcome(entry, together, [one.value for one in ranking])
 
 
 def _gflops(files: Sequence[Features]) -> float:
@@ -268,17 +290,20 @@ def _scored(dealt: _Folds) -> NDArray[np.bool_]:
     return scored
 
 
-def _ranked(outcomes: Sequence[tuple[Entry, Measurement]], higher_is_better: bool) -> tuple[Entry, ...]:
-    """The entries by their measurements, with their differences to the first."""
+def _ranked(outcomes: Sequence[_Outcome], higher_is_better: bool, folds: int) -> tuple[tuple[Entry, ...], float]:
+    """The entries by what ranks them, with their differences to the first, and of how many errors these are noise."""
     sign = -1 if higher_is_better else 1
-    (first, best), *others = sorted(outcomes, key=lambda outcome: sign * outcome[1].value)
-    entries = [first]
-    for entry, measured in others:
-        difference, error = measured.minus(best)
-        # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well.
-        verdict = NOISE if abs(difference) <= STANDARD_ERRORS * error else WORSE
-        entries.append(replace(entry, difference=difference, difference_error=error, verdict=verdict))
-    return tuple(entries)
+    ordered = sorted(outcomes, key=lambda outcome: sign * outcome.measured.value)
+    measurements, deals = [one.measured for one in ordered], np.array([one.deals for one in ordered])
+    family = simultaneous.family(measurements, deals, folds)
+    first, *others = ordered
+    entries = [first.entry]
+    for outcome, error in zip(others, family.errors[0, 1:].tolist(), strict=True):
+        difference, _ = outcome.measured.minus(first.measured)
+        # Two heads that agree to the last digit differ by 0 ± 0, which is noise as well; so is what is not known.
+        verdict = WORSE if abs(difference) > family.limit * error else NOISE
+        entries.append(replace(outcome.entry, difference=difference, difference_error=error, verdict=verdict))
+    return tuple(entries), family.limit
 
 
 def _measured_on(rows: TrainingRows, dealt: _Folds, folds: int, task: Task) -> str:
@@ -297,57 +322,3 @@ def _measured_on(rows: TrainingRows, dealt: _Folds, folds: int, task: Task) -> s
     if dropped or relabelled:
         sentence += f", learnt with {dropped:,} photographs dropped and {relabelled:,} relabelled"
     return sentence
-
-
-def write_comparison(path: Path, comparison: Comparison) -> None:
-    """A row per entry with `COLUMNS`; `COLUMNS_OF_A_METRIC` where another ranks, `COLUMNS_OF_COST` where it is known.
-
-    Networks are joined by `+`; the first row's difference is 0.
-
-    Raises:
-        StoreError: the file cannot be written.
-    """
-    same = {name: getattr(comparison, name) for name in ("folds", "repeats", "rows", "metric")}
-    columns: tuple[str, ...] = COLUMNS if comparison.is_by_log_loss else COLUMNS + COLUMNS_OF_A_METRIC
-    columns += COLUMNS_OF_COST * any(math.isfinite(entry.gflops) for entry in comparison.entries)
-    rows = []
-    for rank, entry in enumerate(comparison.entries, start=1):
-        numbers = {name: value for name, value in vars(entry).items() if isinstance(value, float)}
-        figures = {name: "" if math.isnan(value) else f"{value:.9g}" for name, value in numbers.items()}
-        cells = vars(entry) | figures | same | {"rank": rank, "backbones": "+".join(entry.backbones)}
-        rows.append([cells[name] for name in columns])
-    tables.write_table(path, columns, rows)
-
-
-def read_comparison(path: Path) -> Comparison | None:
-    """The table of heads that `compare` wrote, or None where there is none.
-
-    Raises:
-        TrainingError: it is damaged.
-    """
-    remedy = "Make it again with `catsdogs compare`, or delete it"
-    if not path.exists():
-        return None
-    header, table = tables.read_table(path, remedy)
-    known = [COLUMNS + more + cost for more in ((), COLUMNS_OF_A_METRIC) for cost in ((), COLUMNS_OF_COST)]
-    if tuple(header) not in known or not table:
-        raise TrainingError(f"{path} does not have the columns and rows that `compare` writes", remedy)
-    entries = []
-    for number, row in enumerate(table, start=2):
-        try:
-            tables.check_width(row, header)
-            named = dict(zip(header, row, strict=True))
-            rows, folds, repeats = (int(named[name]) for name in ("rows", "folds", "repeats"))
-            metric = named.get("metric", LOG_LOSS)
-            if not metrics.is_known(metric):
-                raise ValueError(f"the metric {metric!r}")
-            numbers = [name for name, kind in get_type_hints(Entry).items() if kind is float and name in named]
-            unknown = COLUMNS_OF_COST + (_UNKNOWN if metric != LOG_LOSS else ())
-            figures = {
-                name: math.nan if name in unknown and not named[name] else float(named[name]) for name in numbers
-            }
-            backbones = tuple(_JOINT.split(named["backbones"]))
-            entries.append(Entry(head=named["head"], backbones=backbones, verdict=named["verdict"], **figures))
-        except ValueError as error:
-            raise TrainingError(f"{path}, row {number} is damaged: {error}", remedy) from None
-    return Comparison(tuple(entries), rows, folds, repeats, written=path.stat().st_mtime, metric=metric)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs.files.atomic import replacing
-from catsdogs.scoring.comparison import NOISE, STANDARD_ERRORS, Comparison, Entry
+from catsdogs.scoring.comparison import NOISE, Comparison, Entry
+from catsdogs.scoring.comparison_table import noise_in_words
 from catsdogs.scoring.curves import use_log_scale
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _LABEL_WIDTH, _CAPTION_WIDTH = 40, 160  # characters
 _LINE_HEIGHT, _ROW_GAP, _MARGINS = 0.17, 0.2, 2.0  # inches
 _LOG_FROM = 4  # times the best: from there on, a linear axis would push the good ones together
 _CAPTION = (
-    f"Whiskers: {STANDARD_ERRORS} standard errors of the paired difference to the first, photograph by photograph. "
+    "Whiskers: {limit:.1f} standard errors of the paired difference to the first, photograph by photograph. "
     "Grey: the whisker reaches the line of the first, so the difference is noise."
 )
 
@@ -51,8 +52,13 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     seconds = (
         f"At the right: {comparison.ranked_by}, verdict, and the seconds to fit the {comparison.folds} folds once."
     )
-    caption = (_CAPTION, f"{comparison.ranked_by.capitalize()}: {comparison.measured_on}. {seconds}")
-    figure.supxlabel("\n".join(textwrap.fill(line, _CAPTION_WIDTH) for line in caption), fontsize=8)
+    whiskers = _CAPTION.format(limit=comparison.limit)
+    caption = (
+        whiskers,
+        noise_in_words(comparison),
+        f"{comparison.ranked_by.capitalize()}: {comparison.measured_on}. {seconds}",
+    )
+    figure.supxlabel("\n".join(textwrap.fill(line, _CAPTION_WIDTH) for line in caption if line), fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
@@ -62,7 +68,7 @@ def _draw_entries(axes: "Axes", comparison: Comparison, places: list[float]) -> 
     axes.axvline(best, color=_LINE_COLOUR, linewidth=1, zorder=0)
     for entry, place in zip(comparison.entries, places, strict=True):
         colour = _GREY if entry.verdict == NOISE else _COLOUR
-        whisker = STANDARD_ERRORS * entry.difference_error
+        whisker = comparison.limit * entry.difference_error
         value, _ = comparison.value_of(entry)
         axes.errorbar(value, place, xerr=whisker, fmt="o", color=colour, markersize=6, capsize=3, linewidth=1.5)
     if comparison.is_by_log_loss and comparison.entries[-1].log_loss > _LOG_FROM * best:

@@ -183,8 +183,7 @@ def measure(judged: Judged, right: Truth, task: Task, rows: _Flags | slice = sli
 def measure_log_loss(judged: Judged, right: Truth, task: Task, rows: _Flags | slice = slice(None)) -> Measurement:
     """The log loss of some rows; NaN for numbers, which have none."""
     if task.kind == NUMBER:
-        unknown = np.full(len(judged.answers[rows]), np.nan)
-        return Measurement(math.nan, unknown, True)
+        return measuring.of_rows(np.full(len(judged.answers[rows]), np.nan))
     return _measured(metrics.LOG_LOSS, judged, right, task, rows)
 
 

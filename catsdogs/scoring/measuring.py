@@ -5,7 +5,7 @@ The areas under resampled curves are our own: scikit-learn sorts anew at each ca
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +32,42 @@ class Measurement:
         parts: (n,) values of the rows, where the metric is their mean; else (DRAWS,) values on resampled rows, the same
             resamples for whoever measures as many rows. NaN for a resample that lacks what the metric needs.
         is_mean: which of the two.
+        rows: n, or the number of groups that were drawn together, see `together`.
+        of_counts: the metric of (n,) counts of the rows; None of a mean of the rows, and where it is no longer kept.
     """
 
     value: float
     parts: _Floats
     is_mean: bool
+    rows: int
+    of_counts: Callable[[_Floats], float] | None = field(default=None, repr=False, compare=False)
 
     @property
     def standard_error(self) -> float:
         """NaN where it is not known, as of a single row."""
         return self._error(self.parts)
+
+    def together(self, pictures: NDArray[np.int64]) -> "Measurement":
+        """The same value, with parts of which rows that hang together are drawn together.
+
+        Of a mean the parts are then those of the groups: the value, and by how much more or less than that the rows of
+        a group add up to, times groups / rows. Their mean is the value, and their standard error that of a ratio of
+        sums over groups (W. Cochran, Sampling Techniques, 1977, section 6.4).
+
+        Args:
+            pictures: (n,) numbers, the same for rows that hang together.
+        """
+        _, number, sizes = np.unique(pictures, return_inverse=True, return_counts=True)
+        groups = len(sizes)
+        if groups == self.rows:
+            return self
+        if self.is_mean:
+            excess = np.bincount(number, self.parts - self.value) * groups / self.rows
+            return of_rows(self.value + excess)
+        if self.of_counts is None:
+            raise ValueError("a mean over deals is of resamples that were drawn already")
+        parts = np.array([self.of_counts(counts[number]) for counts in resampled(groups)])
+        return Measurement(self.value, parts, False, groups)
 
     def minus(self, other: "Measurement") -> tuple[float, float]:
         """The difference of two measurements of the same rows by one metric, and its standard error, rows paired."""
@@ -85,7 +111,7 @@ def mean_of(measurements: Sequence[Measurement]) -> Measurement:
         parts += one.parts / len(measurements)
     if measurements[0].is_mean:
         return of_rows(parts)
-    return Measurement(float(np.mean([one.value for one in measurements])), parts, False)
+    return Measurement(float(np.mean([one.value for one in measurements])), parts, False, measurements[0].rows)
 
 
 def mean_and_error(values: _Floats) -> tuple[float, float]:
@@ -103,18 +129,19 @@ def log_losses(probabilities: _Floats, labels: _Labels) -> _Floats:
 
 def of_rows(values: _Floats) -> Measurement:
     """The mean of (n,) values of the rows."""
-    return Measurement(float(values.mean()), values, True)
+    return Measurement(float(values.mean()), values, True, len(values))
 
 
 def of_resamples(value: float, rows: int, of_counts: Callable[[_Floats], float]) -> Measurement:
     """A value of so many rows that is no mean of theirs: `of_counts` has it of (n,) counts of the rows."""
-    return Measurement(value, np.array([of_counts(counts) for counts in _resampled(rows)]), False)
+    parts = np.array([of_counts(counts) for counts in resampled(rows)])
+    return Measurement(value, parts, False, rows, of_counts)
 
 
-def _resampled(rows: int) -> Iterator[_Floats]:
-    """(n,) how often each row is in a resample of as many rows, `DRAWS` times, the same for as many rows."""
+def resampled(rows: int, draws: int = DRAWS) -> Iterator[_Floats]:
+    """(n,) how often each row is in a resample of as many rows, for each draw, the same for as many rows."""
     draw = np.random.default_rng(_DRAW_SEED)
-    for _ in range(DRAWS):
+    for _ in range(draws):
         yield np.bincount(draw.integers(rows, size=rows), minlength=rows).astype(np.float64)
 
 
@@ -142,7 +169,7 @@ def mean_area(scores: _Floats, sides: NDArray[np.bool_]) -> Measurement:
 
     columns = [(side, score) for side, score in zip(sides.T, scores.T, strict=True) if side.any() and not side.all()]
     if not columns:
-        return Measurement(math.nan, np.full(DRAWS, math.nan), False)
+        return Measurement(math.nan, np.full(DRAWS, math.nan), False, len(sides), lambda _: math.nan)
     value = np.mean([roc_auc_score(side, score) for side, score in columns])
     curves = [_area_by_counts(side, score) for side, score in columns]
 

@@ -45,7 +45,7 @@ def measure_numbers(metric: str, predicted: _Floats, targets: _Floats) -> Measur
     squares = errors**2
 
     def value(counts: _Floats) -> float:
-        return float(np.sqrt(counts @ squares / len(squares)).mean())
+        return float(np.sqrt(counts @ squares / counts.sum()).mean())
 
     return of_resamples(value(np.ones(len(squares))), len(squares), value)
 

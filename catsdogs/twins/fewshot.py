@@ -1,13 +1,13 @@
 """Few-shot classification: photographs of new classes, from a handful of examples each, by twins and by neighbours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from catsdogs.competition import submission
 from catsdogs.errors import StoreError, TrainingError, UnknownNameError, UsageError, to_choose_from
@@ -21,7 +21,8 @@ from catsdogs.photographs import label_texts
 from catsdogs.progress import Progress
 from catsdogs.runs import answers, run_card
 from catsdogs.scoring.measuring import mean_and_error
-from catsdogs.twins import verification
+from catsdogs.twins import example_scale, verification
+from catsdogs.twins.example_scale import AS_LEARNT, BY_EXAMPLES
 
 MEMBERS = 5  # twins that are trained here, as many as a run has by default; their logits are averaged
 TWIN, NEIGHBOUR, MEAN = "twin", "nearest neighbour", "nearest class mean"
@@ -68,11 +69,14 @@ class FewShotResult:
         accuracy: method -> (repeats,) the share that was right in each episode; all methods have the same episodes.
         far: the share of the new photographs that lie farther from all that the twins learnt than 99 % of the learnt
             ones lie from each other, see `neighbours.unfamiliarity`; None where the learnt ones are not at hand.
+        log_loss: of the twins' probabilities, by what they are scaled on, `example_scale.BY_EXAMPLES` where a class has
+            two examples or more, and `AS_LEARNT` -> (repeats,).
     """
 
     setup: Setup
     accuracy: dict[str, NDArray[np.float64]]
     far: float | None = None
+    log_loss: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def mean(self, method: str) -> tuple[float, float]:
         """The mean accuracy over episodes, and its standard error."""
@@ -134,27 +138,34 @@ def evaluate(setup: Setup) -> FewShotResult:
 
     In each episode `shots` examples of every new class are drawn at random, and all other photographs of these classes
     are classified: by the likeness that the twins find between a photograph and the mean of a class's examples, by its
-    nearest neighbour among the examples, and by the nearest of their means. The last two take the vectors as they are,
-    by their cosine, averaged over the networks; the nearest class mean is the stronger baseline for several examples
-    (Y. Wang et al., SimpleShot, 2019, https://arxiv.org/abs/1911.04623).
+    nearest neighbour among the examples, and by the nearest of their means. The last two go by the cosine of the
+    vectors, averaged over the networks, once the mean of what the twins learnt from is subtracted where that is at
+    hand: "CL2N" of Y. Wang et al., SimpleShot, 2019, https://arxiv.org/abs/1911.04623. The nearest class mean is the
+    stronger baseline for several examples.
     """
-    return FewShotResult(setup, _accuracies(setup), _share_far_away(setup))
+    accuracy, log_loss = _episodes(setup)
+    return FewShotResult(setup, accuracy, _share_far_away(setup), log_loss)
 
 
-def classify(path: Path, setup: Setup) -> int:
+class Classified(NamedTuple):
+    """How many test rows were written, and in words what their probabilities were scaled on."""
+
+    rows: int
+    scaled: str
+
+
+def classify(path: Path, setup: Setup) -> Classified:
     """Write a CSV of the files' test rows, each of a new class, as a submission; all labelled rows are examples.
-
-    Returns:
-        How many rows were written.
 
     Raises:
         StoreError: the vectors cannot be read, or the file cannot be written.
     """
     vectors, ids = joining.Joined(setup.files, "test").read(), setup.files[0].ids["test"].tolist()
     queries, examples = ([twin.embed(rows) for twin in setup.twins] for rows in (vectors, setup.vectors))
-    probabilities = softmax(_twin_logits(setup.twins, queries, examples, setup.labels), axis=1)
-    submission.write_submission(path, ids, probabilities, setup.new, None, {})
-    return len(ids)
+    scale, scaled = example_scale.fitted_scale(setup.twins, examples, setup.labels)
+    logits = example_scale.logits_of(setup.twins, queries, examples, setup.labels)
+    submission.write_submission(path, ids, softmax(scale * logits, axis=1), setup.new, None, {})
+    return Classified(len(ids), scaled)
 
 
 def format_few_shot(result: FewShotResult) -> str:
@@ -181,9 +192,30 @@ def format_few_shot(result: FewShotResult) -> str:
             f"{setup.repeats} times, {setup.shots} photographs of each new class were drawn as examples, and the "
             f"others of {len(setup.labels):,} classified.",
             "± is a standard error over these draws: it speaks of other examples, not of other classes.",
+            *_log_loss_in_words(result),
+            *_centring_in_words(setup),
             *_distance_in_words(result),
         )
     )
+
+
+def _log_loss_in_words(result: FewShotResult) -> list[str]:
+    """What the twins' probabilities are worth, by what they are scaled on."""
+    figures = {scaled: "{:.3f} ±{:.3f}".format(*mean_and_error(losses)) for scaled, losses in result.log_loss.items()}
+    if BY_EXAMPLES not in figures:
+        only = [f"Log loss of the twins, scaled {scaled}: {text};" for scaled, text in figures.items()]
+        return [*only, "one example of a class leaves none to scale on."] if only else []
+    return [
+        f"Log loss of the twins, scaled {BY_EXAMPLES}: {figures[BY_EXAMPLES]};",
+        f"scaled {AS_LEARNT} it would be {figures[AS_LEARNT]}.",
+    ]
+
+
+def _centring_in_words(setup: Setup) -> list[str]:
+    """What was subtracted for the neighbour and the mean, where nothing was."""
+    if setup.learnt_vectors is not None:
+        return []
+    return ["The mean of what the twins learnt is not known, so neighbours and means go by vectors as they are."]
 
 
 def _distance_in_words(result: FewShotResult) -> list[str]:
@@ -197,12 +229,15 @@ def _distance_in_words(result: FewShotResult) -> list[str]:
 
 
 def write_few_shot(path: Path, result: FewShotResult) -> None:
-    """A row for each method and episode.
+    """A row for each method and episode; the log losses are of the twins, whose probabilities alone are submitted.
 
     Raises:
         StoreError: the file cannot be written.
     """
     setup = result.setup
+    as_learnt = result.log_loss.get(AS_LEARNT, np.empty(0))
+    pairs = zip(result.log_loss.get(BY_EXAMPLES, as_learnt), as_learnt, strict=True)
+    of_twins = {(TWIN, episode): tuple(f"{loss:.9g}" for loss in pair) for episode, pair in enumerate(pairs, start=1)}
     constant = {
         "networks": "+".join(file.name for file in setup.files),
         "new": "+".join(setup.new),
@@ -211,11 +246,11 @@ def write_few_shot(path: Path, result: FewShotResult) -> None:
         "classified": len(setup.labels) - setup.shots * len(setup.new),
     }
     rows = (
-        (method, episode, f"{share:.9g}", *constant.values())
+        (method, episode, f"{share:.9g}", *constant.values(), *of_twins.get((method, episode), ("", "")))
         for method, shares in result.accuracy.items()
         for episode, share in enumerate(shares, start=1)
     )
-    tables.write_table(path, ("method", "episode", "accuracy", *constant), rows)
+    tables.write_table(path, ("method", "episode", "accuracy", *constant, "log_loss", "log_loss_as_learnt"), rows)
 
 
 def _checked_classes(first: Features, new: Sequence[str], needed: int, run_folder: Path | None) -> tuple[str, ...]:
@@ -290,45 +325,37 @@ def _check_network(file: Features, new: Sequence[str]) -> None:
             )
 
 
-def _accuracies(setup: Setup) -> dict[str, NDArray[np.float64]]:
-    """Method -> (repeats,) accuracies; see `evaluate`."""
-    normal = _normalised(setup.vectors, setup.widths)
+def _episodes(setup: Setup) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Method -> (repeats,) accuracies, and what the twins are scaled on -> (repeats,) log losses; see `evaluate`."""
+    vectors = setup.vectors if setup.learnt_vectors is None else setup.vectors - setup.learnt_vectors.mean(axis=0)
+    normal = _normalised(vectors, setup.widths)
     embedded = [twin.embed(setup.vectors) for twin in setup.twins]
     accuracy: dict[str, list[float]] = {TWIN: [], NEIGHBOUR: [], MEAN: []}
+    log_loss: dict[str, list[float]] = {}
     for episode in range(setup.repeats):
         examples = _draw_examples(setup.labels, setup.shots, np.random.default_rng((setup.seed, episode)))
         queries = np.setdiff1d(np.arange(len(normal)), examples)
-        labels = setup.labels[examples]
+        labels, right = setup.labels[examples], setup.labels[queries]
         embedded_queries, embedded_examples = [e[queries] for e in embedded], [e[examples] for e in embedded]
+        logits = example_scale.logits_of(setup.twins, embedded_queries, embedded_examples, labels)
         scores = {
-            TWIN: _twin_logits(setup.twins, embedded_queries, embedded_examples, labels),
+            TWIN: logits,
             NEIGHBOUR: _nearest_neighbour(normal[queries], normal[examples], labels),
             MEAN: normal[queries] @ prototypes(normal[examples], labels, len(setup.new)).T,
         }
         for method, of_queries in scores.items():
-            accuracy[method].append(float((of_queries.argmax(axis=1) == setup.labels[queries]).mean()))
-    return {method: np.array(shares) for method, shares in accuracy.items()}
+            accuracy[method].append(float((of_queries.argmax(axis=1) == right).mean()))
+        scale, scaled = example_scale.fitted_scale(setup.twins, embedded_examples, labels)
+        for name, factor in {scaled: scale, AS_LEARNT: 1.0}.items():
+            losses = -log_softmax(factor * logits, axis=1)[np.arange(len(right)), right]
+            log_loss.setdefault(name, []).append(float(losses.mean()))
+    shares, losses_of = ({name: np.array(seen) for name, seen in table.items()} for table in (accuracy, log_loss))
+    return shares, losses_of
 
 
 def _draw_examples(labels: Labels, shots: int, random: np.random.Generator) -> NDArray[np.intp]:
     classes = range(int(labels.max()) + 1)
     return np.concatenate([random.choice(np.flatnonzero(labels == number), shots, replace=False) for number in classes])
-
-
-def _twin_logits(
-    twins: Sequence[Twin], queries: Sequence[Matrix], examples: Sequence[Matrix], labels: Labels
-) -> Scores:
-    """(n, classes) logits of the queries, averaged over twins; `labels` are those of the examples.
-
-    Each twin's logits are scaled as for the classes it learnt.
-    """
-    classes = int(labels.max()) + 1
-    parts = zip(twins, queries, examples, strict=True)
-    logits = [
-        twin.class_scale_ * twin.likeness(rows, prototypes(given, labels, classes)) for twin, rows, given in parts
-    ]
-    mean: Scores = np.mean(logits, axis=0)
-    return mean
 
 
 def _nearest_neighbour(queries: Matrix, examples: Matrix, labels: Labels) -> Scores:

@@ -16,7 +16,7 @@ from catsdogs.errors import TrainingError
 from catsdogs.features import feature_file
 from catsdogs.report import evidence, kinds
 from catsdogs.runs import run_card, training
-from catsdogs.scoring import comparison, training_plan
+from catsdogs.scoring import comparison, comparison_file, training_plan
 from tests.conftest import refused
 from tests.support.datasets import jpeg
 from tests.support.reports import HOSTILE, Elements, ReportedRun, make_photographs, make_run
@@ -58,7 +58,7 @@ def test_the_metric_comes_first_and_log_loss_beside_it(tmp_path: Path, metric: s
     here = make_run(tmp_path, classes, metric=metric)
     score = run_card.read_run(here.folder).scores[0]
     first = comparison.Entry("ridge", ("A",), 0.3, 0.1, 0.9, 0.0, 0.0, 1.0, "", 0.95, 0.01)
-    comparison.write_comparison(here.comparison, comparison.Comparison((first,), 40, 3, 1, metric=metric))
+    comparison_file.write_comparison(here.comparison, comparison.Comparison((first,), 40, 3, 1, metric=metric))
     text = Elements(here.write(here.dataset)).text
     value = f"{score.value:.5f} {metric} , ± {score.value_error:.5f}".replace(" ,", ",")
     assert text.index(value) < text.index(f"{score.log_loss:.5f} log loss, ± {score.standard_error:.5f}")
@@ -197,7 +197,7 @@ def test_the_table_of_heads(tmp_path: Path) -> None:
     row = (
         "1,stack,ResNet50+Xception,0.5,0.1,0,0,,0.75,1.5,5,3,99\n2,ridge,ResNet50,0.6,0.1,0.1,0.01,worse,0.5,1,5,3,99\n"
     )
-    here.comparison.write_text(",".join(comparison.COLUMNS) + "\n" + row)
+    here.comparison.write_text(",".join(comparison_file.COLUMNS) + "\n" + row)
     elements = Elements(here.write())
     assert "ridge ResNet50 0.60000 ± 0.10000 +0.10000 worse 50.00% 1.0" in elements.text
     assert "99 photographs, 5 folds, 3 repeats, so not on the photographs of this run" in elements.text
@@ -207,13 +207,13 @@ def test_the_table_of_heads(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "does not have the columns"),
-        (",".join(comparison.COLUMNS) + "\n", "does not have the columns and rows"),
-        (",".join(comparison.COLUMNS) + "\n1,stack,A,0.5\n", "row 2 is damaged: 4 columns, not 13"),
-        (",".join(comparison.COLUMNS) + "\n1,stack,A,much,0.1,0,0,,0.75,1.5,5,3,99\n", "row 2 is damaged: .*much"),
+        (",".join(comparison_file.COLUMNS) + "\n", "does not have the columns and rows"),
+        (",".join(comparison_file.COLUMNS) + "\n1,stack,A,0.5\n", "row 2 is damaged: 4 columns, not 13"),
+        (",".join(comparison_file.COLUMNS) + "\n1,stack,A,much,0.1,0,0,,0.75,1.5,5,3,99\n", "row 2 is damaged: .*much"),
     ],
 )
 def test_a_damaged_table_of_heads_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / comparison.COMPARISON_FILE
+    path = tmp_path / comparison_file.COMPARISON_FILE
     path.write_text(text)
     with refused(TrainingError, rf"compare\.csv.*{message}"):
-        comparison.read_comparison(path)
+        comparison_file.read_comparison(path)

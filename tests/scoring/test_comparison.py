@@ -1,6 +1,6 @@
 """Heads compared on the same folds, by figures that anyone can compute again, and noise called noise."""
 
-import csv
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import sem, ttest_rel
@@ -22,7 +21,6 @@ from catsdogs.features.cache import Cache
 from catsdogs.features.cache import DigestedPhotograph as Row
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import MAX_SEED, fold_numbers
-from catsdogs.files import tables
 from catsdogs.networks.weights import RANDOM_WEIGHTS
 from catsdogs.photographs import images
 from catsdogs.photographs.dataset import Location, Photograph
@@ -33,6 +31,7 @@ from catsdogs.scoring import (
     comparison_chart,
     comparison_table,
     crossval,
+    simultaneous,
     streaming,
     training_plan,
 )
@@ -40,6 +39,7 @@ from catsdogs.scoring.comparison import NOISE, WORSE, Comparison, Entry
 from tests.conftest import refused
 from tests.support.features import opened, recipe, rows_of
 
+IS_LINUX = sys.platform == "linux"
 NOTHING = Corrections(frozenset(), {}, "")
 ANOTHER_LOGISTIC = "from catsdogs.heads.logistic import Logistic\nclass Another(Logistic): pass\n"
 
@@ -75,7 +75,7 @@ def compare(sets: Sequence[Sequence[Features]], head_names: Sequence[str], **oth
 
 def figures(found: Comparison) -> list[Entry]:
     """All that must not change from one time to the next."""
-    return [replace(entry, seconds=0) for entry in found.entries]
+    return [replace(entry, seconds=0, memory=0) for entry in found.entries]
 
 
 @pytest.fixture
@@ -125,8 +125,8 @@ def test_the_order_of_sets_and_rows_changes_no_figure(tmp_path: Path) -> None:
 
 
 def losses(file: Features, head: str, repeats: int) -> NDArray[np.float64]:
-    """(n,) mean over the repeats of what each photograph costs, step by step."""
-    X, kept, total = file.vectors("train"), np.ones(len(file.labels), bool), np.zeros(len(file.labels))
+    """(repeats, n) what each photograph costs, step by step."""
+    X, kept, found = file.vectors("train"), np.ones(len(file.labels), bool), np.zeros((repeats, len(file.labels)))
     for seed in range(repeats):
         fold = fold_numbers(file.labels, kept, 4, seed)
         make = partial(heads.create, head, seed)
@@ -135,20 +135,28 @@ def losses(file: Features, head: str, repeats: int) -> NDArray[np.float64]:
             held_out = fold == number
             fitted = calibration.fit_calibration(crossed.predictions[~held_out], file.labels[~held_out])
             calibrated = fitted.apply(crossed.predictions[held_out])
-            total[held_out] -= np.log(calibrated[np.arange(held_out.sum()), file.labels[held_out]])
-    return total / repeats
+            found[seed, held_out] = -np.log(calibrated[np.arange(held_out.sum()), file.labels[held_out]])
+    return found
 
 
-def test_figures_are_those_of_a_direct_computation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_figures_are_those_of_a_direct_computation(tmp_path: Path, repeats: int) -> None:
     one, two = features(tmp_path), features(tmp_path, "Xception")
-    first, second = compare([[one], [two]], ["logistic"], repeats=3).entries
-    direct = {file.name: losses(file, "logistic", 3) for file in (one, two)}
+    found = compare([[one], [two]], ["logistic"], repeats=repeats)
+    first, second = found.entries
+    direct = {file.name: losses(file, "logistic", repeats) for file in (one, two)}
     best, other = direct[first.backbones[0]], direct[second.backbones[0]]
     assert [first.log_loss, second.log_loss] == pytest.approx([best.mean(), other.mean()])
-    assert [first.standard_error, second.standard_error] == pytest.approx([sem(best), sem(other)])
+    assert [first.standard_error, second.standard_error] == pytest.approx([sem(best.mean(0)), sem(other.mean(0))])
     assert second.difference == pytest.approx(other.mean() - best.mean())
-    assert second.difference / second.difference_error == pytest.approx(ttest_rel(other, best).statistic)
+    over_photographs = second.difference / ttest_rel(other.mean(0), best.mean(0)).statistic
+    deals = (other - best).mean(axis=1)
+    between = deals.var(ddof=1) * (1 / 3 + 1 / 3) if repeats > 1 else 0
+    assert second.difference_error == pytest.approx(np.sqrt(over_photographs**2 + between))
     assert (first.difference, first.difference_error, first.verdict) == (0, 0, "")
+    said = comparison_table.noise_in_words(found)
+    assert ("spread between the 3 deals" in said) == (repeats == 3)
+    assert f"within {found.limit:.1f} of its standard errors" in said and "calls the other worse than the first" in said
 
 
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("ape", "bee", "cow")])
@@ -269,20 +277,19 @@ def found(tmp_path: Path) -> Iterator[Comparison]:
     yield compare([[features(tmp_path)], [features(tmp_path, "Xception")]], ["logistic", "DummyClassifier"])
 
 
-def test_the_csv_holds_every_figure(tmp_path: Path, found: Comparison) -> None:
-    path = tmp_path / "new" / "compare.csv"
-    comparison.write_comparison(path, found)
-    with path.open(newline="") as text:
-        reader = csv.DictReader(text)
-        rows = list(reader)
-    assert tuple(reader.fieldnames or ()) == comparison.COLUMNS
-    assert [int(row["rank"]) for row in rows] == [1, 2, 3, 4]
-    for row, entry in zip(rows, found.entries, strict=True):
-        assert (row["head"], row["backbones"], row["verdict"]) == (entry.head, entry.backbones[0], entry.verdict)
-        for name in ("log_loss", "standard_error", "difference", "difference_error", "accuracy", "seconds"):
-            assert float(row[name]) == pytest.approx(getattr(entry, name), rel=1e-8)
-        assert (row["folds"], row["repeats"], row["rows"]) == ("4", "1", "40")
-    assert [float(row["log_loss"]) for row in rows] == sorted(float(row["log_loss"]) for row in rows)
+def test_what_a_head_takes_stands_in_its_line(tmp_path: Path) -> None:
+    """A head of 20 MB, and one that takes hardly anything."""
+    path = tmp_path / "large.py"
+    large = "import numpy\nclass Large(Logistic):\n    def fit(self, X, y):\n        numpy.ones(20_000_000).sum()\n"
+    path.write_text(ANOTHER_LOGISTIC + large + "        return super().fit(X, y)\nAnother = None\n")
+    found = compare([[features(tmp_path)]], ["logistic", str(path)], repeats=2)
+    taken = {entry.head: entry.memory for entry in found.entries}
+    if IS_LINUX:
+        assert 150e6 < taken[str(path)] < 300e6 and taken["logistic"] < 50e6
+        lines = comparison_table.format_table(found).splitlines()
+        assert lines[0].endswith("seconds    GB") and any(line.endswith(" 0.16") for line in lines[1:4])
+    else:
+        assert np.isnan([*taken.values()]).all()
 
 
 @pytest.mark.parametrize("worst", [1, 100], ids=["linear", "logarithmic"])
@@ -300,28 +307,6 @@ def test_the_picture_opens_and_grows_with_its_lines(tmp_path: Path, found: Compa
             sizes.append(picture.size)
     assert len({width for width, _ in sizes}) == 1
     assert sizes[0][1] < sizes[1][1] < sizes[2][1]
-
-
-def test_files_are_replaced_whole_or_not_at_all(
-    tmp_path: Path, found: Comparison, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for path, write in (
-        (tmp_path / "c.csv", comparison.write_comparison),
-        (tmp_path / "c.png", comparison_chart.draw_comparison),
-    ):
-        write(path, found)
-        before = path.read_bytes()
-
-        def fails(*_: object, **__: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(tables, "write_rows", fails)
-            patch.setattr(Figure, "savefig", fails)
-            with refused(StoreError, "disk is full"):
-                write(path, found)
-        assert path.read_bytes() == before
-    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_it_streams_where_train_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +327,11 @@ def test_it_streams_where_train_would(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run.streamed and entry.log_loss == pytest.approx(run.scores[0].log_loss, rel=1e-6)
 
 
-def test_copies_share_a_fold_here_too(tmp_path: Path, crossed: list[tuple[Any, ...]]) -> None:
+def test_copies_share_a_fold_here_too_and_count_as_one_photograph(
+    tmp_path: Path, crossed: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, measured = simultaneous.family, []
+    monkeypatch.setattr(simultaneous, "family", lambda *what: (measured.append(what), family(*what))[1])
     file = features(tmp_path, rows=12)
     digests = file.digests["train"].copy()
     digests[[5, 9, 14]] = digests[2]
@@ -352,6 +341,8 @@ def test_copies_share_a_fold_here_too(tmp_path: Path, crossed: list[tuple[Any, .
     assert len({fold[row] for row in (2, 5, 9, 14)}) == 1
     assert np.array_equal(fold, training_plan.out_of_fold([file], training_plan.Plan("ridge", 4, 0)).fold)
     assert "copies in one fold" in found.measured_on
+    (((one,), deals, folds),) = measured
+    assert (one.rows, deals.shape, folds) == (len(file.labels) - 3, (1, 1), 4)
 
 
 def test_a_class_that_no_photograph_shows_is_left_out_and_one_that_is_alone_is_in_no_score(tmp_path: Path) -> None:

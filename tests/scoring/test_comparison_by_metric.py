@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,7 +14,7 @@ from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import TrainingError
 from catsdogs.features.feature_file import Features
 from catsdogs.photographs.task import BEST_K, CLASSES, NAME, Task
-from catsdogs.scoring import comparison, comparison_chart, comparison_table, metrics
+from catsdogs.scoring import comparison, comparison_chart, comparison_file, comparison_table, metrics
 from catsdogs.scoring.comparison import NOISE, WORSE, Comparison
 from tests.conftest import refused
 from tests.support.kinds import OF_KINDS, features_of
@@ -82,21 +83,22 @@ def found(tmp_path: Path) -> Comparison:
 
 def test_the_table_is_read_back(tmp_path: Path, found: Comparison) -> None:
     path = tmp_path / "compare.csv"
-    comparison.write_comparison(path, found)
-    read = comparison.read_comparison(path)
+    comparison_file.write_comparison(path, found)
+    read = comparison_file.read_comparison(path)
     assert read and read.metric == "mean-auc"
     for one, other in zip(read.entries, found.entries, strict=True):
         assert read.value_of(one) == pytest.approx(found.value_of(other), rel=1e-8)
         assert (one.head, one.verdict, one.log_loss) == (other.head, other.verdict, pytest.approx(other.log_loss))
     with path.open(newline="") as text:
         header, *rows = csv.reader(text)
-    assert tuple(header) == comparison.COLUMNS + comparison.COLUMNS_OF_A_METRIC
+    columns = comparison_file.COLUMNS + comparison_file.COLUMNS_OF_A_METRIC
+    assert tuple(header[: len(columns)]) == columns and header[-1] == "noise_limit"
     for column, cell, message in ((header.index("metric"), "speed", "the metric 'speed'"), (-1, "x", "convert")):
         changed = [list(row) for row in rows]
         changed[1][column] = cell
         path.write_text("\n".join(",".join(row) for row in [header, *changed]))
         with refused(TrainingError, f"row 3 is damaged: .*{message}"):
-            comparison.read_comparison(path)
+            comparison_file.read_comparison(path)
 
 
 def test_table_and_picture_show_the_metric_first_and_log_loss_beside_it(tmp_path: Path, found: Comparison) -> None:
@@ -117,9 +119,9 @@ def test_table_and_picture_show_the_metric_first_and_log_loss_beside_it(tmp_path
 def test_every_kind_is_compared_and_read_back(tmp_path: Path, name: str) -> None:
     found = compare(features_of(tmp_path, OF_KINDS[name]), ["ridge", "logistic"])
     path = tmp_path / "compare.csv"
-    comparison.write_comparison(path, found)
-    assert "nan" not in path.read_text()
-    again = comparison.read_comparison(path)
+    comparison_file.write_comparison(path, found)
+    assert "nan" not in path.read_text() and np.isfinite(found.limit)
+    again = comparison_file.read_comparison(path)
     assert again is not None and [entry.head for entry in again.entries] == [entry.head for entry in found.entries]
     for one, other in zip(again.entries, found.entries, strict=True):
         assert (one.value, one.value_error) == pytest.approx((other.value, other.value_error))
@@ -128,9 +130,9 @@ def test_every_kind_is_compared_and_read_back(tmp_path: Path, name: str) -> None
 
 def test_an_empty_figure_is_damage_where_there_has_to_be_one(tmp_path: Path) -> None:
     path = tmp_path / "compare.csv"
-    comparison.write_comparison(path, compare(asked(tmp_path, "auc"), ["ridge"]))
+    comparison_file.write_comparison(path, compare(asked(tmp_path, "auc"), ["ridge"]))
     header, row = path.read_text().splitlines()
     cells = dict(zip(header.split(","), row.split(","), strict=True)) | {"value": ""}
     path.write_text(f"{header}\n{','.join(cells.values())}\n")
     with refused(TrainingError, "compare.csv, row 2 is damaged"):
-        comparison.read_comparison(path)
+        comparison_file.read_comparison(path)

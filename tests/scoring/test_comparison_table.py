@@ -71,4 +71,13 @@ def test_the_table_fits_a_terminal(lines: list[tuple[str, list[str]]], seconds: 
     )
     shown = comparison_table.format_table(Comparison(entries, 25_000, 5, 5, "out of fold"))
     assert max(map(len, shown.splitlines())) <= comparison_table.TABLE_WIDTH
-    assert shown.count(NOISE) == len(lines) - 1 + (len(lines) > 1)
+    assert shown.count(NOISE) == len(lines) - 1 + 2 * (len(lines) > 1)
+
+
+def test_with_every_column_it_fits_a_terminal_too() -> None:
+    networks = ("Xception", "EfficientNetLite0", "ResNet50V2")
+    first = Entry("dropout-sigmoid-long-name", networks, 0.02, 0.006, 0.99, 0, 0, 9999.0, "", 0.9, 0.1, 99999.9, 99e9)
+    second = replace(first, backbones=networks[:2], difference=-0.1, difference_error=0.01, verdict=WORSE)
+    shown = comparison_table.format_table(Comparison((first, second), 25_000, 5, 5, "out of fold", metric="mean-auc"))
+    assert shown.splitlines()[0].split()[-6:] == ["log", "loss", "accuracy", "GFLOPs", "seconds", "GB"]
+    assert max(map(len, shown.splitlines())) <= comparison_table.TABLE_WIDTH and "99.00" in shown

@@ -139,3 +139,34 @@ def test_the_mean_of_repeats(metric: str) -> None:
     assert mean.value == pytest.approx(np.mean([one.value for one in repeats]))
     np.testing.assert_allclose(mean.parts, np.mean([one.parts for one in repeats], axis=0))
     assert measuring.mean_of(repeats[:1]).value == repeats[0].value == measure(metric, probabilities, labels).value
+
+
+def test_rows_that_hang_together_are_drawn_together() -> None:
+    """All rows twice, of which each two hang together: as if there were no copies."""
+    probabilities, labels = drawn(5, 60, 2)
+    twice = np.tile(np.arange(60), 2)
+    for metric in (*OF_ROWS, "auc", *RESAMPLED):
+        once, copied = (
+            measure(metric, probabilities, labels),
+            measure(metric, np.tile(probabilities, (2, 1)), labels[twice]),
+        )
+        assert once.together(np.arange(60)) is once
+        together = copied.together(twice)
+        assert together.rows == 60 and together.value == pytest.approx(once.value)
+        np.testing.assert_allclose(together.parts, once.parts, rtol=1e-9, atol=1e-12)
+
+
+def test_groups_of_other_sizes_have_the_error_of_a_ratio() -> None:
+    random = np.random.default_rng(0)
+    groups, errors, values = np.repeat(np.arange(40), random.integers(1, 9, 40)), [], []
+    for _ in range(300):
+        of_groups = random.normal(size=40)
+        losses = measuring.of_rows(of_groups[groups] + 0.1 * random.normal(size=len(groups)))
+        together = losses.together(groups)
+        assert together.parts.mean() == pytest.approx(losses.value)
+        errors.append(together.standard_error)
+        values.append(losses.value)
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.1)
+    assert losses.standard_error < 0.6 * np.mean(errors)
+    with pytest.raises(ValueError, match="drawn already"):
+        measuring.mean_of([measure("auc", *drawn(0, 20, 2))] * 2).together(np.arange(20) // 2)

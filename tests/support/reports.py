@@ -17,7 +17,7 @@ from catsdogs.photographs import images, label_texts
 from catsdogs.photographs.dataset import Dataset, Location, Photograph
 from catsdogs.photographs.task import Task
 from catsdogs.runs import run_card, training
-from catsdogs.scoring import comparison, metrics, replay, training_plan
+from catsdogs.scoring import comparison_file, metrics, replay, training_plan
 from tests.support.datasets import jpeg
 from tests.support.features import recipe, rows_of
 
@@ -94,7 +94,7 @@ def make_run(
         truth=truth,
     )
     submissions = folder / "submissions"
-    return ReportedRun(submissions / "first", files, dataset, submissions / comparison.COMPARISON_FILE)
+    return ReportedRun(submissions / "first", files, dataset, submissions / comparison_file.COMPARISON_FILE)
 
 
 def make_run_of_texts(
@@ -132,7 +132,7 @@ def make_run_of_texts(
     told = {"name": "first", "submissions": folder / "submissions", "command": "catsdogs train --name first"}
     training.train(files, training_plan.Plan("ridge", folds=3, seed=0, **plan), **told)
     submissions = folder / "submissions"
-    return ReportedRun(submissions / "first", files, dataset, submissions / comparison.COMPARISON_FILE)
+    return ReportedRun(submissions / "first", files, dataset, submissions / comparison_file.COMPARISON_FILE)
 
 
 class Elements(html.parser.HTMLParser):

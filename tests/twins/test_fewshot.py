@@ -18,8 +18,10 @@ from catsdogs.heads.twin import Twin
 from catsdogs.networks import trained
 from catsdogs.networks.trained import Card
 from catsdogs.twins import fewshot
+from catsdogs.twins.example_scale import AS_LEARNT, BY_EXAMPLES
 from catsdogs.twins.fewshot import MEAN, NEIGHBOUR, TWIN, FewShotResult
 from tests.conftest import refused
+from tests.support.features import opened
 from tests.support.runs import features, train
 
 CLASSES = ("apple", "bee", "cup", "door", "egg", "fan")
@@ -81,11 +83,12 @@ def test_the_new_classes_are_never_learnt_from(files: list[Features], monkeypatc
 
 
 def test_the_baselines_are_scikit_learns(tmp_path: Path) -> None:
-    """On one network; the nearest of means is that of unit vectors, by the cosine."""
+    """On one network; the nearest of means is that of centred unit vectors, by the cosine."""
     file = features(tmp_path, "ResNet50", CLASSES, rows=12, width=16, apart=1.5)
     result = evaluate([file], NEW, shots=3, repeats=4, seed=5)
     here = np.isin(file.labels, [1, 4])
-    X, y = file.vectors("train")[here], (file.labels[here] == 4).astype(int)
+    X, y = file.vectors("train"), (file.labels[here] == 4).astype(int)
+    X = X[here] - X[~here].mean(axis=0)
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     for episode in range(4):
         random = np.random.default_rng((5, episode))
@@ -102,6 +105,18 @@ def test_the_baselines_are_scikit_learns(tmp_path: Path) -> None:
 def test_with_one_example_the_baselines_are_one(files: list[Features]) -> None:
     result = evaluate(files, NEW, shots=1, repeats=5)
     assert np.array_equal(result.accuracy[NEIGHBOUR], result.accuracy[MEAN])
+    assert set(result.log_loss) == {AS_LEARNT}
+    assert "one example of a class leaves none to scale on" in fewshot.format_few_shot(result)
+
+
+def test_what_all_vectors_share_is_taken_away_before_they_are_likened(tmp_path: Path) -> None:
+    """Vectors far from 0 all point the same way, so that lengths, not classes, would decide."""
+    file = features(tmp_path, "ResNet50", CLASSES, rows=12, width=16, apart=3)
+    with opened(file.path) as content:
+        content["train"][:] += 30
+    centred = evaluate([file], NEW, shots=1, repeats=20)
+    plain = centred.setup._replace(learnt_vectors=None)
+    assert centred.mean(MEAN)[0] > fewshot.evaluate(plain).mean(MEAN)[0] + 0.05
 
 
 def test_differences_are_paired_and_errors_are_over_episodes(files: list[Features]) -> None:
@@ -126,6 +141,11 @@ def test_table_and_csv_say_the_figures(files: list[Features], tmp_path: Path) ->
     assert len(rows) == 12 and rows[0]["new"] == "bee+egg" and rows[0]["classified"] == "18"
     for method, shares in result.accuracy.items():
         assert [float(row["accuracy"]) for row in rows if row["method"] == method] == pytest.approx(shares.tolist())
+    for column, scaled in (("log_loss", BY_EXAMPLES), ("log_loss_as_learnt", AS_LEARNT)):
+        losses = result.log_loss[scaled]
+        assert [float(row[column]) for row in rows if row["method"] == TWIN] == pytest.approx(losses.tolist())
+        assert f"scaled {scaled}" in text and f"{losses.mean():.3f} ±" in text
+        assert {row[column] for row in rows if row["method"] != TWIN} == {""}
 
 
 def test_a_run_on_other_classes_serves_for_all_classes_of_the_files(files: list[Features], run_folder: Path) -> None:
@@ -148,6 +168,8 @@ def test_how_far_the_new_photographs_lie_from_the_learnt_ones_is_said(
     (tmp_path / "others").rename(tmp_path / "gone")
     lost = evaluate(files, shots=3, repeats=2, run_folder=run_folder)
     assert lost.far is None and "is not known" in fewshot.format_few_shot(lost)
+    assert "go by vectors as they are" in fewshot.format_few_shot(lost)
+    assert "go by vectors as they are" not in fewshot.format_few_shot(near)
 
 
 @pytest.mark.parametrize("new", [NEW, ("apple", "cup", "fan")])
@@ -155,7 +177,7 @@ def test_test_rows_are_classified_from_the_labelled_ones(
     files: list[Features], new: Sequence[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "answers.csv"
-    assert fewshot.classify(path, fewshot.prepare(files, new)) == 6
+    assert fewshot.classify(path, fewshot.prepare(files, new)) == (6, BY_EXAMPLES)
     ids, probabilities = submission.read_submission(path, new)
     assert ids == ["1", "2", "3", "4", "5", "6"]
     assert np.allclose(probabilities.sum(axis=1), 1)
