@@ -1,0 +1,75 @@
+"""What `train --repeats`, `--refit` and `--pseudo` do on photographs that are kept aside, where few are labelled.
+
+`python -m benchmarks.last_mile FEATURES [HEAD]`: the feature files of the Lites, of labelled photographs. Of these some
+are drawn to learn from, half of each class; all others are test rows, whose labels are hidden until they are scored.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from benchmarks.kinds_of_tasks import FOLDS, NETWORKS, SEED
+from catsdogs.features import feature_file
+from catsdogs.features.feature_file import Features
+from catsdogs.features.folds import deal
+from catsdogs.runs import training
+from catsdogs.scoring import replay
+from catsdogs.scoring.training_plan import Plan
+
+DRAWS = MappingProxyType({40: 10, 200: 10, 800: 4})  # labelled photographs -> how often they are drawn
+WAYS = MappingProxyType({
+    "as it is": {},
+    "`--repeats 3`": {"repeats": 3},
+    "`--refit`": {"refit": True},
+    "`--pseudo 0.99`": {"pseudo": 0.99},
+    "all three": {"repeats": 3, "refit": True, "pseudo": 0.99},
+})  # fmt: skip
+
+
+def drawn(files: Sequence[Features], labelled: int, draw: int) -> tuple[list[Features], dict[str, str]]:
+    """The files with all rows but so many as test rows, and the classes of these by their ids."""
+    first = files[0]
+    rows = len(first.labels)
+    part = deal(first.labels, np.arange(rows), rows // labelled, draw) == 0
+    hidden = np.flatnonzero(~part)
+    truth = {first.ids["train"][row]: first.classes[first.labels[row]] for row in hidden}
+    return replay.split(files, truth.keys()), truth
+
+
+def losses(files: Sequence[Features], head: str, labelled: int) -> Iterator[tuple[str, list[float], list[float]]]:
+    """Each way with its log losses, draw by draw: of the hidden photographs, and out of fold."""
+    draws = [drawn(files, labelled, draw) for draw in range(DRAWS[labelled])]
+    for way, settings in WAYS.items():
+        of_hidden, out_of_fold = [], []
+        for split, truth in draws:
+            plan = Plan(head, FOLDS, SEED, protocol="mlebench", held_out=tuple(truth), **settings)
+            with tempfile.TemporaryDirectory() as folder:
+                told = {"name": "run", "submissions": Path(folder), "command": "benchmarks.last_mile", "truth": truth}
+                run = training.train(split, plan, **told)
+            of_hidden.append(run.scores[0].log_loss)
+            out_of_fold.append(run.scores[1].log_loss)
+        yield way, of_hidden, out_of_fold
+
+
+def main() -> None:
+    head = sys.argv[2] if len(sys.argv) > 2 else "blend"
+    files = [feature_file.read_features(feature_file.path_of(Path(sys.argv[1]), name)) for name in NETWORKS]
+    print("| labelled, hidden | `blend` | hidden photographs | difference | out of fold |".replace("blend", head))
+    print("| --- | --- | --- | --- | --- |")
+    for labelled, draws in DRAWS.items():
+        base = None
+        for way, of_hidden, out_of_fold in losses(files, head, labelled):
+            base = of_hidden if base is None else base
+            apart = np.subtract(of_hidden, base)
+            error = apart.std(ddof=1) / np.sqrt(draws)
+            found = f"{apart.mean():+.5f} ± {error:.5f}" if way != "as it is" else ""
+            rows = f"{labelled:,}, {len(files[0].labels) - labelled:,} ({draws} draws)"
+            print(f"| {rows} | {way} | {np.mean(of_hidden):.5f} | {found} | {np.mean(out_of_fold):.5f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
