@@ -1,7 +1,8 @@
 """What `train --repeats`, `--refit` and `--pseudo` do on photographs that are kept aside, where few are labelled.
 
-`python -m benchmarks.last_mile FEATURES [HEAD]`: the feature files of the Lites, of labelled photographs. Of these some
-are drawn to learn from, half of each class; all others are test rows, whose labels are hidden until they are scored.
+`python -m benchmarks.last_mile FEATURES LABELLED DRAWS`: feature files of the Lites, of labelled photographs. So many
+are drawn to learn from, half of each class, and the seed of the folds with them. All others are test rows, whose labels
+are hidden until they are scored.
 """
 
 import sys
@@ -20,13 +21,12 @@ from catsdogs.runs import training
 from catsdogs.scoring import replay
 from catsdogs.scoring.training_plan import Plan
 
-DRAWS = MappingProxyType({40: 10, 200: 10, 800: 4})  # labelled photographs -> how often they are drawn
+HEAD = "blend"
 WAYS = MappingProxyType({
     "as it is": {},
-    "`--repeats 3`": {"repeats": 3},
-    "`--refit`": {"refit": True},
     "`--pseudo 0.99`": {"pseudo": 0.99},
-    "all three": {"repeats": 3, "refit": True, "pseudo": 0.99},
+    "`--refit`": {"refit": True},
+    "`--repeats 3`": {"repeats": 3},
 })  # fmt: skip
 
 
@@ -40,13 +40,13 @@ def drawn(files: Sequence[Features], labelled: int, draw: int) -> tuple[list[Fea
     return replay.split(files, truth.keys()), truth
 
 
-def losses(files: Sequence[Features], head: str, labelled: int) -> Iterator[tuple[str, list[float], list[float]]]:
+def losses(files: Sequence[Features], labelled: int, draws: int) -> Iterator[tuple[str, list[float], list[float]]]:
     """Each way with its log losses, draw by draw: of the hidden photographs, and out of fold."""
-    draws = [drawn(files, labelled, draw) for draw in range(DRAWS[labelled])]
+    every = [drawn(files, labelled, draw) for draw in range(draws)]
     for way, settings in WAYS.items():
         of_hidden, out_of_fold = [], []
-        for split, truth in draws:
-            plan = Plan(head, FOLDS, SEED, protocol="mlebench", held_out=tuple(truth), **settings)
+        for draw, (split, truth) in enumerate(every):
+            plan = Plan(HEAD, FOLDS, SEED + 10 * draw, protocol="mlebench", held_out=tuple(truth), **settings)
             with tempfile.TemporaryDirectory() as folder:
                 told = {"name": "run", "submissions": Path(folder), "command": "benchmarks.last_mile", "truth": truth}
                 run = training.train(split, plan, **told)
@@ -56,19 +56,17 @@ def losses(files: Sequence[Features], head: str, labelled: int) -> Iterator[tupl
 
 
 def main() -> None:
-    head = sys.argv[2] if len(sys.argv) > 2 else "blend"
-    files = [feature_file.read_features(feature_file.path_of(Path(sys.argv[1]), name)) for name in NETWORKS]
-    print("| labelled, hidden | `blend` | hidden photographs | difference | out of fold |".replace("blend", head))
+    folder, labelled, draws = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    files = [feature_file.read_features(feature_file.path_of(folder, name)) for name in NETWORKS]
+    print(f"| labelled, hidden | `{HEAD}` | hidden photographs | difference | out of fold |")
     print("| --- | --- | --- | --- | --- |")
-    for labelled, draws in DRAWS.items():
-        base = None
-        for way, of_hidden, out_of_fold in losses(files, head, labelled):
-            base = of_hidden if base is None else base
-            apart = np.subtract(of_hidden, base)
-            error = apart.std(ddof=1) / np.sqrt(draws)
-            found = f"{apart.mean():+.5f} ± {error:.5f}" if way != "as it is" else ""
-            rows = f"{labelled:,}, {len(files[0].labels) - labelled:,} ({draws} draws)"
-            print(f"| {rows} | {way} | {np.mean(of_hidden):.5f} | {found} | {np.mean(out_of_fold):.5f} |", flush=True)
+    base: list[float] = []
+    for way, of_hidden, out_of_fold in losses(files, labelled, draws):
+        base = base or of_hidden
+        apart = np.subtract(of_hidden, base)
+        found = f"{apart.mean():+.5f} ± {apart.std(ddof=1) / np.sqrt(draws):.5f}" if way in list(WAYS)[1:] else ""
+        rows = f"{labelled:,}, {len(files[0].labels) - labelled:,}"
+        print(f"| {rows} | {way} | {np.mean(of_hidden):.5f} | {found} | {np.mean(out_of_fold):.5f} |", flush=True)
 
 
 if __name__ == "__main__":
