@@ -1,15 +1,16 @@
 """What `train --repeats`, `--refit` and `--pseudo` do on photographs that are kept aside, where few are labelled.
 
 `python -m benchmarks.last_mile FEATURES LABELLED DRAWS`: feature files of the Lites, of labelled photographs. So many
-are drawn to learn from, half of each class, and the seed of the folds with them. All others are test rows, whose labels
+are drawn to learn from, as many of each class, and the seed of the folds with them. All others are test rows, whose labels
 are hidden until they are scored.
 """
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from catsdogs.scoring import replay
 from catsdogs.scoring.training_plan import Plan
 
 HEAD = "blend"
-WAYS = MappingProxyType({
+WAYS: Mapping[str, Mapping[str, Any]] = MappingProxyType({
     "as it is": {},
     "`--pseudo 0.99`": {"pseudo": 0.99},
     "`--refit`": {"refit": True},
@@ -48,8 +49,8 @@ def losses(files: Sequence[Features], labelled: int, draws: int) -> Iterator[tup
         for draw, (split, truth) in enumerate(every):
             plan = Plan(HEAD, FOLDS, SEED + 10 * draw, protocol="mlebench", held_out=tuple(truth), **settings)
             with tempfile.TemporaryDirectory() as folder:
-                told = {"name": "run", "submissions": Path(folder), "command": "benchmarks.last_mile", "truth": truth}
-                run = training.train(split, plan, **told)
+                into = Path(folder)
+                run = training.train(split, plan, name="run", submissions=into, command="last_mile", truth=truth)
             of_hidden.append(run.scores[0].log_loss)
             out_of_fold.append(run.scores[1].log_loss)
         yield way, of_hidden, out_of_fold
