@@ -1,8 +1,8 @@
 """What `train --repeats`, `--refit` and `--pseudo` do on photographs that are kept aside, where few are labelled.
 
 `python -m benchmarks.last_mile FEATURES LABELLED DRAWS`: feature files of the Lites, of labelled photographs. So many
-are drawn to learn from, as many of each class, and the seed of the folds with them. All others are test rows, whose labels
-are hidden until they are scored.
+are drawn to learn from, as many of each class, and the seed of the folds with them. All others are test rows, whose
+labels are hidden until they are scored.
 """
 
 import sys
