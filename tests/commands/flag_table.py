@@ -133,7 +133,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--groups": Refused("colour", "The groups by colour stand in the data set", ("--name", "new", *ON)),
         "--repeats": Refused("0", "0 repeats", ("--name", "new", *ON)),
         "--refit": Handed("", "catsdogs.runs.training.train", ("--name", "new", *ON)),
-        "--pseudo": Refused("much", "much. is not a number", ("--name", "new", *ON)),
+        "--pseudo": Refused("much", NUMBER, ("--name", "new", *ON)),
         "--balance": Handed("", "catsdogs.runs.training.train", ("--name", "new", *ON)),
         "--metric": Refused("beauty", "Choose from: log-loss", ("--name", "new", *ON)),
     },
