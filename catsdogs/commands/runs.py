@@ -22,7 +22,7 @@ from catsdogs.commands.flags import (
     refuse_idle_weights,
     weights_folder,
 )
-from catsdogs.commands.settings import SUBMISSIONS, Flags
+from catsdogs.commands.settings import SUBMISSIONS, Flags, parse_number, whole_number
 from catsdogs.errors import TrainingError, UnknownNameError, UsageError, in_short
 from catsdogs.files import storage
 
@@ -37,15 +37,19 @@ PREDICTION_CACHE = ".predict"
 
 
 @task(
-    "name backbones head folds seed outliers metric groups balance features data competition repeat force",
+    "name backbones head folds seed repeats refit pseudo outliers metric groups balance features data competition "
+    "repeat force",
     balance="rare classes and labels count for as much as frequent ones while the head learns",
+    repeats="deals of folds and seeds, whose heads are averaged",
+    refit="a head fitted to all rows after the cross-validation answers for the test rows",
+    pseudo="a probability, such as 0.99: test rows that all folds give a class with it are learnt as that class",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
 )
-def train(flags: Flags, balance: bool = False, force: bool = False) -> None:
+def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool = False, force: bool = False) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
     if flags.repeat:
-        told = "backbones head folds seed outliers competition metric groups"
-        if balance or any(getattr(flags, name) for name in told.split()):
+        told = "backbones head folds seed outliers competition metric groups pseudo"
+        if balance or refit or repeats != "1" or any(getattr(flags, name) for name in told.split()):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = flags.name or f"{flags.repeat}-again"
         run = _repeat_run(flags, name, force)
@@ -53,7 +57,11 @@ def train(flags: Flags, balance: bool = False, force: bool = False) -> None:
         name = flags.name or Path(flags.text("head")).stem
         check_run_name(name, force)
         files = read_feature_files(flags)
-        run = train_run(flags, files, replace(plan_run(flags, files), balance=balance), name, force)
+        plan = replace(plan_run(flags, files), balance=balance, repeats=whole_number("repeats", repeats), refit=refit)
+        if flags.pseudo:
+            remedy = "Give a probability such as 0.99"
+            plan = replace(plan, pseudo=parse_number(float, "pseudo", flags.pseudo, remedy))
+        run = train_run(flags, files, plan, name, force)
     named = f"--name {shlex.quote(name)}"
     to = "" if run.competition else " --competition NAME"
     to_upload = [f"submit {named}{to}"] if run.test_rows and not run.protocol else []

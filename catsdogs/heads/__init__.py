@@ -22,6 +22,7 @@ __all__ = [
     "create",
     "find",
     "is_of_a_file",
+    "is_seeded",
     "logistic",
     "names",
     "serves",
@@ -102,6 +103,11 @@ def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), kind: str = C
     taken = head.get_params(deep=False)
     head.set_params(**{key: value for key, value in (("random_state", seed), ("widths", widths)) if key in taken})
     return cast(Head, head if kind not in _kinds().OF_KIND else _kinds().OF_KIND[kind](head))
+
+
+def is_seeded(head: Head) -> bool:
+    """Whether a head takes a seed, so that another one may give other answers."""
+    return "random_state" in _within(head).get_params(deep=False)
 
 
 def serves(name: str, kind: str) -> str:

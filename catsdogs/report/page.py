@@ -160,7 +160,7 @@ def _facts(evidence: Evidence, view: View) -> list[tuple[str, str]]:
         ("Asked for", f"{description.wanted(run.task, run.classes)}, scored by {run.task.metric}"),
         ("Head", f"{run.head}{f' ({settings})' if settings else ''}"),
         ("Photographs", f"{run.train_rows:,} to learn from, {test}, from {run.source}"),
-        ("Cross-validation", f"{run.folds} folds, seed {run.seed}"),
+        ("Cross-validation", _folds_in_words(run)),
         ("Calibration", _calibration_in_words(run)),
         ("Left out", captions.listed(run.dropped) or "none"),
         ("Relabelled", captions.listed([f"{id} as {label}" for id, label in run.relabelled.items()]) or "none"),
@@ -171,6 +171,14 @@ def _facts(evidence: Evidence, view: View) -> list[tuple[str, str]]:
     place = [term for term, _ in facts].index("Calibration") + 1
     facts[place:place] = [*_groups_in_words(evidence), *view.facts(), *_BALANCED * run.balance]
     return facts
+
+
+def _folds_in_words(run: Run) -> str:
+    """How many folds were dealt how often, and what else the heads learnt than the other folds."""
+    several = f"{run.repeats} x " if run.repeats > 1 else ""
+    pseudo = f"; test photographs learnt from a probability of {run.pseudo:g}" if run.pseudo else ""
+    refitted = "; answers are by a head fitted to all rows" if run.refit else ""
+    return f"{several}{run.folds} folds, seed {run.seed}{pseudo}{refitted}"
 
 
 def _groups_in_words(evidence: Evidence) -> list[tuple[str, str]]:

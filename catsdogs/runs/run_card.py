@@ -23,7 +23,7 @@ from catsdogs.files import storage
 from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
 from catsdogs.photographs.task import KINDS, NUMBER, Task
-from catsdogs.scoring import crossval, judging, metrics, replay
+from catsdogs.scoring import crossval, judging, metrics, refitting, replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.curves import TENSORBOARD_FOLDER
 from catsdogs.scoring.grades import Grade
@@ -79,6 +79,7 @@ class Run:
         thresholds, names_one: see `judging.Rule`.
         grouped_by: what no fold parts, see `Features.groups`, as it was given; empty without groups.
         balance: whether rare classes and labels counted for as much as frequent ones.
+        repeats, refit, pseudo: see `Plan`.
     """
 
     name: str
@@ -118,6 +119,16 @@ class Run:
     names_one: bool = False
     grouped_by: str = ""
     balance: bool = False
+    repeats: int = 1
+    refit: bool = False
+    pseudo: float = 0.0
+
+    @property
+    def kept_heads(self) -> int:
+        """How many heads answer for other photographs."""
+        if not self.refit:
+            return self.folds * self.repeats
+        return refitting.count(heads.create(self.head, kind=self.task.kind), self.repeats)
 
     @property
     def submitted_calibration(self) -> Calibration:
@@ -132,13 +143,21 @@ class Run:
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
-_SINCE_KINDS = ("thresholds", "names_one", "grouped_by", "balance")  # other fields with defaults are since version 3
+_SINCE_KINDS = (
+    "thresholds",
+    "names_one",
+    "grouped_by",
+    "balance",
+    "repeats",
+    "refit",
+    "pseudo",
+)  # other fields with defaults are since version 3
 _WITHOUT_METRIC = {"metric": metrics.LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run and its heads, one for each fold."""
+    """A run and its heads: one for each fold, deal by deal where there are several; or those refitted to all rows."""
 
     run: Run
     heads: Sequence[Head]
@@ -147,7 +166,8 @@ class TrainedRun:
         """(n, columns) probabilities or numbers for (n, width) vectors: the mean over the folds' heads.
 
         Probabilities of each head are calibrated before: the temperature was fitted to single heads, and their mean is
-        softer already.
+        softer already. Of several deals it was fitted to means of one head of each. So the heads of as many are
+        averaged before: those of the first fold of each deal, and so on; or all refitted ones.
 
         Raises:
             TrainingError: the vectors have another width.
@@ -158,11 +178,16 @@ class TrainedRun:
                 f"Give it the features of {', '.join(self.run.backbones)}, in this order",
             )
         run, nothing = self.run, np.zeros((len(X), len(self.run.classes)))
-        by_head = (crossval.predict(head, X, run.task.kind) for head in self.heads)
+
+        def mean_of(heads: Sequence[Head]) -> NDArray[np.float64]:
+            return sum((crossval.predict(head, X, run.task.kind) for head in heads), start=nothing) / len(heads)
+
         calibrate = partial(judging.apply, run.submitted_calibration, task=run.task)
         if run.version == OLDEST:
-            return calibrate(sum(by_head, start=nothing) / len(self.heads))
-        return sum(map(calibrate, by_head), start=nothing) / len(self.heads)
+            return calibrate(mean_of(self.heads))
+        groups = 1 if run.refit else len(self.heads) // run.repeats
+        by_group = (mean_of(self.heads[number::groups]) for number in range(groups))
+        return sum(map(calibrate, by_group), start=nothing) / groups
 
 
 class Listing(NamedTuple):
@@ -219,7 +244,7 @@ def load_run(folder: Path) -> TrainedRun:
     """
     run = read_run(folder)
     check_head_file(run)
-    path, shape = folder / HEAD_FILE, (run.folds, sum(run.widths), len(run.classes))
+    path, shape = folder / HEAD_FILE, (run.kept_heads, sum(run.widths), len(run.classes))
     return TrainedRun(run, read_heads(path, run.head, shape, run.name, train_again(path), run.task.kind))
 
 
@@ -265,6 +290,7 @@ def _check_numbers(run: Run) -> None:
         (not 0 <= clip <= MAX_CLIP, f"clip {clip}"),
         (not 1 / MAX_TEMPERATURE <= temperature <= MAX_TEMPERATURE, f"temperature {temperature}"),
         (run.folds < 2 or len(run.widths) != len(run.backbones) or not run.backbones, "no folds, columns or backbones"),
+        (run.repeats < 1 or not 0 <= run.pseudo < 1, f"{run.repeats} repeats, pseudo-labels from {run.pseudo}"),
         (not all(width > 0 for width in run.widths), f"widths {run.widths}"),
         (not run.scores, "no scores"),
         (not metrics.is_known(run.task.metric), f"metric {run.task.metric!r}"),

@@ -22,16 +22,14 @@ from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.files import atomic
 from catsdogs.files.atomic import write_errors
-from catsdogs.photographs import label_texts
-from catsdogs.photographs.task import NUMBER
-from catsdogs.runs import run_card
+from catsdogs.runs import run_card, scores
 from catsdogs.runs.out_of_fold import write_likeliest, write_out_of_fold
 from catsdogs.runs.run_card import Run, TrainedRun, versions
-from catsdogs.scoring import calibration, curves, grades, judging, kept_heads, likeliest, metrics, replay, streaming
+from catsdogs.scoring import curves, grades, kept_heads, likeliest, refitting, replay, streaming
 from catsdogs.scoring.calibration import UNSEEN_MISTAKES
 from catsdogs.scoring.crossval import CrossValidation
 from catsdogs.scoring.grades import Grade
-from catsdogs.scoring.judging import Judged, Rule
+from catsdogs.scoring.judging import Rule
 from catsdogs.scoring.kept_heads import check_heads
 from catsdogs.scoring.training_plan import Plan, TrainingRows, check_trainable, cross_validate_plan, settle
 
@@ -79,15 +77,22 @@ def train(
     told |= {"left_out": tuple(left_out), "sample_submission": digest_of(sample_submission)}
     if keeps_likeliest:
         return _train_likeliest(rows, plan, target, force, sample_submission, told)
-    crossed = cross_validate_plan(rows, plan)
-    run = _run_of(rows, plan, crossed.heads, *_judged(rows, plan, crossed), **told)
-    predictions = streaming.predicted(TrainedRun(run, crossed.heads).predict, rows.files, "test")
+    trained, crossed = _trained(rows, plan, told)
+    run, predictions = trained.run, streaming.predicted(trained.predict, rows.files, "test")
     if truth:
-        run = replace(run, scores=(_held_out_score(run, rows.first, predictions, left_out, truth), *run.scores))
+        run = replace(run, scores=(scores.held_out_score(run, rows.first, predictions, left_out, truth), *run.scores))
     with _appearing(target, force) as folder:
-        _write_run(folder, run, crossed, rows.first, truth)
+        _write_run(folder, run, crossed, trained.heads, rows.first, truth)
         _write_answers(folder, run, rows.first, predictions, sample_submission, columns)
     return run
+
+
+def _trained(rows: TrainingRows, plan: Plan, told: Mapping[str, Any]) -> tuple[TrainedRun, CrossValidation]:
+    """A run with the heads that answer for the test rows, and the cross-validation that says what it is worth."""
+    crossed = cross_validate_plan(rows, plan)
+    rule, measured = scores.judged(rows, plan, crossed)
+    kept = refitting.refit(rows, plan, crossed, rule.calibration) if plan.refit else crossed.heads
+    return TrainedRun(_run_of(rows, plan, kept, rule, measured, **told), kept), crossed
 
 
 def _left_out(given: Features, rows: TrainingRows) -> dict[str, float]:
@@ -103,24 +108,6 @@ def _columns_left_out(
     wanted = [name for name in left_out if sample is not None or name in shown]
     form = submission.order(first.ids["test"], first.columns, sample, unreadable, wanted, first.task)
     return {name: left_out[name] for name in wanted if name in form.sheet.header and form.columns}
-
-
-def _held_out_score(
-    run: Run, first: Features, predictions: _Floats, left_out: Mapping[str, float], truth: Mapping[str, str]
-) -> Grade:
-    """Of (n_test, columns) predictions as submitted, by the label of each row, a class or a text of labels."""
-    how = f"held out{replay.protocol_in_words(first)}, {len(truth):,} labelled photographs"
-    if not run.task.has_classes:
-        right: judging.Truth = label_texts.table_of(run.task, [*truth.values()])
-    else:
-        names = [*first.classes, *left_out]
-        right = np.array([names.index(name) for name in truth.values()], np.int64)
-    if left_out:
-        predictions = submission.widened(predictions, [*left_out.values()])
-    decided, clipped = run.rule.decide(predictions), predictions
-    if run.submitted_calibration != run.calibration and run.task.has_classes:
-        clipped = calibration.clipped(predictions, run.calibration.clip)
-    return judging.grade(judging.Judged(clipped, predictions, decided), right, run.task, how)
 
 
 def digest_of(sample_submission: str | None) -> str:
@@ -142,18 +129,6 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None, kind: str) -> None:
             "The sample submission is not the one that the run to repeat was written after",
             "Bring that file back, or train anew without --repeat",
         )
-
-
-def _judged(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[Rule, tuple[Grade, ...]]:
-    """The rule that predictions out of fold ask for, and their scores."""
-    scored = crossed.scored
-    values = judging.grades_of(rows.task, rows.first.classes)
-    judged = judging.cross_fitted(crossed.predictions, rows.truth, crossed.fold, rows.task, values)
-    rule = judging.fit(crossed.predictions[scored], rows.truth[scored], rows.task, values)
-    scores = _out_of_fold_scores(rows, plan, crossed, judged, values)
-    if rows.is_grouped:
-        scores += (_score_by_plain_folds(rows, plan, judged, values),)
-    return rule, scores
 
 
 def _write_answers(
@@ -230,6 +205,9 @@ def _run_of(
         names_one=rule.names_one,
         grouped_by=rows.grouped_by,
         balance=plan.balance,
+        repeats=plan.repeats,
+        refit=plan.refit,
+        pseudo=plan.pseudo,
         scores=scores,
         version=plan.version,
         streamed=plan.streamed,
@@ -268,54 +246,18 @@ def _refuse_taken(target: Path, force: bool) -> None:
         raise TrainingError(f"There is a run at {target} already", "Choose another --name, or replace it with --force")
 
 
-def _out_of_fold_scores(
-    rows: TrainingRows, plan: Plan, crossed: CrossValidation, judged: Judged, values: tuple[float, ...]
-) -> tuple[Grade, ...]:
-    """All rows first, as they came and as they are submitted; then without calibration; then as they were learnt.
-
-    Rows that were never held out are in no score, and counted.
-    """
-    task, every = rows.task, crossed.scored
-    dropped, relabelled = np.count_nonzero(~rows.kept), np.count_nonzero(rows.learnt != rows.first.labels)
-    corrected = f", learnt with {dropped:,} dropped and {relabelled:,} relabelled" if dropped or relabelled else ""
-    together = [*(["copies"] if plan.copies else []), *(["groups"] if rows.is_grouped else [])]
-    folds = f"{len(crossed.heads)} folds" + (f" with {' and '.join(together)} in one" if together else "")
-    if always := int(np.count_nonzero(~every)):
-        folds += f", {always:,} more learnt in each and not scored"
-    how = f"{judging.in_words(task)}{corrected}"
-
-    def score(judged: Judged, right: judging.Truth, how: str, rows: NDArray[np.bool_] = every) -> Grade:
-        measured_on = f"out of fold, {np.count_nonzero(rows):,} training photographs, {folds}, {how}"
-        return grades.beside_unscored(judging.grade(judged, right, task, measured_on, rows), always)
-
-    scores = [score(judged, rows.truth, how)]
-    if task.kind != NUMBER:
-        raw = judging.cross_fitted(crossed.predictions, rows.truth, crossed.fold, task, values, calibrate=False)
-        scores.append(score(raw, rows.truth, f"not calibrated{corrected}"))
-    if corrected:
-        scores.append(score(judged, rows.to_learn, f"{how} and scored as corrected", rows.kept & every))
-    return tuple(scores)
-
-
-def _score_by_plain_folds(rows: TrainingRows, plan: Plan, judged: Judged, values: tuple[float, ...]) -> Grade:
-    """What folds that part the groups would say of the same head, and whether they flatter it."""
-    plain, task = rows.with_copies(plan.copies or (), is_grouped=False), rows.task
-    crossed = cross_validate_plan(plain, plan)
-    by_plain = judging.cross_fitted(crossed.predictions, plain.truth, crossed.fold, task, values)
-    both = crossed.scored & np.isfinite(judged.answers).all(axis=1)
-    pair = (judging.measure(one, rows.truth, task, both) for one in (by_plain, judged))
-    difference, error = next(pair).minus(next(pair))
-    gain = difference if metrics.find(task.metric).higher_is_better else -difference
-    verdict = f"they flatter by {gain:.5f} ± {error:.5f}" if gain > 2 * error else "no better, beyond noise"
-    how = f"out of fold by plain folds, which part the groups by {rows.grouped_by}: {verdict}"
-    return judging.grade(by_plain, plain.truth, task, how, both)
-
-
-def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features, truth: Mapping[str, str]) -> None:
+def _write_run(
+    folder: Path,
+    run: Run,
+    crossed: CrossValidation,
+    kept: Sequence[heads.Head],
+    first: Features,
+    truth: Mapping[str, str],
+) -> None:
     """All files of a run but the submission."""
     run_card.write_run(folder, run)
     write_out_of_fold(folder, run, crossed, first)
-    kept_heads.write_heads(folder / kept_heads.HEAD_FILE, run.head, crossed.heads)
+    kept_heads.write_heads(folder / kept_heads.HEAD_FILE, run.head, kept)
     if truth:
         grading.write_truth(folder / grading.TRUTH_FILE, truth)
     histories = [getattr(head, "history_", {}) for head in crossed.heads]

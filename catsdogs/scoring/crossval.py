@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,17 +21,19 @@ class CrossValidation(NamedTuple):
     """The heads of all folds, and what they gave.
 
     Attributes:
-        heads: one for each fold, fitted to the kept rows of all other folds.
+        heads: one for each fold, fitted to the kept rows of all other folds; of several deals one after the other.
         predictions: (n, columns), out of fold: probabilities of classes or labels, or numbers; NaN for rows that are
             never held out.
         fold: (n,) the number of each row's fold, or `folds.ALWAYS_LEARNT`.
         seconds: that all the fits took.
+        pseudo: how many test rows each head learnt, see `pseudo_labels`; empty where none was to.
     """
 
     heads: list[Head]
     predictions: Array
     fold: NDArray[np.int64]
     seconds: float
+    pseudo: tuple[int, ...] = ()
 
     @property
     def scored(self) -> NDArray[np.bool_]:
@@ -72,22 +74,55 @@ def cross_validate(
         watched, not_kept = np.flatnonzero(kept & (fold == number)), np.flatnonzero(~kept & (fold == number))
         held_out = np.concatenate((watched, not_kept))
         head = make()
-        more: dict[str, Any] = {}
-        if takes(head, "validation"):
-            more["validation"] = X[watched], target[watched]
-        if takes(head, "groups") and pictures is not None:
-            more["groups"] = pictures[learnt]
-        if weights is not None:
-            check_weighed(head)
-            more["sample_weight"] = weights[learnt]
+        validation = (X[watched], target[watched]) if takes(head, "validation") else None
+        groups, weighed = None if pictures is None else pictures[learnt], None if weights is None else weights[learnt]
         started = time.perf_counter()
-        with refusals(head):
-            head.fit(X[learnt], target[learnt], **more)
+        fit(head, X[learnt], target[learnt], validation, groups, weighed)
         predictions[held_out] = checked_predictions(head, X[held_out], columns, kind)
         seconds += time.perf_counter() - started
         fitted.append(head)
         advance()
     return CrossValidation(fitted, predictions, fold, seconds)
+
+
+def fit(
+    head: Head,
+    X: Vectors,
+    target: Labels | Array,
+    validation: tuple[Vectors, Labels | Array] | None = None,
+    groups: NDArray[np.int64] | None = None,
+    weights: Array | None = None,
+) -> None:
+    """Fit a head to rows, with what it takes besides, which is of these rows; raises as `cross_validate`."""
+    more: dict[str, Any] = {}
+    if takes(head, "validation") and validation is not None:
+        more["validation"] = validation
+    if takes(head, "groups") and groups is not None:
+        more["groups"] = groups
+    if weights is not None:
+        check_weighed(head)
+        more["sample_weight"] = weights
+    with refusals(head):
+        head.fit(X, target, **more)
+
+
+def averaged(deals: Iterable[CrossValidation]) -> CrossValidation:
+    """Several deals of folds as one: each row has the mean of what the heads say that never saw it, one of each deal.
+
+    Folds are those of the first deal. A row that one of the deals never holds out has no mean, and is never held out.
+    """
+    first, *others = deals
+    if not others:
+        return first
+    predictions, scored = first.predictions.copy(), first.scored
+    for deal in others:
+        predictions += deal.predictions
+        scored = scored & deal.scored
+    predictions /= 1 + len(others)
+    heads = [head for deal in (first, *others) for head in deal.heads]
+    pseudo = tuple(count for deal in (first, *others) for count in deal.pseudo)
+    seconds = sum(deal.seconds for deal in (first, *others))
+    return CrossValidation(heads, predictions, np.where(scored, first.fold, ALWAYS_LEARNT), seconds, pseudo)
 
 
 def check_weighed(head: Head) -> None:

@@ -90,7 +90,7 @@ def head_digest(head: str) -> str:
 
 
 def write_heads(file: Path | io.BytesIO, name: str, fitted: Sequence[Head]) -> None:
-    """Keep the folds' heads, without pickle.
+    """Keep the heads that answer, without pickle.
 
     Raises:
         TrainingError: they hold what `read_heads` would not take from a file.
@@ -111,24 +111,24 @@ def write_heads(file: Path | io.BytesIO, name: str, fitted: Sequence[Head]) -> N
 def read_heads(
     path: Path, head: str, shape: tuple[int, int, int], run: str, remedy: str, kind: str = CLASSES
 ) -> list[Head]:
-    """The heads of a run, one for each fold; nothing is unpickled, and only types that `write_heads` keeps are taken.
+    """The heads of a run, see `TrainedRun`; nothing is unpickled, and only types that `write_heads` keeps are taken.
 
     Args:
         head: its name, or the file that defines it.
-        shape: the folds, the width of the vectors, the columns of predictions.
+        shape: how many heads, the width of the vectors, the columns of predictions.
         run, remedy: what the run is called, and what to do about a damaged file.
         kind: of the run's task.
 
     Raises:
         TrainingError: the file is gone, damaged, or not that of these heads; a package is not installed.
     """
-    folds, width, classes = shape
+    count, width, classes = shape
     head_class, wanted = heads.find(head), type(heads.create(head, kind=kind))
     try:
         found = _read_trusted(path, head_class)
         alike = isinstance(found, list) and all(isinstance(one, wanted) for one in found)
-        if not alike or [heads.class_of(one) for one in found] != [head_class] * folds:
-            raise ValueError("not a head for each fold")
+        if not alike or [heads.class_of(one) for one in found] != [head_class] * count:
+            raise ValueError(f"not {count} of them")
         for one in found:
             answer = np.shape(crossval.predict(one, np.zeros((1, width), np.float32), kind))
             if answer != (1, classes):

@@ -119,9 +119,9 @@ def check_tables(rows: int, classes: int) -> None:
         )
 
 
-def is_needed(files: Sequence[Features]) -> bool:
-    """Whether the joined training vectors take more than `MEMORY_SHARE` of this machine's memory."""
-    return _bytes(files) > MEMORY_SHARE * _memory()
+def is_needed(files: Sequence[Features], splits: Sequence[str] = ("train",)) -> bool:
+    """Whether the joined vectors of these splits take more than `MEMORY_SHARE` of this machine's memory."""
+    return _bytes(files, splits) > MEMORY_SHARE * _memory()
 
 
 def cross_validate_blocks(
@@ -264,8 +264,8 @@ def refuse_constant(files: Sequence[Features], is_constant: NDArray[np.bool_]) -
         start += file.width
 
 
-def _bytes(files: Sequence[Features]) -> int:
-    return 4 * len(files[0].ids["train"]) * sum(file.width for file in files)
+def _bytes(files: Sequence[Features], splits: Sequence[str] = ("train",)) -> int:
+    return 4 * sum(len(files[0].ids[split]) for split in splits) * sum(file.width for file in files)
 
 
 def _memory() -> int:

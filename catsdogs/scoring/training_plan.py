@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from catsdogs import heads
 from catsdogs.cleaning import duplicates
 from catsdogs.cleaning.duplicates import Copies
-from catsdogs.errors import TrainingError, UsageError, in_short
+from catsdogs.errors import TrainingError, in_short
 from catsdogs.features import joining
 from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT, bins_of, deal, deal_labels, fold_numbers
 from catsdogs.networks import weights
 from catsdogs.photographs.task import LABELS, NUMBER, Task
 from catsdogs.progress import Progress
-from catsdogs.scoring import crossval, judging, streaming
+from catsdogs.scoring import crossval, judging, plan_checks, pseudo_labels, streaming
 from catsdogs.scoring.crossval import CrossValidation
 
 NEWEST = 3
@@ -42,6 +42,10 @@ class Plan:
         streamed: whether heads read their rows in blocks; None if that is for this machine's memory to decide.
         version: of the rules to train by, see `OLDEST`.
         balance: whether rare classes and labels count for as much as frequent ones.
+        repeats: deals of folds, the second with the next seed for folds and heads, and so on; all of them are averaged.
+        refit: whether a head fitted to all kept rows answers for the test rows, in place of the folds' heads.
+        pseudo: from which probability on test rows are learnt as what all folds call them, see `pseudo_labels`; 0 for
+            never.
         sample_digest: SHA-256 of the sample submission that is to be obeyed, see `training.digest_of`; None for any.
     """
 
@@ -57,6 +61,9 @@ class Plan:
     streamed: bool | None = None
     version: int = NEWEST
     balance: bool = False
+    repeats: int = 1
+    refit: bool = False
+    pseudo: float = 0.0
     sample_digest: str | None = None
 
 
@@ -319,8 +326,7 @@ def settle(rows: TrainingRows, plan: Plan, keeps_likeliest: bool = False) -> tup
     if is_too_much and not keeps_likeliest:
         streaming.check_tables(*size)
     streamed = is_too_much or (streaming.is_needed(rows.files) if plan.streamed is None else plan.streamed)
-    if plan.balance:
-        _check_balance(rows, plan, bool(streamed))
+    plan_checks.check(plan, rows.files, bool(streamed), keeps_likeliest)
     if plan.streamed is False:
         streaming.check_memory(rows.files)
     if streamed:  # refused before any vectors are read
@@ -329,19 +335,8 @@ def settle(rows: TrainingRows, plan: Plan, keeps_likeliest: bool = False) -> tup
     is_old = plan.version == OLDEST
     copies = () if is_old else duplicates.find_copies(rows.files) if plan.copies is None else plan.copies
     rows = rows.with_copies(copies)
-    rows.check_folds(plan.folds, () if is_old else (plan.seed,))
+    rows.check_folds(plan.folds, () if is_old else seeds_of(plan))
     return rows, replace(plan, copies=copies, streamed=streamed)
-
-
-def _check_balance(rows: TrainingRows, plan: Plan, streamed: bool) -> None:
-    if rows.task.kind == NUMBER:
-        raise UsageError("--balance would do nothing: numbers have no classes", "Leave it out")
-    if streamed:
-        raise TrainingError(
-            "Rows that are read in blocks cannot be balanced, and these vectors do not fit into memory",
-            "Leave out --balance, or take fewer --backbones",
-        )
-    crossval.check_weighed(heads.create(plan.head, plan.seed, kind=rows.task.kind, **plan.settings))
 
 
 def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
@@ -350,7 +345,17 @@ def out_of_fold(files: Sequence[Features], plan: Plan) -> CrossValidation:
 
 
 def cross_validate_plan(rows: TrainingRows, plan: Plan) -> CrossValidation:
-    """Cross-validate on rows by a plan, both settled."""
+    """Cross-validate on rows by a plan, both settled; several deals of folds are averaged."""
+    deals = (replace(plan, seed=seed, repeats=1) for seed in seeds_of(plan))
+    return crossval.averaged(_cross_validate_deal(rows, deal) for deal in deals)
+
+
+def seeds_of(plan: Plan) -> range:
+    """The seed of each deal of folds and of its heads."""
+    return range(plan.seed, plan.seed + plan.repeats)
+
+
+def _cross_validate_deal(rows: TrainingRows, plan: Plan) -> CrossValidation:
     files, task = rows.files, rows.task
     widths = tuple(file.width for file in files)
     make = functools.partial(heads.create, plan.head, plan.seed, widths, task.kind, **plan.settings)
@@ -362,6 +367,12 @@ def cross_validate_plan(rows: TrainingRows, plan: Plan) -> CrossValidation:
     weights = rows.balancing if plan.balance else None
     if plan.streamed:
         return streaming.cross_validate_blocks(files, target, rows.kept, fold, make, plan.seed, kind=task.kind)
+    if plan.pseudo:
+        X, test = training_vectors(files), joining.Joined(files, "test").read()
+        steps = plan.folds + pseudo_labels.count_pairs(plan.folds)
+        with Progress(total=steps, description=plan.head, unit="fit") as progress:
+            nested = make, progress.update, plan.pseudo, rows.groups, task.kind
+            return pseudo_labels.cross_validate(X, test, target, rows.kept, fold, *nested)
     with Progress(total=plan.folds, description=plan.head, unit="fold") as progress:
         how = make, progress.update, rows.groups, task.kind, weights
         return crossval.cross_validate(training_vectors(files), target, rows.kept, fold, *how)

@@ -217,3 +217,9 @@ def test_a_damaged_table_of_heads_is_refused(tmp_path: Path, text: str, message:
     path.write_text(text)
     with refused(TrainingError, rf"compare\.csv.*{message}"):
         comparison_file.read_comparison(path)
+
+
+def test_it_says_what_the_heads_learnt_besides_and_who_answers(tmp_path: Path) -> None:
+    here = make_run(tmp_path, repeats=2, refit=True, pseudo=0.9)
+    text = Elements(here.write(here.dataset)).text
+    assert "2 x 3 folds, seed 0; test photographs learnt from a probability of 0.9; answers are by a head" in text

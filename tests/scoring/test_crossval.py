@@ -164,3 +164,17 @@ def test_copies_among_what_a_head_learns_make_it_no_surer(head: str) -> None:
         for one in (parted.fit(*tripled), together.fit(*tripled, groups=groups))  # type: ignore[call-arg]
     ]
     assert surest[1] < surest[0]
+
+
+def test_several_deals_give_each_row_the_mean_of_what_it_was_told() -> None:
+    one, other = np.array([[0.2, 0.8], [0.6, 0.4], [math.nan] * 2]), np.array([[0.4, 0.6], [math.nan] * 2, [1, 0]])
+    deals = [
+        crossval.CrossValidation([], one, np.array([1, 0, -1]), 2.0, (3,)),
+        crossval.CrossValidation([], other, np.array([0, -1, 1]), 1.0, (4,)),
+    ]
+    assert crossval.averaged(deals[:1]) is deals[0]
+    found = crossval.averaged(deals)
+    np.testing.assert_allclose(found.predictions[0], [0.3, 0.7])
+    assert found.fold.tolist() == [1, -1, -1] and np.isnan(found.predictions[1:]).all()
+    assert (found.seconds, found.pseudo) == (3.0, (3, 4))
+    assert deals[0].predictions is one and one[0, 0] == 0.2
