@@ -1,14 +1,16 @@
 """Who does not belong: what all kinds of doubt find in the photographs, gathered into suspects."""
 
 import itertools
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning import duplicates, knn_outliers, label_errors, oddities
-from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, Suspect, joint_score, label_of
+from catsdogs.cleaning import belief, duplicates, knn_outliers, label_errors, oddities
+from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, Suspect, label_of
 from catsdogs.cleaning.votes import (
     NO_PET,
     Ballots,
@@ -20,6 +22,7 @@ from catsdogs.cleaning.votes import (
 )
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
+from catsdogs.features.neighbours import Crowd
 from catsdogs.networks import imagenet
 
 SHOWN_LABELS = 3  # of each network; `votes.write_topk` writes all
@@ -32,10 +35,13 @@ def find_outliers(
     quartiles: bool = False,
     out_of_fold: NDArray[np.floating] | None = None,
     pairs: duplicates.Pairs | None = None,
+    crowd: Crowd | None = None,
+    doubt: float = label_errors.DOUBT,
+    decided: Mapping[str, bool] = MappingProxyType({}),
 ) -> list[Suspect]:
-    """Every photograph with a reason against it, the most doubtful first; equals are ordered by split and id.
+    """Every photograph with a reason against it, ordered and scored as `belief.rank` does.
 
-    Each kind of reason, with its score, is explained where it is found:
+    Each kind of reason is explained where it is found:
         no pet: `votes.find_no_pets`, of at least `votes` networks by their top `k` labels.
         far from all others: `knn_outliers.find_knn_outliers`, where no network votes on pets.
         label error, number far off: `label_errors.find_doubted_labels`.
@@ -46,7 +52,9 @@ def find_outliers(
     Args:
         out_of_fold: (n_train, columns) predictions by heads that did not learn from the row, rows and columns in the
             order of the first file. With them, no network need be able to vote.
-        pairs: as `duplicates.find_copies` takes them.
+        pairs, crowd: as `duplicates.find_copies` and `find_pairs` take them, rows as in the first file.
+        doubt: from which score on a class is doubted, see `label_errors.find_doubted_labels`.
+        decided: as `belief.rank` takes them.
 
     Raises:
         UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote; or more than
@@ -59,18 +67,49 @@ def find_outliers(
     first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
     check_votes(files, k, votes)
     ballots = collect_votes(files, k, first)
+    if first is not files[0]:
+        pairs = crowd = None
+    crowd = crowd or duplicates.crowd_of(files, first)
     doubts = itertools.chain(
         find_no_pets(ballots, votes),
-        () if ballots.names and ballots.is_about_pets else knn_outliers.find_knn_outliers(files, first),
-        label_errors.find_doubted_labels(first, files[0], out_of_fold) if out_of_fold is not None else (),
+        () if ballots.names and ballots.is_about_pets else knn_outliers.find_knn_outliers(crowd, first),
+        label_errors.find_doubted_labels(first, files[0], out_of_fold, doubt) if out_of_fold is not None else (),
         oddities.find_odd_pixels(first, quartiles),
         duplicates.find_same_bytes(first),
-        duplicates.find_near_copies(files, first, pairs if first is files[0] else None),
+        duplicates.find_near_copies(
+            files, first, duplicates.find_pairs(files, first, crowd=crowd) if pairs is None else pairs
+        ),
     )
-    return _gather(ballots, doubts)
+    suspects = _gather(ballots, doubts)
+    return belief.rank(suspects, weigh(suspects, files[0], first, crowd, out_of_fold), decided)
+
+
+def weigh(
+    suspects: Sequence[Suspect],
+    judged: Features,
+    first: Features,
+    crowd: Crowd | None,
+    out_of_fold: NDArray[np.floating] | None,
+) -> NDArray[np.float64]:
+    """(n, terms) the evidence against suspects, see `belief.weigh`.
+
+    Args:
+        judged: the file whose rows and columns `out_of_fold` has.
+        first: the file whose rows `crowd` has; what it lacks is not weighed.
+    """
+    doubts = np.full(len(first.labels), np.nan)
+    if out_of_fold is not None:
+        doubts = label_errors.doubt_of(first, judged, out_of_fold)
+    row_of = {split: {str(id): row for row, id in enumerate(first.ids[split])} for split in feature_file.SPLITS}
+    here = [(one.split, row_of[one.split].get(one.id, -1)) for one in suspects]
+    doubt = np.array([doubts[row] if split == "train" and row >= 0 else np.nan for split, row in here], float)
+    far, known = np.zeros(len(here)), np.array([row >= 0 for _, row in here], bool)
+    far[known] = knn_outliers.deviations(crowd, first, [place for place in here if place[1] >= 0])
+    return belief.weigh(suspects, doubt, far)
 
 
 def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
+    """The suspects with all their reasons, not yet scored."""
     reasons_of: dict[Place, list[Reason]] = defaultdict(list)
     for place, reason in doubts:
         reasons_of[place].append(reason)
@@ -78,12 +117,12 @@ def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
         reasons.sort(key=lambda reason: (-reason.score, reason.text))
     votes = {split: ballots.votes(split) for split in feature_file.SPLITS}
     networks = {split: ballots.voted_on(split) * len(ballots.names) for split in feature_file.SPLITS}
-    suspects = [
+    return [
         Suspect(
             split=split,
             id=str(ballots.first.ids[split][row]),
             label=label_of(ballots.first, (split, row)),
-            score=joint_score(reasons),
+            score=math.nan,
             votes=int(votes[split][row]),
             networks=int(networks[split][row]),
             labels=ballots.labels_in_words(split, row, SHOWN_LABELS),
@@ -91,7 +130,6 @@ def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
         )
         for (split, row), reasons in reasons_of.items()
     ]
-    return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.split, suspect.id))
 
 
 def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "measuring",
     "measuring_targets",
     "metrics",
+    "quick_head",
     "replay",
     "streaming",
     "threshold_search",
