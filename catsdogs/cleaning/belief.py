@@ -89,7 +89,7 @@ def weigh(suspects: Sequence[Suspect], doubt: NDArray[np.floating], far: NDArray
 
 
 def believe(evidence: _Floats, coefficients: _Floats | None = None) -> _Floats:
-    """(n,) probabilities in [0, 1] that a person would drop or relabel rows; by the prior alone if nothing else is said."""
+    """(n,) probabilities in [0, 1] that a person would drop or relabel rows; by the prior unless others are given."""
     if coefficients is None:
         coefficients = np.array([term.prior for term in PRIOR])
     probabilities: _Floats = expit(evidence @ coefficients)

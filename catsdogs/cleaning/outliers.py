@@ -70,42 +70,38 @@ def find_outliers(
     if first is not files[0]:
         pairs = crowd = None
     crowd = crowd or duplicates.crowd_of(files, first)
-    doubts = itertools.chain(
+    pairs = duplicates.find_pairs(files, first, crowd=crowd) if pairs is None else pairs
+    found = itertools.chain(
         find_no_pets(ballots, votes),
         () if ballots.names and ballots.is_about_pets else knn_outliers.find_knn_outliers(crowd, first),
         label_errors.find_doubted_labels(first, files[0], out_of_fold, doubt) if out_of_fold is not None else (),
         oddities.find_odd_pixels(first, quartiles),
         duplicates.find_same_bytes(first),
-        duplicates.find_near_copies(
-            files, first, duplicates.find_pairs(files, first, crowd=crowd) if pairs is None else pairs
-        ),
+        duplicates.find_near_copies(files, first, pairs),
     )
-    suspects = _gather(ballots, doubts)
-    return belief.rank(suspects, weigh(suspects, files[0], first, crowd, out_of_fold), decided)
+    suspects = _gather(ballots, found)
+    far = distances(suspects, first, crowd)
+    return belief.rank(suspects, belief.weigh(suspects, doubts(suspects, first, files[0], out_of_fold), far), decided)
 
 
-def weigh(
-    suspects: Sequence[Suspect],
-    judged: Features,
-    first: Features,
-    crowd: Crowd | None,
-    out_of_fold: NDArray[np.floating] | None,
+def doubts(
+    suspects: Sequence[Suspect], first: Features, judged: Features, out_of_fold: NDArray[np.floating] | None
 ) -> NDArray[np.float64]:
-    """(n, terms) the evidence against suspects, see `belief.weigh`.
+    """(n,) the doubt of each suspect's label, see `label_errors.doubt_of`; NaN of rows that no head judged."""
+    if out_of_fold is None:
+        return np.full(len(suspects), np.nan)
+    doubt_of = dict(zip(first.ids["train"], label_errors.doubt_of(first, judged, out_of_fold).tolist(), strict=True))
+    return np.array([doubt_of.get(one.id, np.nan) if one.split == "train" else np.nan for one in suspects], float)
 
-    Args:
-        judged: the file whose rows and columns `out_of_fold` has.
-        first: the file whose rows `crowd` has; what it lacks is not weighed.
-    """
-    doubts = np.full(len(first.labels), np.nan)
-    if out_of_fold is not None:
-        doubts = label_errors.doubt_of(first, judged, out_of_fold)
-    row_of = {split: {str(id): row for row, id in enumerate(first.ids[split])} for split in feature_file.SPLITS}
-    here = [(one.split, row_of[one.split].get(one.id, -1)) for one in suspects]
-    doubt = np.array([doubts[row] if split == "train" and row >= 0 else np.nan for split, row in here], float)
-    far, known = np.zeros(len(here)), np.array([row >= 0 for _, row in here], bool)
-    far[known] = knn_outliers.deviations(crowd, first, [place for place in here if place[1] >= 0])
-    return belief.weigh(suspects, doubt, far)
+
+def distances(suspects: Sequence[Suspect], first: Features, crowd: Crowd | None) -> NDArray[np.float64]:
+    """(n,) how far off each suspect lies, see `knn_outliers.deviations`; 0 of rows that `first` does not have."""
+    row_of = {split: {id: row for row, id in enumerate(first.ids[split])} for split in feature_file.SPLITS}
+    rows = np.array([row_of[one.split].get(one.id, -1) for one in suspects], np.int64)
+    far, known = np.zeros(len(rows)), np.flatnonzero(rows >= 0)
+    asked = [(suspects[number].split, int(rows[number])) for number in known.tolist()]
+    far[known] = knn_outliers.deviations(crowd, first, asked)
+    return far
 
 
 def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from catsdogs.cleaning.duplicates import Pairs
     from catsdogs.features.feature_file import Features
 
-# The quick head is less sure of what lies far from its class: with 80 of 1,600 labels exchanged it finds 74 of them from
-# this score on and lists 79 rows in all, where `stack` finds 76 from 0.8 on and lists 88.
+# The quick head is less sure of what lies far from its class: with 80 of 1,600 labels exchanged it finds 74 of them
+# from this score on and lists 79 rows in all, where `stack` finds 76 from 0.8 on and lists 88.
 QUICK_DOUBT = 0.6
 
 
@@ -57,17 +57,9 @@ def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
     crowd = duplicates.crowd_of(files, files[0])
     pairs = duplicates.find_pairs(files, files[0], crowd=crowd)
     predictions = _out_of_fold(flags, files, pairs)
-    suspects = outliers.find_outliers(
-        files,
-        k,
-        votes,
-        flags.quartiles,
-        predictions,
-        pairs,
-        crowd,
-        QUICK_DOUBT,
-        decisions.corrected_ids(folder / decisions.DECISIONS_FILE, files[0]),
-    )
+    decided = decisions.corrected_ids(folder / decisions.DECISIONS_FILE, files[0])
+    how = flags.quartiles, predictions, pairs, crowd, QUICK_DOUBT, decided
+    suspects = outliers.find_outliers(files, k, votes, *how)
     say(outliers.summary(suspects, files))
     write(folder / suspect_table.OUTLIERS_FILE, suspect_table.write_suspects, suspects)
     if flags.all:

@@ -19,11 +19,12 @@ from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.joining import Joined
 from catsdogs.features.scaling import Scaling, Vectors
 from catsdogs.photographs.task import LABELS, NUMBER
-from catsdogs.scoring import training_plan
+from catsdogs.scoring import streaming, training_plan
 from catsdogs.scoring.training_plan import TrainingRows
 
 RIDGE = 0.1  # times width, as of the head `ridge`
 MOST_CELLS = 2**27  # of the vectors in memory: 512 MiB; of more rows, or wider ones, random projections are kept
+MOST_COLUMNS = 2**12  # whose products and factors take 64 MiB a fold
 _LEAST_WIDTH = 64
 _BLOCK_ROWS = 4096
 _SEED = 2018
@@ -119,7 +120,8 @@ def _read(files: Sequence[Features]) -> tuple[Vectors, int]:
     table = Joined(files, "train")
     scaling = Scaling(block for _, block in table.blocks(_BLOCK_ROWS))
     rows, width = len(table), table.width
-    columns = min(width, max(_LEAST_WIDTH, MOST_CELLS // rows))
+    streaming.refuse_constant(files, scaling.is_constant)
+    columns = min(width, MOST_COLUMNS, max(_LEAST_WIDTH, MOST_CELLS // rows))
     projection = None
     if columns < width:
         projection = np.random.default_rng(_SEED).standard_normal((width, columns), np.float32) / columns**0.5
