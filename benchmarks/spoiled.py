@@ -26,6 +26,7 @@ from catsdogs.scoring import crossval, training_plan
 
 LABELS_SPOILED, NUMBERS_SPOILED = 0.05, 0.03
 ROUNDS = 2
+HEAD = "stack"  # a good one, and quick
 CROWD, FAR_FROM_ALLS = 500, (5, 20)
 
 Flags = NDArray[np.bool_]

@@ -331,18 +331,21 @@ function announce(sentence) {
 
 let version = 0;
 let renewing = false;
+let asked = 0; // how often the order was asked for
 
 /** Asks for the order until none is on its way; decisions never wait for it. */
 async function renew() {
+  asked += 1;
   if (renewing) return;
   renewing = true;
   try {
     for (let waiting = true; waiting; ) {
+      const before = asked;
       const { status, body } = await ask(`/api/order?after=${version}`);
       if (status !== 200) break;
       if (body.order) reorder(body);
       else if (body.problem) find("renewed").textContent = `The order stays: ${body.problem}`;
-      waiting = body.waiting;
+      waiting = body.waiting || asked > before;
       if (waiting) await new Promise((resolve) => setTimeout(resolve, POLL));
     }
   } catch {
