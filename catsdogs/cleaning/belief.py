@@ -40,8 +40,8 @@ PRIOR = (
     # Bayes' rule: the odds that a label is wrong are the odds of any label's being wrong times the odds for another
     # class by a head whose probabilities are calibrated. So ten times the odds count ln 10.
     Term("doubt", float(np.log(10)), 0.8),
-    # All three networks vote against 93 photographs, and about 14 of these show neither animal; of some 200 against
-    # which one or two vote, one or two do. Hence the square of the share of votes.
+    # All three networks vote against 93 photographs, some network against about 300. The 15 that show neither animal
+    # are among the 300, and taken to be mostly among the 93. Hence the square of the share of votes.
     Term("votes", 4.0, 1.5),
     # Votes are mostly against pets that are small, or behind bars, and lie less far from others than what is no pet.
     # With the usual distance of those, 3.5 deviations, unanimous votes come to one in three.
