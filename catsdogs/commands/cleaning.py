@@ -47,7 +47,9 @@ def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
 
     _refuse_idle_flags(flags, files)
     k, votes = whole_number("k", flags.k or "10"), whole_number("votes", flags.votes or "1")
-    folder, files = flags.place("features"), training_plan.occupied(files)
+    folder = flags.place("features")
+    decided = decisions.corrected_ids(folder / decisions.DECISIONS_FILE, files[0])
+    files = training_plan.occupied(files)
     # Refused before the heads are trained.
     check_votes(files, k, votes)
     if flags.all:
@@ -57,7 +59,6 @@ def list_outliers(flags: Flags, files: "Sequence[Features]") -> bool:
     crowd = duplicates.crowd_of(files, files[0])
     pairs = duplicates.find_pairs(files, files[0], crowd=crowd)
     predictions = _out_of_fold(flags, files, pairs)
-    decided = decisions.corrected_ids(folder / decisions.DECISIONS_FILE, files[0])
     how = flags.quartiles, predictions, pairs, crowd, QUICK_DOUBT, decided
     suspects = outliers.find_outliers(files, k, votes, *how)
     say(outliers.summary(suspects, files))

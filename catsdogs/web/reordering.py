@@ -65,7 +65,7 @@ class Reordering:
             if first and self._thread:
                 return
             self._asked += 1
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="reordering", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -81,6 +81,11 @@ class Reordering:
                 order = Order(version + 1, scores=scores, decided=decided)
             except CatsdogsError as error:
                 order = replace(self._order, problem=str(error))
+            except BaseException:  # a defect of ours: the terminal gets its traceback, and the page stops waiting
+                problem = "Ordering stopped unexpectedly; the terminal of the server says why."
+                with self._changed:
+                    self._order, self._asked = replace(self._order, problem=problem), 0
+                raise
             with self._changed:
                 self._order, self._asked = order, self._asked - asked
 
