@@ -67,10 +67,7 @@ def find_outliers(
     first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
     check_votes(files, k, votes)
     ballots = collect_votes(files, k, first)
-    if first is not files[0]:
-        pairs = crowd = None
-    crowd = crowd or duplicates.crowd_of(files, first)
-    pairs = duplicates.find_pairs(files, first, crowd=crowd) if pairs is None else pairs
+    crowd, pairs = _compared(files, first, crowd, pairs)
     found = itertools.chain(
         find_no_pets(ballots, votes),
         () if ballots.names and ballots.is_about_pets else knn_outliers.find_knn_outliers(crowd, first),
@@ -102,6 +99,16 @@ def distances(suspects: Sequence[Suspect], first: Features, crowd: Crowd | None)
     asked = [(suspects[number].split, int(rows[number])) for number in known.tolist()]
     far[known] = knn_outliers.deviations(crowd, first, asked)
     return far
+
+
+def _compared(
+    files: Sequence[Features], first: Features, crowd: Crowd | None, pairs: duplicates.Pairs | None
+) -> tuple[Crowd | None, duplicates.Pairs]:
+    """What was given in the order of the first file, or the same in that of `first`, where it is another or not given."""
+    if first is not files[0]:
+        crowd = pairs = None
+    crowd = crowd or duplicates.crowd_of(files, first)
+    return crowd, duplicates.find_pairs(files, first, crowd=crowd) if pairs is None else pairs
 
 
 def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
