@@ -57,8 +57,7 @@ def find_outliers(
         decided: as `belief.rank` takes them.
 
     Raises:
-        UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote; or more than
-            200,000 photographs, and no faiss to compare them with.
+        UsageError: as `votes.check_votes`; or more than 200,000 photographs, and no faiss to compare them with.
         StoreError: their rows differ; or no file has labels, and there are no `out_of_fold` predictions.
     """
     if out_of_fold is None:
@@ -77,8 +76,8 @@ def find_outliers(
         duplicates.find_near_copies(files, first, pairs),
     )
     suspects = _gather(ballots, found)
-    far = distances(suspects, first, crowd)
-    return belief.rank(suspects, belief.weigh(suspects, doubts(suspects, first, files[0], out_of_fold), far), decided)
+    doubted, far = doubts(suspects, first, files[0], out_of_fold), distances(suspects, first, crowd)
+    return belief.rank(suspects, belief.weigh(suspects, doubted, far), decided)
 
 
 def doubts(
@@ -104,7 +103,7 @@ def distances(suspects: Sequence[Suspect], first: Features, crowd: Crowd | None)
 def _compared(
     files: Sequence[Features], first: Features, crowd: Crowd | None, pairs: duplicates.Pairs | None
 ) -> tuple[Crowd | None, duplicates.Pairs]:
-    """What was given in the order of the first file, or the same in that of `first`, where it is another or not given."""
+    """The rows of `first` compared, and their near-copies: what was given if its order is that, else found anew."""
     if first is not files[0]:
         crowd = pairs = None
     crowd = crowd or duplicates.crowd_of(files, first)
