@@ -153,6 +153,18 @@ def undo(path: Path, id: str, classes: Sequence[str], task: Task | None = None) 
         return decisions[about[-2]] if len(about) > 1 else None
 
 
+def corrected_ids(path: Path, first: Features) -> dict[str, bool]:
+    """Train id -> whether a person dropped or relabelled it; False where it was kept; empty without `decisions.csv`.
+
+    Raises:
+        StoreError: as `read_decisions`.
+    """
+    if not storage.exists(path):
+        return {}
+    found = read_decisions(path, first.classes, first.ids["train"].tolist(), first.task)
+    return {id: decision.decision != KEEP for id, decision in found.items()}
+
+
 def corrections(folder: Path, files: Sequence[Features], policy: str) -> Corrections:
     """What one of `POLICIES` does to the train rows of `files`; test rows are never touched.
 

@@ -75,20 +75,31 @@ def find_near_copies(files: Sequence[Features], first: Features, pairs: Pairs | 
         yield place, Reason(score, f"{kind}: {_given(first, place, kind)}looks like {_first_few(named)}")
 
 
-def find_pairs(files: Sequence[Features], first: Features, among: int | None = None) -> Pairs:
-    """Near-copies: two rows of `first`, or of its `among` first ones, and the cosine of the two.
-
-    Only wide vectors of networks that did not learn from these photographs are compared: random weights see no
-    pictures, and a network trained here brings all photographs of a class together.
+def crowd_of(files: Sequence[Features], first: Features) -> Crowd | None:
+    """All rows in the order of `first`, to be compared by the vectors that `comparable` allows; None if it allows none.
 
     Raises:
         StoreError: the rows of the files differ, or vectors cannot be read.
         UsageError: so many rows that they need an index, and none is installed.
     """
     telling = comparable(files)
-    if not telling:
+    return Crowd(Joined(telling, *feature_file.SPLITS, first=first, normalised=True)) if telling else None
+
+
+def find_pairs(
+    files: Sequence[Features], first: Features, among: int | None = None, crowd: Crowd | None = None
+) -> Pairs:
+    """Near-copies: two rows of `first`, or of its `among` first ones, and the cosine of the two.
+
+    Only wide vectors of networks that did not learn from these photographs are compared: random weights see no
+    pictures, and a network trained here brings all photographs of a class together.
+
+    Args:
+        crowd: what `crowd_of` gave, where it was asked already; it says what is raised.
+    """
+    crowd = crowd or crowd_of(files, first)
+    if crowd is None:
         return []
-    crowd = Crowd(Joined(telling, *feature_file.SPLITS, first=first, normalised=True))
     return list(crowd.pairs(max(LEAST_COSINE, 1 - NEARNESS * (1 - crowd.usual(_RANK))), among))
 
 

@@ -28,8 +28,8 @@ _FAR_GRADES = 2  # grades apart, which are no longer neighbours
 _Floats = NDArray[np.floating]
 
 
-def find_label_errors(probabilities: _Floats, labels: NDArray[np.integer]) -> dict[int, float]:
-    """Row -> label-error score, in [`DOUBT`, 1], of each row whose given label is doubted, in the order of the rows.
+def find_label_errors(probabilities: _Floats, labels: NDArray[np.integer], least: float = DOUBT) -> dict[int, float]:
+    """Row -> label-error score, in [`least`, 1], of each row whose given label is doubted, in the order of the rows.
 
     A row is doubted where the head believes in another class and that class leads the given one clearly: the score is
     1 - the normalized margin of cleanlab, that is (1 + p(best other class) - p(given class)) / 2. The probability of
@@ -49,7 +49,7 @@ def find_label_errors(probabilities: _Floats, labels: NDArray[np.integer]) -> di
 
     doubted = find_label_issues(labels, probabilities, filter_by="predicted_neq_given", n_jobs=1)
     scores = 1 - get_label_quality_scores(labels, probabilities, method="normalized_margin")
-    return {row: float(scores[row]) for row in np.flatnonzero(doubted & (scores >= DOUBT)).tolist()}
+    return {row: float(scores[row]) for row in np.flatnonzero(doubted & (scores >= least)).tolist()}
 
 
 def score_grades(probabilities: _Floats, grades: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -114,19 +114,49 @@ def score_numbers(predictions: _Floats, targets: _Floats) -> NDArray[np.float64]
     return off
 
 
-def find_doubted_labels(first: Features, judged: Features, out_of_fold: _Floats) -> Iterator[Doubt]:
+def find_doubted_labels(
+    first: Features, judged: Features, out_of_fold: _Floats, least: float = DOUBT
+) -> Iterator[Doubt]:
     """A reason for each train row of `first` whose label is doubted, by the kind of task.
 
     Args:
         out_of_fold: (n_train, columns) predictions, rows and columns in the order of `judged`. A row of NaN, which no
             head could judge, counts as certain of its label.
+        least: the score from which on a class counts as doubted.
 
     Raises:
         StoreError: the rows of the two files differ.
     """
     rows = joining.rows_by_id(first, judged, "train")
-    find = {LABELS: _doubted_labels, NUMBER: _doubted_numbers}.get(judged.task.kind, _doubted_classes)
+    if judged.task.has_classes:
+        return _doubted_classes(judged, rows, out_of_fold[rows], least)
+    find = _doubted_labels if judged.task.kind == LABELS else _doubted_numbers
     return find(judged, rows, out_of_fold[rows])
+
+
+def doubt_of(first: Features, judged: Features, out_of_fold: _Floats) -> NDArray[np.float64]:
+    """(n_train,) the doubt of each row's label as a share in [0, 1], rows as in `first`; NaN where no head could judge.
+
+    Of classes it is the probability of the best other one by that of the two. Of grades, labels and numbers it is the
+    score of the reason that `find_doubted_labels` gives, or would give. Arguments are as there.
+    """
+    rows = joining.rows_by_id(first, judged, "train")
+    predictions = out_of_fold[rows]
+    known = ~np.isnan(predictions).any(axis=1)
+    if judged.task.kind == LABELS:
+        doubt = score_labels(predictions, judged.targets[rows]).max(axis=1)
+    elif judged.task.kind == NUMBER:
+        off = score_numbers(predictions, judged.targets[rows]).max(axis=1)
+        doubt = np.maximum(1 - (1 - DOUBT) * FAR / np.maximum(off, np.finfo(float).tiny), 0)
+    elif judged.task.kind == ORDINAL:
+        doubt = score_grades(predictions, judged.labels[rows])
+    else:
+        at = np.arange(len(rows)), judged.labels[rows]
+        given, others = predictions[at], predictions.copy()
+        others[at] = 0
+        best = others.max(axis=1)
+        doubt = best / np.maximum(best + given, np.finfo(float).tiny)
+    return np.where(known, doubt, np.nan)
 
 
 def doubted_in(text: str, names: Sequence[str]) -> list[str]:
@@ -136,7 +166,7 @@ def doubted_in(text: str, names: Sequence[str]) -> list[str]:
     return [name for name in names if re.search(rf"(: out of fold|,) {re.escape(name)} [01]\.\d\d (not )?given", text)]
 
 
-def _doubted_classes(judged: Features, rows: NDArray[np.intp], probabilities: _Floats) -> Iterator[Doubt]:
+def _doubted_classes(judged: Features, rows: NDArray[np.intp], probabilities: _Floats, least: float) -> Iterator[Doubt]:
     """Scored as in `find_label_errors`, or of grades as in `score_grades`."""
     labels, unknown = judged.labels[rows], np.isnan(probabilities).any(axis=1)
     probabilities[unknown] = np.eye(len(judged.classes))[labels[unknown]]
@@ -144,7 +174,7 @@ def _doubted_classes(judged: Features, rows: NDArray[np.intp], probabilities: _F
         scores = score_grades(probabilities, labels)
         found = {row: float(scores[row]) for row in np.flatnonzero(scores >= DOUBT).tolist()}
     else:
-        found = find_label_errors(probabilities, labels)
+        found = find_label_errors(probabilities, labels, least)
     for row, score in found.items():
         best = int(probabilities[row].argmax())
         believed = f"{judged.classes[best]} {probabilities[row, best]:.3f}"

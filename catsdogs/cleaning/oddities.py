@@ -26,6 +26,7 @@ _STATISTICS = (
     ("few colours", MIN_COLOURS, "{:.0f} of 32,768"),
     ("odd shape", MIN_SQUARENESS, "its shorter side is {:.2f} of the longer"),
 )
+KINDS = frozenset(kind for kind, _, _ in _STATISTICS)
 
 
 def find_odd_pixels(file: Features, quartiles: bool) -> Iterator[Doubt]:

@@ -1,14 +1,16 @@
 """Who does not belong: what all kinds of doubt find in the photographs, gathered into suspects."""
 
 import itertools
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning import duplicates, knn_outliers, label_errors, oddities
-from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, Suspect, joint_score, label_of
+from catsdogs.cleaning import belief, duplicates, knn_outliers, label_errors, oddities
+from catsdogs.cleaning.suspect_table import Doubt, Place, Reason, Suspect, label_of
 from catsdogs.cleaning.votes import (
     NO_PET,
     Ballots,
@@ -20,6 +22,7 @@ from catsdogs.cleaning.votes import (
 )
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
+from catsdogs.features.neighbours import Crowd
 from catsdogs.networks import imagenet
 
 SHOWN_LABELS = 3  # of each network; `votes.write_topk` writes all
@@ -32,10 +35,13 @@ def find_outliers(
     quartiles: bool = False,
     out_of_fold: NDArray[np.floating] | None = None,
     pairs: duplicates.Pairs | None = None,
+    crowd: Crowd | None = None,
+    doubt: float = label_errors.DOUBT,
+    decided: Mapping[str, bool] = MappingProxyType({}),
 ) -> list[Suspect]:
-    """Every photograph with a reason against it, the most doubtful first; equals are ordered by split and id.
+    """Every photograph with a reason against it, ordered and scored as `belief.rank` does.
 
-    Each kind of reason, with its score, is explained where it is found:
+    Each kind of reason is explained where it is found:
         no pet: `votes.find_no_pets`, of at least `votes` networks by their top `k` labels.
         far from all others: `knn_outliers.find_knn_outliers`, where no network votes on pets.
         label error, number far off: `label_errors.find_doubted_labels`.
@@ -46,11 +52,12 @@ def find_outliers(
     Args:
         out_of_fold: (n_train, columns) predictions by heads that did not learn from the row, rows and columns in the
             order of the first file. With them, no network need be able to vote.
-        pairs: as `duplicates.find_copies` takes them.
+        pairs, crowd: as `duplicates.find_copies` and `find_pairs` take them, rows as in the first file.
+        doubt: from which score on a class is doubted, see `label_errors.find_doubted_labels`.
+        decided: as `belief.rank` takes them.
 
     Raises:
-        UsageError: `k` is not in 1..10, or `votes` not in 1..the number of networks that can vote; or more than
-            200,000 photographs, and no faiss to compare them with.
+        UsageError: as `votes.check_votes`; or more than 200,000 photographs, and no faiss to compare them with.
         StoreError: their rows differ; or no file has labels, and there are no `out_of_fold` predictions.
     """
     if out_of_fold is None:
@@ -59,18 +66,52 @@ def find_outliers(
     first = max(files, key=lambda file: bool(file.topk_class) + bool(file.statistics))
     check_votes(files, k, votes)
     ballots = collect_votes(files, k, first)
-    doubts = itertools.chain(
+    crowd, pairs = _compared(files, first, crowd, pairs)
+    found = itertools.chain(
         find_no_pets(ballots, votes),
-        () if ballots.names and ballots.is_about_pets else knn_outliers.find_knn_outliers(files, first),
-        label_errors.find_doubted_labels(first, files[0], out_of_fold) if out_of_fold is not None else (),
+        () if ballots.names and ballots.is_about_pets else knn_outliers.find_knn_outliers(crowd, first),
+        label_errors.find_doubted_labels(first, files[0], out_of_fold, doubt) if out_of_fold is not None else (),
         oddities.find_odd_pixels(first, quartiles),
         duplicates.find_same_bytes(first),
-        duplicates.find_near_copies(files, first, pairs if first is files[0] else None),
+        duplicates.find_near_copies(files, first, pairs),
     )
-    return _gather(ballots, doubts)
+    suspects = _gather(ballots, found)
+    doubted, far = doubts(suspects, first, files[0], out_of_fold), distances(suspects, first, crowd)
+    return belief.rank(suspects, belief.weigh(suspects, doubted, far), decided)
+
+
+def doubts(
+    suspects: Sequence[Suspect], first: Features, judged: Features, out_of_fold: NDArray[np.floating] | None
+) -> NDArray[np.float64]:
+    """(n,) the doubt of each suspect's label, see `label_errors.doubt_of`; NaN of rows that no head judged."""
+    if out_of_fold is None:
+        return np.full(len(suspects), np.nan)
+    doubt_of = dict(zip(first.ids["train"], label_errors.doubt_of(first, judged, out_of_fold).tolist(), strict=True))
+    return np.array([doubt_of.get(one.id, np.nan) if one.split == "train" else np.nan for one in suspects], float)
+
+
+def distances(suspects: Sequence[Suspect], first: Features, crowd: Crowd | None) -> NDArray[np.float64]:
+    """(n,) how far off each suspect lies, see `knn_outliers.deviations`; 0 of rows that `first` does not have."""
+    row_of = {split: {id: row for row, id in enumerate(first.ids[split])} for split in feature_file.SPLITS}
+    rows = np.array([row_of[one.split].get(one.id, -1) for one in suspects], np.int64)
+    far, known = np.zeros(len(rows)), np.flatnonzero(rows >= 0)
+    asked = [(suspects[number].split, int(rows[number])) for number in known.tolist()]
+    far[known] = knn_outliers.deviations(crowd, first, asked)
+    return far
+
+
+def _compared(
+    files: Sequence[Features], first: Features, crowd: Crowd | None, pairs: duplicates.Pairs | None
+) -> tuple[Crowd | None, duplicates.Pairs]:
+    """The rows of `first` compared, and their near-copies: what was given if its order is that, else found anew."""
+    if first is not files[0]:
+        crowd = pairs = None
+    crowd = crowd or duplicates.crowd_of(files, first)
+    return crowd, duplicates.find_pairs(files, first, crowd=crowd) if pairs is None else pairs
 
 
 def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
+    """The suspects with all their reasons, not yet scored."""
     reasons_of: dict[Place, list[Reason]] = defaultdict(list)
     for place, reason in doubts:
         reasons_of[place].append(reason)
@@ -78,12 +119,12 @@ def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
         reasons.sort(key=lambda reason: (-reason.score, reason.text))
     votes = {split: ballots.votes(split) for split in feature_file.SPLITS}
     networks = {split: ballots.voted_on(split) * len(ballots.names) for split in feature_file.SPLITS}
-    suspects = [
+    return [
         Suspect(
             split=split,
             id=str(ballots.first.ids[split][row]),
             label=label_of(ballots.first, (split, row)),
-            score=joint_score(reasons),
+            score=math.nan,
             votes=int(votes[split][row]),
             networks=int(networks[split][row]),
             labels=ballots.labels_in_words(split, row, SHOWN_LABELS),
@@ -91,7 +132,6 @@ def _gather(ballots: Ballots, doubts: Iterable[Doubt]) -> list[Suspect]:
         )
         for (split, row), reasons in reasons_of.items()
     ]
-    return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.split, suspect.id))
 
 
 def summary(suspects: Sequence[Suspect], files: Sequence[Features]) -> str:

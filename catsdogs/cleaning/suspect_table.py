@@ -45,7 +45,7 @@ class Suspect(NamedTuple):
 
     Attributes:
         label: name of its class, empty for a test row.
-        score: how doubtful, in [0, 1], by all reasons together; see `joint_score`.
+        score: the probability that a person would drop or relabel it, in [0, 1], see `belief.rank`.
         votes: how many networks see no pet, of the `networks` that vote on it: 0 of 0 where a vote would tell nothing.
         labels: network -> its best labels in words, such as `tabby 0.81, Egyptian cat 0.10`.
         reasons: strongest first.

@@ -99,6 +99,26 @@ class Crowd:
                 progress.update(len(block))
         return means
 
+    def distances_within(self, rows: Rows, kinds: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+        """(m,) the mean of 1 - cosine of some rows and their `count` nearest other rows of the same kind.
+
+        With an index the nearest `CANDIDATES` of any kind are looked through. Of fewer than `count` rows of the kind
+        these count; a row that finds none is at the distance 1.
+
+        Args:
+            kinds: (n,) what counts as the same; a negative one is of every kind.
+        """
+        means = np.ones(len(rows))
+        for start in range(0, len(rows), _COMPARED_ROWS):
+            block = rows[start : start + _COMPARED_ROWS]
+            found, cosines = self._search.nearest_of(self._search.rows(block), kinds, kinds[block], count + 1)
+            other = (found >= 0) & (found != block[:, np.newaxis]) & np.isfinite(cosines)
+            other &= np.cumsum(other, axis=1) <= count
+            sums = np.where(other, cosines, 0).sum(axis=1, dtype=np.float64)
+            numbers = np.count_nonzero(other, axis=1)
+            means[start : start + len(block)] = np.where(numbers > 0, 1 - sums / np.maximum(numbers, 1), 1)
+        return means
+
     def pairs(self, least: float, among: int | None = None) -> Iterator[tuple[int, int, float]]:
         """Pairs (i, j) of rows, i < j, whose cosine is `least` or more, and that cosine, computed on whole vectors.
 
@@ -156,6 +176,22 @@ class _Matrix:
                 cosines[number] = all_cosines[rows[number]]
         return rows, cosines
 
+    def nearest_of(
+        self, queries: Vectors, kinds: NDArray[np.int64], wanted: NDArray[np.int64], count: int
+    ) -> tuple[Rows, Vectors]:
+        """The nearest rows of the kind wanted by each query; rows of another kind are infinitely far."""
+        count = min(count, len(self._vectors))
+        rows, cosines = np.empty((len(queries), count), np.intp), np.empty((len(queries), count), np.float32)
+        for start, block in _in_blocks(queries, len(self._vectors)):
+            part = slice(start, start + len(block))
+            products = block @ self._vectors.T
+            products[(kinds != wanted[part, np.newaxis]) & (wanted[part, np.newaxis] >= 0)] = -np.inf
+            near = np.argpartition(products, -count, axis=1)[:, -count:]
+            order = np.argsort(-np.take_along_axis(products, near, axis=1), axis=1, kind="stable")
+            rows[part] = np.take_along_axis(near, order, axis=1)
+            cosines[part] = np.take_along_axis(products, rows[part], axis=1)
+        return rows, cosines
+
     def pairs(self, least: float, among: int) -> Iterator[tuple[Rows, Rows]]:
         vectors = self._vectors[:among]
         with _progress(among, "comparing") as progress:
@@ -202,6 +238,14 @@ class _Index:
         """Where the graph leads to fewer, the rest are row -1, infinitely far."""
         products, rows = self._index.search(self._rounded(queries), min(count, self._index.ntotal))
         return rows.astype(np.intp), products / self._scale**2
+
+    def nearest_of(
+        self, queries: Vectors, kinds: NDArray[np.int64], wanted: NDArray[np.int64], count: int
+    ) -> tuple[Rows, Vectors]:
+        """The candidates, those of another kind infinitely far; more than `count`, in the order of their cosines."""
+        rows, cosines = self.nearest(queries, max(CANDIDATES, count))
+        other = (kinds[rows] != wanted[:, np.newaxis]) & (wanted[:, np.newaxis] >= 0)
+        return rows, np.where(other, -np.inf, cosines).astype(np.float32)
 
     def pairs(self, least: float, among: int) -> Iterator[tuple[Rows, Rows]]:
         with _progress(among, "comparing") as progress:

@@ -21,6 +21,7 @@ __all__ = [
     "plan_checks",
     "process_memory",
     "pseudo_labels",
+    "quick_head",
     "refitting",
     "replay",
     "simultaneous",

@@ -64,7 +64,9 @@ def decide() -> dict[str, Any]:
             raise Problem(422, f"Relabel as {allowed.in_words}")
         label = found
     with _problems_shown():
-        return decisions.decide(site.decisions, Decision(id, decision, label), site.classes, site.task)._asdict()
+        decided = decisions.decide(site.decisions, Decision(id, decision, label), site.classes, site.task)
+    site.reordering.ask()
+    return decided._asdict()
 
 
 @pages.post("/api/decisions/undo")
@@ -76,7 +78,18 @@ def undo() -> dict[str, Any]:
     site = this_site()
     with _problems_shown():
         previous = decisions.undo(site.decisions, id, site.classes, site.task)
+    site.reordering.ask()
     return previous._asdict() if previous else {"id": id, "decision": None}
+
+
+@pages.get("/api/order")
+def order() -> dict[str, Any]:
+    """The newest order, if it is newer than version `after`, and whether a newer one is on its way; never waits."""
+    newest = this_site().reordering.order
+    answer: dict[str, Any] = {"version": newest.version, "waiting": newest.waiting, "decided": newest.decided}
+    if newest.scores and str(newest.version) != request.args.get("after"):
+        answer["order"] = [[*place, score] for place, score in newest.scores.items()]
+    return answer | {"problem": newest.problem}
 
 
 @pages.get("/thumbnail")
@@ -96,8 +109,12 @@ def _suspects_as_json() -> list[dict[str, Any]]:
     site = this_site()
     rows = suspect_table.read_suspects(site.suspects)
     ids = [suspect.id for suspect in rows if suspect.split == "train"]
+    if scores := site.reordering.order.scores:
+        rows = [row._replace(score=scores.get((row.split, row.id), row.score)) for row in rows]
+        rows.sort(key=lambda row: -row.score)
     by_id, names = {}, site.task.names if site.task and site.task.kind == LABELS else ()
     if site.decisions.exists():
+        site.reordering.ask(first=True)  # what was decided on an earlier day is learnt from, too
         by_id = decisions.read_decisions(site.decisions, site.classes, ids, site.task)
     listed = []
     for suspect in rows:

@@ -11,6 +11,7 @@ from catsdogs.cleaning import decisions, suspect_table
 from catsdogs.photographs.dataset import Dataset
 from catsdogs.photographs.task import Task
 from catsdogs.web.loading import Loading
+from catsdogs.web.reordering import Reordering
 
 EXTENSION = "catsdogs"
 
@@ -27,6 +28,7 @@ class Site:
         run: the name of the run that predicts, or empty.
         loading: the predictor of that run.
         task: what is asked of each photograph; None if it is one of the classes.
+        reordering: what orders the suspects anew after decisions.
         token: what a page must send to change anything. Other sites cannot read it, and so cannot send it.
     """
 
@@ -38,6 +40,10 @@ class Site:
     loading: Loading
     task: Task | None = None
     token: str = field(default_factory=secrets.token_urlsafe, init=False)
+    reordering: Reordering = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reordering", Reordering(self.features))
 
     @property
     def suspects(self) -> Path:

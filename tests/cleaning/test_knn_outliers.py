@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.cleaning import knn_outliers, outliers
+from catsdogs.cleaning import duplicates, knn_outliers, outliers
 from catsdogs.features.feature_file import Features
 from catsdogs.photographs.task import Task
 from tests.support.ballots import OTHERS, PETS
@@ -28,7 +28,9 @@ def crowd(folder: Path, foreign: int, rows: int = 300) -> Features:
 @pytest.mark.parametrize("foreign", [1, 8])
 def test_foreign_photographs_come_first_though_they_are_alike(tmp_path: Path, foreign: int) -> None:
     file = crowd(tmp_path, foreign)
-    found = sorted(knn_outliers.find_knn_outliers([file], file), key=lambda doubt: -doubt[1].score)
+    found = sorted(
+        knn_outliers.find_knn_outliers(duplicates.crowd_of([file], file), file), key=lambda doubt: -doubt[1].score
+    )
     expected = {("train", 259 - number) for number in range(foreign)}
     assert {place for place, _ in found[:foreign]} == expected
     assert len(found) <= foreign + 6
@@ -41,7 +43,10 @@ def test_equal_photographs_random_weights_and_narrow_vectors_tell_nothing(tmp_pa
     one = write_vectors(tmp_path, "ResNet50", np.ones((30, WIDTH)), np.ones((5, WIDTH)))
     narrow = write_vectors(tmp_path / "narrow", "ResNet50", clusters(30, 20), clusters(5, 20))
     random = dataclasses.replace(one, recipe=dataclasses.replace(one.recipe, weights="random"))
-    assert all(not list(knn_outliers.find_knn_outliers([file], file)) for file in (one, narrow, random))
+    assert all(
+        not list(knn_outliers.find_knn_outliers(duplicates.crowd_of([file], file), file))
+        for file in (one, narrow, random)
+    )
 
 
 def test_where_networks_vote_on_pets_distance_says_nothing(tmp_path: Path) -> None:
@@ -66,3 +71,17 @@ def test_where_networks_vote_on_pets_distance_says_nothing(tmp_path: Path) -> No
         assert {one.networks for one in suspects} == {0} and not outliers.about_pets(suspects, [changed])
         said = outliers.summary(suspects, [changed])
         assert "Voted" not in said and "pets" not in said and "cats" not in said
+
+
+def test_deviations_are_those_of_the_own_class_by_all_products(tmp_path: Path) -> None:
+    draw = np.random.default_rng(3)
+    vectors = clusters(120, WIDTH)
+    vectors[60:] += 3 * draw.random(WIDTH).astype(np.float32)
+    file = dataclasses.replace(write_vectors(tmp_path, "ResNet50", vectors, vectors[:3]), labels=np.arange(120) // 60)
+    rows = np.arange(120)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = np.where((rows[:, None] // 60 == rows // 60) & (rows[:, None] != rows), unit @ unit.T, -np.inf)
+    far = 1 - np.sort(cosines, axis=1)[:, -10:].mean(axis=1)
+    found = knn_outliers.deviations(duplicates.crowd_of([file], file), file, [("train", row) for row in rows.tolist()])
+    assert np.corrcoef(found, far)[0, 1] > 0.95  # shortened to 512 columns
+    assert not knn_outliers.deviations(None, file, [("train", 0)]).any()

@@ -91,7 +91,7 @@ def test_a_wrong_label_is_found_by_a_head_on_drawn_pictures(tmp_path: Path) -> N
     (row,) = csv_rows(tmp_path / suspect_table.OUTLIERS_FILE)
     assert (row["split"], row["id"], row["label"], row["votes"]) == ("train", "dog.99", "dog", "0")
     assert row["reasons"].startswith("label error: out of fold, cat 0.9")
-    assert float(row["score"]) > 0.9
+    assert 0.02 < float(row["score"]) < 0.05  # one label of 700 is wrong, and this one thirty times as likely
 
 
 def test_belief_in_the_neighbouring_grade_is_no_doubt_and_in_a_far_one_is() -> None:

@@ -75,7 +75,7 @@ def test_a_doubted_label_joins_the_table_with_its_reason(tmp_path: Path) -> None
         ("train", "dog.2"): ["label error"],
         ("test", "1"): ["no pet"],
     }
-    assert [suspect.id for suspect in suspects] == ["cat.1", "dog.2", "1"]
+    assert [suspect.id for suspect in suspects] == ["cat.1", "1", "dog.2"]
     assert "label error 2" in outliers.summary(suspects, files)
     suspect_table.write_suspects(tmp_path / suspect_table.OUTLIERS_FILE, suspects)
     row = csv_rows(tmp_path / suspect_table.OUTLIERS_FILE)[0]

@@ -3,6 +3,7 @@
 import { ask, h, picture } from "./common.js";
 
 const CHUNK = 120; // cards that are made at a time, as one scrolls
+const POLL = 500; // milliseconds between two questions for the order
 const WORDS = { keep: "kept", drop: "dropped", relabel: "relabelled" };
 
 const find = (id) => document.getElementById(id);
@@ -48,6 +49,7 @@ async function start() {
   listenToKeys();
   filter();
   focus(current);
+  if (suspects.some(({ decision }) => decision)) renew();
 }
 
 const isTest = (suspect) => suspect.split === "test";
@@ -299,6 +301,7 @@ async function tell(act, address, body) {
     const answer = await ask(address, { method: "POST", headers, body: JSON.stringify(body) });
     if (answer.status !== 200) throw new Error(answer.body.error);
     suspect.confirmed = answer.body.decision ? answer.body : null;
+    renew();
     find("refused").hidden = true;
   } catch (error) {
     act.refused = true;
@@ -322,6 +325,52 @@ function complain(sentence) {
 
 function announce(sentence) {
   find("status").textContent = sentence;
+}
+
+// The order, which is renewed by what is decided
+
+let version = 0;
+let renewing = false;
+let asked = 0; // how often the order was asked for
+
+/** Asks for the order until none is on its way; decisions never wait for it. */
+async function renew() {
+  asked += 1;
+  if (renewing) return;
+  renewing = true;
+  try {
+    for (let waiting = true; waiting; ) {
+      const before = asked;
+      const { status, body } = await ask(`/api/order?after=${version}`);
+      if (status !== 200) break;
+      if (body.order) reorder(body);
+      else if (body.problem) find("renewed").textContent = `The order stays: ${body.problem}`;
+      waiting = body.waiting || asked > before;
+      if (waiting) await new Promise((resolve) => setTimeout(resolve, POLL));
+    }
+  } catch {
+    // The next decision asks again, and says what is wrong.
+  }
+  renewing = false;
+}
+
+/** What is on the screen, or above it, stays where it is; what comes below is put into the new order. */
+function reorder({ order, decided, version: newest }) {
+  version = newest;
+  const ranks = new Map(order.map(([split, id, score], rank) => [`${split}/${id}`, { rank, score }]));
+  const rankOf = ({ split, id }) => ranks.get(`${split}/${id}`)?.rank ?? ranks.size;
+  const later = shown.slice(0, made).findLastIndex(({ card }) => card.getBoundingClientRect().top < innerHeight);
+  const fixed = Math.max(later, shown.indexOf(current)) + 1;
+  for (const suspect of suspects) {
+    suspect.score = ranks.get(`${suspect.split}/${suspect.id}`)?.score ?? suspect.score;
+    if (suspect.card) suspect.card.querySelector(".score").textContent = suspect.score.toFixed(2);
+  }
+  suspects.sort((one, other) => rankOf(one) - rankOf(other));
+  shown = [...shown.slice(0, fixed), ...shown.slice(fixed).sort((one, other) => rankOf(one) - rankOf(other))];
+  for (const { card } of shown.slice(fixed)) card?.remove();
+  made = fixed;
+  make();
+  find("renewed").textContent = `Ordered anew by ${decided.toLocaleString("en")} decisions.`;
 }
 
 // Moving
