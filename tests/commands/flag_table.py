@@ -156,6 +156,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--out": Refused(f"{FILE}/p.csv", "cannot be written", ("--name", "ridged", "--data", "data")),
         "--weights-dir": Refused("gone", "No such folder of weights", ("--name", "ridged", "--data", "data")),
         "--features": Refused(FILE, "cannot be written", ("--name", "ridged", "--data", "data")),
+        "--explain": XXX,
     },
     "grade": {
         "--name": Refused("gone", "No run is called 'gone'", ("--truth", "data/truth.csv")),
