@@ -62,7 +62,7 @@ def train(flags: Flags, balance: bool = False, force: bool = False) -> None:
 
 
 @task(
-    "name data out weights_dir features",
+    "name data out explain weights_dir features",
     name="the run: a folder of submissions/, or the path of one elsewhere",
     data="a photograph, a folder or zip of them, or a competition's folder, whose sample submission is answered",
     out="a CSV; predictions.csv in the run's folder if not given",

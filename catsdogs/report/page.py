@@ -14,6 +14,7 @@ from catsdogs.report import canvas, captions, figures
 from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.kinds.view import Drawn, View
+from catsdogs.report.maps import Maps
 from catsdogs.report.measures import Projection
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
 from catsdogs.report.tiles import Tile, TileMaker
@@ -51,12 +52,14 @@ def render_page(
     pictures: Pictures,
     compared: Comparison | None,
     curves: str,
+    maps: Maps,
 ) -> str:
     """The whole page as HTML.
 
     Args:
         pictures: those `wanted_pictures`; none where the photographs are gone.
         curves: the learning curves as a data URI, empty where there are none.
+        maps: of the worst photographs.
     """
     tiles, groups, paint = TileMaker(evidence, view, pictures), view.groups, view.paint(chosen.map_rows)
     drawn = _size_figures(evidence) | view.draw()
@@ -87,6 +90,7 @@ def render_page(
         worst_caption=view.worst(chosen.worst),
         doubtful=[tiles.tile("train", row) for row in chosen.doubtful],
         suspects=_suspects_section(evidence, [tiles.suspect(suspect) for suspect in chosen.suspects]),
+        maps=maps,
         map_legend=paint.legend,
         LISTED=captions.LISTED,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
