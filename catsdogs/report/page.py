@@ -85,10 +85,7 @@ def render_page(
         compared=compared,
         beside=measures_beside(compared) if compared else [],
         test_sample=[tiles.tile("test", row) for row in chosen.test_sample],
-        worst=[tiles.tile("train", row) for row in chosen.worst],
-        worst_title="Worst and most doubtful" if len(chosen.doubtful) else "The worst",
-        worst_caption=view.worst(chosen.worst),
-        doubtful=[tiles.tile("train", row) for row in chosen.doubtful],
+        **_mistakes_section(view, chosen, tiles),
         suspects=_suspects_section(evidence, [tiles.suspect(suspect) for suspect in chosen.suspects]),
         maps=maps,
         map_legend=paint.legend,
@@ -194,6 +191,16 @@ def _calibration_in_words(run: Run) -> str:
     why = "by thresholds" if run.thresholds else "which looks at their order"
     but = "" if run.submitted_calibration == calibration else f", but for {run.task.metric}, {why}"
     return f"{how}; probabilities are kept {calibration.clip:.2g} away from 0 and 1{but}"
+
+
+def _mistakes_section(view: View, chosen: Choices, tiles: TileMaker) -> dict[str, Any]:
+    """The tiles of the worst and of the most doubtful, and what stands above them."""
+    return {
+        "worst": [tiles.tile("train", row) for row in chosen.worst],
+        "worst_title": "Worst and most doubtful" if len(chosen.doubtful) else "The worst",
+        "worst_caption": view.worst(chosen.worst),
+        "doubtful": [tiles.tile("train", row) for row in chosen.doubtful],
+    }
 
 
 def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, Any]:

@@ -72,18 +72,10 @@ def predict(
     explainer = Explainer(trained, networks) if explain else None  # what has no maps is refused before hours of work
     task = _task_of(run, sample, str(data)) if sample else _without_sample(run)
     gone = [Unreadable("test", id, ABSENT) for id in sample.ids if id not in sample.asked] if sample else []
-    key = json.dumps([str(data.resolve()), run.backbones])
-    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
-    try:
-        files = _extracted(dataset, networks, folder, weights_dir)
-    except DatasetError as error:  # not one photograph can be read, which costs the answers to the others nothing
-        if not sample:
-            raise
-        files, unreadable = [], [Unreadable("test", row.id, error.problem) for row in dataset.photographs]
-    else:
-        unreadable = list(files[0].unreadable) if files else []
+    folder = _folder_of(cache, data, run)
+    files, unreadable = _readable(dataset, networks, folder, weights_dir, sample)
     ids = files[0].ids["test"].tolist() if files else []
-    wanted = description.wanted(task, run.classes)
+    wanted, text = description.wanted(task, run.classes), sample.text if sample else None
     unreadable += gone
     explained = write_maps(explainer, trained, dataset, files, explain) if explainer and explain and files else 0
     if likeliest.are_kept(task, len(ids), len(run.classes)):
@@ -91,16 +83,34 @@ def predict(
         answers = likeliest.predicted(trained.predict, blocks, len(ids), len(run.classes)).cells(task, run.classes)
         others = likeliest.of_prior(np.array(run.prior), len(unreadable)).cells(task, run.classes)
         names = dict(zip((*ids, *(row.id for row in unreadable)), (*answers, *others), strict=True))
-        submission.write_names(target, names, run.classes, sample.text if sample else None, task)
+        submission.write_names(target, names, run.classes, text, task)
         return Prediction(len(names), wanted, tuple(unreadable), dataset.left_alone, explained)
     predictions = np.empty((0, len(run.classes)))
     if files:
         predictions = streaming.predicted(trained.predict, files, "test")
     missing = {photograph.id: run.prior for photograph in unreadable}
-    text = sample.text if sample else None
     rule = replace(run.rule, task=task) if task.kind == run.task.kind else None
     submission.write_submission(target, ids, predictions, run.classes, text, missing, task=task, rule=rule)
     return Prediction(len(ids) + len(missing), wanted, tuple(unreadable), dataset.left_alone, explained)
+
+
+def _readable(
+    dataset: Dataset, networks: Sequence[TrainedOn], folder: Path, weights_dir: str | None, sample: Sample | None
+) -> tuple[list[Features], list[Unreadable]]:
+    """What the networks say of the photographs, and those that cannot be read."""
+    try:
+        files = _extracted(dataset, networks, folder, weights_dir)
+    except DatasetError as error:  # not one photograph can be read, which costs the answers to the others nothing
+        if not sample:
+            raise
+        return [], [Unreadable("test", row.id, error.problem) for row in dataset.photographs]
+    return files, list(files[0].unreadable) if files else []
+
+
+def _folder_of(cache: Path, data: Path, run: Run) -> Path:
+    """Where the vectors of these photographs by the run's networks are kept."""
+    key = json.dumps([str(data.resolve()), run.backbones])
+    return cache / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def _task_of(run: Run, sample: Sample, root: str) -> Task:
