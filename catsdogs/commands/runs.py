@@ -70,12 +70,14 @@ def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool =
 
 
 @task(
-    "name data out weights_dir features",
+    "name data out explain weights_dir features",
     name="the run: a folder of submissions/, or the path of one elsewhere",
     data="a photograph, a folder or zip of them, or a competition's folder, whose sample submission is answered",
     out="a CSV; predictions.csv in the run's folder if not given",
+    explain="write explain/<id>.png beside the CSV, too: what parts of a photograph speak for the answer; of more than "
+    "100 photographs for the least certain 100",
 )
-def predict(flags: Flags, name: str, data: str) -> None:
+def predict(flags: Flags, name: str, data: str, explain: bool = False) -> None:
     """Answer for any photographs with a run; in a competition's folder for what the sample there asks, in its form."""
     from catsdogs.runs import prediction, run_card
 
@@ -90,7 +92,8 @@ def predict(flags: Flags, name: str, data: str) -> None:
         is_kept = flags.features or storage.exists(folder)
         cache = folder / PREDICTION_CACHE if is_kept else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         check_writable(cache)
-        predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights)
+        maps = target.parent / "explain" if explain else None
+        predicted = prediction.predict(SUBMISSIONS / name, storage.place(data), target, cache, weights, maps)
     say_left_alone(predicted.left_alone)
     say_rows(
         [(photograph.id, photograph.reason) for photograph in predicted.unreadable],
@@ -99,6 +102,9 @@ def predict(flags: Flags, name: str, data: str) -> None:
         ("id", "reason"),
     )
     wrote(target, f"{predicted.wanted}, rows: {predicted.rows:,}")
+    if maps:
+        least = "" if predicted.explained == predicted.rows else ", the least certain"
+        wrote(maps, f"what speaks for the answer, photographs: {predicted.explained:,}{least}")
     next_steps(f"serve --name {shlex.quote(name)}")
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "class_of",
     "create",
     "find",
+    "is_linear",
     "is_of_a_file",
     "is_seeded",
     "logistic",
@@ -136,6 +137,13 @@ def _within(head: Head) -> Any:
 def _kinds() -> ModuleType:
     """The module that needs this one's modules, and scikit-learn, which takes a while to import."""
     return importlib.import_module(f"{__name__}._of_kind")
+
+
+def is_linear(head: Any) -> bool:
+    """Whether a fitted head's logits are `X @ coef_.T + intercept_`, of the vectors as they are."""
+    from catsdogs.heads._linear import LinearHead
+
+    return isinstance(head, LinearHead)
 
 
 def _is_regressor(head_class: type) -> bool:

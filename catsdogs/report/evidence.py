@@ -34,6 +34,7 @@ class Evidence:
         truth: what rows were given, see `judging.truth_of`.
         losses: (n_train,) log losses of `answers`, of labels their mean; NaN as they are, and for numbers.
         scored: (n_train,) whether a row was held out once, so that it has answers.
+        fold: (n_train,) the number of the head that never saw a row; of rows that are not `scored` it means nothing.
         test_answers: (n_test, columns) as submitted, see `_test_answers`.
         suspects: most doubtful first; votes for `no pet` count only where `about_pets`.
         ballots: the ImageNet labels, None where no network has a classifier.
@@ -47,6 +48,7 @@ class Evidence:
     truth: NDArray[Any]
     losses: NDArray[np.float64]
     scored: NDArray[np.bool_]
+    fold: NDArray[np.int64]
     test_answers: NDArray[np.float64]
     suspects: list[Suspect]
     about_pets: bool
@@ -97,6 +99,7 @@ def collect_evidence(folder: Path, files: Sequence[Features]) -> Evidence:
         truth=truth,
         losses=judging.measure_log_loss(judged, truth, run.task).parts,
         scored=fold != ALWAYS_LEARNT,
+        fold=fold,
         test_answers=_test_answers(folder, run, files),
         suspects=suspects if about_pets else _without_votes(suspects),
         about_pets=about_pets,

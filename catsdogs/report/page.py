@@ -14,6 +14,7 @@ from catsdogs.report import canvas, captions, figures
 from catsdogs.report.choices import Choices, kinds_of
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.kinds.view import Drawn, View
+from catsdogs.report.maps import Maps
 from catsdogs.report.measures import Projection
 from catsdogs.report.pictures import GALLERY_SIDE, MAP_SIDE, PictureKey, Pictures
 from catsdogs.report.tiles import Tile, TileMaker
@@ -51,12 +52,14 @@ def render_page(
     pictures: Pictures,
     compared: Comparison | None,
     curves: str,
+    maps: Maps,
 ) -> str:
     """The whole page as HTML.
 
     Args:
         pictures: those `wanted_pictures`; none where the photographs are gone.
         curves: the learning curves as a data URI, empty where there are none.
+        maps: of the worst photographs.
     """
     tiles, groups, paint = TileMaker(evidence, view, pictures), view.groups, view.paint(chosen.map_rows)
     drawn = _size_figures(evidence) | view.draw()
@@ -83,11 +86,9 @@ def render_page(
         beside=measures_beside(compared) if compared else [],
         noise=noise_in_words(compared) if compared else "",
         test_sample=[tiles.tile("test", row) for row in chosen.test_sample],
-        worst=[tiles.tile("train", row) for row in chosen.worst],
-        worst_title="Worst and most doubtful" if len(chosen.doubtful) else "The worst",
-        worst_caption=view.worst(chosen.worst),
-        doubtful=[tiles.tile("train", row) for row in chosen.doubtful],
+        **_mistakes_section(view, chosen, tiles),
         suspects=_suspects_section(evidence, [tiles.suspect(suspect) for suspect in chosen.suspects]),
+        maps=maps,
         map_legend=paint.legend,
         LISTED=captions.LISTED,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -199,6 +200,16 @@ def _calibration_in_words(run: Run) -> str:
     why = "by thresholds" if run.thresholds else "which looks at their order"
     but = "" if run.submitted_calibration == calibration else f", but for {run.task.metric}, {why}"
     return f"{how}; probabilities are kept {calibration.clip:.2g} away from 0 and 1{but}"
+
+
+def _mistakes_section(view: View, chosen: Choices, tiles: TileMaker) -> dict[str, Any]:
+    """The tiles of the worst and of the most doubtful, and what stands above them."""
+    return {
+        "worst": [tiles.tile("train", row) for row in chosen.worst],
+        "worst_title": "Worst and most doubtful" if len(chosen.doubtful) else "The worst",
+        "worst_caption": view.worst(chosen.worst),
+        "doubtful": [tiles.tile("train", row) for row in chosen.doubtful],
+    }
 
 
 def _suspects_section(evidence: Evidence, shown: Sequence[Tile]) -> dict[str, Any]:

@@ -1,3 +1,13 @@
 """A run: a head that was trained and all that is kept of it, taken up again to answer for other photographs."""
 
-__all__ = ["answers", "ensemble", "out_of_fold", "prediction", "run_card", "scores", "training"]
+__all__ = [
+    "answers",
+    "ensemble",
+    "explaining",
+    "out_of_fold",
+    "overlay",
+    "prediction",
+    "run_card",
+    "scores",
+    "training",
+]

@@ -19,6 +19,7 @@ from catsdogs.photographs import images
 from catsdogs.photographs.task import NUMBER
 from catsdogs.runs import run_card
 from catsdogs.runs.ensemble import load_members, look, networks_of
+from catsdogs.runs.explaining import Explainer, Why
 from catsdogs.runs.run_card import Run
 
 NEIGHBOURS = 5
@@ -83,7 +84,10 @@ class Predictor:
         self._trained = run_card.load_run(run_folder)
         self.run, self.no_neighbours = self._trained.run, ""
         self.ranges: dict[str, tuple[float, float]] = {}
-        self._members = load_members(networks_of(run_folder, self.run, weights_dir))
+        self._networks = networks_of(run_folder, self.run, weights_dir)
+        self._members = load_members(self._networks)
+        self._explainer: Explainer | None = None
+        self._no_maps, self._explaining = "", threading.Lock()
         self._fits = {member.backbone.fit for member in self._members}
         votes = self.run.task.has_classes
         self._about_pets, self._at_home = votes and are_plain_pets(self.run.classes), expected_labels(self.run.classes)
@@ -136,6 +140,26 @@ class Predictor:
             no_pet=self._about_pets and 2 * votes > len(labels),
             neighbours=nearest,
         )
+
+    def why(self, data: bytes, answer: Answer) -> Why | None:
+        """What the parts of a photograph speak for: what is answered; None for a run that has no such maps.
+
+        Raises:
+            UnreadablePhotographError: as `images.load`.
+        """
+        with self._explaining:  # the networks are loaded up to their pooling for the first who asks
+            if not self._explainer and not self._no_maps:
+                try:
+                    self._explainer = Explainer(self._trained, self._networks)
+                except CatsdogsError as error:
+                    self._no_maps = str(error)
+        if not self._explainer:
+            return None
+        with self._decoding:
+            pixels = images.load(data, self._explainer.fits)
+        likeliest = max(answer.predictions, key=answer.predictions.__getitem__)
+        column = 0 if answer.kind == NUMBER else self.run.classes.index(likeliest)
+        return self._explainer.explain(pixels, column)
 
     def _nearest(self, vectors: NDArray[np.float32]) -> list[Neighbour]:
         """The training photographs nearest to one photograph's vectors, (1, sum of widths)."""

@@ -21,6 +21,8 @@ from catsdogs.photographs.sample import Sample
 from catsdogs.photographs.task import BINARY, CLASSES, ID_COLUMN, Task
 from catsdogs.runs import run_card
 from catsdogs.runs.ensemble import TrainedOn, networks_of
+from catsdogs.runs.explained import write_maps
+from catsdogs.runs.explaining import Explainer
 from catsdogs.runs.run_card import Run
 from catsdogs.scoring import likeliest, metrics, streaming
 
@@ -35,58 +37,80 @@ class Prediction:
         unreadable: the photographs that could not be read, or that a sample submission asks for and that are not there;
             they got the class prior.
         left_alone: names of pictures of kinds that are not read.
+        explained: how many maps were written.
     """
 
     rows: int
     wanted: str
     unreadable: tuple[Unreadable, ...]
     left_alone: tuple[str, ...]
+    explained: int = 0
 
 
-def predict(run_folder: Path, data: Path, target: Path, cache: Path, weights_dir: str | None = None) -> Prediction:
+def predict(
+    run_folder: Path,
+    data: Path,
+    target: Path,
+    cache: Path,
+    weights_dir: str | None = None,
+    explain: Path | None = None,
+) -> Prediction:
     """Write `target`, a CSV of ids and answers for every photograph of `data`.
 
     Where a sample submission lies there, for those that it asks for, in its order and form. Vectors are kept below
-    `cache`, so that a second prediction on the same photographs computes none.
+    `cache`, so that a second prediction on the same photographs computes none. With `explain`, a folder, class
+    activation maps of the least certain photographs are written there, see `explained.write_maps`.
 
     Raises:
-        CatsdogsError: no such run or photographs; networks that are not those the run was trained on.
+        CatsdogsError: no such run or photographs; networks that are not those the run was trained on, or have no maps.
     """
     trained = run_card.load_run(run_folder)
     run = trained.run
     asked = scan_asked(data, run.task.given.get("images", ""))
     dataset, sample = asked or (scan_unlabelled(data), None)
     networks = networks_of(run_folder, run, weights_dir)
+    explainer = Explainer(trained, networks) if explain else None  # what has no maps is refused before hours of work
     task = _task_of(run, sample, str(data)) if sample else _without_sample(run)
     gone = [Unreadable("test", id, ABSENT) for id in sample.ids if id not in sample.asked] if sample else []
-    key = json.dumps([str(data.resolve()), run.backbones])
-    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
-    try:
-        files = _extracted(dataset, networks, folder, weights_dir)
-    except DatasetError as error:  # not one photograph can be read, which costs the answers to the others nothing
-        if not sample:
-            raise
-        files, unreadable = [], [Unreadable("test", row.id, error.problem) for row in dataset.photographs]
-    else:
-        unreadable = list(files[0].unreadable) if files else []
+    folder = _folder_of(cache, data, run)
+    files, unreadable = _readable(dataset, networks, folder, weights_dir, sample)
     ids = files[0].ids["test"].tolist() if files else []
-    wanted = description.wanted(task, run.classes)
+    wanted, text = description.wanted(task, run.classes), sample.text if sample else None
     unreadable += gone
+    explained = write_maps(explainer, trained, dataset, files, explain) if explainer and explain and files else 0
     if likeliest.are_kept(task, len(ids), len(run.classes)):
         blocks = streaming.blocks(joining.Joined(files, "test"))
         answers = likeliest.predicted(trained.predict, blocks, len(ids), len(run.classes)).cells(task, run.classes)
         others = likeliest.of_prior(np.array(run.prior), len(unreadable)).cells(task, run.classes)
         names = dict(zip((*ids, *(row.id for row in unreadable)), (*answers, *others), strict=True))
-        submission.write_names(target, names, run.classes, sample.text if sample else None, task)
-        return Prediction(len(names), wanted, tuple(unreadable), dataset.left_alone)
+        submission.write_names(target, names, run.classes, text, task)
+        return Prediction(len(names), wanted, tuple(unreadable), dataset.left_alone, explained)
     predictions = np.empty((0, len(run.classes)))
     if files:
         predictions = streaming.predicted(trained.predict, files, "test")
     missing = {photograph.id: run.prior for photograph in unreadable}
-    text = sample.text if sample else None
     rule = replace(run.rule, task=task) if task.kind == run.task.kind else None
     submission.write_submission(target, ids, predictions, run.classes, text, missing, task=task, rule=rule)
-    return Prediction(len(ids) + len(missing), wanted, tuple(unreadable), dataset.left_alone)
+    return Prediction(len(ids) + len(missing), wanted, tuple(unreadable), dataset.left_alone, explained)
+
+
+def _readable(
+    dataset: Dataset, networks: Sequence[TrainedOn], folder: Path, weights_dir: str | None, sample: Sample | None
+) -> tuple[list[Features], list[Unreadable]]:
+    """What the networks say of the photographs, and those that cannot be read."""
+    try:
+        files = _extracted(dataset, networks, folder, weights_dir)
+    except DatasetError as error:  # not one photograph can be read, which costs the answers to the others nothing
+        if not sample:
+            raise
+        return [], [Unreadable("test", row.id, error.problem) for row in dataset.photographs]
+    return files, list(files[0].unreadable) if files else []
+
+
+def _folder_of(cache: Path, data: Path, run: Run) -> Path:
+    """Where the vectors of these photographs by the run's networks are kept."""
+    key = json.dumps([str(data.resolve()), run.backbones])
+    return cache / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def _task_of(run: Run, sample: Sample, root: str) -> Task:

@@ -1,5 +1,6 @@
 """Predicts photographs: the page to drop them on, predictions as JSON, and whether the networks are loaded."""
 
+import base64
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from catsdogs.runs.answers import Answer, Predictor
     from catsdogs.runs.run_card import Run
 
-FIELD = "file"
+FIELD, WHY = "file", "why"  # of the form
+_MAP_SIDE = 480  # pixels
 _SHOWN_NAME = 100  # characters
 _SOON, _LATER = 3, 60  # seconds after which asking again may help
 
@@ -59,7 +61,7 @@ def predict() -> tuple[dict[str, Any], int]:
     if len(files) > uploads.MAX_FILES:
         raise Problem(413, f"At most {uploads.MAX_FILES} photographs at once")
     predictor = _predictor()
-    results = [_result(predictor, file) for file in files]
+    results = [_result(predictor, file, explain=bool(request.form.get(WHY))) for file in files]
     content: dict[str, Any] = {"run": _describe_run(predictor.run), "results": results}
     content["run"] |= {"no_neighbours": predictor.no_neighbours, "ranges": predictor.ranges}
     status = 200
@@ -78,18 +80,30 @@ def _predictor() -> "Predictor":
     raise ServiceUnavailable("The networks are still loading", retry_after=_SOON)
 
 
-def _result(predictor: "Predictor", file: FileStorage) -> dict[str, Any]:
-    """The prediction for one photograph, or why it is refused."""
+def _result(predictor: "Predictor", file: FileStorage, explain: bool) -> dict[str, Any]:
+    """The prediction for one photograph, with its map if asked for, or why it is refused."""
     name = PurePosixPath((file.filename or "").replace("\\", "/")).name[:_SHOWN_NAME] or "photograph"
     try:
         data = file.stream.read(uploads.MAX_UPLOAD_BYTES + 1)
         uploads.check_upload(data)
-        return {"name": name, **_answer_as_json(predictor.answer(data))}
+        answer = predictor.answer(data)
+        return {"name": name, **_answer_as_json(answer), **(_map(predictor, data, answer) if explain else {})}
     except Problem as problem:
         return {"name": name, "error": f"{problem.description}.", "status": problem.code}
     except UnreadablePhotographError as error:
         reason = error.reason.removeprefix("damaged: ")
         return {"name": name, "error": f"This picture cannot be read: {reason}.", "status": 415}
+
+
+def _map(predictor: "Predictor", data: bytes, answer: "Answer") -> dict[str, Any]:
+    """What speaks for the answer, laid over the photograph: a JPEG in base64; nothing where a run has no maps."""
+    from catsdogs.runs import overlay
+
+    why = predictor.why(data, answer)
+    if why is None:
+        return {}
+    picture = base64.b64encode(overlay.as_jpeg(data, why, _MAP_SIDE)).decode()
+    return {"why": {"speaks_for": why.speaks_for, "logit": why.logit, "jpeg": picture}}
 
 
 def _answer_as_json(answer: "Answer") -> dict[str, Any]:

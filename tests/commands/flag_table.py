@@ -159,6 +159,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--out": Refused(f"{FILE}/p.csv", "cannot be written", ("--name", "ridged", "--data", "data")),
         "--weights-dir": Refused("gone", "No such folder of weights", ("--name", "ridged", "--data", "data")),
         "--features": Refused(FILE, "cannot be written", ("--name", "ridged", "--data", "data")),
+        "--explain": Elsewhere("test_runs.py::test_predict_explains"),
     },
     "grade": {
         "--name": Refused("gone", "No run is called 'gone'", ("--truth", "data/truth.csv")),
@@ -176,6 +177,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--name": Refused("gone", "No run is called 'gone'"),
         "--features": Refused("nowhere", "No feature file nowhere", ("--name", "ridged")),
         "--data": Refused("nowhere", GONE, ("--name", "ridged")),
+        "--weights-dir": Refused("gone", "No such folder of weights", ("--name", "ridged", "--data", "data")),
     },
     "serve": {
         "--name": Refused("gone", "No run is called 'gone'"),

@@ -16,6 +16,7 @@ from catsdogs.cleaning import decisions
 from catsdogs.photographs.task import NUMBER
 from catsdogs.runs import run_card
 from catsdogs.runs.answers import Answer, Neighbour
+from catsdogs.runs.explaining import Why
 from catsdogs.web import Loading, Site, create_app, guard
 from catsdogs.web.site import this_site
 
@@ -28,6 +29,7 @@ class StandInPredictor:
     """Answers as a predictor does, at once and always the same."""
 
     no_neighbours = ""
+    map: Why | None = None
 
     def __init__(
         self,
@@ -41,6 +43,9 @@ class StandInPredictor:
         self.ranges = dict.fromkeys(predictions, (1.0, 100.0)) if run.task.kind == NUMBER else {}
         self._said = {"kind": run.task.kind, "predictions": dict(predictions), "decided": list(decided)}
         self._no_pet = no_pet
+
+    def why(self, data: bytes, answer: Answer) -> Why | None:
+        return self.map
 
     def answer(self, data: bytes) -> Answer:
         self.seen.append(data)

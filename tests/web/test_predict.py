@@ -1,13 +1,19 @@
 """Photographs in, predictions or refusals out."""
 
+import base64
+import io
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from PIL import Image
 
 from catsdogs.errors import WeightsError
+from catsdogs.photographs.fitting import Fit
 from catsdogs.runs import run_card
+from catsdogs.runs.explaining import Part, Why
 from catsdogs.web import Loading, Site, uploads
 from tests.support.datasets import jpeg
 from tests.support.web import StandInPredictor, make_client, refusal_of, send, wait_until
@@ -29,6 +35,22 @@ class TestPredict:
         assert (near["id"], near["label"], near["similarity"]) == ("dog.1", "dog", 0.9)
         assert client.get(near["thumbnail"]).mimetype == "image/jpeg"
         assert gone["thumbnail"] is None
+
+    def test_a_map_comes_if_asked_for(self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        def asked(**form: str) -> dict[str, Any]:
+            data = {"file": (io.BytesIO(jpeg(1, (80, 60))), "rex.jpg"), **form}
+            answer = client.post("/api/predict", data=data, content_type="multipart/form-data")
+            (result,) = answer.get_json()["results"]
+            return dict(result)
+
+        assert "why" not in asked(why="1")  # of a run without maps
+        why = Why("dog", [Part("One", np.array([[2.0, -1.0]]), Fit(8))], 0.25, (80, 60))
+        monkeypatch.setattr(StandInPredictor, "map", why)
+        assert "why" not in asked()
+        shown = asked(why="1")["why"]
+        assert (shown["speaks_for"], shown["logit"]) == ("dog", 0.75)
+        with Image.open(io.BytesIO(base64.b64decode(shown["jpeg"]))) as picture:
+            assert picture.size == (80, 60)
 
     def test_a_refusal_does_not_keep_the_others_back(self, client: FlaskClient) -> None:
         answer = send(client, (b"no picture", "a.txt"), (jpeg(1), "b.jpg"))

@@ -96,6 +96,7 @@ async function predict({ file, card }) {
   card.verdict.textContent = "Looking …";
   const form = new FormData();
   form.append("file", file, file.name);
+  form.append("why", "1");
   try {
     const { body } = await ask("/api/predict", { method: "POST", body: form });
     const result = body.results?.[0];
@@ -138,7 +139,7 @@ function refuse(card, sentence) {
 
 function show(card, result, run) {
   const said = (ANSWERS[run.kind] ?? ofClasses)(result, run);
-  const reasons = [seen(result.labels), near(result.neighbours, run)];
+  const reasons = [why(result.why), seen(result.labels), near(result.neighbours, run)];
   if (result.no_pet) {
     const forced = h("p", { className: "quiet" }, `Forced to choose, the head says ${said.inShort}.`);
     finish(card, `No cat or dog here, as far as ${result.votes} of ${result.networks} networks see`, [forced, ...reasons]);
@@ -236,6 +237,20 @@ function seen(labels) {
     return h("div", { className: "row" }, h("dt", {}, network), h("dd", {}, words.join(", ")));
   });
   return h("section", {}, h("h3", {}, "What the networks see"), h("dl", { className: "seen" }, ...rows));
+}
+
+/** The photograph under its map; the page's policy lets in pictures of this site and blobs, so the JPEG becomes one. */
+function why(map) {
+  if (!map) return null;
+  const name = map.speaks_for.replaceAll("_", " ");
+  const bytes = Uint8Array.from(atob(map.jpeg), (letter) => letter.charCodeAt(0));
+  const src = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+  const alt = `The photograph in grey: red areas speak for ${name}, blue areas against it.`;
+  const image = h("img", { src, alt });
+  image.addEventListener("load", () => URL.revokeObjectURL(src));
+  const legend = h("span", { className: "scale" }, "against", h("span", { className: "ramp", role: "presentation" }), "for");
+  const caption = h("figcaption", {}, `Red areas speak for ${name}, blue areas against it. `, legend);
+  return h("section", {}, h("h3", {}, "Why"), h("figure", { className: "why" }, image, caption));
 }
 
 function near(neighbours, run) {
