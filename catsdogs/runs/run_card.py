@@ -44,6 +44,47 @@ _VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a blended run is made of.
+
+    Attributes:
+        name: of the run, or the path of a CSV.
+        table: SHA-256 of the run's `oof.csv`, or of the CSV.
+        weight: those of all parts add up to 1.
+        is_fixed: whether it is a CSV, whose weight was given.
+        calibration: of the run's probabilities, before they are averaged.
+        added, added_error: what the metric gains by the run, out of fold, with the standard error of that, rows paired;
+            above 0 is better. NaN for a CSV, and for the only run.
+    """
+
+    name: str
+    table: str
+    weight: float
+    is_fixed: bool
+    calibration: Calibration
+    added: float
+    added_error: float
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How the answers of several runs became one, see `scoring.pooling`.
+
+    Attributes:
+        space: what was averaged.
+        choice: how the weights of the runs were come by.
+        best: the run of the best score of its own, and what the blend gains by the metric beyond it; NaN for one run.
+    """
+
+    space: str
+    choice: str
+    parts: tuple[Part, ...]
+    best: str
+    gain: float
+    gain_error: float
+
+
+@dataclass(frozen=True)
 class Run:
     """What `run.json` says of a run.
 
@@ -78,6 +119,7 @@ class Run:
         thresholds, names_one: see `judging.Rule`.
         grouped_by: what no fold parts, see `Features.groups`, as it was given; empty without groups.
         balance: whether rare classes and labels counted for as much as frequent ones.
+        blend: of what runs it is made; None for a run that was trained.
     """
 
     name: str
@@ -117,6 +159,7 @@ class Run:
     names_one: bool = False
     grouped_by: str = ""
     balance: bool = False
+    blend: Blend | None = None
 
     @property
     def submitted_calibration(self) -> Calibration:
@@ -131,7 +174,8 @@ class Run:
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
-_SINCE_KINDS = ("thresholds", "names_one", "grouped_by", "balance")  # other fields with defaults are since version 3
+# Other fields with defaults are since version 3.
+_SINCE_KINDS = ("thresholds", "names_one", "grouped_by", "balance", "blend")
 _WITHOUT_METRIC = {"metric": metrics.LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
 
 
@@ -210,13 +254,19 @@ def read_run(folder: Path) -> Run:
 def load_run(folder: Path) -> TrainedRun:
     """Take up a run again, heads and all; nothing is unpickled, see `kept_heads.read_heads`.
 
-    A head file of the user's is run, to find its class, but only if it is the one that was trained.
+    A head file of the user's is run, to find its class, but only if it is the one that was trained. A blended run takes
+    the heads of the runs beside it that it is made of.
 
     Raises:
         UnknownNameError: no such run.
-        TrainingError: the run is damaged or of another version, or its head file has changed.
+        TrainingError: the run is damaged or of another version, or its head file has changed; so of a blended run's
+            parts.
     """
+    from catsdogs.runs import blended_heads  # which takes up runs with this function
+
     run = read_run(folder)
+    if run.blend:
+        return TrainedRun(run, blended_heads.read_blended(folder, run, run.blend))
     check_head_file(run)
     path, shape = folder / HEAD_FILE, (run.folds, sum(run.widths), len(run.classes))
     return TrainedRun(run, read_heads(path, run.head, shape, run.name, train_again(path), run.task.kind))
@@ -278,6 +328,10 @@ def plan_of(run: Run) -> Plan:
     Raises:
         TrainingError: the user's own head file has changed since.
     """
+    if run.blend:
+        parts = [part.name + (f":{part.weight:g}" if part.is_fixed else "") for part in run.blend.parts]
+        problem = f"The run {run.name} was blended, not trained"
+        raise TrainingError(problem, f"Blend again with --runs {','.join(parts)}")
     check_head_file(run)
     alike = {field.name: getattr(run, field.name) for field in fields(Plan) if hasattr(run, field.name)}
     sample = None if run.version == OLDEST else run.sample_submission

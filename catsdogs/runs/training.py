@@ -70,7 +70,7 @@ def train(
     rows = check_trainable(files, plan.drop, plan.relabel)
     unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
     left_out = _left_out(files[0], rows) if rows.task.has_classes else {}
-    columns = _columns_left_out(rows.first, left_out, sample_submission, unreadable, set(truth.values()))
+    columns = columns_left_out(rows.first, left_out, sample_submission, unreadable, set(truth.values()))
     keeps_likeliest = not truth and likeliest.are_kept(rows.task, len(rows.kept), len(rows.first.columns))
     rows, plan = settle(rows, plan, keeps_likeliest)
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings)
@@ -83,10 +83,10 @@ def train(
     run = _run_of(rows, plan, crossed.heads, *_judged(rows, plan, crossed), **told)
     predictions = streaming.predicted(TrainedRun(run, crossed.heads).predict, rows.files, "test")
     if truth:
-        run = replace(run, scores=(_held_out_score(run, rows.first, predictions, left_out, truth), *run.scores))
-    with _appearing(target, force) as folder:
+        run = replace(run, scores=(held_out_score(run, rows.first, predictions, left_out, truth), *run.scores))
+    with appearing(target, force) as folder:
         _write_run(folder, run, crossed, rows.first, truth)
-        _write_answers(folder, run, rows.first, predictions, sample_submission, columns)
+        write_answers(folder, run, rows.first, predictions, sample_submission, columns)
     return run
 
 
@@ -96,7 +96,7 @@ def _left_out(given: Features, rows: TrainingRows) -> dict[str, float]:
     return {name: share for name in given.classes if name not in rows.first.classes}
 
 
-def _columns_left_out(
+def columns_left_out(
     first: Features, left_out: Mapping[str, float], sample: str | None, unreadable: Collection[str], shown: set[str]
 ) -> dict[str, float]:
     """Those of the classes left out that the submission has a column for; raises as `submission.order`."""
@@ -105,7 +105,7 @@ def _columns_left_out(
     return {name: left_out[name] for name in wanted if name in form.sheet.header and form.columns}
 
 
-def _held_out_score(
+def held_out_score(
     run: Run, first: Features, predictions: _Floats, left_out: Mapping[str, float], truth: Mapping[str, str]
 ) -> Grade:
     """Of (n_test, columns) predictions as submitted, by the label of each row, a class or a text of labels."""
@@ -156,7 +156,7 @@ def _judged(rows: TrainingRows, plan: Plan, crossed: CrossValidation) -> tuple[R
     return rule, scores
 
 
-def _write_answers(
+def write_answers(
     folder: Path, run: Run, first: Features, predictions: _Floats, sample: str | None, columns: Mapping[str, float]
 ) -> None:
     """The submission, if there is anything to answer for."""
@@ -183,7 +183,7 @@ def _train_likeliest(
     missing = likeliest.of_prior(np.array(run.prior), len(run.unreadable))
     names = dict(zip(run.unreadable, missing.cells(task, run.classes), strict=True))
     names |= dict(zip(ids, answers.cells(task, run.classes), strict=True))
-    with _appearing(target, force) as folder:
+    with appearing(target, force) as folder:
         run_card.write_run(folder, run)
         write_likeliest(folder, run, first, out_of_fold, fold)
         kept_heads.write_heads(folder / kept_heads.HEAD_FILE, run.head, heads_)
@@ -326,7 +326,7 @@ def _write_run(folder: Path, run: Run, crossed: CrossValidation, first: Features
 
 
 @contextlib.contextmanager
-def _appearing(target: Path, force: bool) -> Iterator[Path]:
+def appearing(target: Path, force: bool) -> Iterator[Path]:
     """A new folder that takes its name only once everything is in it; with `force`, from a run that bore it.
 
     What others put into that run's folder, such as notes, is carried over; what we wrote, like old curves, is not.

@@ -17,6 +17,7 @@ __all__ = [
     "measuring",
     "measuring_targets",
     "metrics",
+    "pooling",
     "replay",
     "streaming",
     "threshold_search",
