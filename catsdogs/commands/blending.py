@@ -67,7 +67,7 @@ def say_blend(run: "Run") -> None:
         return
     parts, metric = run.blend.parts, run.task.metric
     weights = ", ".join(f"{part.name} {part.weight:.3f}{' as given' * part.is_fixed}" for part in parts)
-    say(f"weights, {run.blend.choice}, of {run.blend.space}: {weights}")
+    say(f"weights, of {run.blend.space}: {weights}")
     for part in parts:
         if math.isfinite(part.added):
             gained = _gained(part.added, part.added_error)

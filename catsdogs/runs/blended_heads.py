@@ -65,7 +65,7 @@ def read_blended(folder: Path, run: Run, blend: Blend) -> list[Head]:
         _scale(folder.parent / part.name, one.run, part, blend.space)
         for part, one in zip(blend.parts, parts, strict=True)
     )
-    pool = Pool(run.task, blend.space, tuple(part.weight for part in blend.parts), scales)
+    pool = Pool(run.task, blend.space, tuple(part.weight for part in blend.parts), scales, blend.lines)
     return pooled_heads(run, parts, pool)
 
 

@@ -226,7 +226,7 @@ def _blend_of(
     for path, weight in fixed.items():
         digest = blended_heads.digest_of(Path(path))
         parts.append(Part(path, digest, weight, True, run_card.Calibration(), math.nan, math.nan))
-    return Blend(pooled.space, found.choice, tuple(parts), best, *gain)
+    return Blend(pooled.space, tuple(parts), best, *gain, found.pool.lines)
 
 
 def _scores(table: _Table, found: CrossFitted, blended: Blend) -> tuple[Grade, ...]:

@@ -72,16 +72,16 @@ class Blend:
 
     Attributes:
         space: what was averaged.
-        choice: how the weights of the runs were come by.
+        lines: of ranks, see `pooling.Pool`.
         best: the run of the best score of its own, and what the blend gains by the metric beyond it; NaN for one run.
     """
 
     space: str
-    choice: str
     parts: tuple[Part, ...]
     best: str
     gain: float
     gain_error: float
+    lines: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,32 +6,34 @@ weight for all its classes or labels: rare labels have too few rows to tell weig
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, logit, softmax
 from scipy.stats import rankdata
 
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.photographs.task import LABELS, NUMBER, Task
 from catsdogs.scoring import judging, metrics
-from catsdogs.scoring.calibration import Calibration
+from catsdogs.scoring.calibration import MAX_TEMPERATURE, UNSEEN_MISTAKES, Calibration
 from catsdogs.scoring.judging import Truth
 from catsdogs.scoring.measuring import KAGGLE_EPSILON
 
 LOGITS, PROBABILITIES, RANKS, NUMBERS = "logits", "probabilities", "ranks", "numbers"
 SPACES = (LOGITS, PROBABILITIES, RANKS, NUMBERS)
-BEST, FITTED, EQUAL = "the best alone", "fitted", "equal"
-CHOICES = (BEST, FITTED, EQUAL)  # of two that are as good, the first
+LEAST_WEIGHT = 0.01  # a run of less is left out
 # Of a fitted weight from equal ones, a priori, as in the head `blend`: some hundred rows tell little of weights.
 DEVIATION_FROM_EQUAL = 0.2
 
+_LEAST_SLOPE = 1e-3  # a run that is wrong more often than right is not turned round
+_DEVIATION_OF_POWER = 0.3  # of the logarithm of a temperature from 0, a priori
 _PARTS = 5  # of rows that all come from one fold, to choose by
 _Floats = NDArray[np.float64]
 _Labels = NDArray[np.int64]
+Lines = tuple[tuple[float, float], ...]
 
 
 def space_of(task: Task, columns: int) -> str:
@@ -52,7 +54,7 @@ class Scale(NamedTuple):
     """How a run's answers come into the space.
 
     Attributes:
-        calibration: of probabilities, before; fitted to the same rows as the weights.
+        calibration: of the probabilities that become logits; fitted to the same rows as the weights.
         steps: in the space of ranks, for each column that is ranked, answers in order and the share of rows below
             each. From 0 to 1, so that an answer beyond all others keeps a place of its own.
     """
@@ -65,7 +67,23 @@ def scale_of(answers: _Floats, right: Truth, task: Task, space: str) -> Scale:
     """The scale of a run by (n, columns) answers of rows that no head learnt."""
     if space == RANKS:
         return steps_of(answers, task)
-    return Scale(judging.fit_calibration(answers, right, task) if space != NUMBERS else Calibration())
+    return Scale(_calibration(answers, right, task)) if space == LOGITS else Scale()
+
+
+def _calibration(answers: _Floats, right: Truth, task: Task) -> Calibration:
+    """The likeliest temperature, and the clip of rows without a mistake.
+
+    Unlike `calibration.fit_calibration` it has no doubt whether a temperature helps: where one fold is calibrated and
+    the next is not, no calibration of the whole sets that right.
+    """
+    lesson = _lesson_of(_logits(answers, task)[np.newaxis], right, task, LOGITS, ())
+
+    def objective(power: float) -> float:
+        return lesson.loss(np.exp([-power]))[0] + (power / _DEVIATION_OF_POWER) ** 2 / 2
+
+    ends = np.log(MAX_TEMPERATURE)
+    power = float(minimize_scalar(objective, bounds=(-ends, ends), method="bounded").x)
+    return Calibration(float(np.exp(power)), UNSEEN_MISTAKES / (len(answers) + 1))
 
 
 def steps_of(answers: _Floats, task: Task) -> Scale:
@@ -87,39 +105,45 @@ def _each(answers: _Floats, task: Task) -> _Floats:
 
 @dataclass(frozen=True)
 class Pool:
-    """Several runs' weights and scales, in the order in which their answers are given."""
+    """Several runs' weights and scales, in the order in which their answers are given.
+
+    Attributes:
+        lines: in the space of ranks, for each column that is ranked, the slope and offset that make a mean of ranks a
+            logit, so that probabilities come of it; the order stays.
+    """
 
     task: Task
     space: str
     weights: tuple[float, ...]
     scales: tuple[Scale, ...]
+    lines: Lines = ()
 
     def join(self, answers: Sequence[_Floats]) -> _Floats:
         """(n, columns) answers of one from those of each run, of the same kind."""
         weights = np.array(self.weights)
+        if self.space == LOGITS and weights.max() == 1:  # a run alone needs no clip before that of what comes of it
+            alone = int(weights.argmax())
+            tempered = replace(self.scales[alone].calibration, clip=0.0)
+            return judging.apply(tempered, answers[alone], self.task)
         placed = np.stack([_placed(*pair, self.task, self.space) for pair in zip(answers, self.scales, strict=True)])
         mean = np.tensordot(weights, placed, axes=1)
         if self.space == LOGITS:
             return expit(mean) if self.task.kind == LABELS else softmax(mean, axis=1)
         if self.space != RANKS:
             return mean
-        columns = [
-            sum(w * np.interp(mean[:, k], *scale.steps[k][::-1]) for w, scale in zip(weights, self.scales, strict=True))
-            for k in range(mean.shape[1])
-        ]  # the probability that the runs give to a photograph of that rank
-        each = np.stack(columns, axis=1)
+        slopes, offsets = np.array(self.lines).T
+        each = expit(mean * slopes + offsets)
         return each if self.task.kind == LABELS else np.hstack((1 - each, each))
 
 
 def _placed(answers: _Floats, scale: Scale, task: Task, space: str) -> _Floats:
     """(n, columns) answers in the space in which means are taken."""
-    if space == NUMBERS:
+    if space in (NUMBERS, PROBABILITIES):
         return answers
     if space == RANKS:
         columns = zip(_each(answers, task).T, scale.steps, strict=True)
         return np.stack([np.interp(column, *steps) for column, steps in columns], axis=1)
-    calibrated = judging.apply(judging.as_submitted(scale.calibration, task), answers, task)
-    return _logits(calibrated, task) if space == LOGITS else calibrated
+    return _logits(judging.apply(judging.as_submitted(scale.calibration, task), answers, task), task)
 
 
 def _logits(probabilities: _Floats, task: Task) -> _Floats:
@@ -147,12 +171,10 @@ class CrossFitted(NamedTuple):
 
     Attributes:
         pool: fitted to all rows that were held out once.
-        choice: one of `CHOICES`.
-        answers: (n, columns): each fold's rows by weights, scales and a choice that did not see them.
+        answers: (n, columns): each fold's rows by weights and scales that did not see them.
     """
 
     pool: Pool
-    choice: str
     answers: _Floats
 
 
@@ -170,14 +192,15 @@ class Pooling:
 
     def cross_fit(self, members: Sequence[int]) -> CrossFitted:
         """The blend of these runs."""
-        blended = np.full_like(self.answers[0], np.nan)
+        blended, whole = np.full_like(self.answers[0], np.nan), self._fit(members, ALWAYS_LEARNT)
         for number in np.unique(self.fold[self._scored]).tolist():
             held_out = self.fold == number
-            pool, _ = self._fit(members, number)
+            # The line is the same for all folds: one that the others tell leans to the side that this fold has less of.
+            pool = replace(self._fit(members, number), lines=whole.lines)
             blended[held_out] = pool.join([self.answers[member][held_out] for member in members])
-        return CrossFitted(*self._fit(members, ALWAYS_LEARNT), blended)
+        return CrossFitted(whole, blended)
 
-    def _fit(self, members: Sequence[int], left_out: int) -> tuple[Pool, str]:
+    def _fit(self, members: Sequence[int], left_out: int) -> Pool:
         """The pool by all held-out rows but those of one fold."""
         rows = self._scored & (self.fold != left_out)
         if left_out not in self._scales:
@@ -190,8 +213,9 @@ class Pooling:
             for member, scale in zip(members, scales, strict=True)
         ]
         lesson = _lesson_of(np.stack(placed), self.right[rows], self.task, self.space, self.values)
-        choice = _choice(lesson, self.fold[rows]) if len(members) > 1 else BEST
-        return Pool(self.task, self.space, tuple(_weights(choice, lesson).tolist()), scales), choice
+        weights = _weights(lesson, self.fold[rows])
+        lines = _lines(np.tensordot(weights, np.stack(placed), axes=1), lesson.target) if self.space == RANKS else ()
+        return Pool(self.task, self.space, tuple(weights.tolist()), scales, lines)
 
 
 class _Lesson(NamedTuple):
@@ -201,13 +225,11 @@ class _Lesson(NamedTuple):
         placed: (runs, n, k) answers in the space; of grades the expected ones.
         target: (n,) classes, or (n, k) labels or numbers.
         noise: (k,) variance of numbers about the mean answer; None for what has a log loss.
-        is_order: whether only the order of a column's answers is scored.
     """
 
     placed: _Floats
     target: NDArray[Any]
     noise: _Floats | None = None
-    is_order: bool = False
 
     def rows(self, chosen: NDArray[np.bool_]) -> "_Lesson":
         return self._replace(placed=self.placed[:, chosen], target=self.target[chosen])
@@ -227,21 +249,12 @@ class _Lesson(NamedTuple):
             slopes[every, self.target] -= 1
         return loss, np.tensordot(self.placed, slopes, axes=2)
 
-    def cost(self, weights: _Floats) -> float:
-        """What weights are chosen by: the area above the curve where an order is scored, else the loss."""
-        if not self.is_order:
-            return self.loss(weights)[0]
-        scores, positive = np.tensordot(weights, self.placed, axes=1), self.target.sum(axis=0)
-        with np.errstate(invalid="ignore"):  # a column of one side only has no area
-            below = ((rankdata(scores, axis=0) * self.target).sum(axis=0) - positive * (positive + 1) / 2) / positive
-            areas = below / (len(scores) - positive)
-        return float(np.nansum(1 - areas)) * len(scores)
-
 
 def _lesson_of(placed: _Floats, right: Truth, task: Task, space: str, values: tuple[float, ...]) -> _Lesson:
     if space == RANKS:
         target = right if task.kind == LABELS else right[:, np.newaxis]
-        return _Lesson(_as_logits(placed, target), target.astype(np.float64), is_order=True)
+        slopes, offsets = np.array(_lines(placed.mean(axis=0), target)).T  # the same for all runs
+        return _Lesson(placed * slopes + offsets, target.astype(np.float64))
     if space == LOGITS:
         return _Lesson(placed, right if task.kind == LABELS else right.astype(np.int64))
     target = right
@@ -252,38 +265,40 @@ def _lesson_of(placed: _Floats, right: Truth, task: Task, space: str, values: tu
     return _Lesson(placed, target, np.maximum(noise, np.finfo(float).tiny))
 
 
-def _as_logits(ranks: _Floats, target: NDArray[Any]) -> _Floats:
-    """(runs, n, k) ranks on the scale of logits: a line for each column, the same for all runs, keeps their order."""
+def _lines(ranks: _Floats, target: NDArray[Any]) -> Lines:
+    """For each column of (n, k) ranks the slope and offset of the logistic regression on it."""
     from sklearn.linear_model import LogisticRegression
 
-    result = ranks.copy()
-    for k in range(ranks.shape[2]):
-        if 0 < target[:, k].sum() < len(target):
-            mean = ranks[..., k].mean(axis=0)[:, np.newaxis]
-            line = LogisticRegression().fit(mean, target[:, k])
-            result[..., k] = ranks[..., k] * max(line.coef_[0, 0], 0) + line.intercept_[0]
-    return result
+    lines = []
+    for column, right in zip(ranks.T, target.T, strict=True):
+        if not 0 < right.sum() < len(right):
+            lines.append((1.0, 0.0))
+            continue
+        fitted = LogisticRegression().fit(column[:, np.newaxis], right)
+        slope = max(float(fitted.coef_[0, 0]), _LEAST_SLOPE)
+        lines.append((slope, float(fitted.intercept_[0])))
+    return tuple(lines)
 
 
-def _choice(lesson: _Lesson, fold: _Labels) -> str:
-    """Which of `CHOICES` is best for the rows of a fold, when the others tell the weights."""
-    parts = fold if len(np.unique(fold)) > 1 else np.arange(len(fold)) % _PARTS
-    costs = dict.fromkeys(CHOICES, 0.0)
-    for number in np.unique(parts):
-        learnt, held_out = lesson.rows(parts != number), lesson.rows(parts == number)
-        for choice in CHOICES:
-            costs[choice] += held_out.cost(_weights(choice, learnt))
-    return min(costs, key=costs.__getitem__)
+def _weights(lesson: _Lesson, fold: _Labels) -> _Floats:
+    """(runs,) weights: the mean of fitted ones, of equal ones, and of each run alone, by how well each does.
 
-
-def _weights(choice: str, lesson: _Lesson) -> _Floats:
+    How well is told by rows of a fold when the others tell the weights, and counts as a likelihood: Yao et al., "Using
+    stacking to average Bayesian predictive distributions", Bayesian Analysis 13(3), 2018, 917-1007, call it
+    pseudo-BMA. Where the rows do not support a blend, that is nearly the best run alone; nothing is chosen, so nothing
+    jumps from fold to fold.
+    """
     count = len(lesson.placed)
-    if choice == EQUAL:
-        return np.full(count, 1 / count)
-    if choice == BEST:
-        alone = np.eye(count)
-        return alone[int(np.argmin([lesson.cost(one) for one in alone]))]
-    return _fitted(lesson)
+    if count == 1:
+        return np.ones(1)
+    simple = np.vstack((np.full((1, count), 1 / count), np.eye(count)))
+    parts = fold if len(np.unique(fold)) > 1 else np.arange(len(fold)) % _PARTS
+    costs = [0.0, *(lesson.loss(one)[0] for one in simple)]
+    for number in np.unique(parts):
+        costs[0] += lesson.rows(parts == number).loss(_fitted(lesson.rows(parts != number)))[0]
+    mean: _Floats = softmax(-np.array(costs)) @ np.vstack((_fitted(lesson), simple))
+    mean[mean < LEAST_WEIGHT] = 0
+    return mean / mean.sum()
 
 
 def _fitted(lesson: _Lesson) -> _Floats:
