@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import expit, log_expit, log_softmax, logit, softmax
 from scipy.stats import rankdata
 
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.photographs.task import LABELS, NUMBER, Task
 from catsdogs.scoring import judging, metrics
-from catsdogs.scoring.calibration import MAX_TEMPERATURE, UNSEEN_MISTAKES, Calibration
+from catsdogs.scoring.calibration import Calibration
 from catsdogs.scoring.judging import Truth
 from catsdogs.scoring.measuring import KAGGLE_EPSILON
 
@@ -29,7 +29,6 @@ LEAST_WEIGHT = 0.01  # a run of less is left out
 DEVIATION_FROM_EQUAL = 0.2
 
 _LEAST_SLOPE = 1e-3  # a run that is wrong more often than right is not turned round
-_DEVIATION_OF_POWER = 0.3  # of the logarithm of a temperature from 0, a priori
 _PARTS = 5  # of rows that all come from one fold, to choose by
 _Floats = NDArray[np.float64]
 _Labels = NDArray[np.int64]
@@ -67,23 +66,7 @@ def scale_of(answers: _Floats, right: Truth, task: Task, space: str) -> Scale:
     """The scale of a run by (n, columns) answers of rows that no head learnt."""
     if space == RANKS:
         return steps_of(answers, task)
-    return Scale(_calibration(answers, right, task)) if space == LOGITS else Scale()
-
-
-def _calibration(answers: _Floats, right: Truth, task: Task) -> Calibration:
-    """The likeliest temperature, and the clip of rows without a mistake.
-
-    Unlike `calibration.fit_calibration` it has no doubt whether a temperature helps: where one fold is calibrated and
-    the next is not, no calibration of the whole sets that right.
-    """
-    lesson = _lesson_of(_logits(answers, task)[np.newaxis], right, task, LOGITS, ())
-
-    def objective(power: float) -> float:
-        return lesson.loss(np.exp([-power]))[0] + (power / _DEVIATION_OF_POWER) ** 2 / 2
-
-    ends = np.log(MAX_TEMPERATURE)
-    power = float(minimize_scalar(objective, bounds=(-ends, ends), method="bounded").x)
-    return Calibration(float(np.exp(power)), UNSEEN_MISTAKES / (len(answers) + 1))
+    return Scale(judging.fit_calibration(answers, right, task)) if space == LOGITS else Scale()
 
 
 def steps_of(answers: _Floats, task: Task) -> Scale:
