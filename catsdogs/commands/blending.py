@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 
 @task(
-    "runs name features data force",
+    "runs name features force",
     runs="the runs to blend, separated by commas, and CSVs of ids and answers, each with its weight: a,b,other.csv:0.2",
     name="the new run: a folder of submissions/",
     features="the folder of feature files, if they are not where the runs remember them",
-    data="the photographs, if they are not where the runs remember them; only groups are looked up there",
 )
 def blend(flags: Flags, runs: str, name: str, force: bool = False) -> None:
     """Blend runs with weights fitted out of fold and judged by other folds, and write submissions/<name>/."""

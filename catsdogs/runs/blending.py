@@ -142,10 +142,10 @@ def _check_rows(submissions: Path, first: Run, other: Run) -> None:
     ours, theirs = (out_of_fold.read_rows(submissions / run.name) for run in (first, other))
     table = submissions / other.name / run_card.OUT_OF_FOLD_FILE
     alike = f"Train {other.name} again on the rows of {first.name}, with --folds {first.folds} --seed {first.seed}"
-    for row, (here, there) in enumerate(zip(ours, theirs, strict=False)):
-        for what, one, another in zip(here._fields, here, there, strict=True):
-            if one != another:
-                are = "Folds disagree" if what == "fold" else "Runs of other rows"
+    for what in out_of_fold.Row._fields:  # other rows are dealt to other folds, so the fold comes last
+        for row, (here, there) in enumerate(zip(ours, theirs, strict=False)):
+            if (one := getattr(here, what)) != (another := getattr(there, what)):
+                are = "Folds disagree" if what == "fold" and len(ours) == len(theirs) else "Runs of other rows"
                 place = f"{table}, row {row + 2} has the {what} {another}"
                 of = f" for {there.id}" if what != "id" else ""
                 raise TrainingError(f"{are}: {place}{of}, where {first.name} has {one}", alike)

@@ -138,7 +138,6 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--runs": Refused("ridged,gone", "No run is called 'gone'", ("--name", "new")),
         "--name": Refused("../x", "run name", ("--runs", "ridged,other.csv:0.2")),
         "--features": Refused("nowhere", "No feature file nowhere", ("--runs", "ridged", "--name", "new")),
-        "--data": Elsewhere("test_blending.py::test_the_photographs_are_looked_up_where_they_are"),
         "--force": Instead(TAKEN, ("--runs", "gone,other.csv:0.2", "--name", "ridged")),
     },
     "compare": {name: shown for name, shown in RUN.items() if name not in ("--name", "--head")}
