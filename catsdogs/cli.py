@@ -3,6 +3,7 @@
 from invoke import Collection
 
 from catsdogs.commands import (
+    blending,
     cleaning,
     competition,
     demo,
@@ -26,6 +27,7 @@ collection = Collection(
     features=features.features,
     outliers=cleaning.outliers,
     train=runs.train,
+    blend=blending.blend,
     compare=scoring.compare,
     replay=scoring.replay,
     predict=runs.predict,

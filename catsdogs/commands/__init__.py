@@ -1,6 +1,7 @@
 """The commands: flags in, sentences out; a file for each room."""
 
 __all__ = [
+    "blending",
     "cleaning",
     "competition",
     "console",

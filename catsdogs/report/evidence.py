@@ -119,8 +119,12 @@ def _without_votes(suspects: Sequence[Suspect]) -> list[Suspect]:
 
 
 def _test_answers(folder: Path, run: Run, files: Sequence[Features]) -> NDArray[np.float64]:
-    """(n_test, columns) as submitted; of names, or of numbers that only keep an order, those they were made of."""
-    if run.task.answer in submission.OF_NAMES or submission.wants_ranks(run.task):
+    """(n_test, columns) as submitted; of names, or of numbers that only keep an order, those they were made of.
+
+    A blend that a CSV has joined has nothing but its submission.
+    """
+    of_heads_alone = not run.blend or not any(part.is_fixed for part in run.blend.parts)
+    if of_heads_alone and (run.task.answer in submission.OF_NAMES or submission.wants_ranks(run.task)):
         return streaming.predicted(run_card.load_run(folder).predict, files, "test")
     return _read_submission(folder / run_card.SUBMISSION_FILE, run, files[0])
 

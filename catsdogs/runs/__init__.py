@@ -2,6 +2,9 @@
 
 __all__ = [
     "answers",
+    "blend_card",
+    "blended_heads",
+    "blending",
     "ensemble",
     "explaining",
     "out_of_fold",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +46,33 @@ def write_likeliest(folder: Path, run: Run, first: Features, found: Likeliest, f
     tables.write_table(folder / run_card.OUT_OF_FOLD_FILE, _HEADER_OF_LIKELIEST, rows)
 
 
-def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+class Row(NamedTuple):
+    """What a row of the table is: the photograph, its label and its fold, as they are written."""
+
+    id: str
+    label: str
+    fold: str
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """What the rows of a run's table are, which tells whether two runs may be laid beside each other.
+
+    Raises:
+        TrainingError: the table is gone, or has other columns.
+    """
+    path = folder / run_card.OUT_OF_FOLD_FILE
+    run_card.must_exist(path)
+    header, rows = tables.read_table(path, train_again(path))
+    if not {"id", "label", "fold"} <= set(header) or any(len(row) != len(header) for row in rows):
+        raise TrainingError(f"{path} does not have the columns of a run", train_again(path))
+    places = [header.index(name) for name in Row._fields]
+    return [Row(*(row[place] for place in places)) for row in rows]
+
+
+def read_out_of_fold(folder: Path, run: Run, first: Features | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(n_train, columns) predictions and (n_train,) folds from 0, after every row was held against the run.
 
-    Both are as in `CrossValidation`.
+    Both are as in `CrossValidation`. Without `first` ids and labels may be any.
 
     Raises:
         TrainingError: the table is gone, or is not that of this run on these rows.
@@ -63,7 +87,8 @@ def read_out_of_fold(folder: Path, run: Run, first: Features) -> tuple[NDArray[n
         )
     if header != _header_of(run):
         raise TrainingError(f"{path}, row 1 does not have the columns of this run", train_again(path))
-    ids, names = first.ids["train"].tolist(), [first.classes[label] for label in first.labels]
+    ids = first.ids["train"].tolist() if first else [row[0] for row in rows]
+    names = [first.classes[label] for label in first.labels] if first else [row[1] for row in rows]
     if len(rows) != len(ids):
         problem = f"{path}, row {len(rows) + 1} is the last, and the run has {len(ids):,} training photographs"
         raise TrainingError(problem, train_again(path))

@@ -23,6 +23,7 @@ from catsdogs.files import storage
 from catsdogs.files.cards import as_json, typed
 from catsdogs.heads import Head
 from catsdogs.photographs.task import KINDS, NUMBER, Task
+from catsdogs.runs.blend_card import Blend
 from catsdogs.scoring import crossval, judging, metrics, refitting, replay
 from catsdogs.scoring.calibration import MAX_CLIP, MAX_TEMPERATURE, Calibration
 from catsdogs.scoring.curves import TENSORBOARD_FOLDER
@@ -80,6 +81,7 @@ class Run:
         grouped_by: what no fold parts, see `Features.groups`, as it was given; empty without groups.
         balance: whether rare classes and labels counted for as much as frequent ones.
         repeats, refit, pseudo: see `Plan`.
+        blend: of what runs it is made; None for a run that was trained.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Run:
     repeats: int = 1
     refit: bool = False
     pseudo: float = 0.0
+    blend: Blend | None = None
 
     @property
     def kept_heads(self) -> int:
@@ -151,6 +154,7 @@ _SINCE_KINDS = (
     "repeats",
     "refit",
     "pseudo",
+    "blend",
 )  # other fields with defaults are since version 3
 _WITHOUT_METRIC = {"metric": metrics.LOG_LOSS, "value": None, "value_error": None}  # scores of before there were tasks
 
@@ -236,13 +240,19 @@ def read_run(folder: Path) -> Run:
 def load_run(folder: Path) -> TrainedRun:
     """Take up a run again, heads and all; nothing is unpickled, see `kept_heads.read_heads`.
 
-    A head file of the user's is run, to find its class, but only if it is the one that was trained.
+    A head file of the user's is run, to find its class, but only if it is the one that was trained. A blended run takes
+    the heads of the runs beside it that it is made of.
 
     Raises:
         UnknownNameError: no such run.
-        TrainingError: the run is damaged or of another version, or its head file has changed.
+        TrainingError: the run is damaged or of another version, or its head file has changed; so of a blended run's
+            parts.
     """
+    from catsdogs.runs import blended_heads  # which takes up runs with this function
+
     run = read_run(folder)
+    if run.blend:
+        return TrainedRun(run, blended_heads.read_blended(folder, run, run.blend))
     check_head_file(run)
     path, shape = folder / HEAD_FILE, (run.kept_heads, sum(run.widths), len(run.classes))
     return TrainedRun(run, read_heads(path, run.head, shape, run.name, train_again(path), run.task.kind))
@@ -305,6 +315,10 @@ def plan_of(run: Run) -> Plan:
     Raises:
         TrainingError: the user's own head file has changed since.
     """
+    if run.blend:
+        parts = [part.name + (f":{part.weight:g}" if part.is_fixed else "") for part in run.blend.parts]
+        problem = f"The run {run.name} was blended, not trained"
+        raise TrainingError(problem, f"Blend again with --runs {','.join(parts)}")
     check_head_file(run)
     alike = {field.name: getattr(run, field.name) for field in fields(Plan) if hasattr(run, field.name)}
     sample = None if run.version == OLDEST else run.sample_submission

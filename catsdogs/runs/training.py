@@ -68,7 +68,7 @@ def train(
     rows = check_trainable(files, plan.drop, plan.relabel)
     unreadable = {row.id: row.reason for file in rows.files for row in file.unreadable if row.split == "test"}
     left_out = _left_out(files[0], rows) if rows.task.has_classes else {}
-    columns = _columns_left_out(rows.first, left_out, sample_submission, unreadable, set(truth.values()))
+    columns = columns_left_out(rows.first, left_out, sample_submission, unreadable, set(truth.values()))
     keeps_likeliest = not truth and likeliest.are_kept(rows.task, len(rows.kept), len(rows.first.columns))
     rows, plan = settle(rows, plan, keeps_likeliest)
     check_heads(rows.files, rows.kept, [plan.head], plan.seed, plan.settings)
@@ -81,9 +81,9 @@ def train(
     run, predictions = trained.run, streaming.predicted(trained.predict, rows.files, "test")
     if truth:
         run = replace(run, scores=(scores.held_out_score(run, rows.first, predictions, left_out, truth), *run.scores))
-    with _appearing(target, force) as folder:
+    with appearing(target, force) as folder:
         _write_run(folder, run, crossed, trained.heads, rows.first, truth)
-        _write_answers(folder, run, rows.first, predictions, sample_submission, columns)
+        write_answers(folder, run, rows.first, predictions, sample_submission, columns)
     return run
 
 
@@ -101,7 +101,7 @@ def _left_out(given: Features, rows: TrainingRows) -> dict[str, float]:
     return {name: share for name in given.classes if name not in rows.first.classes}
 
 
-def _columns_left_out(
+def columns_left_out(
     first: Features, left_out: Mapping[str, float], sample: str | None, unreadable: Collection[str], shown: set[str]
 ) -> dict[str, float]:
     """Those of the classes left out that the submission has a column for; raises as `submission.order`."""
@@ -131,7 +131,7 @@ def _refuse_unrepeatable(plan: Plan, sample: str | None, kind: str) -> None:
         )
 
 
-def _write_answers(
+def write_answers(
     folder: Path, run: Run, first: Features, predictions: _Floats, sample: str | None, columns: Mapping[str, float]
 ) -> None:
     """The submission, if there is anything to answer for."""
@@ -158,7 +158,7 @@ def _train_likeliest(
     missing = likeliest.of_prior(np.array(run.prior), len(run.unreadable))
     names = dict(zip(run.unreadable, missing.cells(task, run.classes), strict=True))
     names |= dict(zip(ids, answers.cells(task, run.classes), strict=True))
-    with _appearing(target, force) as folder:
+    with appearing(target, force) as folder:
         run_card.write_run(folder, run)
         write_likeliest(folder, run, first, out_of_fold, fold)
         kept_heads.write_heads(folder / kept_heads.HEAD_FILE, run.head, heads_)
@@ -268,7 +268,7 @@ def _write_run(
 
 
 @contextlib.contextmanager
-def _appearing(target: Path, force: bool) -> Iterator[Path]:
+def appearing(target: Path, force: bool) -> Iterator[Path]:
     """A new folder that takes its name only once everything is in it; with `force`, from a run that bore it.
 
     What others put into that run's folder, such as notes, is carried over; what we wrote, like old curves, is not.

@@ -19,6 +19,7 @@ __all__ = [
     "measuring_targets",
     "metrics",
     "plan_checks",
+    "pooling",
     "process_memory",
     "pseudo_labels",
     "quick_head",

@@ -92,8 +92,7 @@ def fit(answers: _Floats, right: Truth, task: Task, values: tuple[float, ...], c
     """The rule for answers of rows that no head learnt; without `calibrate` probabilities stay as they are."""
     if task.kind == NUMBER:
         return Rule(task)
-    cells = answers if task.has_classes else _as_two_classes(answers)
-    fitted = calibration.fit_calibration(cells, right.ravel().astype(np.int64)) if calibrate else Calibration()
+    fitted = fit_calibration(answers, right, task) if calibrate else Calibration()
     calibrated = apply(as_submitted(fitted, task), answers, task)
     if task.kind == LABELS:
         names_one = bool((right.sum(axis=1) > 0).all())
@@ -105,6 +104,12 @@ def fit(answers: _Floats, right: Truth, task: Task, values: tuple[float, ...], c
         found = cut_points.fit_cut_points(expected, right.astype(np.int64), len(values))
         return Rule(task, fitted, found, values)
     return Rule(task, fitted, values=values)
+
+
+def fit_calibration(answers: _Floats, right: Truth, task: Task) -> Calibration:
+    """The calibration of probabilities of rows that no head learnt; of labels one for all of them."""
+    cells = answers if task.has_classes else _as_two_classes(answers)
+    return calibration.fit_calibration(cells, right.ravel().astype(np.int64))
 
 
 def as_submitted(fitted: Calibration, task: Task) -> Calibration:

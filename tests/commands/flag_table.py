@@ -137,6 +137,12 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--balance": Handed("", "catsdogs.runs.training.train", ("--name", "new", *ON)),
         "--metric": Refused("beauty", "Choose from: log-loss", ("--name", "new", *ON)),
     },
+    "blend": {
+        "--runs": Refused("ridged,gone", "No run is called 'gone'", ("--name", "new")),
+        "--name": Refused("../x", "run name", ("--runs", "ridged,other.csv:0.2")),
+        "--features": Refused("nowhere", "No feature file nowhere", ("--runs", "ridged", "--name", "new")),
+        "--force": Instead(TAKEN, ("--runs", "gone,other.csv:0.2", "--name", "ridged")),
+    },
     "compare": {name: shown for name, shown in RUN.items() if name not in ("--name", "--head")}
     | {
         "--folds": Refused("1", COUNTED, (*ON, "--heads", "ridge")),
