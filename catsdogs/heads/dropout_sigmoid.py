@@ -114,8 +114,9 @@ class DropoutSigmoid(SharesHead):
             scores = [dense(X[rows], coef.T, intercept) for coef, intercept in heads]
             losses = losses + [sums(_convex.log_loss_of(target), one, target[rows], own) for one in scores]
         best = losses.argmin(axis=0)
-        if ((best == 0) | (best == len(STEPS) - 1)).any():
-            last = f"The penalty of dropout-sigmoid, {STEP ** STEPS[best].max():.3g} times the usual, is the last tried"
+        at_end = best[(best == 0) | (best == len(STEPS) - 1)]
+        if at_end.size:
+            last = f"The penalty of dropout-sigmoid, {STEP ** STEPS[at_end[0]]:.3g} times the usual, is the last tried"
             warn(f"{last}: one beyond it may be better", FitWarning, stacklevel=2)
         return STEP ** STEPS[best]
 

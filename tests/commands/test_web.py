@@ -195,7 +195,8 @@ def test_suspects_are_reviewed_with_the_keyboard(project: Path, server: str, pag
     expect(page.locator("#count")).to_have_text(re.compile(f"^{REVIEWED} of "))
     written = decisions.read_decisions(project / "features" / decisions.DECISIONS_FILE, ("cat", "dog"))
     assert [decision.decision for decision in written.values()] == list(keys)
-    assert list(written) == suspects[:REVIEWED]
+    on_screen = 4  # stay where they are; those below are ordered anew by what was decided
+    assert list(written)[:on_screen] == suspects[:on_screen] and set(written) <= set(suspects)
     done = catsdogs(project, "train", "--backbones", LITE.name, "--head", "ridge", "--name", "reviewed")
     assert done.returncode == 0, done.stderr
     run = json.loads((project / "submissions" / "reviewed" / "run.json").read_text())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from catsdogs import heads
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features.folds import deal, fold_numbers
-from catsdogs.heads import _convex, _linear
+from catsdogs.heads import _linear
 from catsdogs.scoring import crossval
 from tests.conftest import refused
 
@@ -148,7 +148,7 @@ def test_the_splits_of_heads_part_no_copies(seed: int, sizes: list[int]) -> None
     for learnt, held_out in splits:
         assert not set(groups[learnt]) & set(groups[held_out])
         assert len(held_out) and len(learnt) + len(held_out) == len(groups)
-    assert np.array_equal(np.sort(_convex.held_out_rows(splits)), np.arange(len(groups)))
+    assert np.array_equal(np.sort(_linear.held_out_rows(splits)), np.arange(len(groups)))
 
 
 @pytest.mark.parametrize("head", [name for name in heads.names() if name not in ("notebook", "dropout-sigmoid")])
