@@ -37,18 +37,28 @@ PREDICTION_CACHE = ".predict"
 
 
 @task(
-    "name backbones head folds seed repeats refit pseudo outliers metric groups balance features data competition "
+    "name backbones head set folds seed repeats refit pseudo outliers metric groups balance features data competition "
     "repeat force",
+    iterable=("set",),
+    set="a setting of the head, such as C=0.1; again for another",
     balance="rare classes and labels count for as much as frequent ones while the head learns",
     repeats="deals of folds and seeds, whose heads are averaged",
     refit="a head fitted to all rows after the cross-validation answers for the test rows",
     pseudo="a probability, such as 0.99: test rows that all folds give a class with it are learnt as that class",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
 )
-def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool = False, force: bool = False) -> None:
+def train(
+    flags: Flags,
+    balance: bool = False,
+    repeats: str = "1",
+    refit: bool = False,
+    force: bool = False,
+) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
+    from catsdogs import heads
+
     if flags.repeat:
-        told = "backbones head folds seed outliers competition metric groups pseudo"
+        told = "backbones head set folds seed outliers competition metric groups pseudo"
         if balance or refit or repeats != "1" or any(getattr(flags, name) for name in told.split()):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = flags.name or f"{flags.repeat}-again"
@@ -57,7 +67,9 @@ def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool =
         name = flags.name or Path(flags.text("head")).stem
         check_run_name(name, force)
         files = read_feature_files(flags)
+        settings = heads.read_settings(flags.text("head"), flags.set or (), files[0].task.kind)
         plan = replace(plan_run(flags, files), balance=balance, repeats=whole_number("repeats", repeats), refit=refit)
+        plan = replace(plan, settings=settings)
         if flags.pseudo:
             remedy = "Give a probability such as 0.99"
             plan = replace(plan, pseudo=parse_number(float, "pseudo", flags.pseudo, remedy))

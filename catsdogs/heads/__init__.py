@@ -1,11 +1,13 @@
 """Small models on cached vectors, all of them scikit-learn estimators: a file each, or any other of scikit-learn's."""
 
+import ast
 import functools
 import importlib
 import inspect
 import math
 import pkgutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, Self, cast
@@ -13,7 +15,7 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import TrainingError, UnknownNameError
+from catsdogs.errors import TrainingError, UnknownNameError, UsageError
 from catsdogs.photographs.task import CLASSES, LABELS, NUMBER, ORDINAL
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "is_seeded",
     "logistic",
     "names",
+    "read_settings",
     "serves",
     "settings_of",
     "takes",
@@ -163,6 +166,40 @@ def settings_of(head: Head) -> dict[str, Any]:
     return {
         key: value for key, value in settings.items() if key in taken - {"random_state", "widths"} and _is_plain(value)
     }
+
+
+def read_settings(name: str, texts: Sequence[str], kind: str = CLASSES) -> dict[str, Any]:
+    """Settings of a head as a person writes them, such as `C=0.1` or `n_estimators=300`.
+
+    Raises:
+        UsageError, UnknownNameError: no such setting, or a value that is not of its type; further as `create`.
+    """
+    known, settings = settings_of(create(name, kind=kind)), dict[str, Any]()
+    for text in texts:
+        setting, is_given, value = text.partition("=")
+        if not is_given:
+            raise UsageError(f"--set {text} gives no value", "Write NAME=VALUE, such as C=0.1")
+        if setting not in known:
+            raise UnknownNameError(f"setting of {name}", setting, sorted(known))
+        try:
+            settings[setting] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[setting] = value
+        if not _is_of_type(settings[setting], known[setting]):
+            default = (
+                "one may be a number or a text" if known[setting] is None else f"the default is {known[setting]!r}"
+            )
+            raise UsageError(f"--set {text} is not of that setting's type", f"Give another value; {default}")
+    return settings
+
+
+def _is_of_type(value: Any, default: Any) -> bool:
+    """Whether a setting may have a value, by its default; those of None may be whatever can be kept."""
+    if default is None or value is None:
+        return _is_plain(value)
+    if isinstance(default, float):
+        return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is type(default)
 
 
 def _is_plain(value: Any) -> bool:

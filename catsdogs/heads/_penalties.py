@@ -34,7 +34,9 @@ MANY_ROWS, SAMPLE_ROWS = 10_000, 2_000  # with so many rows, the search begins w
 
 
 def steps_of(penalty: float | None) -> Steps:
-    """What to try: a penalty, times the usual one; None has one searched for."""
+    """What to try: a penalty, times the usual one; None has one searched for; a ValueError if it is not above 0."""
+    if penalty is not None and not penalty > 0:
+        raise ValueError(f"a penalty of {penalty:g}, which has to be above 0")
     return () if penalty is None else (float(np.log(penalty) / np.log(STEP)),)
 
 

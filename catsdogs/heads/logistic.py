@@ -25,6 +25,8 @@ class Logistic(SharesHead):
     random_state: int = 0
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
+        if self.C is not None and not self.C > 0:
+            raise ValueError(f"a C of {self.C:g}, which has to be above 0")
         matrix = DesignMatrix(X)
         if self.C is None:
             splits = lesson.splits(self.random_state)

@@ -131,6 +131,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--force": Instead(TAKEN, ("--name", "ridged", "--head", "svm", *ON)),
         "--competition": Refused("a/b", NO_COMPETITION, ("--name", "new", *ON)),
         "--groups": Refused("colour", "The groups by colour stand in the data set", ("--name", "new", *ON)),
+        "--set": Refused("c=1", "No setting of blend is called 'c'", ("--name", "new", *ON)),
         "--repeats": Refused("0", "0 repeats", ("--name", "new", *ON)),
         "--refit": Handed("", "catsdogs.runs.training.train", ("--name", "new", *ON)),
         "--pseudo": Refused("much", NUMBER, ("--name", "new", *ON)),

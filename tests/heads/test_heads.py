@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from catsdogs import heads
-from catsdogs.errors import TrainingError, UnknownNameError
+from catsdogs.errors import TrainingError, UnknownNameError, UsageError
 from catsdogs.heads import _convex, _linear
 from catsdogs.heads._convex import DesignMatrix
 
@@ -343,3 +343,33 @@ def test_settings_are_those_that_a_class_takes(tmp_path: Path, parameters: str, 
 def test_an_unknown_head_is_refused_with_the_valid_ones(name: str) -> None:
     with pytest.raises(UnknownNameError, match="dropout-sigmoid, logistic"):
         heads.create(name)
+
+
+def test_settings_are_read_as_they_are_written() -> None:
+    assert heads.read_settings("logistic", ["C=0.1"]) == {"C": 0.1}
+    assert heads.read_settings("dropout-sigmoid", ["dropout=0", "penalty=3", "batch_size=64"]) == {
+        "dropout": 0,
+        "penalty": 3,
+        "batch_size": 64,
+    }
+    assert (
+        heads.read_settings("RandomForestClassifier", ["n_estimators=20", "max_features=log2"])["max_features"]
+        == "log2"
+    )
+    for text, error, message in (
+        ("C", UsageError, r"--set C gives no value\. Write NAME=VALUE, such as C=0\.1\."),
+        ("c=1", UnknownNameError, r"No setting of logistic is called 'c'\. Choose from: C, search\."),
+        ("C=[1]", UsageError, r"--set C=\[1\] is not of that setting's type"),
+        ("search=1", UsageError, r"--set search=1 is not of that setting's type\. .*the default is 'wide'"),
+    ):
+        with pytest.raises(error, match=message):
+            heads.read_settings("logistic", [text])
+
+
+@pytest.mark.parametrize(
+    ("head", "setting"), [("logistic", "C"), ("blend", "penalty"), ("dropout-sigmoid", "penalty"), ("ridge", "penalty")]
+)
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_penalties_that_mean_nothing_are_refused(head: str, setting: str, value: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        heads.create(head, **{setting: value}).fit(*blobs(2))

@@ -7,7 +7,7 @@ import pytest
 
 from catsdogs import report
 from catsdogs.cleaning import suspect_table
-from catsdogs.report import choices, evidence, kinds, measures
+from catsdogs.report import choices, evidence, kinds, maps, measures
 from tests.support.reports import Elements, ReportedRun
 
 
@@ -34,6 +34,7 @@ def test_of_many_photographs_the_map_shows_suspects_the_worst_and_a_sample(
         {},
         None,
         "",
+        maps.Maps({}),
     )
     assert "12 of 40 training photographs are drawn" in Elements(page).text
 
@@ -41,8 +42,8 @@ def test_of_many_photographs_the_map_shows_suspects_the_worst_and_a_sample(
 def test_of_many_suspects_a_few_of_every_kind_are_shown(plain: ReportedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     collected = evidence.collect_evidence(plain.folder, plain.files)
     view = kinds.view_of(collected)
-    reason = suspect_table.Reason(0.01, "small: 39 pixels")
-    weak = collected.suspects[0]._replace(split="test", id="<i>0</i>", label="", score=0.01, reasons=(reason,))
+    reason = suspect_table.Reason(0.001, "small: 39 pixels")
+    weak = collected.suspects[0]._replace(split="test", id="<i>0</i>", label="", score=0.001, reasons=(reason,))
     monkeypatch.setattr(choices, "SUSPECTS", 8)
     monkeypatch.setattr(choices, "SUSPECTS_OF_A_KIND", 2)
     shown = choices.choose_photographs(replace(collected, suspects=[*collected.suspects, weak]), view).suspects
