@@ -1,6 +1,7 @@
 """Runs on the command line: `train` makes one, `predict` answers with one."""
 
 import contextlib
+import re
 import shlex
 import tempfile
 from collections.abc import Sequence
@@ -37,8 +38,9 @@ PREDICTION_CACHE = ".predict"
 
 
 @task(
-    "name backbones head folds seed repeats refit pseudo outliers metric groups balance features data competition "
+    "name backbones head set folds seed repeats refit pseudo outliers metric groups balance features data competition "
     "repeat force",
+    iterable=("set",),
     balance="rare classes and labels count for as much as frequent ones while the head learns",
     repeats="deals of folds and seeds, whose heads are averaged",
     refit="a head fitted to all rows after the cross-validation answers for the test rows",
@@ -48,13 +50,13 @@ PREDICTION_CACHE = ".predict"
 def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool = False, force: bool = False) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
     if flags.repeat:
-        told = "backbones head folds seed outliers competition metric groups pseudo"
+        told = "backbones head set folds seed outliers competition metric groups pseudo"
         if balance or refit or repeats != "1" or any(getattr(flags, name) for name in told.split()):
             raise UsageError("--repeat takes everything from the run", "Leave out the other flags, or --repeat")
         name = flags.name or f"{flags.repeat}-again"
         run = _repeat_run(flags, name, force)
     else:
-        name = flags.name or Path(flags.text("head")).stem
+        name = flags.name or _named_after(flags.text("head"))
         check_run_name(name, force)
         files = read_feature_files(flags)
         plan = replace(plan_run(flags, files), balance=balance, repeats=whole_number("repeats", repeats), refit=refit)
@@ -118,11 +120,19 @@ def check_run_name(name: str, force: bool) -> None:
 
 def plan_run(flags: Flags, files: "Sequence[Features]", protocol: str = "") -> "Plan":
     """What to train, from flags and settings and from what a person decided about the photographs."""
+    from catsdogs import heads
     from catsdogs.scoring import training_plan
 
     decided = corrections(flags, files)
-    head, folds, seed = flags.text("head"), flags.number("folds"), flags.number("seed")
-    return training_plan.Plan(head, folds, seed, decided.drop, decided.relabel, protocol=protocol)
+    given = [part for text in flags.set or () for part in text.split(",")]
+    head, settings = heads.settled(heads.canonical(flags.text("head")), given)
+    folds, seed = flags.number("folds"), flags.number("seed")
+    return training_plan.Plan(head, folds, seed, decided.drop, decided.relabel, settings, protocol)
+
+
+def _named_after(head: str) -> str:
+    """What a run is called if nobody says: `pca-256-logistic` of `pca:256+logistic`, `my_head` of a file of yours."""
+    return re.sub(r"[^\w.-]+", "-", Path(head).stem if head.endswith(".py") else head).strip("-")
 
 
 def corrections(flags: Flags, files: "Sequence[Features]") -> "Corrections":

@@ -29,5 +29,5 @@ def test_predict_explains(tmp_path: Path, command: Command, monkeypatch: pytest.
         with Image.open(path) as picture:
             picture.load()
     code, _, err = command("predict", "--name", "near", *told)
-    assert code == 1 and "its head KNeighborsClassifier is not linear" in err
+    assert code == 1 and "its head standard+KNeighborsClassifier is not linear" in err
     assert not Path("submissions/near/predictions.csv").exists()
