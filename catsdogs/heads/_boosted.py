@@ -6,6 +6,7 @@ are held out inside; then all rows are learnt for as many. A fitted model is kep
 own format, and read by its own reader.
 """
 
+import hashlib
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -67,6 +68,7 @@ class Boosted(ClassifierMixin, BaseEstimator):
         columns: the share of the components that a tree sees.
         rounds_: (models,) what was chosen.
         models_: of classes one; of labels and numbers one for each, or the share of a label that all rows have or none.
+        digests_: SHA-256 of each.
         classes_: (classes,) labels in order, of classes.
         axes_, offset_: see `Components`.
     """
@@ -141,15 +143,23 @@ class Boosted(ClassifierMixin, BaseEstimator):
             learnt, held_out = rows.only(split[0]), rows.only(split[1])
             self.rounds_[number] = max(1, self._count_rounds(learnt, held_out, lesson))
             self.models_.append(self._fitted(rows, int(self.rounds_[number]), lesson))
+        self.digests_ = [_digest(model) for model in self.models_]
+        self.__dict__.pop("_read", None)
 
     def _answers(self, X: Any) -> list[Array]:
         """Of each model (n,) or (n, classes) scores: logits, or numbers."""
         check_is_fitted(self)
         if not hasattr(self, "_read"):
+            self._check_whole()
             self._read = [model if isinstance(model, float) else self._reader(model) for model in self.models_]
         X = validate_data(self, X, dtype=np.float32, reset=False)
         components = Components(self.axes_, self.offset_).apply(X).astype(np.float32)
         return [np.full(len(X), one) if isinstance(one, float) else one(components) for one in self._read]
+
+    def _check_whole(self) -> None:
+        """Raise ValueError for models that are not what was learnt: the libraries' readers crash on some of them."""
+        if self.digests_ != [_digest(model) for model in self.models_]:
+            raise ValueError("models that are not those that were learnt")
 
     def _reduced(self, X: Any) -> Vectors:
         """(n, components) of the rows to learn from, after which others can be reduced alike."""
@@ -274,6 +284,11 @@ class CatBoost(Boosted):
 
         found = catboost.CatBoost().load_model(blob=model.tobytes())
         return lambda X: np.asarray(found.predict(X, prediction_type="RawFormulaVal", thread_count=1))
+
+
+def _digest(model: Any) -> str:
+    """SHA-256 of a model's text or bytes."""
+    return hashlib.sha256(model.tobytes() if isinstance(model, np.ndarray) else str(model).encode()).hexdigest()
 
 
 def _pool(rows: Rows) -> Any:

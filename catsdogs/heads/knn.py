@@ -47,7 +47,7 @@ class Knn(ClassifierMixin, BaseEstimator):
 
     k: int | None = None
     components: int = 256
-    temperature: float = 0.2
+    temperature: float = 0.07
     random_state: int = 0
 
     def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
