@@ -73,7 +73,7 @@ def photographs(features: Path, names: list[str]) -> None:
             training_plan.check_trainable(files), Plan(name, FOLDS, SEED, settings=settings)
         )
         crossed = training_plan.cross_validate_plan(rows, plan)
-        judged = judging.cross_fitted(crossed.predictions, rows.truth, crossed.fold, task, None)
+        judged = judging.cross_fitted(crossed.predictions, rows.truth, crossed.fold, task, ())
         loss = judging.measure_log_loss(judged, rows.truth, task, crossed.scored)
         accuracy = judging.accuracy(judged, rows.truth, task, crossed.scored)
         figures = f"{loss.value:.4f} ± {loss.standard_error:.4f} | {accuracy:.2%} | {crossed.seconds:.1f}"

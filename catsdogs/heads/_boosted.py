@@ -1,7 +1,7 @@
 """Boosted trees of LightGBM, XGBoost and CatBoost, on the principal components of standardised columns.
 
 Trees look at each of some thousand columns for each split, and no column of a pretrained network says much by itself:
-128 components say nearly all, in a thirtieth of the time (docs/heads.md). The number of rounds is chosen on rows that
+128 components say as much, in a tenth of the time (docs/heads.md). The number of rounds is chosen on rows that
 are held out inside; then all rows are learnt for as many. A fitted model is kept as the text or bytes of the library's
 own format, and read by its own reader.
 """
