@@ -29,7 +29,7 @@ VARIANTS = (
     *(f"lightgbm[components={count}]" for count in (32, 64, 256)),
     "lightgbm[learning_rate=0.1]", "lightgbm[depth=5]", "lightgbm[columns=1.0]",
     *(f"knn[components={count}]" for count in (64, 1024)),
-    *(f"knn[temperature={value}]" for value in (0.2, 1.0)),
+    *(f"knn[temperature={value}]" for value in (0.07, 1.0)),
 )  # fmt: skip
 
 

@@ -30,7 +30,8 @@ class Knn(ClassifierMixin, BaseEstimator):
     """The mean of the nearest rows' targets, each by how near it is, and of some rows' worth of the mean of all.
 
     A neighbour counts as exp(cosine / temperature): Z. Wu et al., Unsupervised feature learning via non-parametric
-    instance discrimination, 2018. The mean of all smooths it, so that no probability is 0.
+    instance discrimination, 2018. Their 0.07 is of features learnt for it; of few columns it asks too few neighbours.
+    The mean of all smooths it, so that no probability is 0.
 
     Attributes:
         k: of neighbours; None chooses it, and how much the mean of all counts, on held-out rows.
@@ -47,7 +48,7 @@ class Knn(ClassifierMixin, BaseEstimator):
 
     k: int | None = None
     components: int = 256
-    temperature: float = 0.07
+    temperature: float = 0.2
     random_state: int = 0
 
     def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
