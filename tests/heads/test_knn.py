@@ -44,7 +44,7 @@ def test_other_kinds_of_task(kind: str) -> None:
     (X, y), (unseen, truth) = blobs(3, 240), blobs(3, 240, seed=1)
     if kind == NUMBER:
         head = heads.create("knn", kind=kind).fit(X, np.stack([10.0 * y, 5 - y], axis=1))
-        assert np.abs(head.predict(unseen)[:, 0] - 10 * truth).mean() < 2
+        assert np.abs(head.predict(unseen)[:, 0] - 10 * truth).mean() < 3  # 6.7 for who always says 10
     elif kind == LABELS:
         head = heads.create("knn", kind=kind).fit(X, np.stack([y == 0, y > 0, y >= 0], axis=1).astype(int))
         assert (
