@@ -1,6 +1,7 @@
 """Runs on the command line: `train` makes one, `predict` answers with one."""
 
 import contextlib
+import re
 import shlex
 import tempfile
 from collections.abc import Sequence
@@ -40,23 +41,14 @@ PREDICTION_CACHE = ".predict"
     "name backbones head set folds seed repeats refit pseudo outliers metric groups balance features data competition "
     "repeat force",
     iterable=("set",),
-    set="a setting of the head, such as C=0.1; again for another",
     balance="rare classes and labels count for as much as frequent ones while the head learns",
     repeats="deals of folds and seeds, whose heads are averaged",
     refit="a head fitted to all rows after the cross-validation answers for the test rows",
     pseudo="a probability, such as 0.99: test rows that all folds give a class with it are learnt as that class",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
 )
-def train(
-    flags: Flags,
-    balance: bool = False,
-    repeats: str = "1",
-    refit: bool = False,
-    force: bool = False,
-) -> None:
+def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool = False, force: bool = False) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
-    from catsdogs import heads
-
     if flags.repeat:
         told = "backbones head set folds seed outliers competition metric groups pseudo"
         if balance or refit or repeats != "1" or any(getattr(flags, name) for name in told.split()):
@@ -64,12 +56,10 @@ def train(
         name = flags.name or f"{flags.repeat}-again"
         run = _repeat_run(flags, name, force)
     else:
-        name = flags.name or Path(flags.text("head")).stem
+        name = flags.name or _named_after(flags.text("head"))
         check_run_name(name, force)
         files = read_feature_files(flags)
-        settings = heads.read_settings(flags.text("head"), flags.set or (), files[0].task.kind)
         plan = replace(plan_run(flags, files), balance=balance, repeats=whole_number("repeats", repeats), refit=refit)
-        plan = replace(plan, settings=settings)
         if flags.pseudo:
             remedy = "Give a probability such as 0.99"
             plan = replace(plan, pseudo=parse_number(float, "pseudo", flags.pseudo, remedy))
@@ -130,11 +120,19 @@ def check_run_name(name: str, force: bool) -> None:
 
 def plan_run(flags: Flags, files: "Sequence[Features]", protocol: str = "") -> "Plan":
     """What to train, from flags and settings and from what a person decided about the photographs."""
+    from catsdogs import heads
     from catsdogs.scoring import training_plan
 
     decided = corrections(flags, files)
-    head, folds, seed = flags.text("head"), flags.number("folds"), flags.number("seed")
-    return training_plan.Plan(head, folds, seed, decided.drop, decided.relabel, protocol=protocol)
+    given = [part for text in flags.set or () for part in text.split(",")]
+    head, settings = heads.settled(heads.canonical(flags.text("head")), given)
+    folds, seed = flags.number("folds"), flags.number("seed")
+    return training_plan.Plan(head, folds, seed, decided.drop, decided.relabel, settings, protocol)
+
+
+def _named_after(head: str) -> str:
+    """What a run is called if nobody says: `pca-256-logistic` of `pca:256+logistic`, `my_head` of a file of yours."""
+    return re.sub(r"[^\w.-]+", "-", Path(head).stem if head.endswith(".py") else head).strip("-")
 
 
 def corrections(flags: Flags, files: "Sequence[Features]") -> "Corrections":

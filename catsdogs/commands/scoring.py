@@ -1,23 +1,27 @@
 """Scoring on the command line: `compare` heads and networks; `replay` a benchmark that hides a tenth of the labels."""
 
+import re
+
 from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats, with_task
 from catsdogs.commands.console import next_steps, say, task, write
 from catsdogs.commands.flags import as_flags, check_writable, network_names, read_feature_files, refuse_idle_data
 from catsdogs.commands.runs import check_run_name, corrections, plan_run, train_run
 from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 
+_OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # commas between heads, not those between settings of one
+
 
 @task(
     "heads backbones folds repeats seed outliers metric groups features data",
     iterable=("backbones",),
-    heads="heads, separated by commas; all of this program's if not given",
+    heads="heads, separated by commas, with settings in brackets, as in logistic[C=0.1]; all of this program's if not "
+    "given",
     backbones="networks, separated by commas; give the flag again for another set of them",
     repeats="how many times to cross-validate, on other folds each time",
 )
 def compare(flags: Flags, repeats: str = "1") -> None:
     """Every head on every set of networks, on the same folds: their scores, and which differences are noise."""
     from catsdogs import heads
-    from catsdogs.networks.choice import split_names
     from catsdogs.scoring import comparison, comparison_chart, comparison_file, comparison_table
 
     given_sets = flags.backbones or [flags.setting("backbones")]
@@ -30,7 +34,8 @@ def compare(flags: Flags, repeats: str = "1") -> None:
     unfit = {name: reason for name in heads.names() if (reason := heads.serves(name, kind))} if not flags.heads else {}
     for reason in unfit.values():
         say(f"left out: {reason}")
-    chosen = split_names(flags.heads) or [name for name in heads.names() if name not in unfit]
+    asked = [name.strip() for name in _OUTSIDE_BRACKETS.split(flags.heads or "")]
+    chosen = [heads.canonical(name) for name in asked if name] or [name for name in heads.names() if name not in unfit]
     folds, seed = flags.number("folds"), flags.number("seed")
     if not flags.text("groups"):  # which stand there
         refuse_idle_data(flags.data, files)
@@ -47,7 +52,8 @@ def compare(flags: Flags, repeats: str = "1") -> None:
 
 
 @task(
-    "protocol name backbones head folds seed outliers groups features data force",
+    "protocol name backbones head set folds seed outliers groups features data force",
+    iterable=("set",),
     protocol="how to hold labelled photographs out: mlebench",
 )
 def replay(flags: Flags, protocol: str = "mlebench", force: bool = False) -> None:

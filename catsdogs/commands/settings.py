@@ -24,7 +24,8 @@ HELP = {
     "features": "the folder of feature files",
     "folds": "folds of the cross-validation",
     "force": "replace a run of the same name",
-    "head": "a head of this program, a file my_head.py with the class MyHead, or a classifier of scikit-learn's",
+    "head": "a head of this program, lightgbm, xgboost, catboost, a file my_head.py with the class MyHead, an "
+    "estimator of scikit-learn's, or steps and one of these, such as pca:256+logistic",
     "images": "the folder of the photographs, where several hold them, as seen from the data",
     "labels": "the table of labels, where several could be it; after a colon, its column: train.csv:breed",
     "kind": "what is to be predicted, where the files do not tell: binary, classes, labels, ordinal or number",
@@ -36,6 +37,7 @@ HELP = {
     "name": "the run: a folder of submissions/",
     "outliers": "decided: obey decisions.csv; drop: the same, or without it leave out what no network takes for a pet; "
     "keep",
+    "set": "a setting of the head, such as C=0.1; several separated by commas, or give the flag again",
     "seed": "of the folds and the head",
     "weights_dir": "a folder of weights files to look in first (or the environment's CATSDOGS_WEIGHTS)",
 }

@@ -29,6 +29,7 @@ _BLOCK_CELLS = 2**25  # similarities of a block of rows with all: 128 MiB
 _LINKS, _SEARCHED = 32, 64  # of the index: links of each row to near ones; how many near ones a search looks at
 _DEVIATIONS = 4.0  # how many standard deviations off a shortened cosine may be
 _SAMPLING_SEED = 2018
+_SPARE, _EXACT_ROWS = 8, 64  # of `Neighbours`: more rows than asked for, whose order is settled; rows at once
 
 
 class Gallery:
@@ -135,6 +136,33 @@ class Crowd:
             cosines = np.einsum("ij,ij->i", first, second)
             for number in np.flatnonzero(cosines >= least).tolist():
                 yield int(i[number]), int(j[number]), min(1.0, float(cosines[number]))
+
+
+class Neighbours:
+    """Rows of length 1 in memory, to find the nearest of: all are compared, or above `INDEX_ROWS` an index is asked."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        """Take (n, width) rows; UsageError where an index is needed and not installed."""
+        self._vectors = vectors
+        self._search: _Matrix | _Index = _Matrix(vectors)
+        if len(vectors) > INDEX_ROWS:
+            self._search = _Index(vectors.shape[1])
+            self._search.add(np.arange(len(vectors)), vectors)
+
+    def nearest(self, queries: NDArray[np.float64], count: int) -> tuple[Rows, NDArray[np.float64]]:
+        """(n, count) rows nearest to (n, width) queries of length 1, and their cosines; all, if there are fewer.
+
+        The cosines are told to so many digits that they are the same beside any other queries. Where an index finds
+        fewer rows, the rest are infinitely far.
+        """
+        found = self._search.nearest(queries.astype(np.float32), count + _SPARE)[0]
+        cosines = np.empty(found.shape)
+        for start in range(0, len(queries), _EXACT_ROWS):
+            part = slice(start, start + _EXACT_ROWS)
+            cosines[part] = np.einsum("ij,ikj->ik", queries[part], self._vectors[found[part]].astype(np.float64))
+        cosines[found < 0] = -np.inf
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
+        return np.take_along_axis(found, order, axis=1), np.take_along_axis(cosines, order, axis=1)
 
 
 def unfamiliarity(cosines: Vectors, usual: Vectors) -> NDArray[np.float64]:

@@ -1,25 +1,23 @@
 """Small models on cached vectors, all of them scikit-learn estimators: a file each, or any other of scikit-learn's."""
 
-import ast
-import functools
 import importlib
 import inspect
 import math
-import pkgutil
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import TrainingError, UnknownNameError, UsageError
+from catsdogs.errors import TrainingError
+from catsdogs.heads import _lookup
+from catsdogs.heads._lookup import canonical, find, names
 from catsdogs.photographs.task import CLASSES, LABELS, NUMBER, ORDINAL
 
 __all__ = [
     "Head",
+    "canonical",
     "class_of",
     "create",
     "find",
@@ -28,14 +26,13 @@ __all__ = [
     "is_seeded",
     "logistic",
     "names",
-    "read_settings",
     "serves",
     "settings_of",
+    "settled",
     "takes",
     "twin",
 ]
 
-FILE_PREFIX = "catsdogs_head_"  # of the modules that head files become
 METHODS = ("get_params", "set_params", "fit")
 
 
@@ -69,44 +66,87 @@ class Head(Protocol):
         """Its settings by name."""
 
 
-def names() -> list[str]:
-    """The heads of this folder: `dropout_sigmoid.py` is `dropout-sigmoid`; a leading underscore hides a file."""
-    modules = [module.name for module in pkgutil.iter_modules(__path__)]
-    return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
-
-
 def create(name: str, seed: int = 0, widths: tuple[int, ...] = (), kind: str = CLASSES, **settings: Any) -> Head:
     """A head that has learnt nothing yet.
 
     Args:
-        name: one of `names()`; the path of a Python file such as `my_head.py`, whose class is then `MyHead`; or the
-            name of a scikit-learn classifier such as `GaussianNB`, or regressor such as `SVR`.
-        seed, widths: given to heads that take them.
+        name: one of `names()`; `lightgbm`, `xgboost` or `catboost`; the path of a Python file such as `my_head.py`,
+            whose class is then `MyHead`; the name of a scikit-learn classifier such as `GaussianNB`, or regressor such
+            as `SVR`, on columns as they are; or a pipeline such as `pca:256+logistic`, whose last is one of these.
+        seed, widths: given to heads that take them; no widths where steps of a pipeline mix the columns.
         kind: of the task, see `photographs.task`.
+        settings: of the head, of a pipeline's last.
 
     Raises:
-        UnknownNameError: no such head.
-        TrainingError: its file cannot be imported, lacks the class, or the class lacks a method or needs arguments; or
-            it does not serve the kind.
+        UnknownNameError: no such head, or step of a pipeline.
+        TrainingError: its file cannot be imported, lacks the class, or the class lacks a method or needs arguments; its
+            package is not installed; or it does not serve the kind.
     """
+    steps = tuple(step for step in _lookup.split(name)[0] if step != _lookup.RAW)
+    head = _made(name, settings)
+    is_scored = kind != NUMBER and _gives_scores_alone(head)
+    _check_methods(name, head, kind, is_scored)
+    if reason := serves(name, kind):
+        raise TrainingError(f"The head {name} does not serve: {reason}", "Choose another --head")
+    if steps and not _inside("_pipelines").keeps_columns(steps):
+        widths = ()
+    taken = head.get_params(deep=False)
+    head.set_params(**{key: value for key, value in (("random_state", seed), ("widths", widths)) if key in taken})
+    if is_scored:
+        head = _inside("_pipelines").Scored(head, seed)
+    of_kind = _inside("_of_kind").OF_KIND
+    head = head if kind not in of_kind else of_kind[kind](head)
+    return cast(Head, _inside("_pipelines").Piped(steps, head, seed) if steps else head)
+
+
+def _made(name: str, settings: dict[str, Any]) -> Any:
     head_class: Any = find(name)
     try:
-        head = head_class(**settings)
-        wanted = (*METHODS, "predict" if kind == NUMBER or _is_regressor(head_class) else "predict_proba")
+        return head_class(**settings)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise TrainingError(f"The head {name} cannot be made: {error}", "Give every setting a default") from None
+
+
+def _check_methods(name: str, head: Any, kind: str, is_scored: bool) -> None:
+    """A TrainingError for a head that lacks a method."""
+    answer = "predict" if kind == NUMBER or _is_regressor(type(head)) else "predict_proba"
+    wanted = METHODS if is_scored else (*METHODS, answer)
+    try:
         missing = [method for method in wanted if not callable(getattr(head, method, None))]
     except (TypeError, ValueError, AttributeError) as error:
         raise TrainingError(f"The head {name} cannot be made: {error}", "Give every setting a default") from None
     if missing:
         raise TrainingError(
-            f"The head {name} lacks {', '.join(f'{head_class.__name__}.{method}' for method in missing)}",
+            f"The head {name} lacks {', '.join(f'{type(head).__name__}.{method}' for method in missing)}",
             f"Derive it from sklearn.base.{'RegressorMixin' if kind == NUMBER else 'ClassifierMixin'} and "
-            f"BaseEstimator, and give it fit and {wanted[-1]}",
+            f"BaseEstimator, and give it fit and {answer}",
         )
-    if reason := serves(name, kind):
-        raise TrainingError(f"The head {name} does not serve: {reason}", "Choose another --head")
-    taken = head.get_params(deep=False)
-    head.set_params(**{key: value for key, value in (("random_state", seed), ("widths", widths)) if key in taken})
-    return cast(Head, head if kind not in _kinds().OF_KIND else _kinds().OF_KIND[kind](head))
+
+
+def _gives_scores_alone(head: Any) -> bool:
+    """Whether a classifier of scikit-learn's has scores and no probabilities, as `SVC` has."""
+    if not type(head).__module__.startswith("sklearn."):
+        return False
+    return hasattr(head, "decision_function") and not hasattr(head, "predict_proba")
+
+
+def settled(text: str, given: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    """A head's name without the settings that it brings in brackets, such as `logistic[C=0.1]`; and all its settings.
+
+    Args:
+        given: further settings, such as `C=0.1`.
+
+    Raises:
+        UnknownNameError, TrainingError: as `find`; the head has no such setting.
+        UsageError: a setting that is none, is given twice, or is of the wrong type.
+    """
+    reading = _inside("_settings")
+    name, inside = reading.divide(text)
+    given = (*inside, *given)
+    if not given:
+        return name, {}
+    head = _made(name, {})
+    return name, reading.parse(name, head, _names_of_settings(head), given)
 
 
 def is_seeded(head: Head) -> bool:
@@ -118,9 +158,9 @@ def serves(name: str, kind: str) -> str:
     """Why a head is of no use for a kind of task; empty if it serves; raises as `find`."""
     head_class: Any = find(name)
     if kind == NUMBER:
-        can = _is_regressor(head_class) or _kinds().learns_shares(head_class) or is_of_a_file(head_class)
+        can = _is_regressor(head_class) or _inside("_of_kind").learns_shares(head_class) or is_of_a_file(head_class)
         return "" if can else f"{name} tells classes apart, and numbers are asked for"
-    if kind == LABELS and name in names() and not _kinds().learns_shares(head_class):
+    if kind == LABELS and _lookup.split(name)[1] in names() and not _inside("_of_kind").learns_shares(head_class):
         return f"{name} learns one class for each photograph, and several labels are asked for"
     if _is_regressor(head_class) and kind != ORDINAL:
         return f"{name} answers with a number, and {'labels' if kind == LABELS else 'classes'} are asked for"
@@ -133,13 +173,18 @@ def class_of(head: Head) -> type:
 
 
 def _within(head: Head) -> Any:
-    """The estimator that a head of labels, grades or numbers is around; other heads themselves."""
-    return getattr(head, "estimator", head) if isinstance(head, tuple(_kinds().OF_KIND.values())) else head
+    """The estimator that wrappers of pipelines, kinds of task and scores are around; other heads themselves."""
+    pipelines = _inside("_pipelines")
+    wrappers = (*_inside("_of_kind").OF_KIND.values(), pipelines.Piped, pipelines.Scored)
+    inner: Any = head
+    while isinstance(inner, wrappers) and getattr(inner, "estimator", None) is not None:
+        inner = inner.estimator
+    return inner
 
 
-def _kinds() -> ModuleType:
-    """The module that needs this one's modules, and scikit-learn, which takes a while to import."""
-    return importlib.import_module(f"{__name__}._of_kind")
+def _inside(module: str) -> ModuleType:
+    """A module that needs this one's modules, and scikit-learn, which takes a while to import."""
+    return importlib.import_module(f"{__name__}.{module}")
 
 
 def is_linear(head: Any) -> bool:
@@ -158,48 +203,19 @@ def _is_regressor(head_class: type) -> bool:
 def settings_of(head: Head) -> dict[str, Any]:
     """What `create` needs to make this head again, besides name, seed, widths and kind; texts and finite numbers."""
     head = _within(head)
-    settings = head.get_params(deep=False)
+    names = _names_of_settings(head)
+    return {key: value for key, value in head.get_params(deep=False).items() if key in names and _is_plain(value)}
+
+
+def _names_of_settings(head: Any) -> set[str]:
+    """What an estimator takes, besides its seed and widths."""
     parameters = inspect.signature(type(head)).parameters.values()
     taken = {parameter.name for parameter in parameters}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        taken |= settings.keys()  # else boosted trees name settings that a class derived from them need not take
-    return {
-        key: value for key, value in settings.items() if key in taken - {"random_state", "widths"} and _is_plain(value)
-    }
-
-
-def read_settings(name: str, texts: Sequence[str], kind: str = CLASSES) -> dict[str, Any]:
-    """Settings of a head as a person writes them, such as `C=0.1` or `n_estimators=300`.
-
-    Raises:
-        UsageError, UnknownNameError: no such setting, or a value that is not of its type; further as `create`.
-    """
-    known, settings = settings_of(create(name, kind=kind)), dict[str, Any]()
-    for text in texts:
-        setting, is_given, value = text.partition("=")
-        if not is_given:
-            raise UsageError(f"--set {text} gives no value", "Write NAME=VALUE, such as C=0.1")
-        if setting not in known:
-            raise UnknownNameError(f"setting of {name}", setting, sorted(known))
-        try:
-            settings[setting] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            settings[setting] = value
-        if not _is_of_type(settings[setting], known[setting]):
-            default = (
-                "one may be a number or a text" if known[setting] is None else f"the default is {known[setting]!r}"
-            )
-            raise UsageError(f"--set {text} is not of that setting's type", f"Give another value; {default}")
-    return settings
-
-
-def _is_of_type(value: Any, default: Any) -> bool:
-    """Whether a setting may have a value, by its default; those of None may be whatever can be kept."""
-    if default is None or value is None:
-        return _is_plain(value)
-    if isinstance(default, float):
-        return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
-    return type(value) is type(default)
+        taken |= head.get_params(
+            deep=False
+        ).keys()  # else boosted trees name settings that a class derived from them need not take
+    return taken - {"random_state", "widths"}
 
 
 def _is_plain(value: Any) -> bool:
@@ -209,56 +225,11 @@ def _is_plain(value: Any) -> bool:
 
 def takes(head: Head, argument: str) -> bool:
     """Whether `fit` takes an argument besides vectors and labels, see `Head`."""
-    asked = _within(head) if argument == "sample_weight" else head  # which is handed on to the estimator as it is
+    asked: Any = head.estimator if isinstance(head, _inside("_pipelines").Piped) else head
+    asked = _within(asked) if argument == "sample_weight" else asked  # which is handed on to the estimator as it is
     return argument in inspect.signature(asked.fit).parameters
-
-
-def find(name: str) -> type:
-    """The class that a name stands for; raises as `create`."""
-    if name.endswith(".py"):
-        path = Path(name)
-        if not path.is_file():
-            raise TrainingError(f"No head file {path}", f"Choose from: {', '.join(names())}")
-        return _class_in(_module_at(path, path.read_bytes()), path.stem)
-    if name in names():
-        stem = name.replace("-", "_")
-        return _class_in(importlib.import_module(f"{__name__}.{stem}"), stem)
-    if name[:1].isupper() and name in _estimators():
-        return _estimators()[name]
-    raise UnknownNameError("head", name, [*names(), "a file my_head.py", "an estimator of scikit-learn's"])
 
 
 def is_of_a_file(head_class: type) -> bool:
     """Whether a head is the user's own."""
-    return head_class.__module__.startswith(FILE_PREFIX)
-
-
-@functools.cache
-def _estimators() -> dict[str, type]:
-    from sklearn.utils import all_estimators
-
-    return dict(all_estimators(type_filter=["classifier", "regressor"]))
-
-
-@functools.cache
-def _module_at(path: Path, content: bytes) -> ModuleType:
-    """The user's file as a module, run once for all folds; `content` is what is in it."""
-    module = ModuleType(FILE_PREFIX + path.stem)
-    module.__file__ = str(path)
-    try:
-        sys.modules[module.__name__] = module  # where reading a kept head looks for it
-        exec(compile(content, path, "exec"), module.__dict__)  # noqa: S102 - the user's own code, as an import would
-    except Exception as error:  # a file of the user's raises what it likes
-        del sys.modules[module.__name__]
-        raise TrainingError(f"The head file {path} cannot be imported: {error}", "Mend the file") from None
-    return module
-
-
-def _class_in(module: ModuleType, stem: str) -> type:
-    """The class that is called as the file is, whatever its capitals: `MySVM` in `my_svm.py` or `my-svm.py`."""
-    wanted = stem.replace("_", "").replace("-", "").lower()
-    found = [value for name, value in vars(module).items() if isinstance(value, type) and name.lower() == wanted]
-    if not found:
-        class_name = "".join(word.capitalize() for word in stem.replace("-", "_").split("_"))
-        raise TrainingError(f"The head file {module.__file__} lacks the class {class_name}", "Name it after the file")
-    return found[0]
+    return head_class.__module__.startswith(_lookup.FILE_PREFIX)

@@ -158,7 +158,7 @@ def compare(
     corrected after looking at a head's mistakes would flatter that head. Copies share a fold, and vectors that are too
     much for the memory are streamed, both as in `train`.
 
-    The metric is that of the first feature file's task.
+    The metric is that of the first feature file's task. A head may bring settings, as in `logistic[C=0.1]`.
 
     Raises:
         UsageError, UnknownNameError: a head or a set of networks given twice, no such head; folds, repeats or a seed
@@ -173,7 +173,8 @@ def compare(
     rows = check_trainable(files, corrections.drop, corrections.relabel)
     rows = rows.with_copies(duplicates.find_copies(rows.files))
     rows.check_folds(folds, seeds)
-    kept_heads.check_heads(sets[0], rows.kept, head_names, seed)  # what `train` would refuse is not recommended to it
+    for head, settings in map(heads.settled, head_names):  # what `train` would refuse is not recommended to it
+        kept_heads.check_heads(sets[0], rows.kept, [head], seed, settings)
     for file in rows.files:
         streaming.check_columns([file])  # 0.6 s for 25,000 x 3,840: no fit is lost to a network found bad after it
     dealt, task = {one: rows.deal(folds, one) for one in seeds}, rows.task
@@ -198,8 +199,8 @@ def _check_arguments(sets: Sequence[Sequence[Features]], head_names: Sequence[st
     _refuse_twice("set of networks", sets, lambda files: ",".join(sorted(file.name for file in files)))
     if repeats < 1:
         raise UsageError(f"{repeats} repeats", "Give --repeats a number of 1 or more")
-    for name in head_names:
-        heads.create(name, kind=kind)
+    for name, settings in map(heads.settled, head_names):
+        heads.create(name, kind=kind, **settings)
 
 
 def _refuse_twice(kind: str, given: Sequence[Any], name_of: Callable[[Any], str]) -> None:
@@ -246,9 +247,9 @@ def _outcome(
         judging.grades_of(task, rows.first.classes),
     )
     losses, by_metric, accuracy, seconds, memory = list[Measurement](), list[Measurement](), 0.0, [], []
-    scored = _scored(dealt)
+    scored, (name, settings) = _scored(dealt), heads.settled(head)
     for seed, fold in dealt.items():
-        make = partial(heads.create, head, seed, widths, task.kind)
+        make = partial(heads.create, name, seed, widths, task.kind, **settings)
         of_rows = target, rows.kept, fold
         with process_memory.rise() as rise:
             if X is None:

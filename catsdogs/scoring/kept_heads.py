@@ -35,7 +35,10 @@ _TYPES = (
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 )
-_OF_KINDS = tuple(f"catsdogs.heads._of_kind.{name}" for name in ("OfGrades", "OfLabels", "OfNumbers"))
+_AROUND = (  # what heads of kinds of task, of scores and of pipelines are wrapped in
+    *(f"catsdogs.heads._of_kind.{name}" for name in ("OfGrades", "OfLabels", "OfNumbers")),
+    *(f"catsdogs.heads._pipelines.{name}" for name in ("Piped", "Scored", "column_scores")),
+)
 # What boosted trees consist of, which a head of the user's may be or hold. They take themselves apart into the text or
 # bytes of their own formats, and are made again by their own readers. None is taken for any other head.
 _BOOSTED = (
@@ -184,7 +187,7 @@ def _read_trusted(file: Path | io.BytesIO, kind: type) -> Any:
 def _trusted(kind: type) -> list[str]:
     """The types that may come from a file of such heads; with a head of the user's, all that its file defines."""
     own = [kind]
-    others: tuple[str, ...] = (*_TYPES, *_OF_KINDS)
+    others: tuple[str, ...] = (*_TYPES, *_AROUND)
     if heads.is_of_a_file(kind):
         there = vars(sys.modules[kind.__module__]).values()
         own = [value for value in there if isinstance(value, type) and value.__module__ == kind.__module__]

@@ -16,7 +16,7 @@ from catsdogs.features.feature_file import Features
 from catsdogs.features.folds import ALWAYS_LEARNT
 from catsdogs.features.joining import Joined
 from catsdogs.features.scaling import Array, Labels, Scaling, Vectors
-from catsdogs.heads import Head
+from catsdogs.heads import Head, class_of
 from catsdogs.photographs.task import CLASSES
 from catsdogs.progress import Progress
 from catsdogs.scoring import crossval
@@ -60,7 +60,8 @@ class _PartialFits:
     """A `Learner` of classifiers with `partial_fit`; those without `max_iter`, such as GaussianNB, need one pass."""
 
     def __init__(self, heads: Sequence[Any], classes: NDArray[np.int64]) -> None:
-        self.epochs = PASSES if "max_iter" in heads[0].get_params() else 1
+        names = {name.rpartition("__")[2] for name in heads[0].get_params()}  # of a pipeline, also its last's
+        self.epochs = PASSES if "max_iter" in names else 1
         self._heads, self._classes = heads, classes
 
     def learn(self, X: Vectors, target: Labels | Array, allowed: NDArray[np.bool_], share: float) -> None:
@@ -188,6 +189,9 @@ def fit_blocks(
         with Progress(len(vectors), "measuring columns", "row") as bar:
             scaling = Scaling(X[kept[rows]] for rows, X in _with_progress(blocks(vectors), bar) if kept[rows].any())
         refuse_constant(files, scaling.is_constant)
+        for head in heads:
+            if see_scaling := getattr(head, "see_scaling", None):  # of pipelines that standardise
+                see_scaling(scaling)
         started = time.perf_counter()
         of_class, counts = getattr(heads[0], "streamed", None), allowed.sum(axis=1)
         learner: Learner = of_class(heads, scaling, classes, counts) if of_class else _PartialFits(heads, classes)
@@ -211,12 +215,12 @@ def check_head(head: Head, files: Sequence[Features], for_classes: bool = False)
         return
     if for_classes:
         raise TrainingError(
-            f"The head {type(head).__name__} needs the probabilities of all classes for all photographs in memory",
+            f"The head {class_of(head).__name__} needs the probabilities of all classes for all photographs in memory",
             "Choose --head dropout-sigmoid or a classifier with partial_fit, which learn from blocks of rows",
         )
     raise TrainingError(
         f"The training vectors take {_bytes(files) / 1e9:,.1f} GB, more than {MEMORY_SHARE:.0%} of this machine's "
-        f"{_memory() / 1e9:,.1f} GB, and the head {type(head).__name__} needs all of them in memory",
+        f"{_memory() / 1e9:,.1f} GB, and the head {class_of(head).__name__} needs all of them in memory",
         "Choose dropout-sigmoid or a classifier with partial_fit, such as GaussianNB, which read them in blocks",
     )
 

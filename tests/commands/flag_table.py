@@ -60,6 +60,7 @@ RUN: dict[str, Shown] = {
     "--name": Refused("../x", "run name"),
     "--backbones": Refused("Nothing", "Choose from"),
     "--head": Refused("svm", "Choose from", ON),
+    "--set": Refused("softness=2", "No setting of the head blend is called 'softness'", ON),
     "--folds": Refused("1", COUNTED, ON),
     "--seed": Refused("many", NUMBER, ON),
     "--outliers": Refused("maybe", "decided, drop, keep", ON),
@@ -131,7 +132,6 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--force": Instead(TAKEN, ("--name", "ridged", "--head", "svm", *ON)),
         "--competition": Refused("a/b", NO_COMPETITION, ("--name", "new", *ON)),
         "--groups": Refused("colour", "The groups by colour stand in the data set", ("--name", "new", *ON)),
-        "--set": Refused("c=1", "No setting of blend is called 'c'", ("--name", "new", *ON)),
         "--repeats": Refused("0", "0 repeats", ("--name", "new", *ON)),
         "--refit": Handed("", "catsdogs.runs.training.train", ("--name", "new", *ON)),
         "--pseudo": Refused("much", NUMBER, ("--name", "new", *ON)),
@@ -144,7 +144,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--features": Refused("nowhere", "No feature file nowhere", ("--runs", "ridged", "--name", "new")),
         "--force": Instead(TAKEN, ("--runs", "gone,other.csv:0.2", "--name", "ridged")),
     },
-    "compare": {name: shown for name, shown in RUN.items() if name not in ("--name", "--head")}
+    "compare": {name: shown for name, shown in RUN.items() if name not in ("--name", "--head", "--set")}
     | {
         "--folds": Refused("1", COUNTED, (*ON, "--heads", "ridge")),
         "--heads": Refused("svm", "Choose from", ON),

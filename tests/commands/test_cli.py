@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,14 +100,17 @@ class TestWholeJob:
     def test_compare(self, inside: Path, command: Command) -> None:
         (inside / "features/Copy.h5").unlink(missing_ok=True)
         flags = ("--backbones", "EfficientNetLite0", "--folds", "4", "--repeats", "2")
-        code, out, err = command("compare", "--heads", "logistic,stack,GaussianNB", *flags)
+        code, out, err = command("compare", "--heads", "logistic[C=0.1,search=five],stack,GaussianNB", *flags)
         assert code == 0, err
         rows = list(csv.DictReader((inside / "submissions/compare.csv").open()))
-        assert {row["head"] for row in rows} == {"logistic", "stack", "GaussianNB"}
+        assert {row["head"] for row in rows} == {"logistic[C=0.1,search=five]", "stack", "standard+GaussianNB"}
         assert [float(row["log_loss"]) for row in rows] == sorted(float(row["log_loss"]) for row in rows)
         with Image.open(inside / "submissions/compare.png") as chart:
             assert chart.width > 500
-        assert "noise" in out and f"train --name best --backbones EfficientNetLite0 --head {rows[0]['head']}" in out
+        assert (
+            "noise" in out
+            and f"train --name best --backbones EfficientNetLite0 --head {shlex.quote(rows[0]['head'])}" in out
+        )
         twice = ("--backbones", "EfficientNetLite0", "--backbones", "EfficientNetLite0")
         code, _, err = command("compare", "--heads", "logistic", *twice)
         assert code == 2 and "twice" in err
@@ -125,7 +129,7 @@ class TestWholeJob:
 
     def test_unknown_head(self, inside: Path, command: Command) -> None:
         code, _, err = command("train", "--backbones", "EfficientNetLite0", "--head", "svm")
-        assert (code, "'svm'. Choose from: blend, dropout-sigmoid, logistic" in err) == (1, True)
+        assert (code, "'svm'. Choose from: SVR, SVC, blend, dropout-sigmoid, knn, logistic" in err) == (1, True)
 
     def test_what_cannot_be_trained_on_is_one_line(self, inside: Path, command: Command) -> None:
         (inside / "half.py").write_text("class Half:\n    def fit(self, X, y): return self\n")

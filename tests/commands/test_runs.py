@@ -1,5 +1,6 @@
 """Answers of a run by the command line, with what speaks for them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
 from tests.conftest import Command
 from tests.support.datasets import draw_data
+from tests.support.runs import features
 
 LITE0 = "EfficientNetLite0"
 
@@ -29,5 +31,26 @@ def test_predict_explains(tmp_path: Path, command: Command, monkeypatch: pytest.
         with Image.open(path) as picture:
             picture.load()
     code, _, err = command("predict", "--name", "near", *told)
-    assert code == 1 and "its head KNeighborsClassifier is not linear" in err
+    assert code == 1 and "its head standard+KNeighborsClassifier is not linear" in err
     assert not Path("submissions/near/predictions.csv").exists()
+
+
+def test_settings_stand_in_the_run_and_are_repeated(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features(tmp_path / "features", rows=20)
+    monkeypatch.chdir(tmp_path)
+    asked = ("train", "--backbones", "ResNet50", "--folds", "2", "--head", "pca:3+logistic")
+    assert command(*asked, "--set", "C=0.5", "--set", "search=five")[0] == 0
+    assert command("train", "--repeat", "pca-3-logistic", "--name", "again")[0] == 0
+    first, again = (
+        json.loads(Path(f"submissions/{name}/run.json").read_text()) for name in ("pca-3-logistic", "again")
+    )
+    assert first["head"] == again["head"] == "pca:3+logistic"
+    assert first["settings"] == again["settings"] == {"C": 0.5, "search": "five"}
+    assert first["scores"] == again["scores"]
+    code, _, err = command(*asked, "--set", "C=0.5,C=1", "--name", "twice")
+    assert (code, "The setting C of the head pca:3+logistic is given twice" in err) == (2, True)
+    assert not Path("submissions/twice").exists()
+    code, _, err = command("train", "--repeat", "again", "--set", "C=1", "--name", "other")
+    assert (code, "--repeat takes everything from the run" in err) == (2, True)

@@ -15,7 +15,7 @@ from catsdogs.errors import StoreError, UsageError
 from catsdogs.features import feature_file, neighbours
 from catsdogs.features.feature_file import SPLITS
 from catsdogs.features.joining import Joined, normalise
-from catsdogs.features.neighbours import Crowd, Gallery
+from catsdogs.features.neighbours import Crowd, Gallery, Neighbours
 from tests.conftest import need, refused
 from tests.support.vectors import clusters, write_vectors
 
@@ -224,3 +224,25 @@ def test_how_unfamiliar_a_row_is_to_others(rows: int, asked: int, seed: int) -> 
     assert np.all((least - 1e-9 <= among_learnt) & (among_learnt <= most + 1e-9))
     itself = neighbours.unfamiliarity((learnt @ learnt.T).max(axis=1) + np.float32(1e-5), usual)
     assert not (itself >= neighbours.FAR).any()
+
+
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 99))
+def test_neighbours_in_memory_are_those_of_brute_force(rows: int, count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    vectors, asked = random.normal(size=(rows, 6)).astype(np.float32), random.normal(size=(9, 6))
+    normalise(vectors, (6,))
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    found, near = Neighbours(vectors).nearest(asked, count)
+    exact = asked @ vectors.astype(np.float64).T
+    np.testing.assert_allclose(near, -np.sort(-exact, axis=1)[:, :count], rtol=1e-12)
+    np.testing.assert_allclose(np.take_along_axis(exact, found, axis=1), near, rtol=1e-12)
+    np.testing.assert_array_equal(near[4:5], Neighbours(vectors).nearest(asked[4:5], count)[1])
+
+
+def test_neighbours_by_an_index(few_rows: None) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(400, 16)).astype(np.float32)
+    normalise(vectors, (16,))
+    found, near = Neighbours(vectors).nearest(vectors[:50].astype(np.float64), 3)
+    assert found.shape == near.shape == (50, 3)
+    assert (found[:, 0] == np.arange(50)).mean() > 0.95 and np.allclose(near[:, 0], 1, atol=1e-2)
