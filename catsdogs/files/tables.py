@@ -184,9 +184,15 @@ def check_width(cells: Sequence[str], header: Sequence[str]) -> None:
 
 
 def read_table(path: Path, remedy: str, kind: type[CatsdogsError] = TrainingError) -> tuple[list[str], list[list[str]]]:
-    """A CSV's header and its other rows; an error of this kind, with this remedy, if it cannot be read."""
+    """Header and other rows of a CSV of this program's; an error of this kind, with this remedy, if it cannot be read.
+
+    Every line has an end where `write_table` wrote it: without its last one, the file was cut.
+    """
     try:
-        header, *rows = cells(path.read_bytes().decode("utf-8-sig")).rows or [[]]
+        text = path.read_bytes().decode("utf-8-sig")
+        if text and not text.endswith("\n"):
+            raise NoTableError("it is cut off inside a line")
+        header, *rows = cells(text).rows or [[]]
     except (OSError, UnicodeDecodeError, NoTableError) as error:
         raise kind(f"{path} cannot be read: {error}", remedy) from None
     return header, rows

@@ -74,6 +74,7 @@ def test_any_id_and_label_survives(tmp_path: Path, rows: list[tuple[str, str, li
         ([], r"row 1 has the columns \(none\)"),
         (["id,decision"], "row 1 has the columns id, decision"),
         ([HEADER, ROW, "train,cat.2,cat"], "row 3 is damaged: 3 cells"),
+        ([HEADER, ROW[:-1] + "\0"], "row 2 is damaged: zeros inside a line"),
         ([HEADER, ROW.replace("0.9000", "much")], "row 2 is damaged"),
         ([HEADER, ROW.replace("0.9000", "nan")], "the score nan"),
         ([HEADER, ROW.replace("0.9000", "1.5")], "the score 1.5"),

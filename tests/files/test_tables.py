@@ -215,6 +215,16 @@ def test_bytes_that_are_no_table(data: bytes) -> None:
         tables.decode(data)
 
 
+@pytest.mark.parametrize("kept", ["id,label\na", "id,label\na,tab", "id,label\na,tab\0\0\0"])
+def test_a_table_of_ours_that_was_cut_inside_a_line_is_refused(tmp_path: Path, kept: str) -> None:
+    path = tmp_path / "table.csv"
+    tables.write_table(path, ("id", "label"), [("a", "tabby")])
+    assert tables.read_table(path, "Again") == (["id", "label"], [["a", "tabby"]])
+    path.write_text(kept, newline="")
+    with pytest.raises(StoreError, match=r"table\.csv cannot be read: it is cut off inside a line\. Again\."):
+        tables.read_table(path, "Again", StoreError)
+
+
 def test_a_name_is_found_as_it_is_before_it_is_found_otherwise() -> None:
     names = Names(["a", " a", "cafe\u0301", "caf\u00e9", "b "])
     for name in ("a", " a", "cafe\u0301", "caf\u00e9", "b "):
