@@ -22,8 +22,11 @@ _ROWS_AT_ONCE = 1024  # 1,024 rows of 6,144 float32 are 25 MB: what standardisin
 _BLOCK_COLUMNS = 512
 _JITTER = 1e-6  # of the mean squared length of a row
 # Some dozens of steps are enough; the limit is for columns that no standardising tames.
-_OPTIONS = {"maxiter": 1000, "ftol": 1e-7, "gtol": 1e-6}
-_ROUNDING = 1e-5  # of a mean square
+_MOST_STEPS = 1000
+_TOLERANCE = 1e-7  # of the mean loss, by which a step has to lower it; a search for penalties makes do with more
+SEARCH_TOLERANCE = 1e-6
+_LEAST_SLOPE = 1e-6
+ROUNDING = 1e-5  # of a mean square
 _LEAST_CURVATURE = 0.002  # of a log loss by a score, where hardly a row is in doubt
 
 InnerSplit = tuple[NDArray[np.intp], NDArray[np.intp]]  # the rows to learn from, and those held out
@@ -135,13 +138,23 @@ class DesignMatrix:
         """(m, columns) coordinates of some rows."""
         return self._rows[rows] if self._is_wide else self._scaling.apply(self._rows[rows])
 
-    def products(self) -> NDArray[np.float32]:
-        """(columns, columns) sums over the rows of the products of two coordinates; only the lower half is filled."""
-        if self._products is None:
-            self._products = add_products(
-                self, slice(0, len(self._rows)), np.zeros((self.columns,) * 2, np.float32, "F")
-            )
-        return self._products
+    def products(self, left_out: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+        """(columns, columns) sums over the rows of the products of two coordinates; only the lower half is filled.
+
+        Those without the rows `left_out` are the caller's to change.
+        """
+        if left_out is None or not len(left_out):
+            if self._products is None:
+                self._products = add_products(self, slice(0, len(self._rows)), self._no_products())
+            return self._products
+        if self._products is not None:  # the products of a few rows are taken away, rather than those of many added up
+            return add_products(self, left_out, self._products.copy(order="F"), sign=-1)
+        rest = add_products(self, np.delete(np.arange(len(self._rows)), left_out), self._no_products())
+        self._products = add_products(self, left_out, rest.copy(order="F"))
+        return rest
+
+    def _no_products(self) -> NDArray[np.float32]:
+        return np.zeros((self.columns, self.columns), np.float32, "F")
 
     def minimise(
         self,
@@ -151,16 +164,18 @@ class DesignMatrix:
         learnt: Sequence[NDArray[np.intp] | slice] = (slice(None),),
         start: Array | None = None,
         weights: Array | None = None,
+        tolerance: float = _TOLERANCE,
     ) -> Array:
         """(columns + 1, fits, units) coefficients, intercepts last: one fit for each of the parts `learnt` of the rows.
 
         Each is that of the least loss of its rows + ½ penalty |coef|². L-BFGS takes some dozens of steps instead of
         hundreds in the coordinates Lᵀ coef, in which the loss is nearly round, for L Lᵀ is near its second derivative.
-        It comes within about 1e-6 of the least mean loss, and warns where it does not.
+        It comes within about ten times the `tolerance` of the least mean loss, and warns where it does not.
 
         Args:
             start: what to begin with; 0 if None.
             weights: (n,), or (n, k) of shares: how often each loss counts; once if None.
+            tolerance: it stops where a step lowers the mean loss by no more.
         """
         counts = [len(target[rows]) for rows in learnt]
         start = np.zeros((self.columns + 1, len(learnt), units_of(target))) if start is None else start
@@ -182,8 +197,9 @@ class DesignMatrix:
             return value / sum(counts), _divided(lower, gradient, "N").ravel() / sum(counts)
 
         first = np.concatenate((np.tensordot(lower.T, start[:-1], axes=1), start[-1:]))
-        found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=_OPTIONS)
-        if found.nit >= _OPTIONS["maxiter"]:
+        options = {"maxiter": _MOST_STEPS, "ftol": tolerance, "gtol": _LEAST_SLOPE}
+        found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=options)
+        if found.nit >= _MOST_STEPS:
             warn(f"A fit stopped after {found.nit:,} steps, before its least loss was found", FitWarning, stacklevel=2)
         return _divided(lower, found.x.reshape(start.shape), "T")
 
@@ -231,7 +247,7 @@ def lower_of(products: NDArray[np.float32], penalty: float) -> NDArray[np.float3
     The penalty is raised to what float32 can tell from rounding.
     """
     diagonal = np.diag_indices_from(products)
-    products[diagonal] += max(penalty, _ROUNDING * float(products[diagonal].mean()))
+    products[diagonal] += max(penalty, ROUNDING * float(products[diagonal].mean()))
     lower: NDArray[np.float32] = cholesky(products, lower=True, overwrite_a=True, check_finite=False)
     return lower
 

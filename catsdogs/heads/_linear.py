@@ -24,12 +24,14 @@ from catsdogs.heads._convex import InnerSplit, Target, dense, log_loss_of, share
 PRIOR_VARIANCE = 100.0
 UNSEEN = 0.5  # rows of each side that are added to a label of one side only, as at `calibration.UNSEEN_MISTAKES`
 INNER_FOLDS = 5
-INNER_ROWS = 4000  # held-out rows after which a handful of numbers is known well enough
+# Held-out rows of two classes after which a handful of numbers is known well enough. A row of K classes tells of K - 1
+# scores, so fewer such rows will do.
+INNER_ROWS = 3000
 _BEYOND_CACHES = 2**25  # numbers, times units: 128 MB of float32, beyond any processor's cache
 
 
 def inner_splits(target: Target, random_state: int, groups: NDArray[np.int64] | None = None) -> list[InnerSplit]:
-    """Splits by which a head chooses numbers of its own; `INNER_ROWS` are held out in all, or every row once.
+    """Splits by which a head chooses numbers of its own; `INNER_ROWS` in all are held out, or every row once.
 
     Rows of one of the (n,) `groups` are copies of a picture, and stay together. A class of fewer pictures than folds is
     held out from some of them only; the one picture of a class from none, for what is chosen without it would have to
@@ -40,7 +42,7 @@ def inner_splits(target: Target, random_state: int, groups: NDArray[np.int64] | 
     """
     rows = np.arange(len(target)) if groups is None else groups
     if target.ndim == 2:
-        return _until_enough(_splits_of_shares(target, rows, _seed_of(random_state)))
+        return _until_enough(_splits_of_shares(target, rows, _seed_of(random_state)), 1)
     several = np.bincount(target[np.unique(rows, return_index=True)[1]], minlength=int(target.max()) + 1)
     alone = several[target] < 2
     folds = min(INNER_FOLDS, int(several.max()))
@@ -48,7 +50,8 @@ def inner_splits(target: Target, random_state: int, groups: NDArray[np.int64] | 
         raise ValueError("every class has a single row, so none can be held out")
     fold = deal(target, rows, folds, _seed_of(random_state))
     numbers = np.unique(fold[~alone])
-    return _until_enough([(np.flatnonzero((fold != n) | alone), np.flatnonzero((fold == n) & ~alone)) for n in numbers])
+    splits = [(np.flatnonzero((fold != n) | alone), np.flatnonzero((fold == n) & ~alone)) for n in numbers]
+    return _until_enough(splits, len(several) - 1)
 
 
 def _seed_of(random_state: Any) -> int:
@@ -65,8 +68,9 @@ def _splits_of_shares(target: Array, rows: NDArray[np.int64], seed: int) -> list
     return [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in np.unique(fold)]
 
 
-def _until_enough(splits: list[InnerSplit]) -> list[InnerSplit]:
-    held_out = np.cumsum([len(rows) for _, rows in splits])
+def _until_enough(splits: list[InnerSplit], scores: int) -> list[InnerSplit]:
+    """The first splits, if they hold out enough rows that each tell of so many scores."""
+    held_out = scores * np.cumsum([len(rows) for _, rows in splits])
     enough = next((n for n in range(1, len(splits)) if held_out[n - 1] >= INNER_ROWS), len(splits))
     return splits[:enough]
 

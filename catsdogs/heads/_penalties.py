@@ -10,27 +10,37 @@ around that of the usual one, which pictures of cats and dogs asked for.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
-from scipy.linalg.blas import ssyr
+from scipy.linalg.blas import ssymv, ssyr
+from scipy.sparse.linalg import LinearOperator, cg
 
 from catsdogs.errors import FitWarning
 from catsdogs.features.scaling import Array
 from catsdogs.heads import _convex
-from catsdogs.heads._convex import DesignMatrix, InnerSplit, Loss, Penalty, Target, add_products, lower_of
-from catsdogs.heads._linear import Lesson, inner_splits
+from catsdogs.heads._convex import (
+    SEARCH_TOLERANCE,
+    DesignMatrix,
+    InnerSplit,
+    Loss,
+    Penalty,
+    Target,
+    lower_of,
+)
+from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson
 
 STEP = 3.0
 DEVIATION = float(np.log(10))  # of the logarithm of a penalty; some hundred rows say more than this prior
 FIRST_STEP = 3  # from the usual penalty
 MOST_STEPS = 12  # from the first, in each direction: a factor of 500,000
+_NEAR_FACTOR = 3.5 * float(np.log(STEP))  # of the logarithms of two penalties: some dozen refinements are enough
+_REFINEMENTS, _RESIDUAL = 40, 1e-5  # of the moments, in float32
 Steps = Sequence[float]
-MANY_ROWS, SAMPLE_ROWS = 10_000, 2_000  # with so many rows, the search begins with what suits a sample of them
 
 
 def steps_of(penalty: float | None) -> Steps:
@@ -58,20 +68,43 @@ class Fitted(NamedTuple):
         coef, intercept: (width, units) and (units,), of the vectors as they are.
         held_out: (held-out rows, units) scores, one split after the other.
         penalty: what was chosen; (k,) for shares.
+        step: how many steps that is from the usual one; the median of shares.
     """
 
     coef: Array
     intercept: Array
     held_out: Array
     penalty: Penalty
+    step: float
 
 
-def fit(matrix: DesignMatrix, lesson: Lesson, usual: float, splits: Sequence[InnerSplit], among: Steps = ()) -> Fitted:
-    """Least log loss of all rows, with the penalty that serves held-out rows best, if only `among` some."""
+def fit(
+    matrix: DesignMatrix,
+    lesson: Lesson,
+    usual: float,
+    splits: Sequence[InnerSplit],
+    among: Steps = (),
+    near: float | None = None,
+) -> Fitted:
+    """Least log loss of all rows, with the penalty that serves held-out rows best, if only `among` some.
+
+    `near` is a step to go on from if it is better than the first: what another member of the head took.
+    """
     loss = _convex.log_loss_of(lesson.target)
-    found = _LogLoss(matrix, lesson, usual, splits, among).run()
+    found = _LogLoss(matrix, lesson, usual, splits, among, near).run()
     theta = matrix.minimise(loss, lesson.target, found.penalty, start=found.theta, weights=lesson.weights)
-    return Fitted(*matrix.of_vectors(theta[:, 0]), found.held_out, found.penalty)
+    return Fitted(*matrix.of_vectors(theta[:, 0]), found.held_out, found.penalty, found.step)
+
+
+def fit_networks(
+    parts: Iterable[DesignMatrix], lesson: Lesson, splits: Sequence[InnerSplit], among: Steps = ()
+) -> list[Fitted]:
+    """A `fit` for each network's columns; near where the first one's search ends, those of the others begin."""
+    fits = list[Fitted]()
+    for part in parts:
+        usual = part.vectors.shape[1] / PRIOR_VARIANCE
+        fits.append(fit(part, lesson, usual, splits, among, fits[0].step if fits else None))
+    return fits
 
 
 def fit_squares(
@@ -83,35 +116,69 @@ def fit_squares(
     least squares. Without weights each fit is a closed form of the products of the columns.
     """
     if lesson.weights is None:
-        found = _ClosedForm(matrix, lesson, usual, splits, among).run()
-        theta = Squares(matrix, lesson, np.arange(len(lesson.target))).solve_each(found.penalty)
+        search = _ClosedForm(matrix, lesson, usual, splits, among)
+        found, factor = search.run(), search.squares[-1].factor
+        del search  # which holds the products of each split
+        theta = Squares(matrix, lesson, np.arange(len(lesson.target)), factor).solve_each(found.penalty)
     else:
         found, loss = _WeightedSquares(matrix, lesson, usual, splits, among).run(), _convex.squared_loss
         theta = matrix.minimise(loss, lesson.target, found.penalty, start=found.theta, weights=lesson.weights)[:, 0]
-    return Fitted(*matrix.of_vectors(theta), found.held_out, found.penalty)
+    return Fitted(*matrix.of_vectors(theta), found.held_out, found.penalty, found.step)
 
 
 class Squares:
-    """Least squares on ±1 of some rows: a closed form for any penalty."""
+    """Least squares on ±1 of some rows: a closed form for any penalty.
 
-    def __init__(self, matrix: DesignMatrix, lesson: Lesson, learnt: NDArray[np.intp]) -> None:
-        """Of the rows `learnt`."""
+    Attributes:
+        factor: the last penalty whose L had to be computed, see `lower_of`, and that; None before the first.
+    """
+
+    def __init__(
+        self,
+        matrix: DesignMatrix,
+        lesson: Lesson,
+        learnt: NDArray[np.intp],
+        factor: tuple[float, NDArray[np.float32]] | None = None,
+    ) -> None:
+        """Of the rows `learnt`; `factor` is that of nearly the same rows."""
         is_learnt = np.zeros((len(lesson.target), 1))
         is_learnt[learnt] = 1
         wanted = _convex.wanted_of(lesson.target, _convex.units_of(lesson.target))
         self._wanted_mean = wanted[learnt].mean(axis=0)
         self._moments = matrix.transposed_dot((wanted - self._wanted_mean) * is_learnt).astype(np.float32)
         self._mean = matrix.transposed_dot(is_learnt)[:, 0] / len(learnt)
-        # The products of the few rows left out are taken away, rather than those of many added up.
-        left_out = np.flatnonzero(is_learnt[:, 0] == 0)
-        products = add_products(matrix, left_out, matrix.products().copy(order="F"), sign=-1)
-        self._products = ssyr(-len(learnt), self._mean.astype(np.float32), lower=1, a=products, overwrite_a=1)
+        self._products = matrix.products(np.flatnonzero(is_learnt[:, 0] == 0))
+        if len(learnt) < len(is_learnt):  # else the mean of standardised columns is 0
+            self._products = ssyr(-len(learnt), self._mean.astype(np.float32), lower=1, a=self._products, overwrite_a=1)
+        self.factor = factor
 
     def solve(self, penalty: float, units: NDArray[np.intp] | slice = slice(None)) -> Array:
         """(columns + 1, units) coefficients, intercepts last."""
-        lower = lower_of(self._products.copy(order="F"), penalty)
-        coef = cho_solve((lower, True), self._moments[:, units], check_finite=False).astype(np.float64)
+        moments = self._moments[:, units]
+        found = self._refined(moments, penalty)
+        if found is None:
+            self.factor = penalty, lower_of(self._products.copy(order="F"), penalty)
+            found = cho_solve((self.factor[1], True), moments, check_finite=False)
+        coef = found.astype(np.float64)
         return np.vstack((coef, self._wanted_mean[units] - self._mean @ coef))
+
+    def _refined(self, moments: NDArray[np.float32], penalty: float) -> NDArray[np.float32] | None:
+        """The same of one unit by conjugate gradients, with the last penalty's factor to precondition them.
+
+        None where that is too far away, or there are several units, for which another factor is quicker.
+        """
+        if moments.shape[1] > 1 or self.factor is None or abs(np.log(penalty / self.factor[0])) > _NEAR_FACTOR:
+            return None
+        floored = max(penalty, _convex.ROUNDING * float(np.diagonal(self._products).mean()))
+        count, lower = len(self._products), (self.factor[1], True)
+        found, failed = cg(
+            _operator(count, lambda x: ssymv(1, self._products, x, lower=1) + np.float32(floored) * x),
+            moments[:, 0],
+            rtol=_RESIDUAL,
+            maxiter=_REFINEMENTS,
+            M=_operator(count, lambda x: cho_solve(lower, x, check_finite=False)),
+        )
+        return None if failed else found[:, np.newaxis]
 
     def solve_each(self, penalty: Penalty) -> Array:
         """The same with a penalty for each unit, or one for all."""
@@ -123,12 +190,17 @@ class Squares:
         return theta
 
 
+def _operator(count: int, product: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> LinearOperator:
+    return LinearOperator((count, count), matvec=product, dtype=np.float32)
+
+
 class _Found(NamedTuple):
     """What a search ends with: as in `Fitted`, and (columns + 1, 1, units) mean coefficients of the splits' fits."""
 
     penalty: Penalty
     held_out: Array
     theta: Array
+    step: float
 
 
 class _Search(ABC):
@@ -141,12 +213,14 @@ class _Search(ABC):
         usual: float,
         splits: Sequence[InnerSplit],
         among: Steps = (),
+        near: float | None = None,
     ) -> None:
         """`among`: the steps that are tried, none of them likelier than others; without them they are searched for."""
         self.matrix, self.lesson, self.usual, self.splits, self._among = matrix, lesson, usual, splits, among
+        self._near = near if lesson.target.ndim == 1 else None  # each share has its own
         self.learnt = [rows for rows, _ in splits]
         self._count = lesson.target.shape[1] if lesson.target.ndim == 2 else 1
-        self._steps = np.full(self._count, self._first_step(), np.float64)
+        self._steps = np.full(self._count, among[0] if among else FIRST_STEP, np.float64)
 
     @abstractmethod
     def solve(self, shares: NDArray[np.intp], penalty: float, start: Array | None) -> Array:
@@ -164,12 +238,16 @@ class _Search(ABC):
             for step in self._among[1:]:
                 _, start = self._try(step, every, start)
         else:
+            if self._near is not None and self._near != first:
+                (is_better, *_), nearer = self._try(self._near, every, start)
+                first, start = (self._near, nearer) if is_better else (first, start)
             self._walk(1, first, start)
             self._walk(-1, first, start)
         penalty, is_of_shares = self.usual * STEP**self._steps, self.lesson.target.ndim == 2
         joint = self._theta.mean(axis=1).reshape(len(self._theta), 1, -1)
         held_out = self._held_out.reshape(len(self._held_out), -1)
-        return _Found(penalty if is_of_shares else float(penalty[0]), held_out, joint)
+        step = round(float(np.median(self._steps)))
+        return _Found(penalty if is_of_shares else float(penalty[0]), held_out, joint, step)
 
     def _walk(self, direction: int, first: float, start: Array) -> None:
         """Go on from the first step as long as the loss of a share falls."""
@@ -204,22 +282,6 @@ class _Search(ABC):
         self._held_out[..., better, :], self._theta[..., better, :] = held_out[..., falls, :], theta[..., falls, :]
         return falls, theta
 
-    def _first_step(self) -> float:
-        """Where the search begins: for many rows, with what suits a sample of those held out first."""
-        if self._among:
-            return self._among[0]
-        if len(self.lesson.target) < MANY_ROWS:
-            return FIRST_STEP
-        rows = np.random.default_rng(0).permutation(self.splits[0][1])[:SAMPLE_ROWS]
-        lesson = self.lesson.of_rows(rows)
-        try:
-            splits = inner_splits(lesson.target, 0, lesson.groups)
-        except ValueError:  # a sample in which no class occurs twice
-            return FIRST_STEP
-        sample = type(self)(DesignMatrix(self.matrix.vectors[rows]), lesson, self.usual, splits)
-        sample.run()
-        return round(float(np.median(sample._steps)))
-
     def _sums(self, loss: Loss, part: Lesson, scores: Array) -> Array:
         target, weights = part.held_out(self.splits)
         return sums(loss, scores, target, weights)
@@ -229,7 +291,7 @@ class _LogLoss(_Search):
     def solve(self, shares: NDArray[np.intp], penalty: float, start: Array | None) -> Array:
         part = self.lesson.only(shares)
         loss = _convex.log_loss_of(part.target)
-        return self.matrix.minimise(loss, part.target, penalty, self.learnt, start, part.weights)
+        return self.matrix.minimise(loss, part.target, penalty, self.learnt, start, part.weights, SEARCH_TOLERANCE)
 
     def losses(self, part: Lesson, held_out: Array) -> Array:
         return self._sums(_convex.log_loss_of(part.target), part, held_out)
@@ -251,9 +313,9 @@ class _WeightedSquares(_Search):
 
 class _ClosedForm(_WeightedSquares):
     def run(self) -> _Found:
-        self._squares = [Squares(self.matrix, self.lesson, rows) for rows in self.learnt]
+        self.squares = [Squares(self.matrix, self.lesson, rows) for rows in self.learnt]
         return super().run()
 
     def solve(self, shares: NDArray[np.intp], penalty: float, start: Array | None) -> Array:
         units = shares if self.lesson.target.ndim == 2 else slice(None)
-        return np.stack([split.solve(penalty, units) for split in self._squares], axis=1)
+        return np.stack([split.solve(penalty, units) for split in self.squares], axis=1)

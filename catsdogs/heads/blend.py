@@ -7,7 +7,7 @@ import numpy as np
 from catsdogs.features.scaling import Vectors
 from catsdogs.heads import _linear, _penalties
 from catsdogs.heads._convex import DesignMatrix
-from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
+from catsdogs.heads._linear import Lesson, SharesHead
 from catsdogs.heads.ridge import RIDGE
 
 # Of a weight from equal weights, a priori: a few hundred rows, of which a handful are doubtful, tell little.
@@ -35,17 +35,9 @@ class Blend(SharesHead):
         splits, matrix = lesson.splits(self.random_state), DesignMatrix(X)
         labels, weights = lesson.held_out(splits)
         columns = _linear.columns_of(self.widths, X.shape[1])
-        networks = [
-            _penalties.fit(
-                matrix.part(part),
-                lesson,
-                (part.stop - part.start) / PRIOR_VARIANCE,
-                splits,
-                _penalties.steps_of(self.penalty),
-            )
-            for part in columns
-        ]
-        ridge = _penalties.fit_squares(matrix, lesson, RIDGE * X.shape[1], splits, _penalties.steps_of(self.penalty))
+        steps = _penalties.steps_of(self.penalty)
+        ridge = _penalties.fit_squares(matrix, lesson, RIDGE * X.shape[1], splits, steps)
+        networks = _penalties.fit_networks((matrix.part(part) for part in columns), lesson, splits, steps)
         scale, offset = lesson.logits_of(ridge.held_out, splits)
         logits = np.stack([*(network.held_out for network in networks), scale * ridge.held_out + offset])
         self.weights_, offsets = _linear.joining_weights(

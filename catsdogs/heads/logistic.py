@@ -30,10 +30,10 @@ class Logistic(SharesHead):
         matrix = DesignMatrix(X)
         if self.C is None:
             splits = lesson.splits(self.random_state)
-            coef, self.intercept_, _, penalty = _penalties.fit(
-                matrix, lesson, X.shape[1] / PRIOR_VARIANCE, splits, FIVE if self.search == "five" else ()
-            )
-            self.C_ = 1 / penalty
+            among = FIVE if self.search == "five" else ()
+            fitted = _penalties.fit(matrix, lesson, X.shape[1] / PRIOR_VARIANCE, splits, among)
+            coef, self.intercept_ = fitted.coef, fitted.intercept
+            self.C_ = 1 / fitted.penalty
         else:
             loss, self.C_ = _convex.log_loss_of(lesson.target), self.C
             theta = matrix.minimise(loss, lesson.target, 1 / self.C, weights=lesson.weights)

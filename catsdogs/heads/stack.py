@@ -7,7 +7,7 @@ import numpy as np
 from catsdogs.features.scaling import Vectors
 from catsdogs.heads import _linear, _penalties
 from catsdogs.heads._convex import DesignMatrix
-from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, SharesHead
+from catsdogs.heads._linear import Lesson, SharesHead
 
 WEIGHT_DEVIATION = 1.0  # of a network's weight from 0, a priori
 
@@ -28,12 +28,9 @@ class Stack(SharesHead):
 
     def _learn(self, X: Vectors, lesson: Lesson) -> None:
         splits = lesson.splits(self.random_state)
-        parts = [
-            _penalties.fit(
-                DesignMatrix(part), lesson, part.shape[1] / PRIOR_VARIANCE, splits, _penalties.steps_of(self.penalty)
-            )
-            for part in (X[:, columns] for columns in _linear.columns_of(self.widths, X.shape[1]))
-        ]
+        columns = _linear.columns_of(self.widths, X.shape[1])
+        matrices = (DesignMatrix(X[:, part]) for part in columns)
+        parts = _penalties.fit_networks(matrices, lesson, splits, _penalties.steps_of(self.penalty))
         logits, (labels, weights) = np.stack([part.held_out for part in parts]), lesson.held_out(splits)
         self.weights_, offsets = _linear.joining_weights(
             logits, labels, expected=0, deviation=WEIGHT_DEVIATION, weights=weights

@@ -17,6 +17,7 @@ from catsdogs.scoring.isotonic import midway
 from catsdogs.scoring.metrics import F1_MICRO
 
 _LEAST_GAIN = 1e-12  # of F1; below it rounding could lead in circles
+_ROUNDING = 1e-12  # of thresholds: those that a row's other label gives are quotients
 _LEAST_OF_ALL = 1e-6  # that moving each threshold once must gain to go on: the last digits of F1 are not worth it
 _CELLS = 2_000_000  # rows x labels of all restarts together: some seconds
 _MOST_RESTARTS = 60
@@ -99,10 +100,12 @@ class Search:
         return max(tried, key=lambda one: one[:2])[2]
 
     def _beside(self, thresholds: _Floats, random: np.random.Generator) -> _Floats:
-        """Thresholds of which a few are drawn anew, from the probabilities of their labels."""
+        """Thresholds of which a few are drawn anew: probabilities of their labels, or one that no row reaches."""
         result = thresholds.copy()
         moved = random.permutation(self._learnt)[: random.integers(2, _MOST_MOVED + 1)]
-        result[moved] = self.probabilities[random.integers(len(self.right), size=len(moved)), moved]
+        for label in moved:
+            values = self.probabilities[:, label]
+            result[label] = random.choice(np.append(values, above(values)))
         return result
 
     def _of(self, thresholds: _Floats) -> _State:
@@ -133,7 +136,9 @@ class Search:
         f1 = self._f1_along(order, (hits + right, size + 1), (off_hits, off_size))
         end = above(values)
         upper, lower = np.append(end, np.minimum(limits, end)), np.append(limits, 0.0)
-        f1[(upper <= lower) & (np.arange(len(f1)) < len(values))] = -1.0  # a threshold parts no equal ones
+        is_equal = upper - lower <= _ROUNDING * upper
+        is_equal[0] = upper[0] <= lower[0]  # the float above 1 is no rounding
+        f1[is_equal & (np.arange(len(f1)) < len(values))] = -1.0  # a threshold parts no equal ones
         place = int(f1.argmax())
         if f1[place] <= state.f1 + _LEAST_GAIN:
             return

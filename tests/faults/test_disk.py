@@ -69,9 +69,11 @@ def small(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comman
         for name in ("data", "more"):
             Path(name).symlink_to(project / name)
         if not (project / "features").exists():
-            for arguments in (FEATURES, ("outliers", "--backbones", BACKBONE), TRAIN):
+            outliers = ("outliers", "--backbones", BACKBONE)
+            for arguments in (FEATURES, outliers, TRAIN):
                 assert command(*arguments)[0] == 0
             decisions.decide(Path("features") / decisions.DECISIONS_FILE, Decision("cat.1", "drop"), ("cat", "dog"))
+            assert command(*outliers)[0] == 0  # suspects are ordered by what decisions say
             for name in ("features", "submissions"):
                 shutil.copytree(name, project / name)
         for name in ("features", "submissions"):

@@ -13,7 +13,7 @@ from catsdogs import heads
 from catsdogs.errors import FitWarning
 from catsdogs.heads import _convex, _penalties, dropout_sigmoid
 from catsdogs.heads._convex import DesignMatrix
-from catsdogs.heads._linear import Lesson, best_scale
+from catsdogs.heads._linear import PRIOR_VARIANCE, Lesson, best_scale
 from catsdogs.photographs.task import LABELS
 
 USUAL = 0.4  # of 40 columns, as `PRIOR_VARIANCE` has it
@@ -51,7 +51,7 @@ def test_the_penalty_taken_has_worse_neighbours(rows: int, noise: float) -> None
     )
     assert here <= min(others) + 1e-3
     scores = _convex.log_loss(found.held_out, y[np.concatenate([rows for _, rows in splits])])[0].sum()
-    assert scores + _penalties.prior_of(step) == pytest.approx(here, rel=1e-3)
+    assert scores + _penalties.prior_of(step) == pytest.approx(here, rel=3e-3)  # a search fits less exactly
 
 
 def test_least_squares_are_judged_as_logits() -> None:
@@ -110,22 +110,42 @@ def test_each_label_has_a_penalty_of_its_own() -> None:
     assert head.parts_[0].C_[0] > 9 * head.parts_[0].C_[1]
 
 
-def test_many_rows_begin_with_what_suits_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    X, y = drawn(3000, 3.0)
-    lesson, tried = Lesson(y), list[int]()
-    splits, minimise = lesson.splits(0), DesignMatrix.minimise
+@pytest.mark.parametrize("rows", [400, 30])
+def test_least_squares_of_another_penalty_are_refined_from_the_last(rows: int) -> None:
+    X, y = drawn(rows)
+    matrix, lesson, learnt = DesignMatrix(X), Lesson(y), np.arange(5, rows)
+    squares = _penalties.Squares(matrix, lesson, learnt)
+    squares.solve(10.0)
+    factor = squares.factor
+    for penalty in (1.0, 3.0, 30.0, 200.0):
+        anew = _penalties.Squares(matrix, lesson, learnt).solve(penalty)
+        np.testing.assert_allclose(squares.solve(penalty), anew, atol=1e-4)
+    assert squares.factor is factor
+    squares.solve(1e4)
+    assert squares.factor is not factor  # too far away
 
-    def counting(self: DesignMatrix, *arguments: Any, **more: Any) -> Any:
-        tried.append(len(self.vectors))
-        return minimise(self, *arguments, **more)
 
-    monkeypatch.setattr(DesignMatrix, "minimise", counting)
-    whole = _penalties.fit(DesignMatrix(X), lesson, USUAL, splits)
-    monkeypatch.setattr(_penalties, "MANY_ROWS", 2000)
-    found = _penalties.fit(DesignMatrix(X), lesson, USUAL, splits)
-    assert {600, 3000} == set(tried)  # the rows that the first split holds out, and all
-    assert found.penalty == whole.penalty
-    np.testing.assert_allclose(found.coef, whole.coef, atol=2e-3)
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_search_of_other_networks_goes_on_from_the_penalty_of_the_first(
+    monkeypatch: pytest.MonkeyPatch, tells: bool
+) -> None:
+    """But where the first step is better, as of columns that tell nothing, it goes on from there."""
+    X, y = drawn(noise=0.1)
+    X[:, 20:24] = X[:, :4] if tells else X[:, 20:24]
+    lesson, tried, old = Lesson(y), list[float](), _penalties._Search._try
+
+    def noting(self: Any, step: float, *arguments: Any) -> Any:
+        tried.append(float(step))
+        return old(self, step, *arguments)
+
+    parts = [DesignMatrix(X[:, :20]), DesignMatrix(X[:, 20:])]
+    alone = _penalties.fit(parts[1], lesson, 20 / PRIOR_VARIANCE, lesson.splits(0))
+    monkeypatch.setattr(_penalties._Search, "_try", noting)
+    first, second = _penalties.fit_networks(parts, lesson, lesson.splits(0))
+    assert second.penalty == alone.penalty
+    if tells:
+        second_tried = tried[tried.index(_penalties.FIRST_STEP, 1) :]
+        assert second_tried[:3] == [_penalties.FIRST_STEP, first.step, first.step + 1]
 
 
 def test_the_last_penalty_tried_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +160,7 @@ def test_the_last_penalty_tried_is_said(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_fit_that_does_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = drawn()
-    monkeypatch.setitem(_convex._OPTIONS, "maxiter", 2)
+    monkeypatch.setattr(_convex, "_MOST_STEPS", 2)
     with pytest.warns(FitWarning, match="A fit stopped after 2 steps, before its least loss was found"):
         heads.create("logistic", C=10.0).fit(X, y)
 
