@@ -17,7 +17,7 @@ from warnings import warn
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
-from scipy.linalg.blas import ssymv, ssyr
+from scipy.linalg.blas import ssymv, ssyr, strsv
 from scipy.sparse.linalg import LinearOperator, cg
 
 from catsdogs.errors import FitWarning
@@ -39,7 +39,7 @@ DEVIATION = float(np.log(10))  # of the logarithm of a penalty; some hundred row
 FIRST_STEP = 3  # from the usual penalty
 MOST_STEPS = 12  # from the first, in each direction: a factor of 500,000
 _NEAR_FACTOR = 3.5 * float(np.log(STEP))  # of the logarithms of two penalties: some dozen refinements are enough
-_REFINEMENTS, _RESIDUAL = 40, 1e-5  # of the moments, in float32
+_REFINEMENTS, _RESIDUAL = 40, 1e-4  # of the moments, in float32
 Steps = Sequence[float]
 
 
@@ -170,13 +170,13 @@ class Squares:
         if moments.shape[1] > 1 or self.factor is None or abs(np.log(penalty / self.factor[0])) > _NEAR_FACTOR:
             return None
         floored = max(penalty, _convex.ROUNDING * float(np.diagonal(self._products).mean()))
-        count, lower = len(self._products), (self.factor[1], True)
+        count, lower = len(self._products), self.factor[1]
         found, failed = cg(
             _operator(count, lambda x: ssymv(1, self._products, x, lower=1) + np.float32(floored) * x),
             moments[:, 0],
             rtol=_RESIDUAL,
             maxiter=_REFINEMENTS,
-            M=_operator(count, lambda x: cho_solve(lower, x, check_finite=False)),
+            M=_operator(count, lambda x: strsv(lower, strsv(lower, x, lower=1), lower=1, trans=1)),
         )
         return None if failed else found[:, np.newaxis]
 

@@ -20,7 +20,8 @@ from catsdogs.heads._penalties import STEP, prior_of, sums
 NUMBERS_UPDATES = 4  # times those of classes: numbers are told to more digits
 MOST_DROPOUT = 255 / 256  # masks are drawn from bytes
 STEPS = np.arange(-6.0, 9.0, 2.0)  # of the penalties that are tried, see `_penalties`
-PART_TO_SEARCH = 2  # of the epochs and updates, in which penalties are told apart
+# Penalties are told apart in a half of the epochs and updates; with so many rows in a quarter.
+PART_TO_SEARCH, MANY_ROWS, PART_OF_MANY = 2, 10_000, 4
 FEW_UNITS, MOST_UNITS = 64, 4096  # of heads that learn together: beyond the first for one split, beyond the other none
 
 
@@ -113,7 +114,7 @@ class DropoutSigmoid(SharesHead):
             return np.ones(1)
         learnt = [np.isin(np.arange(len(X)), rows) for rows, _ in splits]
         allowed, penalties = np.repeat(learnt, len(STEPS), axis=0), np.tile(STEP**STEPS, len(splits))
-        pace = self._pace(lesson.is_number, PART_TO_SEARCH)
+        pace = self._pace(lesson.is_number, PART_TO_SEARCH if len(X) < MANY_ROWS else PART_OF_MANY)
         descent = Descent(pace, scaling, units, allowed.sum(axis=1), penalties[:, np.newaxis])
         for _ in range(descent.epochs):
             descent.learn(X, target, allowed, 1, lesson.weights)
@@ -121,8 +122,8 @@ class DropoutSigmoid(SharesHead):
         losses = np.array([[prior_of(step)] for step in STEPS.tolist()])
         for number, (_, rows) in enumerate(splits):
             own = None if lesson.weights is None else lesson.weights[rows]
-            heads = found[number * len(STEPS) : (number + 1) * len(STEPS)]
-            scores = [dense(X[rows], coef.T, intercept) for coef, intercept in heads]
+            coefs, intercepts = zip(*found[number * len(STEPS) : (number + 1) * len(STEPS)], strict=True)
+            scores = np.split(dense(X[rows], np.vstack(coefs).T, np.concatenate(intercepts)), len(STEPS), axis=1)
             losses = losses + [sums(_convex.log_loss_of(target), one, target[rows], own) for one in scores]
         best = losses.argmin(axis=0)
         at_end = best[(best == 0) | (best == len(STEPS) - 1)]
