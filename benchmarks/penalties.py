@@ -34,7 +34,7 @@ from catsdogs.scoring.measuring import mean_and_error
 DRAWS = 8
 EXCHANGED, FEW = (0.05, 0.2), (200, 40)
 CLASSES, ROWS, WIDTHS = 120, 1000, (1280, 1280, 1280)
-CS = np.logspace(-4, 2, 7)
+CS = np.logspace(-4, 2, 13)
 SETS = ("lite", "lite,Xception")
 LEAST = 1e-15
 

@@ -119,7 +119,7 @@ def test_least_squares_of_another_penalty_are_refined_from_the_last(rows: int) -
     factor = squares.factor
     for penalty in (1.0, 3.0, 30.0, 200.0):
         anew = _penalties.Squares(matrix, lesson, learnt).solve(penalty)
-        np.testing.assert_allclose(squares.solve(penalty), anew, atol=1e-4)
+        np.testing.assert_allclose(squares.solve(penalty), anew, atol=1e-3)
     assert squares.factor is factor
     squares.solve(1e4)
     assert squares.factor is not factor  # too far away
