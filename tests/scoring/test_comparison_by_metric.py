@@ -96,7 +96,7 @@ def test_the_table_is_read_back(tmp_path: Path, found: Comparison) -> None:
     for column, cell, message in ((header.index("metric"), "speed", "the metric 'speed'"), (-1, "x", "convert")):
         changed = [list(row) for row in rows]
         changed[1][column] = cell
-        path.write_text("\n".join(",".join(row) for row in [header, *changed]))
+        path.write_text("".join(",".join(row) + "\n" for row in [header, *changed]))
         with refused(TrainingError, f"row 3 is damaged: .*{message}"):
             comparison_file.read_comparison(path)
 

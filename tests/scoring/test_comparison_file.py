@@ -48,7 +48,7 @@ def test_a_table_of_an_earlier_version_has_the_limit_that_it_was_written_by(tmp_
     assert now and now.limit == pytest.approx(found.limit) and now.limit > 2.2  # of four entries
     with path.open(newline="") as text:
         rows = [row[: len(comparison_file.COLUMNS)] for row in csv.reader(text)]
-    path.write_text("\n".join(",".join(row) for row in rows))
+    path.write_text("".join(",".join(row) + "\n" for row in rows))
     before = comparison_file.read_comparison(path)
     assert before and before.limit == 2
     assert [one.head for one in before.entries] == [one.head for one in now.entries]
