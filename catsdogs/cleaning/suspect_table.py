@@ -135,7 +135,7 @@ def _suspect(row: Sequence[str]) -> Suspect:
     for is_wrong, what in (
         (split not in feature_file.SPLITS, f"the split {split!r}"),
         (not id, "no id"),
-        ("\0" in labels + reasons, "zeros inside a line"),
+        ("\0" in "".join(row), "zeros inside a line"),
         (not 0 <= suspect.score <= 1, f"the score {score}"),
         (not 0 <= suspect.votes <= suspect.networks, f"{votes} votes of {networks}"),
     ):

@@ -23,10 +23,10 @@ _BLOCK_COLUMNS = 512
 _JITTER = 1e-6  # of the mean squared length of a row
 # Some dozens of steps are enough; the limit is for columns that no standardising tames.
 _MOST_STEPS = 1000
-_TOLERANCE = 1e-7  # of the mean loss, by which a step has to lower it; a search for penalties makes do with more
-SEARCH_TOLERANCE = 1e-6
-_LEAST_SLOPE = 1e-6
-ROUNDING = 1e-5  # of a mean square
+TOLERANCE = 1e-7  # of the mean loss: a fit ends with a step that lowers it by no more
+SEARCH_TOLERANCE = 1e-6  # of fits that only tell penalties apart
+_LEAST_SLOPE = 1e-6  # of the mean loss by a coordinate: a fit ends where none is steeper
+_ROUNDING = 1e-5  # of a mean square
 _LEAST_CURVATURE = 0.002  # of a log loss by a score, where hardly a row is in doubt
 
 InnerSplit = tuple[NDArray[np.intp], NDArray[np.intp]]  # the rows to learn from, and those held out
@@ -164,7 +164,7 @@ class DesignMatrix:
         learnt: Sequence[NDArray[np.intp] | slice] = (slice(None),),
         start: Array | None = None,
         weights: Array | None = None,
-        tolerance: float = _TOLERANCE,
+        tolerance: float = TOLERANCE,
     ) -> Array:
         """(columns + 1, fits, units) coefficients, intercepts last: one fit for each of the parts `learnt` of the rows.
 
@@ -241,13 +241,14 @@ def add_products(
     return products
 
 
-def lower_of(products: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:
-    """L, for which L Lᵀ = products + penalty on the diagonal, in the place of the products.
+def raised(penalty: float, products: NDArray[np.float32]) -> float:
+    """The penalty, but not less than what float32 can tell from rounding beside the diagonal of (n, n) products."""
+    return max(penalty, _ROUNDING * float(np.diagonal(products).mean()))
 
-    The penalty is raised to what float32 can tell from rounding.
-    """
-    diagonal = np.diag_indices_from(products)
-    products[diagonal] += max(penalty, ROUNDING * float(products[diagonal].mean()))
+
+def lower_of(products: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:
+    """L, for which L Lᵀ = products + the penalty, `raised`, on the diagonal, in the place of the products."""
+    products[np.diag_indices_from(products)] += raised(penalty, products)
     lower: NDArray[np.float32] = cholesky(products, lower=True, overwrite_a=True, check_finite=False)
     return lower
 

@@ -31,7 +31,7 @@ _BEYOND_CACHES = 2**25  # numbers, times units: 128 MB of float32, beyond any pr
 
 
 def inner_splits(target: Target, random_state: int, groups: NDArray[np.int64] | None = None) -> list[InnerSplit]:
-    """Splits by which a head chooses numbers of its own; `INNER_ROWS` in all are held out, or every row once.
+    """Splits by which a head chooses numbers of its own: as many as hold out `INNER_ROWS`, or every row once.
 
     Rows of one of the (n,) `groups` are copies of a picture, and stay together. A class of fewer pictures than folds is
     held out from some of them only; the one picture of a class from none, for what is chosen without it would have to
@@ -183,12 +183,6 @@ class Lesson(NamedTuple):
             return self
         weights = self.weights[:, shares] if self.weights is not None and self.weights.ndim == 2 else self.weights
         return self._replace(target=self.target[:, shares], weights=weights)
-
-    def of_rows(self, rows: NDArray[np.intp]) -> "Lesson":
-        """The lesson of some rows, with the classes that occur there."""
-        target = self.target[rows] if self.target.ndim == 2 else np.unique(self.target[rows], return_inverse=True)[1]
-        groups = None if self.groups is None else self.groups[rows]
-        return Lesson(target, self.is_number, groups, None if self.weights is None else self.weights[rows])
 
     def held_out(self, splits: Sequence[InnerSplit]) -> tuple[Target, Array | None]:
         """The target and weights of the held-out rows of splits, one after the other."""

@@ -25,6 +25,7 @@ from catsdogs.features.scaling import Array
 from catsdogs.heads import _convex
 from catsdogs.heads._convex import (
     SEARCH_TOLERANCE,
+    TOLERANCE,
     DesignMatrix,
     InnerSplit,
     Loss,
@@ -169,10 +170,10 @@ class Squares:
         """
         if moments.shape[1] > 1 or self.factor is None or abs(np.log(penalty / self.factor[0])) > _NEAR_FACTOR:
             return None
-        floored = max(penalty, _convex.ROUNDING * float(np.diagonal(self._products).mean()))
+        added = np.float32(_convex.raised(penalty, self._products))
         count, lower = len(self._products), self.factor[1]
         found, failed = cg(
-            _operator(count, lambda x: ssymv(1, self._products, x, lower=1) + np.float32(floored) * x),
+            _operator(count, lambda x: ssymv(1, self._products, x, lower=1) + added * x),
             moments[:, 0],
             rtol=_RESIDUAL,
             maxiter=_REFINEMENTS,
@@ -291,7 +292,8 @@ class _LogLoss(_Search):
     def solve(self, shares: NDArray[np.intp], penalty: float, start: Array | None) -> Array:
         part = self.lesson.only(shares)
         loss = _convex.log_loss_of(part.target)
-        return self.matrix.minimise(loss, part.target, penalty, self.learnt, start, part.weights, SEARCH_TOLERANCE)
+        tolerance = TOLERANCE if self._among else SEARCH_TOLERANCE
+        return self.matrix.minimise(loss, part.target, penalty, self.learnt, start, part.weights, tolerance)
 
     def losses(self, part: Lesson, held_out: Array) -> Array:
         return self._sums(_convex.log_loss_of(part.target), part, held_out)

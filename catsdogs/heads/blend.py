@@ -36,6 +36,7 @@ class Blend(SharesHead):
         labels, weights = lesson.held_out(splits)
         columns = _linear.columns_of(self.widths, X.shape[1])
         steps = _penalties.steps_of(self.penalty)
+        # Least squares first: the products that they need of the rows learnt and held out add up to the networks'.
         ridge = _penalties.fit_squares(matrix, lesson, RIDGE * X.shape[1], splits, steps)
         networks = _penalties.fit_networks((matrix.part(part) for part in columns), lesson, splits, steps)
         scale, offset = lesson.logits_of(ridge.held_out, splits)

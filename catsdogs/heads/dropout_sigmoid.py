@@ -84,16 +84,8 @@ class DropoutSigmoid(SharesHead):
         """How to learn, in one `part` of the usual epochs and updates."""
         if not 0 <= self.dropout <= MOST_DROPOUT:
             raise ValueError(f"a dropout of {self.dropout:g}; it takes 0 to {MOST_DROPOUT:g}, or no column is left")
-        if (
-            not min(
-                self.learning_rate,
-                self.batch_size,
-                self.min_epochs,
-                self.min_updates,
-                1 if self.penalty is None else self.penalty,
-            )
-            > 0
-        ):
+        penalty = 1 if self.penalty is None else self.penalty
+        if not min(self.learning_rate, self.batch_size, self.min_epochs, self.min_updates, penalty) > 0:
             raise ValueError("a learning rate, batch size, penalty, or number of epochs or updates that is not above 0")
         updates = self.min_updates * (NUMBERS_UPDATES if is_number else 1)
         epochs, updates = math.ceil(self.min_epochs / part), math.ceil(updates / part)
