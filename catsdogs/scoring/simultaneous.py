@@ -8,6 +8,9 @@ inference in general parametric models, Biometrical Journal 50, 2008, by a boots
 and S. Young, Resampling-based multiple testing, 1993. All pairs are looked at, not only those with the best of each
 resample: where one entry is far noisier than the others, it is the best of half the resamples, and the limit for the
 others would be too low. Statistical packages offer the max-t of linear models, not of a paired bootstrap.
+
+A few photographs may make most of a difference. Then its variance is known badly, and the limit is wider, see
+`_freedom`.
 """
 
 from collections.abc import Sequence
@@ -25,6 +28,7 @@ BEFOREHAND = 2.0  # standard errors: the limit for one difference that was named
 # measure again, and have the `DRAWS` that they were measured on: 5.0 ± 1.5 %, and right on average over tables.
 _DRAWS_OF_MEANS = 2000
 _SEED = 0
+_LEAST_ROOT = 0.1  # the approximation of chi squared falls below 0 for few degrees of freedom
 
 _Floats = NDArray[np.float64]
 
@@ -61,14 +65,14 @@ def family(measurements: Sequence[Measurement], deals: _Floats, folds: int) -> F
     if len(measurements) < 2:
         return Family(np.zeros((1, 1)), BEFOREHAND)
     random = np.random.default_rng(_SEED)
-    drawn, variance = _over_photographs(measurements)
+    drawn, variance, freedom = _over_photographs(measurements)
     rows = measurements[0].rows
     if len(drawn) < 2 or rows < 2:
         return Family(np.full_like(variance, np.nan), BEFOREHAND)
     share = 1 / deals.shape[1] + 1 / (folds - 1)
     shifts, spread = _drawn_deals(deals, share, len(drawn), random)
-    # The variance over photographs is an estimate too: of normal parts, chi squared says how much too small it may be.
-    doubt = random.chisquare(rows - 1, (len(drawn), 1, 1)) / (rows - 1)
+    # The variance over photographs is an estimate too: chi squared says how much too small it may be.
+    doubt = _chi_squared(freedom, random.standard_normal((len(drawn), 1, 1))) / freedom
     # Resamples of n spread by sqrt(1 - 1 / n) too little.
     centred = (drawn - drawn.mean(axis=0)) * np.sqrt(rows / (rows - 1)) + shifts
     apart, errors = abs(centred[:, :, np.newaxis] - centred[:, np.newaxis]), np.sqrt(doubt * variance + spread)
@@ -77,15 +81,41 @@ def family(measurements: Sequence[Measurement], deals: _Floats, folds: int) -> F
     return Family(np.sqrt(variance + share * _spread(deals[np.newaxis])[0]), limit)
 
 
-def _over_photographs(measurements: Sequence[Measurement]) -> tuple[_Floats, _Floats]:
-    """(B, K) values on resamples of the photographs, and (K, K) the variance of the differences over photographs."""
-    parts = np.stack([one.parts for one in measurements])
+def _over_photographs(measurements: Sequence[Measurement]) -> tuple[_Floats, _Floats, _Floats]:
+    """(B, K) values on resamples of the photographs; (K, K) the variance of the differences, and its `_freedom`."""
+    parts, rows = np.stack([one.parts for one in measurements]), measurements[0].rows
     if not measurements[0].is_mean:
         drawn = parts.T[np.isfinite(parts).all(axis=0)]  # a rare class may be missing from a resample
-        return drawn, _of_pairs(drawn.T)
-    rows = measurements[0].rows
+        return drawn, _of_pairs(drawn.T), np.full((len(parts), len(parts)), float(rows - 1))
     drawn = np.stack([parts @ counts for counts in measuring.resampled(rows, _DRAWS_OF_MEANS)]) / rows
-    return drawn, _of_pairs(parts) / rows
+    return drawn, _of_pairs(parts) / rows, _freedom(parts)
+
+
+def _freedom(parts: _Floats) -> _Floats:
+    """(K, K) degrees of freedom of the variances of each two entries' differences over (K, n) values.
+
+    An estimated variance has itself the variance (κ - 1) / n of its square, where κ is the kurtosis (H. Cramér,
+    Mathematical Methods of Statistics, 1946, 27.4). Chi squared with 2 n / (κ - 1) degrees has as much: about n - 1 of
+    normal values, for which κ is 3, and a handful where a few photographs make most of a difference.
+    """
+    n = parts.shape[1]
+    freedom = np.full((len(parts), len(parts)), float(n - 1))
+    for entry, one in enumerate(parts):
+        squares = (parts - one - (parts - one).mean(axis=1, keepdims=True)) ** 2
+        total = squares.sum(axis=1) ** 2
+        kurtosis = np.divide(n * (squares**2).sum(axis=1), total, out=np.full(len(parts), 3.0), where=total > 0)
+        freedom[entry] = np.minimum(n - 1, 2 * n / np.maximum(kurtosis - 1, 1.0))
+    return freedom
+
+
+def _chi_squared(freedom: _Floats, normal: _Floats) -> _Floats:
+    """Chi squared of these degrees of freedom, from normal numbers: E. Wilson and M. Hilferty, PNAS 17, 1931.
+
+    One normal number serves all pairs: photographs that a resample lacks are missing from all of them.
+    """
+    share = 2 / (9 * freedom)
+    result: _Floats = freedom * np.maximum(1 - share + normal * np.sqrt(share), _LEAST_ROOT) ** 3
+    return result
 
 
 def _of_pairs(values: _Floats) -> _Floats:

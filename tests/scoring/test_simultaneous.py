@@ -56,6 +56,20 @@ def test_few_comparisons_of_equal_heads_call_any_worse(quick: None, repeats: int
     assert before > 0.5 * COMPARISONS  # two standard errors, as of a difference that was named beforehand
 
 
+def test_a_few_photographs_that_make_most_of_the_losses_widen_the_limit(quick: None) -> None:
+    """As real ones do: of one photograph in a hundred a head is confidently wrong, another time another head."""
+    wrong, limits = 0, []
+    for seed in range(COMPARISONS):
+        random = np.random.default_rng(seed)
+        shape = (HEADS, 1, 2 * ROWS)
+        losses = 0.02 * random.random(shape) + (random.random(shape) < 0.01) * random.exponential(3, shape)
+        family = family_of(losses)
+        wrong += calls_any_worse(losses.mean(axis=(1, 2)), family)
+        limits.append(family.limit)
+    assert wrong <= AT_MOST
+    assert np.mean(limits) > 3.6  # of normal differences it is 3.3
+
+
 def test_of_metrics_that_are_no_means_too() -> None:
     wrong = 0
     for seed in range(COMPARISONS // 3):
