@@ -19,7 +19,7 @@ from tests.support.kinds import GRADE_TASK, LABELS_TASK, NUMBER_TASK
 from tests.support.web import decide, make_client, refusal_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 DOUBT = "label error: out of fold, pear 0.02 given, plum 0.97 not given"
 OF_TASK = {"labels": LABELS_TASK, "ordinal": GRADE_TASK, "number": NUMBER_TASK}
@@ -102,11 +102,20 @@ def saved(page: "Page", *keys: str) -> None:
         press(page, keys[-1])
 
 
+def expect_checked(card: "Locator", *checked: bool) -> None:
+    """Wait until the boxes of a card are checked like this: a page draws its cards after it is loaded."""
+    from playwright.sync_api import expect
+
+    boxes = card.get_by_role("checkbox")
+    expect(boxes).to_have_count(len(checked))
+    for column, one in enumerate(checked):
+        expect(boxes.nth(column)).to_be_checked(checked=one)
+
+
 def test_labels_are_decided_one_by_one_with_the_keyboard(tmp_path: Path, browser: "Browser") -> None:
     site = site_of(tmp_path, "labels")
     with opened(site, browser) as page:
-        boxes = page.locator(".card").first.get_by_role("checkbox")
-        assert [box.is_checked() for box in boxes.all()] == [True, True, False]
+        expect_checked(page.locator(".card").first, True, True, False)
         assert page.locator(".card").first.locator(".doubted").all_inner_texts() == ["pear", "plum"]
         saved(page, "r", "Space", "Tab", "Space", "Enter")  # the first that is doubted, and the next
         assert decided(site) == {"row.0": ("relabel", "apple|plum")}
@@ -118,11 +127,9 @@ def test_labels_are_decided_one_by_one_with_the_keyboard(tmp_path: Path, browser
         saved(page, "u")
         saved(page, "u")
         assert decided(site) == {"row.0": ("relabel", "apple|plum")}
-        boxes = page.locator(".card").nth(1).get_by_role("checkbox")
-        assert [box.is_checked() for box in boxes.all()] == [True, True, False]
+        expect_checked(page.locator(".card").nth(1), True, True, False)
         page.reload()
-        boxes = page.locator(".card").first.get_by_role("checkbox")
-        assert [box.is_checked() for box in boxes.all()] == [True, False, True]
+        expect_checked(page.locator(".card").first, True, False, True)
         page.locator(".card").first.get_by_text("pear", exact=True).click()
         page.locator(".card").first.get_by_text("plum", exact=True).click()
         with page.expect_response("**/api/decisions"):
