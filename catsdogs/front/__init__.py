@@ -1,0 +1,15 @@
+"""The front door: what `import catsdogs` offers, and the steps behind it that the command line takes as well."""
+
+__all__ = [
+    "comparing",
+    "defaults",
+    "extracting",
+    "notes",
+    "predicting",
+    "reading",
+    "runs",
+    "suspects",
+    "tables",
+    "training",
+    "vectors",
+]
