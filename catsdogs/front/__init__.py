@@ -5,6 +5,7 @@ __all__ = [
     "defaults",
     "extracting",
     "notes",
+    "places",
     "predicting",
     "reading",
     "runs",

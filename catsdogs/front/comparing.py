@@ -9,7 +9,8 @@ from catsdogs.errors import UsageError
 from catsdogs.features import feature_file
 from catsdogs.front.defaults import FOLDS, OUTLIERS, SEED, SUBMISSIONS
 from catsdogs.front.notes import note, write
-from catsdogs.front.reading import check_writable, refuse_idle_data, with_task
+from catsdogs.front.places import check_writable
+from catsdogs.front.reading import refuse_idle_data, with_task
 from catsdogs.front.tables import as_html
 from catsdogs.front.training import corrections
 from catsdogs.front.vectors import Features
@@ -46,9 +47,7 @@ class Comparison:
             value, error = self._compared.value_of(entry)
             difference = f"{entry.difference:+.5f} ± {entry.difference_error:.5f}" if entry.verdict else ""
             seconds = f"{entry.seconds:.1f}"
-            lines.append(
-                (entry.head, entry.networks, f"{value:.5f} ± {error:.5f}", difference, entry.verdict, seconds)
-            )
+            lines.append((entry.head, entry.networks, f"{value:.5f} ± {error:.5f}", difference, entry.verdict, seconds))
         below = [self._compared.measured_on, comparison_table.noise_in_words(self._compared)]
         below += [comparison_table.conclusion(self._compared), *self._compared.refused]
         return as_html(("head", "networks", named, "to the first", "", "seconds"), lines, "\n".join(below))

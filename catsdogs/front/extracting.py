@@ -1,20 +1,20 @@
 """Extracting: networks run over photographs, once; `extract` writes feature files and opens them."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 from catsdogs.competition import grading
 from catsdogs.errors import UsageError
+from catsdogs.features import extract as extraction
 from catsdogs.features import feature_file
-from catsdogs.features.extract import Extraction, Settings, ThisMachine, expect
-from catsdogs.features.extract import extract as run_networks
+from catsdogs.features.extract import Extraction, Settings, ThisMachine
 from catsdogs.features.feature_file import has_labels
 from catsdogs.files import storage
 from catsdogs.front.defaults import DEFAULTS, FEATURES
 from catsdogs.front.notes import UNREADABLE_FILE, note, note_unreadable, wrote
-from catsdogs.front.reading import Reading, check_writable, read
+from catsdogs.front.places import check_writable, weights_folder
+from catsdogs.front.reading import Reading, read
 from catsdogs.front.vectors import Features, load, networks
 from catsdogs.photographs.dataset import Dataset
 
@@ -59,7 +59,7 @@ def extract(
         raise UsageError("No network is named", "Give names such as lite,Xception")
     settings = Settings(weights_folder(weights_dir), engine, precision, batch_size, dtype)
     check_writable(folder)
-    expect(names, settings, folder)
+    extraction.expect(names, settings, folder)
     return load(folder, extract_files(read(storage.place(str(data)), **how), names, folder, settings, limit))
 
 
@@ -72,7 +72,7 @@ def extract_files(
     schedule: ThisMachine | None = None,
 ) -> list[str]:
     """Write feature files, and note what was written and what could not be read. Returns their names."""
-    summary = run_networks(dataset, names, folder, how, limit, schedule)
+    summary = extraction.extract(dataset, names, folder, how, limit, schedule)
     _note_extracted(summary, folder)
     if dataset.truth:
         truth_file = folder / grading.TRUTH_FILE
@@ -81,11 +81,6 @@ def extract_files(
     if summary.unreadable:
         note(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
     return list(summary.computed)
-
-
-def weights_folder(given: str | None) -> str | None:
-    """The folder of weights to look in first, if there is one."""
-    return given or os.environ.get("CATSDOGS_WEIGHTS") or None
 
 
 def _note_extracted(summary: Extraction, folder: Path) -> None:

@@ -15,9 +15,8 @@ from PIL import Image, ImageOps
 from catsdogs.errors import DatasetError, UnreadablePhotographError, UsageError, and_more
 from catsdogs.files import storage
 from catsdogs.front.defaults import FEATURES, SUBMISSIONS
-from catsdogs.front.extracting import weights_folder
 from catsdogs.front.notes import note_left_alone
-from catsdogs.front.reading import check_writable
+from catsdogs.front.places import check_writable, weights_folder
 from catsdogs.front.runs import Run
 from catsdogs.front.tables import as_html
 from catsdogs.front.vectors import import_pandas
@@ -242,7 +241,7 @@ def checked(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         raise UsageError(f"{name} has no pixels: its axes are {shape}", "Leave it out")
     if array.dtype != np.uint8:
         low, high = array.min(), array.max()
-        fits = 0 <= low and high <= 255
+        fits = low >= 0 and high <= 255
         is_share = fits and high <= 1 and not np.issubdtype(array.dtype, np.integer)
         remedy = "(255 * array).round().astype('uint8')" if is_share else "array.round().astype('uint8')"
         remedy = f"Give {remedy}" if fits else "Scale it to 0 to 255, and give it as uint8"

@@ -1,6 +1,5 @@
 """Reading: the photographs at a place with their task, which `look` returns, and feature files with theirs."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UsageErr
 from catsdogs.features import feature_file
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
-from catsdogs.files.atomic import write_errors
 from catsdogs.front.defaults import DEFAULTS, SEED
 from catsdogs.front.notes import note, note_left_alone
 from catsdogs.networks import trained
@@ -186,19 +184,6 @@ def with_groups(files: Sequence[Features], data: str | None, wanted: str) -> lis
         )
     groups = [feature_file.groups_of(file.ids["train"].tolist(), dataset.groups) for file in files]
     return [replace(file, task=told, groups=found) for file, found in zip(files, groups, strict=True)]
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a file or folder that cannot be written; nothing is made.
-
-    Raises:
-        StoreError: it lies below a file, or its folder cannot be written.
-    """
-    if storage.is_remote(path):
-        return
-    existing = next(place for place in (path, *path.absolute().parents) if place.exists())
-    with write_errors(path), tempfile.TemporaryFile(dir=existing):
-        pass
 
 
 def refuse_idle_data(given: str | None, files: Sequence[Features]) -> None:

@@ -11,9 +11,9 @@ from catsdogs import report as page
 from catsdogs.features import feature_file
 from catsdogs.files import storage
 from catsdogs.front.defaults import DEFAULTS, SUBMISSIONS
-from catsdogs.front.extracting import weights_folder
 from catsdogs.front.notes import wrote
-from catsdogs.front.reading import check_writable, find_again, read_files, with_groups
+from catsdogs.front.places import check_writable, weights_folder
+from catsdogs.front.reading import find_again, read_files, with_groups
 from catsdogs.front.tables import as_html
 from catsdogs.networks import choice
 from catsdogs.runs import run_card

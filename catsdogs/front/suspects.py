@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.cleaning import contact_sheet, decisions, duplicates, outliers as finding, suspect_table
+from catsdogs.cleaning import contact_sheet, decisions, duplicates, suspect_table
+from catsdogs.cleaning import outliers as finding
 from catsdogs.cleaning.duplicates import Pairs
 from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
@@ -14,7 +15,8 @@ from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import feature_file
 from catsdogs.front.defaults import FOLDS, SEED
 from catsdogs.front.notes import note, write
-from catsdogs.front.reading import check_writable, find_again
+from catsdogs.front.places import check_writable
+from catsdogs.front.reading import find_again
 from catsdogs.front.tables import as_html
 from catsdogs.front.vectors import Features
 from catsdogs.scoring import quick_head, training_plan

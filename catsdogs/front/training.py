@@ -12,7 +12,8 @@ from catsdogs.errors import TrainingError, UnknownNameError, UsageError, and_mor
 from catsdogs.features import feature_file
 from catsdogs.front.defaults import FOLDS, HEAD, OUTLIERS, SEED, SUBMISSIONS
 from catsdogs.front.notes import note, note_rows, wrote
-from catsdogs.front.reading import check_writable, find_again, refuse_idle_data, with_task
+from catsdogs.front.places import check_writable
+from catsdogs.front.reading import find_again, refuse_idle_data, with_task
 from catsdogs.front.runs import Run
 from catsdogs.front.vectors import Features
 from catsdogs.photographs.dataset import Dataset
@@ -136,7 +137,9 @@ def _pairs(given: Any) -> tuple[list[tuple[str, str]], str]:
     if hasattr(given, "columns"):  # a frame of pandas, which is not imported for this
         if "label" not in given.columns:
             columns = in_short(list(map(str, given.columns)))
-            raise UsageError(f"The frame has no column label, but {columns}", "Give frame['NAME'], the column of labels")
+            raise UsageError(
+                f"The frame has no column label, but {columns}", "Give frame['NAME'], the column of labels"
+            )
         given = given["label"]
     if hasattr(given, "index") and hasattr(given, "items"):
         return [(str(id), str(label)) for id, label in given.items()], "The index"

@@ -103,7 +103,7 @@ class Features:
 
     @property
     def y(self) -> NDArray[Any]:
-        """(n_train,) indices of `classes`; of labels and numbers (n_train, k) values, a column for each of `classes`."""
+        """(n_train,) indices of `classes`; of labels and numbers (n_train, k) values, a column for each of them."""
         first = self.files[0]
         return first.labels if first.task.has_classes else first.targets
 
