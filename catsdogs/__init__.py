@@ -1,12 +1,14 @@
 """Pretrained features once, many heads: a feature-extraction ensemble for image competitions.
 
 From Python, `import catsdogs as cd` offers the names in `__all__`, which docs/python.md describes; other names are
-private. None of them, nor anything heavy, is imported before it is used.
+private. `errors` apart, none of them nor anything heavy is imported before it is used.
 """
 
 import importlib
 import os
 from typing import TYPE_CHECKING
+
+from catsdogs import errors
 
 if TYPE_CHECKING:
     from catsdogs.front.comparing import Comparison as Comparison
@@ -43,7 +45,7 @@ _PLACES = {
     "predict": "front.predicting",
     "train": "front.training",
 }
-__all__ = ["__version__", *_PLACES]
+__all__ = ["__version__", "errors", *_PLACES]
 
 
 def __getattr__(name: str) -> object:

@@ -26,7 +26,12 @@ class Comparison:
     Attributes:
         entries: its lines; each has its head, its networks, its log loss and other figures, see `Entry`.
 
-    A stranger's `<tag>` in a name stays text: every cell is escaped.
+    >>> import catsdogs as cd
+    >>> table = cd.compare(cd.load("features"), heads=["ridge"], folds=2)
+    >>> table.best.head, table.best.backbones
+    ('ridge', ('EfficientNetLite0',))
+    >>> str(table).splitlines()[1].split()[:3]
+    ['1', 'ridge', 'EfficientNetLite0']
     """
 
     def __init__(self, compared: comparison.Comparison) -> None:

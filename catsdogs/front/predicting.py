@@ -40,6 +40,11 @@ class Predictions:
         classes: what the columns are of: classes, or labels, or the names of the numbers.
         values: (n, classes) probabilities; of a run of numbers the numbers.
         unreadable: id -> why a photograph of a folder cannot be read; its row has the class prior.
+
+    >>> import catsdogs as cd
+    >>> answers = cd.predict("first", "pets/test")
+    >>> answers.ids, len(answers), answers.frame().columns.tolist()
+    (['1', '2', '3', '4'], 4, ['cat', 'dog'])
     """
 
     ids: list[str]
@@ -192,19 +197,16 @@ def _bytes_of(given: Any, name: str) -> tuple[bytes, str]:
         return _bytes_of_image(given, name)
     if isinstance(given, np.ndarray):
         return _encoded(Image.fromarray(checked(given, name)))
+    if not (isinstance(given, str | Path) or hasattr(given, "read")):
+        raise UsageError(_no_photograph(name, given), _KINDS)
+    if getattr(given, "closed", False):
+        raise UsageError(f"{name} is a closed file", "Give its path, or keep it open")
+    if isinstance(given, io.TextIOBase):
+        raise UsageError(f"{name} is a file of text", "Open it with mode 'rb'")
     try:
-        if isinstance(given, str | Path):
-            return Path(given).read_bytes(), ".jpg"
-        if hasattr(given, "read"):
-            data = given.read()
-            if isinstance(data, bytes):
-                return data, ".jpg"
-            raise UsageError(f"{name} is a file of text", "Open it with mode 'rb'")
+        return Path(given).read_bytes() if isinstance(given, str | Path) else given.read(), ".jpg"
     except OSError as error:
         raise UnreadablePhotographError(f"{name} cannot be read: {error.strerror or error}") from None
-    except ValueError:  # what Python raises of a closed file
-        raise UsageError(f"{name} is a closed file", "Give its path, or keep it open") from None
-    raise UsageError(_no_photograph(name, given), _KINDS)
 
 
 def _bytes_of_image(image: Image.Image, name: str) -> tuple[bytes, str]:

@@ -31,10 +31,10 @@ class Run:
 
     >>> import catsdogs as cd
     >>> run = cd.Run("first")
-    >>> run.classes, [str(grade).startswith("log loss") for grade in run.scores]
-    (('cat', 'dog'), [True])
-    >>> 0 <= run.score < 1, run.oof.sum(axis=1).round(6).min()
-    (True, np.float64(1.0))
+    >>> run.classes, run.scores[0].metric, run.scores[0].rows
+    (('cat', 'dog'), 'log-loss', 16)
+    >>> 0 <= run.score < 1, run.oof.shape
+    (True, (16, 2))
     >>> run.submission.read_text().splitlines()[0]
     'id,label'
     >>> run.report().name

@@ -33,6 +33,11 @@ class Suspects(Sequence[Suspect]):
 
     Attributes:
         would_drop: whether there are rows to learn from that `train(outliers="drop")` would leave out.
+
+    >>> import catsdogs as cd
+    >>> found = cd.outliers(cd.load("features"), folds=2)
+    >>> len(found) == len([suspect.id for suspect in found])
+    True
     """
 
     def __init__(self, rows: Sequence[Suspect], would_drop: bool) -> None:

@@ -65,9 +65,9 @@ def train(
         StoreError, SubmissionError: a file that is damaged, or a sample submission that asks for other ids.
 
     >>> import catsdogs as cd
-    >>> run = cd.train(cd.load("features"), "ridge", name="first", folds=2)
+    >>> run = cd.train(cd.load("features"), "ridge", name="second", folds=2)
     >>> run.folder.as_posix(), run.oof.shape, run.submission.name
-    ('submissions/first', (16, 2), 'submission.csv')
+    ('submissions/second', (16, 2), 'submission.csv')
     """
     name, place = name or named_after(head), str(data) if data else None
     check_run_name(name, force)

@@ -152,7 +152,7 @@ def load(features: str | Path = FEATURES, backbones: str | Sequence[str] | None 
 
     Raises:
         StoreError: no such folder or file, or it is damaged, or two files hold different rows.
-        UnknownNameError: a name that is neither a network's nor a file's.
+        UnknownNameError, UsageError: a name that is neither a network's nor a file's, or none at all.
 
     >>> import catsdogs as cd
     >>> cd.load("features").backbones
@@ -160,7 +160,7 @@ def load(features: str | Path = FEATURES, backbones: str | Sequence[str] | None 
     """
     folder = storage.place(str(features))
     names = networks(backbones) if backbones is not None else feature_file.names(folder)
-    if not names:
+    if backbones is None and not names:
         raise StoreError(f"{folder} holds no feature files", "Write them with `catsdogs features` or catsdogs.extract")
     return Features(read_files(folder, names, storage.place(DEFAULTS["data"])))
 
