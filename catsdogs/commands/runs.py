@@ -2,9 +2,8 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catsdogs import __version__
 from catsdogs.commands.console import command_line, next_steps, say, say_left_alone, say_rows, task, wrote
@@ -52,10 +51,9 @@ def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool =
         name = flags.name or named_after(flags.text("head"))
         check_run_name(name, force)
         files = read_feature_files(flags)
-        plan = replace(plan_run(flags, files), balance=balance, repeats=whole_number("repeats", repeats), refit=refit)
-        if flags.pseudo:
-            remedy = "Give a probability such as 0.99"
-            plan = replace(plan, pseudo=parse_number(float, "pseudo", flags.pseudo, remedy))
+        pseudo = parse_number(float, "pseudo", flags.pseudo or "0", "Give a probability such as 0.99")
+        how = {"balance": balance, "repeats": whole_number("repeats", repeats), "refit": refit, "pseudo": pseudo}
+        plan = plan_run(flags, files, **how)
         run = train_as_told(flags, files, plan, name, force)
     named = f"--name {shlex.quote(name)}"
     to = "" if run.competition else " --competition NAME"
@@ -100,17 +98,14 @@ def predict(flags: Flags, name: str, data: str, explain: bool = False) -> None:
     next_steps(f"serve --name {shlex.quote(name)}")
 
 
-def plan_run(flags: Flags, files: "Sequence[Features]", protocol: str = "") -> "Plan":
+def plan_run(flags: Flags, files: "Sequence[Features]", **how: Any) -> "Plan":
     """What to train, from flags and settings and from what a person decided about the photographs."""
-    from catsdogs import heads
-    from catsdogs.front.training import corrections
-    from catsdogs.scoring import training_plan
+    from catsdogs.front.training import corrections, plan_of
 
     decided = corrections(files, flags.place("features"), flags.text("outliers"))
     given = [part for text in flags.set or () for part in text.split(",")]
-    head, settings = heads.settled(heads.canonical(flags.text("head")), given)
     folds, seed = flags.number("folds"), flags.number("seed")
-    return training_plan.Plan(head, folds, seed, decided.drop, decided.relabel, settings, protocol)
+    return plan_of(flags.text("head"), given, folds, seed, decided, **how)
 
 
 def train_as_told(flags: Flags, files: "Sequence[Features]", plan: "Plan", name: str, force: bool = False) -> "Run":

@@ -59,7 +59,7 @@ def replay(flags: Flags, protocol: str = "mlebench", force: bool = False) -> Non
     name = flags.name or protocol
     check_run_name(name, force)
     files = read_feature_files(flags)
-    run = train_as_told(flags, files, plan_run(flags, files, protocol), name, force)
+    run = train_as_told(flags, files, plan_run(flags, files, protocol=protocol), name, force)
     if is_dogs_vs_cats(run):
         say(HELD_OUT_IS_EASIER)
     next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / TRUTH_FILE}", "status")

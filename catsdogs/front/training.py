@@ -71,12 +71,11 @@ def train(
     """
     name, place = name or named_after(head), str(data) if data else None
     check_run_name(name, force)
-    typed = [f"{key}={value}" for key, value in (settings or {}).items()]
     corrected = corrections(features.files, features.folder, outliers)
     corrected = corrected._replace(relabel=corrected.relabel | labels_by_id(relabel, features.files[0]))
-    head, parsed = heads.settled(heads.canonical(head), typed)
+    typed = [f"{key}={value}" for key, value in (settings or {}).items()]
     how: dict[str, Any] = {"balance": balance, "repeats": repeats, "refit": refit, "pseudo": pseudo}
-    plan = Plan(head, folds, seed, corrected.drop, corrected.relabel, parsed, **how)
+    plan = plan_of(head, typed, folds, seed, corrected, **how)
     files = with_task(features.files, place, competition, metric, groups)
     train_run(files, plan, name, data=place, command=f"catsdogs.train({head!r}, name={name!r})", force=force)
     return Run(name)
@@ -91,6 +90,16 @@ def check_run_name(name: str, force: bool) -> None:
     """Refuse a run's name that is taken or none, and a folder that cannot be written, before anything is read."""
     training.target_of(SUBMISSIONS, name, force)
     check_writable(SUBMISSIONS)
+
+
+def plan_of(head: str, given: Sequence[str], folds: int, seed: int, corrected: Corrections, **how: Any) -> Plan:
+    """What to train: a head by its name, with settings such as `C=0.1`, on corrected rows; `how` has more of a `Plan`.
+
+    Raises:
+        UnknownNameError, UsageError: as `heads.settled`.
+    """
+    name, settings = heads.settled(heads.canonical(head), given)
+    return Plan(name, folds, seed, corrected.drop, corrected.relabel, settings, **how)
 
 
 def corrections(files: _Files, folder: Path, policy: str) -> Corrections:
