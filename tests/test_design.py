@@ -32,6 +32,7 @@ ONLY_IN = {
     "keras_hub": {"networks/hub.py"},
     "keras": {"networks/*.py", "networks/*/*.py", "finetuning/*.py", "heads/notebook.py"},
     "openvino": {"networks/engines/*.py"},
+    "pandas": {"front/*.py"},
     "ray": {"features/cluster.py"},
     "safetensors": {"networks/engines/*.py"},
     "skops": {"scoring/kept_heads.py"},

@@ -19,7 +19,6 @@ from catsdogs.front.notes import note_left_alone
 from catsdogs.front.places import check_writable, weights_folder
 from catsdogs.front.runs import Run
 from catsdogs.front.tables import as_html
-from catsdogs.front.vectors import import_pandas
 from catsdogs.runs import prediction
 from catsdogs.runs.run_card import read_run
 
@@ -56,8 +55,9 @@ class Predictions:
         return len(self.ids)
 
     def frame(self) -> "DataFrame":
-        """A pandas frame with the ids as its index, and a column for each of the classes; UsageError without pandas."""
-        pandas = import_pandas()
+        """A pandas frame with the ids as its index, and a column for each of the classes."""
+        import pandas
+
         return pandas.DataFrame(self.values, index=pandas.Index(self.ids, name="id"), columns=list(self.classes))
 
     def __repr__(self) -> str:
@@ -160,7 +160,9 @@ def _listed(photographs: Any) -> list[Any]:
     gone = [str(one) for one in listed if isinstance(one, str | Path) and not Path(one).is_file()]
     if gone:
         number = f"{len(gone):,} of {len(listed):,} photographs"
-        raise DatasetError(f"{gone[0]} is not there{and_more(gone[1:], 'paths')}: {number}", "Check the paths", gone)
+        raise DatasetError(
+            f"There is no file {gone[0]}{and_more(gone[1:], 'paths')}: {number}", "Check the paths", gone
+        )
     return listed
 
 

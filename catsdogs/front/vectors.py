@@ -121,11 +121,12 @@ class Features:
         """A pandas frame with the ids as its index: the label, of `train`, and a column for each of the vectors'.
 
         Raises:
-            UsageError: no such split, or pandas is not installed.
+            UsageError: no such split.
         """
         if split not in _SPLITS:
             raise UsageError(f"There is no split {split!r}", f"Choose from: {', '.join(_SPLITS)}")
-        pandas = import_pandas()
+        import pandas
+
         names = [f"{file.name}_{column}" for file in self.files for column in range(file.width)]
         ids, values = (self.ids, self.X) if split == "train" else (self.ids_test, self.X_test)
         frame = pandas.DataFrame(values, index=pandas.Index(ids, name="id"), columns=names)
@@ -168,16 +169,3 @@ def load(features: str | Path = FEATURES, backbones: str | Sequence[str] | None 
 def networks(backbones: str | Sequence[str]) -> list[str]:
     """The networks that a text with commas, or a list of such, names, each once."""
     return expand(backbones if isinstance(backbones, str) else ",".join(backbones))
-
-
-def import_pandas() -> Any:
-    """Pandas, which nothing else needs.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import pandas
-    except ImportError:
-        raise UsageError("A frame needs pandas, which is not installed", "Install it: pip install pandas") from None
-    return pandas

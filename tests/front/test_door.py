@@ -57,18 +57,25 @@ def test_the_types_are_told_to_checkers() -> None:
         assert getattr(importlib.import_module(module), name) is getattr(cd, name)
 
 
+def lines_of(page: Path) -> str:
+    """The lines of Python that a page of the documentation begins with; none if it has none."""
+    block = re.search(r"```python\n(import catsdogs.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return block[1] if block else ""
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in (PAGE, ROOT / "README.md") if lines_of(page)], ids=lambda page: page.name
+)
 def test_ten_lines_of_python_write_the_csv_of_the_commands(
-    workplace: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    workplace: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, page: Path
 ) -> None:
-    """The lines of the page, on drawn pets and with one of the three networks."""
-    block = re.search(r"```python\n(import catsdogs.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert block
-    lines = [line for line in block[1].splitlines() if line.strip()]
-    assert len(lines) <= 10
+    """On drawn pets, and with one of the three networks."""
+    lines = lines_of(page)
+    assert len([line for line in lines.splitlines() if line.strip()]) <= 10
     for name in ("python", "commands"):
         draw_pets(tmp_path / name / DEFAULTS["data"])
     monkeypatch.chdir(tmp_path / "python")
-    exec(compile(block[1].replace('"lite"', repr(LITE0)), str(PAGE), "exec"), {})
+    exec(compile(lines.replace('"lite"', repr(LITE0)), str(page), "exec"), {})
     monkeypatch.chdir(tmp_path / "commands")
     assert command("features", "--backbones", LITE0)[0] == 0
     assert command("train", "--backbones", LITE0, "--name", "first")[0] == 0

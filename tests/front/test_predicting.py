@@ -63,8 +63,12 @@ def closed() -> io.BufferedReader:
 @pytest.mark.parametrize(
     ("given", "kind", "match"),
     [
-        (lambda: ["gone.jpg", FIRST, "lost.jpg"], DatasetError, r"gone.jpg is not there \(1 more paths: lost.jpg\)"),
-        (lambda: "gone.jpg", DatasetError, "gone.jpg is not there: 1 of 1 photographs. Check the paths"),
+        (
+            lambda: ["gone.jpg", FIRST, "lost.jpg"],
+            DatasetError,
+            r"There is no file gone.jpg \(1 more paths: lost.jpg\)",
+        ),
+        (lambda: "gone.jpg", DatasetError, "There is no file gone.jpg: 1 of 1 photographs. Check the paths"),
         (lambda: [FIRST, closed()], UsageError, r"photographs\[1\] is a closed file"),
         (lambda: [io.StringIO("text")], UsageError, r"photographs\[0\] is a file of text. Open it with mode 'rb'"),
         (list, UsageError, "There are no photographs to answer for"),

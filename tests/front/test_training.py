@@ -2,18 +2,16 @@
 
 from pathlib import Path
 
+import pandas
 import pytest
 
 import catsdogs as cd
 from catsdogs.errors import UsageError
 from catsdogs.runs.run_card import read_run
-from tests.conftest import Command, need, refused
+from tests.conftest import Command, refused
 
 
 def test_corrected_labels_are_learnt_and_stand_in_the_run(inside: Path, command: Command) -> None:
-    need("pandas")
-    import pandas
-
     features = cd.load()
     told = {"cat.0": "dog"}
     runs = [
@@ -44,9 +42,6 @@ def test_labels_that_cannot_be(inside: Path, relabel: object, match: str) -> Non
 
 
 def test_a_frame_with_another_index(inside: Path) -> None:
-    need("pandas")
-    import pandas
-
     frame = pandas.DataFrame({"id": ["cat.0", "cat.1"], "label": ["dog", "dog"]})
     with refused(UsageError, r"The index '0' is the id of no training photograph \(1 more ids: 1\). Give ids such as"):
         cd.train(cd.load(), "ridge", name="new", relabel=frame)

@@ -8,7 +8,7 @@ import pytest
 
 import catsdogs as cd
 from catsdogs.errors import StoreError, UnknownNameError, UsageError
-from tests.conftest import need, refused
+from tests.conftest import refused
 from tests.support.front import LITE0
 
 
@@ -24,7 +24,6 @@ def test_rows_are_those_of_the_file(inside: Path) -> None:
 
 
 def test_a_frame_has_ids_for_an_index(inside: Path) -> None:
-    need("pandas")
     features = cd.load("features")
     frame = features.frame()
     assert frame.index.tolist() == features.ids.tolist() and frame["label"].tolist() == features.labels.tolist()
