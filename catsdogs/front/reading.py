@@ -1,6 +1,6 @@
 """Reading: the photographs at a place with their task, which `look` returns, and feature files with theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -95,12 +95,20 @@ def read(data: Path, **how: Unpack[Reading]) -> Dataset:
 
 def find(data: Path, is_answered: bool, **how: Unpack[Reading]) -> Dataset:
     """The photographs at a place as they are found; `is_answered` and what is raised as in `dataset.scan`."""
+    refuse_strange(how, Reading.__annotations__)
     told = {**how}
     given = Given(*(str(told.get(name, "")) for name in Given._fields))
     classes, share = list(how.get("classes", ())), how.get("holdout", 0.0)
     dataset = scan(data, classes, share, how.get("seed", SEED), given, is_answered)
     note_left_alone(dataset.left_alone)
     return dataset
+
+
+def refuse_strange(given: Iterable[str], known: Collection[str]) -> None:
+    """UnknownNameError for an argument that is none, such as `label` for `labels`; a checker of types finds it, too."""
+    for name in given:
+        if name not in known:
+            raise UnknownNameError("argument", name, sorted(known))
 
 
 def find_again(given: str | None, remembered: str, task: Task | None = None) -> Dataset | None:

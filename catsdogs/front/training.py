@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from catsdogs import heads
 from catsdogs.cleaning import decisions, duplicates
@@ -13,7 +13,7 @@ from catsdogs.features import feature_file
 from catsdogs.front.defaults import FOLDS, HEAD, OUTLIERS, SEED, SUBMISSIONS
 from catsdogs.front.notes import note, note_rows, wrote
 from catsdogs.front.places import check_writable
-from catsdogs.front.reading import find_again, refuse_idle_data, with_task
+from catsdogs.front.reading import find_again, refuse_idle_data, refuse_strange, with_task
 from catsdogs.front.runs import Run
 from catsdogs.front.vectors import Features
 from catsdogs.photographs.dataset import Dataset
@@ -24,6 +24,23 @@ from catsdogs.scoring.training_plan import Plan, TrainingRows
 _Files = Sequence[feature_file.Features]
 
 
+class Training(TypedDict, total=False):
+    """What else a training may be told.
+
+    Attributes:
+        repeats, refit, pseudo, balance: see `Plan`.
+        metric, groups, competition: where the data do not tell, see `Reading`.
+    """
+
+    repeats: int
+    refit: bool
+    pseudo: float
+    balance: bool
+    metric: str
+    groups: str
+    competition: str
+
+
 def train(
     features: Features,
     head: str = HEAD,
@@ -32,17 +49,11 @@ def train(
     settings: Mapping[str, Any] | None = None,
     folds: int = FOLDS,
     seed: int = SEED,
-    repeats: int = 1,
-    refit: bool = False,
-    pseudo: float = 0.0,
-    balance: bool = False,
     outliers: str = OUTLIERS,
     relabel: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
-    metric: str = "",
-    groups: str = "",
-    competition: str = "",
     data: str | Path | None = None,
     force: bool = False,
+    **how: Unpack[Training],
 ) -> Run:
     """Cross-validate a head on vectors, and write submissions/NAME/ with the CSV, whole or not at all.
 
@@ -50,14 +61,14 @@ def train(
         head: as the command line takes it: `blend`, `logistic[C=0.1]`, a file `my_head.py`, `pca:256+logistic`.
         name: the run; that of the head if not given.
         settings: of the head, such as `{"C": 0.1}`.
-        folds, seed, repeats, refit, pseudo, balance: see `Plan`.
+        folds, seed: of the cross-validation, and of the head.
         outliers: `decided` obeys decisions.csv beside the features, `drop` also what no network takes for a pet, `keep`
             nothing.
         relabel: id of a photograph -> the label to learn it as, which counts more than decisions.csv: a mapping, pairs,
             or a pandas Series whose index are the ids. It is scored by the label it came with.
-        metric, groups, competition: where the data do not tell, see `Reading`.
         data: where the photographs are, if not where the features remember them.
         force: replace a run of that name.
+        how: see `Training`.
 
     Raises:
         UnknownNameError, UsageError: no such head, setting, label or policy; a number that cannot be.
@@ -69,14 +80,16 @@ def train(
     >>> run.folder.as_posix(), run.oof.shape, run.submission.name
     ('submissions/second', (16, 2), 'submission.csv')
     """
+    refuse_strange(how, Training.__annotations__)
     name, place = name or named_after(head), str(data) if data else None
     check_run_name(name, force)
     corrected = corrections(features.files, features.folder, outliers)
     corrected = corrected._replace(relabel=corrected.relabel | labels_by_id(relabel, features.files[0]))
     typed = [f"{key}={value}" for key, value in (settings or {}).items()]
-    how: dict[str, Any] = {"balance": balance, "repeats": repeats, "refit": refit, "pseudo": pseudo}
-    plan = plan_of(head, typed, folds, seed, corrected, **how)
-    files = with_task(features.files, place, competition, metric, groups)
+    told = {name: str(how.get(name, "")) for name in ("competition", "metric", "groups")}
+    more = {name: value for name, value in how.items() if name not in told}
+    plan = plan_of(head, typed, folds, seed, corrected, **more)
+    files = with_task(features.files, place, **told)
     train_run(files, plan, name, data=place, command=f"catsdogs.train({head!r}, name={name!r})", force=force)
     return Run(name)
 

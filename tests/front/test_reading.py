@@ -6,7 +6,7 @@ import pytest
 
 import catsdogs as cd
 from catsdogs.demo.competitions import draw_competition
-from catsdogs.errors import DatasetError, UsageError
+from catsdogs.errors import DatasetError, UnknownNameError, UsageError
 from tests.conftest import refused
 
 
@@ -24,5 +24,7 @@ def test_classes_and_a_share_held_out(inside: Path) -> None:
     assert set(features.ids_test) <= {f"{kind}.{number}" for kind in ("cat", "dog") for number in range(8)}
     with refused(UsageError, "--holdout 2 is no share"):
         cd.look("pets", holdout=2)
+    with refused(UnknownNameError, "No argument is called 'label'. Choose from: classes, competition"):
+        cd.look("pets", label="breed")  # type: ignore[call-arg]
     with refused(DatasetError, "gone"):
         cd.look(Path("gone"))

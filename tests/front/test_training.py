@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 import catsdogs as cd
-from catsdogs.errors import UsageError
+from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.runs.run_card import read_run
 from tests.conftest import Command, refused
 
@@ -39,6 +39,13 @@ def test_labels_that_cannot_be(inside: Path, relabel: object, match: str) -> Non
     with refused(UsageError, match):
         cd.train(cd.load(), "ridge", name="new", relabel=relabel)  # type: ignore[arg-type]
     assert not Path("submissions/new").exists()
+
+
+def test_what_else_a_training_is_told(inside: Path) -> None:
+    run = cd.train(cd.load(), "ridge", name="told", folds=2, repeats=2, refit=True, balance=True, metric="auc")
+    assert (run.card.repeats, run.card.refit, run.card.balance, run.scores[0].metric) == (2, True, True, "auc")
+    with refused(UnknownNameError, "No argument is called 'repeat'. Choose from: balance"):
+        cd.train(cd.load(), "ridge", name="new", repeat=2)  # type: ignore[call-arg]
 
 
 def test_a_frame_with_another_index(inside: Path) -> None:
