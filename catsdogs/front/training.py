@@ -59,13 +59,12 @@ def train(
 
     Args:
         head: as the command line takes it: `blend`, `logistic[C=0.1]`, a file `my_head.py`, `pca:256+logistic`.
-        name: the run; that of the head if not given.
-        settings: of the head, such as `{"C": 0.1}`.
+        name, settings: of the run, else named after the head; of the head, such as `{"C": 0.1}`.
         folds, seed: of the cross-validation, and of the head.
         outliers: `decided` obeys decisions.csv beside the features, `drop` also what no network takes for a pet, `keep`
             nothing.
-        relabel: id of a photograph -> the label to learn it as, which counts more than decisions.csv: a mapping, pairs,
-            or a pandas Series whose index are the ids. It is scored by the label it came with.
+        relabel: id -> the label to learn it as, whatever decisions.csv says: a mapping, pairs, or a pandas Series whose
+            index are the ids. It is scored by the label it came with.
         data: where the photographs are, if not where the features remember them.
         force: replace a run of that name.
         how: see `Training`.
