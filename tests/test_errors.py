@@ -7,11 +7,12 @@ from typing import Any
 import invoke
 import pytest
 
-from catsdogs.commands import console, features
+from catsdogs.commands import console
 from catsdogs.commands.settings import Flags
 from catsdogs.errors import DatasetError, SubmissionError, UnknownNameError, UsageError, and_more, in_short
 from catsdogs.features import extract
 from catsdogs.features.feature_file import Unreadable
+from catsdogs.front import extracting, notes
 from catsdogs.photographs import description, tfrecord
 from catsdogs.photographs.dataset import Dataset, scan
 from tests.conftest import Command
@@ -35,7 +36,7 @@ def test_in_short(count: int, end: str) -> None:
 
 @pytest.mark.parametrize("count", [0, 3, 5, 6, 9_222])
 def test_what_features_cannot_read(
-    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As of a part of Kaggle's Dog Breed Identification, whose table lists all of the photographs."""
     lost = [Unreadable("train", f"{number}, \u00e9", "no such file") for number in range(count)]
@@ -45,8 +46,9 @@ def test_what_features_cannot_read(
     path = tmp_path / "features/unreadable.csv"
     path.parent.mkdir()
     path.write_text("of an earlier run")
-    features.extract_features(dataset, [], path.parent, extract.Settings())
-    out = capfd.readouterr().out
+    caplog.set_level("INFO")
+    extracting.extract_files(dataset, [], path.parent, extract.Settings())
+    out = "\n".join(caplog.messages)
     assert out.count("no such file") == min(count, 5)
     if count:
         assert f"unreadable: {count:,} of 11 photographs" in out
@@ -76,12 +78,13 @@ def test_what_shards_cannot_hold_is_in_the_manifest(broken: Path, command: Comma
 
 
 def test_what_a_network_cannot_learn_from(
-    broken: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    broken: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [Unreadable("train", f"cat.{number}", "is no picture") for number in range(9)]
     path = Path("networks/mine/unreadable.csv")
-    console.say_unreadable(rows, path)
-    out = capfd.readouterr().out
+    caplog.set_level("INFO")
+    notes.note_unreadable(rows, path)
+    out = "\n".join(caplog.messages)
     assert out.count("is no picture") == 5 and f"all 9 are listed in {path}" in out
     assert len(rows_of(path)) == 10
 

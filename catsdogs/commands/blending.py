@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import command_line, next_steps, say, task, wrote
 from catsdogs.commands.flags import read_run_and_files
-from catsdogs.commands.runs import check_run_name
 from catsdogs.commands.settings import SUBMISSIONS, Flags, parse_number
 from catsdogs.errors import UsageError
 from catsdogs.files import storage
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 )
 def blend(flags: Flags, runs: str, name: str, force: bool = False) -> None:
     """Blend runs with weights fitted out of fold and judged by other folds, and write submissions/<name>/."""
+    from catsdogs.front.training import check_run_name
     from catsdogs.runs import blending
 
     check_run_name(name, force)

@@ -1,18 +1,14 @@
 """A competition on the command line: `fetch` its photographs, `grade` and `submit` a run's CSV."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import next_steps, say, task
-from catsdogs.commands.flags import as_flags, find_dataset, with_groups
+from catsdogs.commands.flags import as_flags, reading
 from catsdogs.commands.settings import DEFAULTS, SUBMISSIONS, Flags
-from catsdogs.errors import CatsdogsError, DatasetError, SubmissionError, UsageError
+from catsdogs.errors import CatsdogsError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
-    from catsdogs.features.feature_file import Features
-    from catsdogs.photographs.task import Task
     from catsdogs.runs.run_card import Run
 
 HELD_OUT_IS_EASIER = (
@@ -47,8 +43,8 @@ def fetch(flags: Flags, source: str = "kaggle") -> None:
 
 def _fetch_competition(flags: Flags, slug: str) -> None:
     """Bring all files of a competition, and say what they are, as far as they can be read."""
-    from catsdogs.commands.photographs import look_at  # which needs this module
     from catsdogs.competition import archive
+    from catsdogs.front.reading import read
 
     # A folder in the settings is that of the competition in the settings.
     is_set = flags.setting("competition") == slug and flags.setting("data") != DEFAULTS["data"]
@@ -58,7 +54,7 @@ def _fetch_competition(flags: Flags, slug: str) -> None:
     say(f"{place}: {fetched.files:,} files, {fetched.size / 1e6:,.1f} MB{already}")
     next_command = "features"
     try:
-        look_at(flags.but(data=str(place)))
+        read(place, **reading(flags))
     except CatsdogsError as error:  # the files are there all the same, and `look` has flags that may answer it
         say(error)
         next_command = "look"
@@ -85,6 +81,7 @@ def grade(flags: Flags, name: str, truth: str) -> None:
 def submit(flags: Flags, name: str) -> None:
     """Check a run's CSV, upload it to its competition on Kaggle and show the answer."""
     from catsdogs.competition import kaggle, submission
+    from catsdogs.front.reading import competition_name, find_again
     from catsdogs.runs import run_card
 
     run = run_card.read_run(SUBMISSIONS / name)
@@ -101,7 +98,7 @@ def submit(flags: Flags, name: str) -> None:
             f"Nothing says which competition the run {name} is for",
             "Give --competition NAME, as the address of its page has it, such as dog-breed-identification",
         )
-    dataset = find_dataset(flags.data, run.source, run.task)
+    dataset = find_again(flags.data, run.source, run.task)
     sample = dataset.sample_submission if dataset else None
     rows = submission.check_submission(path, sample, run.classes, run.left_out, run.task)
     alike = "like the sample submission" if sample else "with no sample submission to compare"
@@ -112,35 +109,6 @@ def submit(flags: Flags, name: str) -> None:
     say(f"Kaggle: {', '.join(filter(None, [answer.status, shown, answer.detail]))}; see {answer.url}")
 
 
-def competition_name(given: str | None, place: str) -> str:
-    """Kaggle's name of a competition: as given, else what the photographs' place tells; empty if it tells nothing."""
-    from catsdogs.competition import fetch, kaggle
-
-    return kaggle.name_of(given) if given else fetch.competition_of(place)
-
-
-def settled(flags: Flags, task: "Task", place: str, classes: Sequence[str]) -> "Task":
-    """A task with its competition and metric: as flags and settings say, else as known of the photographs' place."""
-    from catsdogs.competition import known
-    from catsdogs.scoring import metrics
-
-    competition = competition_name(flags.text("competition") or task.competition, place)
-    of_another = known.metric_of(competition) if competition != task.competition else ""
-    try:
-        return metrics.settle(task, flags.text("metric") or of_another or task.metric, competition, classes)
-    except UsageError as error:
-        if flags.text("metric"):
-            raise
-        problem = f"{competition} is scored by {of_another}: {error.problem}"
-        raise DatasetError(problem, f"{error.remedy}, with --metric, to answer it otherwise") from None
-
-
-def with_task(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
-    """Feature files with the task that flags and settings make of theirs."""
-    task = settled(flags, files[0].task, flags.data or files[0].source, files[0].classes)
-    return with_groups(flags, [replace(file, task=task) for file in files])
-
-
 def is_dogs_vs_cats(run: "Run") -> bool:
     """Whether a run is for Dogs vs. Cats Redux, whose scores and medals are known."""
     from catsdogs.competition import kaggle
@@ -149,4 +117,6 @@ def is_dogs_vs_cats(run: "Run") -> bool:
 
 
 def _competition_of(run: "Run") -> str:
+    from catsdogs.front.reading import competition_name
+
     return competition_name(run.competition, run.source)

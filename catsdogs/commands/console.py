@@ -5,6 +5,7 @@ import contextlib
 import functools
 import inspect
 import io
+import logging
 import os
 import re
 import sys
@@ -18,8 +19,27 @@ import invoke
 from catsdogs import __version__
 from catsdogs.commands.settings import HELP, Flags
 from catsdogs.errors import SHOWN, CatsdogsError, FitWarning, StoreError, UsageError
-from catsdogs.files import storage
+from catsdogs.front import notes
+from catsdogs.front.notes import note_left_alone as say_left_alone
+from catsdogs.front.notes import note_rows as say_rows
+from catsdogs.front.notes import note_unreadable as say_unreadable
+from catsdogs.front.notes import write, wrote
 
+__all__ = [
+    "INTERRUPTED",
+    "Program",
+    "command_line",
+    "next_steps",
+    "program",
+    "say",
+    "say_left_alone",
+    "say_rows",
+    "say_unreadable",
+    "show_every_letter",
+    "task",
+    "write",
+    "wrote",
+]
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 # How our own signs are written where an encoding lacks them; other letters, as those of a class, become escapes.
 _PLAIN = {"±": "+-", "…": "...", "“": '"', "”": '"', "·": "-", "³": "^3"}
@@ -46,7 +66,7 @@ def task(order: str = "", iterable: Sequence[str] = (), **helps: str) -> Callabl
         def guarded(c: invoke.Context, **given: Any) -> None:
             try:
                 _refuse_what_is_no_text(given)
-                with _saying_warnings():
+                with _saying_notes(), _saying_warnings():
                     body(Flags(c, **given), **{name: given[name] for name in own if name in given})
             except CatsdogsError as error:
                 rest = _where_all_are_listed(error, Path(f"catsdogs-{body.__name__}.csv"))
@@ -62,6 +82,29 @@ def task(order: str = "", iterable: Sequence[str] = (), **helps: str) -> Callabl
         return invoke.task(auto_shortflags=False, help=texts, iterable=list(iterable))(guarded)
 
     return decorate
+
+
+class _Lines(logging.Handler):
+    """Shows each note of the front door as a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextlib.contextmanager
+def _saying_notes() -> Iterator[None]:
+    """Show what the steps of a command have to tell, and nobody else's loggers."""
+    logger, lines = notes.LOGGER, _Lines()
+    level, propagates = logger.level, logger.propagate
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(level)
+        logger.propagate = propagates
 
 
 @contextlib.contextmanager
@@ -193,67 +236,15 @@ def say(line: object = "") -> None:
     print(line, flush=True)
 
 
-def wrote(path: Path, what: str = "") -> None:
-    """A file that is new, and what it holds."""
-    say(f"wrote {path}" + (f"  ({what})" if what else ""))
-
-
-def write(path: Path, writer: Callable[..., object], *content: object) -> None:
-    """Have `writer` write a file, and say so."""
-    writer(path, *content)
-    wrote(path)
-
-
-def say_rows(
-    rows: Sequence[Sequence[object]], line: Callable[..., str], path: Path, columns: Sequence[str] = ()
-) -> None:
-    """The first rows of a list that grows with the data, each as `line` says it; if there are more, all in a file.
-
-    Args:
-        columns: of the file, which is written here; none if somebody else writes it, and it holds the rows already.
-    """
-    for row in rows[:SHOWN]:
-        say(line(*row))
-    if len(rows) > SHOWN:
-        if columns:
-            _write_table(path, columns, rows)
-        say(f"… and {len(rows) - SHOWN:,} more like these; all {len(rows):,} are listed in {path}")
-    elif columns and storage.exists(path):  # of an earlier run, when there were more
-        storage.remove(path)
-
-
-def say_unreadable(rows: Sequence[Sequence[str]], path: Path, is_written: bool = False) -> None:
-    """The photographs, (split, id, reason), that are left out; many of them in a file, unless that is written.
-
-    A photograph that a table lists and that is not there is one of them.
-    """
-    columns = () if is_written else ("split", "id", "reason")
-    say_rows(rows, lambda split, id, reason: f"unreadable, left out: {split}/{id} ({reason})", path, columns)
-
-
-def say_left_alone(names: Sequence[str]) -> None:
-    """A line about pictures of kinds that are not read, if there are any."""
-    from catsdogs.photographs import filetypes
-
-    if names:
-        say(f"left alone: {filetypes.describe_unread(names)}")
-
-
 def _where_all_are_listed(error: CatsdogsError, path: Path) -> str:
     """The file in which everything is listed of which an error names the first few; empty if it names everything."""
     if len(error.listed) <= SHOWN:
         return ""
     try:
-        _write_table(path, ("what",), [(item,) for item in error.listed])
+        notes.write_list(path, ("what",), [(item,) for item in error.listed])
     except StoreError:  # the error itself is what counts
         return ""
     return f" All {len(error.listed):,} are listed in {path}."
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from catsdogs.files import tables  # which is more than `--list` needs
-
-    tables.write_table(path, columns, rows)
 
 
 def command_line() -> str:

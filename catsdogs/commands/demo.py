@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from catsdogs.commands.cleaning import list_outliers
 from catsdogs.commands.console import next_steps, say, task
-from catsdogs.commands.features import extract_features
-from catsdogs.commands.flags import extraction_settings, read_feature_files
-from catsdogs.commands.photographs import look_at
-from catsdogs.commands.runs import plan_run, train_run
+from catsdogs.commands.flags import extraction_settings, read_feature_files, reading
+from catsdogs.commands.runs import plan_run, train_as_told
 from catsdogs.commands.settings import SUBMISSIONS, Flags
 from catsdogs.errors import UsageError
 
@@ -101,20 +98,22 @@ def _draw_competition(kind: str) -> _Tour:
 def _make(flags: Flags, tour: _Tour) -> None:
     """The four steps, and what to do next."""
     from catsdogs.competition import grading
+    from catsdogs.front.extracting import extract_files
+    from catsdogs.front.reading import read
+    from catsdogs.front.suspects import list_suspects
     from catsdogs.networks.choice import expand
     from catsdogs.runs import run_card
 
     folder, networks = flags.place("features") / tour.name, expand(tour.backbones)
     say(f"\n[1 of 4] features: pretrained networks, one pass: {', '.join(networks)}")
-    dataset = look_at(flags.but(data=str(tour.data)))
-    extract_features(dataset, networks, folder, extraction_settings(flags))
+    dataset = read(tour.data, **reading(flags))
+    extract_files(dataset, networks, folder, extraction_settings(flags))
     flags = flags.but(features=str(folder), backbones=tour.backbones, head=DEMO_HEAD, outliers="keep")
-    flags = flags.but(k=None, votes=None, quartiles=False, all=False)
     files = read_feature_files(flags)
     say("\n[2 of 4] outliers: what a person should look at")
-    list_outliers(flags, files)
+    list_suspects(files, folder, None, None, False, False, flags.data, flags.number("folds"), flags.number("seed"))
     say("\n[3 of 4] train: dropout and a sigmoid on the joined vectors")
-    train_run(flags, files, plan_run(flags, files), tour.name, force=True)
+    train_as_told(flags, files, plan_run(flags, files), tour.name, force=True)
     say("\n[4 of 4] grade: the CSV against the truth")
     path = SUBMISSIONS / tour.name / run_card.SUBMISSION_FILE
     if path.exists() and tour.truth.exists():

@@ -1,27 +1,23 @@
 """Features on the command line: `features` runs networks over photographs."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from catsdogs.commands.console import next_steps, say, say_unreadable, task, wrote
+from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.flags import (
     as_flags,
-    check_writable,
     extraction_settings,
     network_names,
+    reading,
     refuse_idle_weights,
 )
-from catsdogs.commands.photographs import look_at
 from catsdogs.commands.settings import HELP, Flags, optional_number
 from catsdogs.errors import UsageError
+from catsdogs.front.places import check_writable
 
 if TYPE_CHECKING:
-    from catsdogs.features.extract import Extraction, Settings, ThisMachine
-    from catsdogs.photographs.dataset import Dataset
-
-UNREADABLE_FILE = "unreadable.csv"
+    from catsdogs.features.extract import ThisMachine
 
 
 @task(
@@ -43,6 +39,8 @@ UNREADABLE_FILE = "unreadable.csv"
 def features(flags: Flags, devices: str = "auto") -> None:
     """Write features/<Backbone>.h5: run all networks over all photographs, in one pass, going on where it stopped."""
     from catsdogs.features.extract import expect
+    from catsdogs.front.extracting import extract_files
+    from catsdogs.front.reading import read
     from catsdogs.networks.choice import Variant, split_names, vary
 
     how = extraction_settings(flags)
@@ -52,58 +50,13 @@ def features(flags: Flags, devices: str = "auto") -> None:
     check_writable(folder)
     if flags.cluster is None:
         expect(names, how, folder)
-    dataset = look_at(flags)
+    dataset = read(flags.place("data"), **reading(flags))
     count = optional_number("limit", flags.limit)
     with _schedule(flags) as schedule:
-        written = extract_features(dataset, names, folder, how, count, schedule)
+        written = extract_files(dataset, names, folder, how, count, schedule)
     backbones = flags.backbones if written == network_names(flags) else ",".join(written)
     found_again = as_flags(flags, backbones=backbones, features=str(folder))
     next_steps(f"outliers{found_again}", f"train{found_again}")
-
-
-def extract_features(
-    dataset: "Dataset",
-    names: Sequence[str],
-    folder: Path,
-    how: "Settings",
-    limit: int | None = None,
-    schedule: "ThisMachine | None" = None,
-) -> list[str]:
-    """Write feature files, and show what was written and what could not be read. Returns their names."""
-    from catsdogs.features.extract import extract
-
-    summary = extract(dataset, names, folder, how, limit, schedule)
-    _say_extracted(summary, folder)
-    if dataset.truth:
-        from catsdogs.competition import grading
-
-        truth_file = folder / grading.TRUTH_FILE
-        grading.write_truth(truth_file, dataset.truth)
-        wrote(truth_file, f"the classes of {len(dataset.truth):,} photographs held out to be test rows")
-    if summary.unreadable:
-        say(f"unreadable: {len(summary.unreadable):,} of {len(dataset.photographs):,} photographs")
-    return list(summary.computed)
-
-
-def _say_extracted(summary: "Extraction", folder: Path) -> None:
-    from catsdogs.features import feature_file
-    from catsdogs.features.feature_file import has_labels
-
-    for note in summary.notes:
-        say(note)
-    for path in summary.set_aside:
-        say(f"damaged, set aside and computed again: {path}")
-    say_unreadable(summary.unreadable, folder / UNREADABLE_FILE)
-    rows = " + ".join(f"{count:,} {split}" for split, count in summary.rows.items())
-    for path, (name, computed) in zip(summary.paths, summary.computed.items(), strict=True):
-        recipe = feature_file.recipe_of(path)
-        if summary.written[name]:
-            wrote(path, f"{rows} rows, {computed:,} of them computed now, {recipe.engine} {recipe.precision}")
-        else:
-            say(f"{path} is up to date  ({rows} rows, {recipe.engine} {recipe.precision})")
-    silent = [name for path, name in zip(summary.paths, summary.computed, strict=True) if not has_labels(path)]
-    if silent:
-        say(f"vectors only: {', '.join(silent)}, without ImageNet's 1,000 labels, will not vote on outliers")
 
 
 @contextlib.contextmanager

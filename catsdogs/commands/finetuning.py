@@ -4,11 +4,12 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from catsdogs.commands.console import command_line, next_steps, say, say_unreadable, task, write, wrote
-from catsdogs.commands.features import UNREADABLE_FILE
-from catsdogs.commands.flags import as_flags, check_writable, read_run_and_files, scan_dataset, weights_folder
+from catsdogs.commands.flags import as_flags, read_run_and_files, scan_dataset, weights_folder
 from catsdogs.commands.settings import SUBMISSIONS, Flags, optional_number, parse_number, whole_number
 from catsdogs.errors import CatsdogsError, UsageError, in_short
 from catsdogs.files import storage
+from catsdogs.front.notes import UNREADABLE_FILE
+from catsdogs.front.places import check_writable
 from catsdogs.networks.quiet import importing_keras
 
 if TYPE_CHECKING:

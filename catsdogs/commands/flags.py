@@ -3,24 +3,21 @@
 All of it is checked before the work that would be lost.
 """
 
-import os
 import shlex
-import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catsdogs.commands.console import say, say_left_alone
 from catsdogs.commands.settings import SUBMISSIONS, Flags, optional_number, parse_number, whole_number
-from catsdogs.errors import StoreError, UnknownNameError, UsageError
+from catsdogs.errors import StoreError, UsageError
 from catsdogs.files import storage
+from catsdogs.front import places
 
 if TYPE_CHECKING:
     from catsdogs.features.extract import Settings
     from catsdogs.features.feature_file import Features
+    from catsdogs.front.reading import Reading
     from catsdogs.photographs.dataset import Dataset
-    from catsdogs.photographs.task import Task
     from catsdogs.runs.run_card import Run
 
 
@@ -30,48 +27,25 @@ def as_flags(flags: Flags, **values: str | None) -> str:
     return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a file or folder that cannot be written; nothing is made.
-
-    Raises:
-        StoreError: it lies below a file, or its folder cannot be written.
-    """
-    from catsdogs.files.atomic import write_errors
-
-    if storage.is_remote(path):
-        return
-    existing = next(place for place in (path, *path.absolute().parents) if place.exists())
-    with write_errors(path), tempfile.TemporaryFile(dir=existing):
-        pass
-
-
-def scan_dataset(flags: Flags, is_answered: bool = False) -> "Dataset":
-    """The photographs that the flags name; `is_answered` as in `dataset.scan`."""
+def reading(flags: Flags) -> "Reading":
+    """How the photographs are to be read, from flags and settings."""
+    from catsdogs.front.reading import Reading
     from catsdogs.networks.choice import split_names
-    from catsdogs.photographs import dataset
-    from catsdogs.photographs.recognition import Given
 
-    given = Given(*(flags.text(name) for name in Given._fields))
-    share = parse_number(float, "holdout", flags.holdout or "0", "Give it a share such as 0.15")
-    seed = whole_number("seed", flags.setting("seed"))
-    scanned = dataset.scan(flags.place("data"), split_names(flags.classes), share, seed, given, is_answered)
-    say_left_alone(scanned.left_alone)
-    return scanned
+    told = ("labels", "images", "positive", "kind", "groups", "metric", "competition")
+    return Reading(
+        **{name: flags.text(name) for name in told},  # type: ignore[typeddict-item] # which cannot be told from a loop
+        classes=split_names(flags.classes),
+        holdout=parse_number(float, "holdout", flags.holdout or "0", "Give it a share such as 0.15"),
+        seed=whole_number("seed", flags.setting("seed")),
+    )
 
 
-def find_dataset(given: str | None, remembered: str, task: "Task | None" = None) -> "Dataset | None":
-    """The photographs at a path given by hand, which must be there; else where a file of ours remembers them.
+def scan_dataset(flags: Flags) -> "Dataset":
+    """The photographs that the flags name, whether or not a sample submission can be answered from them."""
+    from catsdogs.front.reading import find
 
-    They are read as they were when their `task` was found out. None, said aloud, if nothing is there any more.
-    """
-    from catsdogs.photographs.dataset import scan
-    from catsdogs.photographs.recognition import Given
-
-    place = storage.place(given or remembered)
-    if given or storage.exists(place):
-        return scan(place, given=Given(**task.given) if task else Given(), is_answered=False)
-    say(f"No photographs at {remembered}: no sample submission to compare with, no thumbnails. Give --data")
-    return None
+    return find(flags.place("data"), is_answered=False, **reading(flags))
 
 
 def network_names(flags: Flags) -> list[str]:
@@ -100,7 +74,7 @@ def extraction_settings(flags: Flags) -> "Settings":
 
 def weights_folder(flags: Flags) -> str | None:
     """The folder of weights to look in first, if there is one."""
-    return flags.text("weights_dir") or os.environ.get("CATSDOGS_WEIGHTS") or None
+    return places.weights_folder(flags.text("weights_dir"))
 
 
 def features_folder(flags: Flags) -> Path:
@@ -117,68 +91,25 @@ def features_folder(flags: Flags) -> Path:
 
 def read_feature_files(flags: Flags) -> "list[Features]":
     """The feature files of the networks that a flag or the settings name."""
-    from catsdogs.features import feature_file
-    from catsdogs.networks import trained
-    from catsdogs.networks.choice import is_pretrained
-    from catsdogs.networks.table import BACKBONES, SHORTHANDS
-    from catsdogs.photographs.dataset import scan
+    from catsdogs.front.reading import read_files
 
-    files, folder = [], flags.place("features")
-    known = (*trained.names(), *SHORTHANDS, *BACKBONES)
-    for name in network_names(flags):
-        path = feature_file.path_of(folder, name)
-        if not (is_pretrained(name) or name.partition("@")[0] in known or storage.exists(path)):
-            choice = list(dict.fromkeys((*feature_file.names(folder), *known)))
-            raise UnknownNameError("backbone or feature file", name, choice)
-        files.append(feature_file.read_features(path, lambda: scan(flags.place("data"), is_answered=False)))
-    return files
+    return read_files(flags.place("features"), network_names(flags), flags.place("data"))
 
 
 def read_run_and_files(flags: Flags, name: str) -> "tuple[Run, list[Features]]":
     """A run, and the feature files of its networks, with the groups by which it was trained."""
+    from catsdogs.front.runs import files_of
     from catsdogs.runs import run_card
 
     run = run_card.read_run(SUBMISSIONS / name)
-    features, data = flags.features or run.features, flags.data or run.source
-    files = read_feature_files(flags.but(backbones=",".join(run.backbones), features=features, data=data))
-    return run, with_groups(flags.but(groups=run.grouped_by, data=data), files)
+    return run, files_of(run, flags.features, flags.data)
 
 
-def with_groups(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
-    """Feature files with the groups that flags and settings name, from the data set if the files do not have them.
+def with_task(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
+    """Feature files with the task and groups that flags and settings make of theirs."""
+    from catsdogs.front import reading
 
-    Raises:
-        DatasetError: the data set does not have them; see `recognition.Given`.
-        StoreError: the data set is gone.
-    """
-    from catsdogs.features.feature_file import groups_of
-
-    wanted, task = flags.text("groups"), files[0].task
-    if not wanted or (wanted == task.given.get("groups") and files[0].groups.size):
-        return list(files)
-    told = replace(task, given=task.given | {"groups": wanted})
-    dataset = find_dataset(flags.data, files[0].source, told)
-    if dataset is None:
-        raise StoreError(
-            f"The groups by {wanted} stand in the data set, and nothing is at {files[0].source}",
-            "Give --data its place, or --groups to `catsdogs features`, which keeps them in the feature files",
-        )
-    return [replace(file, task=told, groups=groups_of(file.ids["train"].tolist(), dataset.groups)) for file in files]
-
-
-def refuse_idle_data(given: str | None, files: "Sequence[Features]") -> None:
-    """Refuse --data where only an old notebook's vectors, which know no photographs, would need it.
-
-    Raises:
-        UsageError: it is given, and there are none.
-    """
-    from catsdogs.features import feature_file
-
-    if given and not any(file.recipe.weights == feature_file.UNKNOWN for file in files):
-        raise UsageError(
-            f"--data {given} would do nothing: {files[0].path} says which photographs its rows are",
-            "Leave --data out, or write the features of other photographs with `catsdogs features --data`",
-        )
+    return reading.with_task(files, flags.data, *map(flags.text, ("competition", "metric", "groups")))
 
 
 def refuse_idle_weights(given: str | None, networks: Iterable[str]) -> None:

@@ -1,53 +1,22 @@
 """Photographs on the command line: `look` says what they are for, `shards` packs them into TFRecord files."""
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from catsdogs.commands.competition import settled
 from catsdogs.commands.console import next_steps, say, say_rows, say_unreadable, task
-from catsdogs.commands.flags import as_flags, scan_dataset
+from catsdogs.commands.flags import as_flags, reading, scan_dataset
 from catsdogs.commands.settings import Flags, optional_number
 from catsdogs.errors import UnknownNameError
-
-_WORTH_SAYING = 2**31  # bytes: a notebook's machine has some 13 GB
-
-if TYPE_CHECKING:
-    from catsdogs.photographs.dataset import Dataset
 
 
 @task("data labels images positive kind groups metric competition classes holdout")
 def look(flags: Flags) -> None:
     """Say what a competition asks for: ids, answer, metric, labels, what is left alone; no photograph is opened."""
-    look_at(flags)
+    from catsdogs.front.reading import read
+
+    read(flags.place("data"), **reading(flags))
     read_so = {name: flags.text(name) for name in ("labels", "images", "positive", "kind", "groups", "metric")}
     next_steps(f"features{as_flags(flags, data=str(flags.place('data')), **read_so)}")
-
-
-def look_at(flags: Flags) -> "Dataset":
-    """The photographs that the flags name, with their task settled; what they are is said."""
-    from catsdogs.photographs import description
-    from catsdogs.scoring import likeliest, streaming
-
-    dataset = scan_dataset(flags, is_answered=True)
-    dataset = replace(dataset, asked=settled(flags, dataset.task, str(flags.place("data")), dataset.classes))
-    say(description.describe(dataset))
-    for sentence in (
-        *dataset.notes,
-        description.open_question(dataset.task, dataset.classes),
-        *description.offered_groups(dataset),
-    ):
-        if sentence:
-            say(sentence)
-    rows, classes = len(dataset.of("train")), len(dataset.task.names) or len(dataset.classes)
-    if likeliest.are_kept(dataset.task, rows, classes):
-        say(f"train will keep the {likeliest.KEPT} likeliest of {classes:,} classes: --head dropout-sigmoid learns so")
-        return dataset
-    streaming.check_tables(rows, classes)  # refused before the slow half
-    if (needed := streaming.table_bytes(rows, classes)) > _WORTH_SAYING:
-        say(f"train will take about {needed / 1e9:,.1f} GB for the probabilities of {classes:,} classes")
-    return dataset
 
 
 @task(

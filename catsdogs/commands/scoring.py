@@ -2,11 +2,12 @@
 
 import re
 
-from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats, with_task
-from catsdogs.commands.console import next_steps, say, task, write
-from catsdogs.commands.flags import as_flags, check_writable, network_names, read_feature_files, refuse_idle_data
-from catsdogs.commands.runs import check_run_name, corrections, plan_run, train_run
+from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats
+from catsdogs.commands.console import next_steps, say, task
+from catsdogs.commands.flags import as_flags, network_names, read_feature_files, with_task
+from catsdogs.commands.runs import plan_run, train_as_told
 from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
+from catsdogs.front.places import check_writable
 
 _OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # commas between heads, not those between settings of one
 
@@ -21,8 +22,9 @@ _OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # commas between heads, not th
 )
 def compare(flags: Flags, repeats: str = "1") -> None:
     """Every head on every set of networks, on the same folds: their scores, and which differences are noise."""
-    from catsdogs import heads
-    from catsdogs.scoring import comparison, comparison_chart, comparison_file, comparison_table
+    from catsdogs.front import comparing
+    from catsdogs.front.reading import refuse_idle_data
+    from catsdogs.front.training import corrections
 
     given_sets = flags.backbones or [flags.setting("backbones")]
     all_networks = flags.but(backbones=",".join(given_sets))
@@ -30,21 +32,14 @@ def compare(flags: Flags, repeats: str = "1") -> None:
     files = with_task(flags, files)
     file_of = dict(zip(network_names(all_networks), files, strict=True))
     sets = [[file_of[name] for name in network_names(flags.but(backbones=one))] for one in given_sets]
-    kind = files[0].task.kind
-    unfit = {name: reason for name in heads.names() if (reason := heads.serves(name, kind))} if not flags.heads else {}
-    for reason in unfit.values():
-        say(f"left out: {reason}")
     asked = [name.strip() for name in _OUTSIDE_BRACKETS.split(flags.heads or "")]
-    chosen = [heads.canonical(name) for name in asked if name] or [name for name in heads.names() if name not in unfit]
+    chosen = comparing.chosen_heads(list(filter(None, asked)), files[0].task.kind)
     folds, seed = flags.number("folds"), flags.number("seed")
     if not flags.text("groups"):  # which stand there
         refuse_idle_data(flags.data, files)
     check_writable(SUBMISSIONS)
-    decided = corrections(flags, files)
-    compared = comparison.compare(sets, chosen, folds, whole_number("repeats", repeats), seed, decided)
-    say(comparison_table.format_table(compared))
-    write(SUBMISSIONS / comparison_file.COMPARISON_FILE, comparison_file.write_comparison, compared)
-    write(SUBMISSIONS / comparison_file.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)
+    decided = corrections(files, flags.place("features"), flags.text("outliers"))
+    compared = comparing.compare_files(sets, chosen, folds, whole_number("repeats", repeats), seed, decided)
     best = compared.entries[0]
     given = {name: getattr(flags, name) for name in ("folds", "seed", "outliers", "metric", "groups")}
     given |= {"features": str(flags.place("features")), "data": flags.data}
@@ -59,11 +54,12 @@ def compare(flags: Flags, repeats: str = "1") -> None:
 def replay(flags: Flags, protocol: str = "mlebench", force: bool = False) -> None:
     """Hide a tenth of the labels as MLE-bench does, train on the rest from cached vectors, and grade."""
     from catsdogs.competition.grading import TRUTH_FILE
+    from catsdogs.front.training import check_run_name
 
     name = flags.name or protocol
     check_run_name(name, force)
     files = read_feature_files(flags)
-    run = train_run(flags, files, plan_run(flags, files, protocol), name, force)
+    run = train_as_told(flags, files, plan_run(flags, files, protocol=protocol), name, force)
     if is_dogs_vs_cats(run):
         say(HELD_OUT_IS_EASIER)
     next_steps(f"grade --name {name} --truth {SUBMISSIONS / name / TRUTH_FILE}", "status")

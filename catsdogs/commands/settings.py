@@ -9,10 +9,11 @@ from invoke import Context
 
 from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.files import storage
+from catsdogs.front import defaults
 
 Number = TypeVar("Number", int, float)
 SECTION = "catsdogs"
-SUBMISSIONS = Path("submissions")  # the folder of runs, which no flag changes
+DEFAULTS, SUBMISSIONS = defaults.DEFAULTS, defaults.SUBMISSIONS
 HELP = {
     "backbones": "networks, separated by commas, your own among them; `lite` is the three embedded EfficientNet-Lites",
     "classes": "the classes to take, separated by commas; all if not given",
@@ -40,28 +41,6 @@ HELP = {
     "set": "a setting of the head, such as C=0.1; several separated by commas, or give the flag again",
     "seed": "of the folds and the head",
     "weights_dir": "a folder of weights files to look in first (or the environment's CATSDOGS_WEIGHTS)",
-}
-DEFAULTS = {
-    "data": "data/dogs-vs-cats",
-    "labels": "",
-    "images": "",
-    "positive": "",
-    "kind": "",
-    "groups": "",
-    "metric": "",
-    "competition": "",
-    "features": "features",
-    "backbones": "ResNet50,InceptionV3,Xception",
-    "weights_dir": "",
-    "engine": "auto",
-    "precision": "auto",
-    "batch_size": "",
-    "dtype": "float32",
-    "head": "blend",
-    "folds": "5",
-    "seed": "2018",
-    "outliers": "decided",
-    "worker_cores": "1",
 }
 
 

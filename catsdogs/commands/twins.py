@@ -5,14 +5,13 @@ from pathlib import Path
 from catsdogs.commands.console import next_steps, say, task, write, wrote
 from catsdogs.commands.flags import (
     as_flags,
-    check_writable,
     read_feature_files,
-    refuse_idle_data,
     refuse_idle_weights,
     weights_folder,
 )
 from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 from catsdogs.errors import UsageError
+from catsdogs.front.places import check_writable
 
 
 @task("name left right weights_dir", name="a run whose head is twin", left="a photograph", right="another photograph")
@@ -41,6 +40,7 @@ def verify(flags: Flags, name: str, left: str, right: str) -> None:
 )
 def fewshot(flags: Flags, shots: str = "5", repeats: str = "20", name: str = "fewshot") -> None:
     """Classify photographs of new classes from a handful of examples each, beside nearest neighbours."""
+    from catsdogs.front.reading import refuse_idle_data
     from catsdogs.networks.choice import split_names
     from catsdogs.twins import fewshot as few_shot
 

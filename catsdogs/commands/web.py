@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import program, say, task
-from catsdogs.commands.flags import features_folder, find_dataset, refuse_idle_weights, weights_folder
+from catsdogs.commands.flags import features_folder, refuse_idle_weights, weights_folder
 from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import storage
@@ -28,13 +28,14 @@ _HIGHEST_PORT = 65535
 def serve(flags: Flags, host: str = "127.0.0.1", port: str = "5000") -> None:
     """Open a page on 127.0.0.1:5000 to predict photographs, review suspects, and look at runs and reports."""
     from catsdogs import web
+    from catsdogs.front.reading import find_again
 
     number = whole_number("port", port)
     if not 0 <= number <= _HIGHEST_PORT:
         raise UsageError(f"--port {port}", f"Give a number from 0 to {_HIGHEST_PORT:,}")
     run, folder = what_to_show(flags)
     source, classes, task = _remembered(run, folder) or (flags.setting("data"), (), None)
-    dataset = find_dataset(flags.data, source, task)
+    dataset = find_again(flags.data, source, task)
     classes = classes or (dataset.classes if dataset else ())
     refuse_idle_weights(flags.weights_dir, run.backbones if run else ())
     weights = weights_folder(flags)

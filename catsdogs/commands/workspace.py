@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.demo import DEMO, DEMO_DATA, of_kind
 from catsdogs.commands.flags import features_folder
-from catsdogs.commands.runs import PREDICTION_CACHE
 from catsdogs.commands.settings import SUBMISSIONS, Flags
 from catsdogs.errors import StoreError, WeightsError
 
@@ -61,6 +60,7 @@ def clean(flags: Flags) -> None:
     """Remove the demos and cached predictions; your feature files, unfinished shards and runs stay."""
     from catsdogs.demo.competitions import KINDS
     from catsdogs.files import locks
+    from catsdogs.front.predicting import PREDICTION_CACHE
 
     folder = features_folder(flags)
     removable = [folder / PREDICTION_CACHE, folder / DEMO, DEMO_DATA, SUBMISSIONS / DEMO]

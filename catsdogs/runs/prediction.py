@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catsdogs.competition import submission
 from catsdogs.errors import DatasetError
@@ -25,6 +27,23 @@ from catsdogs.runs.explained import write_maps
 from catsdogs.runs.explaining import Explainer
 from catsdogs.runs.run_card import Run
 from catsdogs.scoring import likeliest, metrics, streaming
+
+
+class Answers(NamedTuple):
+    """What a run says of photographs.
+
+    Attributes:
+        run: what is known of it.
+        ids: of the photographs.
+        values: (n, columns) probabilities or numbers, a row for each id; the class prior of those that are unreadable.
+        unreadable, left_alone: as of `Prediction`.
+    """
+
+    run: Run
+    ids: list[str]
+    values: NDArray[np.float64]
+    unreadable: tuple[Unreadable, ...]
+    left_alone: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -92,6 +111,23 @@ def predict(
     rule = replace(run.rule, task=task) if task.kind == run.task.kind else None
     submission.write_submission(target, ids, predictions, run.classes, text, missing, task=task, rule=rule)
     return Prediction(len(ids) + len(missing), wanted, tuple(unreadable), dataset.left_alone, explained)
+
+
+def ask(run_folder: Path, data: Path, cache: Path, weights_dir: str | None = None) -> Answers:
+    """What a run says of every photograph of `data`, in memory; a sample submission there is not looked at.
+
+    Raises:
+        CatsdogsError: as `predict`, or all answers would not fit into memory.
+    """
+    trained = run_card.load_run(run_folder)
+    run, dataset = trained.run, scan_unlabelled(data)
+    networks = networks_of(run_folder, run, weights_dir)
+    streaming.check_tables(len(dataset.photographs), len(run.classes))
+    files, unreadable = _readable(dataset, networks, _folder_of(cache, data, run), weights_dir, None)
+    priors = np.tile(np.array(run.prior), (len(unreadable), 1))
+    values = np.concatenate([streaming.predicted(trained.predict, files, "test"), priors])
+    ids = [*files[0].ids["test"].tolist(), *(row.id for row in unreadable)]
+    return Answers(run, ids, values, tuple(unreadable), dataset.left_alone)
 
 
 def _readable(

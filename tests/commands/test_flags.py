@@ -10,6 +10,7 @@ import logging
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ import numpy as np
 import pytest
 
 from catsdogs import cli
-from catsdogs.commands import flags
 from catsdogs.errors import TrainingError
 from catsdogs.features import feature_file
 from catsdogs.networks import trained
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(
         (tmp_path / name).write_text("a file")
     monkeypatch.chdir(tmp_path)
     if arguments[0] in ("outliers", "features"):
-        monkeypatch.setattr(flags.tempfile, "TemporaryFile", refuse_to_write)
+        monkeypatch.setattr(tempfile, "TemporaryFile", refuse_to_write)
     monkeypatch.setattr("catsdogs.progress.Progress.__init__", lambda *_, **__: pytest.fail("work was begun"))
     code, out, err = command(*arguments)
     assert (code, out, "cannot be written" in err) == (1, "", True), err

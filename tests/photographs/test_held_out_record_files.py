@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.commands.features import extract_features
 from catsdogs.competition import grading, submission
 from catsdogs.errors import DatasetError
 from catsdogs.features import extract
+from catsdogs.front.extracting import extract_files
 from catsdogs.photographs import tfrecord, tfrecord_writer
 from catsdogs.photographs.dataset import Dataset, scan
 from tests.conftest import refused
@@ -77,7 +77,7 @@ def test_the_commands_write_the_same_truth_and_grade_takes_it(
     summary = extract.Extraction(*([], {}, {}, {}, [], []))
     monkeypatch.setattr(extract, "extract", lambda *arguments: summary)
     for name, dataset in (("files", held_out), ("shards", scan(tmp_path / "shards"))):
-        extract_features(dataset, [], tmp_path / name, extract.Settings())
+        extract_files(dataset, [], tmp_path / name, extract.Settings())
     truth = tmp_path / "shards/truth.csv"
     assert truth.read_bytes() == (tmp_path / "files/truth.csv").read_bytes()
     certain = np.array([[label == name for name in held_out.classes] for label in held_out.truth.values()], float)

@@ -1,0 +1,16 @@
+"""The front door: what `import catsdogs` offers, and the steps behind it that the command line takes as well."""
+
+__all__ = [
+    "comparing",
+    "defaults",
+    "extracting",
+    "notes",
+    "places",
+    "predicting",
+    "reading",
+    "runs",
+    "suspects",
+    "tables",
+    "training",
+    "vectors",
+]
