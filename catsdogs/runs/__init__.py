@@ -6,6 +6,7 @@ __all__ = [
     "blended_heads",
     "blending",
     "ensemble",
+    "exporting",
     "explaining",
     "out_of_fold",
     "overlay",
