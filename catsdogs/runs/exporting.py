@@ -31,6 +31,11 @@ EXPORT_FORMAT, VERSION = "catsdogs export", 1
 MANIFEST_FILE = "manifest.json"
 TOLERANCE = 1e-4  # of a probability; of a number as a share of the range that was learnt
 CHECKED_ON = 24  # drawn photographs, of which every third is two over each other, so that not all answers are certain
+# What the metadata says of the inputs. The resize stays outside, see docs/deploy.md.
+TAKES = (
+    "of each photograph, upright, a square for each input: uint8 (photographs, size, size, 3), RGB in 0 to 255, "
+    "resized before with a filter that is wider where it shrinks, as Pillow's are"
+)
 _SEED = 0
 
 
@@ -164,6 +169,7 @@ def drawn() -> list[bytes]:
 def _about(run: Run, networks: Sequence[TrainedOn]) -> dict[str, Any]:
     """The model's metadata."""
     fits = deployment.inputs_of([network.backbone for network in networks])
+    inputs = [{"name": name, **fit._asdict()} for name, fit in fits.items()]
     return {
         "format": EXPORT_FORMAT,
         "version": VERSION,
@@ -173,7 +179,8 @@ def _about(run: Run, networks: Sequence[TrainedOn]) -> dict[str, Any]:
         "kind": run.task.kind,
         "labels": run.classes,
         "thresholds": run.thresholds,
-        "inputs": [{"name": name, **fit._asdict()} for name, fit in fits.items()],
+        "takes": TAKES,
+        "inputs": [{name: value for name, value in one.items() if name != "views"} for one in inputs],
         "networks": [{"name": one.recipe.backbone, "weights": one.weights.sha256} for one in networks],
         "calibration": asdict(run.submitted_calibration),
     }

@@ -155,7 +155,7 @@ def _run(format: str, given: str) -> None:
         errors="replace",
         check=False,
     )
-    messages, has_answered, answer = ended.stdout.rpartition(ANSWER)
+    _, has_answered, answer = ended.stdout.rpartition(ANSWER)
     if not has_answered:
         reason = next(filter(None, reversed(answer.splitlines())), f"exit code {ended.returncode}")
         raise WeightsError(f"The model cannot be written as {format}: {reason}", "Choose another --format")
@@ -192,14 +192,7 @@ def _keras(path: Path) -> Answers:
         import keras
 
     model: Any = keras.models.load_model(path, compile=False)
-
-    def answers(photographs: Photographs) -> NDArray[np.float32]:
-        squares = [photographs[one.name] for one in model.inputs]
-        given = squares if len(squares) > 1 else squares[0]
-        result: NDArray[np.float32] = keras.ops.convert_to_numpy(model(given, training=False))
-        return result
-
-    return answers
+    return lambda photographs: keras.ops.convert_to_numpy(model(dict(photographs), training=False))
 
 
 def _tflite(path: Path) -> Answers:

@@ -51,7 +51,7 @@ def build_model(parts: Sequence[Part], formula: Formula) -> keras.Model:
         vectors.append(vector)
     joined = keras.layers.Concatenate()(vectors) if len(vectors) > 1 else vectors[0]
     answers = keras.layers.Identity(name=ANSWERS)(_answers(joined, formula))
-    return keras.Model(list(given.values()), answers, name="run")
+    return keras.Model({one.name: one for one in given.values()}, answers, name="run")
 
 
 def _views(square: _Tensor, fit: Fit) -> list[_Tensor]:
@@ -70,8 +70,9 @@ def _answers(vectors: _Tensor, formula: Formula) -> _Tensor:
     """(n, width) vectors -> (n, columns) answers, as `run_card.TrainedRun.predict` gives them."""
     heads, units, width = formula.coef.shape
     dense = keras.layers.Dense(heads * units, name="heads")
-    logits = keras.layers.Reshape((heads, units))(dense(vectors))
+    dense.build((None, width))
     dense.set_weights([formula.coef.reshape(-1, width).T, formula.intercept.ravel()])
+    logits = keras.layers.Reshape((heads, units))(dense(vectors))
     each = _of_kind(logits, formula)
     deals, columns = heads // formula.groups, each.shape[-1]
     grouped = keras.layers.Reshape((deals, formula.groups, columns))(each)
@@ -80,7 +81,7 @@ def _answers(vectors: _Tensor, formula: Formula) -> _Tensor:
 
 
 def _of_kind(logits: _Tensor, formula: Formula) -> _Tensor:
-    """(n, heads, units) logits -> (n, heads, columns) answers of each head, see `heads._linear` and `heads._of_kind`."""
+    """(n, heads, units) logits -> (n, heads, columns) answers of each head, as `heads._of_kind` makes them."""
     if formula.kind == LABELS:
         return keras.ops.sigmoid(logits)
     if formula.kind == ORDINAL:
@@ -106,24 +107,21 @@ def _of_grades(passed: _Tensor, count: int) -> _Tensor:
     return keras.layers.Concatenate()([keras.ops.subtract(*ends[place : place + 2]) for place in range(count + 1)])
 
 
-def _calibrated(values: _Tensor, formula: Formula) -> _Tensor:
+def _calibrated(probabilities: _Tensor, formula: Formula) -> _Tensor:
     """Probabilities, tempered and clipped as `judging.apply` does; of labels each as one of two classes."""
-    if formula.temperature != 1:
-        values = (
-            keras.ops.power(values, 1 / formula.temperature) if formula.kind != LABELS else _tempered(values, formula)
-        )
-    clip = formula.clip
+    power, clip = 1 / formula.temperature, formula.clip
+    raised = probabilities if power == 1 else keras.ops.power(probabilities, power)
     if formula.kind == LABELS:
-        return keras.ops.clip(values, clip, 1 - clip)
-    total = keras.ops.sum(values, axis=-1, keepdims=True)
-    kept = keras.ops.clip(keras.ops.divide(values, total), clip / (values.shape[-1] - 1), 1 - clip)
-    return keras.ops.divide(kept, keras.ops.sum(kept, axis=-1, keepdims=True))
+        others = keras.ops.power(keras.ops.subtract(1.0, probabilities), power)
+        tempered = raised if power == 1 else keras.ops.divide(raised, keras.ops.add(raised, others))
+        return keras.ops.clip(tempered, clip, 1 - clip)
+    kept = keras.ops.clip(_shares(raised), clip / (probabilities.shape[-1] - 1), 1 - clip)
+    return _shares(kept)
 
 
-def _tempered(values: _Tensor, formula: Formula) -> _Tensor:
-    right = keras.ops.power(values, 1 / formula.temperature)
-    wrong = keras.ops.power(keras.ops.subtract(1.0, values), 1 / formula.temperature)
-    return keras.ops.divide(right, keras.ops.add(right, wrong))
+def _shares(values: _Tensor) -> _Tensor:
+    """Each row divided by its sum."""
+    return keras.ops.divide(values, keras.ops.sum(values, axis=-1, keepdims=True))
 
 
 def _write_keras(model: keras.Model, path: Path, metadata: str) -> None:
@@ -165,7 +163,7 @@ def _export(model: keras.Model, path: Path, format: str) -> None:
     parts = (model.trainable_variables, model.non_trainable_variables)
     numbers = [[keras.ops.convert_to_numpy(variable) for variable in part] for part in parts]
     constant = Answering(lambda given: {ANSWERS: model.stateless_call(*numbers, given, training=False)[0]})
-    specs = [keras.InputSpec(shape=one.shape, dtype=one.dtype, name=one.name) for one in model.inputs]
+    specs = {one.name: keras.InputSpec(shape=one.shape, dtype=one.dtype, name=one.name) for one in model.inputs}
     constant.export(str(path), format=format, verbose=False, input_signature=[specs])
 
 
