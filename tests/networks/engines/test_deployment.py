@@ -34,7 +34,7 @@ def formula(kind: str = CLASSES, heads: int = 2, units: int = 3, width: int = 4,
     return Formula(**usual | numbers | {"least": NOTHING, "most": NOTHING, "scores_are_shares": False} | other)  # type: ignore[arg-type]
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     heads=st.sampled_from([(1, 1), (4, 4), (4, 2), (6, 3), (3, 1)]),
     units=st.integers(1, 4),
