@@ -37,6 +37,7 @@ TAKES = (
     "resized before with a filter that is wider where it shrinks, as Pillow's are"
 )
 _SEED = 0
+_COPIES = 3  # of the weights: what was there before, the new model, and what a converter writes on the way
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def export(run_folder: Path, format: str, weights_dir: str | None = None) -> Exp
     networks = networks_of(run_folder, trained.run, weights_dir)
     for network in networks:
         deployment.check_backbone(network.backbone)
+    sizes = [network.weights.path.stat().st_size for network in networks if network.weights.path]
+    atomic.check_free_space(run_folder, _COPIES * sum(sizes))
     target = run_folder / EXPORT_FOLDER / format
     work = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     atomic.clear_leftovers(target)

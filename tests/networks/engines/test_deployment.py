@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
+from catsdogs.networks import trained, weights
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import deployment
 from catsdogs.networks.engines.deployment import Formula, Part
@@ -22,6 +23,7 @@ from catsdogs.photographs.fitting import CROP, PAD
 from catsdogs.photographs.task import CLASSES, LABELS
 from catsdogs.scoring.calibration import Calibration
 from tests.conftest import refused
+from tests.support.networks import CARD, Card
 
 LITE0 = "EfficientNetLite0"
 NOTHING = np.empty(0)
@@ -96,6 +98,26 @@ def test_a_keras_file_is_read_by_keras_alone(tmp_path: Path, random_lite: Part) 
     passed = np.minimum.accumulate(expit(logits), axis=1)
     grades = -np.diff(np.hstack([np.ones((2, 1)), passed, np.zeros((2, 1))]), axis=1).mean(axis=0)
     assert answers[0] == pytest.approx(grades, abs=1e-5) and grades.max() < 0.99
+
+
+def test_a_network_that_was_trained_here_is_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from catsdogs.networks import build
+    from catsdogs.networks.engines import deployment_keras
+
+    monkeypatch.chdir(tmp_path)
+    folder = trained.FOLDER / "mine"
+    folder.mkdir(parents=True)
+    path = trained.weights_path(folder, trained.ALL)
+    build.build_path("four-conv", 32).save_weights(path)
+    trained.write_card(folder, Card(**vars(CARD) | {"weights": {trained.ALL: trained.file_digest(path)}}))
+    (mine,) = choose(["mine"])
+    deployment.check_backbone(mine)
+    part, one = Part(mine, weights.obtain(mine, None), "float32"), formula("labels", 2, 3, mine.width)
+    square = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    vectors = np.asarray(build.build(mine, part.weights)(square)["vector"], np.float64)
+    right = expit(np.einsum("nw,huw->hnu", vectors, one.coef) + one.intercept[:, np.newaxis]).mean(axis=0)
+    model = deployment_keras.build_model([part], one)
+    assert np.asarray(model({"photograph_32": square})) == pytest.approx(right, abs=1e-5)
 
 
 def test_networks_of_one_square_share_an_input() -> None:
