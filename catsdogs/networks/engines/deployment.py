@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
-from catsdogs.networks import trained
 from catsdogs.networks.quiet import importing_keras
-from catsdogs.networks.table import BACKBONES, KERAS, SMALL, Backbone, as_card
+from catsdogs.networks.table import KERAS, Backbone, as_card
 from catsdogs.networks.weights import Weights
 from catsdogs.photographs.fitting import Fit
 
@@ -94,8 +93,7 @@ def check_backbone(backbone: Backbone) -> None:
     Raises:
         WeightsError: so.
     """
-    base = trained.read_card(backbone.trained).base if backbone.trained else backbone.base
-    if backbone.source != KERAS or base not in {*BACKBONES, *SMALL}:
+    if backbone.source != KERAS:
         raise WeightsError(
             f"{backbone.name} cannot be exported, for timm and KerasHub make networks that Keras alone cannot read",
             "Train a run on networks of keras.applications, on lite, or on networks trained from these",

@@ -3,6 +3,7 @@
 import json
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
-from catsdogs.networks import trained, weights
+from catsdogs.networks import trained
 from catsdogs.networks.choice import choose
 from catsdogs.networks.engines import deployment
 from catsdogs.networks.engines.deployment import Formula, Part
@@ -23,7 +24,7 @@ from catsdogs.photographs.fitting import CROP, PAD
 from catsdogs.photographs.task import CLASSES, LABELS
 from catsdogs.scoring.calibration import Calibration
 from tests.conftest import refused
-from tests.support.networks import CARD, Card
+from tests.support.networks import CARD
 
 LITE0 = "EfficientNetLite0"
 NOTHING = np.empty(0)
@@ -109,10 +110,11 @@ def test_a_network_that_was_trained_here_is_inside(tmp_path: Path, monkeypatch: 
     folder.mkdir(parents=True)
     path = trained.weights_path(folder, trained.ALL)
     build.build_path("four-conv", 32).save_weights(path)
-    trained.write_card(folder, Card(**vars(CARD) | {"weights": {trained.ALL: trained.file_digest(path)}}))
+    members = dict.fromkeys((trained.ALL, "fold-1", "fold-2"), trained.file_digest(path))
+    trained.write_card(folder, replace(CARD, weights=members))
     (mine,) = choose(["mine"])
     deployment.check_backbone(mine)
-    part, one = Part(mine, weights.obtain(mine, None), "float32"), formula("labels", 2, 3, mine.width)
+    part, one = Part(mine, Weights(path, trained.file_digest(path)), "float32"), formula("labels", 2, 3, mine.width)
     square = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     vectors = np.asarray(build.build(mine, part.weights)(square)["vector"], np.float64)
     right = expit(np.einsum("nw,huw->hnu", vectors, one.coef) + one.intercept[:, np.newaxis]).mean(axis=0)
