@@ -1,5 +1,6 @@
 """A run written as one model that answers without this program, and held against `predict` before it is there."""
 
+import contextlib
 import io
 import os
 import shutil
@@ -91,6 +92,8 @@ def export(run_folder: Path, format: str, weights_dir: str | None = None) -> Exp
             atomic.put_folder(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        with contextlib.suppress(OSError):  # of a folder that holds other formats
+            target.parent.rmdir()
     sides = {name: fit.size for name, fit in deployment.inputs_of([one.backbone for one in networks]).items()}
     return Exported(target, tuple(sorted(target.iterdir())), difference, sides)
 
