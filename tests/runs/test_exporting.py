@@ -49,8 +49,16 @@ def test_every_linear_head_and_kind_is_a_formula(tmp_path: Path, head: str, kind
     asked(run_card.load_run(tmp_path / "run"), 8)
 
 
-@pytest.mark.parametrize("classes", [("cat", "dog"), ("bat", "cat", "dog")])
-@pytest.mark.parametrize("how", [{}, {"repeats": 2}, {"refit": True}, {"head": "notebook"}])
+@pytest.mark.parametrize(
+    ("classes", "how"),
+    [
+        (("cat", "dog"), {}),
+        (("cat", "dog"), {"head": "notebook"}),
+        (("cat", "dog"), {"refit": True}),
+        (("bat", "cat", "dog"), {}),
+        (("bat", "cat", "dog"), {"repeats": 2}),
+    ],
+)
 def test_every_way_to_average_heads_is_a_formula(tmp_path: Path, classes: tuple[str, ...], how: dict) -> None:
     train([features(tmp_path / "features", classes=classes, apart=2)], tmp_path, **{"folds": 2, **how})
     change_run(tmp_path / "run", calibration={"temperature": 1.7, "clip": 0.01})
