@@ -17,6 +17,7 @@ DEEP_LEARNING = {"keras", "keras_hub", "tensorflow", "torch", "jax"}
 WITHOUT_DEEP_LEARNING = {"files", "photographs", "features"}
 MOST_ENTRIES, MOST_FLOORS = 22, 13
 ONLY_IN = {
+    "ai_edge_litert": {"networks/engines/deployment.py"},
     "bokeh": {"report/canvas.py", "report/figures.py"},
     "csv": {"files/tables.py"},
     "cleanlab": {"cleaning/label_errors.py"},
@@ -31,6 +32,8 @@ ONLY_IN = {
     "kagglehub": {"networks/hub.py"},
     "keras_hub": {"networks/hub.py"},
     "keras": {"networks/*.py", "networks/*/*.py", "finetuning/*.py", "heads/notebook.py"},
+    "onnx": {"networks/engines/deployment_keras.py"},
+    "onnxruntime": {"networks/engines/deployment.py"},
     "openvino": {"networks/engines/*.py"},
     "pandas": {"front/*.py"},
     "ray": {"features/cluster.py"},

@@ -6,6 +6,7 @@ __all__ = [
     "competition",
     "console",
     "demo",
+    "exporting",
     "features",
     "finetuning",
     "networks",

@@ -24,6 +24,7 @@ __all__ = [
     "is_linear",
     "is_of_a_file",
     "is_seeded",
+    "linear_names",
     "logistic",
     "names",
     "serves",
@@ -192,6 +193,14 @@ def is_linear(head: Any) -> bool:
     from catsdogs.heads._linear import LinearHead
 
     return isinstance(head, LinearHead)
+
+
+def linear_names() -> list[str]:
+    """The heads of this folder that are a matrix, whatever the task: their logits are `X @ coef_.T + intercept_`."""
+    from catsdogs.heads._linear import LinearHead
+
+    found = {name: find(name) for name in names()}
+    return [name for name, kind in found.items() if getattr(kind, "_logits", None) is LinearHead._logits]
 
 
 def _is_regressor(head_class: type) -> bool:

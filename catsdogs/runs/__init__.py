@@ -7,6 +7,7 @@ __all__ = [
     "blending",
     "ensemble",
     "explaining",
+    "exporting",
     "out_of_fold",
     "overlay",
     "prediction",

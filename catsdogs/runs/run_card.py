@@ -38,9 +38,10 @@ SUBMISSION_FILE = "submission.csv"
 OUT_OF_FOLD_FILE = "oof.csv"
 LEARNING_CURVES_FILE = "learning_curves.png"
 REPORT_FILE = "report.html"
+EXPORT_FOLDER = "export"  # a folder for each format
 FILES = (
     *(RUN_FILE, SUBMISSION_FILE, OUT_OF_FOLD_FILE, HEAD_FILE, TRUTH_FILE),
-    *(LEARNING_CURVES_FILE, TENSORBOARD_FOLDER, REPORT_FILE),
+    *(LEARNING_CURVES_FILE, TENSORBOARD_FOLDER, REPORT_FILE, EXPORT_FOLDER),
 )
 _VERSIONED = ("numpy", "scipy", "scikit-learn", "skops", "keras")
 

@@ -186,6 +186,11 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--data": Refused("nowhere", GONE, ("--name", "ridged")),
         "--weights-dir": Refused("gone", "No such folder of weights", ("--name", "ridged", "--data", "data")),
     },
+    "export": {
+        "--name": Refused("gone", "No run is called 'gone'", ("--format", "openvino")),
+        "--format": Refused("zip", "Choose from: onnx, openvino, keras, tflite", ("--name", "ridged")),
+        "--weights-dir": Refused("gone", "No such folder of weights", ("--name", "ridged", "--format", "openvino")),
+    },
     "serve": {
         "--name": Refused("gone", "No run is called 'gone'"),
         "--features": Refused("nowhere", "No such folder of feature files: nowhere"),
