@@ -1,0 +1,204 @@
+"""Vectors of any photographs, kept by the digests of their bytes: whoever has the same bytes has the same row.
+
+The folder has a feature file for each network, whose rows are called by their digests. They are computed and kept as
+those of a data set are: shard by shard, with the recipe that made them.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catsdogs.errors import LockedError, StoreError, UnreadablePhotographError, UsageError
+from catsdogs.features import feature_file, planning, running
+from catsdogs.features.cache import Cache
+from catsdogs.features.extract import ThisMachine, set_aside_damaged, settle_recipes
+from catsdogs.features.rows import Rows
+from catsdogs.features.running import Job, RunningNetwork, Settings
+from catsdogs.features.worker import SHARD_ROWS, Stretch
+from catsdogs.files import locks, storage
+from catsdogs.files.atomic import write_errors
+from catsdogs.files.notes import note
+from catsdogs.networks.table import Backbone
+from catsdogs.photographs import handed, images
+from catsdogs.photographs.dataset import Photograph
+from catsdogs.photographs.handed import Handed
+from catsdogs.photographs.labels import UNLABELLED
+from catsdogs.photographs.locations import Location, Reader
+from catsdogs.photographs.stamps import Stamps
+from catsdogs.progress import Progress
+
+SOURCE = "photographs by the digests of their bytes"  # what a feature file of them names as its data set
+_SPLIT = "test"
+_AHEAD = 64  # files that are read and hashed at a time
+
+
+class Vectors(NamedTuple):
+    """What networks say of n photographs.
+
+    Attributes:
+        by_network: (n, width) float32 for each network; a row of zeros for a photograph that cannot be read.
+        reasons: row -> why it cannot be read.
+        computed: how many photographs some network was run on.
+    """
+
+    by_network: list[NDArray[np.float32]]
+    reasons: dict[int, str]
+    computed: int
+
+
+class _Found(NamedTuple):
+    """The digests of n photographs (0 if it has none), where to read each digest's bytes, and who has none."""
+
+    digests: NDArray[np.uint64]
+    places: dict[int, Location]
+    reasons: dict[int, str]
+
+
+def vectors(photographs: Sequence[Handed], backbones: Sequence[Backbone], folder: Path, settings: Settings) -> Vectors:
+    """The vectors of photographs, out of the folder as far as they are there; the others are computed and kept.
+
+    One process at a time works in a folder. Another waits, and then finds the rows of the first.
+
+    Raises:
+        WeightsError: as `weights.obtain`.
+        StoreError: the folder has vectors of a data set or of another recipe, or it cannot be written.
+        UsageError: the folder lies in an object store.
+    """
+    with _alone_in(folder), tempfile.TemporaryDirectory() as spare:
+        set_aside_damaged(backbones, folder)
+        job = Job(Path(spare), tuple(backbones), settle_recipes(backbones, folder, settings), folder, settings)
+        networks = running.running_networks(job)
+        _refuse_data_set(networks)
+        stamps = Stamps(folder)
+        found = _find(photographs, stamps, networks, Path(spare))
+        computed = _compute_missing(job, networks, found)
+        for network in networks:
+            _assemble(network.cache)
+        return Vectors([_read(network, found) for network in networks], found.reasons, computed)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    if storage.is_remote(folder):
+        raise UsageError(f"Vectors are not kept at {folder}, in an object store", "Give a folder on this machine")
+    with write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.hold(folder / locks.LOCK_FILE))
+        except LockedError:
+            note(f"Another process computes vectors in {folder}: this one waits, and takes what that one finds")
+            stack.enter_context(locks.hold(folder / locks.LOCK_FILE, patience=-1))
+        yield
+
+
+def _refuse_data_set(networks: Sequence[RunningNetwork]) -> None:
+    for network in networks:
+        existing = network.cache.existing
+        if existing and existing.source != SOURCE:
+            raise StoreError(
+                f"{network.cache.path} holds the photographs of {existing.source}", "Choose another folder for vectors"
+            )
+
+
+def _find(photographs: Sequence[Handed], stamps: Stamps, networks: Sequence[RunningNetwork], spare: Path) -> _Found:
+    """Digest every photograph. One that is in memory, and that a network lacks, is written to the folder `spare`."""
+    found = _Found(np.zeros(len(photographs), np.uint64), {}, {})
+    files = {row: one for row, one in enumerate(photographs) if isinstance(one, Location)}
+    _find_files(files, stamps, found)
+    for row, one in enumerate(photographs):
+        if isinstance(one, Location):
+            continue
+        try:
+            data = handed.content(one)
+        except UnreadablePhotographError as error:
+            found.reasons[row] = error.reason
+            continue
+        digest = images.digest(data)
+        found.digests[row] = digest
+        if digest not in found.places:
+            found.places[digest] = Location(spare, f"{digest:016x}")
+            if not all(network.cache.holds(_rows([digest])).all() for network in networks):
+                (spare / f"{digest:016x}").write_bytes(data)
+    return found
+
+
+def _find_files(files: dict[int, Location], stamps: Stamps, found: _Found) -> None:
+    """The digests of files; those that have not changed since they were read are remembered."""
+    rows = list(files)
+    digests, known = stamps.look([Photograph("", _SPLIT, UNLABELLED, files[row]) for row in rows])
+    read = Reader().read
+
+    def digest_of(number: int) -> int | str:
+        try:
+            return images.digest(read(files[rows[number]]))
+        except UnreadablePhotographError as error:
+            return error.reason
+
+    unknown = np.flatnonzero(~known).tolist()
+    for number, digest in zip(unknown, images.in_parallel(digest_of, unknown, _AHEAD), strict=True):
+        if isinstance(digest, str):
+            found.reasons[rows[number]] = digest
+        else:
+            digests[number], known[number] = digest, True
+    stamps.keep(digests, known, others=True)
+    for number in np.flatnonzero(known).tolist():
+        found.digests[rows[number]] = digests[number]
+        found.places.setdefault(int(digests[number]), files[rows[number]])
+
+
+def _rows(digests: Sequence[int] | NDArray[np.uint64], places: dict[int, Location] | None = None) -> Rows:
+    """A row for each digest, called by it."""
+    numbers = [int(digest) for digest in digests]
+    nowhere = Location(Path(), "")
+    named = [
+        Photograph(f"{digest:016x}", _SPLIT, UNLABELLED, (places or {}).get(digest, nowhere)) for digest in numbers
+    ]
+    return Rows(named, np.array(numbers, np.uint64))
+
+
+def _compute_missing(job: Job, networks: list[RunningNetwork], found: _Found) -> int:
+    """Compute the rows that a network lacks; returns of how many photographs."""
+    rows = _rows(list(found.places), found.places)
+    held = np.ones(len(rows), bool)
+    for network in networks:
+        held &= network.cache.holds(rows)
+    missing = np.flatnonzero(~held)
+    planning.check_free_space(rows, missing, networks, job.out)
+    parts = np.split(missing, range(SHARD_ROWS, len(missing), SHARD_ROWS)) if len(missing) else []
+    stretches = [Stretch(number, tuple(rows.photographs[row] for row in part)) for number, part in enumerate(parts)]
+    why: dict[int, str] = {}
+    with Progress(len(missing), "photographs", "photo") as bar:
+        for done in ThisMachine().compute(job, networks, stretches, bar.update):
+            for row, outcome in zip(parts[done.number].tolist(), done.outcomes, strict=True):
+                digest = int(rows.digests[row])
+                if isinstance(outcome, str):
+                    why[digest] = outcome
+                elif outcome != digest:
+                    why[digest] = "it changed while it was read"
+    for row, digest in enumerate(found.digests.tolist()):
+        if row not in found.reasons and digest in why:
+            found.reasons[row] = why[digest]
+    return len(missing) - len(why)
+
+
+def _assemble(cache: Cache) -> None:
+    """Bring a network's feature file up to date with all rows that there are."""
+    every = _rows(cache.digests)
+    cache.assemble(every.chosen(np.flatnonzero(cache.holds(every))), (), (), SOURCE)
+
+
+def _read(network: RunningNetwork, found: _Found) -> NDArray[np.float32]:
+    """(n, width) float32."""
+    file = feature_file.read_features(network.cache.path)
+    kept = file.digests[_SPLIT]
+    readable = np.array([row for row in range(len(found.digests)) if row not in found.reasons], np.intp)
+    result = np.zeros((len(found.digests), file.width), np.float32)
+    order = np.argsort(kept)
+    result[readable] = file.vectors(_SPLIT, order[np.searchsorted(kept, found.digests[readable], sorter=order)])
+    return result

@@ -1,0 +1,3 @@
+"""The front door: what a notebook or another Python program imports."""
+
+__all__ = ["transformer"]
