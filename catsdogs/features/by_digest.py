@@ -27,13 +27,12 @@ from catsdogs.networks.table import Backbone
 from catsdogs.photographs import handed, images
 from catsdogs.photographs.dataset import Photograph
 from catsdogs.photographs.handed import Handed
-from catsdogs.photographs.labels import UNLABELLED
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.photographs.stamps import Stamps
 from catsdogs.progress import Progress
 
 SOURCE = "photographs by the digests of their bytes"  # what a feature file of them names as its data set
-_SPLIT = "test"
+_SPLIT, _UNLABELLED = "test", -1
 _AHEAD = 64  # files that are read and hashed at a time
 
 
@@ -131,7 +130,7 @@ def _find(photographs: Sequence[Handed], stamps: Stamps, networks: Sequence[Runn
 def _find_files(files: dict[int, Location], stamps: Stamps, found: _Found) -> None:
     """The digests of files; those that have not changed since they were read are remembered."""
     rows = list(files)
-    digests, known = stamps.look([Photograph("", _SPLIT, UNLABELLED, files[row]) for row in rows])
+    digests, known = stamps.look([Photograph("", _SPLIT, _UNLABELLED, files[row]) for row in rows])
     read = Reader().read
 
     def digest_of(number: int) -> int | str:
@@ -157,7 +156,7 @@ def _rows(digests: Sequence[int] | NDArray[np.uint64], places: dict[int, Locatio
     numbers = [int(digest) for digest in digests]
     nowhere = Location(Path(), "")
     named = [
-        Photograph(f"{digest:016x}", _SPLIT, UNLABELLED, (places or {}).get(digest, nowhere)) for digest in numbers
+        Photograph(f"{digest:016x}", _SPLIT, _UNLABELLED, (places or {}).get(digest, nowhere)) for digest in numbers
     ]
     return Rows(named, np.array(numbers, np.uint64))
 
@@ -189,16 +188,19 @@ def _compute_missing(job: Job, networks: list[RunningNetwork], found: _Found) ->
 
 def _assemble(cache: Cache) -> None:
     """Bring a network's feature file up to date with all rows that there are."""
+    if cache.is_empty:  # not one photograph could be read
+        return
     every = _rows(cache.digests)
     cache.assemble(every.chosen(np.flatnonzero(cache.holds(every))), (), (), SOURCE)
 
 
 def _read(network: RunningNetwork, found: _Found) -> NDArray[np.float32]:
-    """(n, width) float32."""
-    file = feature_file.read_features(network.cache.path)
-    kept = file.digests[_SPLIT]
+    """(n, width) float32, see `Vectors`."""
     readable = np.array([row for row in range(len(found.digests)) if row not in found.reasons], np.intp)
-    result = np.zeros((len(found.digests), file.width), np.float32)
-    order = np.argsort(kept)
-    result[readable] = file.vectors(_SPLIT, order[np.searchsorted(kept, found.digests[readable], sorter=order)])
+    result = np.zeros((len(found.digests), network.backbone.width), np.float32)
+    if len(readable):
+        file = feature_file.read_features(network.cache.path)
+        # The rows stand in the order of their digests, see `_assemble`.
+        rows = np.searchsorted(file.digests[_SPLIT], found.digests[readable])
+        result[readable] = file.vectors(_SPLIT, rows)
     return result

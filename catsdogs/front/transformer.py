@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from catsdogs.features import by_digest
-from catsdogs.features.running import Settings
+from catsdogs.features.extract import Settings
+from catsdogs.files import storage
 from catsdogs.networks import choice
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import obtain
@@ -68,7 +69,7 @@ class PretrainedFeatures(TransformerMixin, BaseEstimator):
             StoreError: the cache has vectors of another recipe, or of a data set, or cannot be written.
         """
         photographs = handed.photographs(X)
-        cache = Path(self.cache).expanduser()
+        cache = storage.place(self.cache)
         found = by_digest.vectors(photographs, self._networks(), cache, self._settings())
         handed.refuse(found.reasons, photographs)
         return np.concatenate(found.by_network, axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from catsdogs.errors import DatasetError, UnreadablePhotographError, UsageError, and_more
+from catsdogs.errors import DatasetError, UsageError, and_more
 from catsdogs.files import storage
 from catsdogs.photographs import images
 from catsdogs.photographs.locations import ABSENT, Location
@@ -73,7 +73,8 @@ def refuse(reasons: Mapping[int, str], photographs: Sequence[Handed]) -> None:
     """
     if reasons:
         row = min(reasons)
-        named = f", {photographs[row]}," if isinstance(photographs[row], Location) else ""
+        first = photographs[row]
+        named = f", {first}," if isinstance(first, Location) else ""
         raise DatasetError(
             f"Row {row} of X{named} cannot be read: {reasons[row]}{_others(reasons)}",
             "Replace it, or leave it out",
@@ -89,7 +90,7 @@ def _listed(reasons: Mapping[int, str]) -> list[str]:
     return [f"row {row}: {reasons[row]}" for row in sorted(reasons)]
 
 
-def _rows(X: Any) -> Sequence[Any]:
+def _rows(X: Any) -> Sequence[Any] | NDArray[Any]:
     """The rows of what may be a list, an array, or a column of a table."""
     if isinstance(X, str | os.PathLike | bytes | bytearray | Image.Image):
         raise UsageError(f"X is a single photograph ({type(X).__name__}), no list of them", _IN_A_LIST)
