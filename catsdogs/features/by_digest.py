@@ -34,6 +34,7 @@ from catsdogs.progress import Progress
 SOURCE = "photographs by the digests of their bytes"  # what a feature file of them names as its data set
 _SPLIT, _UNLABELLED = "test", -1
 _AHEAD = 64  # files that are read and hashed at a time
+_SPARE_BYTES = 2**29  # of pixels that are in memory, a thousand photographs of 500 x 375, lie on the disk at a time
 
 
 class Vectors(NamedTuple):
@@ -51,11 +52,19 @@ class Vectors(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """The digests of n photographs (0 if it has none), where to read each digest's bytes, and who has none."""
+    """What is known of n photographs on their way.
+
+    Attributes:
+        digests: (n,) uint64; 0 for one whose bytes cannot be had.
+        places: digest -> where its bytes can be read.
+        reasons: row -> why its bytes cannot be had.
+        broken: digest -> why there is no picture in these bytes.
+    """
 
     digests: NDArray[np.uint64]
     places: dict[int, Location]
     reasons: dict[int, str]
+    broken: dict[int, str]
 
 
 def vectors(photographs: Sequence[Handed], backbones: Sequence[Backbone], folder: Path, settings: Settings) -> Vectors:
@@ -73,11 +82,17 @@ def vectors(photographs: Sequence[Handed], backbones: Sequence[Backbone], folder
         job = Job(Path(spare), tuple(backbones), settle_recipes(backbones, folder, settings), folder, settings)
         networks = running.running_networks(job)
         _refuse_data_set(networks)
-        stamps = Stamps(folder)
-        found = _find(photographs, stamps, networks, Path(spare))
-        computed = _compute_missing(job, networks, found)
+        found = _Found(np.zeros(len(photographs), np.uint64), {}, {}, {})
+        _find_files(photographs, Stamps(folder), found)
+        computed = 0
+        for _ in _find_others(photographs, networks, Path(spare), found):
+            computed += _compute_missing(job, networks, found)
         for network in networks:
             _assemble(network.cache)
+        broken = {
+            row: found.broken[digest] for row, digest in enumerate(found.digests.tolist()) if digest in found.broken
+        }
+        found.reasons.update(broken)
         return Vectors([_read(network, found) for network in networks], found.reasons, computed)
 
 
@@ -105,11 +120,14 @@ def _refuse_data_set(networks: Sequence[RunningNetwork]) -> None:
             )
 
 
-def _find(photographs: Sequence[Handed], stamps: Stamps, networks: Sequence[RunningNetwork], spare: Path) -> _Found:
-    """Digest every photograph. One that is in memory, and that a network lacks, is written to the folder `spare`."""
-    found = _Found(np.zeros(len(photographs), np.uint64), {}, {})
-    files = {row: one for row, one in enumerate(photographs) if isinstance(one, Location)}
-    _find_files(files, stamps, found)
+def _find_others(
+    photographs: Sequence[Handed], networks: Sequence[RunningNetwork], spare: Path, found: _Found
+) -> Iterator[None]:
+    """Digest what is in memory, and write what a network lacks of it to the folder `spare`.
+
+    Yields when enough lies there to be computed, and at the end; the folder is emptied then.
+    """
+    written = 0
     for row, one in enumerate(photographs):
         if isinstance(one, Location):
             continue
@@ -120,15 +138,22 @@ def _find(photographs: Sequence[Handed], stamps: Stamps, networks: Sequence[Runn
             continue
         digest = images.digest(data)
         found.digests[row] = digest
-        if digest not in found.places:
-            found.places[digest] = Location(spare, f"{digest:016x}")
-            if not all(network.cache.holds(_rows([digest])).all() for network in networks):
-                (spare / f"{digest:016x}").write_bytes(data)
-    return found
+        if digest in found.places or all(network.cache.holds(_rows([digest])).all() for network in networks):
+            continue
+        found.places[digest] = Location(spare, f"{digest:016x}")
+        (spare / f"{digest:016x}").write_bytes(data)
+        written += len(data)
+        if written > _SPARE_BYTES:
+            yield
+            written = 0
+            for path in spare.iterdir():
+                path.unlink()
+    yield
 
 
-def _find_files(files: dict[int, Location], stamps: Stamps, found: _Found) -> None:
+def _find_files(photographs: Sequence[Handed], stamps: Stamps, found: _Found) -> None:
     """The digests of files; those that have not changed since they were read are remembered."""
+    files = {row: one for row, one in enumerate(photographs) if isinstance(one, Location)}
     rows = list(files)
     digests, known = stamps.look([Photograph("", _SPLIT, _UNLABELLED, files[row]) for row in rows])
     read = Reader().read
@@ -167,23 +192,21 @@ def _compute_missing(job: Job, networks: list[RunningNetwork], found: _Found) ->
     held = np.ones(len(rows), bool)
     for network in networks:
         held &= network.cache.holds(rows)
+    held[[row for row, digest in enumerate(found.places) if digest in found.broken]] = True
     missing = np.flatnonzero(~held)
     planning.check_free_space(rows, missing, networks, job.out)
     parts = np.split(missing, range(SHARD_ROWS, len(missing), SHARD_ROWS)) if len(missing) else []
     stretches = [Stretch(number, tuple(rows.photographs[row] for row in part)) for number, part in enumerate(parts)]
-    why: dict[int, str] = {}
+    before = len(found.broken)
     with Progress(len(missing), "photographs", "photo") as bar:
         for done in ThisMachine().compute(job, networks, stretches, bar.update):
             for row, outcome in zip(parts[done.number].tolist(), done.outcomes, strict=True):
                 digest = int(rows.digests[row])
                 if isinstance(outcome, str):
-                    why[digest] = outcome
+                    found.broken[digest] = outcome
                 elif outcome != digest:
-                    why[digest] = "it changed while it was read"
-    for row, digest in enumerate(found.digests.tolist()):
-        if row not in found.reasons and digest in why:
-            found.reasons[row] = why[digest]
-    return len(missing) - len(why)
+                    found.broken[digest] = "it changed while it was read"
+    return len(missing) - (len(found.broken) - before)
 
 
 def _assemble(cache: Cache) -> None:

@@ -121,10 +121,10 @@ def encode(image: Image.Image) -> bytes:
     """
     try:
         rgb = _to_rgb(image)
-    except (AssertionError, AttributeError):  # Pillow's, where it meets no file
-        raise UnreadablePhotographError("the file of this picture was closed before its pixels were read") from None
-    except (EOFError, OSError, SyntaxError, ValueError, struct.error) as error:  # a picture is read when it is used
-        raise UnreadablePhotographError(f"damaged: {error}") from None
+    except (AssertionError, AttributeError):  # Pillow's own, where the file is gone
+        raise UnreadablePhotographError("its file was closed before its pixels were read") from None
+    except (EOFError, OSError, SyntaxError, ValueError, struct.error) as error:  # Pillow reads when pixels are used
+        raise UnreadablePhotographError(f"Pillow's picture has no pixels: {error}") from None
     orientation = metadata.exif_orientation(image.info.get("exif") or b"") or metadata.UPRIGHT
     pixels = _UPRIGHT_AGAIN.get(orientation, lambda same: same)(np.asarray(rgb))
     buffer = io.BytesIO()

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from catsdogs.errors import StoreError, UsageError
 from catsdogs.features import by_digest, feature_file, worker
-from catsdogs.features.by_digest import Vectors
+from catsdogs.features.by_digest import Vectors, _Found
 from catsdogs.features.extract import Settings
 from catsdogs.features.feature_file import Features
+from catsdogs.features.running import Job, RunningNetwork
 from catsdogs.files import locks, storage
 from catsdogs.networks.choice import choose
 from catsdogs.photographs import handed, images
@@ -95,6 +96,24 @@ def test_what_cannot_be_read_costs_the_others_nothing(tmp_path: Path) -> None:
     assert ask([jpeg(2)], tmp_path / "vectors").computed == 0
     nothing = ask([b"GIF"], tmp_path / "other")
     assert set(nothing.reasons) == {0} and nothing.by_network[0].shape == (1, 1280)
+
+
+def test_pixels_in_memory_lie_on_the_disk_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = [np.asarray(images.decode(jpeg(seed))) for seed in range(5)]
+    X = [arrays[0], b"GIF", *arrays[1:], arrays[0], b"GIF"]
+    expected = ask(X, tmp_path / "at once")
+    sizes, compute = [], by_digest._compute_missing
+
+    def look(job: Job, networks: list[RunningNetwork], found: _Found) -> int:
+        sizes.append(len([*job.root.iterdir()]))
+        return compute(job, networks, found)
+
+    monkeypatch.setattr(by_digest, "_compute_missing", look)
+    monkeypatch.setattr(by_digest, "_SPARE_BYTES", 20_000)  # an array has 14,400
+    got = ask(X, tmp_path / "by twos")
+    assert sizes == [3, 2, 1] and got.computed == expected.computed == 5
+    assert got.reasons == expected.reasons and set(got.reasons) == {1, 7}
+    np.testing.assert_allclose(got.by_network[0], expected.by_network[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,9 +95,9 @@ def test_a_file_is_no_photograph_but_its_bytes_are(tmp_path: Path) -> None:
 def test_all_rows_are_looked_at_and_the_first_is_named(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("no", "a", "nor")]
     paths[1].write_bytes(b"")
-    with refused(DatasetError, rf"Row 0 of X, {paths[0]}, cannot be read: no such file \(1 more rows? .*: 2\)") as _:
+    with refused(DatasetError, rf"Row 0 of X, {paths[0]}, cannot be read: no such file \(1 more rows .*: 2\)"):
         handed.photographs(paths)
-    with pytest.raises(UsageError, match="Row 1 of X is of the type int.*Give paths") as caught:
+    with pytest.raises(UsageError, match=r"Row 1 of X is of the type int.*Give paths") as caught:
         handed.photographs([b"x", 1, None])
     assert [line[:8] for line in caught.value.listed] == ["row 1: i", "row 2: i"]
 
@@ -139,7 +139,11 @@ def test_a_picture_whose_file_is_closed_or_cut_short(tmp_path: Path) -> None:
     path.write_bytes(jpeg(3))
     with Image.open(path) as closed:
         pass
+    emptied = Image.open(path)
+    emptied.close()
+    with refused(UnreadablePhotographError, "has no pixels: Operation on closed image"):
+        handed.content(emptied)
     with refused(UnreadablePhotographError, "was closed before its pixels were read"):
         handed.content(closed)
-    with refused(UnreadablePhotographError, "damaged: image file is truncated"):
+    with refused(UnreadablePhotographError, "has no pixels: image file is truncated"):
         handed.content(Image.open(io.BytesIO(jpeg(3)[:-400])))
