@@ -78,6 +78,14 @@ def test_a_file_elsewhere_is_known_and_one_that_changed_is_not(tmp_path: Path) -
     assert ask([jpeg(1), jpeg(2)], folder).computed == 0  # what was there stays
 
 
+def test_photographs_in_an_object_store(tmp_path: Path) -> None:
+    store = storage.place("memory://by-digest/photographs")
+    (store / "a.jpg").write_bytes(jpeg(1))
+    found = ask(["memory://by-digest/photographs/a.jpg", "memory://by-digest/photographs/b.jpg"], tmp_path)
+    assert found.computed == 1 and found.reasons == {1: "no such file"}
+    assert ask([jpeg(1)], tmp_path).computed == 0
+
+
 def test_networks_come_one_by_one(tmp_path: Path) -> None:
     photographs = [jpeg(1), jpeg(2)]
     alone = ask(photographs[:1], tmp_path, LITE1)
