@@ -35,9 +35,12 @@ class PretrainedFeatures(TransformerMixin, BaseEstimator):
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> model = make_pipeline(PretrainedFeatures("EfficientNetLite0"), LogisticRegression(C=0.01))
-    >>> model.fit(["cat.1.jpg", "dog.1.jpg"], ["cat", "dog"]).predict(["cat.2.jpg"])  # doctest: +SKIP
-    array(['cat'], dtype='<U3')
+    >>> vectors = PretrainedFeatures("EfficientNetLite0")
+    >>> vectors.transform(["cat.1.jpg", "dog.1.jpg"]).shape
+    (2, 1280)
+    >>> model = make_pipeline(vectors, LogisticRegression(C=0.01))
+    >>> model.fit(["cat.1.jpg", "dog.1.jpg"], ["cat", "dog"]).predict(["dog.1.jpg"]).tolist()
+    ['dog']
     """
 
     def __init__(
