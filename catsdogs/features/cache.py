@@ -144,6 +144,11 @@ class Cache:
         """Whether there is not a single row."""
         return len(self._places) == 0
 
+    @property
+    def digests(self) -> NDArray[np.uint64]:
+        """(m,) the digests of all rows, ascending, each once."""
+        return self._places.digests
+
     def holds(self, rows: Rows) -> NDArray[np.bool_]:
         """(n,) whether there is a row of each, under its own key."""
         return self._places.find(rows.keys, rows.digests) >= 0

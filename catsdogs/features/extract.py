@@ -130,7 +130,7 @@ def extract(
     for backbone in backbones:
         obtain(backbone, settings.weights_dir)
     with locks.hold_folder(out):
-        set_aside = _set_aside_damaged(backbones, out)
+        set_aside = set_aside_damaged(backbones, out)
         job = Job(dataset.root, backbones, schedule.recipes(dataset, backbones, out, settings), out, settings)
         networks = running_networks(job)
         set_aside += [path for network in networks for path in network.cache.set_aside]
@@ -256,7 +256,7 @@ def _assemble(
     return written, {split: len(done[0][1].by_split[split]) for split in feature_file.SPLITS}
 
 
-def _set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
+def set_aside_damaged(backbones: Sequence[Backbone], out: Path) -> list[Path]:
     """Move damaged feature files out of the way, so that their rows are computed again. Returns their new names."""
     moved = []
     for path in (feature_file.path_of(out, backbone.name) for backbone in backbones):

@@ -191,6 +191,12 @@ class Places:
         latest[found] = digests[order[at[found]]]
         return found, latest
 
+    @property
+    def digests(self) -> NDArray[np.uint64]:
+        """(m,) the digests of all rows, ascending, each once."""
+        self._sort_in()
+        return np.unique(self._sorted[1])
+
     def of_keys(self, wanted: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """(m,) keys and digests of all rows that have one of these keys."""
         self._sort_in()

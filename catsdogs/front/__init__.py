@@ -12,5 +12,6 @@ __all__ = [
     "suspects",
     "tables",
     "training",
+    "transformer",
     "vectors",
 ]

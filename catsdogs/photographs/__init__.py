@@ -7,6 +7,7 @@ __all__ = [
     "description",
     "filetypes",
     "fitting",
+    "handed",
     "images",
     "label_texts",
     "loading",

@@ -113,6 +113,25 @@ def dimensions(data: bytes) -> tuple[int, int]:
         return image.size
 
 
+def encode(image: Image.Image) -> bytes:
+    """A BMP file of the upright RGB picture that `decode` would give of this one; equal pixels give equal bytes.
+
+    Raises:
+        UnreadablePhotographError: the picture's file is closed, cut short or damaged.
+    """
+    try:
+        rgb = _to_rgb(image)
+    except (AssertionError, AttributeError):  # Pillow's own, where the file is gone
+        raise UnreadablePhotographError("its file was closed before its pixels were read") from None
+    except (EOFError, OSError, SyntaxError, ValueError, struct.error) as error:  # Pillow reads when pixels are used
+        raise UnreadablePhotographError(f"Pillow's picture has no pixels: {error}") from None
+    orientation = metadata.exif_orientation(image.info.get("exif") or b"") or metadata.UPRIGHT
+    pixels = _UPRIGHT_AGAIN.get(orientation, lambda same: same)(np.asarray(rgb))
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "BMP")
+    return buffer.getvalue()
+
+
 def thumbnail(data: bytes, side: int, quality: int = 80) -> bytes:
     """A JPEG of the upright picture, shrunk to fit a square of `side` pixels; a smaller picture keeps its size.
 

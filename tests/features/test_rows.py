@@ -113,3 +113,11 @@ def test_they_hold_some_bytes_each() -> None:
 
     assert peak(plan) < 200 * count
     assert isinstance(rows[0], DigestedPhotograph)
+
+
+def test_digests_are_listed_once_in_order() -> None:
+    places = Places()
+    assert places.digests.tolist() == []
+    places.add(np.array([3, 1], np.uint64), np.array([9, 7], np.uint64))
+    places.add(np.array([2], np.uint64), np.array([7], np.uint64))
+    assert places.digests.tolist() == [7, 9]
