@@ -1,4 +1,4 @@
-"""Features on the command line: `features` runs networks over photographs."""
+"""Features on the command line: `features` runs networks over photographs, `vectors` writes theirs for others."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,13 @@ from catsdogs.commands.flags import (
     check_writable,
     extraction_settings,
     network_names,
+    read_feature_files,
+    refuse_idle_data,
     refuse_idle_weights,
 )
 from catsdogs.commands.photographs import look_at
 from catsdogs.commands.settings import HELP, Flags, optional_number
-from catsdogs.errors import UsageError
+from catsdogs.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from catsdogs.features.extract import Extraction, Settings, ThisMachine
@@ -59,6 +61,30 @@ def features(flags: Flags, devices: str = "auto") -> None:
     backbones = flags.backbones if written == network_names(flags) else ",".join(written)
     found_again = as_flags(flags, backbones=backbones, features=str(folder))
     next_steps(f"outliers{found_again}", f"train{found_again}")
+
+
+@task(
+    "to backbones features data out",
+    to="the kind of file: parquet or npz",
+    backbones=HELP["backbones"] + "; all in one file",
+    out="the file to write; vectors.parquet or vectors.npz if not given",
+)
+def vectors(flags: Flags, to: str) -> None:
+    """Write cached vectors for other programs, with ids, splits and labels, as Parquet or .npz."""
+    from catsdogs.features import vector_table
+
+    if to not in vector_table.WRITTEN:
+        raise UnknownNameError("kind of file for --to", to, vector_table.WRITTEN)
+    target = Path(flags.out or f"vectors.{to}")
+    if target.suffix != f".{to}" or target.is_dir():
+        raise UsageError(f"--out {target} is no name of a .{to} file", f"Give one that ends in .{to}")
+    check_writable(target)
+    files = read_feature_files(flags)
+    refuse_idle_data(flags.data, files)
+    vector_table.write(target, files)
+    rows = " + ".join(f"{len(ids):,} {split}" for split, ids in files[0].ids.items())
+    wrote(target, f"{rows} rows, {' + '.join(f'{file.name} x {file.width:,}' for file in files)}")
+    next_steps("status")
 
 
 def extract_features(

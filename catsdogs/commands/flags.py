@@ -116,22 +116,70 @@ def features_folder(flags: Flags) -> Path:
 
 
 def read_feature_files(flags: Flags) -> "list[Features]":
-    """The feature files of the networks that a flag or the settings name."""
+    """The feature files of the networks that a flag or the settings name, vectors made elsewhere joined to the others.
+
+    Raises:
+        UsageError, UnknownNameError: as `network_names`, or two files of vectors would have one name.
+        StoreError: as `feature_file.read_features` and `made_elsewhere.take`.
+    """
     from catsdogs.features import feature_file
     from catsdogs.networks import trained
-    from catsdogs.networks.choice import is_pretrained
+    from catsdogs.networks.choice import file_name, is_pretrained, vectors_path
     from catsdogs.networks.table import BACKBONES, SHORTHANDS
     from catsdogs.photographs.dataset import scan
 
-    files, folder = [], flags.place("features")
+    found: dict[str, Features] = {}
+    folder, names = flags.place("features"), network_names(flags)
     known = (*trained.names(), *SHORTHANDS, *BACKBONES)
-    for name in network_names(flags):
+    for name in names:
+        if vectors_path(name):
+            continue
         path = feature_file.path_of(folder, name)
         if not (is_pretrained(name) or name.partition("@")[0] in known or storage.exists(path)):
             choice = list(dict.fromkeys((*feature_file.names(folder), *known)))
             raise UnknownNameError("backbone or feature file", name, choice)
-        files.append(feature_file.read_features(path, lambda: scan(flags.place("data"), is_answered=False)))
-    return files
+        found[name] = feature_file.read_features(path, lambda: scan(flags.place("data"), is_answered=False))
+    for name in names:
+        if vectors_path(name):
+            if other := next((one for one in found if file_name(one) == file_name(name)), ""):
+                raise UsageError(f"{other} and {name} would both be called {file_name(name)}", "Rename one of the two")
+            found[name] = _made_elsewhere(flags, name, list(found.values()))
+    return [found[name] for name in names]
+
+
+def _made_elsewhere(flags: Flags, name: str, others: "Sequence[Features]") -> "Features":
+    """The feature file of vectors made elsewhere, such as `file:vectors.parquet`, joined to the photographs.
+
+    These are the rows of the other networks named; else, without --data, of a feature file that lies there, or of the
+    copy kept of the same vectors; else of the data set.
+    """
+    from catsdogs.features import feature_file, made_elsewhere
+    from catsdogs.networks.choice import vectors_path
+
+    folder = flags.place("features")
+    source, target = storage.place(vectors_path(name)), feature_file.path_of(folder, name)
+    copy = made_elsewhere.kept(source, target)
+    rows = next((file for file in others if file.digests), None)
+    if not rows and not flags.data:
+        paths = (feature_file.path_of(folder, there) for there in feature_file.names(folder))
+        rows = next((file for path in paths if (file := _made_here(path))), copy)
+    if rows is None:
+        rows = made_elsewhere.rows_of(scan_dataset(flags))
+    check_writable(folder)
+    taken = made_elsewhere.take(source, target, rows)
+    for note in taken.notes:
+        say(note)
+    return taken.features
+
+
+def _made_here(path: Path) -> "Features | None":
+    """A feature file that a network of this program made; None for another's."""
+    from catsdogs.features import feature_file
+
+    if feature_file.is_gap_file(path):
+        return None
+    file = feature_file.read_features(path)
+    return None if file.recipe.is_made_elsewhere else file
 
 
 def read_run_and_files(flags: Flags, name: str) -> "tuple[Run, list[Features]]":
@@ -167,14 +215,15 @@ def with_groups(flags: Flags, files: "Sequence[Features]") -> "list[Features]":
 
 
 def refuse_idle_data(given: str | None, files: "Sequence[Features]") -> None:
-    """Refuse --data where only an old notebook's vectors, which know no photographs, would need it.
+    """Refuse --data where only vectors that know no photographs would need it: an old notebook's, or made elsewhere.
 
     Raises:
         UsageError: it is given, and there are none.
     """
     from catsdogs.features import feature_file
 
-    if given and not any(file.recipe.weights == feature_file.UNKNOWN for file in files):
+    takes_it = any(file.recipe.weights == feature_file.UNKNOWN for file in files)
+    if given and not takes_it and not all(file.recipe.is_made_elsewhere for file in files):
         raise UsageError(
             f"--data {given} would do nothing: {files[0].path} says which photographs its rows are",
             "Leave --data out, or write the features of other photographs with `catsdogs features --data`",
