@@ -32,6 +32,8 @@ ONLY_IN = {
     "keras_hub": {"networks/hub.py"},
     "keras": {"networks/*.py", "networks/*/*.py", "finetuning/*.py", "heads/notebook.py"},
     "openvino": {"networks/engines/*.py"},
+    "mlflow": {"runs/tracking.py"},
+    "pyarrow": {"features/vector_table.py"},
     "ray": {"features/cluster.py"},
     "safetensors": {"networks/engines/*.py"},
     "skops": {"scoring/kept_heads.py"},

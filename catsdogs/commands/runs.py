@@ -24,7 +24,7 @@ from catsdogs.commands.flags import (
     weights_folder,
 )
 from catsdogs.commands.settings import SUBMISSIONS, Flags, parse_number, whole_number
-from catsdogs.errors import TrainingError, UnknownNameError, UsageError, in_short
+from catsdogs.errors import FetchError, TrainingError, UnknownNameError, UsageError, in_short
 from catsdogs.files import storage
 
 if TYPE_CHECKING:
@@ -39,16 +39,28 @@ PREDICTION_CACHE = ".predict"
 
 @task(
     "name backbones head set folds seed repeats refit pseudo outliers metric groups balance features data competition "
-    "repeat force",
+    "repeat track force",
     iterable=("set",),
     balance="rare classes and labels count for as much as frequent ones while the head learns",
     repeats="deals of folds and seeds, whose heads are averaged",
     refit="a head fitted to all rows after the cross-validation answers for the test rows",
     pseudo="a probability, such as 0.99: test rows that all folds give a class with it are learnt as that class",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
+    track="tell MLflow of the run: settings, scores, curves and files, at MLFLOW_TRACKING_URI or in mlruns/ here",
 )
-def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool = False, force: bool = False) -> None:
+def train(
+    flags: Flags,
+    balance: bool = False,
+    repeats: str = "1",
+    refit: bool = False,
+    track: bool = False,
+    force: bool = False,
+) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
+    if track:
+        from catsdogs.runs import tracking
+
+        tracking.check_installed()
     if flags.repeat:
         told = "backbones head set folds seed outliers competition metric groups pseudo"
         if balance or refit or repeats != "1" or any(getattr(flags, name) for name in told.split()):
@@ -64,6 +76,8 @@ def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool =
             remedy = "Give a probability such as 0.99"
             plan = replace(plan, pseudo=parse_number(float, "pseudo", flags.pseudo, remedy))
         run = train_run(flags, files, plan, name, force)
+    if track:
+        _track(SUBMISSIONS / name)
     named = f"--name {shlex.quote(name)}"
     to = "" if run.competition else " --competition NAME"
     to_upload = [f"submit {named}{to}"] if run.test_rows and not run.protocol else []
@@ -176,6 +190,18 @@ def train_run(flags: Flags, files: "Sequence[Features]", plan: "Plan", name: str
     )
     _say_run(run, files, plan)
     return run
+
+
+def _track(run_folder: Path) -> None:
+    """Tell MLflow of a run. It is whole whatever becomes of that."""
+    from catsdogs.runs import tracking
+
+    try:
+        tracked = tracking.track(run_folder)
+    except FetchError as error:
+        say(f"{run_folder} is whole, and not tracked: {error}")
+    else:
+        say(f"tracked at {tracked.uri} as {tracked.id}")
 
 
 def _sample_submission(files: "Sequence[Features]", dataset: "Dataset") -> str | None:

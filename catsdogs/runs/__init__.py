@@ -12,5 +12,6 @@ __all__ = [
     "prediction",
     "run_card",
     "scores",
+    "tracking",
     "training",
 ]
