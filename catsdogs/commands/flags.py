@@ -124,7 +124,7 @@ def read_feature_files(flags: Flags) -> "list[Features]":
     """
     from catsdogs.features import feature_file
     from catsdogs.networks import trained
-    from catsdogs.networks.choice import file_name, is_pretrained, vectors_path
+    from catsdogs.networks.choice import FILE_PREFIX, file_name, is_pretrained, vectors_path
     from catsdogs.networks.table import BACKBONES, SHORTHANDS
     from catsdogs.photographs.dataset import scan
 
@@ -135,7 +135,8 @@ def read_feature_files(flags: Flags) -> "list[Features]":
         if vectors_path(name):
             continue
         path = feature_file.path_of(folder, name)
-        if not (is_pretrained(name) or name.partition("@")[0] in known or storage.exists(path)):
+        may_be = is_pretrained(name) or name.startswith(FILE_PREFIX) or name.partition("@")[0] in known
+        if not (may_be or storage.exists(path)):
             choice = list(dict.fromkeys((*feature_file.names(folder), *known)))
             raise UnknownNameError("backbone or feature file", name, choice)
         found[name] = feature_file.read_features(path, lambda: scan(flags.place("data"), is_answered=False))

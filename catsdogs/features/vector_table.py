@@ -203,9 +203,10 @@ def _vectors_among(columns: Columns) -> Columns:
 
 def _read_npz(path: Path) -> Columns:
     try:
-        with np.load(storage.local(path), allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise StoreError(f"{path} is a single array, not an archive of them", _REMEDY)
+        archive = np.load(storage.local(path), allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise StoreError(f"{path} is a single array, not an archive of them", _REMEDY)
+        with archive as file:
             return {name: _texts(file[name]) for name in file.files if file[name].ndim}
     except (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
         why = "it holds pickled objects" if "pickle" in str(error) else f"it is cut short or damaged ({error})"

@@ -105,7 +105,7 @@ def parameters(run: Run) -> dict[str, str]:
         "source": run.source,
         "catsdogs": run.package_version,
     }
-    return {_key(name): str(value)[:_LONGEST_VALUE] for name, value in told.items() if value not in ("", None)}
+    return {_key(name): str(value)[:_LONGEST_VALUE] for name, value in told.items() if value != ""}
 
 
 def figures(scores: Sequence[Grade]) -> dict[str, float]:
@@ -175,11 +175,10 @@ def _told_in_a_line(mlflow: ModuleType) -> Iterator[None]:
     try:
         yield
     except (mlflow.exceptions.MlflowException, OSError, ImportError) as error:  # requests' errors are OSErrors
-        remedy = "Check MLFLOW_TRACKING_URI"
-        if isinstance(error, ImportError):  # the extra has no databases and no clients of object stores
-            remedy = "Install what it needs, such as all of MLflow: pip install mlflow"
         reason = textwrap.shorten(str(error) or type(error).__name__, _REASON, placeholder=" …")
         problem = f"MLflow at {_uri(mlflow)} did not take the run: {reason}"
+        # The extra has neither databases nor clients of object stores.
+        remedy = "Check MLFLOW_TRACKING_URI; what it names may need all of MLflow: pip install mlflow"
         raise FetchError(_without_password(problem), remedy) from None
 
 
