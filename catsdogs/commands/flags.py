@@ -152,18 +152,18 @@ def _made_elsewhere(flags: Flags, name: str, others: "Sequence[Features]") -> "F
     """The feature file of vectors made elsewhere, such as `file:vectors.parquet`, joined to the photographs.
 
     These are the rows of the other networks named; else, without --data, of a feature file that lies there, or of the
-    copy kept of the same vectors; else of the data set.
+    copy that an earlier command kept; else of the data set.
     """
-    from catsdogs.features import feature_file, made_elsewhere
+    from catsdogs.features import feature_file, made_elsewhere, vector_table
     from catsdogs.networks.choice import vectors_path
 
     folder = flags.place("features")
     source, target = storage.place(vectors_path(name)), feature_file.path_of(folder, name)
-    copy = made_elsewhere.kept(source, target)
+    vector_table.digest_of(source)  # one that is not there is refused before photographs are read
     rows = next((file for file in others if file.digests), None)
     if not rows and not flags.data:
         paths = (feature_file.path_of(folder, there) for there in feature_file.names(folder))
-        rows = next((file for path in paths if (file := _made_here(path))), copy)
+        rows = next((file for path in paths if (file := _made_here(path))), None) or made_elsewhere.kept(target)
     if rows is None:
         rows = made_elsewhere.rows_of(scan_dataset(flags))
     check_writable(folder)

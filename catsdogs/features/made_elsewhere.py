@@ -32,16 +32,18 @@ class Taken(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def kept(source: Path, target: Path) -> Features | None:
-    """The copy that an earlier command kept of the same bytes, if there is one; raises as `vector_table.digest_of`."""
-    sha256 = vector_table.digest_of(source)
+def kept(target: Path) -> Features | None:
+    """The copy that an earlier command kept, which may be of other vectors by now; None if it is damaged or not there.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
     if not storage.exists(target):
         return None
     try:
-        copy = feature_file.read_features(target)
+        return feature_file.read_features(target)
     except DamagedError:  # the original is at hand
         return None
-    return copy if copy.recipe.weights == sha256 else None
 
 
 def take(source: Path, target: Path, rows: Features) -> Taken:
@@ -57,8 +59,8 @@ def take(source: Path, target: Path, rows: Features) -> Taken:
             be written.
         UsageError: as `vector_table.read`.
     """
-    copy = kept(source, target)
-    if copy and _are_of(copy, rows):
+    copy = kept(target)
+    if copy and copy.recipe.weights == vector_table.digest_of(source) and _are_of(copy, rows):
         return Taken(copy)
     table = vector_table.read(source)
     order, extra = _matched(table, rows)

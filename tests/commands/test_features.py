@@ -91,10 +91,16 @@ def test_predict_answers_for_photographs_that_have_vectors(
     Path("submissions/run/predictions.csv").unlink()
     photograph = next(Path("data/test").iterdir())
     photograph.write_bytes(photograph.read_bytes() + b"\0")  # the same id, another photograph
+    asked = "".join(f"{row.id},0.5\n" for row in dataset.of("test"))
+    Path("data/sample_submission.csv").write_text(f"id,label\n{asked}")
     for where in ("data/test", "data"):  # alone, and as a competition's sample asks
         code, _, err = command("predict", "--name", "run", "--data", where)
         (line,) = (line for line in err.splitlines() if line.startswith("catsdogs"))
         assert code == 1 and f"there are none of 1 of these photographs: {photograph.stem}." in line
         assert not Path("submissions/run/predictions.csv").exists()
-    code, _, err = command("predict", "--name", "run", "--data", "data/train", "--explain")
+    pq.write_table(pa.table({"id": ids, "v": [*(vectors + 1)]}), "theirs.parquet")  # of the photographs as they were
+    assert command("train", "--backbones", "file:theirs.parquet", *RIDGE, "--name", "newer")[0] == 0
+    code, _, err = command("predict", "--name", "run", "--data", "data/train")
+    assert code == 1 and "file-theirs.h5 is not what the run run was trained on: weights:" in err
+    code, _, err = command("predict", "--name", "newer", "--data", "data/train", "--explain")
     assert code == 1 and "was trained on vectors made elsewhere (file-theirs), which no network here makes" in err
