@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from catsdogs.front.suspects import Suspects as Suspects
     from catsdogs.front.suspects import outliers as outliers
     from catsdogs.front.training import train as train
+    from catsdogs.front.transformer import PretrainedFeatures as PretrainedFeatures
     from catsdogs.front.vectors import Features as Features
     from catsdogs.front.vectors import load as load
     from catsdogs.photographs.task import Task as Task
@@ -34,6 +35,7 @@ _PLACES = {
     "Comparison": "front.comparing",
     "Features": "front.vectors",
     "Predictions": "front.predicting",
+    "PretrainedFeatures": "front.transformer",
     "Run": "front.runs",
     "Suspects": "front.suspects",
     "Task": "photographs.task",

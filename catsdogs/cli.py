@@ -26,6 +26,7 @@ collection = Collection(
     look=photographs.look,
     networks=networks.networks,
     features=features.features,
+    vectors=features.vectors,
     outliers=cleaning.outliers,
     train=runs.train,
     blend=blending.blend,

@@ -36,6 +36,8 @@ ONLY_IN = {
     "onnxruntime": {"networks/engines/deployment.py"},
     "openvino": {"networks/engines/*.py"},
     "pandas": {"front/*.py"},
+    "mlflow": {"runs/tracking.py"},
+    "pyarrow": {"features/vector_table.py"},
     "ray": {"features/cluster.py"},
     "safetensors": {"networks/engines/*.py"},
     "skops": {"scoring/kept_heads.py"},

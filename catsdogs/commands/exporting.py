@@ -1,8 +1,9 @@
 """Exporting on the command line: `export` writes a run as one model that answers without this program."""
 
 from catsdogs.commands.console import next_steps, say, task, wrote
-from catsdogs.commands.flags import check_writable, refuse_idle_weights, weights_folder
+from catsdogs.commands.flags import refuse_idle_weights, weights_folder
 from catsdogs.commands.settings import SUBMISSIONS, Flags
+from catsdogs.front.places import check_writable
 
 
 @task(

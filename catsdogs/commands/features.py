@@ -1,7 +1,8 @@
-"""Features on the command line: `features` runs networks over photographs."""
+"""Features on the command line: `features` runs networks over photographs, `vectors` writes theirs for others."""
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catsdogs.commands.console import next_steps, say, task
@@ -9,11 +10,12 @@ from catsdogs.commands.flags import (
     as_flags,
     extraction_settings,
     network_names,
+    read_feature_files,
     reading,
     refuse_idle_weights,
 )
 from catsdogs.commands.settings import HELP, Flags, optional_number
-from catsdogs.errors import UsageError
+from catsdogs.errors import UnknownNameError, UsageError
 from catsdogs.front.places import check_writable
 
 if TYPE_CHECKING:
@@ -57,6 +59,32 @@ def features(flags: Flags, devices: str = "auto") -> None:
     backbones = flags.backbones if written == network_names(flags) else ",".join(written)
     found_again = as_flags(flags, backbones=backbones, features=str(folder))
     next_steps(f"outliers{found_again}", f"train{found_again}")
+
+
+@task(
+    "to backbones features data out",
+    to="the kind of file: parquet or npz",
+    backbones=HELP["backbones"] + "; all in one file",
+    out="the file to write; vectors.parquet or vectors.npz if not given",
+)
+def vectors(flags: Flags, to: str) -> None:
+    """Write cached vectors for other programs, with ids, splits and labels, as Parquet or .npz."""
+    from catsdogs.features import vector_table
+    from catsdogs.front.notes import wrote
+    from catsdogs.front.reading import refuse_idle_data
+
+    if to not in vector_table.WRITTEN:
+        raise UnknownNameError("kind of file for --to", to, vector_table.WRITTEN)
+    target = Path(flags.out or f"vectors.{to}")
+    if target.suffix != f".{to}" or target.is_dir():
+        raise UsageError(f"--out {target} is no name of a .{to} file", f"Give one that ends in .{to}")
+    check_writable(target)
+    files = read_feature_files(flags)
+    refuse_idle_data(flags.data, files)
+    vector_table.write(target, files)
+    rows = " + ".join(f"{len(ids):,} {split}" for split, ids in files[0].ids.items())
+    wrote(target, f"{rows} rows, {' + '.join(f'{file.name} x {file.width:,}' for file in files)}")
+    next_steps("status")
 
 
 @contextlib.contextmanager

@@ -90,10 +90,11 @@ def features_folder(flags: Flags) -> Path:
 
 
 def read_feature_files(flags: Flags) -> "list[Features]":
-    """The feature files of the networks that a flag or the settings name."""
+    """The feature files of the networks that a flag or the settings name, those made elsewhere joined."""
     from catsdogs.front.reading import read_files
 
-    return read_files(flags.place("features"), network_names(flags), flags.place("data"))
+    names, data = network_names(flags), flags.place("data")
+    return read_files(flags.place("features"), names, data, bool(flags.data), **reading(flags))
 
 
 def read_run_and_files(flags: Flags, name: str) -> "tuple[Run, list[Features]]":

@@ -16,7 +16,7 @@ from catsdogs.commands.flags import (
     with_task,
 )
 from catsdogs.commands.settings import SUBMISSIONS, Flags, parse_number, whole_number
-from catsdogs.errors import UsageError
+from catsdogs.errors import FetchError, UsageError
 from catsdogs.files import storage
 from catsdogs.front.notes import UNREADABLE_FILE
 from catsdogs.front.places import check_writable
@@ -29,18 +29,30 @@ if TYPE_CHECKING:
 
 @task(
     "name backbones head set folds seed repeats refit pseudo outliers metric groups balance features data competition "
-    "repeat force",
+    "repeat track force",
     iterable=("set",),
     balance="rare classes and labels count for as much as frequent ones while the head learns",
     repeats="deals of folds and seeds, whose heads are averaged",
     refit="a head fitted to all rows after the cross-validation answers for the test rows",
     pseudo="a probability, such as 0.99: test rows that all folds give a class with it are learnt as that class",
     repeat="a run to repeat exactly, under the new name; its run.json says how",
+    track="tell MLflow of the run: settings, scores, curves and files, at MLFLOW_TRACKING_URI or in mlruns/ here",
 )
-def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool = False, force: bool = False) -> None:
+def train(
+    flags: Flags,
+    balance: bool = False,
+    repeats: str = "1",
+    refit: bool = False,
+    track: bool = False,
+    force: bool = False,
+) -> None:
     """Cross-validate a head on cached features and write submissions/<name>/."""
     from catsdogs.front.training import check_run_name, named_after
 
+    if track:
+        from catsdogs.runs import tracking
+
+        tracking.check_installed()
     if flags.repeat:
         told = "backbones head set folds seed outliers competition metric groups pseudo"
         if balance or refit or repeats != "1" or any(getattr(flags, name) for name in told.split()):
@@ -55,6 +67,8 @@ def train(flags: Flags, balance: bool = False, repeats: str = "1", refit: bool =
         how = {"balance": balance, "repeats": whole_number("repeats", repeats), "refit": refit, "pseudo": pseudo}
         plan = plan_run(flags, files, **how)
         run = train_as_told(flags, files, plan, name, force)
+    if track:
+        _track(SUBMISSIONS / name)
     named = f"--name {shlex.quote(name)}"
     to = "" if run.competition else " --competition NAME"
     to_upload = [f"submit {named}{to}"] if run.test_rows and not run.protocol else []
@@ -113,6 +127,18 @@ def train_as_told(flags: Flags, files: "Sequence[Features]", plan: "Plan", name:
     from catsdogs.front.training import train_run
 
     return train_run(with_task(flags, files), plan, name, data=flags.data, command=command_line(), force=force)
+
+
+def _track(run_folder: Path) -> None:
+    """Tell MLflow of a run. It is whole whatever becomes of that."""
+    from catsdogs.runs import tracking
+
+    try:
+        tracked = tracking.track(run_folder)
+    except FetchError as error:
+        say(f"{run_folder} is whole, and not tracked: {error}")
+    else:
+        say(f"tracked at {tracked.uri} as {tracked.id}")
 
 
 def _repeat_run(flags: Flags, name: str, force: bool) -> "Run":

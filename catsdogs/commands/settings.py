@@ -15,7 +15,8 @@ Number = TypeVar("Number", int, float)
 SECTION = "catsdogs"
 DEFAULTS, SUBMISSIONS = defaults.DEFAULTS, defaults.SUBMISSIONS
 HELP = {
-    "backbones": "networks, separated by commas, your own among them; `lite` is the three embedded EfficientNet-Lites",
+    "backbones": "networks, separated by commas, your own among them; `lite` is the three embedded EfficientNet-Lites; "
+    "where feature files are read, file:vectors.parquet (or .npz, .h5) is vectors made elsewhere",
     "classes": "the classes to take, separated by commas; all if not given",
     "competition": "Kaggle's name of the competition, as in its page's address; if not given, what the data's place "
     "tells",

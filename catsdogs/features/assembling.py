@@ -24,6 +24,7 @@ from catsdogs.files import cards, hdf5, seal, storage
 from catsdogs.photographs import label_texts
 from catsdogs.photographs.task import Task
 
+_COPIED_ROWS = 4096  # of vectors in memory, at a time
 _MANY_CLASSES = 500  # names of 100 letters fit into the 64 KB of a plain attribute
 _TEXT = h5py.string_dtype()
 
@@ -123,7 +124,8 @@ class Assembly:
         has_many = len(self.labels.classes) > _MANY_CLASSES
         with hdf5.writing(self.path, has_long_attributes=has_many, seals=self.seals) as file:
             file.attrs.update(self.recipe.as_dict())
-            file.attrs.update(self._attributes(copying.backend(np.concatenate([*self.places.values()]))))
+            file.attrs.update(_attributes(self.labels, copying.backend(np.concatenate([*self.places.values()]))))
+            file.attrs.update(dict(self.others))
             for split, rows in self.splits.items():
                 file.create_dataset(f"{split}_id", data=rows.ids, dtype=_TEXT)
                 if parts[split]:
@@ -135,19 +137,8 @@ class Assembly:
                     copying.copy(file, split, self.places[split])
                     pieces.append(Piece(self.path.name, split, len(rows), copying.backend(self.places[split])))
             self.labels.write(file)
-            table = np.array(self.unreadable, object).reshape(len(self.unreadable), len(Unreadable._fields))
-            file.create_dataset("unreadable", dtype=_TEXT, data=table)
+            _write_unreadable(file, self.unreadable)
         return tuple(pieces)
-
-    def _attributes(self, backend: str) -> dict[str, object]:
-        return {
-            "format": feature_file.FORMAT,
-            "version": self.labels.version,
-            "task": cards.as_json(asdict(self.labels.task)),
-            "backend": backend,
-            "package_version": __version__,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        } | dict(self.others)
 
     def _write_parts(self, copying: Copying, split: str) -> Iterator[tuple[Part, str]]:
         """Copy the rows of a split into parts; those that are there stay. Each with what computed its rows."""
@@ -165,6 +156,55 @@ class Assembly:
                     file.attrs["backend"] = backend
             size = seal.size_told_by(self.seals[path]) if path in self.seals else index.size_in(there[path.name])
             yield Part("/".join(path.parts[-3:]), len(keys), size), backend
+
+
+def write_copy(
+    path: Path,
+    recipe: Recipe,
+    rows: Features,
+    vectors: NDArray[np.float32],
+    order: Mapping[str, NDArray[np.intp]],
+) -> None:
+    """Write a feature file of given vectors, in which all but these is as in `rows`.
+
+    Args:
+        vectors: (m, width).
+        order: split -> (n,) which of them belongs to each row of `rows`.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    labels = Labels(rows.labels, rows.classes, rows.task, rows.groups)
+    with hdf5.writing(path, has_long_attributes=len(rows.classes) > _MANY_CLASSES) as file:
+        file.attrs.update(recipe.as_dict())
+        file.attrs.update(_attributes(labels, "none") | {"source": rows.source})
+        for split, places in order.items():
+            file.create_dataset(f"{split}_id", data=rows.ids[split], dtype=_TEXT)
+            file[f"{split}_digest"] = rows.digests[split]
+            if rows.statistics:
+                file[f"{split}_statistics"] = rows.statistics[split]
+            written = file.create_dataset(split, (len(places), vectors.shape[1]), np.float32)
+            for start in range(0, len(places), _COPIED_ROWS):
+                block = slice(start, start + _COPIED_ROWS)
+                written[block] = vectors[places[block]]
+        labels.write(file)
+        _write_unreadable(file, rows.unreadable)
+
+
+def _attributes(labels: Labels, backend: str) -> dict[str, object]:
+    return {
+        "format": feature_file.FORMAT,
+        "version": labels.version,
+        "task": cards.as_json(asdict(labels.task)),
+        "backend": backend,
+        "package_version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _write_unreadable(file: h5py.File, unreadable: Sequence[Unreadable]) -> None:
+    table = np.array(unreadable, object).reshape(len(unreadable), len(Unreadable._fields))
+    file.create_dataset("unreadable", dtype=_TEXT, data=table)
 
 
 def name_by_rows(keys: NDArray[np.object_], digests: NDArray[np.uint64]) -> str:

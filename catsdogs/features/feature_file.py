@@ -20,7 +20,7 @@ from catsdogs.errors import DamagedError, DatasetError, StoreError
 from catsdogs.features import index, virtual
 from catsdogs.features.recipes import DEFAULTS, Recipe
 from catsdogs.files import cards, hdf5, storage
-from catsdogs.networks.choice import file_name
+from catsdogs.networks.choice import FILE_PREFIX, file_name
 from catsdogs.networks.imagenet import IMAGENET_CLASSES, TOP_K
 from catsdogs.networks.table import POOLED
 from catsdogs.photographs import label_texts
@@ -150,8 +150,7 @@ def read_features(path: Path, photographs: Callable[[], Dataset] | None = None) 
     if not storage.exists(path):
         cached = ", ".join(names(path.parent))
         raise StoreError(
-            f"No feature file {path}" + (f" (there are: {cached})" if cached else ""),
-            f"Write it with `catsdogs features --backbones {path.stem}`",
+            f"No feature file {path}" + (f" (there are: {cached})" if cached else ""), how_to_write(path.stem)
         )
     with reading_rows(path) as file:
         if file.attrs.get("format") == FORMAT:
@@ -169,7 +168,8 @@ def read_features(path: Path, photographs: Callable[[], Dataset] | None = None) 
 def _read_rows(path: Path, file: h5py.File) -> Features:
     recipe = _read_recipe(path, file)
     shapes = _vector_shapes(path, file)
-    _check_shapes(path, file, _expected_shapes(file, shapes))
+    has_statistics = not recipe.is_made_elsewhere or f"{SPLITS[0]}_statistics" in file  # those need no decoding
+    _check_shapes(path, file, _expected_shapes(file, shapes, has_statistics))
     virtual.check_parts(path, file, SPLITS)
     features = Features(
         path=path,
@@ -308,12 +308,16 @@ def _vector_shapes(path: Path, file: h5py.File) -> dict[str, tuple[int, int]]:
     return {"train": train, "test": test}
 
 
-def _expected_shapes(file: h5py.File, shapes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, ...]]:
+def _expected_shapes(
+    file: h5py.File, shapes: Mapping[str, tuple[int, int]], has_statistics: bool
+) -> dict[str, tuple[int, ...]]:
     """The shape of every array beside the vectors. Those of ImageNet's labels are all there, or none is."""
     labelled = any(f"{split}_topk_{name}" in file for split in SPLITS for name in ("class", "prob"))
     expected: dict[str, tuple[int, ...]] = {"label": shapes["train"][:1]}
     for split, (rows, _) in shapes.items():
-        expected |= {f"{split}_id": (rows,), f"{split}_digest": (rows,), f"{split}_statistics": (rows, len(STATISTICS))}
+        expected |= {f"{split}_id": (rows,), f"{split}_digest": (rows,)}
+        if has_statistics:
+            expected[f"{split}_statistics"] = (rows, len(STATISTICS))
         if labelled:
             expected |= {f"{split}_topk_class": (rows, TOP_K), f"{split}_topk_prob": (rows, TOP_K)}
     return expected
@@ -378,7 +382,9 @@ def _misfit(path: Path, problem: str) -> StoreError:
 
 
 def how_to_write(*files: str) -> str:
-    """The remedy of an error: how to write these feature files anew. Old notebooks' files name no network."""
+    """The remedy of an error: how to write these feature files anew. Those made elsewhere name no network."""
+    if from_elsewhere := [name for name in files if name.startswith(FILE_PREFIX)]:
+        return f"Give --backbones file: and the path of the vectors that {from_elsewhere[0]} was made of"
     backbones = [name for name in dict.fromkeys(files) if not name.startswith(GAP_PREFIX)]
     if not backbones:
         return "Write it again with what wrote it"

@@ -7,6 +7,8 @@ from typing import Any, Self
 from catsdogs.networks.table import POOLED, Backbone
 from catsdogs.photographs.fitting import SQUASH
 
+MADE_ELSEWHERE = "made elsewhere"  # the engine of vectors that no network of this program computed
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -14,6 +16,7 @@ class Recipe:
 
     `weights` is the SHA-256 of the weights file, or `random`; `input_size` is in pixels; `vector` is `Backbone`'s;
     `resize` is how the photograph is fitted into the square, with the share that `crop` keeps, and `views` `Fit`'s.
+    Of vectors made elsewhere `weights` is the SHA-256 of the file they came in, and `precision` what its numbers are.
     """
 
     backbone: str
@@ -35,6 +38,11 @@ class Recipe:
         names = [one.name for one in fields(cls) if one.name not in DEFAULTS or one.name in attributes]
         written = DEFAULTS | {name: attributes[name] for name in names}
         return cls(**{name: value.item() if hasattr(value, "item") else value for name, value in written.items()})
+
+    @property
+    def is_made_elsewhere(self) -> bool:
+        """Whether the vectors came in a file of another program, so that no network here makes more of them."""
+        return self.engine == MADE_ELSEWHERE
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields, without those that older programs do not know where they say nothing."""

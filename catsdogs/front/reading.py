@@ -1,19 +1,20 @@
 """Reading: the photographs at a place with their task, which `look` returns, and feature files with theirs."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 from catsdogs.competition import fetch, kaggle, known
 from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UsageError
-from catsdogs.features import feature_file
+from catsdogs.features import feature_file, made_elsewhere, vector_table
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
 from catsdogs.front.defaults import DEFAULTS, SEED
 from catsdogs.front.notes import note, note_left_alone
+from catsdogs.front.places import check_writable
 from catsdogs.networks import trained
-from catsdogs.networks.choice import is_pretrained
+from catsdogs.networks.choice import FILE_PREFIX, file_name, is_pretrained, vectors_path
 from catsdogs.networks.table import BACKBONES, SHORTHANDS
 from catsdogs.photographs import description
 from catsdogs.photographs.dataset import Dataset, scan
@@ -145,21 +146,63 @@ def settled(task: Task, place: str, classes: Sequence[str], given: str, metric: 
         raise DatasetError(problem, f"{error.remedy}, with --metric, to answer it otherwise") from None
 
 
-def read_files(folder: Path, names: Sequence[str], data: Path) -> list[Features]:
-    """The feature files of some networks; `data` has the photographs, for an old notebook's vectors.
+def read_files(
+    folder: Path, names: Sequence[str], data: Path, is_given: bool = False, **how: Unpack[Reading]
+) -> list[Features]:
+    """The feature files of some networks; vectors made elsewhere, such as `file:dino.parquet`, are joined to them.
+
+    Args:
+        data: the photographs, for an old notebook's vectors, and for those made elsewhere.
+        is_given: somebody said so, and vectors made elsewhere are not joined to a feature file that lies there.
+        how: see `Reading`.
 
     Raises:
         UnknownNameError: neither a network nor a file there is called so.
-        StoreError: as `feature_file.read_features`.
+        UsageError: two files of vectors would have one name.
+        StoreError: as `feature_file.read_features` and `made_elsewhere.take`.
     """
-    files, there = [], (*trained.names(), *SHORTHANDS, *BACKBONES)
+    there = (*trained.names(), *SHORTHANDS, *BACKBONES)
+    found: dict[str, Features] = {}
     for name in names:
+        if vectors_path(name):
+            continue
         path = feature_file.path_of(folder, name)
-        if not (is_pretrained(name) or name.partition("@")[0] in there or storage.exists(path)):
+        may_be = is_pretrained(name) or name.startswith(FILE_PREFIX) or name.partition("@")[0] in there
+        if not (may_be or storage.exists(path)):
             choice = list(dict.fromkeys((*feature_file.names(folder), *there)))
             raise UnknownNameError("backbone or feature file", name, choice)
-        files.append(feature_file.read_features(path, lambda: scan(data, is_answered=False)))
-    return files
+        found[name] = feature_file.read_features(path, lambda: scan(data, is_answered=False))
+    for name in names:
+        if vectors_path(name):
+            if other := next((one for one in found if file_name(one) == file_name(name)), ""):
+                raise UsageError(f"{other} and {name} would both be called {file_name(name)}", "Rename one of the two")
+            rows = next((file for file in found.values() if file.digests), None)
+            if not (rows or is_given):
+                rows = _rows_there(folder, name)
+            found[name] = _made_elsewhere(folder, name, rows or (lambda: find(data, is_answered=False, **how)))
+    return [found[name] for name in names]
+
+
+def _made_elsewhere(folder: Path, name: str, rows: Features | Callable[[], Dataset]) -> Features:
+    """The feature file of vectors made elsewhere, joined to the rows of another, or to photographs."""
+    source, target = storage.place(vectors_path(name)), feature_file.path_of(folder, name)
+    vector_table.digest_of(source)  # one that is not there is refused before photographs are read
+    joined_to = rows if isinstance(rows, Features) else made_elsewhere.rows_of(rows())
+    check_writable(folder)
+    taken = made_elsewhere.take(source, target, joined_to)
+    for sentence in taken.notes:
+        note(sentence)
+    return taken.features
+
+
+def _rows_there(folder: Path, name: str) -> Features | None:
+    """A feature file of the folder that a network of this program made, else the copy of `name` that is kept there."""
+    for path in (feature_file.path_of(folder, there) for there in feature_file.names(folder)):
+        if not feature_file.is_gap_file(path):
+            file = feature_file.read_features(path)
+            if not file.recipe.is_made_elsewhere:
+                return file
+    return made_elsewhere.kept(feature_file.path_of(folder, name))
 
 
 def with_task(
@@ -195,12 +238,13 @@ def with_groups(files: Sequence[Features], data: str | None, wanted: str) -> lis
 
 
 def refuse_idle_data(given: str | None, files: Sequence[Features]) -> None:
-    """Refuse a place of photographs where only an old notebook's vectors, which know none, would need it.
+    """Refuse a place of photographs where only vectors that know none would need it: old notebooks', or others'.
 
     Raises:
         UsageError: it is given, and there are none.
     """
-    if given and not any(file.recipe.weights == feature_file.UNKNOWN for file in files):
+    takes_it = any(file.recipe.weights == feature_file.UNKNOWN for file in files)
+    if given and not takes_it and not all(file.recipe.is_made_elsewhere for file in files):
         raise UsageError(
             f"--data {given} would do nothing: {files[0].path} says which photographs its rows are",
             "Leave --data out, or write the features of other photographs with `catsdogs features --data`",

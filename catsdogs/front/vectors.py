@@ -144,12 +144,19 @@ class Features:
         return as_html(("network", "columns", "engine", "precision"), lines, repr(self).strip("<>"))
 
 
-def load(features: str | Path = FEATURES, backbones: str | Sequence[str] | None = None) -> Features:
+def load(
+    features: str | Path = FEATURES,
+    backbones: str | Sequence[str] | None = None,
+    *,
+    data: str | Path | None = None,
+) -> Features:
     """Open the feature files of a folder; no network is run, and no vector read yet.
 
     Args:
         features: the folder, or the URL of an object store.
-        backbones: the networks, in the order of their columns; all whose files are there if not given.
+        backbones: the networks, in the order of their columns; all whose files are there if not given. Vectors made
+            elsewhere, such as `file:dino.parquet`, are joined to them by id, see docs/vectors.md.
+        data: the photographs of vectors that do not know them: others', where no network's are beside them.
 
     Raises:
         StoreError: no such folder or file, or it is damaged, or two files hold different rows.
@@ -163,7 +170,7 @@ def load(features: str | Path = FEATURES, backbones: str | Sequence[str] | None 
     names = networks(backbones) if backbones is not None else feature_file.names(folder)
     if backbones is None and not names:
         raise StoreError(f"{folder} holds no feature files", "Write them with `catsdogs features` or catsdogs.extract")
-    return Features(read_files(folder, names, storage.place(DEFAULTS["data"])))
+    return Features(read_files(folder, names, storage.place(str(data or DEFAULTS["data"])), bool(data)))
 
 
 def networks(backbones: str | Sequence[str]) -> list[str]:

@@ -28,6 +28,8 @@ from catsdogs.photographs.fitting import CROP, RESIZES, SQUASH, VIEWS
 _USUAL_SHARE = 0.875  # of the shorter side, which `crop` keeps where a network's makers name none
 _SMALLEST_INPUT = 75  # pixels: InceptionV3 and InceptionResNetV2 have nothing left to pool below it
 _OTHER_MAKERS = (TIMM, HUB)
+_FILE = "file:"
+FILE_PREFIX = "file-"  # of the names of feature files whose vectors were made elsewhere
 
 
 class Variant(NamedTuple):
@@ -94,7 +96,12 @@ def vary(names: Sequence[str], **variants: Sequence[str]) -> list[str]:
 
 
 def file_name(name: str) -> str:
-    """A network's name as it stands in its feature file's: `timm-...` for `timm:...`, which Windows does not allow."""
+    """A network's name as it stands in its feature file's: `timm-...` for `timm:...`, which Windows does not allow.
+
+    That of vectors made elsewhere is `file-vectors` for `file:folder/vectors.parquet`.
+    """
+    if path := vectors_path(name):
+        return FILE_PREFIX + PurePosixPath(path.replace("\\", "/")).stem
     maker, colon, model = name.partition(":")
     if not colon or maker not in _OTHER_MAKERS:
         return name
@@ -103,6 +110,11 @@ def file_name(name: str) -> str:
         parts = PurePosixPath(model.replace("\\", "/")).parts
         model = next((part for part in reversed(parts) if not part.isdecimal()), model)
     return f"{maker}-{model}{at}{how}"
+
+
+def vectors_path(name: str) -> str:
+    """The path or URL in a name such as `file:vectors.parquet`, of vectors made elsewhere; empty for a network's."""
+    return name.removeprefix(_FILE) if name.startswith(_FILE) else ""
 
 
 def is_pretrained(name: str) -> bool:
@@ -183,6 +195,11 @@ def _maker(name: str) -> str:
 def _row(name: str, trained_here: Sequence[str], weights_dir: str | None) -> Backbone:
     from catsdogs.networks import trained
 
+    if name.startswith((_FILE, FILE_PREFIX)) and name not in trained_here:
+        raise UsageError(
+            f"{name} holds vectors made elsewhere, and no network here makes them",
+            "Leave it out here, and give it to train, compare or outliers",
+        )
     plain, _, text = name.partition("@")
     variant = Variant.read(text)
     maker = _maker(plain)

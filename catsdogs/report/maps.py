@@ -14,7 +14,7 @@ from catsdogs.progress import Progress
 from catsdogs.report.evidence import Evidence
 from catsdogs.report.pictures import GALLERY_SIDE
 from catsdogs.runs import overlay, run_card
-from catsdogs.runs.ensemble import networks_of
+from catsdogs.runs.ensemble import networks_of, refuse_made_elsewhere
 from catsdogs.runs.explaining import Explainer
 
 
@@ -63,6 +63,7 @@ def make_maps(
 
 def _explainer(run_folder: Path, evidence: Evidence, weights_dir: str | None) -> Explainer:
     """The run's; a CatsdogsError where it has none, or weights are missing that a prediction would download."""
+    refuse_made_elsewhere(run_folder, evidence.run)
     for backbone in choice.choose(list(evidence.run.backbones), weights_dir):
         if not backbone.trained and weights.find_file(backbone, weights_dir) is None:
             raise WeightsError(f"The weights of {backbone.name} are not at hand", "Give --weights-dir")

@@ -13,5 +13,6 @@ __all__ = [
     "prediction",
     "run_card",
     "scores",
+    "tracking",
     "training",
 ]

@@ -42,17 +42,45 @@ def networks_of(run_folder: Path, run: Run, weights_dir: str | None) -> list[Tra
     """The networks a run was trained on, in its order, with the weights at hand.
 
     Raises:
+        TrainingError: vectors that no network here makes: made elsewhere, or otherwise as `networks_here`.
+        StoreError, UnknownNameError, WeightsError: as `networks_here`.
+    """
+    refuse_made_elsewhere(run_folder, run)
+    return networks_here(run_folder, run, weights_dir)
+
+
+def made_elsewhere(run: Run) -> list[str]:
+    """Those of a run's feature files whose vectors came in a file of another program."""
+    return [name for name, recipe in run.backbones.items() if Recipe(**recipe).is_made_elsewhere]
+
+
+def refuse_made_elsewhere(run_folder: Path, run: Run) -> None:
+    """Raise a TrainingError for a run on vectors that came in a file of another program."""
+    if outside := made_elsewhere(run):
+        raise TrainingError(
+            f"{run_folder} was trained on vectors made elsewhere ({', '.join(outside)}), which no network here makes",
+            f"Train a run without {outside[0]}",
+        )
+
+
+def networks_here(run_folder: Path, run: Run, weights_dir: str | None) -> list[TrainedOn]:
+    """The networks a run was trained on but for vectors made elsewhere, in its order, with the weights at hand.
+
+    Raises:
         TrainingError: an old notebook's vectors, of which nobody knows how they were made.
         StoreError: other weights, or a version of this program that would make other vectors.
         UnknownNameError, WeightsError: no such network, or no weights.
     """
-    written = [Recipe(**recipe) for recipe in run.backbones.values()]
+    recipes_of_run = (Recipe(**recipe) for recipe in run.backbones.values())
+    written = [recipe for recipe in recipes_of_run if not recipe.is_made_elsewhere]
     if any(recipe.weights == feature_file.UNKNOWN for recipe in written):
         raise TrainingError(
             f"{run_folder} was trained on an old notebook's vectors, of unknown origin",
             "Train on vectors that `catsdogs features` wrote",
         )
-    networks = []
+    networks: list[TrainedOn] = []
+    if not written:
+        return networks
     for trained, backbone in zip(written, choose([recipe.backbone for recipe in written], weights_dir), strict=True):
         weights = obtain(backbone, weights_dir)
         here = recipes.of_network(backbone, weights.sha256, trained.engine, trained.precision, trained.dtype)

@@ -12,17 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.competition import submission
-from catsdogs.errors import DatasetError
-from catsdogs.features import feature_file, joining
+from catsdogs.errors import DatasetError, StoreError
+from catsdogs.features import feature_file, joining, made_elsewhere
 from catsdogs.features.extract import Settings, extract
 from catsdogs.features.feature_file import Features, Unreadable
+from catsdogs.features.recipes import Recipe
+from catsdogs.files import storage
 from catsdogs.photographs import answer, description
 from catsdogs.photographs.dataset import Dataset, scan_asked, scan_unlabelled
 from catsdogs.photographs.locations import ABSENT
 from catsdogs.photographs.sample import Sample
 from catsdogs.photographs.task import BINARY, CLASSES, ID_COLUMN, Task
 from catsdogs.runs import run_card
-from catsdogs.runs.ensemble import TrainedOn, networks_of
+from catsdogs.runs.ensemble import TrainedOn, networks_here, networks_of
+from catsdogs.runs.ensemble import made_elsewhere as made_elsewhere_in
 from catsdogs.runs.explained import write_maps
 from catsdogs.runs.explaining import Explainer
 from catsdogs.runs.run_card import Run
@@ -87,12 +90,13 @@ def predict(
     run = trained.run
     asked = scan_asked(data, run.task.given.get("images", ""))
     dataset, sample = asked or (scan_unlabelled(data), None)
-    networks = networks_of(run_folder, run, weights_dir)
-    explainer = Explainer(trained, networks) if explain else None  # what has no maps is refused before hours of work
+    # What has no maps is refused before hours of work.
+    explainer = Explainer(trained, networks_of(run_folder, run, weights_dir)) if explain else None
+    networks, copies = networks_here(run_folder, run, weights_dir), _copies(run)
     task = _task_of(run, sample, str(data)) if sample else _without_sample(run)
     gone = [Unreadable("test", id, ABSENT) for id in sample.ids if id not in sample.asked] if sample else []
     folder = _folder_of(cache, data, run)
-    files, unreadable = _readable(dataset, networks, folder, weights_dir, sample)
+    files, unreadable = _files_of(run, dataset, networks, copies, folder, weights_dir, sample)
     ids = files[0].ids["test"].tolist() if files else []
     wanted, text = description.wanted(task, run.classes), sample.text if sample else None
     unreadable += gone
@@ -121,26 +125,56 @@ def ask(run_folder: Path, data: Path, cache: Path, weights_dir: str | None = Non
     """
     trained = run_card.load_run(run_folder)
     run, dataset = trained.run, scan_unlabelled(data)
-    networks = networks_of(run_folder, run, weights_dir)
+    networks, copies = networks_here(run_folder, run, weights_dir), _copies(run)
     streaming.check_tables(len(dataset.photographs), len(run.classes))
-    files, unreadable = _readable(dataset, networks, _folder_of(cache, data, run), weights_dir, None)
+    files, unreadable = _files_of(run, dataset, networks, copies, _folder_of(cache, data, run), weights_dir, None)
     priors = np.tile(np.array(run.prior), (len(unreadable), 1))
     values = np.concatenate([streaming.predicted(trained.predict, files, "test"), priors])
     ids = [*files[0].ids["test"].tolist(), *(row.id for row in unreadable)]
     return Answers(run, ids, values, tuple(unreadable), dataset.left_alone)
 
 
-def _readable(
-    dataset: Dataset, networks: Sequence[TrainedOn], folder: Path, weights_dir: str | None, sample: Sample | None
+def _copies(run: Run) -> list[Features]:
+    """The run's vectors that were made elsewhere, as the folder of its feature files keeps them.
+
+    Raises:
+        StoreError: one is gone, or is not what the run was trained on.
+    """
+    folder, found = storage.place(run.features), []
+    for name in made_elsewhere_in(run):
+        copy = feature_file.read_features(feature_file.path_of(folder, name))
+        if differences := copy.recipe.differences(Recipe(**run.backbones[name])):
+            raise StoreError(
+                f"{copy.path} is not what the run {run.name} was trained on: {'; '.join(differences)}",
+                feature_file.how_to_write(name),
+            )
+        found.append(copy)
+    return found
+
+
+def _files_of(
+    run: Run,
+    dataset: Dataset,
+    networks: Sequence[TrainedOn],
+    copies: Sequence[Features],
+    folder: Path,
+    weights_dir: str | None,
+    sample: Sample | None,
 ) -> tuple[list[Features], list[Unreadable]]:
-    """What the networks say of the photographs, and those that cannot be read."""
+    """What the run's networks and copies have of the photographs, in its order, and those that cannot be read."""
     try:
+        # Photographs that a copy has no vectors of are refused before hours of work.
+        rows = [made_elsewhere.rows_of(dataset, copies)] if copies and dataset.photographs else []
         files = _extracted(dataset, networks, folder, weights_dir)
     except DatasetError as error:  # not one photograph can be read, which costs the answers to the others nothing
         if not sample:
             raise
         return [], [Unreadable("test", row.id, error.problem) for row in dataset.photographs]
-    return files, list(files[0].unreadable) if files else []
+    for copy in copies if rows else ():
+        target = feature_file.path_of(folder, copy.name)
+        files.append(made_elsewhere.of_photographs(copy, (files or rows)[0], target))
+    in_order = [file for name in run.backbones for file in files if file.name == name]
+    return in_order, list(files[0].unreadable) if files else []
 
 
 def _folder_of(cache: Path, data: Path, run: Run) -> Path:
@@ -168,7 +202,7 @@ def _extracted(
     dataset: Dataset, networks: Sequence[TrainedOn], folder: Path, weights_dir: str | None
 ) -> list[Features]:
     """What the networks say of the photographs, a feature file for each; none without photographs."""
-    if not dataset.photographs:
+    if not (networks and dataset.photographs):
         return []
     by_settings = defaultdict(list)
     for recipe in (network.recipe for network in networks):

@@ -84,6 +84,8 @@ def refuse_taught(file: Features) -> None:
     name = file.name.partition("@")[0]
     if choice.is_pretrained(name) or file.recipe.weights in (feature_file.UNKNOWN, weights.RANDOM_WEIGHTS):
         return
+    if file.recipe.is_made_elsewhere:  # what such vectors have seen is for who made them to know, see docs/vectors.md
+        return
     if name not in trained.names():
         raise TrainingError(
             f"The network {name} is not in {trained.FOLDER}/, and may have learnt the labels to be hidden",

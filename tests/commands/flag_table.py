@@ -66,6 +66,7 @@ RUN: dict[str, Shown] = {
     "--outliers": Refused("maybe", "decided, drop, keep", ON),
     "--features": Refused("nowhere", "No feature file nowhere", ON),
 }
+NPZ = ("--to", "npz")
 IDLE = "--data data would do nothing"
 FOR, NO_COMPETITION = ("--competition", "cats"), "is no name of a competition"
 OWN_WEIGHTS = "would do nothing: mine bring their own weights"
@@ -112,6 +113,13 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--devices": Refused("many", "auto, one, all", ("--data", "data", *ON)),
         "--cluster": Refused("nonsense", "--cluster", ("--data", "data", *ON)),
     },
+    "vectors": {
+        "--to": Refused("csv", "Choose from: parquet, npz", ON),
+        "--backbones": Refused("Nothing", "Choose from", NPZ),
+        "--features": Refused("nowhere", "No feature file nowhere", (*NPZ, *ON)),
+        "--data": Refused("data", IDLE, (*NPZ, *ON)),
+        "--out": Refused("x.txt", "x.txt is no name of a .npz file", (*NPZ, *ON)),
+    },
     "networks": {
         "--pattern": Refused("no-such-network", "No network is called 'no-such-network'"),
         "--weights-dir": Refused("gone", "No such folder of weights: gone"),
@@ -137,6 +145,7 @@ FLAGS: dict[str, dict[str, Shown]] = {
         "--pseudo": Refused("much", NUMBER, ("--name", "new", *ON)),
         "--balance": Handed("", "catsdogs.runs.training.train", ("--name", "new", *ON)),
         "--metric": Refused("beauty", "Choose from: log-loss", ("--name", "new", *ON)),
+        "--track": Elsewhere("test_runs.py::test_a_run_is_told_to_mlflow"),
     },
     "blend": {
         "--runs": Refused("ridged,gone", "No run is called 'gone'", ("--name", "new")),

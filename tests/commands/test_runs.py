@@ -1,6 +1,8 @@
 """Answers of a run by the command line, with what speaks for them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from PIL import Image
 
 from catsdogs.networks import weights
 from catsdogs.networks.table import BACKBONES
-from tests.conftest import Command
+from tests.conftest import Command, need
 from tests.support.datasets import draw_data
 from tests.support.runs import features
 
@@ -54,3 +56,34 @@ def test_settings_stand_in_the_run_and_are_repeated(
     assert not Path("submissions/twice").exists()
     code, _, err = command("train", "--repeat", "again", "--set", "C=1", "--name", "other")
     assert (code, "--repeat takes everything from the run" in err) == (2, True)
+
+
+def test_a_run_is_told_to_mlflow(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("mlflow")
+    features(tmp_path / "features")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    asked = ("train", "--backbones", "ResNet50", "--head", "ridge", "--folds", "2", "--name")
+    assert command(*asked, "plain")[0] == 0 and not Path("mlruns").exists()
+    code, out, _ = command(*asked, "tracked", "--track")
+    assert code == 0 and f"tracked at {Path('mlruns').absolute().as_uri()} as " in out
+    names = {path.name for path in Path("submissions/tracked").iterdir()}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    code, out, _ = command(*asked, "alone", "--track")
+    assert code == 0 and "submissions/alone is whole, and not tracked: MLflow at http://127.0.0.1:9" in out
+    assert {path.name for path in Path("submissions/alone").iterdir()} == names
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    code, _, err = command(*asked, "none", "--track")
+    assert code == 2 and "pip install 'catsdogs[mlflow]'" in err and not Path("submissions/none").exists()
+
+
+def test_nothing_of_mlflow_is_imported_unasked(tmp_path: Path) -> None:
+    features(tmp_path / "features")
+    code = (
+        "import sys; sys.argv = 'catsdogs train --backbones ResNet50 --head ridge --folds 2'.split()\n"
+        "from catsdogs import cli\ncli.main()\n"
+        "assert 'mlflow' not in sys.modules"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

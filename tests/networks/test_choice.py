@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,23 @@ def test_standardising_is_read_back() -> None:
     assert table.mean_and_deviation("tf") is None
     fills = {name: BACKBONES[name].fit.fill for name in ("Xception", "ResNet50", "EfficientNetLite0")}
     assert fills == {"Xception": (128, 128, 128), "ResNet50": (124, 116, 104), "EfficientNetLite0": (127, 127, 127)}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "file"),
+    [
+        ("file:vectors.parquet", "vectors.parquet", "file-vectors"),
+        ("file:/data/dino.v2.npz", "/data/dino.v2.npz", "file-dino.v2"),
+        (r"file:C:\data\dino.h5", r"C:\data\dino.h5", "file-dino"),
+        ("file:s3://bucket/dino@4.parquet", "s3://bucket/dino@4.parquet", "file-dino@4"),
+        ("file-vectors", "", "file-vectors"),
+        ("Xception", "", "Xception"),
+    ],
+)
+def test_vectors_made_elsewhere_are_no_network(name: str, path: str, file: str) -> None:
+    assert choice.expand(name) == [name]
+    assert (choice.vectors_path(name), choice.file_name(name)) == (path, file)
+    assert choice.is_pretrained(name) is (name == "Xception")
+    if name != "Xception":
+        with refused(UsageError, f"{re.escape(name)} holds vectors made elsewhere"):
+            choice.choose([name])
