@@ -33,13 +33,14 @@ class PretrainedFeatures(TransformerMixin, BaseEstimator):
         cache: the folder of vectors, as seen from the working folder. Several processes may share it.
         weights_dir: a folder of weights files to look in first; if None, what the environment's CATSDOGS_WEIGHTS names.
 
+    >>> import catsdogs as cd
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> vectors = PretrainedFeatures("EfficientNetLite0")
-    >>> vectors.transform(["cat.1.jpg", "dog.1.jpg"]).shape
+    >>> paths = ["pets/train/cat.0.jpg", "pets/train/dog.0.jpg"]
+    >>> vectors = cd.PretrainedFeatures("EfficientNetLite0")
+    >>> vectors.transform(paths).shape
     (2, 1280)
-    >>> model = make_pipeline(vectors, LogisticRegression(C=0.01))
-    >>> model.fit(["cat.1.jpg", "dog.1.jpg"], ["cat", "dog"]).predict(["dog.1.jpg"]).tolist()
+    >>> make_pipeline(vectors, LogisticRegression(C=0.01)).fit(paths, ["cat", "dog"]).predict(paths[1:]).tolist()
     ['dog']
     """
 
