@@ -224,7 +224,7 @@ def _note_run(run: run_card.Run, files: _Files, plan: Plan) -> None:
         note(f"left out, for no photograph shows them: {len(run.left_out):,} classes ({in_short(run.left_out)})")
     if run.copies:
         several = sum(map(len, run.copies))
-        note(f"kept in one fold each: {len(run.copies):,} pictures that occur again, {several:,} photographs")
+        note(f"kept in one fold each: pictures that occur again, {len(run.copies):,}, with {several:,} photographs")
     if rare := TrainingRows.of(files, plan.drop, plan.relabel, run.copies).rare(run.folds):
         note(rare)
     if plan.copies is None and (why := duplicates.why_not_near(files)):
