@@ -1,15 +1,11 @@
 """Scoring on the command line: `compare` heads and networks; `replay` a benchmark that hides a tenth of the labels."""
 
-import re
-
 from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats
 from catsdogs.commands.console import next_steps, say, task
 from catsdogs.commands.flags import as_flags, network_names, read_feature_files, with_task
 from catsdogs.commands.runs import plan_run, train_as_told
 from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
 from catsdogs.front.places import check_writable
-
-_OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # commas between heads, not those between settings of one
 
 
 @task(
@@ -32,8 +28,7 @@ def compare(flags: Flags, repeats: str = "1") -> None:
     files = with_task(flags, files)
     file_of = dict(zip(network_names(all_networks), files, strict=True))
     sets = [[file_of[name] for name in network_names(flags.but(backbones=one))] for one in given_sets]
-    asked = [name.strip() for name in _OUTSIDE_BRACKETS.split(flags.heads or "")]
-    chosen = comparing.chosen_heads(list(filter(None, asked)), files[0].task.kind)
+    chosen = comparing.chosen_heads(flags.heads or "", files[0].task.kind)
     folds, seed = flags.number("folds"), flags.number("seed")
     if not flags.text("groups"):  # which stand there
         refuse_idle_data(flags.data, files)

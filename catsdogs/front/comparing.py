@@ -1,5 +1,6 @@
 """Comparing: every head on every set of networks, on the same folds; `compare` returns the table."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from catsdogs import heads
 from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import UsageError
 from catsdogs.features import feature_file
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import FOLDS, OUTLIERS, SEED, SUBMISSIONS
 from catsdogs.front.notes import note, write
 from catsdogs.front.places import check_writable
@@ -17,6 +19,7 @@ from catsdogs.front.vectors import Features
 from catsdogs.scoring import comparison, comparison_chart, comparison_file, comparison_table
 from catsdogs.scoring.comparison import Entry
 
+_OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # commas between heads, not those between settings of one
 _Sets = Sequence[Sequence[feature_file.Features]]
 
 
@@ -58,9 +61,10 @@ class Comparison:
         return as_html(("head", "networks", named, "to the first", "", "seconds"), lines, "\n".join(below))
 
 
+@checked()
 def compare(
     *features: Features,
-    heads: Sequence[str] = (),
+    heads: str | Sequence[str] = (),
     folds: int = FOLDS,
     repeats: int = 1,
     seed: int = SEED,
@@ -75,7 +79,8 @@ def compare(
 
     Args:
         features: one for each set of networks.
-        heads: such as `["ridge", "logistic[C=0.1]"]`; all of this program's that serve the task if not given.
+        heads: such as `["ridge", "logistic[C=0.1]"]`, or a text with commas between them; all of this program's that
+            serve the task if not given.
         folds, seed: of the cross-validation; repeat r draws its folds by seed + r.
         repeats: how many times to cross-validate, on other folds each time.
         outliers, metric, groups, data: as `train` takes them.
@@ -106,10 +111,11 @@ def compare(
     return Comparison(compared)
 
 
-def chosen_heads(asked: Sequence[str], kind: str) -> list[str]:
-    """The heads that are asked for; if none are, all of this program's that serve a kind of task."""
-    if asked:
-        return [heads.canonical(name) for name in asked]
+def chosen_heads(asked: str | Sequence[str], kind: str) -> list[str]:
+    """The heads that are asked for, in a list or a text; if none are, all of this program's that serve a task."""
+    listed = [asked] if isinstance(asked, str) else asked
+    if names := [name.strip() for text in listed for name in _OUTSIDE_BRACKETS.split(text) if name.strip()]:
+        return [heads.canonical(name) for name in names]
     unfit = {name: reason for name in heads.names() if (reason := heads.serves(name, kind))}
     for reason in unfit.values():
         note(f"left out: {reason}")

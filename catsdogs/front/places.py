@@ -22,6 +22,6 @@ def check_writable(path: Path) -> None:
         pass
 
 
-def weights_folder(given: str | None) -> str | None:
+def weights_folder(given: str | Path | None) -> str | None:
     """The folder of weights to look in first, if there is one."""
-    return given or os.environ.get("CATSDOGS_WEIGHTS") or None
+    return str(given or os.environ.get("CATSDOGS_WEIGHTS") or "") or None

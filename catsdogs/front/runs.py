@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import report as page
+from catsdogs.errors import UnknownNameError
 from catsdogs.features import feature_file
 from catsdogs.files import storage
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, SUBMISSIONS
 from catsdogs.front.notes import wrote
 from catsdogs.front.places import check_writable, weights_folder
@@ -41,6 +43,7 @@ class Run:
     'report.html'
     """
 
+    @checked()
     def __init__(self, name: str) -> None:
         """Take up a run by its name.
 
@@ -48,7 +51,10 @@ class Run:
             UnknownNameError: no such run.
             TrainingError: its `run.json` is damaged, or of a newer version.
         """
-        self.name, self.card = name, run_card.read_run(SUBMISSIONS / name)
+        folder = SUBMISSIONS / name
+        if folder.parent != SUBMISSIONS and not storage.exists(folder / run_card.RUN_FILE):
+            raise UnknownNameError("run", name, [run.name for run in run_card.list_runs(SUBMISSIONS).runs])
+        self.name, self.card = name, run_card.read_run(folder)
 
     @property
     def folder(self) -> Path:
@@ -84,6 +90,7 @@ class Run:
         path = self.folder / run_card.SUBMISSION_FILE
         return path if path.exists() else None
 
+    @checked()
     def report(self, data: str | Path | None = None) -> Path:
         """Write the run as one page to look at, report.html, and return its path.
 

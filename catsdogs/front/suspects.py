@@ -13,6 +13,7 @@ from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import feature_file
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import FOLDS, SEED
 from catsdogs.front.notes import note, write
 from catsdogs.front.places import check_writable
@@ -63,6 +64,7 @@ class Suspects(Sequence[Suspect]):
         return as_html(("split", "id", "label", "score", "reasons"), lines)
 
 
+@checked()
 def outliers(
     features: Features,
     *,

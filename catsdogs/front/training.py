@@ -1,7 +1,7 @@
 """Training: a head cross-validated on cached vectors, and its run kept; `train` is the whole of it."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -10,10 +10,11 @@ from catsdogs.cleaning import decisions, duplicates
 from catsdogs.cleaning.decisions import Allowed, Corrections
 from catsdogs.errors import TrainingError, UnknownNameError, UsageError, and_more, in_short
 from catsdogs.features import feature_file
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import FOLDS, HEAD, OUTLIERS, SEED, SUBMISSIONS
 from catsdogs.front.notes import note, note_rows, wrote
 from catsdogs.front.places import check_writable
-from catsdogs.front.reading import find_again, refuse_idle_data, refuse_strange, with_task
+from catsdogs.front.reading import find_again, refuse_idle_data, with_task
 from catsdogs.front.runs import Run
 from catsdogs.front.vectors import Features
 from catsdogs.photographs.dataset import Dataset
@@ -41,6 +42,7 @@ class Training(TypedDict, total=False):
     competition: str
 
 
+@checked("relabel")
 def train(
     features: Features,
     head: str = HEAD,
@@ -79,7 +81,6 @@ def train(
     >>> run.folder.as_posix(), run.oof.shape, run.submission.name
     ('submissions/second', (16, 2), 'submission.csv')
     """
-    refuse_strange(how, Training.__annotations__)
     name, place = name or named_after(head), str(data) if data else None
     check_run_name(name, force)
     corrected = corrections(features.files, features.folder, outliers)
@@ -164,8 +165,8 @@ def _pairs(given: Any) -> tuple[list[tuple[str, str]], str]:
         given = given["label"]
     if hasattr(given, "index") and hasattr(given, "items"):
         return [(str(id), str(label)) for id, label in given.items()], "The index"
-    pairs = list(given.items() if isinstance(given, Mapping) else given)
-    if strange := [pair for pair in pairs if not isinstance(pair, tuple | list) or len(pair) != 2]:
+    pairs = list(given.items() if isinstance(given, Mapping) else given if isinstance(given, Iterable) else [given])
+    if strange := [pair for pair in pairs if isinstance(pair, str) or not isinstance(pair, Sized) or len(pair) != 2]:
         raise UsageError(f"{strange[0]!r} is no pair of id and label", "Give a mapping, such as {'cat.0': 'dog'}")
     return [(str(id), str(label)) for id, label in pairs], "The id"
 
