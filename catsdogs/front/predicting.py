@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -113,20 +113,20 @@ def predict(
         return Predictions(found.ids, found.run.classes, found.values, unreadable)
     rows = _listed(photographs)
     given = handed.photographs(rows, _NAME)
-    names = [
-        str(row) if isinstance(row, str | os.PathLike) else f"{_NAME}[{row_of}]" for row_of, row in enumerate(rows)
-    ]
+    number_of = {f"{_NAME}[{number}]": number for number in range(len(rows))}
     with tempfile.TemporaryDirectory(prefix="catsdogs-") as temporary:
         pictures = Path(temporary, "pictures")
         pictures.mkdir()
-        _write(given, pictures)
+        _write(dict(zip(number_of, given, strict=True)), pictures)
         try:
             found = prediction.ask(folder, pictures, Path(temporary, "vectors"), weights)
         except DatasetError:  # not one can be read, which it says of a folder that nobody gave
-            handed.refuse(_broken(pictures), given, _NAME)
+            broken = {number: _broken(pictures / f"{name}.jpg") for name, number in number_of.items()}
+            handed.refuse({number: why for number, why in broken.items() if why}, given, _NAME)
             raise
-    handed.refuse({int(row.id): row.reason for row in found.unreadable}, given, _NAME)
-    order = np.argsort([int(id) for id in found.ids])
+    handed.refuse({number_of[row.id]: row.reason for row in found.unreadable}, given, _NAME)
+    order = np.argsort([number_of[id] for id in found.ids])
+    names = [str(row) if isinstance(row, str | os.PathLike) else id for id, row in zip(number_of, rows, strict=True)]
     return Predictions(names, found.run.classes, found.values[order], {})
 
 
@@ -147,7 +147,7 @@ def cache_below(folder: Path, is_asked_for: bool) -> Iterator[Path]:
 def _is_place(path: str | Path) -> bool:
     """Whether a path is of several photographs: a folder, a zip, or a URL."""
     place = storage.place(str(path))
-    return storage.is_remote(place) or place.is_dir() or place.suffix.lower() == ".zip"
+    return storage.is_remote(place) or handed.is_folder(path) or place.suffix.lower() == ".zip"
 
 
 def _listed(photographs: Any) -> list[Any]:
@@ -181,29 +181,27 @@ def _read(row: Any, number: int) -> Any:
     return data
 
 
-def _write(given: Sequence[handed.Handed], folder: Path) -> None:
-    """Write photographs as files whose names are their numbers: networks are given what commands give them.
+def _write(named: Mapping[str, handed.Handed], folder: Path) -> None:
+    """Write photographs as files, for networks are given what commands give them.
 
     Raises:
         DatasetError: some cannot be read; see `handed.refuse`.
     """
     reasons, read = dict[int, str](), Reader().read
-    for number, one in enumerate(given):
+    for number, (name, one) in enumerate(named.items()):
         try:
             data = read(one) if isinstance(one, Location) else handed.content(one)
         except UnreadablePhotographError as error:
             reasons[number] = error.reason
         else:
-            (folder / f"{number}.jpg").write_bytes(data)  # what it is is found in the bytes themselves
-    handed.refuse(reasons, given, _NAME)
+            (folder / f"{name}.jpg").write_bytes(data)  # what it is is found in the bytes themselves
+    handed.refuse(reasons, list(named.values()), _NAME)
 
 
-def _broken(folder: Path) -> dict[int, str]:
-    """Number -> why it is no picture, of the files that `_write` wrote."""
-    reasons = dict[int, str]()
-    for path in folder.iterdir():
-        try:
-            images.decode(path.read_bytes())
-        except UnreadablePhotographError as error:
-            reasons[int(path.stem)] = error.reason
-    return reasons
+def _broken(path: Path) -> str:
+    """Why there is no picture in a file; empty if there is one."""
+    try:
+        images.decode(path.read_bytes())
+    except UnreadablePhotographError as error:
+        return error.reason
+    return ""

@@ -12,11 +12,12 @@ from PIL import Image
 
 from catsdogs.errors import DatasetError, UsageError, and_more
 from catsdogs.files import storage
-from catsdogs.photographs import images
-from catsdogs.photographs.locations import ABSENT, Location, is_folder
+from catsdogs.photographs import images, locations
+from catsdogs.photographs.locations import ABSENT, Location
 
 Handed = Location | bytes | Image.Image | NDArray[np.uint8]  # one photograph
 
+_FOLDER = "it is a folder"
 _IN_A_LIST = "Give a list, even of a single photograph"
 _KINDS = "Give paths, bytes, Pillow's pictures or uint8 arrays (height, width, 3)"
 
@@ -59,7 +60,7 @@ def rows(X: Any, name: str = "X") -> Sequence[Any] | NDArray[Any]:
     Raises:
         UsageError: it is none of these.
     """
-    if isinstance(X, str | os.PathLike) and is_folder(storage.place(str(X))):
+    if isinstance(X, str | os.PathLike) and is_folder(X):
         raise UsageError(f"{name} is a folder, {X}, no list of photographs", "Give a list of the files in it")
     if isinstance(X, str | os.PathLike | bytes | bytearray | Image.Image):
         raise UsageError(f"{name} is a single photograph ({type(X).__name__}), no list of them", _IN_A_LIST)
@@ -74,6 +75,14 @@ def rows(X: Any, name: str = "X") -> Sequence[Any] | NDArray[Any]:
         problem = f"{name} is of the type {type(X).__name__}, which can be gone through only once"
         raise UsageError(problem, f"Give a list: list({name})")
     return _rows_of_array(X, name) if isinstance(X, np.ndarray) else X if isinstance(X, list | tuple) else list(X)
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder at a path, which may be anything that a program made up."""
+    place = storage.place(str(path))
+    if storage.is_remote(place):
+        return locations.is_folder(place)
+    return _why_not(Location(place, "")) == _FOLDER
 
 
 def content(photograph: bytes | Image.Image | NDArray[np.uint8]) -> bytes:
@@ -184,7 +193,7 @@ def _why_not(place: Location) -> str:
         return ""
     path = place.container / place.name
     try:
-        return "it is a folder" if stat.S_ISDIR(path.stat().st_mode) else ""
+        return _FOLDER if stat.S_ISDIR(path.stat().st_mode) else ""
     except (FileNotFoundError, NotADirectoryError, ValueError):  # a null character is in no file's name
         return ABSENT
     except OSError as error:

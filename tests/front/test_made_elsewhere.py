@@ -1,4 +1,4 @@
-"""Vectors made elsewhere, from Python: they join by id, train and answer; and what `frame` and `vectors` write agree."""
+"""Vectors made elsewhere, from Python: they join by id, train and answer; `frame` has what `vectors` writes."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_they_join_train_and_answer(inside: Path, theirs: pd.DataFrame) -> None:
     refuse(
         lambda: cd.predict(run, [stranger]),
         TrainingError,
-        "vectors made elsewhere, of which there are none of 1",
+        "none of 1 of these photographs: photographs[0]",
         inside,
     )
 

@@ -51,8 +51,8 @@ def test_a_column_of_a_table_and_an_array_of_all(tmp_path: Path) -> None:
     )
     with refused(UsageError, r"X is a table.*single column.*Give the column"):
         handed.photographs(table.assign(age=1))
-    with refused(UsageError, r"X is of the type list_iterator, which can be gone through only once. Give a list"):
-        handed.photographs(iter(table["path"]))
+    with refused(UsageError, r"X is of the type generator, which can be gone through only once. Give a list"):
+        handed.photographs(path for path in table["path"])
     with refused(UsageError, "photographs is a folder, .*, no list of photographs"):
         handed.photographs(tmp_path, "photographs")
     assert len(handed.photographs(np.zeros((5, 6, 8, 3), np.uint8))) == 5
