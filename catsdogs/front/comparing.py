@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catsdogs import heads
-from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import UsageError
 from catsdogs.features import feature_file
 from catsdogs.front.arguments import checked
@@ -78,7 +77,7 @@ def compare(
     The table is kept, as `catsdogs compare` keeps it, in submissions/compare.csv and compare.png.
 
     Args:
-        features: one for each set of networks.
+        features: what `load` or `extract` returns, one for each set of networks.
         heads: such as `["ridge", "logistic[C=0.1]"]`, or a text with commas between them; all of this program's that
             serve the task if not given.
         folds, seed: of the cross-validation; repeat r draws its folds by seed + r.
@@ -97,18 +96,9 @@ def compare(
     """
     if not features:
         raise UsageError("There are no features to compare on", "Give what catsdogs.load or catsdogs.extract returns")
-    place = str(data) if data else None
-    by_path = {file.path: file for one in features for file in one.files}
-    files = with_task(list(by_path.values()), place, "", metric, groups)
-    by_path = dict(zip(by_path, files, strict=True))
-    sets = [[by_path[file.path] for file in one.files] for one in features]
-    chosen = chosen_heads(heads, files[0].task.kind)
-    if not groups:  # which stand there
-        refuse_idle_data(place, files)
-    check_writable(SUBMISSIONS)
-    decided = corrections(files, features[0].folder, outliers)
-    compared = compare_files(sets, chosen, folds, repeats, seed, decided)
-    return Comparison(compared)
+    sets = [one.files for one in features]
+    told = outliers, str(data) if data else None, "", metric, groups
+    return Comparison(compare_files(sets, heads, folds, repeats, seed, *told))
 
 
 def chosen_heads(asked: str | Sequence[str], kind: str) -> list[str]:
@@ -123,10 +113,28 @@ def chosen_heads(asked: str | Sequence[str], kind: str) -> list[str]:
 
 
 def compare_files(
-    sets: _Sets, chosen: Sequence[str], folds: int, repeats: int, seed: int, decided: Corrections
+    sets: _Sets,
+    asked: str | Sequence[str],
+    folds: int,
+    repeats: int,
+    seed: int,
+    outliers: str,
+    data: str | None,
+    competition: str,
+    metric: str,
+    groups: str,
 ) -> comparison.Comparison:
-    """Compare, note the table, and write it and its chart; raises as `comparison.compare`."""
-    compared = comparison.compare(sets, chosen, folds, repeats, seed, decided)
+    """Compare heads on sets of feature files, note the table, and write it and its chart; raises as `compare`."""
+    by_path = {file.path: file for one in sets for file in one}  # each once, however many of the sets it is in
+    files = with_task(list(by_path.values()), data, competition, metric, groups)
+    by_path = dict(zip(by_path, files, strict=True))
+    chosen = chosen_heads(asked, files[0].task.kind)
+    if not groups:  # which stand there
+        refuse_idle_data(data, files)
+    check_writable(SUBMISSIONS)
+    decided = corrections(files, files[0].path.parent, outliers)
+    told = [[by_path[file.path] for file in one] for one in sets]
+    compared = comparison.compare(told, chosen, folds, repeats, seed, decided)
     note(comparison_table.format_table(compared))
     write(SUBMISSIONS / comparison_file.COMPARISON_FILE, comparison_file.write_comparison, compared)
     write(SUBMISSIONS / comparison_file.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)

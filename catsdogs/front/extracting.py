@@ -42,8 +42,9 @@ def extract(
         features: the folder of feature files, which the command line finds as well.
         limit: read at most so many photographs, spread over the data set.
         weights_dir: a folder of weights to look in first; that of the environment's CATSDOGS_WEIGHTS if not given.
-        engine, precision, batch_size, dtype: see `Settings` and docs/features.md.
-        how: see `Reading`.
+        engine, precision, batch_size, dtype: see docs/features.md; of a feature file that is there already, if not
+            given.
+        how: as `look` takes it, such as metric, classes and holdout.
 
     Raises:
         DatasetError, UsageError, UnknownNameError: as `look`; no such network, engine or precision.

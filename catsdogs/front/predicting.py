@@ -111,23 +111,7 @@ def predict(
         note_left_alone(found.left_alone)
         unreadable = {row.id: row.reason for row in found.unreadable}
         return Predictions(found.ids, found.run.classes, found.values, unreadable)
-    rows = _listed(photographs)
-    given = handed.photographs(rows, _NAME)
-    number_of = {f"{_NAME}[{number}]": number for number in range(len(rows))}
-    with tempfile.TemporaryDirectory(prefix="catsdogs-") as temporary:
-        pictures = Path(temporary, "pictures")
-        pictures.mkdir()
-        _write(dict(zip(number_of, given, strict=True)), pictures)
-        try:
-            found = prediction.ask(folder, pictures, Path(temporary, "vectors"), weights)
-        except DatasetError:  # not one can be read, which it says of a folder that nobody gave
-            broken = {number: _broken(pictures / f"{name}.jpg") for name, number in number_of.items()}
-            handed.refuse({number: why for number, why in broken.items() if why}, given, _NAME)
-            raise
-    handed.refuse({number_of[row.id]: row.reason for row in found.unreadable}, given, _NAME)
-    order = np.argsort([number_of[id] for id in found.ids])
-    names = [str(row) if isinstance(row, str | os.PathLike) else id for id, row in zip(number_of, rows, strict=True)]
-    return Predictions(names, found.run.classes, found.values[order], {})
+    return _answers_for_a_list(folder, photographs, weights)
 
 
 @contextlib.contextmanager
@@ -148,6 +132,27 @@ def _is_place(path: str | Path) -> bool:
     """Whether a path is of several photographs: a folder, a zip, or a URL."""
     place = storage.place(str(path))
     return storage.is_remote(place) or handed.is_folder(path) or place.suffix.lower() == ".zip"
+
+
+def _answers_for_a_list(run_folder: Path, photographs: Any, weights_dir: str | None) -> Predictions:
+    """What a run says of one or several photographs, copied into a folder first; raises as `predict`."""
+    rows = _listed(photographs)
+    given = handed.photographs(rows, _NAME)
+    number_of = {f"{_NAME}[{number}]": number for number in range(len(rows))}
+    with tempfile.TemporaryDirectory(prefix="catsdogs-") as temporary:
+        pictures = Path(temporary, "pictures")
+        pictures.mkdir()
+        _write(dict(zip(number_of, given, strict=True)), pictures)
+        try:
+            found = prediction.ask(run_folder, pictures, Path(temporary, "vectors"), weights_dir)
+        except DatasetError:  # not one can be read, which it says of a folder that nobody gave
+            broken = {number: _broken(pictures / f"{name}.jpg") for name, number in number_of.items()}
+            handed.refuse({number: why for number, why in broken.items() if why}, given, _NAME)
+            raise
+    handed.refuse({number_of[row.id]: row.reason for row in found.unreadable}, given, _NAME)
+    order = np.argsort([number_of[id] for id in found.ids])
+    names = [str(row) if isinstance(row, str | os.PathLike) else id for id, row in zip(number_of, rows, strict=True)]
+    return Predictions(names, found.run.classes, found.values[order], {})
 
 
 def _listed(photographs: Any) -> list[Any]:

@@ -60,7 +60,11 @@ def look(data: str | Path = DEFAULTS["data"], **how: Unpack[Reading]) -> Task:
 
     Args:
         data: a folder or zip with train/ and test/, a folder per class, a CSV of names and labels, or TFRecord files.
-        how: see `Reading`.
+        how: what its files leave open: labels, the table of labels, after a colon its column; images, the folder of
+            the photographs; positive, the classes of whose joint probability one number is asked for; kind, `binary`,
+            `classes`, `labels`, `ordinal` or `number`; groups, what photographs hang together by; metric; competition,
+            Kaggle's name of it; classes, those to take; holdout, the share of labelled photographs to be the test rows
+            instead, which seed draws. catsdogs.front.reading.Reading says more.
 
     Returns:
         The task: its `kind`, its `answer`, its `metric`, its columns.

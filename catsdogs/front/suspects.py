@@ -80,6 +80,7 @@ def outliers(
     They are listed, as `catsdogs outliers` lists them, in outliers.csv beside the feature files, with a contact sheet.
 
     Args:
+        features: what `load` or `extract` returns.
         k: how many of a network's best labels to look through for a pet, 1 to 10; 10 if not given.
         votes: how many networks must see no pet; 1 if not given.
         quartiles: also list photographs far outside the quartiles of size, shape, contrast and colours.

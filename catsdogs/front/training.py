@@ -60,21 +60,23 @@ def train(
     """Cross-validate a head on vectors, and write submissions/NAME/ with the CSV, whole or not at all.
 
     Args:
+        features: what `load` or `extract` returns.
         head: as the command line takes it: `blend`, `logistic[C=0.1]`, a file `my_head.py`, `pca:256+logistic`.
         name, settings: of the run, else named after the head; of the head, such as `{"C": 0.1}`.
         folds, seed: of the cross-validation, and of the head.
         outliers: `decided` obeys decisions.csv beside the features, `drop` also what no network takes for a pet, `keep`
             nothing.
-        relabel: id -> the label to learn it as, whatever decisions.csv says: a mapping, pairs, or a pandas Series whose
-            index are the ids. It is scored by the label it came with.
+        relabel: id -> the label to learn it as, whatever decisions.csv says: a mapping, pairs, or a pandas Series with
+            the ids as its index. It is scored by the label it came with.
         data: where the photographs are, if not where the features remember them.
         force: replace a run of that name.
-        how: see `Training`.
+        how: repeats, deals of folds and seeds; refit, whether a head fitted to all rows answers; pseudo, a probability
+            from which on test rows are learnt; balance, whether rare classes count for as much; metric, groups and
+            competition, as `look` takes them.
 
     Raises:
-        UnknownNameError, UsageError: no such head, setting, label or policy; a number that cannot be.
-        TrainingError: the name is taken, or no head can be trained on this.
-        StoreError, SubmissionError: a file that is damaged, or a sample submission that asks for other ids.
+        UnknownNameError, UsageError: no such head, setting, label or policy; what cannot be.
+        TrainingError, StoreError, SubmissionError: the name is taken; no head can learn from this; damaged files.
 
     >>> import catsdogs as cd
     >>> run = cd.train(cd.load("features"), "ridge", name="second", folds=2)
@@ -83,12 +85,11 @@ def train(
     """
     name, place = name or named_after(head), str(data) if data else None
     check_run_name(name, force)
-    corrected = corrections(features.files, features.folder, outliers)
-    corrected = corrected._replace(relabel=corrected.relabel | labels_by_id(relabel, features.files[0]))
+    decided = corrections(features.files, features.folder, outliers)
+    decided = decided._replace(relabel=decided.relabel | labels_by_id(relabel, features.files[0]))
     typed = [f"{key}={value}" for key, value in (settings or {}).items()]
     told = {name: str(how.get(name, "")) for name in ("competition", "metric", "groups")}
-    more = {name: value for name, value in how.items() if name not in told}
-    plan = plan_of(head, typed, folds, seed, corrected, **more)
+    plan = plan_of(head, typed, folds, seed, decided, **{key: one for key, one in how.items() if key not in told})
     files = with_task(features.files, place, **told)
     train_run(files, plan, name, data=place, command=f"catsdogs.train({head!r}, name={name!r})", force=force)
     return Run(name)
