@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from catsdogs.errors import UsageError
 from catsdogs.files import storage
 
 
@@ -20,6 +21,17 @@ def check_writable(path: Path) -> None:
     existing = next(place for place in (path, *path.absolute().parents) if place.exists())
     with write_errors(path), tempfile.TemporaryFile(dir=existing):
         pass
+
+
+def refuse_elsewhere(what: str, opened_in: Path) -> None:
+    """Refuse what was opened in another working folder, where its paths lead to other files than here, or to none.
+
+    Raises:
+        UsageError: the working folder has been changed since.
+    """
+    if Path.cwd() != opened_in:
+        problem = f"{what} opened in {opened_in}, and the working folder is {Path.cwd()} now"
+        raise UsageError(problem, "Go back there with os.chdir, or open it again here")
 
 
 def weights_folder(given: str | Path | None) -> str | None:

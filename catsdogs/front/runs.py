@@ -14,7 +14,7 @@ from catsdogs.files import storage
 from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, SUBMISSIONS
 from catsdogs.front.notes import wrote
-from catsdogs.front.places import check_writable, weights_folder
+from catsdogs.front.places import check_writable, refuse_elsewhere, weights_folder
 from catsdogs.front.reading import find_again, read_files, with_groups
 from catsdogs.front.tables import as_html
 from catsdogs.networks import choice
@@ -54,11 +54,12 @@ class Run:
         folder = SUBMISSIONS / name
         if folder.parent != SUBMISSIONS and not storage.exists(folder / run_card.RUN_FILE):
             raise UnknownNameError("run", name, [run.name for run in run_card.list_runs(SUBMISSIONS).runs])
-        self.name, self.card = name, run_card.read_run(folder)
+        self.name, self.card, self._opened_in = name, run_card.read_run(folder), Path.cwd()
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """Where its files lie; UsageError if the working folder is another now than when the run was taken up."""
+        refuse_elsewhere(f"The run {self.name} was", self._opened_in)
         return SUBMISSIONS / self.name
 
     @property
@@ -109,7 +110,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         lines = [(grade.metric, f"{grade.value:.5f}{grade.value_doubt}", grade.measured_on) for grade in self.scores]
-        title = f"{self.folder}: {self.card.head} on {' + '.join(self.card.backbones)}"
+        title = f"{SUBMISSIONS / self.name}: {self.card.head} on {' + '.join(self.card.backbones)}"
         return as_html(("metric", "value", "measured"), lines, title)
 
 

@@ -14,6 +14,7 @@ from catsdogs.features.joining import Joined, check_joinable
 from catsdogs.files import storage
 from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, FEATURES
+from catsdogs.front.places import refuse_elsewhere
 from catsdogs.front.reading import read_files
 from catsdogs.front.tables import as_html
 from catsdogs.networks.choice import expand
@@ -60,11 +61,9 @@ class Features:
         """What each network's file says, in order.
 
         Raises:
-            UsageError: the working folder is another now, where their paths lead to other files, or to none.
+            UsageError: the working folder is another now.
         """
-        if Path.cwd() != self._opened_in:
-            problem = f"These features were opened in {self._opened_in}, and the working folder is {Path.cwd()} now"
-            raise UsageError(problem, "Go back there with os.chdir, or open them again with catsdogs.load")
+        refuse_elsewhere(f"The folder {self._files[0].path.parent} was", self._opened_in)
         return self._files
 
     @property

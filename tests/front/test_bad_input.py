@@ -326,13 +326,15 @@ def test_features_of_two_data_sets(inside: Path) -> None:
     refuse(lambda: cd.load(), StoreError, "features/ResNet50.h5 lacks 14 train rows: cat.1", inside)
 
 
-def test_features_from_another_working_folder(inside: Path) -> None:
-    features = cd.load()
+def test_features_and_runs_from_another_working_folder(inside: Path) -> None:
+    features, run = cd.load(), cd.Run("first")
     (inside / "elsewhere").mkdir()
     with contextlib.chdir("elsewhere"):
-        assert "16 train" in repr(features)
+        assert "16 train" in repr(features) and "first" in run._repr_html_()
+        for use in (lambda: run.submission, lambda: run.oof, run.report, lambda: cd.predict(run, [FIRST])):
+            refuse(use, UsageError, "The run first was opened in", inside)
         for call in (cd.train, cd.compare, cd.outliers, cd.Features.frame):
-            refuse(lambda call=call: call(features), UsageError, "the working folder is", inside)  # type: ignore[misc]
+            refuse(lambda call=call: call(features), UsageError, "The folder features was opened in", inside)  # type: ignore[misc]
     assert cd.train(features, **RIDGE).score == cd.Run("first").score
 
 
