@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import report as page
+from catsdogs.errors import UnknownNameError
 from catsdogs.features import feature_file
 from catsdogs.files import storage
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, SUBMISSIONS
 from catsdogs.front.notes import wrote
-from catsdogs.front.places import check_writable, weights_folder
+from catsdogs.front.places import check_writable, refuse_elsewhere, weights_folder
 from catsdogs.front.reading import find_again, read_files, with_groups
 from catsdogs.front.tables import as_html
 from catsdogs.networks import choice
@@ -41,6 +43,7 @@ class Run:
     'report.html'
     """
 
+    @checked()
     def __init__(self, name: str) -> None:
         """Take up a run by its name.
 
@@ -48,11 +51,15 @@ class Run:
             UnknownNameError: no such run.
             TrainingError: its `run.json` is damaged, or of a newer version.
         """
-        self.name, self.card = name, run_card.read_run(SUBMISSIONS / name)
+        folder = SUBMISSIONS / name
+        if folder.parent != SUBMISSIONS and not storage.exists(folder / run_card.RUN_FILE):
+            raise UnknownNameError("run", name, [run.name for run in run_card.list_runs(SUBMISSIONS).runs])
+        self.name, self.card, self._opened_in = name, run_card.read_run(folder), Path.cwd()
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """Where its files lie; UsageError if the working folder is another now than when the run was taken up."""
+        refuse_elsewhere(f"The run {self.name} was", self._opened_in)
         return SUBMISSIONS / self.name
 
     @property
@@ -84,6 +91,7 @@ class Run:
         path = self.folder / run_card.SUBMISSION_FILE
         return path if path.exists() else None
 
+    @checked()
     def report(self, data: str | Path | None = None) -> Path:
         """Write the run as one page to look at, report.html, and return its path.
 
@@ -102,7 +110,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         lines = [(grade.metric, f"{grade.value:.5f}{grade.value_doubt}", grade.measured_on) for grade in self.scores]
-        title = f"{self.folder}: {self.card.head} on {' + '.join(self.card.backbones)}"
+        title = f"{SUBMISSIONS / self.name}: {self.card.head} on {' + '.join(self.card.backbones)}"
         return as_html(("metric", "value", "measured"), lines, title)
 
 

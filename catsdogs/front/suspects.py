@@ -13,6 +13,7 @@ from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import feature_file
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import FOLDS, SEED
 from catsdogs.front.notes import note, write
 from catsdogs.front.places import check_writable
@@ -63,6 +64,7 @@ class Suspects(Sequence[Suspect]):
         return as_html(("split", "id", "label", "score", "reasons"), lines)
 
 
+@checked()
 def outliers(
     features: Features,
     *,
@@ -78,6 +80,7 @@ def outliers(
     They are listed, as `catsdogs outliers` lists them, in outliers.csv beside the feature files, with a contact sheet.
 
     Args:
+        features: what `load` or `extract` returns.
         k: how many of a network's best labels to look through for a pet, 1 to 10; 10 if not given.
         votes: how many networks must see no pet; 1 if not given.
         quartiles: also list photographs far outside the quartiles of size, shape, contrast and colours.

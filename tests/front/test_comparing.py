@@ -47,5 +47,5 @@ def test_what_cannot_be_compared(inside: Path) -> None:
         cd.compare(features, features, heads=["ridge"])
     with refused(UnknownNameError, "called 'crystal'"):
         cd.compare(features, heads=["crystal"])
-    with refused(UnknownNameError, "No policy for --outliers is called 'mine'"):
+    with refused(UnknownNameError, "No policy for `outliers` is called 'mine'"):
         cd.compare(features, heads=["ridge"], outliers="mine")

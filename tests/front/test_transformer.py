@@ -174,7 +174,7 @@ def test_fit_checks_and_reads_nothing(folder: Path, tmp_path: Path) -> None:
     assert one.fit([torn]) is one and not (tmp_path / "vectors").exists()
     with refused(UnknownNameError, "No backbone is called 'Lite9'"):
         PretrainedFeatures("Lite9").fit([torn])
-    with refused(UnknownNameError, "No backbone is called"):
+    with refused(UsageError, "No network is named"):
         PretrainedFeatures([]).fit([torn])
     with refused(WeightsError, "No such folder of weights"):
         PretrainedFeatures(LITE0, weights_dir=tmp_path / "none").fit([torn])
