@@ -105,8 +105,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locks.hold(folder / locks.LOCK_FILE))
-        except LockedError:
-            note(f"Another process computes vectors in {folder}: this one waits, and takes what that one finds")
+        except LockedError as error:
+            note(f"{error.problem}: this one waits, and takes what that one finds")
             stack.enter_context(locks.hold(folder / locks.LOCK_FILE, patience=-1))
         yield
 

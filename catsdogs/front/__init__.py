@@ -10,7 +10,6 @@ __all__ = [
     "reading",
     "runs",
     "suspects",
-    "tables",
     "training",
     "transformer",
     "vectors",

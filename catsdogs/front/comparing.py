@@ -7,11 +7,11 @@ from catsdogs import heads
 from catsdogs.cleaning.decisions import Corrections
 from catsdogs.errors import UsageError
 from catsdogs.features import feature_file
+from catsdogs.files.notebook import Picture, as_html
 from catsdogs.front.defaults import FOLDS, OUTLIERS, SEED, SUBMISSIONS
 from catsdogs.front.notes import note, write
 from catsdogs.front.places import check_writable
 from catsdogs.front.reading import refuse_idle_data, with_task
-from catsdogs.front.tables import as_html
 from catsdogs.front.training import corrections
 from catsdogs.front.vectors import Features
 from catsdogs.scoring import comparison, comparison_chart, comparison_file, comparison_table
@@ -21,7 +21,9 @@ _Sets = Sequence[Sequence[feature_file.Features]]
 
 
 class Comparison:
-    """A comparison of heads and networks, best first, which shows itself as a table.
+    """A comparison of heads and networks, best first.
+
+    It shows itself as a table, in a notebook with its chart.
 
     Attributes:
         entries: its lines; each has its head, its networks, its log loss and other figures, see `Entry`.
@@ -34,8 +36,10 @@ class Comparison:
     ['1', 'ridge', 'EfficientNetLite0']
     """
 
-    def __init__(self, compared: comparison.Comparison) -> None:
+    def __init__(self, compared: comparison.Comparison, chart: Path) -> None:
+        """`chart` is where it was drawn."""
         self._compared, self.entries = compared, compared.entries
+        self._picture = Picture(chart, "the heads compared, a dot for each, with its doubt")
 
     @property
     def best(self) -> Entry:
@@ -53,9 +57,10 @@ class Comparison:
             difference = f"{entry.difference:+.5f} ± {entry.difference_error:.5f}" if entry.verdict else ""
             seconds = f"{entry.seconds:.1f}"
             lines.append((entry.head, entry.networks, f"{value:.5f} ± {error:.5f}", difference, entry.verdict, seconds))
-        below = [self._compared.measured_on, comparison_table.noise_in_words(self._compared)]
-        below += [comparison_table.conclusion(self._compared), *self._compared.refused]
-        return as_html(("head", "networks", named, "to the first", "", "seconds"), lines, "\n".join(below))
+        compared, columns = self._compared, ("head", "networks", named, "to the first", "", "seconds")
+        below = [compared.measured_on, comparison_table.noise_in_words(compared)]
+        below += [comparison_table.conclusion(compared), *compared.refused]
+        return as_html(columns, lines, f"Heads compared by {named}, best first", below, picture=self._picture)
 
 
 def compare(
@@ -103,7 +108,7 @@ def compare(
     check_writable(SUBMISSIONS)
     decided = corrections(files, features[0].folder, outliers)
     compared = compare_files(sets, chosen, folds, repeats, seed, decided)
-    return Comparison(compared)
+    return Comparison(compared, SUBMISSIONS / comparison_file.COMPARISON_CHART_FILE)
 
 
 def chosen_heads(asked: Sequence[str], kind: str) -> list[str]:
@@ -121,7 +126,7 @@ def compare_files(
 ) -> comparison.Comparison:
     """Compare, note the table, and write it and its chart; raises as `comparison.compare`."""
     compared = comparison.compare(sets, chosen, folds, repeats, seed, decided)
-    note(comparison_table.format_table(compared))
+    note(comparison_table.format_table(compared), is_returned=True)
     write(SUBMISSIONS / comparison_file.COMPARISON_FILE, comparison_file.write_comparison, compared)
     write(SUBMISSIONS / comparison_file.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)
     return compared

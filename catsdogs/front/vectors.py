@@ -12,9 +12,9 @@ from catsdogs.errors import StoreError, UsageError
 from catsdogs.features import feature_file
 from catsdogs.features.joining import Joined, check_joinable
 from catsdogs.files import storage
+from catsdogs.files.notebook import as_html
 from catsdogs.front.defaults import DEFAULTS, FEATURES
 from catsdogs.front.reading import read_files
-from catsdogs.front.tables import as_html
 from catsdogs.networks.choice import expand
 from catsdogs.photographs.task import Task
 
@@ -141,7 +141,9 @@ class Features:
 
     def _repr_html_(self) -> str:
         lines = [(file.name, f"{file.width:,}", file.recipe.engine, file.recipe.precision) for file in self.files]
-        return as_html(("network", "columns", "engine", "precision"), lines, repr(self).strip("<>"))
+        return as_html(
+            ("network", "columns", "engine", "precision"), lines, repr(self).strip("<>"), [f"In {self.folder}"]
+        )
 
 
 def load(

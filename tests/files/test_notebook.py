@@ -3,10 +3,9 @@
 import re
 from html.parser import HTMLParser
 
+from catsdogs.front.tables import MOST_ROWS, as_html
 from hypothesis import given
 from hypothesis import strategies as st
-
-from catsdogs.front.tables import MOST_ROWS, as_html
 
 
 class _Cells(HTMLParser):
