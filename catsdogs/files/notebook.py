@@ -15,8 +15,8 @@ MOST_ROWS, MOST_COLUMNS = 30, 20  # as many as a notebook shows of a table witho
 MOST_PIXELS = (1200, 2400)  # across and down: what is larger is shrunk
 KEPT_BYTES = 300_000  # a picture of no more is shown as it is, a larger one as a JPEG
 _QUALITY = 80
-_LIKE_A_NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+%?( ± \S+)?")
-_CAPTION = "caption-side: top; text-align: left; font-weight: bold; padding: 0.3em 0"
+_LIKE_A_NUMBER = re.compile(r"([+-]?[\d,]*\.?\d+%?( ± \S+)?)?")
+_CAPTION = "caption-side: top; text-align: left; font-weight: bold; white-space: nowrap"
 _CELL = "vertical-align: top; white-space: pre-line; text-align:"
 _SCROLLED = "max-height: 40em; overflow: auto"  # a long picture does not push the next cell away
 
@@ -52,6 +52,7 @@ def as_html(
     """A captioned HTML table of the first `MOST_ROWS` rows and `MOST_COLUMNS` columns.
 
     Args:
+        columns: their names; without a line of names if all are empty.
         below: sentences to stand below it, after one that says what was cut off.
         count: how many rows there are, if only the first of them are given.
         picture: to stand below these.
@@ -59,14 +60,14 @@ def as_html(
     lines = [[str(cell) for cell in row][:MOST_COLUMNS] for row in rows[:MOST_ROWS]]
     sides = ["right" if all(map(_LIKE_A_NUMBER.fullmatch, column)) else "left" for column in zip(*lines, strict=True)]
     sides = sides or ["left"] * len(columns[:MOST_COLUMNS])
-    head = _row("th", columns[:MOST_COLUMNS], sides)
+    head = f"<thead>{_row('th', columns[:MOST_COLUMNS], sides)}</thead>" if any(columns) else ""
     body = "".join(_row("td", line, sides) for line in lines)
     title = f'<caption style="{_CAPTION}">{html.escape(caption)}</caption>'
     cut = {"rows": (count or len(rows)) - len(lines), "columns": len(columns) - MOST_COLUMNS}
     more = [f"{number:,} more {what}" for what, number in cut.items() if number > 0]
     text = "".join(f"<p>{html.escape(line)}</p>" for line in (*more, *below) if line)
     shown = picture.as_html() if picture else ""
-    return f"<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table>{text}{shown}"
+    return f"<table>{title}{head}<tbody>{body}</tbody></table>{text}{shown}"
 
 
 def _row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
