@@ -176,6 +176,7 @@ def loaded_meanwhile(job: Job) -> Iterator[list[RunningNetwork]]:
         for network in networks:
             for loaded in (network.loaded, network.shared, network.loading):
                 loaded.clear()
+            network.get_engine = engines(job.settings)  # another, which has not made any yet
 
 
 @contextlib.contextmanager
