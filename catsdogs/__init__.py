@@ -54,7 +54,10 @@ def __getattr__(name: str) -> object:
     """A name of the front door, imported when it is first used; see PEP 562."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    from catsdogs.files import interrupts
+
+    with interrupts.later():
+        found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
     return found
 
 

@@ -171,6 +171,7 @@ def loaded_meanwhile(job: Job) -> Iterator[list[RunningNetwork]]:
         yield networks
     except KeyboardInterrupt as interrupt:
         traceback.clear_frames(interrupt.__traceback__)
+        export.release()
         raise
     finally:
         for network in networks:

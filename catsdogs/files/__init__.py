@@ -5,6 +5,7 @@ __all__ = [
     "cards",
     "cores",
     "hdf5",
+    "interrupts",
     "locks",
     "notebook",
     "notes",
