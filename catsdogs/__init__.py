@@ -56,7 +56,10 @@ if not TYPE_CHECKING:  # a checker of types, which would take any name for one, 
         """A name of the front door, imported when it is first used; see PEP 562."""
         if name not in _PLACES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+        from catsdogs.files import interrupts
+
+        with interrupts.later():
+            found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
         return found
 
 

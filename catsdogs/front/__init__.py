@@ -11,7 +11,6 @@ __all__ = [
     "reading",
     "runs",
     "suspects",
-    "tables",
     "training",
     "transformer",
     "vectors",

@@ -7,12 +7,12 @@ from pathlib import Path
 from catsdogs import heads
 from catsdogs.errors import UsageError
 from catsdogs.features import feature_file
+from catsdogs.files.notebook import Picture, as_html
 from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import FOLDS, OUTLIERS, SEED, SUBMISSIONS
 from catsdogs.front.notes import note, write
 from catsdogs.front.places import check_writable
 from catsdogs.front.reading import refuse_idle_data, with_task
-from catsdogs.front.tables import as_html
 from catsdogs.front.training import corrections
 from catsdogs.front.vectors import Features
 from catsdogs.scoring import comparison, comparison_chart, comparison_file, comparison_table
@@ -23,7 +23,9 @@ _Sets = Sequence[Sequence[feature_file.Features]]
 
 
 class Comparison:
-    """A comparison of heads and networks, best first, which shows itself as a table.
+    """A comparison of heads and networks, best first.
+
+    It shows itself as a table, in a notebook with its chart.
 
     Attributes:
         entries: its lines; each has its head, its networks, its log loss and other figures, see `Entry`.
@@ -36,8 +38,10 @@ class Comparison:
     ['1', 'ridge', 'EfficientNetLite0']
     """
 
-    def __init__(self, compared: comparison.Comparison) -> None:
+    def __init__(self, compared: comparison.Comparison, chart: Path) -> None:
+        """`chart` is where it was drawn."""
         self._compared, self.entries = compared, compared.entries
+        self._picture = Picture(chart, "the heads compared, a dot for each, with its doubt")
 
     @property
     def best(self) -> Entry:
@@ -55,9 +59,10 @@ class Comparison:
             difference = f"{entry.difference:+.5f} ± {entry.difference_error:.5f}" if entry.verdict else ""
             seconds = f"{entry.seconds:.1f}"
             lines.append((entry.head, entry.networks, f"{value:.5f} ± {error:.5f}", difference, entry.verdict, seconds))
-        below = [self._compared.measured_on, comparison_table.noise_in_words(self._compared)]
-        below += [comparison_table.conclusion(self._compared), *self._compared.refused]
-        return as_html(("head", "networks", named, "to the first", "", "seconds"), lines, "\n".join(below))
+        compared, columns = self._compared, ("head", "networks", named, "to the first", "", "seconds")
+        below = [compared.measured_on, comparison_table.noise_in_words(compared)]
+        below += [comparison_table.conclusion(compared), *compared.refused]
+        return as_html(columns, lines, f"Heads compared by {named}, best first", below, picture=self._picture)
 
 
 @checked()
@@ -98,7 +103,8 @@ def compare(
         raise UsageError("There are no features to compare on", "Give what catsdogs.load or catsdogs.extract returns")
     sets = [one.files for one in features]
     told = outliers, str(data) if data else None, "", metric, groups
-    return Comparison(compare_files(sets, heads, folds, repeats, seed, *told))
+    compared = compare_files(sets, heads, folds, repeats, seed, *told)
+    return Comparison(compared, SUBMISSIONS / comparison_file.COMPARISON_CHART_FILE)
 
 
 def chosen_heads(asked: str | Sequence[str], kind: str) -> list[str]:
@@ -135,7 +141,7 @@ def compare_files(
     decided = corrections(files, files[0].path.parent, outliers)
     told = [[by_path[file.path] for file in one] for one in sets]
     compared = comparison.compare(told, chosen, folds, repeats, seed, decided)
-    note(comparison_table.format_table(compared))
+    note(comparison_table.format_table(compared), is_returned=True)
     write(SUBMISSIONS / comparison_file.COMPARISON_FILE, comparison_file.write_comparison, compared)
     write(SUBMISSIONS / comparison_file.COMPARISON_CHART_FILE, comparison_chart.draw_comparison, compared)
     return compared

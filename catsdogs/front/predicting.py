@@ -14,12 +14,12 @@ from PIL import Image
 
 from catsdogs.errors import DatasetError, UnreadablePhotographError, UsageError
 from catsdogs.files import storage
+from catsdogs.files.notebook import MOST_ROWS, as_html
 from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import FEATURES
 from catsdogs.front.notes import note_left_alone
 from catsdogs.front.places import check_writable, weights_folder
 from catsdogs.front.runs import Run
-from catsdogs.front.tables import as_html
 from catsdogs.photographs import handed, images
 from catsdogs.photographs.locations import Location, Reader
 from catsdogs.runs import prediction
@@ -66,10 +66,12 @@ class Predictions:
         return f"<Predictions: {len(self):,} photographs, {', '.join(self.classes[:5])}>"
 
     def _repr_html_(self) -> str:
-        lines = [
-            (id, *(f"{value:.5f}" for value in row)) for id, row in zip(self.ids, self.values.tolist(), strict=True)
-        ]
-        return as_html(("id", *self.classes), lines)
+        first = zip(self.ids[:MOST_ROWS], self.values[:MOST_ROWS].tolist(), strict=True)
+        lines = [(id, *(f"{value:.5f}" for value in row)) for id, row in first]
+        below = (
+            [f"{len(self.unreadable):,} of them cannot be read, and have the class prior"] if self.unreadable else []
+        )
+        return as_html(("id", *self.classes), lines, f"Answers for {len(self):,} photographs", below, len(self))
 
 
 @checked("photographs")

@@ -11,21 +11,41 @@ from catsdogs import report as page
 from catsdogs.errors import UnknownNameError
 from catsdogs.features import feature_file
 from catsdogs.files import storage
+from catsdogs.files.notebook import Picture, as_html
 from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, SUBMISSIONS
 from catsdogs.front.notes import wrote
 from catsdogs.front.places import check_writable, refuse_elsewhere, weights_folder
 from catsdogs.front.reading import find_again, read_files, with_groups
-from catsdogs.front.tables import as_html
 from catsdogs.networks import choice
 from catsdogs.runs import run_card
 from catsdogs.runs.out_of_fold import read_out_of_fold
 from catsdogs.scoring.comparison_file import COMPARISON_FILE
 from catsdogs.scoring.grades import Grade
 
+_MEASURES = ("metric", "value", "measured")
+
+
+class Scores(tuple[Grade, ...]):
+    """The grades of a run; a notebook shows them as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        return as_html(_MEASURES, self.lines(), "Scores, and how each was measured")
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """The metric of each, its value with its doubt, and how it was measured."""
+        return [(grade.metric, f"{grade.value:.5f}{grade.value_doubt}", grade.measured_on) for grade in self]
+
 
 class Run:
     """A run of submissions/, made by `train` here or on the command line.
+
+    A notebook shows its scores, and its learning curves if its head has some.
 
     Attributes:
         name: the name of its folder.
@@ -55,6 +75,7 @@ class Run:
         if folder.parent != SUBMISSIONS and not storage.exists(folder / run_card.RUN_FILE):
             raise UnknownNameError("run", name, [run.name for run in run_card.list_runs(SUBMISSIONS).runs])
         self.name, self.card, self._opened_in = name, run_card.read_run(folder), Path.cwd()
+        self._curves = Picture(folder / run_card.LEARNING_CURVES_FILE, "the learning curves of all folds")
 
     @property
     def folder(self) -> Path:
@@ -63,9 +84,9 @@ class Run:
         return SUBMISSIONS / self.name
 
     @property
-    def scores(self) -> tuple[Grade, ...]:
+    def scores(self) -> Scores:
         """Its grades; each says what it was measured on."""
-        return self.card.scores
+        return Scores(self.card.scores)
 
     @property
     def score(self) -> float:
@@ -109,9 +130,10 @@ class Run:
         return f"<Run {self.name}: {self.card.head} on {' + '.join(self.card.backbones)}, {self.scores[0]}>"
 
     def _repr_html_(self) -> str:
-        lines = [(grade.metric, f"{grade.value:.5f}{grade.value_doubt}", grade.measured_on) for grade in self.scores]
         title = f"{SUBMISSIONS / self.name}: {self.card.head} on {' + '.join(self.card.backbones)}"
-        return as_html(("metric", "value", "measured"), lines, title)
+        csv = SUBMISSIONS / self.name / run_card.SUBMISSION_FILE
+        below = [f"The CSV to submit: {csv}"] if csv.exists() else []
+        return as_html(_MEASURES, self.scores.lines(), title, below, picture=self._curves)
 
 
 def files_of(run: run_card.Run, features: str | None, data: str | None) -> list[feature_file.Features]:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import StoreError, UsageError
+from catsdogs.errors import StoreError, UsageError, in_short
 from catsdogs.features import feature_file
 from catsdogs.features.joining import Joined, check_joinable
 from catsdogs.files import storage
+from catsdogs.files.notebook import as_html
 from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, FEATURES
 from catsdogs.front.places import refuse_elsewhere
 from catsdogs.front.reading import read_files
-from catsdogs.front.tables import as_html
 from catsdogs.networks.choice import expand
 from catsdogs.photographs.task import Task
 
@@ -145,13 +145,19 @@ class Features:
         return frame
 
     def __repr__(self) -> str:
-        rows = " + ".join(f"{count:,} {split}" for split, count in self.rows.items())
-        shown = ", ".join(self.classes[:5]) + (", …" if len(self.classes) > 5 else "")
-        return f"<Features {', '.join(self.backbones)}: {rows} rows x {self.width:,}, classes {shown}>"
+        size, shown = self._in_words()
+        return f"<Features {', '.join(self.backbones)}: {size}, {shown}>"
 
     def _repr_html_(self) -> str:
         lines = [(file.name, f"{file.width:,}", file.recipe.engine, file.recipe.precision) for file in self._files]
-        return as_html(("network", "columns", "engine", "precision"), lines, repr(self).strip("<>"))
+        size, shown = self._in_words()
+        below = [f"In {self._files[0].path.parent}, {shown}"]
+        return as_html(("network", "columns", "engine", "precision"), lines, f"Features: {size}", below)
+
+    def _in_words(self) -> tuple[str, str]:
+        """How large it is, and its classes."""
+        rows = " + ".join(f"{count:,} {split}" for split, count in self.rows.items())
+        return f"{rows} rows x {self.width:,}", f"classes {in_short(self.classes)}"
 
 
 @checked()

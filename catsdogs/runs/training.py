@@ -287,6 +287,10 @@ def appearing(target: Path, force: bool) -> Iterator[Path]:
             _refuse_taken(target, force)  # again, for training takes a while and another process may use the name
             if target.exists():
                 shutil.copytree(target, temporary, symlinks=True, ignore=ours, dirs_exist_ok=True)
-            atomic.put_folder(temporary, target)
+            try:
+                atomic.put_folder(temporary, target, replaces=force)
+            except OSError:
+                _refuse_taken(target, force)  # another process was quicker by a moment
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
