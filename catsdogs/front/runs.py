@@ -18,7 +18,8 @@ from catsdogs.front.notes import wrote
 from catsdogs.front.places import check_writable, refuse_elsewhere, weights_folder
 from catsdogs.front.reading import find_again, read_files, with_groups
 from catsdogs.networks import choice
-from catsdogs.runs import run_card
+from catsdogs.runs import exporting, run_card
+from catsdogs.runs.exporting import Exported
 from catsdogs.runs.out_of_fold import read_out_of_fold
 from catsdogs.scoring.comparison_file import COMPARISON_FILE
 from catsdogs.scoring.grades import Grade
@@ -126,6 +127,20 @@ class Run:
         place = str(data) if data else None
         return write_report(self.folder, files_of(self.card, None, place), place, None)
 
+    def export(self, format: str) -> Path:
+        """Write the run as one model that answers without this program, and return its folder; takes some ten seconds.
+
+        Args:
+            format: onnx, openvino, keras or tflite: what the model is to be run by.
+
+        Raises:
+            UnknownNameError, UsageError: no such format, or its packages are not installed.
+            TrainingError: a head that is no matrix, or a model that answers otherwise than `predict`.
+            CatsdogsError: networks that are not those the run was trained on, or that cannot be exported.
+            StoreError: the run's folder cannot be written.
+        """
+        return write_export(self.folder, format, None).folder
+
     def __repr__(self) -> str:
         return f"<Run {self.name}: {self.card.head} on {' + '.join(self.card.backbones)}, {self.scores[0]}>"
 
@@ -157,3 +172,12 @@ def write_report(
     path = page.write_report(folder, files, dataset, SUBMISSIONS / COMPARISON_FILE, weights)
     wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")
     return path
+
+
+def write_export(folder: Path, format: str, weights_dir: str | None) -> Exported:
+    """Write a run as one model into `export/<format>/` of its folder; raises as `exporting.export`."""
+    check_writable(folder)
+    exported = exporting.export(folder, format, weights_folder(weights_dir))
+    for path in exported.paths:
+        wrote(path, f"{path.stat().st_size / 1e6:.1f} MB")
+    return exported
