@@ -164,6 +164,6 @@ def test_of_two_kernels_that_train_a_run_of_one_name_one_wins(both: list[Kernel]
     won = contents(inside / "submissions")
     (inside / "go").touch()
     assert running().error == (
-        "TrainingError: There is a run at submissions/new already. Choose another --name, or replace it with --force."
+        "TrainingError: There is a run at submissions/new already. Choose another `name`, or replace it with `force`."
     )
     assert contents(inside / "submissions") == won
