@@ -1,5 +1,6 @@
 """Vectors of any photographs, found again by their bytes: whole, once, and whoever else works in the folder."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -196,7 +197,9 @@ def test_a_second_process_waits_and_finds_what_the_first_computed(
             for _ in range(2)
         ]
         for process in processes:
-            assert process.stderr and "this one waits" in process.stderr.readline()
+            assert process.stderr
+            line = process.stderr.readline()
+            assert f"process {os.getpid()} since" in line and "this one waits" in line
     answers = sorted(process.communicate()[0].strip() for process in processes)
     assert answers == ["0", "5"]
     assert ask([jpeg(seed) for seed in range(5)], tmp_path).computed == 0
