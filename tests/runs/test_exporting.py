@@ -61,6 +61,8 @@ def test_every_linear_head_and_kind_is_a_formula(tmp_path: Path, head: str, kind
         (("cat", "dog"), {"refit": True}),
         (("bat", "cat", "dog"), {}),
         (("bat", "cat", "dog"), {"repeats": 2}),
+        (("cat", "dog"), {"pseudo": 0.9}),
+        (("cat", "dog"), {"balance": True}),
     ],
 )
 def test_every_way_to_average_heads_is_a_formula(tmp_path: Path, classes: tuple[str, ...], how: dict) -> None:
