@@ -61,7 +61,7 @@ def test_every_linear_head_and_kind_is_a_formula(tmp_path: Path, head: str, kind
         (("cat", "dog"), {"refit": True}),
         (("bat", "cat", "dog"), {}),
         (("bat", "cat", "dog"), {"repeats": 2}),
-        (("cat", "dog"), {"pseudo": 0.9}),
+        (("cat", "dog"), {"pseudo": 0.9, "folds": 3}),
         (("cat", "dog"), {"balance": True}),
     ],
 )
