@@ -112,13 +112,13 @@ def main() -> None:
     given = {name: squares[fit] for name, fit in fits.items()}
     pillow = {name: np.stack([by_pillow(data, fit) for data in files]) for name, fit in fits.items()}
     ways = {format: way_of(format, folder, given) for format in (OPENVINO, ONNX, TFLITE, KERAS_FILE)}
+    otherwise = way_of(OPENVINO, folder, pillow)(slice(None))
     before = os.getloadavg()[0]
     found = side_by_side({ITSELF: run_itself(trained, networks, squares)} | ways, len(paths), rounds)
     print(f"{len(paths)} photographs of {sys.argv[2]}, {' + '.join(trained.run.backbones)}, head {trained.run.head}")
     print(f"{rounds} rounds; load average {before:.1f} before, {os.getloadavg()[0]:.1f} after\n")
     right, rate = found.pop(ITSELF)
     lines = [[ITSELF, "", "", "", f"{rate:.1f}"]]
-    otherwise = way_of(OPENVINO, folder, pillow)(slice(None))
     for format, (answers, rate) in found.items():
         moved = f"{abs(otherwise - right).max():.1e}" if format == OPENVINO else ""
         size = sum(path.stat().st_size for path in (folder / EXPORT_FOLDER / format).iterdir()) / 1e6

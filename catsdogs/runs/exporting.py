@@ -195,6 +195,7 @@ def _about(run: Run, networks: Sequence[TrainedOn]) -> dict[str, Any]:
         "kind": run.task.kind,
         "labels": run.classes,
         "thresholds": run.thresholds,
+        "names_one": run.names_one,
         "takes": TAKES,
         "inputs": [{name: value for name, value in one.items() if name != "views"} for one in inputs],
         "networks": [{"name": one.recipe.backbone, "weights": one.weights.sha256} for one in networks],

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,20 +17,23 @@ import pytest
 from PIL import Image
 
 from catsdogs import heads
-from catsdogs.errors import TrainingError
+from catsdogs.errors import CatsdogsError, TrainingError, UnknownNameError, WeightsError
+from catsdogs.features.feature_file import UNKNOWN
+from catsdogs.features.recipes import MADE_ELSEWHERE
 from catsdogs.networks.engines import deployment
 from catsdogs.photographs import images
 from catsdogs.photographs.task import Task
-from catsdogs.runs import exporting, run_card
+from catsdogs.runs import blending, exporting, run_card
 from catsdogs.runs.ensemble import load_members, look, networks_of
 from tests.conftest import need, refused
 from tests.support.browser import complaints, launch
 from tests.support.datasets import draw_data
 from tests.support.kinds import OF_KINDS, features_of
-from tests.support.runs import LITE0, change_run, extracted, features, train
+from tests.support.runs import LITE0, NEAREST_MEAN, change_run, extracted, features, train
 
 pytestmark = pytest.mark.usefixtures("networks_are_loaded_once")
 ROOT = Path(__file__).parents[2]
+FEW = 6  # drawn photographs to check on, where one export has shown it with as many as there are
 
 
 def asked(trained: run_card.TrainedRun, width: int) -> None:
@@ -57,6 +61,8 @@ def test_every_linear_head_and_kind_is_a_formula(tmp_path: Path, head: str, kind
         (("cat", "dog"), {"refit": True}),
         (("bat", "cat", "dog"), {}),
         (("bat", "cat", "dog"), {"repeats": 2}),
+        (("cat", "dog"), {"pseudo": 0.9, "folds": 3}),
+        (("cat", "dog"), {"balance": True}),
     ],
 )
 def test_every_way_to_average_heads_is_a_formula(tmp_path: Path, classes: tuple[str, ...], how: dict) -> None:
@@ -68,12 +74,65 @@ def test_every_way_to_average_heads_is_a_formula(tmp_path: Path, classes: tuple[
         asked(run_card.load_run(tmp_path / "run"), 5)
 
 
-def test_heads_that_are_no_matrix_are_refused_by_name(tmp_path: Path) -> None:
-    train([features(tmp_path / "features")], tmp_path, head="knn", folds=2)
+def refused_export(folder: Path, kind: type[CatsdogsError], match: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one sentence, before weights are looked for and anything is written."""
+    monkeypatch.setattr("catsdogs.runs.ensemble.obtain", lambda *_: pytest.fail("weights were looked for"))
+    before = sorted(folder.rglob("*"))
+    with refused(kind, match):
+        exporting.export(folder, "openvino")
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "head", ["knn", "pca:4+logistic", "standard+ridge", "GaussianNB", "nearest_mean.py", "lightgbm"]
+)
+def test_heads_that_are_no_matrix_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nearest_mean.py").write_text(NEAREST_MEAN)
+    if head == "lightgbm":
+        need(head)
+    train([features(tmp_path / "features")], tmp_path, head=head, folds=2)
     listed = "blend, dropout-sigmoid, logistic, notebook, ridge or stack"
-    with refused(TrainingError, f"has the head knn, which is no matrix. Train a run with --head {listed}"):
-        exporting.export(tmp_path / "run", "openvino")
-    assert not (tmp_path / "run/export").exists()
+    match = f"has the head {re.escape(head)}, which is no matrix. Train a run with --head {listed}"
+    refused_export(tmp_path / "run", TrainingError, match, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("network", "how", "kind", "match"),
+    [
+        ("timm-resnet18.a1_in1k", {}, WeightsError, "timm-resnet18.a1_in1k cannot be exported, for timm and KerasHub"),
+        ("hub-resnet_18@flip", {}, WeightsError, "hub-resnet_18@flip cannot be exported, for timm and KerasHub"),
+        (
+            "file-dino",
+            {"engine": MADE_ELSEWHERE},
+            TrainingError,
+            r"made elsewhere \(file-dino\).* without file",
+        ),
+        ("ResNet50", {"weights": UNKNOWN}, TrainingError, "an old notebook's vectors, of unknown origin. Train on"),
+    ],
+)
+def test_networks_that_cannot_be_built_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, how: dict, kind: type[CatsdogsError], match: str
+) -> None:
+    train([features(tmp_path / "features", network, **how)], tmp_path, folds=2)
+    refused_export(tmp_path / "run", kind, match, monkeypatch)
+
+
+def test_runs_of_other_times_and_blends_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = features(tmp_path / "features")
+    for name, head in (("one", "ridge"), ("two", "logistic")):
+        train([file], tmp_path, name=name, head=head, folds=2)
+    given = [blending.Given(run_card.read_run(tmp_path / name), [file]) for name in ("one", "two")]
+    blending.blend(given, name="both", submissions=tmp_path, command="catsdogs blend")
+    refused_export(tmp_path / "both", TrainingError, "it is blended of other runs. Train a run", monkeypatch)
+    change_run(tmp_path / "one", version=0)
+    refused_export(tmp_path / "one", TrainingError, "before heads were kept as they are now. Train again", monkeypatch)
+    change_run(tmp_path / "two", version=run_card.NEWEST + 1)
+    refused_export(tmp_path / "two", TrainingError, "newer than .* Upgrade catsdogs", monkeypatch)
+    with refused(UnknownNameError, "No run is called 'gone'"):
+        exporting.export(tmp_path / "gone", "openvino")
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +144,30 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "submissions/run"
 
 
+def leftover(run: Path) -> Path:
+    """What an export leaves that was killed half-way; no process has the number of it any more."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    half = run / f"export/.openvino.{ended.pid}.tmp/making-x/model.xml"
+    half.parent.mkdir(parents=True)
+    half.write_text("half a mod")
+    return half
+
+
 @functools.cache
 def exported(run: Path, format: str) -> exporting.Exported:
-    deployment.check_format(format)
-    return exporting.export(run, format)
+    """In the process of its own for one format, in this one for the others, which starts TensorFlow once."""
+    if format == "openvino":
+        half = leftover(run)
+        made = exporting.export(run, format)
+        assert not half.parents[1].exists()
+        return made
+    from catsdogs.networks.engines import deployment_keras
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deployment, "_run", lambda _, given: deployment_keras._main(Path(given)))
+        patch.setattr(exporting, "CHECKED_ON", FEW)
+        return exporting.export(run, format)
 
 
 def metadata_of(format: str, path: Path) -> dict[str, object]:
@@ -142,6 +221,7 @@ def answers_of_the_run(run: Path, files: list[bytes]) -> np.ndarray:
 
 
 def test_a_model_that_answers_otherwise_is_not_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "CHECKED_ON", FEW)
     kept = {path: path.read_bytes() for path in exported(run, "openvino").paths}
     monkeypatch.setattr(deployment, "write", lambda *_: (Path(_[-1]) / "model.xml").write_text("nothing"))
     monkeypatch.setattr(deployment, "read", lambda *_: lambda given: np.full((len(given["photograph_224"]), 2), 0.5))

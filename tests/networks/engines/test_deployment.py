@@ -1,6 +1,8 @@
 """Networks and matrices as one model: each step held against NumPy, read back without this program."""
 
+import errno
 import json
+import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -67,43 +69,13 @@ def test_matrices_and_calibration_are_those_of_numpy(
     assert np.asarray(_answers(vectors, one)) == pytest.approx(np.mean(after, axis=0), abs=2e-6)
 
 
-@pytest.fixture(scope="module")
-def random_lite() -> Part:
-    return Part(BACKBONES[LITE0], Weights(None, "random"), "float32")
+RANDOM_LITE = Part(BACKBONES[LITE0], Weights(None, "random"), "float32")
 
 
-def test_a_keras_file_is_read_by_keras_alone(tmp_path: Path, random_lite: Part) -> None:
-    """Grades, whose formula has the most steps, and vectors of a mirrored view, of crops and of half precision."""
-
-    from catsdogs.networks.engines import deployment_keras
-
-    variants = choose([f"{LITE0}@flip", f"{LITE0}@crops5"])
-    parts = [random_lite, *(random_lite._replace(backbone=row, dtype="float16") for row in variants)]
-    one = formula("ordinal", 2, 3, 3 * 1280)
-    one = one._replace(coef=one.coef / 20)
-    model = deployment_keras.build_model(parts, one)
-    deployment_keras._write_keras(model, tmp_path / "model.keras", json.dumps({"labels": ["a"]}))
-    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
-        assert json.loads(archive.read("catsdogs.json")) == {"labels": ["a"]}
-    picture = np.random.default_rng(0).integers(0, 256, (280, 300, 3), dtype=np.uint8)
-    fits = deployment.inputs_of([part.backbone for part in parts])
-    assert {name: fit.size for name, fit in fits.items()} == {"photograph_224": 224, "photograph_256": 256}
-    squares = {name: resizing.squares(picture, fit) for name, fit in fits.items()}
-    answers = deployment.read("keras", tmp_path / "model.keras")(squares)
-    network = model.get_layer("network_1")
-    vectors = []
-    for backbone, _, dtype in parts:
-        views = np.asarray(network(resizing.squares(picture, backbone.fit)))
-        vectors.append(views.mean(axis=0).astype(dtype).astype(np.float64))
-    logits = one.coef @ np.concatenate(vectors) + one.intercept
-    passed = np.minimum.accumulate(expit(logits), axis=1)
-    grades = -np.diff(np.hstack([np.ones((2, 1)), passed, np.zeros((2, 1))]), axis=1).mean(axis=0)
-    assert answers[0] == pytest.approx(grades, abs=1e-5) and grades.max() < 0.99
-
-
-def test_a_network_that_was_trained_here_is_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def trained_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
+    """Those of the network `mine`, in a working folder."""
     from catsdogs.networks import build
-    from catsdogs.networks.engines import deployment_keras
 
     monkeypatch.chdir(tmp_path)
     folder = trained.FOLDER / "mine"
@@ -112,14 +84,37 @@ def test_a_network_that_was_trained_here_is_inside(tmp_path: Path, monkeypatch: 
     build.build_path("four-conv", 32).save_weights(path)
     members = dict.fromkeys((trained.ALL, "fold-1", "fold-2"), trained.file_digest(path))
     trained.write_card(folder, replace(CARD, weights=members))
-    (mine,) = choose(["mine"])
-    deployment.check_backbone(mine)
-    part, one = Part(mine, Weights(path, trained.file_digest(path)), "float32"), formula("labels", 2, 3, mine.width)
-    square = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    vectors = np.asarray(build.build(mine, part.weights)(square)["vector"], np.float64)
-    right = expit(np.einsum("nw,huw->hnu", vectors, one.coef) + one.intercept[:, np.newaxis]).mean(axis=0)
-    model = deployment_keras.build_model([part], one)
-    assert np.asarray(model({"photograph_32": square})) == pytest.approx(right, abs=1e-5)
+    return Weights(path.absolute(), trained.file_digest(path))
+
+
+def test_a_keras_file_is_read_by_keras_alone(tmp_path: Path, trained_here: Weights) -> None:
+    """Grades, whose formula has the most steps, and vectors of a network that was trained here: as they are, of a
+    mirrored view, and of crops in half precision."""
+    from catsdogs.networks import build
+    from catsdogs.networks.engines import deployment_keras
+
+    rows = choose(["mine", "mine@flip", "mine@crops5"])
+    for row in rows:
+        deployment.check_backbone(row)
+    parts = [Part(row, trained_here, dtype) for row, dtype in zip(rows, ("float32", "float16", "float16"), strict=True)]
+    one = formula("ordinal", 2, 3, sum(row.width for row in rows))
+    model = deployment_keras.build_model(parts, one)
+    deployment_keras._write_keras(model, tmp_path / "model.keras", json.dumps({"labels": ["a"]}))
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert json.loads(archive.read("catsdogs.json")) == {"labels": ["a"]}
+    picture = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    fits = deployment.inputs_of(rows)
+    assert [fit.size for fit in fits.values()] == [32, rows[2].fit.whole]
+    squares = {name: resizing.squares(picture, fit) for name, fit in fits.items()}
+    answers = deployment.read("keras", tmp_path / "model.keras")(squares)
+    network, vectors = build.build(rows[0], trained_here), []
+    for row, _, dtype in parts:
+        views = np.asarray(network(resizing.squares(picture, row.fit))["vector"])
+        vectors.append(views.mean(axis=0).astype(dtype).astype(np.float64))
+    logits = one.coef @ np.concatenate(vectors) + one.intercept
+    passed = np.minimum.accumulate(expit(logits), axis=1)
+    grades = -np.diff(np.hstack([np.ones((2, 1)), passed, np.zeros((2, 1))]), axis=1).mean(axis=0)
+    assert answers[0] == pytest.approx(grades, abs=1e-5) and grades.max() < 0.99
 
 
 def test_networks_of_one_square_share_an_input() -> None:
@@ -129,16 +124,43 @@ def test_networks_of_one_square_share_an_input() -> None:
     assert [fit.resize for fit in named.values()] == ["squash", CROP, PAD]
 
 
-def test_what_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, random_lite: Part) -> None:
+def test_what_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with refused(UnknownNameError, "Choose from: onnx, openvino, keras, tflite"):
         deployment.check_format("pickle")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with refused(UsageError, r"--format onnx needs onnx, onnxruntime, tf2onnx, not installed.*catsdogs\[export\]"):
+    with refused(UsageError, r"The format onnx needs onnx, onnxruntime, tf2onnx, not installed.*catsdogs\[export\]"):
         deployment.check_format("onnx")
     deployment.check_format("openvino")
     with refused(WeightsError, "timm-x cannot be exported"):
-        deployment.check_backbone(Backbone("timm-x", 224, 8, "tf", source="timm"))
+        deployment.check_name("timm-x")
+    with refused(WeightsError, "mine cannot be exported"):  # trained from KerasHub's
+        deployment.check_backbone(Backbone("mine", 224, 8, "tf", source="hub"))
     monkeypatch.setattr(sys, "executable", "false")
-    with refused(WeightsError, "cannot be written as onnx: exit code 1"):
-        deployment.write("onnx", [random_lite], formula(width=1280), "{}", tmp_path)
+    with refused(WeightsError, "cannot be written as onnx: exit code 1. If the disk is full, free some space; else"):
+        deployment.write("onnx", [RANDOM_LITE], formula(width=1280), "{}", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_called_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained_here: Weights
+) -> None:
+    """The process that builds tells of an error of the disk by its number, and this one raises it again."""
+    resource = pytest.importorskip("resource")
+    from catsdogs.networks.engines import deployment_keras
+
+    def in_this_process(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
+        try:
+            deployment_keras._main(Path(command[-1]))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        return subprocess.CompletedProcess(command, 0, capsys.readouterr().out)
+
+    monkeypatch.setattr(subprocess, "run", in_this_process)
+    (row,), work = choose(["mine"]), tmp_path / "work"
+    work.mkdir()
+    with pytest.raises(OSError, match="File too large") as raised:
+        deployment.write("keras", [Part(row, trained_here, "float32")], formula(width=row.width), "{}", work)
+    assert raised.value.errno == errno.EFBIG
+    assert [path.name for path in work.iterdir() if path.is_dir()] == []
