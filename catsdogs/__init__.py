@@ -50,12 +50,17 @@ _PLACES = {
 __all__ = ["__version__", "errors", *_PLACES]
 
 
-def __getattr__(name: str) -> object:
-    """A name of the front door, imported when it is first used; see PEP 562."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
-    return found
+if not TYPE_CHECKING:  # a checker of types, which would take any name for one, has those above
+
+    def __getattr__(name: str) -> object:
+        """A name of the front door, imported when it is first used; see PEP 562."""
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from catsdogs.files import interrupts
+
+        with interrupts.later():
+            found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+        return found
 
 
 def __dir__() -> list[str]:

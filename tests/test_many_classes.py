@@ -284,7 +284,7 @@ def test_train_says_what_is_left_out_and_kept_together(
     assert code == 0, err
     assert "fewer pictures than 5 folds: 1 classes (dog), learnt in every fold" in out and "in no score" not in out
     assert "left out, for no photograph shows them: 2 classes (bee, emu)" in out
-    assert "kept in one fold each: 1 pictures that occur again, 4 photographs" in out
+    assert "kept in one fold each: pictures that occur again, 1, with 4 photographs" in out
     assert "5 folds with copies in one" in out
     code, out, err = command("train", "--repeat", "ridge")
     assert code == 0, err

@@ -13,7 +13,9 @@ from catsdogs.finetuning.lesson import read_lesson
 from catsdogs.photographs import tfrecord_writer
 from catsdogs.photographs.dataset import scan
 from catsdogs.progress import LOG_INTERVAL_SECONDS, Progress
+from tests.conftest import need
 from tests.support.datasets import write_kaggle_folder
+from tests.support.processes import child
 
 
 def work(total: int, done: int) -> None:
@@ -60,6 +62,50 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
             text += os.read(reader, 4096).decode()
     os.close(reader)
     assert "\r" in text and "3/3" in text
+
+
+# What a kernel has loaded, with and without ipywidgets.
+_IN_A_KERNEL = """
+    import sys, types
+    if sys.argv[1] == "without":
+        sys.modules["ipywidgets"] = None
+    from ipykernel import zmqshell
+    shown = []
+    if sys.argv[1] == "with":
+        from tqdm import notebook
+        notebook.display = shown.append
+    from catsdogs.progress import Progress
+    with Progress(3, "photographs", "photo") as bar:
+        for _ in range(3):
+            bar.update()
+    assert bar.total == bar.n == 3 and not Progress._instances
+    with Progress(0, "nothing", "photo") as bar:
+        pass
+    list(Progress(2, "one", "photo", iterable=[1, 2]))
+    try:
+        with Progress(2, "failing", "photo") as bar:
+            bar.update()
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    for box in shown:
+        print(box.children[0].value.partition(":")[0], box.children[1].bar_style)
+    assert not bar._instances
+"""
+
+
+@pytest.mark.parametrize("widgets", ["with", "without"])
+def test_a_notebook_gets_the_bar_that_tqdm_chooses(widgets: str) -> None:
+    need("ipykernel")
+    if widgets == "with":
+        need("ipywidgets")
+    process = child(_IN_A_KERNEL, widgets)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Warning" not in err, err
+    if widgets == "without":
+        assert "photographs: 100%" in err and "failing:  50%" in err and "nothing" not in err and not out
+    else:
+        assert not err and out == "photographs success\none success\nfailing danger\n"
 
 
 def test_only_what_is_there_is_counted(tmp_path: Path) -> None:

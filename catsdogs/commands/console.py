@@ -20,6 +20,7 @@ from catsdogs import __version__
 from catsdogs.commands.settings import HELP, Flags
 from catsdogs.errors import SHOWN, CatsdogsError, FitWarning, StoreError, UsageError
 from catsdogs.front import notes
+from catsdogs.front.arguments import is_text
 from catsdogs.front.notes import note_left_alone as say_left_alone
 from catsdogs.front.notes import note_rows as say_rows
 from catsdogs.front.notes import note_unreadable as say_unreadable
@@ -190,7 +191,7 @@ def _refuse_what_is_no_text(arguments: dict[str, Any]) -> None:
     """A name that is not UTF-8 can be opened, but in no file of ours be written down."""
     for flag, value in arguments.items():
         for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and text.encode(errors="ignore").decode() != text:
+            if isinstance(text, str) and not is_text(text):
                 raise UsageError(f"--{flag.replace('_', '-')} {text!a} is not UTF-8", "Rename that file or folder")
 
 

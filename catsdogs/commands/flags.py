@@ -30,12 +30,11 @@ def as_flags(flags: Flags, **values: str | None) -> str:
 def reading(flags: Flags) -> "Reading":
     """How the photographs are to be read, from flags and settings."""
     from catsdogs.front.reading import Reading
-    from catsdogs.networks.choice import split_names
 
     told = ("labels", "images", "positive", "kind", "groups", "metric", "competition")
     return Reading(
         **{name: flags.text(name) for name in told},  # type: ignore[typeddict-item] # which cannot be told from a loop
-        classes=split_names(flags.classes),
+        classes=flags.classes or "",
         holdout=parse_number(float, "holdout", flags.holdout or "0", "Give it a share such as 0.15"),
         seed=whole_number("seed", flags.setting("seed")),
     )

@@ -1,15 +1,10 @@
 """Scoring on the command line: `compare` heads and networks; `replay` a benchmark that hides a tenth of the labels."""
 
-import re
-
 from catsdogs.commands.competition import HELD_OUT_IS_EASIER, is_dogs_vs_cats
 from catsdogs.commands.console import next_steps, say, task
-from catsdogs.commands.flags import as_flags, network_names, read_feature_files, with_task
+from catsdogs.commands.flags import as_flags, network_names, read_feature_files
 from catsdogs.commands.runs import plan_run, train_as_told
 from catsdogs.commands.settings import SUBMISSIONS, Flags, whole_number
-from catsdogs.front.places import check_writable
-
-_OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # commas between heads, not those between settings of one
 
 
 @task(
@@ -22,24 +17,16 @@ _OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # commas between heads, not th
 )
 def compare(flags: Flags, repeats: str = "1") -> None:
     """Every head on every set of networks, on the same folds: their scores, and which differences are noise."""
-    from catsdogs.front import comparing
-    from catsdogs.front.reading import refuse_idle_data
-    from catsdogs.front.training import corrections
+    from catsdogs.front.comparing import compare_files
 
     given_sets = flags.backbones or [flags.setting("backbones")]
     all_networks = flags.but(backbones=",".join(given_sets))
     files = read_feature_files(all_networks)  # each once, however many of the sets it is in
-    files = with_task(flags, files)
     file_of = dict(zip(network_names(all_networks), files, strict=True))
     sets = [[file_of[name] for name in network_names(flags.but(backbones=one))] for one in given_sets]
-    asked = [name.strip() for name in _OUTSIDE_BRACKETS.split(flags.heads or "")]
-    chosen = comparing.chosen_heads(list(filter(None, asked)), files[0].task.kind)
-    folds, seed = flags.number("folds"), flags.number("seed")
-    if not flags.text("groups"):  # which stand there
-        refuse_idle_data(flags.data, files)
-    check_writable(SUBMISSIONS)
-    decided = corrections(files, flags.place("features"), flags.text("outliers"))
-    compared = comparing.compare_files(sets, chosen, folds, whole_number("repeats", repeats), seed, decided)
+    counts = flags.number("folds"), whole_number("repeats", repeats), flags.number("seed")
+    told = map(flags.text, ("competition", "metric", "groups"))
+    compared = compare_files(sets, flags.heads or "", *counts, flags.text("outliers"), flags.data, *told)
     best = compared.entries[0]
     given = {name: getattr(flags, name) for name in ("folds", "seed", "outliers", "metric", "groups")}
     given |= {"features": str(flags.place("features")), "data": flags.data}

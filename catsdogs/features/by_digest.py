@@ -77,10 +77,10 @@ def vectors(photographs: Sequence[Handed], backbones: Sequence[Backbone], folder
         StoreError: the folder has vectors of a data set or of another recipe, or it cannot be written.
         UsageError: the folder lies in an object store.
     """
-    with _alone_in(folder), tempfile.TemporaryDirectory() as spare:
+    with _alone_in(folder), tempfile.TemporaryDirectory() as spare, contextlib.ExitStack() as meanwhile:
         set_aside_damaged(backbones, folder)
         job = Job(Path(spare), tuple(backbones), settle_recipes(backbones, folder, settings), folder, settings)
-        networks = running.running_networks(job)
+        networks = meanwhile.enter_context(running.loaded_meanwhile(job))
         _refuse_data_set(networks)
         found = _Found(np.zeros(len(photographs), np.uint64), {}, {}, {})
         _find_files(photographs, Stamps(folder), found)
@@ -105,8 +105,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locks.hold(folder / locks.LOCK_FILE))
-        except LockedError:
-            note(f"Another process computes vectors in {folder}: this one waits, and takes what that one finds")
+        except LockedError as error:
+            note(f"{error.problem}: this one waits, and takes what that one finds")
             stack.enter_context(locks.hold(folder / locks.LOCK_FILE, patience=-1))
         yield
 

@@ -28,7 +28,7 @@ from catsdogs.features.feature_file import Unreadable
 from catsdogs.features.packing import Packing
 from catsdogs.features.recipes import Recipe
 from catsdogs.features.rows import Places, Rows
-from catsdogs.features.running import Job, RunningNetwork, Settings, running_networks
+from catsdogs.features.running import Job, RunningNetwork, Settings
 from catsdogs.features.worker import SHARD_ROWS, Done, Stretch
 from catsdogs.files import hdf5, locks, storage
 from catsdogs.networks.choice import choose
@@ -129,10 +129,10 @@ def extract(
     backbones = tuple(choose(names, settings.weights_dir))
     for backbone in backbones:
         obtain(backbone, settings.weights_dir)
-    with locks.hold_folder(out):
+    with locks.hold_folder(out), contextlib.ExitStack() as meanwhile:
         set_aside = set_aside_damaged(backbones, out)
         job = Job(dataset.root, backbones, schedule.recipes(dataset, backbones, out, settings), out, settings)
-        networks = running_networks(job)
+        networks = meanwhile.enter_context(running.loaded_meanwhile(job))
         set_aside += [path for network in networks for path in network.cache.set_aside]
         _refuse_other_dataset(dataset, networks)
         absent = dataset.absent

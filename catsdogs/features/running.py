@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,27 @@ def running_networks(job: Job, cache_of: Callable[[Path, Recipe], Cache] = Cache
         cache = cache_of(job.out, recipe)
         networks.append(RunningNetwork(backbone, weights, cache, engine_of, shared=shared, loading=loading))
     return networks
+
+
+@contextlib.contextmanager
+def loaded_meanwhile(job: Job) -> Iterator[list[RunningNetwork]]:
+    """The networks of a job, see `running_networks`; what is loaded of them goes when the block ends, however it ends.
+
+    A notebook keeps the traceback of an interrupted cell, whose frames would keep the networks, their threads and 120
+    MB for the smallest of them.
+    """
+    networks = running_networks(job)
+    try:
+        yield networks
+    except KeyboardInterrupt as interrupt:
+        traceback.clear_frames(interrupt.__traceback__)
+        export.release()
+        raise
+    finally:
+        for network in networks:
+            for loaded in (network.loaded, network.shared, network.loading):
+                loaded.clear()
+            network.get_engine = engines(job.settings)  # another, which has not made any yet
 
 
 @contextlib.contextmanager

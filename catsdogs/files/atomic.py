@@ -94,19 +94,19 @@ def write_errors(path: Path, kind: type[CatsdogsError] = StoreError) -> Iterator
         raise kind(f"{path} cannot be written: {error}", "Check the folder and its permissions") from None
 
 
-def put_folder(work: Path, target: Path) -> None:
-    """Give a finished folder its name, and remove an earlier folder of that name.
+def put_folder(work: Path, target: Path, replaces: bool = True) -> None:
+    """Give a finished folder its name, and remove an earlier folder of that name; or fail if there is one.
 
     Whatever fails on the way, one of the two has the name; after a kill, once `clear_leftovers` has been called.
 
     Raises:
-        OSError: a disk that is full or fails, or a folder that cannot be written.
+        OSError: a disk that is full or fails, or a folder that cannot be written; or is there, and not to be replaced.
     """
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     for path in (*work.rglob("*"), work):
         sync(path)
     try:
-        if target.exists():
+        if replaces and target.exists():
             target.rename(old)
         work.rename(target)
         sync(target.parent)

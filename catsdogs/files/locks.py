@@ -1,10 +1,15 @@
 """One writer at a time: the operating system's lock or, on a file system that has none, a lease; both are filelock's.
 
 A holder of a lease touches its file again and again. It is taken over from a holder that died, or was stopped for so
-long that its file stood still.
+long that its file stood still. The file of a lock says who holds it, for whoever is refused.
 """
 
 import contextlib
+import json
+import os
+import socket
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,20 +42,21 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock, lease = FileLock(path, fallback_to_soft=False), None
-    try:
+    try:  # from here on, for an interrupt may come at any moment, and the process of a notebook lives on
         try:
             lock.acquire(timeout=patience, poll_interval=_POLL_SECONDS)
+        except Timeout:
+            raise _refusal(path) from None
         except OSError as error:
             if error.errno not in storage.WITHOUT_LOCKS:
                 raise
             lease = _acquire_lease(path, patience)
-    except Timeout:
-        raise LockedError(
-            f"Another process is writing to {path.parent}", "Wait until it ends, or choose another --out"
-        ) from None
-    try:
+        _sign(path)
         yield
     finally:
+        if lease or lock.is_locked:
+            with contextlib.suppress(OSError):  # the folder was renamed, or its file cannot be written
+                os.truncate(path, 0)
         (lease or lock).release()
     if lease and lease.compromise and path.parent.exists():  # a finished folder may be renamed while it is held
         raise LockedError(
@@ -60,7 +66,7 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 def _acquire_lease(path: Path, patience: float) -> "SoftFileLease":
-    from filelock import SoftFileLease
+    from filelock import SoftFileLease, Timeout
 
     note(f"{path.parent} is on a file system without locks: a file that is renewed stands in for one")
     soft = path.with_name(path.name + SOFT)
@@ -68,8 +74,33 @@ def _acquire_lease(path: Path, patience: float) -> "SoftFileLease":
         note(f"{soft} is there: it shows within {LEASE_SECONDS:.0f} s whether its holder lives")
     lease = SoftFileLease(soft, lease_duration=LEASE_SECONDS)
     term = patience if patience < 0 else max(patience, 1.2 * LEASE_SECONDS)
-    lease.acquire(timeout=term, poll_interval=LEASE_SECONDS / 100)
+    try:
+        lease.acquire(timeout=term, poll_interval=LEASE_SECONDS / 100)
+    except Timeout:
+        raise _refusal(path) from None
     return lease
+
+
+def _sign(path: Path) -> None:
+    """Write into the file of a lock who holds it. Where that cannot be written, nobody is told."""
+    told = {"process": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+    with contextlib.suppress(OSError), path.open("r+", encoding="utf-8") as file:
+        json.dump(told | {"is_notebook": "ipykernel.zmqshell" in sys.modules}, file)
+        file.truncate()
+
+
+def _refusal(path: Path) -> LockedError:
+    """Who holds a lock, as far as its file tells."""
+    who, remedy = "", "Wait until it ends, or choose another --out"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["since"]))
+        host = f" on {told['host']}" if told["host"] != socket.gethostname() else ""
+        kernel = ", the kernel of a notebook," if told["is_notebook"] else ""
+        who = f": process {int(told['process'])}{host}{kernel} since {since}"
+        if kernel:
+            remedy = "Wait until it ends, interrupt its cell, or choose another --out"
+    return LockedError(f"Another process is writing to {path.parent}{who}", remedy)
 
 
 @contextlib.contextmanager

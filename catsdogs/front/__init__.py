@@ -1,6 +1,7 @@
 """The front door: what `import catsdogs` offers, and the steps behind it that the command line takes as well."""
 
 __all__ = [
+    "arguments",
     "comparing",
     "defaults",
     "extracting",
@@ -10,7 +11,6 @@ __all__ = [
     "reading",
     "runs",
     "suspects",
-    "tables",
     "training",
     "transformer",
     "vectors",

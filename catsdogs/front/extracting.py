@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Unpack
 
 from catsdogs.competition import grading
-from catsdogs.errors import UsageError
 from catsdogs.features import extract as extraction
 from catsdogs.features import feature_file
 from catsdogs.features.extract import Extraction, Settings, ThisMachine
 from catsdogs.features.feature_file import has_labels
 from catsdogs.files import storage
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, FEATURES
 from catsdogs.front.notes import UNREADABLE_FILE, note, note_unreadable, wrote
 from catsdogs.front.places import check_writable, weights_folder
@@ -19,13 +19,14 @@ from catsdogs.front.vectors import Features, load, networks
 from catsdogs.photographs.dataset import Dataset
 
 
+@checked()
 def extract(
     data: str | Path = DEFAULTS["data"],
     backbones: str | Sequence[str] = DEFAULTS["backbones"],
     *,
     features: str | Path = FEATURES,
     limit: int | None = None,
-    weights_dir: str | None = None,
+    weights_dir: str | Path | None = None,
     engine: str = DEFAULTS["engine"],
     precision: str = DEFAULTS["precision"],
     batch_size: int | None = None,
@@ -41,8 +42,9 @@ def extract(
         features: the folder of feature files, which the command line finds as well.
         limit: read at most so many photographs, spread over the data set.
         weights_dir: a folder of weights to look in first; that of the environment's CATSDOGS_WEIGHTS if not given.
-        engine, precision, batch_size, dtype: see `Settings` and docs/features.md.
-        how: see `Reading`.
+        engine, precision, batch_size, dtype: see docs/features.md; of a feature file that is there already, if not
+            given.
+        how: as `look` takes it, such as metric, classes and holdout.
 
     Raises:
         DatasetError, UsageError, UnknownNameError: as `look`; no such network, engine or precision.
@@ -55,8 +57,6 @@ def extract(
     <Features EfficientNetLite0: 16 train + 4 test rows x 1,280, classes cat, dog>
     """
     names, folder = networks(backbones), storage.place(str(features))
-    if not names:
-        raise UsageError("No network is named", "Give names such as lite,Xception")
     settings = Settings(weights_folder(weights_dir), engine, precision, batch_size, dtype)
     check_writable(folder)
     extraction.expect(names, settings, folder)

@@ -1,9 +1,12 @@
 """Notes: what a step has to tell while it works, through the logger `catsdogs`, and the files that it wrote.
 
-The command line shows every note as a line. In Python `logging.basicConfig(level="INFO")` does.
+The command line shows every note as a line, and so does an interactive session: a person who waits for a step wants to
+know what it wrote, and Python's logging shows nothing of that kind before it is set up. A program shows none. Whoever
+sets up this logger, or asks all for INFO, has them there alone.
 """
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,9 +17,22 @@ LOGGER = logging.getLogger("catsdogs")
 UNREADABLE_FILE = "unreadable.csv"
 
 
-def note(line: object) -> None:
-    """A sentence for whoever listens."""
+def note(line: object, is_returned: bool = False) -> None:
+    """A sentence for whoever listens; one that the value of the step shows as well is not shown twice."""
+    if not is_returned and _is_for_a_person():
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
     LOGGER.info("%s", line)
+
+
+def _is_for_a_person() -> bool:
+    """Whether this is an interactive session, of Python or IPython, a kernel's too, without logging of our notes.
+
+    A level or handler of the root logger may be that of a library or of a hosted notebook, so it does not count until
+    it would let a note pass.
+    """
+    is_set_up = LOGGER.level or LOGGER.handlers or LOGGER.isEnabledFor(logging.INFO)
+    return hasattr(sys, "ps1") and not is_set_up  # what the documentation of Python says of `sys.ps1`
 
 
 def wrote(path: Path, what: str = "") -> None:

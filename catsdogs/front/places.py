@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from catsdogs.errors import UsageError
 from catsdogs.files import storage
 
 
@@ -22,6 +23,17 @@ def check_writable(path: Path) -> None:
         pass
 
 
-def weights_folder(given: str | None) -> str | None:
+def refuse_elsewhere(what: str, opened_in: Path) -> None:
+    """Refuse what was opened in another working folder, where its paths lead to other files than here, or to none.
+
+    Raises:
+        UsageError: the working folder has been changed since.
+    """
+    if Path.cwd() != opened_in:
+        problem = f"{what} opened in {opened_in}, and the working folder is {Path.cwd()} now"
+        raise UsageError(problem, "Go back there with os.chdir, or open it again here")
+
+
+def weights_folder(given: str | Path | None) -> str | None:
     """The folder of weights to look in first, if there is one."""
-    return given or os.environ.get("CATSDOGS_WEIGHTS") or None
+    return str(given or os.environ.get("CATSDOGS_WEIGHTS") or "") or None

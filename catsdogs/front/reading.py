@@ -1,6 +1,6 @@
 """Reading: the photographs at a place with their task, which `look` returns, and feature files with theirs."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -10,11 +10,12 @@ from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UsageErr
 from catsdogs.features import feature_file, made_elsewhere, vector_table
 from catsdogs.features.feature_file import Features
 from catsdogs.files import storage
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, SEED
 from catsdogs.front.notes import note, note_left_alone
 from catsdogs.front.places import check_writable
 from catsdogs.networks import trained
-from catsdogs.networks.choice import FILE_PREFIX, file_name, is_pretrained, vectors_path
+from catsdogs.networks.choice import FILE_PREFIX, file_name, is_pretrained, split_names, vectors_path
 from catsdogs.networks.table import BACKBONES, SHORTHANDS
 from catsdogs.photographs import description
 from catsdogs.photographs.dataset import Dataset, scan
@@ -36,7 +37,7 @@ class Reading(TypedDict, total=False):
         groups: what photographs hang together by: a column of a table, `folder`, or `folder:2`.
         metric: what answers are scored by.
         competition: Kaggle's name of the competition.
-        classes: those to take.
+        classes: those to take, in a list, or a text with commas between them.
         holdout: the share of the labelled photographs, between 0 and 1, that become the test rows.
         seed: draws these.
     """
@@ -48,17 +49,22 @@ class Reading(TypedDict, total=False):
     groups: str
     metric: str
     competition: str
-    classes: Sequence[str]
+    classes: str | Sequence[str]
     holdout: float
     seed: int
 
 
+@checked()
 def look(data: str | Path = DEFAULTS["data"], **how: Unpack[Reading]) -> Task:
     """What a competition asks for, as its sample submission and labels say; no photograph is opened.
 
     Args:
         data: a folder or zip with train/ and test/, a folder per class, a CSV of names and labels, or TFRecord files.
-        how: see `Reading`.
+        how: what its files leave open: labels, the table of labels, after a colon its column; images, the folder of
+            the photographs; positive, the classes of whose joint probability one number is asked for; kind, `binary`,
+            `classes`, `labels`, `ordinal` or `number`; groups, what photographs hang together by; metric; competition,
+            Kaggle's name of it; classes, those to take; holdout, the share of labelled photographs to be the test rows
+            instead, which seed draws. catsdogs.front.reading.Reading says more.
 
     Returns:
         The task: its `kind`, its `answer`, its `metric`, its columns.
@@ -96,20 +102,13 @@ def read(data: Path, **how: Unpack[Reading]) -> Dataset:
 
 def find(data: Path, is_answered: bool, **how: Unpack[Reading]) -> Dataset:
     """The photographs at a place as they are found; `is_answered` and what is raised as in `dataset.scan`."""
-    refuse_strange(how, Reading.__annotations__)
     told = {**how}
     given = Given(*(str(told.get(name, "")) for name in Given._fields))
-    classes, share = list(how.get("classes", ())), how.get("holdout", 0.0)
-    dataset = scan(data, classes, share, how.get("seed", SEED), given, is_answered)
+    classes = how.get("classes", ())
+    chosen, share = split_names(classes) if isinstance(classes, str) else list(classes), how.get("holdout", 0.0)
+    dataset = scan(data, chosen, share, how.get("seed", SEED), given, is_answered)
     note_left_alone(dataset.left_alone)
     return dataset
-
-
-def refuse_strange(given: Iterable[str], known: Collection[str]) -> None:
-    """UnknownNameError for an argument that is none, such as `label` for `labels`; a checker of types finds it, too."""
-    for name in given:
-        if name not in known:
-            raise UnknownNameError("argument", name, sorted(known))
 
 
 def find_again(given: str | None, remembered: str, task: Task | None = None) -> Dataset | None:

@@ -8,22 +8,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs import report as page
+from catsdogs.errors import UnknownNameError
 from catsdogs.features import feature_file
 from catsdogs.files import storage
+from catsdogs.files.notebook import Picture, as_html
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, SUBMISSIONS
 from catsdogs.front.notes import wrote
-from catsdogs.front.places import check_writable, weights_folder
+from catsdogs.front.places import check_writable, refuse_elsewhere, weights_folder
 from catsdogs.front.reading import find_again, read_files, with_groups
-from catsdogs.front.tables import as_html
 from catsdogs.networks import choice
-from catsdogs.runs import run_card
+from catsdogs.runs import exporting, run_card
+from catsdogs.runs.exporting import Exported
 from catsdogs.runs.out_of_fold import read_out_of_fold
 from catsdogs.scoring.comparison_file import COMPARISON_FILE
 from catsdogs.scoring.grades import Grade
 
+_MEASURES = ("metric", "value", "measured")
+
+
+class Scores(tuple[Grade, ...]):
+    """The grades of a run; a notebook shows them as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        return as_html(_MEASURES, self.lines(), "Scores, and how each was measured")
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """The metric of each, its value with its doubt, and how it was measured."""
+        return [(grade.metric, f"{grade.value:.5f}{grade.value_doubt}", grade.measured_on) for grade in self]
+
 
 class Run:
     """A run of submissions/, made by `train` here or on the command line.
+
+    A notebook shows its scores, and its learning curves if its head has some.
 
     Attributes:
         name: the name of its folder.
@@ -41,6 +64,7 @@ class Run:
     'report.html'
     """
 
+    @checked()
     def __init__(self, name: str) -> None:
         """Take up a run by its name.
 
@@ -48,17 +72,22 @@ class Run:
             UnknownNameError: no such run.
             TrainingError: its `run.json` is damaged, or of a newer version.
         """
-        self.name, self.card = name, run_card.read_run(SUBMISSIONS / name)
+        folder = SUBMISSIONS / name
+        if folder.parent != SUBMISSIONS and not storage.exists(folder / run_card.RUN_FILE):
+            raise UnknownNameError("run", name, [run.name for run in run_card.list_runs(SUBMISSIONS).runs])
+        self.name, self.card, self._opened_in = name, run_card.read_run(folder), Path.cwd()
+        self._curves = Picture(folder / run_card.LEARNING_CURVES_FILE, "the learning curves of all folds")
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """Where its files lie; UsageError if the working folder is another now than when the run was taken up."""
+        refuse_elsewhere(f"The run {self.name} was", self._opened_in)
         return SUBMISSIONS / self.name
 
     @property
-    def scores(self) -> tuple[Grade, ...]:
+    def scores(self) -> Scores:
         """Its grades; each says what it was measured on."""
-        return self.card.scores
+        return Scores(self.card.scores)
 
     @property
     def score(self) -> float:
@@ -84,6 +113,7 @@ class Run:
         path = self.folder / run_card.SUBMISSION_FILE
         return path if path.exists() else None
 
+    @checked()
     def report(self, data: str | Path | None = None) -> Path:
         """Write the run as one page to look at, report.html, and return its path.
 
@@ -97,13 +127,28 @@ class Run:
         place = str(data) if data else None
         return write_report(self.folder, files_of(self.card, None, place), place, None)
 
+    def export(self, format: str) -> Path:
+        """Write the run as one model that answers without this program, and return its folder; takes some ten seconds.
+
+        Args:
+            format: onnx, openvino, keras or tflite: what the model is to be run by.
+
+        Raises:
+            UnknownNameError, UsageError: no such format, or its packages are not installed.
+            TrainingError: a head that is no matrix, or a model that answers otherwise than `predict`.
+            CatsdogsError: networks that are not those the run was trained on, or that cannot be exported.
+            StoreError: the run's folder cannot be written.
+        """
+        return write_export(self.folder, format, None).folder
+
     def __repr__(self) -> str:
         return f"<Run {self.name}: {self.card.head} on {' + '.join(self.card.backbones)}, {self.scores[0]}>"
 
     def _repr_html_(self) -> str:
-        lines = [(grade.metric, f"{grade.value:.5f}{grade.value_doubt}", grade.measured_on) for grade in self.scores]
-        title = f"{self.folder}: {self.card.head} on {' + '.join(self.card.backbones)}"
-        return as_html(("metric", "value", "measured"), lines, title)
+        title = f"{SUBMISSIONS / self.name}: {self.card.head} on {' + '.join(self.card.backbones)}"
+        csv = SUBMISSIONS / self.name / run_card.SUBMISSION_FILE
+        below = [f"The CSV to submit: {csv}"] if csv.exists() else []
+        return as_html(_MEASURES, self.scores.lines(), title, below, picture=self._curves)
 
 
 def files_of(run: run_card.Run, features: str | None, data: str | None) -> list[feature_file.Features]:
@@ -127,3 +172,12 @@ def write_report(
     path = page.write_report(folder, files, dataset, SUBMISSIONS / COMPARISON_FILE, weights)
     wrote(path, f"{path.stat().st_size / 1e6:.1f} MB, one file that needs no network: open it in a browser")
     return path
+
+
+def write_export(folder: Path, format: str, weights_dir: str | None) -> Exported:
+    """Write a run as one model into `export/<format>/` of its folder; raises as `exporting.export`."""
+    check_writable(folder)
+    exported = exporting.export(folder, format, weights_folder(weights_dir))
+    for path in exported.paths:
+        wrote(path, f"{path.stat().st_size / 1e6:.1f} MB")
+    return exported

@@ -13,11 +13,12 @@ from catsdogs.cleaning.suspect_table import Suspect
 from catsdogs.cleaning.votes import TOPK_FILE, check_votes, collect_votes, voters, write_topk
 from catsdogs.errors import TrainingError, UsageError
 from catsdogs.features import feature_file
+from catsdogs.files.notebook import MOST_ROWS, Picture, as_html
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import FOLDS, SEED
 from catsdogs.front.notes import note, write
 from catsdogs.front.places import check_writable
 from catsdogs.front.reading import find_again
-from catsdogs.front.tables import as_html
 from catsdogs.front.vectors import Features
 from catsdogs.scoring import quick_head, training_plan
 
@@ -29,7 +30,9 @@ _Files = Sequence[feature_file.Features]
 
 
 class Suspects(Sequence[Suspect]):
-    """Photographs with reasons against them, the most doubtful first, which show themselves as a table.
+    """Photographs with reasons against them, the most doubtful first.
+
+    A notebook shows them as a table, and below it their contact sheet.
 
     Attributes:
         would_drop: whether there are rows to learn from that `train(outliers="drop")` would leave out.
@@ -40,8 +43,10 @@ class Suspects(Sequence[Suspect]):
     True
     """
 
-    def __init__(self, rows: Sequence[Suspect], would_drop: bool) -> None:
+    def __init__(self, rows: Sequence[Suspect], would_drop: bool, sheet: Path | None = None) -> None:
+        """`sheet` is where their contact sheet was drawn."""
         self._rows, self.would_drop = tuple(rows), would_drop
+        self._picture = Picture(sheet, "the contact sheet of the suspects") if sheet else None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -58,11 +63,14 @@ class Suspects(Sequence[Suspect]):
     def _repr_html_(self) -> str:
         lines = [
             (one.split, one.id, one.label, f"{one.score:.2f}", "; ".join(reason.text for reason in one.reasons))
-            for one in self
+            for one in self[:MOST_ROWS]
         ]
-        return as_html(("split", "id", "label", "score", "reasons"), lines)
+        caption = f"{len(self):,} suspects, the most doubtful first"
+        columns = ("split", "id", "label", "score", "reasons")
+        return as_html(columns, lines, caption, count=len(self), picture=self._picture)
 
 
+@checked()
 def outliers(
     features: Features,
     *,
@@ -78,6 +86,7 @@ def outliers(
     They are listed, as `catsdogs outliers` lists them, in outliers.csv beside the feature files, with a contact sheet.
 
     Args:
+        features: what `load` or `extract` returns.
         k: how many of a network's best labels to look through for a pet, 1 to 10; 10 if not given.
         votes: how many networks must see no pet; 1 if not given.
         quartiles: also list photographs far outside the quartiles of size, shape, contrast and colours.
@@ -127,10 +136,11 @@ def list_suspects(
     write(folder / suspect_table.OUTLIERS_FILE, suspect_table.write_suspects, suspects)
     if every_label:
         write(folder / TOPK_FILE, write_topk, files, k)
-    if dataset:
-        write(folder / contact_sheet.CONTACT_SHEET_FILE, contact_sheet.write_contact_sheet, suspects, dataset)
+    sheet = folder / contact_sheet.CONTACT_SHEET_FILE if dataset else None
+    if sheet:
+        write(sheet, contact_sheet.write_contact_sheet, suspects, dataset)
     would_drop = finding.about_pets(suspects, files) and bool(collect_votes(files).unanimous("train").any())
-    return Suspects(suspects, would_drop)
+    return Suspects(suspects, would_drop, sheet)
 
 
 def _out_of_fold(files: _Files, pairs: Pairs, folds: int, seed: int) -> NDArray[np.float64] | None:

@@ -1,7 +1,7 @@
 """Training: a head cross-validated on cached vectors, and its run kept; `train` is the whole of it."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -10,10 +10,11 @@ from catsdogs.cleaning import decisions, duplicates
 from catsdogs.cleaning.decisions import Allowed, Corrections
 from catsdogs.errors import TrainingError, UnknownNameError, UsageError, and_more, in_short
 from catsdogs.features import feature_file
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import FOLDS, HEAD, OUTLIERS, SEED, SUBMISSIONS
 from catsdogs.front.notes import note, note_rows, wrote
 from catsdogs.front.places import check_writable
-from catsdogs.front.reading import find_again, refuse_idle_data, refuse_strange, with_task
+from catsdogs.front.reading import find_again, refuse_idle_data, with_task
 from catsdogs.front.runs import Run
 from catsdogs.front.vectors import Features
 from catsdogs.photographs.dataset import Dataset
@@ -41,6 +42,7 @@ class Training(TypedDict, total=False):
     competition: str
 
 
+@checked("relabel")
 def train(
     features: Features,
     head: str = HEAD,
@@ -58,36 +60,36 @@ def train(
     """Cross-validate a head on vectors, and write submissions/NAME/ with the CSV, whole or not at all.
 
     Args:
+        features: what `load` or `extract` returns.
         head: as the command line takes it: `blend`, `logistic[C=0.1]`, a file `my_head.py`, `pca:256+logistic`.
         name, settings: of the run, else named after the head; of the head, such as `{"C": 0.1}`.
         folds, seed: of the cross-validation, and of the head.
         outliers: `decided` obeys decisions.csv beside the features, `drop` also what no network takes for a pet, `keep`
             nothing.
-        relabel: id -> the label to learn it as, whatever decisions.csv says: a mapping, pairs, or a pandas Series whose
-            index are the ids. It is scored by the label it came with.
+        relabel: id -> the label to learn it as, whatever decisions.csv says: a mapping, pairs, or a pandas Series with
+            the ids as its index. It is scored by the label it came with.
         data: where the photographs are, if not where the features remember them.
         force: replace a run of that name.
-        how: see `Training`.
+        how: repeats, deals of folds and seeds; refit, whether a head fitted to all rows answers; pseudo, a probability
+            from which on test rows are learnt; balance, whether rare classes count for as much; metric, groups and
+            competition, as `look` takes them.
 
     Raises:
-        UnknownNameError, UsageError: no such head, setting, label or policy; a number that cannot be.
-        TrainingError: the name is taken, or no head can be trained on this.
-        StoreError, SubmissionError: a file that is damaged, or a sample submission that asks for other ids.
+        UnknownNameError, UsageError: no such head, setting, label or policy; what cannot be.
+        TrainingError, StoreError, SubmissionError: the name is taken; no head can learn from this; damaged files.
 
     >>> import catsdogs as cd
     >>> run = cd.train(cd.load("features"), "ridge", name="second", folds=2)
     >>> run.folder.as_posix(), run.oof.shape, run.submission.name
     ('submissions/second', (16, 2), 'submission.csv')
     """
-    refuse_strange(how, Training.__annotations__)
     name, place = name or named_after(head), str(data) if data else None
     check_run_name(name, force)
-    corrected = corrections(features.files, features.folder, outliers)
-    corrected = corrected._replace(relabel=corrected.relabel | labels_by_id(relabel, features.files[0]))
+    decided = corrections(features.files, features.folder, outliers)
+    decided = decided._replace(relabel=decided.relabel | labels_by_id(relabel, features.files[0]))
     typed = [f"{key}={value}" for key, value in (settings or {}).items()]
     told = {name: str(how.get(name, "")) for name in ("competition", "metric", "groups")}
-    more = {name: value for name, value in how.items() if name not in told}
-    plan = plan_of(head, typed, folds, seed, corrected, **more)
+    plan = plan_of(head, typed, folds, seed, decided, **{key: one for key, one in how.items() if key not in told})
     files = with_task(features.files, place, **told)
     train_run(files, plan, name, data=place, command=f"catsdogs.train({head!r}, name={name!r})", force=force)
     return Run(name)
@@ -164,8 +166,8 @@ def _pairs(given: Any) -> tuple[list[tuple[str, str]], str]:
         given = given["label"]
     if hasattr(given, "index") and hasattr(given, "items"):
         return [(str(id), str(label)) for id, label in given.items()], "The index"
-    pairs = list(given.items() if isinstance(given, Mapping) else given)
-    if strange := [pair for pair in pairs if not isinstance(pair, tuple | list) or len(pair) != 2]:
+    pairs = list(given.items() if isinstance(given, Mapping) else given if isinstance(given, Iterable) else [given])
+    if strange := [pair for pair in pairs if isinstance(pair, str) or not isinstance(pair, Sized) or len(pair) != 2]:
         raise UsageError(f"{strange[0]!r} is no pair of id and label", "Give a mapping, such as {'cat.0': 'dog'}")
     return [(str(id), str(label)) for id, label in pairs], "The id"
 
@@ -224,7 +226,7 @@ def _note_run(run: run_card.Run, files: _Files, plan: Plan) -> None:
         note(f"left out, for no photograph shows them: {len(run.left_out):,} classes ({in_short(run.left_out)})")
     if run.copies:
         several = sum(map(len, run.copies))
-        note(f"kept in one fold each: {len(run.copies):,} pictures that occur again, {several:,} photographs")
+        note(f"kept in one fold each: pictures that occur again, {len(run.copies):,}, with {several:,} photographs")
     if rare := TrainingRows.of(files, plan.drop, plan.relabel, run.copies).rare(run.folds):
         note(rare)
     if plan.copies is None and (why := duplicates.why_not_near(files)):

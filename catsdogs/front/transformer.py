@@ -1,6 +1,5 @@
 """Photographs to vectors as a transformer of scikit-learn's: pretrained networks at the head of a pipeline."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,11 +11,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from catsdogs.features import by_digest
 from catsdogs.features.extract import Settings
 from catsdogs.files import storage
+from catsdogs.front.arguments import fitted, in_python
+from catsdogs.front.places import weights_folder
+from catsdogs.front.vectors import networks
 from catsdogs.networks import choice
 from catsdogs.networks.table import Backbone
 from catsdogs.networks.weights import obtain
 from catsdogs.photographs import handed
 
+_SETTINGS = ("backbones", "cache", "weights_dir")
 CACHE = "features/.vectors"  # beside `.predict`, where the command line keeps vectors of other photographs
 
 
@@ -33,13 +36,15 @@ class PretrainedFeatures(TransformerMixin, BaseEstimator):
         cache: the folder of vectors, as seen from the working folder. Several processes may share it.
         weights_dir: a folder of weights files to look in first; if None, what the environment's CATSDOGS_WEIGHTS names.
 
+    >>> import catsdogs as cd
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> vectors = PretrainedFeatures("EfficientNetLite0")
-    >>> vectors.transform(["cat.1.jpg", "dog.1.jpg"]).shape
+    >>> photographs = ["pets/train/cat.1.jpg", "pets/train/dog.1.jpg"]
+    >>> vectors = cd.PretrainedFeatures("EfficientNetLite0")
+    >>> vectors.transform(photographs).shape
     (2, 1280)
     >>> model = make_pipeline(vectors, LogisticRegression(C=0.01))
-    >>> model.fit(["cat.1.jpg", "dog.1.jpg"], ["cat", "dog"]).predict(["dog.1.jpg"]).tolist()
+    >>> model.fit(photographs, ["cat", "dog"]).predict(photographs[1:]).tolist()
     ['dog']
     """
 
@@ -57,10 +62,11 @@ class PretrainedFeatures(TransformerMixin, BaseEstimator):
             UnknownNameError, UsageError, WeightsError: a network, or its weights.
             UsageError, DatasetError: rows of X, see `handed.photographs`. Nothing is read yet.
         """
-        settings = self._settings()
-        for backbone in self._networks():
-            obtain(backbone, settings.weights_dir)
-        handed.photographs(X)
+        with in_python(_SETTINGS):
+            settings = self._settings()
+            for backbone in self._networks():
+                obtain(backbone, settings.weights_dir)
+            handed.photographs(X)
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -71,10 +77,11 @@ class PretrainedFeatures(TransformerMixin, BaseEstimator):
             DatasetError: photographs that cannot be read, by their rows; the vectors of all others are kept.
             StoreError: the cache has vectors of another recipe, or of a data set, or cannot be written.
         """
-        photographs = handed.photographs(X)
-        cache = storage.place(self.cache)
-        found = by_digest.vectors(photographs, self._networks(), cache, self._settings())
-        handed.refuse(found.reasons, photographs)
+        with in_python(_SETTINGS):
+            photographs = handed.photographs(X)
+            cache = storage.place(str(fitted("cache", str | Path, self.cache, CACHE)))
+            found = by_digest.vectors(photographs, self._networks(), cache, self._settings())
+            handed.refuse(found.reasons, photographs)
         return np.concatenate(found.by_network, axis=1)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
@@ -94,9 +101,8 @@ class PretrainedFeatures(TransformerMixin, BaseEstimator):
         return tags
 
     def _networks(self) -> list[Backbone]:
-        given = [self.backbones] if isinstance(self.backbones, str) else self.backbones
-        names = [name for text in given for name in choice.expand(text)]
-        return choice.choose(names, self._settings().weights_dir)
+        given = fitted("backbones", str | Sequence[str], self.backbones, "lite")
+        return choice.choose(networks(given), self._settings().weights_dir)
 
     def _settings(self) -> Settings:
-        return Settings(str(self.weights_dir or os.environ.get("CATSDOGS_WEIGHTS") or "") or None)
+        return Settings(weights_folder(fitted("weights_dir", str | Path | None, self.weights_dir)))

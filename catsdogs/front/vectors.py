@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catsdogs.errors import StoreError, UsageError
+from catsdogs.errors import StoreError, UsageError, in_short
 from catsdogs.features import feature_file
 from catsdogs.features.joining import Joined, check_joinable
 from catsdogs.files import storage
+from catsdogs.files.notebook import as_html
+from catsdogs.front.arguments import checked
 from catsdogs.front.defaults import DEFAULTS, FEATURES
+from catsdogs.front.places import refuse_elsewhere
 from catsdogs.front.reading import read_files
-from catsdogs.front.tables import as_html
 from catsdogs.networks.choice import expand
 from catsdogs.photographs.task import Task
 
@@ -29,9 +31,6 @@ class Features:
 
     Rows of `train` have labels, rows of `test` have none. Vectors are read from the files when they are asked for.
 
-    Attributes:
-        files: what each network's file says, in order.
-
     >>> import catsdogs as cd
     >>> features = cd.load("features", "EfficientNetLite0")
     >>> features
@@ -44,6 +43,7 @@ class Features:
     (16, 1281)
     """
 
+    @checked()
     def __init__(self, files: Sequence[feature_file.Features]) -> None:
         """Lay files side by side.
 
@@ -54,57 +54,67 @@ class Features:
         if not files:
             raise UsageError("No network is named", "Give names such as lite,Xception")
         check_joinable(files)
-        self.files = tuple(files)
+        self._files, self._opened_in = tuple(files), Path.cwd()
+
+    @property
+    def files(self) -> tuple[feature_file.Features, ...]:
+        """What each network's file says, in order.
+
+        Raises:
+            UsageError: the working folder is another now.
+        """
+        refuse_elsewhere(f"The folder {self._files[0].path.parent} was", self._opened_in)
+        return self._files
 
     @property
     def backbones(self) -> list[str]:
         """The names of the networks, in the order of their columns."""
-        return [file.name for file in self.files]
+        return [file.name for file in self._files]
 
     @property
     def folder(self) -> Path:
         """Where the files lie."""
-        return self.files[0].path.parent
+        return self._files[0].path.parent
 
     @property
     def task(self) -> Task:
         """What the competition asks for."""
-        return self.files[0].task
+        return self._files[0].task
 
     @property
     def classes(self) -> tuple[str, ...]:
         """What answers are of: the classes, or the labels or numbers that the task names."""
-        return self.files[0].columns
+        return self._files[0].columns
 
     @property
     def rows(self) -> dict[str, int]:
         """`train` and `test` -> how many rows."""
-        return {split: len(self.files[0].ids[split]) for split in _SPLITS}
+        return {split: len(self._files[0].ids[split]) for split in _SPLITS}
 
     @property
     def width(self) -> int:
         """How many columns all networks have together."""
-        return sum(file.width for file in self.files)
+        return sum(file.width for file in self._files)
 
     @property
     def ids(self) -> NDArray[np.object_]:
         """(n_train,) the ids of the photographs to learn from."""
-        return self.files[0].ids["train"]
+        return self._files[0].ids["train"]
 
     @property
     def ids_test(self) -> NDArray[np.object_]:
         """(n_test,) the ids of the photographs to answer for."""
-        return self.files[0].ids["test"]
+        return self._files[0].ids["test"]
 
     @property
     def labels(self) -> NDArray[np.object_]:
         """(n_train,) the label of each photograph as a text: its class, or its labels or numbers as they were read."""
-        return np.array(self.files[0].classes, object)[self.files[0].labels]
+        return np.array(self._files[0].classes, object)[self._files[0].labels]
 
     @property
     def y(self) -> NDArray[Any]:
         """(n_train,) indices of `classes`; of labels and numbers (n_train, k) values, a column for each of them."""
-        first = self.files[0]
+        first = self._files[0]
         return first.labels if first.task.has_classes else first.targets
 
     @cached_property
@@ -127,7 +137,7 @@ class Features:
             raise UsageError(f"There is no split {split!r}", f"Choose from: {', '.join(_SPLITS)}")
         import pandas
 
-        names = [f"{file.name}_{column}" for file in self.files for column in range(file.width)]
+        names = [f"{file.name}_{column}" for file in self._files for column in range(file.width)]
         ids, values = (self.ids, self.X) if split == "train" else (self.ids_test, self.X_test)
         frame = pandas.DataFrame(values, index=pandas.Index(ids, name="id"), columns=names)
         if split == "train":
@@ -135,15 +145,22 @@ class Features:
         return frame
 
     def __repr__(self) -> str:
-        rows = " + ".join(f"{count:,} {split}" for split, count in self.rows.items())
-        shown = ", ".join(self.classes[:5]) + (", …" if len(self.classes) > 5 else "")
-        return f"<Features {', '.join(self.backbones)}: {rows} rows x {self.width:,}, classes {shown}>"
+        size, shown = self._in_words()
+        return f"<Features {', '.join(self.backbones)}: {size}, {shown}>"
 
     def _repr_html_(self) -> str:
-        lines = [(file.name, f"{file.width:,}", file.recipe.engine, file.recipe.precision) for file in self.files]
-        return as_html(("network", "columns", "engine", "precision"), lines, repr(self).strip("<>"))
+        lines = [(file.name, f"{file.width:,}", file.recipe.engine, file.recipe.precision) for file in self._files]
+        size, shown = self._in_words()
+        below = [f"In {self._files[0].path.parent}, {shown}"]
+        return as_html(("network", "columns", "engine", "precision"), lines, f"Features: {size}", below)
+
+    def _in_words(self) -> tuple[str, str]:
+        """How large it is, and its classes."""
+        rows = " + ".join(f"{count:,} {split}" for split, count in self.rows.items())
+        return f"{rows} rows x {self.width:,}", f"classes {in_short(self.classes)}"
 
 
+@checked()
 def load(
     features: str | Path = FEATURES,
     backbones: str | Sequence[str] | None = None,
@@ -167,6 +184,8 @@ def load(
     ['EfficientNetLite0']
     """
     folder = storage.place(str(features))
+    if not storage.is_remote(folder) and folder.is_file():
+        raise StoreError(f"{folder} is a file, no folder of feature files", "Give the folder that it is in")
     names = networks(backbones) if backbones is not None else feature_file.names(folder)
     if backbones is None and not names:
         raise StoreError(f"{folder} holds no feature files", "Write them with `catsdogs features` or catsdogs.extract")
@@ -174,5 +193,12 @@ def load(
 
 
 def networks(backbones: str | Sequence[str]) -> list[str]:
-    """The networks that a text with commas, or a list of such, names, each once."""
-    return expand(backbones if isinstance(backbones, str) else ",".join(backbones))
+    """The networks that a text with commas, or a list of such, names, each once.
+
+    Raises:
+        UsageError: it names none.
+    """
+    names = expand(backbones if isinstance(backbones, str) else ",".join(backbones))
+    if not names:
+        raise UsageError("No network is named", "Give names such as lite,Xception")
+    return names

@@ -198,7 +198,7 @@ def _row(name: str, trained_here: Sequence[str], weights_dir: str | None) -> Bac
     if name.startswith((_FILE, FILE_PREFIX)) and name not in trained_here:
         raise UsageError(
             f"{name} holds vectors made elsewhere, and no network here makes them",
-            "Leave it out here, and give it to train, compare or outliers",
+            "Leave it out here, and give it to train, compare or outliers; in Python to load",
         )
     plain, _, text = name.partition("@")
     variant = Variant.read(text)

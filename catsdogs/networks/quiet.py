@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.errors import UsageError
+from catsdogs.files import interrupts
 
 INSTALL_TIMM = 'Install it: pip install "catsdogs[timm]"'
 _BACKENDS = ("tensorflow", "jax", "torch")
@@ -138,7 +139,13 @@ def _release(library: str) -> str:
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
-    """Show what is written to the descriptor of standard error only if the import fails."""
+    """Show what is written to the descriptor of standard error only if the import fails; an interrupt waits for it."""
+    with interrupts.later(), _quiet():
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         kept = os.dup(2)
@@ -201,6 +208,7 @@ def importing_timm() -> Iterator[None]:
         sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
         logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)  # it warns that there is none
     try:
-        yield
+        with interrupts.later():
+            yield
     except ImportError as error:
         raise UsageError(f"timm cannot be imported: {error}", INSTALL_TIMM) from None

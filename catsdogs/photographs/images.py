@@ -117,7 +117,7 @@ def encode(image: Image.Image) -> bytes:
     """A BMP file of the upright RGB picture that `decode` would give of this one; equal pixels give equal bytes.
 
     Raises:
-        UnreadablePhotographError: the picture's file is closed, cut short or damaged.
+        UnreadablePhotographError: the picture's file is closed, cut short or damaged; or it has no pixels.
     """
     try:
         rgb = _to_rgb(image)
@@ -127,6 +127,8 @@ def encode(image: Image.Image) -> bytes:
         raise UnreadablePhotographError(f"Pillow's picture has no pixels: {error}") from None
     orientation = metadata.exif_orientation(image.info.get("exif") or b"") or metadata.UPRIGHT
     pixels = _UPRIGHT_AGAIN.get(orientation, lambda same: same)(np.asarray(rgb))
+    if not pixels.size:
+        raise UnreadablePhotographError("Pillow's picture has no pixels")
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "BMP")
     return buffer.getvalue()

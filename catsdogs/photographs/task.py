@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from catsdogs.errors import to_choose_from
+from catsdogs.files.notebook import as_html
+
 BINARY, CLASSES, LABELS, ORDINAL, NUMBER = "binary", "classes", "labels", "ordinal", "number"
 KINDS = (BINARY, CLASSES, LABELS, ORDINAL, NUMBER)
 PROBABILITY, PROBABILITIES, NAME, BEST_K, NAMES = "probability", "probabilities", "name", "best-k", "names"
@@ -60,6 +63,20 @@ class Task:
     def has_sample(self) -> bool:
         """Whether a sample submission says what is asked for; else the columns are our own."""
         return bool(self.id_form)
+
+    def _repr_html_(self) -> str:
+        told = {
+            "kind": self.kind,
+            "answer": self.answer + (f" of {self.positive}" if self.positive else "") + f" {self.best or ''}".rstrip(),
+            "metric": self.metric,
+            "names": to_choose_from(self.names) if self.names else "",
+            "ids": f"{self.id_column} ({self.id_form})" if self.id_form else self.id_column,
+            "columns": to_choose_from(self.targets),
+            "competition": self.competition,
+            "given": ", ".join(f"{name}={value}" for name, value in self.given.items() if value),
+        }
+        asked = "as the sample submission asks" if self.has_sample else "without a sample submission"
+        return as_html(("", ""), [row for row in told.items() if row[1]], f"Task, {asked}")
 
     @classmethod
     def of_classes(cls, classes: Sequence[str]) -> "Task":

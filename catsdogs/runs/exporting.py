@@ -24,7 +24,7 @@ from catsdogs.networks.engines.deployment import Formula, Part
 from catsdogs.photographs import images
 from catsdogs.photographs.task import NUMBER
 from catsdogs.runs import run_card
-from catsdogs.runs.ensemble import TrainedOn, load_members, look, networks_of
+from catsdogs.runs.ensemble import TrainedOn, load_members, look, networks_of, refuse_made_elsewhere
 from catsdogs.runs.run_card import EXPORT_FOLDER, Run, TrainedRun
 from catsdogs.scoring.training_plan import OLDEST
 
@@ -71,6 +71,7 @@ def export(run_folder: Path, format: str, weights_dir: str | None = None) -> Exp
         StoreError: the folder cannot be written.
     """
     deployment.check_format(format)
+    refuse(run_folder, run_card.read_run(run_folder))
     trained = run_card.load_run(run_folder)
     formula = formula_of(trained)
     networks = networks_of(run_folder, trained.run, weights_dir)
@@ -99,16 +100,8 @@ def export(run_folder: Path, format: str, weights_dir: str | None = None) -> Exp
 
 
 def formula_of(trained: TrainedRun) -> Formula:
-    """The matrices of a run's heads, and what is done to what they give.
-
-    Raises:
-        TrainingError: its heads are no matrices.
-    """
-    run, linear = trained.run, heads.linear_names()
-    if run.blend or run.head not in linear:
-        what = "is blended of other runs" if run.blend else f"has the head {run.head}, which is no matrix"
-        remedy = f"Train a run with --head {', '.join(linear[:-1])} or {linear[-1]}"
-        raise TrainingError(f"The run {run.name} cannot be exported: it {what}", remedy)
+    """The matrices of a run's heads, see `refuse`, and what is done to what they give."""
+    run = trained.run
     parts: Sequence[Any] = [getattr(head, "parts_", [head])[0] for head in trained.heads]
     is_number, calibration = run.task.kind == NUMBER, run.submitted_calibration
     ranges = [[getattr(head, name) for head in trained.heads] if is_number else [] for name in ("least_", "most_")]
@@ -123,6 +116,23 @@ def formula_of(trained: TrainedRun) -> Formula:
         most=np.array(ranges[1]),
         scores_are_shares=is_number and bool(getattr(parts[0], "is_number_", False)),
     )
+
+
+def refuse(run_folder: Path, run: Run) -> None:
+    """Refuse what `run.json` says cannot be exported, before heads are read and weights looked for.
+
+    Raises:
+        TrainingError: heads that are no matrices, a run blended of others, or vectors made elsewhere.
+        WeightsError: networks of timm or KerasHub.
+    """
+    linear = heads.linear_names()
+    if run.blend or run.head not in linear:
+        what = "is blended of other runs" if run.blend else f"has the head {run.head}, which is no matrix"
+        remedy = f"Train a run with --head {', '.join(linear[:-1])} or {linear[-1]}"
+        raise TrainingError(f"The run {run.name} cannot be exported: it {what}", remedy)
+    refuse_made_elsewhere(run_folder, run)
+    for name in run.backbones:
+        deployment.check_name(name)
 
 
 def check(format: str, folder: Path, trained: TrainedRun, networks: Sequence[TrainedOn]) -> float:
@@ -145,7 +155,7 @@ def check(format: str, folder: Path, trained: TrainedRun, networks: Sequence[Tra
             f"The model as {format} answers otherwise than predict, by {found:.2g}, and {TOLERANCE:g} is allowed",
             f"Extract the features again with --precision float32, not {', '.join(precisions)}, and train on them"
             if precisions
-            else "Choose another --format",
+            else "Choose another format",
         )
     return found
 

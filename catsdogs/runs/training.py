@@ -34,6 +34,7 @@ from catsdogs.scoring.kept_heads import check_heads
 from catsdogs.scoring.training_plan import Plan, TrainingRows, check_trainable, cross_validate_plan, settle
 
 _Floats = NDArray[np.float64]
+_LONGEST_NAME = 200  # bytes; file systems take 255, and a run that is being written has a longer name
 
 
 def train(
@@ -232,7 +233,8 @@ def target_of(submissions: Path, name: str, force: bool) -> Path:
         TrainingError: the name is taken.
     """
     target = submissions / name
-    if name.startswith(".") or target.name != name or target.parent != submissions:
+    is_long = len(os.fsencode(name)) > _LONGEST_NAME
+    if name.startswith(".") or target.name != name or target.parent != submissions or is_long:
         raise UsageError(f"The run name {name!r} is not that of a folder", "Give --name letters, digits and hyphens")
     atomic.clear_leftovers(target)
     _refuse_taken(target, force)
@@ -285,6 +287,10 @@ def appearing(target: Path, force: bool) -> Iterator[Path]:
             _refuse_taken(target, force)  # again, for training takes a while and another process may use the name
             if target.exists():
                 shutil.copytree(target, temporary, symlinks=True, ignore=ours, dirs_exist_ok=True)
-            atomic.put_folder(temporary, target)
+            try:
+                atomic.put_folder(temporary, target, replaces=force)
+            except OSError:
+                _refuse_taken(target, force)  # another process was quicker by a moment
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -4,6 +4,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catsdogs.files import interrupts
 from catsdogs.files.atomic import replacing
 from catsdogs.scoring.comparison import NOISE, Comparison, Entry
 from catsdogs.scoring.comparison_table import noise_in_words
@@ -28,7 +29,8 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    with interrupts.later():
+        from matplotlib.figure import Figure
 
     labels = [_wrapped(comparison, entry) for entry in comparison.entries]
     heights = [_ROW_GAP + _LINE_HEIGHT * (label.count("\n") + 1) for label in labels]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catsdogs.files import interrupts
 from catsdogs.networks.quiet import quiet_import
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def draw_curves(path: Path, histories: Sequence[Curves], title: str, what: str =
         histories: of one fold each, as `history_` of `heads.Head`.
         what: what there is a history of, in the plural.
     """
-    from matplotlib.figure import Figure
+    with interrupts.later():
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     figure.suptitle("\n".join(textwrap.fill(line, _TITLE_WIDTH) for line in title.splitlines()), fontsize=11)

@@ -238,4 +238,5 @@ def test_another_run_s_file_in_a_store_is_not_taken_for_ours(s3_bucket: str, mon
     monkeypatch.setattr(ours, "_write_index", overtaken)
     ours.assemble(ENTRIES, ("a", "b"), [], "photographs")
     assert index.fitting(out / f"{NAME}.h5") is None
-    assert sum(entry in Cache(out, recipe()) for entry in ENTRIES) == 100
+    found = Cache(out, recipe())
+    assert sum(entry in found for entry in ENTRIES) == 100

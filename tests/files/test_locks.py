@@ -1,5 +1,6 @@
 """One writer at a time, also on a file system without locks, as NFS without lockd and some of FUSE are."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -123,9 +124,9 @@ def test_a_second_writer_is_refused_and_a_killed_one_is_no_hindrance(start: Star
     holder = start(_HOLD)
     assert holder.stdout.readline() == "held\n"
     second = start(_TRY).communicate(timeout=60)[0]
-    assert second == (
-        f"Another process is writing to {tmp_path / 'shared'}. Wait until it ends, or choose another --out.\n"
-    )
+    who = rf"process {holder.pid} since [\d-]+ [\d:]+"
+    remedy = r"Wait until it ends, or choose another --out\."
+    assert re.fullmatch(rf"Another process is writing to {tmp_path / 'shared'}: {who}\. {remedy}\n", second)
     holder.kill()
     holder.communicate()
     assert (tmp_path / "shared/.lock.soft").exists()

@@ -22,7 +22,7 @@ def test_the_table_is_that_of_the_command(inside: Path, command: Command) -> Non
     assert [entry.head for entry in table.entries] == [entry.head for entry in again.entries]
     assert all(line in out for line in repr(table).splitlines()[-2:])
     page = table._repr_html_()
-    assert page.count("<tr>") == 3 and "<th>log loss</th>" in page and "<td>logistic[C=0.1]</td>" in page
+    assert page.count("<tr>") == 3 and ">log loss</th>" in page and ">logistic[C=0.1]</td>" in page
     assert Path("submissions/compare.png").exists()
 
 
@@ -47,5 +47,5 @@ def test_what_cannot_be_compared(inside: Path) -> None:
         cd.compare(features, features, heads=["ridge"])
     with refused(UnknownNameError, "called 'crystal'"):
         cd.compare(features, heads=["crystal"])
-    with refused(UnknownNameError, "No policy for --outliers is called 'mine'"):
+    with refused(UnknownNameError, "No policy for `outliers` is called 'mine'"):
         cd.compare(features, heads=["ridge"], outliers="mine")

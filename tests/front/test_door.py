@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import catsdogs as cd
+from catsdogs.cli import collection
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.front.defaults import DEFAULTS
 from tests.conftest import Command
@@ -47,6 +48,13 @@ def test_each_name_has_an_example_which_is_right(inside: Path, name: str) -> Non
 @pytest.mark.parametrize("name", [*NAMES, "errors"])
 def test_each_name_stands_on_the_page(name: str) -> None:
     assert f"`cd.{name}" in PAGE.read_text(encoding="utf-8")
+
+
+def test_commands_without_a_name_stand_on_the_page() -> None:
+    """Of the others the names do the same: `extract` what `features` does, and `Run.report` what `report` does."""
+    named = {"look", "features", "outliers", "compare", "train", "predict", "report"}
+    alone = re.search(r"Commands alone, (.*?);\s+in", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert alone and set(re.findall(r"`([a-z]+)`", alone[1])) == set(collection.tasks) - named
 
 
 def test_the_types_are_told_to_checkers() -> None:
@@ -136,4 +144,5 @@ def test_python_says_what_the_command_says(
     with pytest.raises(CatsdogsError) as caught:
         call()  # type: ignore[operator]
     code, _, err = command(*arguments)
-    assert (code, f"catsdogs {arguments[0]}: {caught.value}" in err) == (caught.value.exit_code, True), err
+    in_python = re.sub(r"(?<= )--?([a-z]+)", r"`\1`", err)  # where the command has flags
+    assert (code, f"catsdogs {arguments[0]}: {caught.value}" in in_python) == (caught.value.exit_code, True), err

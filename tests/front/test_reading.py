@@ -22,7 +22,7 @@ def test_classes_and_a_share_held_out(inside: Path) -> None:
     features = cd.extract("pets", "EfficientNetLite0", features="held", holdout=0.25)
     assert features.rows == {"train": 12, "test": 4}
     assert set(features.ids_test) <= {f"{kind}.{number}" for kind in ("cat", "dog") for number in range(8)}
-    with refused(UsageError, "--holdout 2 is no share"):
+    with refused(UsageError, "`holdout` 2 is no share"):
         cd.look("pets", holdout=2)
     with refused(UnknownNameError, "No argument is called 'label'. Choose from: classes, competition"):
         cd.look("pets", label="breed")  # type: ignore[call-arg]

@@ -1,6 +1,5 @@
 """The transformer as scikit-learn uses it: in pipelines and cross-validation, cloned, kept, named, and checked."""
 
-import doctest
 import io
 import pickle
 from pathlib import Path
@@ -21,7 +20,6 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
 from catsdogs.errors import DatasetError, StoreError, UnknownNameError, UsageError, WeightsError
-from catsdogs.front import transformer
 from catsdogs.front.transformer import PretrainedFeatures
 from catsdogs.networks.table import BACKBONES
 from tests.conftest import need, refused
@@ -176,7 +174,7 @@ def test_fit_checks_and_reads_nothing(folder: Path, tmp_path: Path) -> None:
     assert one.fit([torn]) is one and not (tmp_path / "vectors").exists()
     with refused(UnknownNameError, "No backbone is called 'Lite9'"):
         PretrainedFeatures("Lite9").fit([torn])
-    with refused(UnknownNameError, "No backbone is called"):
+    with refused(UsageError, "No network is named"):
         PretrainedFeatures([]).fit([torn])
     with refused(WeightsError, "No such folder of weights"):
         PretrainedFeatures(LITE0, weights_dir=tmp_path / "none").fit([torn])
@@ -219,11 +217,3 @@ def test_weights_come_from_where_the_environment_says(tmp_path: Path, monkeypatc
     monkeypatch.setenv("CATSDOGS_WEIGHTS", str(tmp_path / "none"))
     with refused(WeightsError, "No such folder of weights"):
         PretrainedFeatures(LITE0).fit([jpeg(1)])
-
-
-def test_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for seed, name in enumerate(("cat.1", "dog.1")):
-        Path(f"{name}.jpg").write_bytes(jpeg(seed))
-    result = doctest.testmod(transformer)
-    assert result.failed == 0 and result.attempted == 6

@@ -1,5 +1,6 @@
 """The rows of feature files side by side: against the files themselves, and what cannot be asked."""
 
+import re
 from pathlib import Path
 
 import h5py
@@ -36,7 +37,7 @@ def test_a_frame_has_ids_for_an_index(inside: Path) -> None:
 def test_it_shows_itself(inside: Path) -> None:
     features = cd.load("features")
     assert repr(features) == f"<Features {LITE0}: 16 train + 4 test rows x 1,280, classes cat, dog>"
-    assert f"<td>{LITE0}</td><td>1,280</td>" in features._repr_html_()
+    assert re.search(f">{LITE0}</td><td[^>]*>1,280</td>", features._repr_html_())
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_paths_bytes_pictures_and_arrays_in_one_list(tmp_path: Path) -> None:
     assert handed.photographs(rows) == [place, place, place, b"x", b"x", picture, rows[-1]]
 
 
-@pytest.mark.parametrize("kind", [list, tuple, np.array, lambda paths: np.array(paths, object), iter])
+@pytest.mark.parametrize("kind", [list, tuple, np.array, lambda paths: np.array(paths, object)])
 def test_a_list_of_any_kind(tmp_path: Path, kind: type) -> None:
     for name in "ab":
         (tmp_path / name).write_bytes(jpeg(1))
@@ -46,8 +46,15 @@ def test_a_column_of_a_table_and_an_array_of_all(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(jpeg(1))
     table = pandas.DataFrame({"path": [f"{tmp_path}/a"] * 2}, index=[7, 3])
     assert handed.photographs(table["path"]) == [Location(tmp_path, "a")] * 2
+    assert (
+        handed.photographs(table) == handed.photographs(table.to_numpy().astype(str)) == [Location(tmp_path, "a")] * 2
+    )
     with refused(UsageError, r"X is a table.*single column.*Give the column"):
-        handed.photographs(table)
+        handed.photographs(table.assign(age=1))
+    with refused(UsageError, r"X is of the type generator, which can be gone through only once. Give a list"):
+        handed.photographs(path for path in table["path"])
+    with refused(UsageError, "photographs is a folder, .*, no list of photographs"):
+        handed.photographs(tmp_path, "photographs")
     assert len(handed.photographs(np.zeros((5, 6, 8, 3), np.uint8))) == 5
 
 
@@ -70,7 +77,7 @@ def test_a_list_without_rows() -> None:
 
 @pytest.mark.parametrize(
     ("row", "match"),
-    [(PIXELS / 255, r"float64 from 0 to 0, not of uint8.*as np\.uint8"),
+    [(PIXELS / 255, r"float64 from 0 to 0, not of uint8.*Give \(255 \* array\)"),
      (PIXELS.astype(np.int64) + 300, "int64 from 300 to 300"),
      (PIXELS.astype(bool), "array of bool, not of uint8"),
      (PIXELS.transpose(2, 0, 1), r"3x6x8, with its channels in front.*transpose\(1, 2, 0\)"),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from catsdogs.errors import UnknownNameError, UsageError, WeightsError
 from catsdogs.networks.quiet import importing_keras
-from catsdogs.networks.table import KERAS, Backbone, as_card
+from catsdogs.networks.table import KERAS, MAKERS, Backbone, as_card
 from catsdogs.networks.weights import Weights
 from catsdogs.photographs.fitting import Fit
 
@@ -80,11 +80,21 @@ def check_format(format: str) -> None:
         UnknownNameError, UsageError: so.
     """
     if format not in MODEL_FILES:
-        raise UnknownNameError("format for --format", format, list(MODEL_FILES))
+        raise UnknownNameError("format", format, list(MODEL_FILES))
     missing = [name for name in _NEEDED[format] if importlib.util.find_spec(name) is None]
     if missing:
-        problem = f"--format {format} needs {', '.join(missing)}, not installed"
+        problem = f"The format {format} needs {', '.join(missing)}, not installed"
         raise UsageError(problem, "Run: pip install 'catsdogs[export]'")
+
+
+def check_name(name: str) -> None:
+    """Refuse a network whose name says that timm or KerasHub made it; no package or weights are looked for.
+
+    Raises:
+        WeightsError: so.
+    """
+    if name.startswith(MAKERS):
+        raise _not_of_keras(name)
 
 
 def check_backbone(backbone: Backbone) -> None:
@@ -94,10 +104,14 @@ def check_backbone(backbone: Backbone) -> None:
         WeightsError: so.
     """
     if backbone.source != KERAS:
-        raise WeightsError(
-            f"{backbone.name} cannot be exported, for timm and KerasHub make networks that Keras alone cannot read",
-            "Train a run on networks of keras.applications, on lite, or on networks trained from these",
-        )
+        raise _not_of_keras(backbone.name)
+
+
+def _not_of_keras(name: str) -> WeightsError:
+    return WeightsError(
+        f"{name} cannot be exported, for timm and KerasHub make networks that Keras alone cannot read",
+        "Train a run on networks of keras.applications, on lite, or on networks trained from these",
+    )
 
 
 def input_fit(backbone: Backbone) -> Fit:
@@ -132,7 +146,8 @@ def write(format: str, parts: Sequence[Part], formula: Formula, metadata: str, f
     ]
     plain = {name: value for name, value in formula._asdict().items() if not isinstance(value, np.ndarray)}
     job = {"format": format, "parts": cards, "formula": plain, "metadata": metadata, "folder": str(folder.absolute())}
-    with tempfile.TemporaryDirectory(prefix="catsdogs-") as given:
+    # On the disk whose space was checked; whoever clears the folder after a kill clears this, too.
+    with tempfile.TemporaryDirectory(prefix="making-", dir=folder.absolute()) as given:
         Path(given, JOB_FILE).write_text(json.dumps(job), encoding="utf-8")
         arrays = {name: value for name, value in formula._asdict().items() if isinstance(value, np.ndarray)}
         np.savez(Path(given, NUMBERS_FILE), allow_pickle=False, **arrays)
@@ -145,7 +160,7 @@ def _run(format: str, given: str) -> None:
     ended = subprocess.run(  # noqa: S603 - our own module
         # -P: a keras.py in the current folder is not Keras
         [sys.executable, "-P", "-m", f"{__package__}.deployment_keras", given],
-        env=os.environ | settings | {"PYTHONPATH": search},
+        env=os.environ | settings | {"PYTHONPATH": search, "TMPDIR": given},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -156,8 +171,12 @@ def _run(format: str, given: str) -> None:
     _, has_answered, answer = ended.stdout.rpartition(ANSWER)
     if not has_answered:
         reason = next(filter(None, reversed(answer.splitlines())), f"exit code {ended.returncode}")
-        raise WeightsError(f"The model cannot be written as {format}: {reason}", "Choose another --format")
-    if mistake := json.loads(answer):
+        remedy = "If the disk is full, free some space; else choose another format"
+        raise WeightsError(f"The model cannot be written as {format}: {reason}", remedy)
+    mistake = json.loads(answer)
+    if isinstance(mistake, int):
+        raise OSError(mistake, os.strerror(mistake))
+    if mistake:
         raise WeightsError(*mistake)
 
 

@@ -182,7 +182,7 @@ _WRITERS: Mapping[str, Callable[[keras.Model, Path, str], None]] = {
 
 
 def _main(given: Path) -> None:
-    """Write the model of a job, and answer with a line: null, or the problem and its remedy."""
+    """Write the model of a job, and answer with a line: null, problem and remedy, or what number an OSError has."""
     job = json.loads((given / deployment.JOB_FILE).read_text(encoding="utf-8"))
     with np.load(given / deployment.NUMBERS_FILE, allow_pickle=False) as arrays:
         formula = Formula(**job["formula"], **arrays)
@@ -190,11 +190,15 @@ def _main(given: Path) -> None:
         Part(from_card(card), Weights(file and Path(file), sha256), dtype) for card, file, sha256, dtype in job["parts"]
     ]
     path = Path(job["folder"], deployment.MODEL_FILES[job["format"]])
-    mistake = None
+    mistake: tuple[str, str] | int | None = None
     try:
         _WRITERS[job["format"]](build_model(parts, formula), path, job["metadata"])
     except CatsdogsError as error:
         mistake = (error.problem, error.remedy)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        mistake = error.errno
     sys.stdout.write(f"{deployment.ANSWER}{json.dumps(mistake)}\n")
 
 

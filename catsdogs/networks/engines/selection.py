@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catsdogs.errors import UnknownNameError, UsageError
+from catsdogs.files import interrupts
 from catsdogs.networks import devices as machine
 from catsdogs.networks.engines.interface import AUTO, ENGINES, PRECISIONS, Engine
 from catsdogs.networks.quiet import importing_keras, importing_timm
@@ -111,7 +112,8 @@ def create_engine(
             engine = KerasEngine(precision, batch_size, devices)
         if name == "keras" or engine.on_gpu:
             return engine
-    from catsdogs.networks.engines.openvino import OpenVINOEngine
+    with interrupts.later():
+        from catsdogs.networks.engines.openvino import OpenVINOEngine
 
     check_engine("openvino", precision, batch_size)  # until here it may have been `auto`
     return OpenVINOEngine(precision, batch_size, cores)

@@ -1,0 +1,86 @@
+"""Interrupts wait while the block runs, and then come; where there are none, nothing changes."""
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from catsdogs.files import interrupts
+from tests.support.processes import child
+
+# An interrupt where NumPy's import cannot be broken off, and one in matplotlib's.
+_IMPORTS = """
+    import signal, sys
+    places = ["numpy._core.printoptions", "matplotlib.ticker"]
+    class Finder:
+        def find_spec(self, name, *_):
+            if name in places:
+                places.remove(name)
+                signal.raise_signal(signal.SIGINT)
+    sys.meta_path.insert(0, Finder())
+    import catsdogs as cd
+    try:
+        cd.Features
+    except KeyboardInterrupt:
+        print("interrupted")
+    cd.Features
+    from catsdogs.scoring.curves import draw_curves
+    try:
+        draw_curves(sys.argv[1], [{"loss": [1.0]}], "curves")
+    except KeyboardInterrupt:
+        print("interrupted")
+    draw_curves(sys.argv[1], [{"loss": [1.0]}], "curves")
+    assert not places
+"""
+
+
+def test_an_import_that_was_to_be_interrupted_ends_and_another_is_possible(tmp_path: Path) -> None:
+    process = child(_IMPORTS, tmp_path / "curves.png")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and out.split() == ["interrupted", "interrupted"], err
+    assert (tmp_path / "curves.png").exists()
+
+
+def test_an_interrupt_comes_when_the_block_has_ended() -> None:
+    handler, ended = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt), interrupts.later(), interrupts.later():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        ended.append(1)
+    assert ended and signal.getsignal(signal.SIGINT) is handler
+    with interrupts.later():
+        pass
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_what_fails_fails_as_it_would() -> None:
+    with pytest.raises(ZeroDivisionError), interrupts.later():
+        raise ZeroDivisionError
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts.later():
+        signal.raise_signal(signal.SIGINT)
+        raise ZeroDivisionError
+    assert isinstance(caught.value.__context__, ZeroDivisionError)
+
+
+def test_who_ignores_interrupts_goes_on_to_ignore_them() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.later():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_import_as_ever() -> None:
+    handler, seen = signal.getsignal(signal.SIGINT), []
+
+    def work() -> None:
+        with interrupts.later():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [handler]
