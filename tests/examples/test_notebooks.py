@@ -16,10 +16,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from PIL import Image
 
 import catsdogs as cd
-from catsdogs.demo.drawings import draw_pet
+from catsdogs.demo.drawings import draw_pet, draw_scene
 from tests.support import installed
 from tests.support.front import LITE0, draw_pets
 from tests.support.installed import CHECKOUT, Installed, python_of, run, site_of
@@ -139,7 +138,7 @@ def draw_plants(root: Path) -> list[str]:
     lines: dict[str, list[str]] = {"train": [], "test": []}
     for number in range(40):
         split, shown = "test" if number % 5 == 4 else "train", kinds[number % 4]
-        picture = Image.new("RGB", (200, 150), (90, 140, 90))
+        picture = draw_scene(rng, (200, 150))
         for place, kind in enumerate(shown):
             picture.paste(draw_pet(kind, rng, (200 // len(shown), 150)), (place * 100, 0))
         path = root / f"{split}_images/{number:016x}.jpg"
