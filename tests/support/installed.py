@@ -60,13 +60,14 @@ def site_of(environment: Path) -> Path:
 
 def pip(*arguments: str) -> None:
     """Run pip; where it fails, its words are those of the failure."""
-    command = [sys.executable, "-m", "pip", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT.parent)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    run(Path(sys.executable), "-m", "pip", *arguments, inside=CHECKOUT.parent)
 
 
 def run(python: Path, *arguments: str, inside: Path) -> str:
-    """Run an environment's Python or script in a folder, without the paths of this one; returns what it printed."""
+    """Run a Python or script in a folder and return what it printed.
+
+    It is not told of the checkout: pip, too, would take a program that lies on its path for one that is installed.
+    """
     theirs = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CATSDOGS_WEIGHTS")}
     command = [str(python), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=inside, env=theirs)
