@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.processes import child
 # An interrupt where NumPy's import cannot be broken off, and one in matplotlib's.
 _IMPORTS = """
     import signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     places = ["numpy._core.printoptions", "matplotlib.ticker"]
     class Finder:
         def find_spec(self, name, *_):
@@ -33,6 +35,14 @@ _IMPORTS = """
     draw_curves(sys.argv[1], [{"loss": [1.0]}], "curves")
     assert not places
 """
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_not_ignored() -> Iterator[None]:
+    """As they are where a shell has started the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_import_that_was_to_be_interrupted_ends_and_another_is_possible(tmp_path: Path) -> None:
