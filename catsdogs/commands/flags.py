@@ -31,9 +31,14 @@ def reading(flags: Flags) -> "Reading":
     """How the photographs are to be read, from flags and settings."""
     from catsdogs.front.reading import Reading
 
-    told = ("labels", "images", "positive", "kind", "groups", "metric", "competition")
     return Reading(
-        **{name: flags.text(name) for name in told},  # type: ignore[typeddict-item] # which cannot be told from a loop
+        labels=flags.text("labels"),
+        images=flags.text("images"),
+        positive=flags.text("positive"),
+        kind=flags.text("kind"),
+        groups=flags.text("groups"),
+        metric=flags.text("metric"),
+        competition=flags.text("competition"),
         classes=flags.classes or "",
         holdout=parse_number(float, "holdout", flags.holdout or "0", "Give it a share such as 0.15"),
         seed=whole_number("seed", flags.setting("seed")),

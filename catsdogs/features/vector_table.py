@@ -30,7 +30,6 @@ _NAMES = (ID, SPLIT, LABEL)
 _REMEDY = "Write it again with a column id, and vectors as lists, as an array (rows, width), or as columns f0, f1, …"
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _ROWS_AT_A_TIME = 4096
-_CHUNK_BYTES = 2**20
 
 Columns = dict[str, NDArray[Any]]
 
@@ -68,16 +67,13 @@ def digest_of(path: Path) -> str:
     """
     if path.suffix.lower() not in _READERS:
         raise UsageError(f"{path} is no file of vectors that is read here", f"Give one of {', '.join(_READERS)}")
-    found = hashlib.sha256()
     try:
         with storage.local(path).open("rb") as file:
-            while block := file.read(_CHUNK_BYTES):
-                found.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise MissingError(f"No file of vectors {path}", "Check the path behind file:") from None
     except OSError as error:
         raise storage.read_error(path, error) from None
-    return found.hexdigest()
 
 
 def read(path: Path) -> VectorTable:

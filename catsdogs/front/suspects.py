@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,11 @@ class Suspects(Sequence[Suspect]):
     def __iter__(self) -> Iterator[Suspect]:
         return iter(self._rows)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def] # as of any sequence
+    @overload
+    def __getitem__(self, index: int) -> Suspect: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Suspect]: ...
+    def __getitem__(self, index: int | slice) -> Suspect | Sequence[Suspect]:
         return self._rows[index]
 
     def __repr__(self) -> str:
